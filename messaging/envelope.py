@@ -92,10 +92,9 @@ _GENERATION: Final = re.compile(rf"{REPLAY}:([0-9a-f]{{1,32}})")
 
 
 def replay_source(generation: str | None) -> str:
-    """Return the source of a replayed event.
+    """Return the source of a replayed event, which takes effect once for each hexadecimal *generation*.
 
-    Args:
-        generation: Hexadecimal; the event takes effect once for each generation. None: only if it never did.
+    None: only if it never took effect.
     """
     return REPLAY if generation is None else f"{REPLAY}:{generation}"
 
@@ -109,11 +108,7 @@ def generation_of(source: str) -> str | None:
 def encode_properties(message_id: str, received_at_us: int, request_id: str, source: str) -> bytes:
     """Encode an envelope without its body as AMQP content properties: flags and values.
 
-    Args:
-        message_id: At most 255 bytes in UTF-8.
-        received_at_us: Microseconds since the epoch, UTC.
-        request_id: Any length that fits a frame.
-        source: As of an envelope.
+    *message_id* has at most 255 bytes in UTF-8, *request_id* any length that fits a frame.
 
     Source:
         AMQP 0-9-1, sections 4.2.5.5 (field tables) and 4.2.6.1 (content header).
@@ -146,8 +141,7 @@ def decode_properties(properties: bytes) -> BasicProperties:
 def own_envelope(properties: bytes, body: bytes) -> Envelope | None:
     """Parse properties exactly as `encode_properties` wrote them.
 
-    Returns:
-        None for others, such as those to which the broker has added a header, or with an unreadable time.
+    None for others, such as those to which the broker has added a header, or with an unreadable time.
     """
     if not properties.startswith(_FLAGS):
         return None

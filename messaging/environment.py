@@ -25,11 +25,7 @@ TRUTHS: Final = {
 
 
 class Environment:
-    """The settings at the time when this is created, each read by its full name.
-
-    Raises:
-        ConfigurationError: OM_SETTINGS_FILE cannot be read.
-    """
+    """The settings now, each read by its full name; raises as `variables_now`."""
 
     def __init__(self) -> None:
         self._variables = variables_now()
@@ -100,18 +96,13 @@ class Environment:
 def variables_now() -> Mapping[str, str]:
     """Return the environment, overridden by the settings file's OM_ variables as they are now.
 
-    Raises:
-        ConfigurationError: The file cannot be read, or a line of it is no setting.
+    Raises ConfigurationError if the file cannot be read, or a line of it is no setting.
     """
     return os.environ | in_file if (in_file := file_variables()) else os.environ
 
 
 def file_variables() -> dict[str, str]:
-    """Return the settings file's OM_ variables; none if no file is named.
-
-    Raises:
-        ConfigurationError: As `variables_now`.
-    """
+    """Return the settings file's OM_ variables, none if no file is named; raises as `variables_now`."""
     path = os.environ.get(SETTINGS_FILE)
     if not path:
         return {}
@@ -122,30 +113,26 @@ def file_variables() -> dict[str, str]:
     return parse_settings(text)
 
 
-def parse_settings(text: str) -> dict[str, str]:
+def parse_settings(lines: str) -> dict[str, str]:
     """Return the OM_ variables of a file in the format of systemd's EnvironmentFile=.
+
+    Raises ConfigurationError if a line has no "=".
 
     Source:
         systemd.exec(5), EnvironmentFile=: "#" and ";" start a comment line, a value may be quoted.
-
-    Raises:
-        ConfigurationError: A line has no "=".
     """
     settings = {}
-    for number, line in enumerate(map(str.strip, text.splitlines()), 1):
+    for number, line in enumerate(map(str.strip, lines.splitlines()), 1):
         if not line or line[0] in "#;":
             continue
         name, equals, value = line.partition("=")
         if not equals:
             raise ConfigurationError(f"{SETTINGS_FILE}: line {number} must be NAME=value")
         if name.strip().startswith(PREFIX):
-            settings[name.strip()] = _unquote(value.strip())
+            text = value.strip()
+            is_quoted = len(text) > 1 and text[0] == text[-1] and text[0] in "\"'"
+            settings[name.strip()] = text[1:-1] if is_quoted else text
     return settings
-
-
-def _unquote(value: str) -> str:
-    is_quoted = len(value) > 1 and value[0] == value[-1] and value[0] in "\"'"
-    return value[1:-1] if is_quoted else value
 
 
 def _read_credential(directory: Path, name: str) -> str | None:

@@ -19,9 +19,7 @@ class BrokerUnavailableError(OpenMessagingError):
 class RejectedEventError(OpenMessagingError):
     """Dead-letter the event now, no retry can help.
 
-    Args:
-        code: A stable code for the kind of fault, for tables and alarms.
-        reason: What is wrong, naming the field; never its value.
+    *code* is stable, for tables and alarms. *reason* names the field at fault, never its value.
     """
 
     def __init__(self, code: str, reason: str) -> None:
@@ -31,11 +29,9 @@ class RejectedEventError(OpenMessagingError):
 
 
 class RetryLaterError(OpenMessagingError):
-    """Keep what you hold, wait, try the same again: the fault is not the event's.
+    """Keep what you hold, wait *delay* seconds, try the same again: the fault is not the event's.
 
-    Args:
-        reason: What is unavailable, for the log.
-        delay: Seconds to wait before the next attempt.
+    *reason*: what is unavailable, for the log.
     """
 
     def __init__(self, reason: str, delay: float = 1.0) -> None:

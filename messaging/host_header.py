@@ -10,20 +10,23 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 def is_own_host(host: str) -> bool:
     """Return whether *host* can only mean this host: an address, a name without a dot, or this host's name.
 
+    *host* is the header's value with or without a port; empty if there is none, which no browser sends.
+
     DNS rebinding: a page of `evil.example`, whose name resolves to 127.0.0.1 a moment later, still sends
     `Host: evil.example`. An attacker who knows this host's name can register `<name>.evil.example`, and gets
     past this check.
-
-    Args:
-        host: The header's value with or without a port; empty if there is none, which no browser sends.
     """
     try:
         name = urlsplit(f"//{host}").hostname or ""
     except ValueError:
         return False
     label, dot, _ = name.partition(".")
-    own_label = socket.gethostname().partition(".")[0].lower()
-    return not dot or _is_address(name) or (label == own_label != "localhost")
+    if not dot or label == socket.gethostname().partition(".")[0].lower() != "localhost":
+        return True
+    try:
+        return bool(ip_address(name))
+    except ValueError:
+        return False
 
 
 def refuse_foreign_hosts(app: WSGIApplication) -> WSGIApplication:
@@ -36,11 +39,3 @@ def refuse_foreign_hosts(app: WSGIApplication) -> WSGIApplication:
         return [b"The Host header is neither an address nor a name of this host.\n"]
 
     return checked
-
-
-def _is_address(name: str) -> bool:
-    try:
-        ip_address(name)
-    except ValueError:
-        return False
-    return True

@@ -79,10 +79,8 @@ def _renderer(*, as_text: bool) -> Any:
 
 def library_formatter(*, as_text: bool = False) -> logging.Formatter:
     """Return a formatter that renders the lines of libraries, including gunicorn's, like our own."""
-    return structlog.stdlib.ProcessorFormatter(
+    formatter = structlog.stdlib.ProcessorFormatter
+    return formatter(
         foreign_pre_chain=[*_shared_processors(), structlog.stdlib.add_logger_name],
-        processors=[
-            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-            _renderer(as_text=as_text),
-        ],
+        processors=[formatter.remove_processors_meta, _renderer(as_text=as_text)],
     )

@@ -22,8 +22,7 @@ TOTALS: Final = "disable_stats=true&enable_queue_totals=true"
 class Members:
     """The nodes that have a copy of a queue, as one of them sees it; *total* is 1 on a lone node.
 
-    *online*: those that it is connected to and whose copy runs, itself included. *has_leader*: the leader is
-    one of them.
+    *online* of them are connected to it and run their copy, it included. *has_leader*: the leader is one.
     """
 
     total: int
@@ -56,10 +55,7 @@ class QueueTotals:
 
 
 class ManagementApi:
-    """One node's management API.
-
-    *url* is the base address with credentials: http://user:pass@host:15672.
-    """
+    """One node's management API; *url* is its base address with credentials."""
 
     def __init__(self, url: str, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
         self._base = f"{url.rstrip('/')}/api"
@@ -70,8 +66,7 @@ class ManagementApi:
     def get(self, path: str) -> requests.Response:
         """Query a path below /api; each is prepared once, because preparing costs as much as sending.
 
-        Raises:
-            requests.RequestException: There is no answer.
+        Raises requests.RequestException without an answer.
         """
         if path not in self._prepared:
             url = f"{self._base}/{path}"
@@ -81,11 +76,7 @@ class ManagementApi:
         return self._http.send(request, timeout=self._timeout_seconds, **settings)
 
     def send(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> requests.Response:
-        """Change something below /api.
-
-        Raises:
-            requests.RequestException: There is no answer.
-        """
+        """Change something below /api; raises requests.RequestException without an answer."""
         return self._http.request(method, f"{self._base}/{path}", json=body, timeout=self._timeout_seconds)
 
     def has_alarm(self) -> bool:

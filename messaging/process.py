@@ -51,13 +51,11 @@ class ServiceManager:
 
 
 class Watchdog:
-    """Ends the process with status 1 if its loop stops or one piece of work hangs.
+    """Ends the process with status 1 if its loop stops or one piece of work hangs, for *patience_seconds*.
 
     A thread that holds the interpreter lock, in an endless regular expression or a C library, stops the loop
     and every signal handler written in Python. The standard library's watchdog is a thread in C. It first
     writes every thread's stack (file, line and function, no values) to standard error.
-
-    *patience_seconds*: how long the loop may stop, and how long work under `limit` may take.
     """
 
     def __init__(self, patience_seconds: float) -> None:
@@ -91,11 +89,8 @@ class Watchdog:
         faulthandler.cancel_dump_traceback_later()
 
     def _end_process(self) -> None:
-        logger().error(
-            "work_hangs",
-            seconds=self._patience_seconds,
-            consequence="the process ends; its events are delivered again and processed one by one",
-        )
+        consequence = "the process ends; its events are delivered again and processed one by one"
+        logger().error("work_hangs", seconds=self._patience_seconds, consequence=consequence)
         sys.stdout.flush()
         faulthandler.dump_traceback()
         os._exit(1)
@@ -104,8 +99,7 @@ class Watchdog:
 def configure_process_log(process: str) -> None:
     """Configure the log by OM_LOG_LEVEL, now and at each SIGHUP, which would end the process otherwise.
 
-    Raises:
-        ConfigurationError: The variable is malformed.
+    Raises ConfigurationError if the variable is malformed.
     """
 
     def configure() -> None:

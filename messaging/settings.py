@@ -30,13 +30,9 @@ def required(purpose: str) -> Callable[[Environment, str, Any], Any]:
 
 
 def setting(name: str, read: Callable[..., Any], default: Any, *, is_secret: bool = False) -> Any:
-    """Declare a field of `Settings` with its variable.
+    """Declare a field of `Settings` with its variable; *is_secret* hides it from `repr`.
 
-    Args:
-        name: The variable's.
-        read: Called with an `Environment`, *name* and *default*; a method of `Environment` as a rule.
-        default: The field's value if the variable is not set.
-        is_secret: Whether `repr` must not show it.
+    *read* is called with an `Environment`, *name* and *default*: a method of `Environment` as a rule.
     """
     return field(default=default, repr=not is_secret, metadata={"variable": name, "read": read})
 
@@ -51,17 +47,12 @@ class Settings:
     def from_environment(cls) -> Self:
         """Read every setting, then check them together (`__post_init__`).
 
-        Raises:
-            ConfigurationError: One is missing, malformed or contradicts another; the text names it.
+        Raises ConfigurationError if one is missing, malformed or contradicts another; the text names it.
         """
         environment = Environment()
+        declared = ((field.name, field.metadata, field.default) for field in fields(cls))
         return cls(
-            **{
-                declared.name: declared.metadata["read"](
-                    environment, declared.metadata["variable"], declared.default
-                )
-                for declared in fields(cls)
-            }
+            **{name: how["read"](environment, how["variable"], default) for name, how, default in declared}
         )
 
 

@@ -13,13 +13,8 @@ from simulator.traffic import Post
 class LedgerRow:
     """What happened to one distinct body.
 
-    Args:
-        body_sha256: Hexadecimal.
-        event: The number of the event in the body; None if the body is malformed.
-        kind: A short word for tables.
-        status: The last HTTP status; None if there was no answer.
-        attempts: Requests made with this body, redeliveries included.
-        answered: Whether any of them was answered 200.
+    `event`: the number of the event in it; None if it is malformed. `status`: the last one; None if there was
+    no answer. `attempts`: requests, redeliveries included. `answered`: whether any of them was answered 200.
     """
 
     body_sha256: str
@@ -29,19 +24,12 @@ class LedgerRow:
     attempts: int
     answered: bool
 
-    def to_line(self) -> str:
-        """Return the row as one line of JSON."""
-        return json.dumps(asdict(self)) + "\n"
-
 
 def read_ledger(path: Path) -> list[LedgerRow]:
     """Return the rows of a ledger file; the last line of a body is its newest state."""
-    rows: dict[str, LedgerRow] = {}
     with path.open(encoding="utf-8") as lines:
-        for line in lines:
-            row = LedgerRow(**json.loads(line))
-            rows[row.body_sha256] = row
-    return list(rows.values())
+        rows = [LedgerRow(**json.loads(line)) for line in lines]
+    return list({row.body_sha256: row for row in rows}.values())
 
 
 class Ledger:
@@ -66,4 +54,4 @@ class Ledger:
             row = replace(row, attempts=attempts, answered=answered)
         self.rows[row.body_sha256] = row
         if self._file:
-            self._file.write(row.to_line())
+            self._file.write(json.dumps(asdict(row)) + "\n")

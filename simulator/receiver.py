@@ -16,14 +16,10 @@ from simulator.serving import serve_app
 
 @dataclass(frozen=True, slots=True)
 class ReceivedEvent:
-    """A request with a valid signature.
+    """A request with a valid signature; `webhook_id` is the same in every attempt.
 
-    Args:
-        webhook_id: The same in every attempt.
-        sequence: Rises within a conversation.
-        late: Whether a newer event of the conversation was sent before.
-        body: The decoded body; `data` is what the platform sent.
-        raw: The body's bytes.
+    `sequence` rises within a conversation; `late`: a newer event of it was sent before. `body`: decoded, its
+    `data` is what the platform sent; `raw`: its bytes.
     """
 
     destination: str
@@ -39,9 +35,8 @@ class ReceivedEvent:
 class Inbox:
     """The requests that a receiver got; any thread may read its lists.
 
-    Args:
-        secrets: The signing secret of each destination, by name.
-        fault_for: Returns the fault to answer a request with; None accepts the request.
+    *secrets* has each destination's by name. *fault_for* returns the fault to answer a request with; None
+    accepts the request.
     """
 
     def __init__(
@@ -53,10 +48,6 @@ class Inbox:
         self.accepted: list[ReceivedEvent] = []
         self.forgeries: list[str] = []
 
-    def accept(self, event: ReceivedEvent) -> None:
-        """Record a request that is answered 2xx."""
-        self.accepted.append(event)
-
     def accepted_by(self, destination: str) -> list[ReceivedEvent]:
         """Return what one destination accepted, in order of arrival."""
         return [event for event in list(self.accepted) if event.destination == destination]
@@ -67,10 +58,8 @@ class Inbox:
         known: set[tuple[str, str]] = set()
         repeated = disordered = 0
         for event in list(self.accepted):
-            identity, stream = (
-                (event.destination, event.webhook_id),
-                (event.destination, event.conversation_id),
-            )
+            identity = event.destination, event.webhook_id
+            stream = event.destination, event.conversation_id
             if identity in known:
                 repeated += 1
                 continue
@@ -88,7 +77,6 @@ def serve_receiver(inbox: Inbox, port: int = 0) -> Iterator[str]:
 
     @app.post("/<destination>")
     def receive(destination: str) -> Response:
-        """Accept one event."""
         raw = request.get_data()
         try:
             body = Webhook(inbox.secrets[destination]).verify(raw, dict(request.headers))
@@ -96,25 +84,17 @@ def serve_receiver(inbox: Inbox, port: int = 0) -> Iterator[str]:
             inbox.forgeries.append(destination)
             return Response(status=401)
         identity = request.headers["webhook-id"], body["type"], body["conversation_id"]
-        return _answer(
-            inbox, ReceivedEvent(destination, *identity, body["sequence"], body["late"], body, raw)
-        )
+        event = ReceivedEvent(destination, *identity, body["sequence"], body["late"], body, raw)
+        inbox.requested.append(event)
+        fault = inbox.fault_for(event) or Fault(204)
+        time.sleep(fault.delay)
+        if 200 <= fault.status < 300:
+            inbox.accepted.append(event)
+        headers = {} if fault.retry_after is None else {"Retry-After": str(fault.retry_after)}
+        return Response(status=fault.status, headers=headers)
 
     with serve_app(app, port) as url:
         yield url
-
-
-def _answer(inbox: Inbox, event: ReceivedEvent) -> Response:
-    inbox.requested.append(event)
-    fault = inbox.fault_for(event)
-    if fault is None:
-        inbox.accept(event)
-        return Response(status=204)
-    time.sleep(fault.delay)
-    if 200 <= fault.status < 300:
-        inbox.accept(event)
-    headers = {} if fault.retry_after is None else {"Retry-After": str(fault.retry_after)}
-    return Response(status=fault.status, headers=headers)
 
 
 def destination_table(name: str, url: str, secret: str, events: Sequence[str]) -> str:

@@ -46,14 +46,12 @@ class WebhookResponse:
     retry_after: float | None = None
 
 
-def retry_delay(
-    policy: RetryPolicy, *, attempt: int, status: int | None, retry_after: float | None
-) -> float | None:
+def retry_delay(policy: RetryPolicy, response: WebhookResponse, *, attempt: int) -> float | None:
     """Return the seconds to wait before the next attempt, or None if *attempt* was the last one."""
-    if not is_retryable(status) or attempt > policy.retries:
+    if not is_retryable(response.status) or attempt > policy.retries:
         return None
-    if policy.honours_retry_after and retry_after is not None:
-        return retry_after
+    if policy.honours_retry_after and response.retry_after is not None:
+        return response.retry_after
     return policy.delay
 
 
@@ -134,12 +132,12 @@ class Tally:
     by_status: Counter[str] = field(default_factory=Counter)
     latencies: list[float] = field(default_factory=list)
 
-    def add_request(self, status: int | None, latency: float) -> None:
-        """Count one request and its answer; None if there was none."""
+    def add_request(self, response: WebhookResponse) -> None:
+        """Count one request and its answer."""
         self.requests += 1
-        self.by_status["no answer" if status is None else str(status)] += 1
-        if status is not None:
-            self.latencies.append(latency)
+        self.by_status["no answer" if response.status is None else str(response.status)] += 1
+        if response.status is not None:
+            self.latencies.append(response.latency)
 
     def summarise(self, seconds: float) -> Summary:
         """Return the counts after *seconds* of sending."""
@@ -209,15 +207,15 @@ class Sender:
         """Return a post that is due and its attempt's number; return None after a wait instead."""
         with self._changed:
             now = time.monotonic()
-            wake_at = [now + PROGRESS_SECONDS]
+            wake_at = now + PROGRESS_SECONDS
             if self._in_flight < threads:
                 if due := self._take(now):
                     self._in_flight += 1
                     return due
-                wake_at += [] if self._exhausted else [self._next_post_at]
-                wake_at += [self._retries[0][0]] if self._retries else []
+                wake_at = wake_at if self._exhausted else min(wake_at, self._next_post_at)
+                wake_at = min(wake_at, self._retries[0][0]) if self._retries else wake_at
             if not self._exhausted or self._retries or self._in_flight:
-                self._changed.wait(max(0.0, min(wake_at) - now))
+                self._changed.wait(max(0.0, wake_at - now))
             return None
 
     def _take(self, now: float) -> tuple[Post, int] | None:
@@ -234,15 +232,14 @@ class Sender:
 
     def _send(self, post: Post, attempt: int) -> None:
         response = self._endpoint.post(post.body)
-        status = response.status
-        delay = retry_delay(self._policy, attempt=attempt, status=status, retry_after=response.retry_after)
+        delay = retry_delay(self._policy, response, attempt=attempt)
         with self._changed:
             self._in_flight -= 1
-            self._tally.add_request(status, response.latency)
+            self._tally.add_request(response)
             if delay is None:
                 self._tally.settled += 1
-                self._tally.answered += status == 200
-                self._ledger.add(post, status=status, attempts=attempt)
+                self._tally.answered += response.status == 200
+                self._ledger.add(post, status=response.status, attempts=attempt)
             else:
                 due_at = time.monotonic() + delay
                 heapq.heappush(self._retries, (due_at, next(self._tie), post, attempt + 1))

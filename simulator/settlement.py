@@ -29,13 +29,10 @@ FETCH_ROWS: Final = 10_000
 class Records:
     """What the tables hold of a ledger's bodies, by hexadecimal digests.
 
-    Args:
-        outcomes: The outcomes of each body's rows in processed_events.
-        dead_letters: Digest and reason code of each row in dead_letters.
-        deviations: For each count that the workers keep, such as a conversation's messages, the difference
-            from the count that it should equal.
-        conflicts: Bodies that have a known event's key and different content.
-        kept: The stored bodies, with digests computed from the stored bytes.
+    `outcomes`: of each body's rows in processed_events. `dead_letters`: digest and reason code of each row.
+    `deviations`: for each count that the workers keep, such as a conversation's messages, by how much it is
+    too high. `conflicts`: bodies with a known event's key and other content. `kept`: the digests of the
+    stored bytes.
     """
 
     outcomes: Mapping[str, Sequence[str]] = field(default_factory=dict)
@@ -49,17 +46,11 @@ class Records:
 class LedgerVerdict:
     """The result of the comparison. A *subject* is a distinct event, or a distinct malformed body.
 
-    Args:
-        sent: Requests made.
-        answered: Distinct bodies that were answered 200.
-        unique: Subjects with at least one body that was answered 200.
-        processed: Subjects with a row in processed_events that took effect.
-        skipped: Subjects with a row that took no effect.
-        dead_lettered: Subjects with a dead letter and no row.
-        conflicts: Answered bodies that are recorded as conflicts.
-        lost: Answered subjects that are found nowhere, answered bodies that can no longer be read, and
-            missing effects.
-        repeated: Effects beyond one for each event.
+    `sent` counts requests, `answered` and `conflicts` distinct bodies that were answered 200, `repeated`
+    effects beyond one for each event, and all others subjects: `unique` those with a body that was answered
+    200, `processed` and `skipped` those with a row that did or did not take effect, `dead_lettered` those
+    with a dead letter and no row. `lost` are answered subjects that are found nowhere, answered bodies that
+    can no longer be read, and missing effects.
     """
 
     sent: int
@@ -79,10 +70,7 @@ class LedgerVerdict:
 def settle(ledger: Sequence[LedgerRow], records: Records, *, queued: Iterable[str]) -> LedgerVerdict:
     """Compare; the queues must be drained and the journal empty.
 
-    Args:
-        ledger: What was sent.
-        records: What the tables hold; other senders' bodies are ignored.
-        queued: Digests of the bodies in the dead-letter queue, hexadecimal.
+    Bodies of other senders are ignored. *queued* has the digests of those in the dead-letter queue.
     """
     dead, readable = {digest for digest, _ in records.dead_letters}, {*records.kept, *queued}
     bodies = defaultdict[int | str, list[LedgerRow]](list)
@@ -107,12 +95,10 @@ def settle(ledger: Sequence[LedgerRow], records: Records, *, queued: Iterable[st
         sent=sum(row.attempts for row in ledger),
         answered=sum(row.answered for row in ledger),
         conflicts=sum(row.answered and row.body_sha256 in records.conflicts for row in ledger),
-        unique=totals["unique"],
-        processed=totals["processed"],
-        skipped=totals["skipped"],
-        dead_lettered=totals["dead_lettered"],
-        lost=totals["lost"],
-        repeated=totals["repeated"],
+        **{
+            name: totals[name]
+            for name in ("unique", "processed", "skipped", "dead_lettered", "lost", "repeated")
+        },
     )
 
 
@@ -126,19 +112,16 @@ def read_records(connection: Connection, digests: Collection[str]) -> Records:
     dead = _rows(connection, select(dead_letters.c.body_sha256, dead_letters.c.code))
     dead_rows = [(row.body_sha256.hex(), row.code) for row in dead]
     conflicts = _rows(connection, select(duplicate_events.c.body_sha256))
+    bodies = select(event_payloads.c.body), select(duplicate_events.c.body)
     return Records(
         outcomes=outcomes,
         dead_letters=[(digest, code) for digest, code in dead_rows if digest in digests],
         deviations=list(_deviations(connection, conversation_ids)),
         conflicts={digest.hex() for (digest,) in conflicts} & set(digests),
-        kept=_stored(connection) & set(digests),
+        # Computed from the stored bytes.
+        kept={sha256(body).hexdigest() for query in bodies for (body,) in _rows(connection, query)}
+        & set(digests),
     )
-
-
-def _stored(connection: Connection) -> set[str]:
-    """Return the digest of every stored body, computed from its bytes."""
-    columns = (event_payloads.c.body, duplicate_events.c.body)
-    return {sha256(body).hexdigest() for column in columns for (body,) in _rows(connection, select(column))}
 
 
 def _deviations(connection: Connection, conversation_ids: Collection[str]) -> Iterator[int]:

@@ -80,10 +80,8 @@ class Answers:
     def refuse(self, response: Response, reason: str | None = None, **facts: object) -> Response:
         """Count a refusal, log it unless enough of its kind were logged in this second, and return it.
 
-        Args:
-            response: The response to the sender.
-            reason: One of a limited number, since each is a kind of its own; None: the response's text.
-            facts: Further fields of the line; identifiers and sizes.
+        *reason* is one of a limited number, since each is a kind of its own; None: the response's text.
+        *facts* are further fields of the line: identifiers and sizes.
         """
         self.refusals[str(response.status)] += 1
         kind = response.status, reason or response.text

@@ -16,15 +16,7 @@ from webhook_api.health import Health, has_peer_with_room, report, write_status
 from webhook_api.http import Limits, Service
 from webhook_api.ingest import NOT_DURABLE, Ingest
 from webhook_api.journal import Journal
-from webhook_api.relay import (
-    Barrier,
-    BrokerLink,
-    Confirms,
-    MajorityWatch,
-    Oversized,
-    Relay,
-    delete_expired,
-)
+from webhook_api.relay import Barrier, BrokerLink, Confirms, MajorityWatch, Oversized, Relay, delete_expired
 from webhook_api.settings import EdgeSettings
 from webhook_api.signature import secret_id
 
@@ -47,7 +39,8 @@ class Edge:
             processes=settings.processes,
             clock=clock,
         )
-        self._journal = self._make_journal()
+        limits = settings.journal_directory, settings.journal_max_bytes, settings.processes
+        self._journal = Journal(*limits, fsync=settings.journal_fsync, now_us=clock.now_us())
         self.relay = self._make_relay()
         self.ingest = Ingest(settings, self._shedder, self.relay, clock, self._answers)
         self._secret_ids = [secret_id(secret) for secret in settings.secrets]
@@ -70,16 +63,6 @@ class Edge:
             stop=self.stop,
         )
 
-    def _make_journal(self) -> Journal:
-        settings = self.settings
-        return Journal(
-            settings.journal_directory,
-            settings.journal_max_bytes,
-            settings.processes,
-            fsync=settings.journal_fsync,
-            now_us=self._clock.now_us(),
-        )
-
     def _make_relay(self) -> Relay:
         settings = self.settings
         confirms = Confirms() if settings.publisher_confirms else None
@@ -95,16 +78,12 @@ class Edge:
             management_addresses=len(settings.management_urls),
             is_needed=confirms is None and bool(settings.management_urls),
         )
-        self._poller = (
-            DepthPoller(
-                settings.management_urls,
-                settings.amqp_urls,
-                # From the poller's thread to the loop.
-                lambda report: self.loop.call_soon_threadsafe(self._on_report, report),
-                lambda: watch.address,
-            )
-            if settings.management_urls
-            else None
+        self._poller = DepthPoller(
+            settings.management_urls,
+            settings.amqp_urls,
+            # From the poller's thread to the loop.
+            lambda report: self.loop.call_soon_threadsafe(self._on_report, report),
+            lambda: watch.address,
         )
         self._link = BrokerLink(publisher, confirms or Barrier(), watch, self._shedder, self._clock)
         oversized = Oversized(settings.state_directory / "oversized")
@@ -118,15 +97,14 @@ class Edge:
                 consequence="events are lost if the queue has no majority: set OM_MANAGEMENT_URL",
             )
         self.relay.start()
-        if self._poller is not None:
+        if self.settings.management_urls:
             self._poller.start()
         self._tick()
         self._delete_expired()
 
     def stop(self, then: Callable[[], None]) -> None:
         """Publish what can be published, close the journal, then call *then*."""
-        if self._poller is not None:
-            self._poller.stop()
+        self._poller.stop()
         self.relay.stop(then)
 
     def status(self) -> dict[str, Any]:
@@ -135,7 +113,7 @@ class Edge:
             "pid": os.getpid(),
             "accepting_at": self._clock.now_us() / 1_000_000 if self._is_accepting else 0.0,
             "journal": self.relay.status(),
-            "gate": {**self._shedder.status(), "is_polled": self._poller is not None},
+            "gate": {**self._shedder.status(), "is_polled": bool(self.settings.management_urls)},
             "answers": self._answers.status(),
             "signatures": dict(zip(self._secret_ids, self.ingest.verified, strict=True)),
         }
@@ -178,6 +156,5 @@ class Edge:
 
     def _delete_expired(self) -> None:
         self.loop.call_later(DAY_SECONDS, self._delete_expired)
-        delete_expired(
-            self.settings.state_directory, self.settings.payload_days, self._clock.now_us() / 1_000_000
-        )
+        days, now = self.settings.payload_days, self._clock.now_us() / 1_000_000
+        delete_expired(self.settings.state_directory, days, now)

@@ -64,7 +64,11 @@ class EdgeApplication(Flask):
         ):
             return self._receive(environ, start_response)
         if self._can_skip_dispatch is None:
-            self._decide()
+            # At the first request, which Flask dispatches; Flask refuses hooks from then on.
+            hook = find_hook(self, WEBHOOK_PATH, self._as_made)
+            self._can_skip_dispatch = hook is None
+            if hook is not None:
+                logger().info("webhooks_dispatched_by_flask", hook=hook)
         return self._dispatch(environ, start_response)
 
     def _dispatch(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -73,13 +77,6 @@ class EdgeApplication(Flask):
 
     def _defer(self, chunks: Iterable[bytes]) -> DeferredBody:
         return DeferredBody(chunks, self._relay.on_durable, self._relay.flush_now, NOT_DURABLE)
-
-    def _decide(self) -> None:
-        """Decide at the first request, which Flask dispatches; Flask refuses hooks from then on."""
-        hook = find_hook(self, WEBHOOK_PATH, self._as_made)
-        self._can_skip_dispatch = hook is None
-        if hook is not None:
-            logger().info("webhooks_dispatched_by_flask", hook=hook)
 
     def _receive(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         try:
@@ -105,8 +102,7 @@ class EdgeApplication(Flask):
         return super().make_response(rv)
 
     def log_exception(
-        self,
-        exc_info: tuple[type, BaseException, TracebackType] | tuple[None, None, None] | Any,
+        self, exc_info: tuple[type, BaseException, TracebackType] | tuple[None, None, None] | Any
     ) -> None:
         """Log what a view or a hook raised, as one JSON object."""
         logger().error("request_failed", exc_info=exc_info)

@@ -57,8 +57,7 @@ PARTS: Final = (
 def load_extensions(names: tuple[str, ...]) -> tuple[Extension, ...]:
     """Import the functions of OM_FLASK_EXTENSIONS (package.module:function); call them with the application.
 
-    Raises:
-        ConfigurationError: One cannot be imported, or is no function.
+    Raises ConfigurationError if one cannot be imported, or is no function.
     """
     return tuple(_load(name) for name in names)
 

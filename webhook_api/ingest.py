@@ -69,12 +69,9 @@ class Ingest:
     def accept(self, environ: dict[str, Any], read_body: Callable[[], bytes]) -> Response:
         """Accept one webhook.
 
-        Args:
-            environ: WSGI's; an accepted request gets its REQUEST_ID.
-            read_body: Returns the whole body, undecoded; called once the webhook is admitted.
-
-        Returns:
-            ACCEPTED, to be sent when the event is durable (see `Relay.accept`), or a refusal.
+        *environ* is WSGI's; an accepted request gets its REQUEST_ID. *read_body* returns the whole body,
+        undecoded; it is called once the webhook is admitted. Return ACCEPTED, to be sent when the event is
+        durable (see `Relay.accept`), or a refusal.
         """
         if self._shedder.is_shedding:
             return self._refuse(self._too_many(), environ)
@@ -90,7 +87,7 @@ class Ingest:
         for name, key, value in self._required:
             if not _matches(environ, key, value):
                 return self._refuse(UNAUTHORIZED, environ, f"header {name} missing or wrong")
-        return self._journal(body, environ) if body else self._refuse(EMPTY, environ)
+        return self._journal(body, environ)
 
     def accept_from_bus(self, environ: dict[str, Any], read_body: Callable[[], bytes]) -> Response:
         """Accept one event of EventBridge, which signs nothing: it can only prove itself by a header.
@@ -106,11 +103,15 @@ class Ingest:
         if not any(matches):
             return self._refuse(UNAUTHORIZED, environ, "none of OM_EVENTS_HEADERS")
         body = read_body()
-        if len(body) > self.max_body_bytes:
-            return self._refuse(TOO_LARGE, environ)
-        return self._journal(body, environ) if body else self._refuse(EMPTY, environ)
+        return (
+            self._refuse(TOO_LARGE, environ)
+            if len(body) > self.max_body_bytes
+            else self._journal(body, environ)
+        )
 
     def _journal(self, body: bytes, environ: dict[str, Any]) -> Response:
+        if not body:
+            return self._refuse(EMPTY, environ)
         self._number += 1
         message_id = f"{self._token}-{self._number:x}"
         request_id = environ.get(REQUEST_ID_KEY)

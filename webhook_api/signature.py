@@ -24,8 +24,8 @@ ID_BYTES: Final = 4
 class SignatureVerifier:
     """The valid secrets, each with two keyed hashes, which are copied for each body: `hmac` is half as fast.
 
-    Args:
-        secrets: Newest first; a body signed with any of them is genuine, so that one can be rotated.
+    A body signed with any of *secrets*, newest first, is genuine, so that one can be rotated. `verified`:
+    genuine bodies by secret, which shows when a secret is no longer used.
 
     Source:
         Genesys Cloud, "Validate webhook notifications": base64, not hex, of HMAC-SHA256 over the body.
@@ -37,7 +37,6 @@ class SignatureVerifier:
     def __init__(self, secrets: tuple[bytes, ...]) -> None:
         self._keyed = [(number, *_keyed_hashes(secret)) for number, secret in enumerate(secrets)]
         self.verified = [0] * len(secrets)
-        """Genuine bodies by secret: shows when a secret is no longer used."""
 
     def is_genuine(self, body: bytes, header: bytes) -> bool:
         """Compare in constant time, as bytes: a non-ASCII header must not raise."""

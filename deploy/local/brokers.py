@@ -20,16 +20,13 @@ from messaging.management import ManagementApi
 
 COMPOSE_FILE = Path(__file__).parents[2] / "docker" / "servers.yaml"
 INSTALL = Path(__file__).with_name("install-packages")
-REQUEST_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class BrokerAddress:
     """A broker that answers; both URLs contain credentials.
 
-    Args:
-        management_url: empty if only OM_AMQP_URL is set.
-        description: shown to the operator.
+    `management_url` is empty if only OM_AMQP_URL is set; `description` is shown to the operator.
     """
 
     amqp_url: str = field(repr=False)
@@ -47,15 +44,18 @@ class BrokerAddress:
 def broker(directory: Path) -> Iterator[BrokerAddress]:
     """Provide a broker for a `with` block; only a broker that was started here is stopped afterwards.
 
-    Args:
-        directory: holds the data of a private node.
+    *directory* holds the data of a private node.
     """
+    data = directory / "rabbitmq"
     if named := named_broker():
         yield named
-        return
-    own = _from_package(directory / "rabbitmq") if ensure_rabbitmq() else _in_container()
-    with own as started:
-        yield started
+    elif ensure_rabbitmq():
+        click.echo("Starting a RabbitMQ node")
+        with LocalRabbitMQ(data) as node:
+            yield BrokerAddress(node.amqp_url, node.management_url, f"a private RabbitMQ, data in {data}")
+    else:
+        with _in_container() as container:
+            yield container
 
 
 def named_broker() -> BrokerAddress | None:
@@ -74,21 +74,17 @@ def own_virtual_host(address: BrokerAddress) -> Iterator[BrokerAddress]:
 
 
 @contextmanager
-def _from_package(directory: Path) -> Iterator[BrokerAddress]:
-    click.echo("Starting a RabbitMQ node")
-    with LocalRabbitMQ(directory) as node:
-        yield BrokerAddress(node.amqp_url, node.management_url, f"a private RabbitMQ, data in {directory}")
-
-
-@contextmanager
 def _in_container() -> Iterator[BrokerAddress]:
     """Run the broker of docker/servers.yaml; its volume keeps the data."""
     amqp_port, management_port = free_port(), free_port()
     ports = {"OM_RABBITMQ_PORT": str(amqp_port), "OM_MANAGEMENT_PORT": str(management_port)}
-    compose = ["docker", "compose", "--file", str(COMPOSE_FILE)]
-    environment = {**os.environ, **ports}
+
+    def compose(*arguments: str) -> None:
+        command = ["docker", "compose", "--file", str(COMPOSE_FILE), *arguments, "rabbitmq"]
+        subprocess.run(command, env={**os.environ, **ports}, check=True)
+
     try:
-        subprocess.run([*compose, "up", "--detach", "--wait", "rabbitmq"], env=environment, check=True)
+        compose("up", "--detach", "--wait")
     except (OSError, subprocess.CalledProcessError):
         raise ServerStartError(
             "A RabbitMQ is needed: name one by OM_AMQP_URL and OM_MANAGEMENT_URL, install RabbitMQ 4, "
@@ -101,7 +97,7 @@ def _in_container() -> Iterator[BrokerAddress]:
             "a RabbitMQ in a container",
         )
     finally:
-        subprocess.run([*compose, "stop", "rabbitmq"], env=environment, check=True)
+        compose("stop")
 
 
 class LocalBroker:
@@ -109,7 +105,7 @@ class LocalBroker:
 
     def __init__(self, url: str) -> None:
         self._user = urlsplit(url).username
-        self._api = ManagementApi(url, REQUEST_SECONDS)
+        self._api = ManagementApi(url, timeout_seconds=5.0)
 
     def answers(self) -> bool:
         """Return whether the API accepts the credentials and every virtual host is up."""
@@ -120,9 +116,8 @@ class LocalBroker:
 
     def create_virtual_host(self, name: str) -> None:
         """Create a virtual host in which the API's user may do everything."""
-        vhost = quote(name, safe="")
+        vhost, everything = quote(name, safe=""), dict.fromkeys(("configure", "write", "read"), ".*")
         self._api.send("PUT", f"vhosts/{vhost}", {"default_queue_type": "quorum"}).raise_for_status()
-        everything = {"configure": ".*", "write": ".*", "read": ".*"}
         self._api.send("PUT", f"permissions/{vhost}/{self._user}", everything).raise_for_status()
 
     @contextmanager

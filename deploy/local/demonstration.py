@@ -24,15 +24,16 @@ from messaging.environment import Environment
 from messaging.management import QueueDepths
 from omctl.signatures import live_secrets
 from simulator.demonstration import (
+    SUBSCRIPTIONS_KNOWN,
+    UNFINISHED,
     WITHHELD,
     Accounts,
     ConversationCounts,
     DemonstrationServices,
     ReconciliationResult,
     WithheldEvents,
-    count_unfinished,
     demonstration_plan,
-    has_subscriptions,
+    query,
     read_accounts,
     read_counts,
 )
@@ -76,11 +77,12 @@ class Demonstration:
     def run(self) -> tuple[Accounts, ReconciliationResult]:
         """Send, wait until everything is processed, reconcile, and wait again.
 
-        Raises:
-            ServerStartError: a process ended, or it was not done in time.
+        Raises ServerStartError if a process ended, or it was not done in time.
         """
         self._wait_until(self._service.is_ready, "the edge is ready")
-        self._wait_until(lambda: has_subscriptions(database_url()), "the destinations are known")
+        self._wait_until(
+            lambda: query(database_url(), SUBSCRIPTIONS_KNOWN)[0] > 0, "the destinations are known"
+        )
         ledger = self._service.var / "ledger.jsonl"
         self._send(ledger)
         click.echo("Waiting until queues and journal are empty, and everything is settled and delivered")
@@ -94,10 +96,8 @@ class Demonstration:
         url = self._service.webhook_url
         click.echo(f"Sending {EVENTS} events to {url}, except {WITHHELD} that are withheld on purpose")
         policy = RetryPolicy(delay=1.0)
-        secret = live_secrets(Environment())[0]
-        endpoint = WebhookEndpoint(
-            url, secret=secret, timeout=policy.timeout, connections=CONNECTIONS, headers={}
-        )
+        options: dict[str, Any] = {"timeout": policy.timeout, "connections": CONNECTIONS, "headers": {}}
+        endpoint = WebhookEndpoint(url, secret=live_secrets(Environment())[0], **options)
         posts = self._withheld.filter(list(traffic(demonstration_plan(EVENTS))))
         with Ledger(path) as ledger:
             sender = Sender(endpoint, posts, ledger, policy=policy, rate=PER_SECOND)
@@ -115,7 +115,7 @@ class Demonstration:
         depths = self._depths.read()
         # A queue of unknown depth is not empty.
         is_empty = all(depths.get(queue) == 0 for queue in QUEUES_TO_DRAIN)
-        return not journal and is_empty and not count_unfinished(database_url())
+        return not journal and is_empty and not query(database_url(), UNFINISHED)[0]
 
 
 def demonstrate(var: Path, *, keep: bool) -> bool:
@@ -165,12 +165,10 @@ def register(service: LocalService) -> None:
     run_quietly([sys.executable, "-m", "omctl", "register"])
 
 
-def reconcile() -> list[dict[str, Any]]:
+def reconcile() -> Any:
     """Return the gaps that `omctl reconcile` finds and fills."""
     command = [sys.executable, "-m", "omctl", "reconcile", "--since", "1h", "--json"]
-    output = run_quietly(command, {NOTHING_MISSING, RECOVERED})
-    gaps: list[dict[str, Any]] = json.loads(output)["gaps"]
-    return gaps
+    return json.loads(run_quietly(command, {NOTHING_MISSING, RECOVERED}))["gaps"]
 
 
 def database_url() -> str:

@@ -1,12 +1,11 @@
 """Start server processes, end them by their own ids, and end those that a killed run left behind."""
 
-import contextlib
 import os
 import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from types import FrameType
 
@@ -56,7 +55,7 @@ class ServerProcess:
         self, command: Sequence[str | Path], *, environment: Mapping[str, str], directory: Path
     ) -> None:
         """Start the process and return at once."""
-        with self._output.open("ab") if self._output else contextlib.nullcontext() as output:
+        with self._output.open("ab") if self._output else nullcontext() as output:
             self._process = subprocess.Popen(
                 command,
                 env={**environment, MARK: str(directory)},
@@ -73,11 +72,7 @@ class ServerProcess:
         return self._process.wait()
 
     def wait_until(self, is_ready: Callable[[], bool], *, timeout: float) -> None:
-        """Block until the server is ready.
-
-        Raises:
-            ServerStartError: it ended, or was not ready within *timeout*.
-        """
+        """Block until the server is ready; raises ServerStartError if it ends, or after *timeout*."""
         deadline = time.monotonic() + timeout
         while not is_ready():
             if not self.is_running:
@@ -101,10 +96,10 @@ class ServerProcess:
         self.send(number)
         # A stopped process takes no signal but SIGKILL before it is continued.
         self.send(signal.SIGCONT)
-        with contextlib.suppress(subprocess.TimeoutExpired):
+        with suppress(subprocess.TimeoutExpired):
             self._process.wait(timeout)
         if number != signal.SIGKILL:
-            with contextlib.suppress(ProcessLookupError):
+            with suppress(ProcessLookupError):
                 os.killpg(self.pid, signal.SIGKILL)
         self._process.wait()
         self._process = None
@@ -112,7 +107,7 @@ class ServerProcess:
     def _last_output(self) -> str:
         if self._output is None:
             return "(see its output above)"
-        with contextlib.suppress(OSError):
+        with suppress(OSError):
             lines = self._output.read_text(errors="replace").splitlines()
             return "\n".join([*lines[-15:], f"(full output: {self._output})"])
         return f"(no output in {self._output})"
@@ -122,9 +117,9 @@ def exit_on_signals() -> None:
     """Make a signal end this process by SystemExit, so that everything it started is ended too."""
 
     def leave(number: int, _: FrameType | None) -> None:
-        for each_number in SIGNALS:
+        for later in SIGNALS:
             # A second one, from an impatient operator, must not leave servers behind.
-            signal.signal(each_number, lambda *_: None)
+            signal.signal(later, lambda *_: None)
         raise SystemExit(128 + number)
 
     for number in SIGNALS:
@@ -137,14 +132,11 @@ def run_processes(
 ) -> Iterator[Wait]:
     """Run processes for a `with` block, and end them all after it.
 
-    Args:
-        commands: by the name of the process.
-        directory: where they run; marks them, so that orphans of a killed run are found.
-        output: a file for all their lines; None for standard output.
+    *commands* are by the process's name. They run in *directory*, which marks them, so that orphans of a
+    killed run are found. Their lines go to *output*; None: to standard output.
 
-    Yields:
-        A function that blocks until a condition holds and returns True, or for a number of seconds and
-        returns False. It raises ServerStartError as soon as one of the processes ends by itself.
+    Yields a function that blocks until a condition holds and returns True, or for a number of seconds and
+    returns False. It raises ServerStartError as soon as one of the processes ends by itself.
     """
     processes = [ServerProcess(name, output) for name in commands]
 
@@ -153,10 +145,8 @@ def run_processes(
         while not is_done():
             for process in processes:
                 if not process.is_running:
-                    status = process.wait()
-                    raise ServerStartError(
-                        f"{process.name} ended with status {status}; all others were stopped"
-                    )
+                    ended = f"{process.name} ended with status {process.wait()}"
+                    raise ServerStartError(f"{ended}; all others were stopped")
             if time.monotonic() > deadline:
                 return False
             time.sleep(2 * POLL_SECONDS)
@@ -182,7 +172,7 @@ def end_orphans(directory: Path) -> None:
     left = [process for process in psutil.process_iter(["environ"]) if _was_started_in(process, directory)]
     for end in (psutil.Process.terminate, psutil.Process.kill):
         for process in left:
-            with contextlib.suppress(psutil.NoSuchProcess):
+            with suppress(psutil.NoSuchProcess):
                 end(process)
         _, left = psutil.wait_procs(left, ORPHAN_SECONDS)
 

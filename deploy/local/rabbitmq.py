@@ -14,7 +14,6 @@ import secrets
 import shutil
 import signal
 import socket
-from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
@@ -115,12 +114,9 @@ class PrivateErlang:
 class LocalRabbitMQ:
     """A node on free loopback ports with its data under `directory`, outside of which nothing is written.
 
-    Args:
-        directory: created if missing; another object with the same directory finds the data.
-        name: the node's name, to which the data belongs.
-        erlang: the cookie and port mapper of another node, to form a cluster with it.
-        limits: more configuration, by default for a small machine.
-        advanced: the same in Erlang's notation.
+    *directory* is created if missing; another object with the same directory finds the data, which belong to
+    *name*. *erlang*: of another node, to form a cluster with it. *limits* and *advanced*: more configuration,
+    by default for a small machine.
     """
 
     def __init__(
@@ -170,7 +166,11 @@ class LocalRabbitMQ:
 
     def launch(self) -> None:
         """Start the node without waiting, so that several servers come up side by side."""
-        self._write_configuration()
+        ports = {"amqp_port": self.amqp_port, "management_port": self.management_port}
+        (self.directory / "rabbitmq.conf").write_text(CONFIGURATION.format(**ports) + self._limits)
+        (self.directory / "advanced.config").write_text(self._advanced)
+        (self.directory / "enabled_plugins").write_text(PLUGINS)
+        self.erlang.write_cookie(self.directory)
         self.erlang.acquire(self.node)
         command = [self._program("rabbitmq-server")]
         self._process.launch(command, environment=self._environment(), directory=self.directory)
@@ -180,8 +180,18 @@ class LocalRabbitMQ:
         self._process.wait_until(self.is_ready, timeout=START_SECONDS)
 
     def is_ready(self) -> bool:
-        """Return whether clients can connect now."""
-        return self._greets() and self._manages()
+        """Return whether the management API shows every virtual host up, and the listener speaks AMQP.
+
+        A node starts its listener last.
+        """
+        try:
+            with socket.create_connection((LOOPBACK, self.amqp_port), timeout=1.0) as client:
+                client.sendall(AMQP_GREETING)
+                has_greeted = bool(client.recv(1))
+            url = f"{self.management_url}/api/health/checks/virtual-hosts"
+            return has_greeted and requests.get(url, timeout=5.0).ok
+        except OSError:  # RequestException is one
+            return False
 
     def stop(self) -> None:
         """Shut the node down cleanly, as a service manager would."""
@@ -193,13 +203,6 @@ class LocalRabbitMQ:
         if home is None:
             raise ServerStartError("RabbitMQ is not installed on this machine")
         return home / "sbin" / name
-
-    def _write_configuration(self) -> None:
-        ports = {"amqp_port": self.amqp_port, "management_port": self.management_port}
-        (self.directory / "rabbitmq.conf").write_text(CONFIGURATION.format(**ports) + self._limits)
-        (self.directory / "advanced.config").write_text(self._advanced)
-        (self.directory / "enabled_plugins").write_text(PLUGINS)
-        self.erlang.write_cookie(self.directory)
 
     def _environment(self) -> dict[str, str]:
         """Return everything that a node reads from its environment, so that nothing of the machine's is used.
@@ -232,18 +235,3 @@ class LocalRabbitMQ:
             # Two schedulers suffice; a big machine would start one for every core.
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "+S 2:2 -kernel inet_dist_use_interface {127,0,0,1}",
         }
-
-    def _greets(self) -> bool:
-        """Return whether the listener speaks AMQP, which it does last in a node's start."""
-        try:
-            with socket.create_connection((LOOPBACK, self.amqp_port), timeout=1.0) as client:
-                client.sendall(AMQP_GREETING)
-                return bool(client.recv(1))
-        except OSError:
-            return False
-
-    def _manages(self) -> bool:
-        """Return whether the management API accepts the credentials and every virtual host is up."""
-        with suppress(requests.RequestException):
-            return requests.get(f"{self.management_url}/api/health/checks/virtual-hosts", timeout=5.0).ok
-        return False

@@ -42,8 +42,7 @@ NEWEST_EVENTS = (
 def run(var: Path) -> None:
     """Set everything up, run it until a signal comes, and stop it.
 
-    Raises:
-        ServerStartError: a server did not start, or a process ended by itself.
+    Raises ServerStartError if a server did not start, or a process ended by itself.
     """
     with ExitStack() as stack:
         stack.enter_context(single_instance(var / "run.lock"))
@@ -65,8 +64,7 @@ def run(var: Path) -> None:
 def single_instance(path: Path) -> Iterator[None]:
     """Hold the lock file for a `with` block; the kernel releases it when the process dies.
 
-    Raises:
-        ServerStartError: another process holds it.
+    Raises ServerStartError if another process holds it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+") as file:

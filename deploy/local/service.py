@@ -27,11 +27,7 @@ WORKERS = 2
 
 @dataclass(frozen=True, slots=True)
 class LocalService:
-    """The service with its data under `var`; settings in the environment take precedence.
-
-    Args:
-        bind: host:port of the edge.
-    """
+    """The service with its data under `var`, the edge at `bind`; settings of the environment come first."""
 
     var: Path
     bind: str
@@ -114,7 +110,12 @@ def missing_settings(var: Path) -> dict[str, str]:
     }
     missing = {name: value for name, value in defaults.items() if not _is_set(name)}
     if not _is_set("OM_WEBHOOK_SECRETS") and not _is_set("OM_ALLOW_UNSIGNED"):
-        missing["OM_WEBHOOK_SECRETS_FILE"] = str(secret_file(var))
+        # This checkout's secret, made the first time.
+        secret_file = var / "webhook-secret"
+        if not secret_file.exists():
+            secret_file.touch(mode=0o600)
+            secret_file.write_text(secrets.token_urlsafe(32))
+        missing["OM_WEBHOOK_SECRETS_FILE"] = str(secret_file)
     return missing
 
 
@@ -125,15 +126,6 @@ def usual_or_free_port(port: int) -> int:
 
 def _is_set(name: str) -> bool:
     return name in os.environ or f"{name}_FILE" in os.environ
-
-
-def secret_file(var: Path) -> Path:
-    """Return the file with this checkout's webhook secret, created the first time."""
-    path = var / "webhook-secret"
-    if not path.exists():
-        path.touch(mode=0o600)
-        path.write_text(secrets.token_urlsafe(32))
-    return path
 
 
 @contextmanager
@@ -157,11 +149,7 @@ def render_exports(environment: Mapping[str, str]) -> str:
 
 
 def free_bind() -> str:
-    """Return the edge's address.
-
-    Raises:
-        ServerStartError: something listens there.
-    """
+    """Return the edge's address; raises ServerStartError if something listens there."""
     bind = os.environ.get("OM_BIND", DEFAULT_BIND)
     address = urlsplit(f"//{bind}")
     if address.port and answers(address.port, host=address.hostname or LOOPBACK):

@@ -9,11 +9,4 @@ from messaging.admin.dead_letters import (
     publish_dead_letters,
 )
 from messaging.admin.session import EventPublisher, broker_session, event_publisher
-from messaging.admin.topology import (
-    BrokerObject,
-    ObjectState,
-    count_waiting_events,
-    inspect,
-    peek,
-    set_up,
-)
+from messaging.admin.topology import BrokerObject, ObjectState, count_waiting_events, inspect, peek, set_up

@@ -9,7 +9,6 @@ from typing import Any, Final
 import pika
 from pika.adapters.blocking_connection import BlockingChannel, BlockingConnection
 from pika.exceptions import ChannelClosedByBroker
-from pika.spec import BasicProperties
 
 from messaging.admin.session import EventPublisher, broker_session
 from messaging.broker import confirms_within
@@ -53,9 +52,9 @@ class QueuedDeadLetter:
 
 @dataclass(frozen=True, slots=True)
 class DestinationDeadLetter:
-    """An event that a destination never accepted.
+    """An event that a destination never accepted; *reason* is a short code.
 
-    The envelope's message id is that of the record; *reason* is a short code.
+    The envelope's message id is that of the record.
     """
 
     envelope: Envelope
@@ -118,8 +117,9 @@ class DeadLetterQueue:
             if method is None:
                 break
             self._held[method.delivery_tag] = channel
-            envelope = envelope_of(properties, body)
-            window.append(QueuedDeadLetter(method.delivery_tag, envelope, _read_destination(properties)))
+            destination = (properties.headers or {}).get("destination")
+            service = None if destination is None else str(destination)
+            window.append(QueuedDeadLetter(method.delivery_tag, envelope_of(properties, body), service))
         return window
 
     def _wait_for(self, count: int) -> None:
@@ -133,23 +133,18 @@ class DeadLetterQueue:
 def lock_dead_letters(urls: tuple[str, ...], *, client_name: str) -> Iterator[DeadLetterQueue]:
     """Yield the dead letters, locked against every other omctl meanwhile.
 
-    Raises:
-        ConfigurationError: As `broker_session`.
-        BrokerUnavailableError: As `broker_session`.
-        DeadLettersLockedError: Another omctl has them.
+    Raises DeadLettersLockedError if another omctl has them, and as `broker_session`.
     """
     with broker_session(urls, client_name=client_name) as connection:
         try:
             # Exclusive: the broker gives it to one connection and deletes it with that connection.
-            connection.channel().queue_declare(
-                LOCK_QUEUE, exclusive=True, arguments={"x-queue-type": "classic"}
-            )
+            arguments = {"x-queue-type": "classic"}
+            connection.channel().queue_declare(LOCK_QUEUE, exclusive=True, arguments=arguments)
         except ChannelClosedByBroker as error:
             if error.reply_code != LOCKED:
                 raise
-            raise DeadLettersLockedError(
-                "another omctl works with the dead letters: wait until it is done"
-            ) from None
+            message = "another omctl works with the dead letters: wait until it is done"
+            raise DeadLettersLockedError(message) from None
         yield DeadLetterQueue(connection)
 
 
@@ -158,11 +153,9 @@ def publish_dead_letters(
 ) -> Iterator[DestinationDeadLetter]:
     """Publish to the dead-letter exchange; yields each dead letter when the broker has it on disk.
 
-    Blocks for at most PUBLISH_SECONDS once it is connected, and CLOSE_SECONDS at the end.
-
-    Raises:
-        BrokerUnavailableError: Those not yielded may not have arrived: publish them again.
-        ConfigurationError: An address is malformed, or the broker refuses its user.
+    Blocks for at most PUBLISH_SECONDS once it is connected, and CLOSE_SECONDS at the end. Raises
+    BrokerUnavailableError if those not yielded may not have arrived: publish them again; ConfigurationError
+    if an address is malformed, or the broker refuses its user.
     """
     with (
         broker_session(urls, client_name="deliver") as connection,
@@ -186,8 +179,3 @@ def _publish(channel: BlockingChannel, dead_letter: DestinationDeadLetter) -> No
     }
     properties = pika.BasicProperties(message_id=envelope.message_id, headers=headers, delivery_mode=2)
     channel.basic_publish(DEAD_LETTERS, "", envelope.body, properties, mandatory=True)
-
-
-def _read_destination(properties: BasicProperties) -> str | None:
-    destination = (properties.headers or {}).get("destination")
-    return None if destination is None else str(destination)

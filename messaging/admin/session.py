@@ -37,9 +37,8 @@ def broker_session(urls: tuple[str, ...], *, client_name: str) -> Iterator[Block
     At the end the connection is closed, within CLOSE_SECONDS: during an alarm the broker reads nothing more
     of a publishing connection, not even its close.
 
-    Raises:
-        ConfigurationError: An address is malformed, or the broker refuses its user or virtual host.
-        BrokerUnavailableError: No broker answers, or the connection broke.
+    Raises ConfigurationError if an address is malformed, or the broker refuses its user or virtual host;
+    BrokerUnavailableError if no broker answers, or the connection broke.
     """
     try:
         connection = pika.BlockingConnection(parameters_of(urls, client_name=client_name))
@@ -73,19 +72,15 @@ class EventPublisher:
     def publish(self, envelope: Envelope) -> None:
         """Publish to the events' exchange; on disk of a majority when this returns.
 
-        Blocks for at most CONFIRM_SECONDS.
-
-        Raises:
-            BrokerUnavailableError: The broker refused it, or has not confirmed it in time.
+        Blocks for at most CONFIRM_SECONDS. Raises BrokerUnavailableError if the broker refused it, or has not
+        confirmed it in time.
         """
-        content = encode_properties(
-            envelope.message_id, envelope.received_at_us, envelope.request_id, envelope.source
-        )
+        fields = envelope.message_id, envelope.received_at_us, envelope.request_id, envelope.source
+        properties = decode_properties(encode_properties(*fields))
+        route = EXCHANGE, EVENT_ROUTING_KEY
         try:
             with confirms_within(self._connection, CONFIRM_SECONDS):
-                self._channel.basic_publish(
-                    EXCHANGE, EVENT_ROUTING_KEY, envelope.body, decode_properties(content), mandatory=True
-                )
+                self._channel.basic_publish(*route, envelope.body, properties, mandatory=True)
         except (NackError, UnroutableError):
             raise BrokerUnavailableError("the broker refused an event: run `omctl check`") from None
 

@@ -3,7 +3,8 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from functools import partial
+from typing import Any, Final
 
 from pika.adapters.blocking_connection import BlockingChannel, BlockingConnection
 from pika.exceptions import ChannelClosedByBroker
@@ -29,14 +30,9 @@ class ObjectState(StrEnum):
 class BrokerObject:
     """An exchange, queue or binding and its state.
 
-    Args:
-        kind: "exchange", "queue" or "binding".
-        name: Its name; of a binding "exchange → queue".
-        state: As found, or after it was declared.
-        explanation: The broker's text if it differs or was refused.
-        ready: Deliveries ready in the queue; None of anything else. A quorum queue whose leader does not
-            answer in time counts as 0.
-        consumers: Consumers of the queue; None of anything else.
+    `kind`: "exchange", "queue" or "binding". `name`: of a binding "exchange → queue". `explanation`: the
+    broker's text if it differs or was refused. `ready` deliveries and `consumers` of a queue; None of
+    anything else. A quorum queue whose leader does not answer in time counts as 0.
     """
 
     kind: str
@@ -53,21 +49,20 @@ def inspect(connection: BlockingConnection) -> list[BrokerObject]:
     What exists is declared once more with the arguments it should have: that changes nothing and shows
     whether they differ. AMQP cannot query bindings, so they are left out.
     """
-    return [_inspect_exchange(connection, name) for name in topology.EXCHANGES] + [
-        _inspect_queue(connection, name) for name in topology.QUEUES
-    ]
+    exchanges = [_inspect(connection, "exchange", name) for name in topology.EXCHANGES]
+    return exchanges + [_inspect(connection, "queue", name) for name in topology.QUEUES]
 
 
 def set_up(connection: BlockingConnection) -> list[BrokerObject]:
     """Declare what is missing; return every object and its state. What differs is left as it is."""
     objects = [_create_missing(connection, found) for found in inspect(connection)]
     broken = {item.name for item in objects if item.state not in {ObjectState.EXISTS, ObjectState.CREATED}}
-    bindings = [
-        _bind(connection, queue, exchange, routing_key)
-        for queue, exchange, routing_key in topology.BINDINGS
-        if not broken & {queue, exchange}
-    ]
-    return objects + bindings
+    for queue, exchange, key in topology.BINDINGS:
+        if not broken & {queue, exchange}:
+            bind = partial(BlockingChannel.queue_bind, queue=queue, exchange=exchange, routing_key=key)
+            state, explanation = _try(connection, bind, ObjectState.BOUND)
+            objects.append(BrokerObject("binding", f"{exchange} → {queue}", state, explanation))
+    return objects
 
 
 def count_waiting_events(connection: BlockingConnection) -> int:
@@ -97,56 +92,41 @@ def peek(connection: BlockingConnection, queue: str) -> Iterator[bytes]:
         channel.close()
 
 
-def _inspect_exchange(connection: BlockingConnection, name: str) -> BrokerObject:
-    state, explanation = _try(connection, lambda channel: channel.exchange_declare(name, passive=True))
-    if state is ObjectState.EXISTS:
-        state, explanation = _try(connection, lambda channel: _declare_exchange(channel, name))
-    return BrokerObject("exchange", name, state, explanation)
+def _inspect(connection: BlockingConnection, kind: str, name: str) -> BrokerObject:
+    answers: list[Any] = []
 
+    def find(channel: BlockingChannel) -> None:
+        declare = channel.exchange_declare if kind == "exchange" else channel.queue_declare
+        answers.append(declare(name, passive=True).method)
 
-def _inspect_queue(connection: BlockingConnection, name: str) -> BrokerObject:
-    counts: list[tuple[int, int]] = []
-
-    def count(channel: BlockingChannel) -> None:
-        method = channel.queue_declare(name, passive=True).method
-        counts.append((method.message_count, method.consumer_count))
-
-    state, explanation = _try(connection, count)
+    state, explanation = _try(connection, find, ObjectState.EXISTS)
     if state is not ObjectState.EXISTS:
-        return BrokerObject("queue", name, state, explanation)
-    state, explanation = _try(connection, lambda channel: _declare_queue(channel, name))
-    ready, consumers = counts[0]
-    return BrokerObject("queue", name, state, explanation, ready, consumers)
+        return BrokerObject(kind, name, state, explanation)
+    state, explanation = _try(connection, lambda channel: _declare(channel, kind, name), ObjectState.EXISTS)
+    counts = () if kind == "exchange" else (answers[0].message_count, answers[0].consumer_count)
+    return BrokerObject(kind, name, state, explanation, *counts)
 
 
 def _create_missing(connection: BlockingConnection, found: BrokerObject) -> BrokerObject:
     if found.state is not ObjectState.MISSING:
         return found
-    declare = _declare_exchange if found.kind == "exchange" else _declare_queue
-    state, explanation = _try(connection, lambda channel: declare(channel, found.name))
-    made = ObjectState.CREATED if state is ObjectState.EXISTS else state
-    return BrokerObject(found.kind, found.name, made, explanation)
+    kind, name = found.kind, found.name
+    created = _try(connection, lambda channel: _declare(channel, kind, name), ObjectState.CREATED)
+    return BrokerObject(kind, name, *created)
 
 
-def _bind(connection: BlockingConnection, queue: str, exchange: str, routing_key: str) -> BrokerObject:
-    state, explanation = _try(connection, lambda channel: channel.queue_bind(queue, exchange, routing_key))
-    bound = ObjectState.BOUND if state is ObjectState.EXISTS else state
-    return BrokerObject("binding", f"{exchange} → {queue}", bound, explanation)
-
-
-def _declare_exchange(channel: BlockingChannel, name: str) -> None:
-    kind, arguments = topology.EXCHANGES[name]
-    channel.exchange_declare(name, exchange_type=kind, durable=True, arguments=arguments)
-
-
-def _declare_queue(channel: BlockingChannel, name: str) -> None:
-    channel.queue_declare(name, durable=True, arguments=topology.QUEUES[name])
+def _declare(channel: BlockingChannel, kind: str, name: str) -> None:
+    if kind == "queue":
+        channel.queue_declare(name, durable=True, arguments=topology.QUEUES[name])
+    else:
+        exchange_type, arguments = topology.EXCHANGES[name]
+        channel.exchange_declare(name, exchange_type=exchange_type, durable=True, arguments=arguments)
 
 
 def _try(
-    connection: BlockingConnection, action: Callable[[BlockingChannel], object]
+    connection: BlockingConnection, action: Callable[[BlockingChannel], object], done: ObjectState
 ) -> tuple[ObjectState, str]:
-    """Run *action* on a channel of its own, since a refusal closes the channel; return the outcome."""
+    """Run *action* on a channel of its own, which a refusal closes; return *done* or the refusal."""
     channel = connection.channel()
     try:
         action(channel)
@@ -155,4 +135,4 @@ def _try(
         state = states.get(refusal.reply_code, ObjectState.REFUSED)
         return state, "" if state is ObjectState.MISSING else refusal.reply_text
     channel.close()
-    return ObjectState.EXISTS, ""
+    return done, ""

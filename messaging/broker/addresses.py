@@ -33,15 +33,10 @@ _TOO_LARGE: Final = re.compile(r"message size \d+ is larger than (?:configured )
 
 
 def parameters_of(urls: tuple[str, ...], *, client_name: str) -> list[pika.URLParameters]:
-    """Turn OM_AMQP_URL's addresses into pika's parameters.
+    """Turn OM_AMQP_URL's addresses, of the nodes of one cluster, into pika's parameters.
 
-    Args:
-        urls: amqp:// or amqps:// addresses of the nodes of one cluster, tried in turn.
-        client_name: Shown by the broker for the connection.
-
-    Raises:
-        ConfigurationError: An address is not an AMQP URL, or names a certificate that cannot be loaded; the
-            text does not repeat it.
+    The broker shows *client_name* for the connection. Raises ConfigurationError if an address is not an AMQP
+    URL, or names a certificate that cannot be loaded; the text does not repeat it.
     """
     if not urls:
         raise ConfigurationError(
@@ -53,8 +48,7 @@ def parameters_of(urls: tuple[str, ...], *, client_name: str) -> list[pika.URLPa
 def virtual_host(urls: tuple[str, ...]) -> str:
     """Return the virtual host of OM_AMQP_URL's first address; "/" without an address.
 
-    Raises:
-        ConfigurationError: The address is not an AMQP URL.
+    Raises ConfigurationError if the address is not an AMQP URL.
     """
     name: str = _read(urls[0]).virtual_host if urls else "/"
     return name

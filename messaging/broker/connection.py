@@ -39,12 +39,7 @@ class BrokerConnection(AsyncioConnection):  # type: ignore[misc]  # pika ships n
         answered the channel's earlier methods, and a missing answer may be why the connection is closed.
         """
         super().close(reply_code, reply_text)
-        self.ioloop.call_later(CLOSE_SECONDS, self._end_stream)
-
-    def _end_stream(self) -> None:
-        """Close the socket, whatever is on its way."""
-        if self._transport is not None:
-            self._transport.abort()
+        self.ioloop.call_later(CLOSE_SECONDS, lambda: self._transport and self._transport.abort())
 
     def send_frames(self, data: bytes) -> None:
         """Write whole frames in one piece, and to the kernel at once as far as it accepts them.
@@ -111,8 +106,8 @@ def confirms_within(connection: BlockingConnection, seconds: float) -> Iterator[
     `BlockingConnection.call_later`; so this ends the stream as pika's own `blocked_connection_timeout` does,
     which covers alarms alone.
 
-    Raises:
-        BrokerUnavailableError: No confirm arrived in time: what was published may still arrive, or never.
+    Raises BrokerUnavailableError if no confirm arrived in time: what was published may still arrive, or
+    never.
     """
     impl = connection._impl  # noqa: SLF001
     late = AMQPConnectionError()

@@ -58,9 +58,8 @@ class DeliveryReader:
     def read(self, data: bytes) -> tuple[int, bool]:
         """Pass the whole deliveries at the start of *data* to their receivers.
 
-        Returns:
-            Their bytes, and whether an incomplete delivery follows. Otherwise pika reads the next frame, if
-            there is one: another method, a heartbeat, a body in several frames.
+        Return their bytes, and whether an incomplete delivery follows. Otherwise pika reads the next frame,
+        if there is one: another method, a heartbeat, a body in several frames.
         """
         start = 0
         while True:
@@ -76,8 +75,7 @@ class DeliveryReader:
     def _find(self, data: bytes, start: int) -> tuple[Receiver, int, bytes, bytes, int] | None:
         """Return the delivery at *start* and its end, or None if pika must read.
 
-        Raises:
-            struct.error, IndexError: The data end within the delivery.
+        Raises struct.error or IndexError if the data end within the delivery.
         """
         if len(data) - start < _METHOD.size:
             # A heartbeat, or an incomplete frame; left to pika.
@@ -108,9 +106,7 @@ class DeliveryReader:
 class PublishFrames:
     """The frames of publishes on one open channel, collected for one write.
 
-    `events` is the number of publishes added since the last `take`.
-
-    *frame_max* is the negotiated size of the largest frame, in bytes.
+    `events`: publishes added since the last `take`. *frame_max*: negotiated bytes of the largest frame.
     """
 
     __slots__ = ("_body_max", "_channel_number", "_method", "_parts", "events")

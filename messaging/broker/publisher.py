@@ -40,10 +40,8 @@ class Publisher:
     """One connection with one channel, kept up over a list of nodes; use it on its loop only.
 
     `size_limit` is the largest body that the broker accepts, once it has refused a larger one. `node` is the
-    index of the present or last connection's address.
-
-    Args:
-        on_confirm: Called with each confirmed delivery tag, and whether it includes all lower ones.
+    index of the present or last connection's address. *on_confirm* is called with each confirmed delivery
+    tag, and whether it includes all lower ones.
     """
 
     def __init__(
@@ -62,8 +60,7 @@ class Publisher:
         self._channel: Channel | None = None
         self._frames: PublishFrames | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._sent = 0
-        self._attempt = 0
+        self._sent = self._attempt = 0
         self._up_since = 0.0
         self._is_stopped = self._is_blocked = False
         self.node = -1
@@ -153,7 +150,9 @@ class Publisher:
 
     def _on_channel_open(self, channel: Channel) -> None:
         self._channel = channel
-        channel.add_on_close_callback(self._while_present(self._on_channel_closed))
+        channel.add_on_close_callback(
+            self._while_present(lambda _channel, reason: self.abort(describe(reason), size_limit_of(reason)))
+        )
         channel.add_on_return_callback(self._while_present(self._on_return))
         # Publishing to a missing exchange would cost a channel per try, so both are checked first.
         on_exchange_found = self._while_present(
@@ -162,10 +161,10 @@ class Publisher:
         channel.exchange_declare(EXCHANGE, passive=True, callback=on_exchange_found)
 
     def _on_queue_found(self, answer: object) -> None:
-        assert self._channel is not None
         if self._on_confirm is None:
             self._on_channel_ready(answer)
         else:
+            assert self._channel is not None
             on_ready = self._while_present(self._on_channel_ready)
             self._channel.confirm_delivery(self._while_present(self._on_confirmed), callback=on_ready)
 
@@ -203,9 +202,6 @@ class Publisher:
             self._on_confirm(frame.method.delivery_tag, frame.method.multiple)
         else:
             self.abort("the broker has refused an event")
-
-    def _on_channel_closed(self, _channel: object, reason: BaseException) -> None:
-        self.abort(describe(reason), size_limit_of(reason))
 
     def _on_connection_lost(self, connection: object, reason: BaseException | str) -> None:
         if connection is self._connection:

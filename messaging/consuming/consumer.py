@@ -2,6 +2,8 @@
 
 import asyncio
 import time
+from functools import partial
+from typing import Any
 
 from messaging.broker import ATTEMPT_SECONDS, parameters_of
 from messaging.clock import delay_before
@@ -52,14 +54,14 @@ class Consumer:
         stop_seconds: float = STOP_SECONDS,
     ) -> None:
         self._parameters = parameters_of(urls, client_name=client_name)
-        self._batch_events = batch_events
-        self._batch_seconds = batch_seconds
         self._stop_seconds = stop_seconds
         self._service_manager = service_manager
         self._watchdog = watchdog
         self._loop = asyncio.new_event_loop()
         self._loop.set_exception_handler(log_callback_failure)
         self._processing = Processing(self._loop, processor)
+        batches: dict[str, Any] = {"batch_events": batch_events, "batch_seconds": batch_seconds}
+        self._subscribe = partial(Subscription, self._loop, self._processing, **batches)
         self._subscription: Subscription | None = None
         self._node = -1
         self._attempt = 0
@@ -90,14 +92,7 @@ class Consumer:
         self._node = (self._node + 1) % len(self._parameters)
         self._attempt += 1
         self._attempt_since = time.monotonic()
-        self._subscription = Subscription(
-            self._loop,
-            self._processing,
-            batch_events=self._batch_events,
-            batch_seconds=self._batch_seconds,
-            on_up=self._on_up,
-            on_lost=self._on_lost,
-        )
+        self._subscription = self._subscribe(on_up=self._on_up, on_lost=self._on_lost)
         self._subscription.open(self._parameters[self._node])
 
     def _on_up(self) -> None:

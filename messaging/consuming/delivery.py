@@ -23,10 +23,8 @@ class Delivery:
 
     Args:
         tag: The delivery tag; unique within its channel.
-        queue: The queue that it came from.
         delivery_count: From 1. The broker counts each return: after a rejection, a closed channel, a lost
             connection or the end of a worker.
-        envelope: The event.
         local_attempts: How often it was processed since this delivery arrived.
         is_last_attempt: Whether it is given up if it fails again, because too many others wait for a retry.
         death_reason: Why the broker dead-lettered it, such as "delivery_limit"; None if it did not.
@@ -63,11 +61,8 @@ class Processor(Protocol):
     def process(self, batch: Sequence[Delivery]) -> Settlement:
         """Process a batch; called on one thread, batch after batch.
 
-        Returns:
-            How to settle each delivery. Everything but the retries is durable.
-
-        Raises:
-            RetryLaterError: Call again with the same batch.
+        Return how to settle each delivery: everything but the retries is durable. Raise RetryLaterError to be
+        called again with the same batch.
         """
 
     def prefetch(self, batch: Sequence[Delivery]) -> None:

@@ -15,25 +15,18 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 
 from messaging.clock import delay_before
 from messaging.consuming.delivery import Delivery, Processor, Settlement
 from messaging.errors import RetryLaterError
 from messaging.log import logger
 
-
-@dataclass(eq=False, slots=True)
-class _Batch:
-    deliveries: Sequence[Delivery]
-    connection: int
+_Batch = tuple[Sequence[Delivery], int]
+"""Deliveries, and the number of their connection."""
 
 
 class Processing:
-    """The thread, and the batches of the current connection.
-
-    Every method is called on the loop.
-    """
+    """The thread, and the batches of the current connection; call every method on the loop."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, processor: Processor) -> None:
         self._loop = loop
@@ -57,8 +50,7 @@ class Processing:
     def connect(self, on_processed: Callable[[Sequence[Delivery], Settlement], None]) -> None:
         """Begin with a new connection.
 
-        Args:
-            on_processed: Called on the loop with each batch of this connection and its settlement.
+        *on_processed* is called on the loop with each of its batches and the batch's settlement.
         """
         self._on_processed = on_processed
         if not self._thread.ident:
@@ -68,7 +60,7 @@ class Processing:
         """Queue a batch behind the others."""
         self._unsettled += 1
         with self._changed:
-            self._batches.append(_Batch(deliveries, self._connection))
+            self._batches.append((deliveries, self._connection))
             self._changed.notify()
 
     def abandon(self) -> None:
@@ -89,11 +81,11 @@ class Processing:
     def _run(self) -> None:
         try:
             while (batch := self._next()) is not None:
-                settlement = self._process(batch)
+                settlement = self._process(*batch)
                 if settlement is not None:
                     # A closed loop has given up the connection, and the broker delivers again.
                     with suppress(RuntimeError):
-                        self._loop.call_soon_threadsafe(self._report, batch, settlement)
+                        self._loop.call_soon_threadsafe(self._report, *batch, settlement)
         except BaseException:  # noqa: BLE001  # without this thread the process would hold its events for ever
             logger().exception("processing_ended", consequence="the process ends; its events return")
             sys.stdout.flush()
@@ -105,34 +97,28 @@ class Processing:
             if not self._batches:
                 return None
             batch = self._batches.popleft()
-            self._processor.prefetch(self._batches[0].deliveries if self._batches else ())
+            self._processor.prefetch(self._batches[0][0] if self._batches else ())
             return batch
 
-    def _process(self, batch: _Batch) -> Settlement | None:
+    def _process(self, deliveries: Sequence[Delivery], connection: int) -> Settlement | None:
         """Process a batch, however long it takes; return None if its connection is lost meanwhile."""
-        attempt = 1
-        while batch.connection == self._connection:
+        attempt, held = 1, len(deliveries)
+        while connection == self._connection:
             attempt += 1
             delay = delay_before(attempt)
             try:
-                return self._processor.process(batch.deliveries)
+                return self._processor.process(deliveries)
             except RetryLaterError as error:
                 delay = max(error.delay, delay)
-                logger().warning(
-                    "deliveries_held",
-                    deliveries=len(batch.deliveries),
-                    reason=str(error),
-                    retry_in_s=round(delay, 2),
-                )
+                reason, retry_in_s = str(error), round(delay, 2)
+                logger().warning("deliveries_held", deliveries=held, reason=reason, retry_in_s=retry_in_s)
             except Exception:  # noqa: BLE001  # the outermost loop: a bug must not lose the batch, nor end the consumer
-                logger().exception(
-                    "deliveries_held", deliveries=len(batch.deliveries), retry_in_s=round(delay, 2)
-                )
+                logger().exception("deliveries_held", deliveries=held, retry_in_s=round(delay, 2))
             with self._changed:
-                self._changed.wait_for(lambda: batch.connection != self._connection, delay)
+                self._changed.wait_for(lambda: connection != self._connection, delay)
         return None
 
-    def _report(self, batch: _Batch, settlement: Settlement) -> None:
-        if batch.connection == self._connection and self._on_processed is not None:
+    def _report(self, deliveries: Sequence[Delivery], connection: int, settlement: Settlement) -> None:
+        if connection == self._connection and self._on_processed is not None:
             self._unsettled -= 1
-            self._on_processed(batch.deliveries, settlement)
+            self._on_processed(deliveries, settlement)

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from messaging.consuming.delivery import Delivery
@@ -12,6 +12,7 @@ ACKNOWLEDGE_SECONDS: Final = 0.05
 again and its key identifies it as processed."""
 
 
+@dataclass(eq=False, slots=True)
 class Acknowledger:
     """Acknowledges durable deliveries together.
 
@@ -23,34 +24,27 @@ class Acknowledger:
     retry. *acknowledge* is called with a tag and whether it covers all lower tags.
     """
 
-    def __init__(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        enough: int,
-        open_tags: Collection[int],
-        acknowledge: Callable[[int, bool], None],
-    ) -> None:
-        self._loop = loop
-        self._enough = enough
-        self._open_tags = open_tags
-        self._acknowledge = acknowledge
-        self._tags: list[int] = []
-        self._timer: asyncio.TimerHandle | None = None
+    loop: asyncio.AbstractEventLoop
+    enough: int
+    open_tags: Collection[int]
+    acknowledge: Callable[[int, bool], None]
+    _tags: list[int] = field(default_factory=list)
+    _timer: asyncio.TimerHandle | None = None
 
     def add(self, tags: Sequence[int]) -> None:
         """Acknowledge these soon; every lower tag of the channel is settled, open or added before."""
         self._tags += tags
-        if len(self._tags) >= self._enough:
+        if len(self._tags) >= self.enough:
             self.flush()
         elif self._tags and self._timer is None:
-            self._timer = self._loop.call_later(ACKNOWLEDGE_SECONDS, self.flush)
+            self._timer = self.loop.call_later(ACKNOWLEDGE_SECONDS, self.flush)
 
     def flush(self) -> None:
         """Acknowledge now everything that was added."""
         tags = sorted(self._tags)
         self.forget()
-        for tag, multiple in plan_acknowledgements(tags, self._open_tags):
-            self._acknowledge(tag, multiple)
+        for tag, multiple in plan_acknowledgements(tags, self.open_tags):
+            self.acknowledge(tag, multiple)
 
     def forget(self) -> None:
         """Drop the tags: their channel is lost."""
@@ -63,12 +57,8 @@ class Acknowledger:
 def plan_acknowledgements(tags: Sequence[int], open_tags: Collection[int]) -> list[tuple[int, bool]]:
     """Choose how to acknowledge deliveries without covering one that waits for a retry.
 
-    Args:
-        tags: To acknowledge, rising. Every lower tag of the channel is settled, or in the next call.
-        open_tags: Tags that wait for a retry; none of them is in *tags*.
-
-    Returns:
-        Tags, each with whether the acknowledgement covers all lower tags.
+    *tags* rise; every lower tag of the channel is settled, or in the next call. None of *open_tags*, which
+    wait for a retry, is among them. Return tags, each with whether the acknowledgement covers all lower tags.
     """
     lowest_open = min(open_tags, default=None)
     covered = [tag for tag in tags if lowest_open is None or tag < lowest_open]
@@ -76,28 +66,23 @@ def plan_acknowledgements(tags: Sequence[int], open_tags: Collection[int]) -> li
     return multiple + [(tag, False) for tag in tags[len(covered) :]]
 
 
+@dataclass(eq=False, slots=True)
 class DelayedRetries:
     """Keeps failed deliveries until their delay is over, then has each processed again, alone.
 
     They stay unacknowledged, so that nothing is lost with this process. Later deliveries are processed and
-    acknowledged around them.
+    acknowledged around them. At most *limit* wait, since each occupies a place of the prefetch. A further one
+    is processed a last time at once: those that wait keep their delays, and good events keep their places.
+    *retry* is called with a delivery, its attempt counted, when it is due.
 
-    Args:
-        loop: Every method is called on it.
-        limit: How many may wait, since each occupies a place of the prefetch. A further one is processed a
-            last time at once: those that wait keep their delays, and good events keep their places.
-        retry: Called with a delivery, its attempt counted, when it is due.
+    `open_tags`: deliveries that wait or are being processed again.
     """
 
-    def __init__(
-        self, loop: asyncio.AbstractEventLoop, limit: int, retry: Callable[[Delivery], None]
-    ) -> None:
-        self._loop = loop
-        self._limit = limit
-        self._retry = retry
-        self._timers: dict[int, asyncio.TimerHandle] = {}
-        self.open_tags: set[int] = set()
-        """Deliveries that wait or are being processed again."""
+    loop: asyncio.AbstractEventLoop
+    limit: int
+    retry: Callable[[Delivery], None]
+    open_tags: set[int] = field(default_factory=set)
+    _timers: dict[int, asyncio.TimerHandle] = field(default_factory=dict)
 
     def add(self, batch: Sequence[Delivery], delays: Mapping[int, float]) -> None:
         """Keep the deliveries of *batch* that have a delay, in seconds by tag."""
@@ -106,10 +91,10 @@ class DelayedRetries:
                 continue
             self.open_tags.add(delivery.tag)
             again = replace(delivery, local_attempts=delivery.local_attempts + 1)
-            if len(self._timers) >= self._limit:
-                self._retry(replace(again, is_last_attempt=True))
+            if len(self._timers) >= self.limit:
+                self.retry(replace(again, is_last_attempt=True))
             else:
-                self._timers[again.tag] = self._loop.call_later(delays[again.tag], self._on_due, again)
+                self._timers[again.tag] = self.loop.call_later(delays[again.tag], self._on_due, again)
 
     def forget(self, tags: Collection[int]) -> None:
         """Take settled deliveries off the list."""
@@ -123,4 +108,4 @@ class DelayedRetries:
 
     def _on_due(self, delivery: Delivery) -> None:
         del self._timers[delivery.tag]
-        self._retry(delivery)
+        self.retry(delivery)

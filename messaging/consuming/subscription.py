@@ -36,16 +36,12 @@ MAX_DELAYED_BATCHES = 2
 
 
 class Subscription:
-    """One connection, one channel, a consumer on each queue.
+    """One connection, one channel, a consumer on each queue; call every method but `__init__` on *loop*.
 
-    Args:
-        loop: Every method but `__init__` is called on it.
-        processing: Processes the batches.
-        batch_events: Maximum size of a batch.
-        batch_seconds: How long the first delivery of a batch waits for others after a batch that was at least
-            half full. After a smaller one, a batch is what arrived in the same turn of the loop.
-        on_up: Called when all consumers are in place.
-        on_lost: Called once, with the reason, when the subscription has ended.
+    *processing* processes the batches, of at most *batch_events*. The first delivery of a batch waits up to
+    *batch_seconds* for others after a batch that was at least half full. After a smaller one, a batch is what
+    arrived in the same turn of the loop. *on_up* is called when all consumers are in place, *on_lost* once,
+    with the reason, when the subscription has ended.
     """
 
     def __init__(
@@ -64,23 +60,18 @@ class Subscription:
         self._batch_seconds = batch_seconds
         self._on_up = on_up
         self._on_lost = on_lost
-        self._retries = DelayedRetries(
-            loop, MAX_DELAYED_BATCHES * batch_events, lambda delivery: processing.submit([delivery])
-        )
-        self._acknowledger = Acknowledger(
-            loop, (batch_events + 1) // 2, self._retries.open_tags, self._acknowledge
-        )
+        most = MAX_DELAYED_BATCHES * batch_events
+        self._retries = DelayedRetries(loop, most, lambda delivery: processing.submit([delivery]))
+        tags, enough = self._retries.open_tags, (batch_events + 1) // 2
+        self._acknowledger = Acknowledger(loop, enough, tags, self._acknowledge)
         self._connection: BrokerConnection | None = None
         self._channel: Channel | None = None
         self._pending: list[Delivery] = []
         self._timer: asyncio.TimerHandle | None = None
-        self._is_busy = False
         self._receivers: dict[bytes, Receiver] = {}
         self._consumer_tags: list[str] = []
-        self._is_lost = False
-        self._is_stopping = False
-        self.received = 0
-        self._settled = 0
+        self._is_busy = self._is_lost = self._is_stopping = False
+        self.received = self._settled = 0
 
     def open(self, parameters: Parameters) -> None:
         """Connect and consume; on_up and on_lost report the result."""
@@ -142,29 +133,23 @@ class Subscription:
 
     def _consume(self, channel: Channel) -> None:
         # pika goes on reading from a connection that was given up.
-        if not self._is_lost:
-            for name in QUEUES:
-                self._consume_from(channel, name)
-
-    def _consume_from(self, channel: Channel, name: str) -> None:
-        tag = channel.basic_consume(name, self._decoded_receiver(name), callback=self._on_consuming)
-        self._receivers[tag.encode()] = self._receiver(name)
+        for name in () if self._is_lost else QUEUES:
+            tag = channel.basic_consume(name, self._decoded_receiver(name), callback=self._on_consuming)
+            self._receivers[tag.encode()] = self._encoded_receiver(name)
 
     def _on_consuming(self, answer: Any) -> None:
         self._consumer_tags.append(answer.method.consumer_tag)
         if len(self._consumer_tags) == len(QUEUES) and not self._is_lost:
             self._on_up()
 
-    def _receiver(self, name: str) -> Receiver:
+    def _encoded_receiver(self, name: str) -> Receiver:
         return lambda tag, properties, body: self._collect(read_encoded_delivery(name, tag, properties, body))
 
     def _decoded_receiver(self, name: str) -> Callable[[Channel, Any, BasicProperties, bytes], None]:
         """Return a receiver of deliveries that pika has decoded, such as a body in several frames."""
-
-        def receive(_channel: Channel, method: Any, properties: BasicProperties, body: bytes) -> None:
-            self._collect(read_delivery(name, method.delivery_tag, properties, body))
-
-        return receive
+        return lambda _channel, method, properties, body: self._collect(
+            read_delivery(name, method.delivery_tag, properties, body)
+        )
 
     def _collect(self, delivery: Delivery) -> None:
         if self._is_lost:

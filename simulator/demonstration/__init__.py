@@ -2,12 +2,13 @@
 
 from simulator.demonstration.accounts import Accounts, ReconciliationResult, read_accounts
 from simulator.demonstration.services import (
+    SUBSCRIPTIONS_KNOWN,
+    UNFINISHED,
     WITHHELD,
     ConversationCounts,
     DemonstrationServices,
     WithheldEvents,
-    count_unfinished,
     demonstration_plan,
-    has_subscriptions,
+    query,
     read_counts,
 )

@@ -21,13 +21,10 @@ from simulator.settlement import LedgerVerdict, Records, read_records, settle
 
 @dataclass(frozen=True, slots=True)
 class ReconciliationResult:
-    """What `omctl reconcile` found.
+    """What `omctl reconcile` found: counts of events.
 
-    Args:
-        missing: Events that it reported as missing.
-        recovered: Withheld events that it recovered.
-        false: Events that it reported as missing but that were not withheld.
-        withheld: Events that were withheld.
+    `missing` were reported as missing, `false` of them were not withheld. `recovered` of the `withheld` ones
+    were recovered.
     """
 
     missing: int
@@ -103,9 +100,8 @@ class Accounts:
 
     def reason_table(self) -> Table:
         """Show why events became dead letters."""
-        table = Table(
-            "reason", "dead letters", title="Why they are dead letters", title_justify="left", box=SIMPLE
-        )
+        title = "Why they are dead letters"
+        table = Table("reason", "dead letters", title=title, title_justify="left", box=SIMPLE)
         for code, count in Counter(code for _, code in self.records.dead_letters).most_common():
             table.add_row(code, str(count))
         return table

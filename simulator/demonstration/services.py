@@ -18,24 +18,26 @@ from simulator.platform import Conversation, History, Organisation, Participant,
 from simulator.receiver import Inbox, destination_table, serve_receiver
 from simulator.traffic import Dialect, Post, TrafficPlan
 
+NEW, MESSAGE, UPDATED = (f"openmessaging:conversation:{kind}" for kind in ("new", "message", "updated"))
 SUBSCRIPTIONS: Final[Mapping[str, tuple[str, ...]]] = {
-    "session": ("openmessaging:conversation:new",),
-    "routing": ("openmessaging:conversation:updated",),
-    "content": ("openmessaging:conversation:message", "openmessaging:receipt"),
-    "crm": (
-        "openmessaging:conversation:new",
-        "openmessaging:conversation:message",
-        "openmessaging:conversation:updated",
-    ),
+    "session": (NEW,),
+    "routing": (UPDATED,),
+    "content": (MESSAGE, "openmessaging:receipt"),
+    "crm": (NEW, MESSAGE, UPDATED),
 }
 
 REQUESTS_PER_MINUTE: Final = 60_000
 """The demonstration must not wait for a real organisation's rate limit."""
 
+SUBSCRIPTIONS_KNOWN: Final = "SELECT count(*) FROM subscriptions"
+"""Not 0 once the deliver process has started, so that every later event is delivered."""
+
 UNFINISHED: Final = """
     SELECT (SELECT count(*) FROM conversations WHERE window_opened_at IS NOT NULL)
         + (SELECT count(*) FROM routing_updates WHERE decision IS NULL)
         + (SELECT count(*) FROM deliveries WHERE outcome IS NULL)"""
+"""What is still to be settled or delivered."""
+
 COUNTS: Final = """
     SELECT (SELECT sum(settled_count) FROM conversations) AS settled,
         (SELECT count(*) FROM routing_updates WHERE decision = 'superseded') AS superseded,
@@ -66,23 +68,20 @@ class ConversationCounts:
     received: Mapping[str, int]
 
     def __str__(self) -> str:
-        received = self.received
-        return (
-            f"settled={self.settled} superseded={self.superseded} late={self.late} "
-            f"delivered={received['delivered']} repeated={received['repeated']} "
-            f"disordered={received['disordered']}"
-        )
+        received = (f"{name}={self.received[name]}" for name in ("delivered", "repeated", "disordered"))
+        counts = f"settled={self.settled} superseded={self.superseded} late={self.late}"
+        return " ".join((counts, *received))
 
     def disagreements(self) -> list[str]:
         """Return what is wrong; empty if all is well."""
-        delivered, repeated, disordered, forged = (
-            self.received[name] for name in ("delivered", "repeated", "disordered", "forged")
-        )
+        received = self.received
         found = {
-            f"{self.planned} deliveries planned, {delivered} received": self.planned != delivered,
-            f"{repeated} received twice": repeated,
-            f"{disordered} received out of order": disordered,
-            f"{forged} received without a valid signature": forged,
+            f"{self.planned} deliveries planned, {received['delivered']} received": (
+                self.planned != received["delivered"]
+            ),
+            f"{received['repeated']} received twice": received["repeated"],
+            f"{received['disordered']} received out of order": received["disordered"],
+            f"{received['forged']} received without a valid signature": received["forged"],
         }
         return [text for text, is_wrong in found.items() if is_wrong]
 
@@ -122,27 +121,18 @@ class DemonstrationServices:
             }
 
 
-def count_unfinished(database_url: str) -> int:
-    """Return how many conversations, updates and deliveries are still to be settled or delivered."""
-    return _query(database_url, UNFINISHED)[0]
-
-
-def has_subscriptions(database_url: str) -> bool:
-    """Return whether the deliver process has started, so that every later event is delivered."""
-    return _query(database_url, "SELECT count(*) FROM subscriptions")[0] > 0
-
-
 def read_counts(database_url: str, inbox: Inbox) -> ConversationCounts:
     """Return what the tables and the receiver hold of the conversations."""
-    settled, superseded, late, planned = _query(database_url, COUNTS)
+    settled, superseded, late, planned = query(database_url, COUNTS)
     return ConversationCounts(settled, superseded, late, planned, inbox.counts())
 
 
-def _query(database_url: str, query: str) -> tuple[int, ...]:
+def query(database_url: str, statement: str) -> tuple[int, ...]:
+    """Return the one row of numbers that a statement selects."""
     engine = create_engine(database_url)
     try:
         with engine.connect() as connection:
-            return tuple(int(value or 0) for value in connection.execute(text(query)).one())
+            return tuple(int(value or 0) for value in connection.execute(text(statement)).one())
     finally:
         engine.dispose()
 
@@ -177,8 +167,7 @@ def demonstration_plan(events: int) -> TrafficPlan:
 class WithheldEvents:
     """Events that enter the platform's history without being sent.
 
-    Args:
-        withheld: Their message ids, and the status if they are receipts.
+    `withheld`: their message ids, and the status if they are receipts.
     """
 
     history: History
@@ -208,11 +197,8 @@ def _choose(payloads: dict[int, dict[str, Any]]) -> set[int]:
     by_conversation: dict[str, list[int]] = {}
     for event, payload in payloads.items():
         by_conversation.setdefault(payload["conversationId"], []).append(event)
-    candidates = [
-        [event for event in events if _identity(payloads[event])[0]]
-        for events in by_conversation.values()
-        if len(events) >= MIN_EVENTS
-    ]
+    long_ones = (events for events in by_conversation.values() if len(events) >= MIN_EVENTS)
+    candidates = [[event for event in events if _identity(payloads[event])[0]] for events in long_ones]
     drawn = random.sample([events for events in candidates if len(events) > 1], WITHHELD)
     return {random.choice(events) for events in drawn}  # noqa: S311  nothing secret
 

@@ -1,7 +1,5 @@
 """The simulated platform's application: login, API and page over an Organisation."""
 
-import base64
-import binascii
 import hmac
 import time
 import uuid
@@ -27,6 +25,7 @@ COMMUNICATION: Final = {
     "direction": "inbound",
     "provider": "PureCloud Messaging",
     "type": "open",
+    "messages": [],
 }
 """What each participant takes part by: the platform's model Message."""
 
@@ -105,7 +104,6 @@ def _api(organisation: Organisation, chats: Chats) -> Blueprint:
 
     @api.get("/conversations/<conversation_id>")
     def conversation(conversation_id: str) -> dict[str, Any]:
-        """Return one conversation."""
         if conversation_id in organisation.forbidden:
             raise ApiError(403, "missing.division.permission", "Missing the permission conversation:view.")
         found = organisation.find(conversation_id)
@@ -120,7 +118,6 @@ def _api(organisation: Organisation, chats: Chats) -> Blueprint:
 
     @api.patch("/conversations/messages/<conversation_id>")
     def change_conversation(conversation_id: str) -> dict[str, Any]:
-        """End a conversation."""
         chats.end(conversation_id)
         return {}
 
@@ -176,18 +173,16 @@ def _as_participant(participant: Participant) -> dict[str, Any]:
         "queueId": participant.queue_id,
         "userId": participant.user_id,
         "endTime": participant.end_time,
-        "messages": [{**COMMUNICATION, "messages": []}],
+        "messages": [COMMUNICATION],
     }
 
 
 def _has_credentials(organisation: Organisation) -> bool:
-    kind, _, encoded = request.headers.get("Authorization", "").partition(" ")
-    try:
-        given = base64.b64decode(encoded, validate=True)
-    except binascii.Error:
+    given = request.authorization
+    if given is None or given.type != "basic":
         return False
     expected = f"{organisation.client_id}:{organisation.client_secret}".encode()
-    return kind == "Basic" and hmac.compare_digest(given, expected)
+    return hmac.compare_digest(f"{given.username}:{given.password}".encode(), expected)
 
 
 def _apply_fault(organisation: Organisation) -> None:

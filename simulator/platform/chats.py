@@ -16,17 +16,11 @@ from typing import Any, Final
 from simulator.platform.errors import ApiError
 from simulator.platform.organisation import Conversation, Organisation, Participant
 from simulator.platform.registrations import HEADERS, URL
-from simulator.traffic import platform_timestamp
+from simulator.traffic import guide_envelope, native_channel, platform_timestamp
 from workers.filters import Filter, FilterError, check_filter
 
 QUEUE: Final = "simulated-queue"
 AGENT: Final = "simulated-agent"
-CHANNEL: Final = {
-    "type": "custom",
-    "externalId": "custom-social-channel-01",
-    "name": "Custom Social Integration",
-}
-
 WAITING: Final = "waiting in the queue"
 ENDED: Final = "ended"
 
@@ -64,26 +58,13 @@ class Chat:
 
     def envelope(self, kind: str, time: str) -> dict[str, Any]:
         """Return the guide's envelope of an event."""
-        return {
-            "eventType": f"openmessaging:conversation:{kind}",
-            "conversationId": self.conversation.conversation_id,
-            "timestamp": time,
-            "channel": CHANNEL,
-        }
+        return guide_envelope(kind, self.conversation.conversation_id, time)
 
     def native_body(self, message: ChatMessage, integration_id: str, name: str) -> dict[str, Any]:
         """Return the agent's message, or the receipt for the customer's, which the integrator itself sent."""
-        body: dict[str, Any] = {
+        body = {
             "id": message.message_id,
-            "channel": {
-                "id": integration_id,
-                "platform": "Open",
-                "type": "Private",
-                "messageId": message.message_id,
-                "to": {"id": self.customer, "idType": "Opaque"},
-                "from": {"nickname": name, "id": integration_id, "idType": "Opaque"},
-                "time": message.time,
-            },
+            "channel": native_channel(message.message_id, self.customer, message.time, integration_id, name),
             "conversationId": self.conversation.conversation_id,
         }
         if message.author == "agent":
@@ -127,12 +108,11 @@ class Chats:
 
     def continue_or_begin(self, customer: str, text: str) -> tuple[str, str]:
         """Write in the customer's open conversation, or begin one; return its id and the message's."""
-        chats = (chat for chat in self.all() if chat.customer == customer and chat.state != ENDED)
-        chat = next(chats, None)
-        if chat is None:
-            return self.begin(customer, text)
-        conversation_id = chat.conversation.conversation_id
-        return conversation_id, self.write(conversation_id, "customer", text)
+        for chat in self.all():
+            if chat.customer == customer and chat.state != ENDED:
+                conversation_id = chat.conversation.conversation_id
+                return conversation_id, self.write(conversation_id, "customer", text)
+        return self.begin(customer, text)
 
     def write(self, conversation_id: str, author: str, text: str, *, is_lost: bool = False) -> str:
         """Write as the customer or the agent; return the message's id.
@@ -187,19 +167,13 @@ class Chats:
                 self._post(webhook["id"], target["url"], target.get("headers"), body, is_lost=is_lost)
 
     def _post(
-        self,
-        registration_id: str,
-        url: str,
-        headers: dict[str, str] | None,
-        body: dict[str, Any],
-        *,
-        is_lost: bool,
+        self, owner: str, url: str, headers: dict[str, str] | None, body: dict[str, Any], *, is_lost: bool
     ) -> None:
         self._organisation.history.record(body)
         if is_lost:
-            self._organisation.outbound.lose(registration_id, body)
+            self._organisation.outbound.lose(owner, body)
         else:
-            self._organisation.outbound.send(registration_id, url, headers or {}, body)
+            self._organisation.outbound.send(owner, url, headers or {}, body)
 
 
 def is_subscribed(webhook: dict[str, Any], body: dict[str, Any]) -> bool:

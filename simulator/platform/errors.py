@@ -6,11 +6,7 @@ from flask import Response, jsonify
 
 
 class ApiError(Exception):
-    """Answer with this status and text.
-
-    Args:
-        retry_after: Seconds of the answer's Retry-After header; None for no header.
-    """
+    """Answer with this status and text; *retry_after*: seconds of that header, None for none."""
 
     def __init__(self, status: int, code: str, message: str, retry_after: int | None = None) -> None:
         super().__init__(message)

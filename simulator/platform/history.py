@@ -7,16 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 KEPT_FIELDS: Final = (
-    "id",
-    "type",
-    "text",
-    "content",
-    "status",
-    "reasons",
-    "originatingEntity",
-    "isFinalReceipt",
-    "direction",
-    "metadata",
+    *("id", "type", "text", "content", "status", "reasons"),
+    *("originatingEntity", "isFinalReceipt", "direction", "metadata"),
 )
 """The fields of a webhook's body that the history returns; its model has no conversationId."""
 
@@ -35,11 +27,9 @@ STATUSES: Final = {
 
 @dataclass(slots=True)
 class PastMessage:
-    """One message.
+    """One message; `content` and `receipts`, in order of arrival, are ConversationNormalizedMessages.
 
-    Args:
-        content: The platform's model ConversationNormalizedMessage; None if only receipts are known.
-        receipts: In the same form, in order of arrival.
+    `content` is None if only receipts are known.
     """
 
     message_id: str
@@ -98,8 +88,8 @@ class History:
     def end(self, conversation_id: str, at: str) -> None:
         """Record the end of a conversation, if it is known."""
         with self._lock:
-            if conversation_id in self._conversations:
-                self._conversations[conversation_id].end_time = at
+            if found := self._conversations.get(conversation_id):
+                found.end_time = at
 
     def conversation(self, conversation_id: str) -> PastConversation | None:
         """Return one conversation, if it is known."""

@@ -48,7 +48,11 @@ def _add_analytics(routes: Blueprint, history: History) -> None:
         """
         query = request.get_json()
         first, last, size, number = _parse_query(query)
-        started = [one for one in history.conversations() if first <= _start_day(one) <= last]
+        started = [
+            one
+            for one in history.conversations()
+            if first <= datetime.fromisoformat(one.start_time).date() <= last
+        ]
         if query.get("order") == "desc":
             started.reverse()
         page = started[(number - 1) * size : number * size]
@@ -85,10 +89,6 @@ def _parse_query(query: dict[str, Any]) -> tuple[date, date, int, int]:
     if not 1 <= size <= MAX_PAGE_SIZE or number < 1:
         raise ApiError(400, "bad.request", f"A page has 1 to {MAX_PAGE_SIZE} conversations.")
     return days[0], days[-1], size, number
-
-
-def _start_day(conversation: PastConversation) -> date:
-    return datetime.fromisoformat(conversation.start_time).date()
 
 
 def _as_analytics(conversation: PastConversation) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from typing import Any, Final
 
 from simulator.platform.history import History
@@ -63,13 +63,10 @@ Source: RFC 5737, RFC 3849.
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """An answer to give instead of the right one.
+    """An answer to give instead of the right one, *times* times after *delay* seconds.
 
-    Args:
-        times: How many answers.
-        retry_after: Seconds of a Retry-After header; None for no header.
-        delay: Seconds to wait before the answer.
-        is_carried_out: Whether the request takes effect and only its answer is lost.
+    `retry_after`: seconds of that header; None for none. `is_carried_out`: the request takes effect, and only
+    its answer is lost.
     """
 
     status: int
@@ -79,6 +76,7 @@ class Fault:
     is_carried_out: bool = False
 
 
+@dataclass(eq=False)
 class Organisation:
     """The state behind the API; safe for use by several threads. Options may be changed at any time.
 
@@ -93,23 +91,17 @@ class Organisation:
         timer: Returns seconds; used for the rate limit and the lag.
     """
 
-    def __init__(
-        self,
-        client_id: str,
-        client_secret: str,
-        *,
-        requests_per_minute: int = 300,
-        token_seconds: float = 86_400.0,
-        latency: float = 0.0,
-        lag: float = 0.0,
-        timer: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self.client_id = client_id
-        self.client_secret = client_secret
-        self.requests_per_minute = requests_per_minute
-        self.token_seconds = token_seconds
-        self.latency = latency
-        self.lag = lag
+    client_id: str
+    client_secret: str = field(repr=False)
+    _: KW_ONLY
+    requests_per_minute: int = 300
+    token_seconds: float = 86_400.0
+    latency: float = 0.0
+    lag: float = 0.0
+    timer: Callable[[], float] = time.monotonic
+
+    def __post_init__(self) -> None:
+        """Begin without conversations and registrations."""
         self.forbidden: set[str] = set()
         self.conversations: dict[str, Conversation] = {}
         self.history = History()
@@ -117,11 +109,9 @@ class Organisation:
         self.outbound = Outbound(self.registrations)
         self.address_ranges = list(PUBLISHED)
         self.receipts: list[dict[str, Any]] = []
-        self.tokens_issued = 0
+        self.tokens_issued = self.refused = 0
         self.requests: list[str] = []
-        self.refused = 0
         self.login_answers: deque[tuple[str, int]] = deque()
-        self._timer = timer
         self._versions: dict[str, list[tuple[float, Conversation]]] = {}
         self._tokens: dict[str, float] = {}
         self._recent: deque[float] = deque()
@@ -133,7 +123,7 @@ class Organisation:
         """Return a new access token."""
         with self._lock:
             token = secrets.token_urlsafe(24)
-            self._tokens[token] = self._timer() + self.token_seconds
+            self._tokens[token] = self.timer() + self.token_seconds
             self.tokens_issued += 1
             return token
 
@@ -145,12 +135,12 @@ class Organisation:
     def is_valid(self, token: str) -> bool:
         """Return whether an access token is valid."""
         with self._lock:
-            return self._tokens.get(token, 0.0) > self._timer()
+            return self._tokens.get(token, 0.0) > self.timer()
 
     def take_request(self, request: str) -> float:
         """Count a request against the rate limit; return 0, or the seconds until it would be allowed."""
         with self._lock:
-            now = self._timer()
+            now = self.timer()
             self._expire_requests(now)
             if len(self._recent) >= self.requests_per_minute:
                 self.refused += 1
@@ -162,7 +152,7 @@ class Organisation:
     def recent_requests(self) -> int:
         """Return how many requests count towards the rate limit now."""
         with self._lock:
-            self._expire_requests(self._timer())
+            self._expire_requests(self.timer())
             return len(self._recent)
 
     def _expire_requests(self, now: float) -> None:
@@ -189,7 +179,7 @@ class Organisation:
             self.conversations[conversation_id] = conversation
             if self.lag:
                 versions = self._versions.setdefault(conversation_id, [])
-                at = self._timer() + random.uniform(0.0, self.lag)  # noqa: S311  not for security
+                at = self.timer() + random.uniform(0.0, self.lag)  # noqa: S311  not for security
                 versions.append((max([at, *(shown for shown, _ in versions)]), deepcopy(conversation)))
 
     def find(self, conversation_id: str) -> Conversation | None:
@@ -197,6 +187,6 @@ class Organisation:
         with self._lock:
             if conversation_id not in self._versions:
                 return self.conversations.get(conversation_id)
-            now = self._timer()
+            now = self.timer()
             shown = [version for at, version in self._versions[conversation_id] if at <= now]
             return shown[-1] if shown else None

@@ -17,12 +17,10 @@ MAX_DELIVERIES: Final = 1_000
 
 @dataclass(slots=True)
 class WebhookDelivery:
-    """One body on its way to one webhook.
+    """One body on its way to one webhook or integration.
 
-    Args:
-        registration_id: The webhook's or the integration's.
-        state: sending, waiting for a retry, answered, refused or given up; or lost: never sent on purpose.
-        attempts: Each answer's status, None if there was none, and its latency in seconds.
+    `state`: sending, waiting for a retry, answered, refused or given up; or lost: never sent on purpose.
+    `attempts`: each answer's status, None if there was none, and its latency in seconds.
     """
 
     registration_id: str
@@ -34,11 +32,7 @@ class WebhookDelivery:
 
 
 class Outbound:
-    """The platform's own sender; safe for use by several threads.
-
-    Args:
-        registrations: Where each attempt looks up the secret.
-    """
+    """The platform's own sender; safe for use by several threads."""
 
     def __init__(self, registrations: Registrations, policy: RetryPolicy | None = None) -> None:
         self.policy = policy or RetryPolicy()
@@ -55,22 +49,18 @@ class Outbound:
         delivery = WebhookDelivery(registration_id, payload)
         thread = threading.Thread(target=self._deliver, args=(delivery, url, headers), daemon=True)
         with self._lock:
-            self.deliveries.append(delivery)
             self._threads.add(thread)
+        self.deliveries.append(delivery)
         thread.start()
         return delivery
 
-    def lose(self, registration_id: str, payload: dict[str, Any]) -> WebhookDelivery:
+    def lose(self, registration_id: str, payload: dict[str, Any]) -> None:
         """Record a body that is never sent, for reconciliation to find."""
-        delivery = WebhookDelivery(registration_id, payload, state="lost")
-        with self._lock:
-            self.deliveries.append(delivery)
-        return delivery
+        self.deliveries.append(WebhookDelivery(registration_id, payload, state="lost"))
 
     def statistics(self, registration_id: str) -> dict[str, Any]:
         """Return the totals of one webhook's deliveries; the rate is in percent, None before the first."""
-        with self._lock:
-            deliveries = [one for one in self.deliveries if one.registration_id == registration_id]
+        deliveries = [one for one in list(self.deliveries) if one.registration_id == registration_id]
         settled = [one for one in deliveries if one.state in {"answered", "refused", "given up"}]
         succeeded = sum(one.state == "answered" for one in settled)
         return {
@@ -116,10 +106,9 @@ class Outbound:
         response = endpoint.post(body)
         endpoint.close()
         delivery.attempts.append((response.status, response.latency))
-        attempt, status = len(delivery.attempts), response.status
-        delay = retry_delay(self.policy, attempt=attempt, status=status, retry_after=response.retry_after)
-        if delay is None and (status is None or is_retryable(status)):
+        delay = retry_delay(self.policy, response, attempt=len(delivery.attempts))
+        if delay is None and is_retryable(response.status):
             delivery.state = "given up"
         elif delay is None:
-            delivery.state = "answered" if status and status < 300 else "refused"
+            delivery.state = "answered" if response.status and response.status < 300 else "refused"
         return delay

@@ -1,6 +1,6 @@
 """The page on which an integrator plays customer and agent, and sees what happened to each webhook."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from hashlib import sha256
 from typing import Any, Final
@@ -31,23 +31,16 @@ class EventStatus:
     def look_up(self, payloads: Sequence[dict[str, Any]]) -> list[str | None]:
         """Return each body's outcome; None if nothing is recorded yet or the database does not answer."""
         digests = [sha256(compact(payload)).digest() for payload in payloads]
-        try:
-            known = self._known(digests)
-        except SQLAlchemyError:
-            return [None] * len(digests)
-        return [known.get(digest) for digest in digests]
-
-    def _known(self, digests: list[bytes]) -> Mapping[bytes, str]:
         events, dead = processed_events.c, dead_letters.c
-        with self._engine.connect() as connection:
-            processed = connection.execute(
-                select(events.body_sha256, events.outcome).where(events.body_sha256.in_(digests))
-            )
-            dead_lettered = connection.execute(
-                select(dead.body_sha256, dead.code).where(dead.body_sha256.in_(digests))
-            )
-            known = {bytes(digest): f"dead letter: {code}" for digest, code in dead_lettered}
-            return known | {bytes(digest): str(outcome) for digest, outcome in processed}
+        outcomes = select(events.body_sha256, events.outcome).where(events.body_sha256.in_(digests))
+        codes = select(dead.body_sha256, dead.code).where(dead.body_sha256.in_(digests))
+        try:
+            with self._engine.connect() as connection:
+                known = {bytes(digest): f"dead letter: {code}" for digest, code in connection.execute(codes)}
+                known |= {bytes(digest): str(outcome) for digest, outcome in connection.execute(outcomes)}
+        except SQLAlchemyError:
+            known = {}
+        return [known.get(digest) for digest in digests]
 
 
 def page_routes(organisation: Organisation, chats: Chats, event_status: EventStatus | None) -> Blueprint:
@@ -56,12 +49,10 @@ def page_routes(organisation: Organisation, chats: Chats, event_status: EventSta
 
     @page.get("/")
     def show() -> Response:
-        """Return the page itself."""
         return page.send_static_file("page.html")
 
     @page.get("/page/state")
     def state() -> Response:
-        """Return everything that the page shows."""
         deliveries = list(organisation.outbound.deliveries)[-MAX_DELIVERIES_SHOWN:][::-1]
         payloads = [delivery.payload for delivery in deliveries]
         outcomes = event_status.look_up(payloads) if event_status else [None] * len(deliveries)
@@ -83,7 +74,6 @@ def page_routes(organisation: Organisation, chats: Chats, event_status: EventSta
 def _add_actions(page: Blueprint, chats: Chats) -> None:
     @page.post("/page/conversations")
     def begin() -> tuple[Response, int]:
-        """Begin a conversation."""
         text, is_lost = _message()
         customer = str(request.get_json().get("customer") or "customer-1")[:100]
         conversation_id, _ = chats.begin(customer, text, is_lost=is_lost)
@@ -91,14 +81,12 @@ def _add_actions(page: Blueprint, chats: Chats) -> None:
 
     @page.post("/page/conversations/<conversation_id>/<any(customer, agent):author>")
     def write(conversation_id: str, author: str) -> tuple[Response, int]:
-        """Write as the customer, or answer as the agent."""
         text, is_lost = _message()
         chats.write(conversation_id, author, text, is_lost=is_lost)
         return jsonify(id=conversation_id), 201
 
     @page.post("/page/conversations/<conversation_id>/end")
     def end(conversation_id: str) -> Response:
-        """End a conversation."""
         request.get_json()
         chats.end(conversation_id)
         return jsonify(id=conversation_id)
@@ -111,30 +99,27 @@ def _message() -> tuple[str, bool]:
 
 
 def _registrations(organisation: Organisation) -> list[dict[str, Any]]:
-    webhooks = list(organisation.registrations.webhooks.values())
-    integrations = list(organisation.registrations.integrations.values())
-    urls = [("integration", one, one[URL]) for one in integrations]
-    urls += [("webhook", one, one["target"]["url"]) for one in webhooks]
-    return [{"kind": kind, "id": one["id"], "name": one["name"], "url": url} for kind, one, url in urls]
+    registrations = organisation.registrations
+    found = [("integration", one, one[URL]) for one in list(registrations.integrations.values())]
+    found += [("webhook", one, one["target"]["url"]) for one in list(registrations.webhooks.values())]
+    return [{"kind": kind, "id": one["id"], "name": one["name"], "url": url} for kind, one, url in found]
 
 
 def _as_chat(chat: Chat) -> dict[str, Any]:
-    return {
-        "id": chat.conversation.conversation_id,
-        "customer": chat.customer,
-        "state": chat.state,
-        "messages": [asdict(message) for message in chat.messages],
-    }
+    messages = [asdict(message) for message in chat.messages]
+    identity = {"id": chat.conversation.conversation_id, "customer": chat.customer}
+    return identity | {"state": chat.state, "messages": messages}
 
 
 def _as_delivery(delivery: WebhookDelivery, outcome: str | None, registration: str) -> dict[str, Any]:
-    attempts = [(status, round(seconds * 1000)) for status, seconds in delivery.attempts]
     return {
         "id": delivery.delivery_id,
         "kind": _kind(delivery.payload),
         "registration": registration,
         "state": delivery.state,
-        "attempts": [{"status": status, "milliseconds": milliseconds} for status, milliseconds in attempts],
+        "attempts": [
+            {"status": status, "milliseconds": round(seconds * 1000)} for status, seconds in delivery.attempts
+        ],
         "time": delivery.began_at.isoformat(timespec="seconds"),
         "outcome": outcome,
         "payload": delivery.payload,

@@ -31,9 +31,8 @@ _INTEGRATION_FIELDS: Final = ("name", URL, SECRET, HEADERS)
 class Registrations:
     """Webhooks and integrations by id; safe for use by several threads.
 
-    Args:
-        shows_secrets: Whether reading an integration returns its secret. The platform's model has the field;
-            it was seen filled, but this is not documented.
+    `shows_secrets`: whether reading an integration returns its secret. The platform's model has the field; it
+    was seen filled, but this is not documented.
     """
 
     def __init__(self, *, shows_secrets: bool = True) -> None:
@@ -41,10 +40,6 @@ class Registrations:
         self.integrations: dict[str, dict[str, Any]] = {}
         self.shows_secrets = shows_secrets
         self._lock = threading.Lock()
-
-    def create_webhook(self, body: dict[str, Any]) -> dict[str, Any]:
-        """Register one of the guide's webhooks."""
-        return self._put_webhook(str(uuid.uuid4()), body)
 
     def register_both(self, url: str, headers: dict[str, str], secret: str, *, is_signed: bool) -> None:
         """Register an edge as the guide's webhook and, if there is a secret, as an integration.
@@ -57,15 +52,13 @@ class Registrations:
             self.create_integration({"name": "Simulated", URL: url, SECRET: secret, HEADERS: headers})
         types = (f"openmessaging:conversation:{kind}" for kind in ("new", "message", "updated"))
         filters = [{"eventType": event_type, "filter": ""} for event_type in types]
-        self.create_webhook({"name": "Simulated", "target": target, "eventFilters": filters})
+        self.put_webhook({"name": "Simulated", "target": target, "eventFilters": filters})
 
-    def replace_webhook(self, webhook_id: str, body: dict[str, Any]) -> dict[str, Any]:
-        """Replace a webhook."""
-        if webhook_id not in self.webhooks:
+    def put_webhook(self, body: dict[str, Any], webhook_id: str | None = None) -> dict[str, Any]:
+        """Register one of the guide's webhooks, or replace one."""
+        if webhook_id is not None and webhook_id not in self.webhooks:
             raise NotFoundError
-        return self._put_webhook(webhook_id, body)
-
-    def _put_webhook(self, webhook_id: str, body: dict[str, Any]) -> dict[str, Any]:
+        webhook_id = webhook_id or str(uuid.uuid4())
         target = body.get("target")
         if not body.get("name") or not isinstance(target, dict) or not target.get("url"):
             raise ApiError(400, "bad.request", "name and target.url are required")
@@ -167,10 +160,10 @@ def registration_routes(
     webhook, integration = f"{WEBHOOKS}/<registration_id>", f"{INTEGRATIONS}/<registration_id>"
     views: dict[tuple[str, str], Callable[..., Any]] = {
         ("GET", WEBHOOKS): lambda: _page(list(registrations.webhooks.values())),
-        ("POST", WEBHOOKS): lambda: registrations.create_webhook(request.get_json()),
+        ("POST", WEBHOOKS): lambda: registrations.put_webhook(request.get_json()),
         ("GET", webhook): read_webhook,
-        ("PUT", webhook): lambda registration_id: registrations.replace_webhook(
-            registration_id, request.get_json()
+        ("PUT", webhook): lambda registration_id: registrations.put_webhook(
+            request.get_json(), registration_id
         ),
         ("DELETE", webhook): remove,
         ("GET", f"{webhook}/statistics"): read_statistics,

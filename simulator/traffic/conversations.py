@@ -14,6 +14,11 @@ from typing import Final
 from simulator.traffic.event import ConversationClock, Payload, SimulatedEvent
 
 INTEGRATION_ID: Final = "e6b352de-ecd0-49c7-94de-7787418869bc"
+CHANNEL: Final = {
+    "type": "custom",
+    "externalId": "custom-social-channel-01",
+    "name": "Custom Social Integration",
+}
 MINOR_CHANGES: Final = ("whisperNote", "wrapUpCode", "priorityLabel")
 """Attributes whose change the platform posts as `updated` although no routing state changed."""
 # Short, in several scripts, with characters that break careless encoders.
@@ -62,19 +67,19 @@ class _GuideConversation:
     def new(self) -> SimulatedEvent:
         name = f"customer:{self.customer}"
         address = {"name": f"Customer {self.customer}", "email": f"customer-{self.customer}@example.com"}
+        token = f"constructed-token-{self.customer}"
         introduction = {
             "participants": [{"id": f"ext:{name}", "role": "customer", "address": address}],
-            "metadata": {
-                "customChannelToken": f"constructed-token-{self.customer}",
-                "platformOrigin": "facebook-custom-connector",
-            },
+            "metadata": {"customChannelToken": token, "platformOrigin": "facebook-custom-connector"},
         }
-        return SimulatedEvent("new", {**self._envelope("new", self._clock.advance()), **introduction})
+        return SimulatedEvent(
+            "new", guide_envelope("new", self._conversation_id, self._clock.advance()) | introduction
+        )
 
     def message(self) -> SimulatedEvent:
         """Return a message, sometimes in the same millisecond as the previous event."""
         self.sequence += 1
-        payload = self._envelope("message", self._clock.advance_or_collide())
+        payload = guide_envelope("message", self._conversation_id, self._clock.advance_or_collide())
         inbound = self._rng.random() < 0.6  # customers write a little more than agents
         payload["message"] = {
             "text": f"{self._rng.choice(PHRASES)} ({self.sequence})",
@@ -89,19 +94,9 @@ class _GuideConversation:
 
     def updated(self, **changes: object) -> SimulatedEvent:
         """Return a change, never in the same millisecond as another change."""
-        return SimulatedEvent("updated", {**self._envelope("updated", self._clock.advance()), **changes})
-
-    def _envelope(self, event_type: str, timestamp: str) -> Payload:
-        return {
-            "eventType": f"openmessaging:conversation:{event_type}",
-            "conversationId": self._conversation_id,
-            "timestamp": timestamp,
-            "channel": {
-                "type": "custom",
-                "externalId": "custom-social-channel-01",
-                "name": "Custom Social Integration",
-            },
-        }
+        return SimulatedEvent(
+            "updated", guide_envelope("updated", self._conversation_id, self._clock.advance()) | changes
+        )
 
 
 def native_conversation(rng: random.Random, clock: ConversationClock) -> Iterator[SimulatedEvent]:
@@ -114,11 +109,8 @@ def native_conversation(rng: random.Random, clock: ConversationClock) -> Iterato
     customer = f"user-{rng.randint(100_000, 999_999)}"
 
     def body(message_id: str, timestamp: str) -> Payload:
-        return {
-            "id": message_id,
-            "channel": _channel(message_id, customer, timestamp),
-            "conversationId": conversation_id,
-        }
+        channel = native_channel(message_id, customer, timestamp)
+        return {"id": message_id, "channel": channel, "conversationId": conversation_id}
 
     while True:
         message_id = f"{rng.getrandbits(128):032x}"
@@ -135,25 +127,38 @@ def native_conversation(rng: random.Random, clock: ConversationClock) -> Iterato
                 yield SimulatedEvent("receipt", payload)
 
 
-def _channel(message_id: str, customer: str, timestamp: str) -> Payload:
+def native_channel(
+    message_id: str,
+    customer: str,
+    time: str,
+    integration_id: str = INTEGRATION_ID,
+    name: str = "Open Messaging",
+) -> Payload:
+    """Return the channel of a body that the platform sends through an integration of this name."""
     return {
-        "id": INTEGRATION_ID,
+        "id": integration_id,
         "platform": "Open",
         "type": "Private",
         "messageId": message_id,
         "to": {"id": customer, "idType": "Opaque"},
-        "from": {"nickname": "Open Messaging", "id": INTEGRATION_ID, "idType": "Opaque"},
-        "time": timestamp,
+        "from": {"nickname": name, "id": integration_id, "idType": "Opaque"},
+        "time": time,
+    }
+
+
+def guide_envelope(kind: str, conversation_id: str, timestamp: str) -> Payload:
+    """Return what all events have in common in the guide's envelope."""
+    return {
+        "eventType": f"openmessaging:conversation:{kind}",
+        "conversationId": conversation_id,
+        "timestamp": timestamp,
+        "channel": dict(CHANNEL),
     }
 
 
 def _content(rng: random.Random) -> Payload:
-    content: Payload = {
-        "type": "Text",
-        "text": rng.choice(PHRASES),
-        "originatingEntity": "Human",
-        "direction": "Outbound",
-    }
+    content: Payload = {"type": "Text", "text": rng.choice(PHRASES), "originatingEntity": "Human"}
+    content["direction"] = "Outbound"
     if rng.random() < 0.2:  # bots ask with quick replies now and then
         answers = [{"text": word, "payload": word, "action": "Message"} for word in ("Yes", "No")]
         replies = [{"contentType": "QuickReply", "quickReply": answer} for answer in answers]

@@ -24,12 +24,9 @@ class SimulatedEvent:
 
 @dataclass(frozen=True, slots=True)
 class Post:
-    """One body to post.
+    """One body to post: its raw bytes, and the number of its event, which all bodies of the event share.
 
-    Args:
-        event: The number of the distinct event, shared by all of its bodies; None if the body is malformed.
-        kind: A short word for tables; "malformed:…" if event is None.
-        body: The raw bytes.
+    `event` is None if the body is malformed; `kind`, a short word for tables, is "malformed:…" then.
     """
 
     event: int | None

@@ -15,7 +15,6 @@ from simulator.traffic.event import (
     MAX_STEP_MS,
     SPOILERS,
     ConversationClock,
-    Payload,
     Post,
     SimulatedEvent,
     add_unknown_fields,
@@ -42,21 +41,12 @@ class Dialect(StrEnum):
     BOTH = "both"
 
 
-CONVERSATIONS: Final = {
-    Dialect.GUIDE: (guide_conversation,),
-    Dialect.GENESYS: (native_conversation,),
-    Dialect.BOTH: (guide_conversation, native_conversation),
-}
-
-
 @dataclass(frozen=True, slots=True)
 class TrafficPlan:
     """What to send; shares are fractions of the events, 0 to 1.
 
-    Args:
-        events: Distinct bodies, including malformed ones but not redeliveries.
-        seed: Determines every random choice.
-        start: The platform's time when the first conversation begins, aware.
+    `events` counts distinct bodies, malformed ones included and redeliveries not. `seed` determines every
+    random choice. `start`: the platform's aware time when the first conversation begins.
     """
 
     events: int
@@ -92,7 +82,8 @@ def _placed(plan: TrafficPlan, rng: random.Random) -> Iterator[tuple[int, Post]]
     spoiled = guide_conversation(rng, _clock(plan, rng))
     for number in range(plan.events):
         if rng.random() < plan.malformed_share:
-            yield number, _malformed(rng, next(spoiled).payload)
+            payload, kind = next(spoiled).payload, rng.choice(tuple(SPOILERS))
+            yield number, Post(event=None, kind=f"malformed:{kind}", body=SPOILERS[kind](payload))
             continue
         event = next(rng.choice(conversations))
         payload = event.payload
@@ -107,20 +98,16 @@ def _placed(plan: TrafficPlan, rng: random.Random) -> Iterator[tuple[int, Post]]
 
 
 def _conversation(plan: TrafficPlan, rng: random.Random, index: int) -> Iterator[SimulatedEvent]:
-    generators = CONVERSATIONS[plan.dialect]
     # A generator of its own, so that a conversation does not depend on the other ones.
     own = random.Random(rng.getrandbits(64))  # noqa: S311
-    return generators[index % len(generators)](own, _clock(plan, own))
+    is_native = plan.dialect is Dialect.GENESYS or (plan.dialect is Dialect.BOTH and index % 2 == 1)
+    generate = native_conversation if is_native else guide_conversation
+    return generate(own, _clock(plan, own))
 
 
 def _clock(plan: TrafficPlan, rng: random.Random) -> ConversationClock:
     start = plan.start + timedelta(milliseconds=rng.randint(0, MAX_START_MS))
     return ConversationClock(rng, start, plan.collision_share)
-
-
-def _malformed(rng: random.Random, payload: Payload) -> Post:
-    kind = rng.choice(tuple(SPOILERS))
-    return Post(event=None, kind=f"malformed:{kind}", body=SPOILERS[kind](payload))
 
 
 def _in_order(placed: Iterable[tuple[int, Post]]) -> Iterator[Post]:

@@ -119,7 +119,7 @@ def test_what_exists_under_the_name_is_not_touched(smoke, organisation):
         "target": {"type": "http", "url": "https://api.example/hook"},
         "eventFilters": [],
     }
-    webhook = organisation.registrations.create_webhook(existing)
+    webhook = organisation.registrations.put_webhook(existing)
     status, steps = smoke(create_platform(organisation), "--dry-run")
     assert (status, results(steps)) == (
         1,

@@ -33,14 +33,10 @@ class Watermarks:
 
 @dataclass(frozen=True, slots=True)
 class DepthSample:
-    """The events queue at one moment.
+    """The events queue at one moment, in monotonic seconds: deliveries, ready or held by workers.
 
-    Args:
-        at: Monotonic seconds.
-        depth: Deliveries ready and unacknowledged.
-        unacknowledged: Those among them that workers hold.
-        is_trusted: False during a broker alarm: publishes do not arrive while consumers drain on, so the
-            depth falls for the wrong reason.
+    `unacknowledged`: those that workers hold. `is_trusted`: False during a broker alarm, when publishes do
+    not arrive while consumers drain on, so that the depth falls for the wrong reason.
     """
 
     at: float
@@ -62,11 +58,9 @@ class _Baseline:
 class Pressure:
     """The present state.
 
-    Args:
-        depth: The depth last believed; None when unknown.
-        drain_rate: Deliveries a second that the workers acknowledge; 0 when not known yet.
-        sampled_at: Monotonic seconds of the sample behind it.
-        lowest: The lowest depth since shedding began.
+    `depth`: the one last believed; None when unknown. `drain_rate`: deliveries a second that the workers
+    acknowledge; 0 when not known yet. `sampled_at`: monotonic seconds of the sample behind it. `lowest`: the
+    lowest depth since shedding began.
     """
 
     is_shedding: bool = False
@@ -132,12 +126,8 @@ def backlog_allowance(
     publish a share that the broker has not counted yet, and another. A share is one event at least: at a
     watermark below the number of processes a backlog would never leave.
 
-    Args:
-        pressure: The present state.
-        depth: Deliveries that the broker has just counted, held by workers or not.
-        in_flight: This process's events that the broker may not have counted yet.
-        marks: The two watermarks.
-        processes: Edge processes of this host.
+    *depth* counts what the broker has just counted, *in_flight* what it may not have counted yet of this
+    process's events.
     """
     missing = max(marks.low, 1) - depth - in_flight
     if pressure.is_shedding or missing <= 0:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from messaging.log import logger
-from messaging.management import ManagementApi, Members, QueueTotals, quote_vhost
+from messaging.management import ManagementApi, Members, quote_vhost
 from messaging.topology import EVENTS_QUEUE
 from webhook_api.backpressure.admission import DepthSample
 
@@ -67,14 +67,16 @@ class DepthPoller:
 
     def _poll(self) -> QueueReport | None:
         """Return the report of the first address that answers."""
-        preferred = self._preferred_address()
-        order = sorted(
-            range(len(self._apis)), key=lambda address: (address != preferred, self._failures[address])
-        )
+        preferred, failures = self._preferred_address(), self._failures
+        order = sorted(range(len(self._apis)), key=lambda address: (address != preferred, failures[address]))
         return next((report for address in order if (report := self._query(address)) is not None), None)
 
     def _query(self, address: int) -> QueueReport | None:
-        asked_at = time.monotonic()
+        """Return one address's report.
+
+        The depth is not trusted during an alarm, nor without a majority, when 0 may be wrong.
+        """
+        asked_at, depth = time.monotonic(), None
         self._failures[address] += 1
         try:
             queue = self._apis[address].read_queue(self._vhost, EVENTS_QUEUE)
@@ -82,23 +84,15 @@ class DepthPoller:
         except Exception:  # noqa: BLE001  # whatever cannot be queried or parsed is unknown, and ends no thread
             return None
         self._failures[address] = 0
-        return QueueReport(asked_at, address, queue.members, _sample_depth(queue, has_alarm=has_alarm))
+        if queue.depth is not None and queue.unacknowledged is not None:
+            is_trusted = queue.has_majority and not has_alarm
+            depth = DepthSample(time.monotonic(), queue.depth, queue.unacknowledged, is_trusted)
+        return QueueReport(asked_at, address, queue.members, depth)
 
     def _log_change(self, *, is_known: bool) -> None:
-        if is_known == self._was_known:
-            return
-        self._was_known = is_known
-        if is_known:
+        was_known, self._was_known = self._was_known, is_known
+        if is_known and not was_known:
             logger().info("queue_depth_known")
-        else:
-            logger().warning(
-                "queue_depth_unknown", consequence="after 15 s only the journal's limit holds senders back"
-            )
-
-
-def _sample_depth(queue: QueueTotals, *, has_alarm: bool) -> DepthSample | None:
-    """Return the depth, if known; untrusted during an alarm, and without a majority, when 0 may be wrong."""
-    if queue.depth is None or queue.unacknowledged is None:
-        return None
-    is_trusted = queue.has_majority and not has_alarm
-    return DepthSample(time.monotonic(), queue.depth, queue.unacknowledged, is_trusted)
+        elif was_known and not is_known:
+            consequence = "after 15 s only the journal's limit holds senders back"
+            logger().warning("queue_depth_unknown", consequence=consequence)

@@ -8,26 +8,15 @@ from typing import Final
 
 from messaging.clock import Clock
 from messaging.log import logger
-from webhook_api.backpressure.admission import (
-    DepthSample,
-    Pressure,
-    Watermarks,
-    backlog_allowance,
-    is_over,
-    mark_stale,
-    retry_after,
-    update,
-)
+from webhook_api.backpressure import admission
+from webhook_api.backpressure.admission import DepthSample, Pressure, Watermarks
 
 PROBE_FRESH_SECONDS: Final = 3.0
 """Six probes' time: an older probe's count is no longer better than the management API's."""
 
 
 class LoadShedder:
-    """Decides whether a request is admitted.
-
-    `is_shedding`: whether to answer 429.
-    """
+    """Decides whether a request is admitted. `is_shedding`: whether to answer 429."""
 
     def __init__(self, marks: Watermarks, *, retry_after_max: int, processes: int, clock: Clock) -> None:
         self._marks = marks
@@ -37,14 +26,10 @@ class LoadShedder:
         self._pressure = Pressure()
         self.is_shedding = False
         self._ready = DepthSample(at=float("-inf"), depth=0)
-        self._unacknowledged = 0
-        self._refused = 0
-        self._is_blocked = False
-        self._is_trusted = False
+        self._unacknowledged = self._refused = 0
+        self._is_blocked = self._is_trusted = False
         # Events published by this process: until now, until the last sample, until the last probe was sent.
-        self._published = 0
-        self._published_at_sample = 0
-        self._published_at_probe = 0
+        self._published = self._published_at_sample = self._published_at_probe = 0
 
     def on_sample(self, sample: DepthSample) -> None:
         """Use a sample of the management API; a fresh probe's count of ready deliveries replaces the API's.
@@ -65,12 +50,10 @@ class LoadShedder:
         self._published_at_probe = self._published
 
     def on_probe_answered(self, ready_count: int) -> int:
-        """Use the count of ready deliveries of a probe's answer.
+        """Use a probe's count of ready deliveries, to refine the management API's samples.
 
-        It refines the management API's samples and does not replace them: only the API reports alarms.
-
-        Returns:
-            How many events of a backlog this process may publish until the next answer.
+        It does not replace them: only the API reports alarms. Return how many events of a backlog this
+        process may publish until the next answer.
         """
         self._ready = DepthSample(at=self._clock.monotonic(), depth=ready_count)
         depth = ready_count + self._unacknowledged
@@ -79,7 +62,7 @@ class LoadShedder:
             self._update(replace(self._ready, depth=depth))
             self._pressure = replace(self._pressure, sampled_at=sampled_at)
         in_flight = self._published - self._published_at_probe
-        return backlog_allowance(self._pressure, depth, in_flight, self._marks, self._processes)
+        return admission.backlog_allowance(self._pressure, depth, in_flight, self._marks, self._processes)
 
     def on_blocked(self, *, is_blocked: bool) -> None:
         """Set whether the depth means nothing for now: during a broker alarm, or without a majority."""
@@ -87,7 +70,7 @@ class LoadShedder:
 
     def tick(self) -> None:
         """Let an old state expire; call about once a second."""
-        self._change(mark_stale(self._pressure, self._clock.monotonic()))
+        self._change(admission.mark_stale(self._pressure, self._clock.monotonic()))
 
     def count_published(self, events: int = 1) -> None:
         """Count published events, live or from the journal; shed at once if they alone are too many.
@@ -98,13 +81,13 @@ class LoadShedder:
         pressure = self._pressure
         if pressure.depth is not None and not pressure.is_shedding:
             depth = pressure.depth + self._published - self._published_at_sample
-            if is_over(False, depth, self._marks):
+            if admission.is_over(False, depth, self._marks):
                 self._change(replace(pressure, is_shedding=True, depth=depth, lowest=depth))
 
     def retry_after(self) -> int:
         """Return whole seconds for one refused request, jittered, and count the refusal."""
         self._refused += 1
-        return retry_after(self._pressure, self._marks, self._retry_after_max)
+        return admission.retry_after(self._pressure, self._marks, self._retry_after_max)
 
     def status(self) -> dict[str, object]:
         """Return the state for health reports: depth in deliveries, rate per second, age in seconds."""
@@ -126,7 +109,7 @@ class LoadShedder:
         published = (self._published - self._published_at_sample) * self._processes
         if sample.is_trusted:
             self._published_at_sample = self._published
-        self._change(update(self._pressure, sample, published, self._marks))
+        self._change(admission.update(self._pressure, sample, published, self._marks))
 
     def _change(self, pressure: Pressure) -> None:
         before, self._pressure = self._pressure, pressure

@@ -2,6 +2,5 @@
 
 from webhook_api.http.head import environ_key
 from webhook_api.http.response import Response, render
-from webhook_api.http.service import Limits, Service
 from webhook_api.http.worker import LoopWorker
-from webhook_api.http.wsgi import REQUEST_ID, DeferredBody
+from webhook_api.http.wsgi import REQUEST_ID, DeferredBody, Limits, Service

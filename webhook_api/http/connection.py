@@ -17,8 +17,7 @@ from typing import Any, Final
 
 from webhook_api.http.request import RequestReader
 from webhook_api.http.response import CONTINUE, Response, encode_response
-from webhook_api.http.service import Service
-from webhook_api.http.wsgi import DeferredBody, DeferredResponse, make_environ
+from webhook_api.http.wsgi import DeferredBody, DeferredResponse, Service, make_environ
 
 RECEIVE_BYTES: Final = 64 * 1024
 _BUFFER: Final = memoryview(bytearray(RECEIVE_BYTES))
@@ -65,10 +64,7 @@ class HttpConnection(asyncio.BufferedProtocol):
         self._transport: asyncio.Transport
         self._reader: RequestReader
         self._deferred: deque[DeferredResponse] = deque()
-        self._is_lingering = False
-        self._is_at_end = False
-        self._closes_after_answer = False
-        self._is_timed = False
+        self._is_lingering = self._is_at_end = self._closes_after_answer = self._is_timed = False
         self._answers_in_read = 0
         self.deadline = monotonic() + (LINGER_SECONDS if is_surplus else self._limits.request_seconds)
 
@@ -99,10 +95,8 @@ class HttpConnection(asyncio.BufferedProtocol):
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
         transport.set_write_buffer_limits(high=MAX_UNSENT_BYTES)
-        template = make_environ(
-            _split_address(transport.get_extra_info("sockname")),
-            _split_address(transport.get_extra_info("peername")),
-        )
+        names = (transport.get_extra_info(name) for name in ("sockname", "peername"))
+        template = make_environ(*map(_split_address, names))
         self._reader = RequestReader(
             template, self._limits.body_bytes, answer=self._answer, refuse=self._refuse, invite=self._invite
         )
@@ -169,11 +163,8 @@ class HttpConnection(asyncio.BufferedProtocol):
         self._is_timed = False
         self.deadline = monotonic() + self._limits.keepalive_seconds
         self._answers_in_read += 1
-        if (
-            self._closes_after_answer
-            or self._answers_in_read == MAX_ANSWERS_PER_READ
-            or self._service.is_yielding()
-        ):
+        is_last = self._closes_after_answer or self._answers_in_read == MAX_ANSWERS_PER_READ
+        if is_last or self._service.is_yielding():
             keep_alive = False
         data, deferred = self._respond(environ, keep_alive)
         self._leave(data, keep_alive, deferred)

@@ -59,13 +59,9 @@ class RequestReader:
         self._invite = invite
         self._parser: Any = httptools.HttpRequestParser(self)
         self._environ: dict[str, Any] = {}
-        self._target = b""
         self._body: bytes | bytearray = b""
-        self._size = 0
-        self._is_in_head = True
-        self._is_ambiguous = False
-        self._is_settled = False
         self._quiet_bytes = 0
+        self.on_message_begin()
         self.is_in_request = False
 
     def close(self) -> None:
@@ -103,13 +99,10 @@ class RequestReader:
     def on_message_begin(self) -> None:
         """Start a request."""
         self._environ = self._template.copy()
-        self._target = b""
-        self._body = b""
+        self._target = self._body = b""
         self._size = 0
-        self._is_in_head = True
-        self._is_ambiguous = False
-        self._is_settled = False
-        self.is_in_request = True
+        self._is_in_head = self.is_in_request = True
+        self._is_ambiguous = self._is_settled = False
 
     def on_url(self, url: bytes) -> None:
         """Collect the request target, or a part of it."""

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from messaging.log import logger
 from webhook_api.http.connection import Connections, HttpConnection
-from webhook_api.http.service import Limits
+from webhook_api.http.wsgi import Limits
 
 ACCEPTS_AT_ONCE: Final = 2
 ACCEPT_PAUSE_SECONDS: Final = 0.0005
@@ -111,10 +111,8 @@ class HttpServer:
             accepted += 1
         # The next connections are left to the other processes, which wait on the same socket.
         self._loop.remove_reader(listener)
-        if self._is_exhausted:
-            pause = EXHAUSTED_PAUSE_SECONDS
-        else:
-            pause = YIELD_SECONDS if is_yielding or self._is_full else ACCEPT_PAUSE_SECONDS
+        pause = YIELD_SECONDS if is_yielding or self._is_full else ACCEPT_PAUSE_SECONDS
+        pause = EXHAUSTED_PAUSE_SECONDS if self._is_exhausted else pause
         self._loop.call_later(pause, self._resume, listener)
 
     def _resume(self, listener: socket.socket) -> None:
@@ -151,11 +149,9 @@ class HttpServer:
         """Log the first failure of an episode, not one a second."""
         if not self._is_exhausted:
             self._is_exhausted = True
-            logger().error(
-                "accepting_paused",
-                reason=errno.errorcode.get(exc.errno or 0, "unknown"),
-                consequence="senders wait until descriptors are free again",
-            )
+            reason = errno.errorcode.get(exc.errno or 0, "unknown")
+            consequence = "senders wait until descriptors are free again"
+            logger().error("accepting_paused", reason=reason, consequence=consequence)
 
 
 def raise_descriptor_limit() -> int:

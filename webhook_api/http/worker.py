@@ -17,8 +17,7 @@ from messaging.errors import EX_CONFIG, ConfigurationError
 from messaging.log import logger
 from webhook_api.http.connection import Connections
 from webhook_api.http.server import HttpServer, fit_descriptors, raise_descriptor_limit
-from webhook_api.http.service import Service
-from webhook_api.http.wsgi import WsgiAdapter
+from webhook_api.http.wsgi import Service, WsgiAdapter
 
 REFUSED: Final = {
     "threads": "one process has one loop and no thread for requests",

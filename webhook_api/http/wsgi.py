@@ -1,10 +1,12 @@
 """Call the WSGI application for one whole request (PEP 3333), and defer its response if necessary."""
 
+import asyncio
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from time import time
 from typing import Any, Final
-from wsgiref.types import WSGIApplication
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from messaging.log import logger
 from webhook_api.http.response import Response, encode, encode_response
@@ -15,6 +17,51 @@ REQUEST_ID: Final = "webhook_api.request_id"
 FAILED: Final = Response(500, "internal server error")
 
 
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one process grants its senders."""
+
+    body_bytes: int
+    connections: int
+    request_seconds: float = 10.0
+    """From first byte to last. nginx passes only complete requests on; this is for senders without nginx."""
+    keepalive_seconds: float = 75.0
+    """Of an idle connection; above nginx's 60 s, so that nginx is the one that closes it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A WSGI application that lives on the worker's loop; made after the fork.
+
+    Args:
+        is_inviting: Whether a sender of `Expect: 100-continue` should send its body. If not, the application
+            is called without it.
+        is_yielding: Whether senders should use another process: each response closes its connection, idle
+            connections are closed, and new ones are left to the other processes.
+        leave: Called once the port is released: other processes should not leave new connections to this one.
+        find_failure: Makes the event of the request just answered durable, if its response is not deferred;
+            returns the response to send instead if it is not durable.
+        on_refused: Called with each response that is sent without calling the application.
+        start: Called before the loop runs.
+        stop: Called at the end with a function to call when everything is stopped.
+    """
+
+    loop: asyncio.AbstractEventLoop
+    application: WSGIApplication
+    limits: Limits
+    is_inviting: Callable[[], bool]
+    is_yielding: Callable[[], bool]
+    leave: Callable[[], None]
+    find_failure: Callable[[], Response | None]
+    on_refused: Callable[[Response], object]
+    start: Callable[[], None]
+    stop: Callable[[Callable[[], None]], None]
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Call the application: gunicorn demands that `wsgi_app` is callable."""
+        return self.application(environ, start_response)
+
+
 class NotDurableError(Exception):
     """Send `response` instead: the disk failed to take the request's event."""
 
@@ -23,6 +70,7 @@ class NotDurableError(Exception):
         self.response = response
 
 
+@dataclass(eq=False, slots=True)
 class DeferredBody:
     """The body of a response that must not be sent before the request's event is durable.
 
@@ -34,61 +82,44 @@ class DeferredBody:
     makes it durable and returns whether it is. If it is not, *otherwise* is sent.
     """
 
-    __slots__ = ("_flush_now", "chunks", "on_durable", "otherwise")
-
-    def __init__(
-        self,
-        chunks: Iterable[bytes],
-        on_durable: Callable[[Callable[[bool], None]], None],
-        flush_now: Callable[[], bool],
-        otherwise: Response,
-    ) -> None:
-        self.chunks = chunks
-        self.on_durable = on_durable
-        self._flush_now = flush_now
-        self.otherwise = otherwise
+    chunks: Iterable[bytes]
+    on_durable: Callable[[Callable[[bool], None]], None]
+    flush_now: Callable[[], bool]
+    otherwise: Response
 
     def __iter__(self) -> Iterator[bytes]:
-        if not self._flush_now():
+        if not self.flush_now():
             raise NotDurableError(self.otherwise)
         yield from self.chunks
 
     def close(self) -> None:
         """Called by a reader that is done: one that never iterated sends another body, also a 200."""
-        is_durable = self._flush_now()
+        is_durable = self.flush_now()
         if (close := getattr(self.chunks, "close", None)) is not None:
             close()
         if not is_durable:
             raise NotDurableError(self.otherwise)
 
 
+@dataclass(eq=False, slots=True)
 class DeferredResponse:
     """A response that waits until its event is durable, or for such a response before it.
 
     `is_ready`: whether it may be sent.
     """
 
-    __slots__ = ("_otherwise", "_release", "data", "is_ready", "keep_alive")
-
-    def __init__(
-        self,
-        release: Callable[[], None],
-        data: bytes,
-        keep_alive: bool,  # noqa: FBT001  # a keyword argument costs time at each request
-        otherwise: Response,
-    ) -> None:
-        self._release = release
-        self._otherwise = otherwise
-        self.data = data
-        self.keep_alive = keep_alive
-        self.is_ready = False
+    release: Callable[[], None]
+    data: bytes
+    keep_alive: bool
+    otherwise: Response
+    is_ready: bool = False
 
     def __call__(self, is_durable: bool) -> None:  # noqa: FBT001  # a callback's one argument
         """Release the response, or the other one in its place."""
         if not is_durable:
-            self.data = encode_response(self._otherwise, keep_alive=self.keep_alive)
+            self.data = encode_response(self.otherwise, keep_alive=self.keep_alive)
         self.is_ready = True
-        self._release()
+        self.release()
 
 
 class WsgiAdapter:

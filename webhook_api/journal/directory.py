@@ -28,14 +28,10 @@ _SEGMENT_NAME: Final = re.compile(r"(\d{8})\.segment")
 
 @dataclass(slots=True)
 class Segment:
-    """One file of the journal.
+    """One file of the journal; `size` in bytes.
 
-    Args:
-        path: The file.
-        size: Bytes in it.
-        opened_at_us: When its oldest event may have arrived, microseconds since the epoch.
-        is_damaged: Whether reading it met bytes that are no record.
-        events: Events in it; 0 if another process wrote it and it has not been read.
+    `opened_at_us`: when its oldest event may have arrived, microseconds since the epoch. `is_damaged`:
+    reading it met bytes that are no record. `events`: 0 if another process wrote it and it has not been read.
     """
 
     path: Path
@@ -43,6 +39,11 @@ class Segment:
     opened_at_us: int = 0
     is_damaged: bool = False
     events: int = 0
+
+    @property
+    def name(self) -> str:
+        """Its directory and its name, for logs."""
+        return f"{self.path.parent.name}/{self.path.name}"
 
 
 def journal_directories(root: Path) -> list[Path]:
@@ -62,11 +63,7 @@ def foreign_entries(root: Path) -> dict[str, str]:
 def create_directory(root: Path) -> tuple[Path, int]:
     """Create this process's directory, locked before any other process can see it.
 
-    Returns:
-        The directory and the lock's descriptor.
-
-    Raises:
-        OSError: It cannot be created; nothing of it is left.
+    Return the directory and the lock's descriptor; an OSError leaves nothing of it.
     """
     token = f"{os.getpid()}-{secrets.token_hex(6)}"
     hidden = root / f".{token}"
@@ -91,10 +88,8 @@ def create_directory(root: Path) -> tuple[Path, int]:
 def lock_directory(directory: Path) -> int | None:
     """Take the lock of *directory*; return None if a living process has it, or the directory is gone.
 
-    The lock file is never created here: a directory without one is not known to be a journal.
-
-    Raises:
-        OSError: There is no lock file, it cannot be opened, or no descriptor is free.
+    The lock file is never created here: a directory without one is not known to be a journal. Raises OSError
+    if there is no lock file, it cannot be opened, or no descriptor is free.
     """
     try:
         lock = os.open(directory / LOCK_NAME, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
@@ -127,10 +122,10 @@ def has_owner(directory: Path) -> bool:
 def list_segments(directory: Path) -> list[Segment]:
     """Return a directory's segments, oldest first; raises OSError if it cannot be read."""
     segments = []
-    for path in sorted(directory.iterdir()):
+    for path in sorted(path for path in directory.iterdir() if _SEGMENT_NAME.fullmatch(path.name)):
         with suppress(FileNotFoundError):
             facts = path.lstat()
-            if _SEGMENT_NAME.fullmatch(path.name) and stat.S_ISREG(facts.st_mode):
+            if stat.S_ISREG(facts.st_mode):
                 segments.append(Segment(path, facts.st_size, int(facts.st_mtime * 1_000_000)))
     return segments
 

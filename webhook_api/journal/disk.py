@@ -37,19 +37,15 @@ class DiskHealth:
 
     def check(self, directory: Path) -> None:
         """Update the health: after a failure by a trial, otherwise by the free space."""
-        if self.error is None:
-            self.error = _check_space(directory)
-        else:
+        if self.error is not None:
             self.error = _try_write(directory, fsync=self._fsync)
             self.is_flush_failing &= self.error is not None
-
-
-def _check_space(directory: Path) -> str | None:
-    try:
-        facts = os.statvfs(directory)
-    except OSError as exc:
-        return str(exc.strerror)
-    return NO_SPACE if facts.f_bavail * facts.f_frsize < LOW_BYTES else None
+            return
+        try:
+            facts = os.statvfs(directory)
+            self.error = NO_SPACE if facts.f_bavail * facts.f_frsize < LOW_BYTES else None
+        except OSError as exc:
+            self.write_failed(exc)
 
 
 def _try_write(directory: Path, *, fsync: bool) -> str | None:

@@ -74,11 +74,7 @@ class Journal:
         }
 
     def append(self, properties: bytes, body: bytes) -> None:
-        """Accept one event; the next `write` writes it.
-
-        Raises:
-            JournalFullError: The limit is reached or the disk accepts nothing now.
-        """
+        """Accept one event, which the next `write` writes; JournalFullError if limit or disk refuse it."""
         size = RECORD_BYTES + len(properties) + len(body)
         if self._descriptor < 0:
             self._open_segment(self.active.opened_at_us)
@@ -95,9 +91,8 @@ class Journal:
     def write(self) -> list[tuple[bytes, bytes]]:
         """Write what was appended since the last call, all of it or nothing.
 
-        Returns:
-            Properties and bodies of the events that now survive the end of this process, in the active
-            segment; none if the disk refused them, which `sync` reports.
+        Return properties and bodies of the events that now survive the end of this process, in the active
+        segment; none if the disk refused them, which `sync` reports.
         """
         events, self._appended = self._appended, []
         size, self._appended_bytes = self._appended_bytes, 0
@@ -116,12 +111,10 @@ class Journal:
         return []
 
     def sync(self) -> bool:
-        """Make durable what was written since the last call, if `fsync`; blocks for the disk's flush.
+        """Return whether everything appended since the last call is durable; blocks for a flush if `fsync`.
 
-        Returns:
-            Whether everything appended since is durable. After a failure call `rotate` and write no more to
-            that file: Linux marks the pages that it could not write as clean, so that a second flush would
-            succeed without them.
+        After a failure call `rotate` and write no more to that file: Linux marks the pages that it could not
+        write as clean, so that a second flush would succeed without them.
         """
         self._flush()
         is_durable, self._is_durable = self._is_durable, True
@@ -142,8 +135,7 @@ class Journal:
     def tend(self, now: float) -> list[Segment]:
         """Check the disk, and every few seconds the directories of the host.
 
-        Returns:
-            Segments adopted from dead processes: publish them.
+        Return segments adopted from dead processes: publish them.
         """
         if self._descriptor < 0:
             self._open_segment(self.active.opened_at_us)
@@ -197,11 +189,11 @@ class Journal:
 
     def _log_full(self, *, is_full: bool) -> None:
         """Log the first refusal and the first event written after it, not each of thousands."""
-        if is_full and not self._is_full:
+        was_full, self._is_full = self._is_full, is_full
+        if is_full and not was_full:
             logger().error("journal_full", consequence="senders are answered 503 until there is room")
-        if self._is_full and not is_full:
+        elif was_full and not is_full:
             logger().info("journal_has_room")
-        self._is_full = is_full
 
     def _open_segment(self, now_us: int) -> None:
         """Open the next segment; if that fails leave none open, `append` and `tend` try again."""

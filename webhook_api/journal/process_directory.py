@@ -29,9 +29,8 @@ from webhook_api.journal.directory import (
 class ProcessDirectory:
     """This process's directory, and access to those of others.
 
-    *max_bytes* is what the journals of the host may hold together, in *processes* shares.
-
-    `held`: bytes in the directory, those of events not written yet included.
+    *max_bytes* is what the journals of the host may hold together, in *processes* shares. `held`: bytes in
+    the directory, those of events not written yet included.
     """
 
     def __init__(self, root: Path, max_bytes: int, processes: int) -> None:
@@ -40,13 +39,11 @@ class ProcessDirectory:
         self._share = max_bytes // processes
         # At the first look half of the share, so that each process finds some and has room for new events.
         self._adoptable = self._share // 2
-        self._held_by_others = 0
         self._lock = -1
-        self._number = 0
         self._inherited: list[Segment] = []
         self._undeletable: list[Segment] = []
         self.path: Path | None = None
-        self.held = 0
+        self._number = self._held_by_others = self.held = 0
         self.problems: dict[str, str] = {}
 
     def fits(self, size: int) -> bool:
@@ -62,8 +59,7 @@ class ProcessDirectory:
     def next_path(self) -> Path:
         """Return the path of the next segment; creates the directory first if there is none.
 
-        Raises:
-            OSError: The disk has no space for a new directory, and no dead process has left one.
+        Raises OSError if the disk has no space for a new directory, and no dead process has left one.
         """
         directory = self.path or self._settle()
         self._number += 1
@@ -126,10 +122,13 @@ class ProcessDirectory:
             directory, lock = create_directory(self._root)
         except OSError as exc:
             # A full disk may have no space for a directory, and gets it only when what is there is published.
-            inherited = self._inherit()
-            if inherited is None:
+            for directory in journal_directories(self._root):
+                with suppress(OSError):
+                    if (free := lock_directory(directory)) is not None:
+                        lock = free
+                        break
+            else:
                 raise
-            directory, lock = inherited
             logger().warning("journal_directory_inherited", directory=directory.name, errno=exc.errno)
         try:
             self._inherited = list_segments(directory)
@@ -141,13 +140,6 @@ class ProcessDirectory:
         self._number = max((segment_number(segment.path) for segment in self._inherited), default=0)
         self.held += sum(segment.size for segment in self._inherited)
         return directory
-
-    def _inherit(self) -> tuple[Path, int] | None:
-        for directory in journal_directories(self._root):
-            with suppress(OSError):
-                if (lock := lock_directory(directory)) is not None:
-                    return directory, lock
-        return None
 
     def _adopt_all(self, own: Path) -> Iterator[Segment]:
         try:
@@ -161,7 +153,9 @@ class ProcessDirectory:
             try:
                 yield from self._adopt_from(directory, own)
             except OSError as exc:
-                self.problems[directory.name] = _describe(exc, directory)
+                missing = f"has no lock file; {_measure(directory)} bytes of events in it"
+                is_missing = isinstance(exc, FileNotFoundError)
+                self.problems[directory.name] = missing if is_missing else str(exc.strerror).lower()
         self._held_by_others = sum(map(_measure, others))
         self._adoptable = self._share
 
@@ -180,7 +174,10 @@ class ProcessDirectory:
                 if self.held and self.held + segment.size > self._adoptable:
                     self.problems[directory.name] = "waits until a journal has room for its events"
                     return
-                adopted.append(self._move(segment, own))
+                self._number += 1
+                path = segment.path.rename(segment_path(own, self._number))
+                self.held += segment.size
+                adopted.append(Segment(path, segment.size, segment.opened_at_us))
                 yield adopted[-1]
             if not remove_directory(directory):
                 self.problems[directory.name] = "contains files that are not the journal's"
@@ -190,18 +187,6 @@ class ProcessDirectory:
                 logger().warning(
                     "journal_adopted", directory=directory.name, segments=len(adopted), bytes=size
                 )
-
-    def _move(self, segment: Segment, own: Path) -> Segment:
-        self._number += 1
-        path = segment.path.rename(segment_path(own, self._number))
-        self.held += segment.size
-        return Segment(path, segment.size, segment.opened_at_us)
-
-
-def _describe(error: OSError, directory: Path) -> str:
-    if not isinstance(error, FileNotFoundError):
-        return str(error.strerror).lower()
-    return f"has no lock file; {_measure(directory)} bytes of events in it"
 
 
 def _measure(directory: Path) -> int:

@@ -149,8 +149,7 @@ class Backlog:
     def read(self, limit: int) -> tuple[list[Entry], list[Segment]]:
         """Read up to *limit* further events; stop early at a segment that cannot be read.
 
-        Returns:
-            The events, and the segments that end with them, which are removed from here.
+        Return the events, and the segments that end with them, which are removed from here.
         """
         entries: list[Entry] = []
         finished: list[Segment] = []
@@ -182,20 +181,14 @@ class Backlog:
         self._unreadable.append(segment)
         if segment.path.name not in self._logged:
             self._logged.add(segment.path.name)
+            consequence = "it stays where it is and is tried again"
             logger().error(
-                "journal_segment_unreadable",
-                segment=f"{segment.path.parent.name}/{segment.path.name}",
-                errno=error.errno,
-                consequence="it stays where it is and is tried again",
+                "journal_segment_unreadable", segment=segment.name, errno=error.errno, consequence=consequence
             )
 
 
 def _mark_damaged(segment: Segment, damage: Damage) -> None:
     segment.is_damaged = True
-    logger().error(
-        "journal_segment_damaged",
-        segment=f"{segment.path.parent.name}/{segment.path.name}",
-        offset=damage.offset,
-        bytes=damage.size,
-        consequence="readable events are recovered; the file is kept in the directory `damaged`",
-    )
+    consequence = "readable events are recovered; the file is kept in the directory `damaged`"
+    facts = {"segment": segment.name, "offset": damage.offset, "bytes": damage.size}
+    logger().error("journal_segment_damaged", **facts, consequence=consequence)

@@ -13,7 +13,7 @@ from messaging.clock import Clock
 from webhook_api.backpressure import LoadShedder, QueueReport
 from webhook_api.journal import Segment
 from webhook_api.relay.majority import MajorityWatch
-from webhook_api.relay.proof import DeliveryProof
+from webhook_api.relay.proof import Barrier
 
 STALL_SECONDS: Final = 120.0
 """A proof takes seconds. RabbitMQ may also forget a publish without ever refusing its confirm, and all later
@@ -27,12 +27,7 @@ class BrokerLink:
     """
 
     def __init__(
-        self,
-        publisher: Publisher,
-        proof: DeliveryProof,
-        watch: MajorityWatch,
-        shedder: LoadShedder,
-        clock: Clock,
+        self, publisher: Publisher, proof: Barrier, watch: MajorityWatch, shedder: LoadShedder, clock: Clock
     ) -> None:
         self._publisher = publisher
         self._proof = proof
@@ -57,11 +52,9 @@ class BrokerLink:
     ) -> None:
         """Connect to the broker, and again whenever the connection is lost.
 
-        Args:
-            on_change: Called with whether events can be published now.
-            on_interrupted: Called after that with the segments to publish again, oldest first.
-            on_answer: Called when a probe is answered, with the segments that the broker surely has, and how
-                many events may be published from the journal until the next answer.
+        *on_change* is called with whether events can be published now; after that *on_interrupted* with the
+        segments to publish again, oldest first; *on_answer* when a probe is answered, with the segments that
+        the broker surely has, and how many events may be published from the journal until the next answer.
         """
         self._on_change, self._on_interrupted, self._on_answer = on_change, on_interrupted, on_answer
         self._publisher.start(self._on_broker_change)
@@ -84,11 +77,8 @@ class BrokerLink:
     @property
     def state(self) -> str:
         """For health reports: away, blocked, no_majority or up."""
-        return (
-            "no_majority"
-            if self._publisher.state is BrokerState.UP and not self.is_open
-            else self._publisher.state
-        )
+        is_cut_off = self._publisher.state is BrokerState.UP and not self.is_open
+        return "no_majority" if is_cut_off else self._publisher.state
 
     @property
     def majority_age(self) -> float | None:
@@ -113,18 +103,15 @@ class BrokerLink:
         if not self.is_open:
             return
         now = self._clock.monotonic()
-        if self._is_stalled(now):
+        oldest = next(iter(self._proof.segments), None)
+        if oldest is not self._oldest:
+            self._oldest, self._oldest_since = oldest, now
+        if oldest is not None and now - self._oldest_since > STALL_SECONDS:
             self._publisher.abort("no segment is proven any more")
         elif self._probe_sent_at is None:
             self._send_probe(now)
         elif now - self._probe_sent_at > self._watch.probe_patience:
             self._publisher.abort("no answer to a probe")
-
-    def _is_stalled(self, now: float) -> bool:
-        oldest = next(iter(self._proof.segments), None)
-        if oldest is not self._oldest:
-            self._oldest, self._oldest_since = oldest, now
-        return oldest is not None and now - self._oldest_since > STALL_SECONDS
 
     def on_report(self, report: QueueReport) -> None:
         """Use a report of the queue's members; act on a lost majority at once.
@@ -186,19 +173,15 @@ class BrokerLink:
     def _send_probe(self, now: float) -> None:
         self.flush()
         self._probe_sent_at = now
-        self._probe_number += 1
-        number = self._probe_number
+        self._probe_number = number = self._probe_number + 1
         self._proof.on_probe_sent(now)
         self._shedder.on_probe_sent()
 
         def on_answered(ready_count: int) -> None:
             if number == self._probe_number:
-                self._on_probe_answered(ready_count)
+                self._probe_sent_at = None
+                now = self._clock.monotonic()
+                proven = self._proof.on_probe_answered(now, self._watch.seen_until(now))
+                self._on_answer(proven, self._shedder.on_probe_answered(ready_count))
 
         self._publisher.probe(on_answered)
-
-    def _on_probe_answered(self, ready_count: int) -> None:
-        self._probe_sent_at = None
-        now = self._clock.monotonic()
-        proven = self._proof.on_probe_answered(now, self._watch.seen_until(now))
-        self._on_answer(proven, self._shedder.on_probe_answered(ready_count))

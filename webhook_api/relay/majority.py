@@ -34,12 +34,10 @@ LONE_PATIENCE_SECONDS: Final = 120.0
 class Majority:
     """What is known of the queue's members, for the present connection.
 
-    Args:
-        members: Nodes that hold the queue, as reported last; 1 on a lone broker, which needs no majority.
-        address: The management address whose reports count for this connection; None for any.
-        connected_at: When the connection was made, monotonic seconds.
-        seen_at: When the last report that showed a majority was requested; NEVER if there was none since the
-            connection was made.
+    `members`: nodes that hold the queue, as reported last; 1 on a lone broker, which needs no majority.
+    `address`: the management address whose reports count for this connection; None for any. `connected_at`:
+    when the connection was made, monotonic seconds. `seen_at`: when the last report that showed a majority
+    was requested; NEVER if there was none since the connection was made.
     """
 
     members: int
@@ -75,12 +73,9 @@ class Majority:
 class MajorityWatch:
     """Whether the present connection may be published to; remembers the number of members across restarts.
 
-    Args:
-        state_directory: Where the number of members is remembered.
-        brokers: The number of the broker's addresses: several are taken for a cluster until the management
-            API reports otherwise.
-        management_addresses: Their number. If there are as many as brokers, each reports for its own broker.
-        is_needed: False if confirms prove the events, or there is no management API.
+    Several *brokers* are taken for a cluster until the management API reports otherwise. If there are as many
+    *management_addresses*, each reports for its own broker. *is_needed* is False if confirms prove the
+    events, or there is no management API.
     """
 
     def __init__(
@@ -121,16 +116,12 @@ class MajorityWatch:
     def is_present(self, now: float) -> bool:
         """Return whether events may be published now; log a change."""
         is_present = not self._is_needed or self._known.is_present(now)
-        if is_present != self._was_present:
-            self._was_present = is_present
-            if is_present:
-                logger().info("majority_seen", members=self._known.members)
-            else:
-                logger().warning(
-                    "majority_lost",
-                    members=self._known.members,
-                    consequence="events wait in the journal until the queue has a majority again",
-                )
+        was_present, self._was_present = self._was_present, is_present
+        if is_present and not was_present:
+            logger().info("majority_seen", members=self._known.members)
+        elif was_present and not is_present:
+            consequence = "events wait in the journal until the queue has a majority again"
+            logger().warning("majority_lost", members=self._known.members, consequence=consequence)
         return is_present
 
     def is_overdue(self, now: float) -> bool:

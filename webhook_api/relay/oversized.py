@@ -31,10 +31,8 @@ class Oversized:
     def keep(self, entry: Entry, size_limit: int) -> bool:
         """Write one event's body and the reason; blocks for the disk's flush.
 
-        After a crash, a second call writes the same files.
-
-        Returns:
-            Whether it is durable. If not, the event must stay in the journal, to be tried again.
+        After a crash, a second call writes the same files. Return whether they are durable; if not, the event
+        must stay in the journal, to be tried again.
         """
         reason = _reason(entry, size_limit)
         name = hashlib.sha256(entry.properties + entry.body).hexdigest()[:32]
@@ -47,18 +45,13 @@ class Oversized:
         except OSError as exc:
             if not self._is_failing:
                 self._is_failing = True
-                logger().error(
-                    "oversized_not_kept", errno=exc.errno, consequence="the event stays in the journal"
-                )
+                consequence = "the event stays in the journal"
+                logger().error("oversized_not_kept", errno=exc.errno, consequence=consequence)
             return False
         self._is_failing = False
         self.count += 1
-        logger().error(
-            "event_oversized",
-            file=name,
-            consequence="the event is kept in the directory `oversized`, it is not processed",
-            **reason,
-        )
+        consequence = "the event is kept in the directory `oversized`, it is not processed"
+        logger().error("event_oversized", file=name, consequence=consequence, **reason)
         return True
 
 

@@ -27,11 +27,13 @@ class _Published:
     answered_at: float | None = None
 
 
-class DeliveryProof:
-    """The segments published over the present connection and not proven yet, oldest first."""
+class Barrier:
+    """The segments published over the present connection, until the answers of probes prove them."""
 
     def __init__(self) -> None:
         self._published: deque[_Published] = deque()
+        self._covered = 0
+        self._probe_sent_at = 0.0
 
     @property
     def segments(self) -> list[Segment]:
@@ -43,44 +45,15 @@ class DeliveryProof:
         self._published.append(_Published(segment, last_tag))
 
     def on_probe_sent(self, now: float) -> None:
-        """Called when a probe is sent; *now* in monotonic seconds."""
-
-    def on_probe_answered(self, now: float, majority_until: float) -> list[Segment]:
-        """Called when a probe is answered.
-
-        Args:
-            now: Monotonic seconds.
-            majority_until: Until when the queue is known to have had a majority; *now* on a lone broker.
-
-        Returns:
-            The segments proven by now, which are removed from here.
-        """
-        raise NotImplementedError
-
-    def interrupt(self) -> list[Segment]:
-        """Return everything unproven, oldest first: the connection is gone, so publish it again."""
-        unproven = self.segments
-        self._published.clear()
-        return unproven
-
-
-class Barrier(DeliveryProof):
-    """Proof by the answers of two probes, without publisher confirms."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._covered = 0
-        self._probe_sent_at = 0.0
-
-    def on_probe_sent(self, now: float) -> None:
-        """Cover every segment that is here now."""
+        """Cover every segment that is here now; *now* in monotonic seconds."""
         self._covered = len(self._published)
         self._probe_sent_at = now
 
     def on_probe_answered(self, now: float, majority_until: float) -> list[Segment]:
-        """Return the segments whose first answer came GRACE_SECONDS or more before this probe was sent.
+        """Remove and return the segments whose first answer came GRACE_SECONDS before this probe was sent.
 
         When the answer came does not count: the broker may have died while it was on its way.
+        *majority_until*: until when the queue is known to have had a majority; *now* on a lone broker.
         """
         alive_until = min(self._probe_sent_at, majority_until)
         proven = []
@@ -94,12 +67,14 @@ class Barrier(DeliveryProof):
         return proven
 
     def interrupt(self) -> list[Segment]:
-        """Forget the probe with the segments."""
+        """Return everything unproven, oldest first: the connection is gone, so publish it again."""
         self._covered = 0
-        return super().interrupt()
+        unproven = self.segments
+        self._published.clear()
+        return unproven
 
 
-class Confirms(DeliveryProof):
+class Confirms(Barrier):
     """Proof by publisher confirms. The 200 is sent long before the confirm arrives.
 
     A segment waits until every tag up to its last is confirmed, including those of other segments' events in

@@ -32,7 +32,7 @@ class Relay:
     """The journal and the link to the broker, working together.
 
     A turn of the loop accepts events; at its end they are written at once, published, and their responses
-    released.
+    released. `accepted`: webhooks since the start.
     """
 
     def __init__(  # noqa: PLR0917  # collaborators
@@ -63,10 +63,9 @@ class Relay:
         self._tick()
 
     def accept(self, properties: bytes, body: bytes) -> None:
-        """Accept one event; do not respond 200 before it is durable: see `on_durable` and `flush_now`.
+        """Accept one event, or raise JournalFullError: answer 503.
 
-        Raises:
-            JournalFullError: It is not accepted; answer 503.
+        Do not respond 200 before it is durable: see `on_durable` and `flush_now`.
         """
         self._journal.append(properties, body)
         self._is_undeferred = True

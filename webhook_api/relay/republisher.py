@@ -51,12 +51,12 @@ class Republisher:
         loop: asyncio.AbstractEventLoop,
         link: BrokerLink,
         oversized: Oversized,
-        count_accepted: Callable[[], int],
+        accepted: Callable[[], int],
     ) -> None:
         self._loop = loop
         self._link = link
         self._oversized = oversized
-        self._count_accepted = count_accepted
+        self._count_accepted = accepted
         self._accepted = 0
         self._allowed = 0
         self._is_pumping = False
@@ -96,15 +96,12 @@ class Republisher:
         if self._link.is_open and self._link.buffered_bytes <= BUFFER_LOW_BYTES:
             # The disk may have refused to set an event of the slice before aside.
             if not self._slice:
-                self._read_slice()
+                before, self._accepted = self._accepted, self._count_accepted()
+                limit = min(self._allowed, slice_events(self._accepted - before))
+                entries, self._finished = self.backlog.read(limit)
+                self._slice.extend(entries)
             self._publish_slice()
         self.resume()
-
-    def _read_slice(self) -> None:
-        before, self._accepted = self._accepted, self._count_accepted()
-        limit = min(self._allowed, slice_events(self._accepted - before))
-        entries, self._finished = self.backlog.read(limit)
-        self._slice.extend(entries)
 
     def _publish_slice(self) -> None:
         while self._slice:

@@ -163,7 +163,7 @@ def test_a_creation_that_failed_is_not_repeated_and_the_next_run_makes_it(enviro
 def test_two_of_one_name_are_refused_and_an_id_chooses(environment, organisation, file):
     run(environment)
     first = next(iter(organisation.registrations.webhooks))
-    organisation.registrations.create_webhook({"name": "Custom", "target": {"url": "https://old.example"}})
+    organisation.registrations.put_webhook({"name": "Custom", "target": {"url": "https://old.example"}})
     with pytest.raises(RegistrationError, match=first):
         run(environment)
     file.write_text(FILE.replace("[webhook]", f'[webhook]\nid = "{first}"').replace('"Custom"', '"Renamed"'))
@@ -177,7 +177,7 @@ def test_one_that_stands_on_a_later_page_is_found(environment, organisation):
     registrations = organisation.registrations
     ours = registrations.webhooks.popitem()[1]
     for number in range(150):
-        registrations.create_webhook({"name": f"other {number}", "target": {"url": "https://other.example"}})
+        registrations.put_webhook({"name": f"other {number}", "target": {"url": "https://other.example"}})
     registrations.webhooks[ours["id"]] = ours
     assert run(environment).output.count("is as configured") == 2
 

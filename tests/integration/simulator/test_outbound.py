@@ -87,7 +87,7 @@ def test_a_webhook_without_a_secret_is_not_signed_by_an_integrations_secret(orga
         registrations.create_integration({"name": "i", URL: url, SECRET: FIRST})
         targets = ({"url": url, "authType": "none"}, {"url": url, "secret": SECOND})
         for target in targets:
-            sent(organisation, url, registrations.create_webhook({"name": "w", "target": target})["id"])
+            sent(organisation, url, registrations.put_webhook({"name": "w", "target": target})["id"])
     assert seen == [False, True]
 
 

@@ -23,11 +23,7 @@ HONOURS = RetryPolicy(honours_retry_after=True)
 @pytest.mark.parametrize(
     ("policy", "attempt", "status", "retry_after", "delay"),
     [
-        (RetryPolicy(), 1, 200, None, None),
-        (RetryPolicy(), 1, 302, None, None),
-        (RetryPolicy(), 1, 400, None, None),
-        (RetryPolicy(), 1, 401, None, None),
-        (RetryPolicy(), 1, 413, None, None),
+        *((RetryPolicy(), 1, status, None, None) for status in (200, 302, 400, 401, 413)),
         (RetryPolicy(), 1, None, None, 5.0),
         (RetryPolicy(), 1, 429, None, 5.0),
         (RetryPolicy(), 1, 500, None, 5.0),
@@ -40,7 +36,7 @@ HONOURS = RetryPolicy(honours_retry_after=True)
     ],
 )
 def test_the_platform_sends_again_when_it_says_it_does(policy, attempt, status, retry_after, delay):
-    assert retry_delay(policy, attempt=attempt, status=status, retry_after=retry_after) == delay
+    assert retry_delay(policy, WebhookResponse(status, 0.1, retry_after), attempt=attempt) == delay
 
 
 @pytest.mark.parametrize(
@@ -101,8 +97,8 @@ def test_a_percentile_is_a_value_that_occurred(values, share, expected):
 
 def test_a_summary_counts_answers_by_status_and_leaves_timeouts_out_of_the_latency():
     tally = Tally()
-    tally.add_request(200, 0.002)
-    tally.add_request(None, 10.0)
+    tally.add_request(WebhookResponse(200, 0.002))
+    tally.add_request(WebhookResponse(None, 10.0))
     tally.settled, tally.answered = 2, 1
     summary = tally.summarise(2.0)
     assert summary.by_status == {"200": 1, "no answer": 1}

@@ -106,46 +106,33 @@ def test_retry_after_follows_the_recovery_while_nothing_more_is_published():
 
 
 @pytest.mark.parametrize(
-    ("pressure", "depth", "in_flight", "allowed"),
+    ("processes", "low", "depth", "in_flight", "allowed"),
     [
-        (Pressure(), 0, 0, 600),
-        (Pressure(), 100, 0, 500),
-        (Pressure(), 100, 200, 300),
-        (Pressure(), 599, 0, 1),
-        (Pressure(), 600, 0, 0),
-        (Pressure(), 500, 100, 0),
-        (Pressure(), 900, 0, 0),
-        (Pressure(is_shedding=True, depth=700), 0, 0, 0),
+        (1, 600, 0, 0, 600),
+        (1, 600, 100, 0, 500),
+        (1, 600, 100, 200, 300),
+        (1, 600, 599, 0, 1),
+        (1, 600, 600, 0, 0),
+        (1, 600, 500, 100, 0),
+        (1, 600, 900, 0, 0),
+        (4, 600, 0, 0, 85),
+        (4, 600, 597, 0, 1),
+        (4, 600, 600, 0, 0),
+        (4, 3, 0, 0, 1),
+        (4, 3, 2, 0, 1),
+        (4, 3, 2, 1, 0),
+        (4, 1, 0, 0, 1),
+        (4, 1, 1, 0, 0),
+        (4, 0, 0, 0, 1),
+        (4, 0, 0, 1, 0),
+        (4, 0, 1, 0, 0),
     ],
 )
-def test_a_backlog_has_allowed_up_to_the_low_watermark_unless_requests_are_refused(
-    pressure, depth, in_flight, allowed
-):
-    assert backlog_allowance(pressure, depth, in_flight, MARKS, processes=1) == allowed
-
-
-@pytest.mark.parametrize(
-    ("low", "depth", "in_flight", "allowed"),
-    [
-        (600, 0, 0, 85),
-        (600, 597, 0, 1),
-        (600, 600, 0, 0),
-        (3, 0, 0, 1),
-        (3, 2, 0, 1),
-        (3, 2, 1, 0),
-        (1, 0, 0, 1),
-        (1, 1, 0, 0),
-        (0, 0, 0, 1),
-        (0, 0, 1, 0),
-        (0, 1, 0, 0),
-    ],
-)
-def test_one_of_four_processes_has_its_share_of_the_allowed_and_an_event_where_there_is_any(
-    low, depth, in_flight, allowed
+def test_a_process_s_backlog_gets_its_share_up_to_the_low_watermark_and_an_event_if_any(
+    processes, low, depth, in_flight, allowed
 ):
     marks = Watermarks(high=1000, low=low)
-
-    assert backlog_allowance(Pressure(), depth, in_flight, marks, processes=4) == allowed
+    assert backlog_allowance(Pressure(), depth, in_flight, marks, processes) == allowed
 
 
 @pytest.mark.parametrize(

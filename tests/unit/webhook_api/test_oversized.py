@@ -31,8 +31,10 @@ def segment(tmp_path):
     return Segment(path, size=path.stat().st_size)
 
 
-def _turns(loop, seconds=0.1):
-    loop.call_later(seconds, loop.stop)
+def _allow(loop, republisher):
+    """Let the republisher work for a moment."""
+    republisher.allow(100)
+    loop.call_later(0.1, loop.stop)
     loop.run_forever()
 
 
@@ -52,8 +54,7 @@ def test_a_person_finds_the_body_and_the_reason(tmp_path):
 def test_neighbours_are_published_and_the_segment_goes_on(tmp_path, loop, link, segment):
     republisher = Republisher(loop, link, Oversized(tmp_path / "oversized"), lambda: 0)
     republisher.extend([segment])
-    republisher.allow(100)
-    _turns(loop)
+    _allow(loop, republisher)
 
     assert link.published == [SMALL, LAST]
     assert link.to_prove == [segment]
@@ -65,13 +66,11 @@ def test_while_the_file_cannot_be_written_the_event_and_those_behind_it_wait(tmp
     republisher = Republisher(loop, link, Oversized(directory), lambda: 0)
     republisher.extend([segment])
     for _ in range(2):
-        republisher.allow(100)
-        _turns(loop)
+        _allow(loop, republisher)
     assert (link.published, link.to_prove) == ([SMALL], [])
 
     directory.unlink()
-    republisher.allow(100)
-    _turns(loop)
+    _allow(loop, republisher)
 
     assert link.published == [SMALL, LAST]
     assert link.to_prove == [segment]
@@ -82,13 +81,11 @@ def test_an_interruption_meanwhile_starts_over_with_the_whole_segment(tmp_path, 
     directory.write_text("in the way")
     republisher = Republisher(loop, link, Oversized(directory), lambda: 0)
     republisher.extend([segment])
-    republisher.allow(100)
-    _turns(loop)
+    _allow(loop, republisher)
 
     directory.unlink()
     republisher.restore([])
-    republisher.allow(100)
-    _turns(loop)
+    _allow(loop, republisher)
 
     assert link.published == [SMALL, SMALL, LAST]
     assert link.to_prove == [segment]

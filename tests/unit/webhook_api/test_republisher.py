@@ -27,7 +27,7 @@ def test_no_more_goes_out_than_the_next_probe_can_wait_behind(tmp_path):
     path.write_bytes((encode_header(b"p", b"body") + b"pbody") * (2 * MAX_AHEAD_EVENTS))
     calls, link = [], FakeLink()
     loop = SimpleNamespace(time=lambda: 0.0, call_later=lambda _seconds, call: calls.append(call))
-    republisher = Republisher(loop, link, oversized=None, count_accepted=lambda: 0)
+    republisher = Republisher(loop, link, oversized=None, accepted=lambda: 0)
     republisher.extend([Segment(path, size=path.stat().st_size)])
     republisher.allow(1_000_000)
     while calls:

@@ -1,6 +1,5 @@
 """An answer leaves when what it answers is written, and flushed if wanted; one of each serves a turn."""
 
-import asyncio
 import errno
 import os
 from pathlib import Path
@@ -38,26 +37,20 @@ def happened(monkeypatch):
     ("fsync", "expected"),
     [(True, ["flushed", "answered", "answered"]), (False, ["answered", "answered"])],
 )
-def test_the_answers_of_a_turn_leave_after_one_flush_if_any(tmp_path, happened, fsync, expected):
-    loop = asyncio.new_event_loop()
-    clock = SystemClock()
+def test_the_answers_of_a_turn_leave_after_one_flush_if_any(loop, tmp_path, happened, fsync, expected):
     journal = journal_in(tmp_path, fsync=fsync)
-    relay = _relay(loop, journal, clock)
+    relay = _relay(loop, journal, FakeLink(is_open=False))
     for _ in range(2):
-        relay.accept(PROPERTIES, b"{}")
-        relay.on_durable(lambda is_durable: happened.append("answered" if is_durable else "refused"))
+        _take_in(relay, happened, b"{}")
     assert not happened
     _turn(loop)
     journal.close()
-    loop.close()
     assert happened[: len(expected)] == expected
 
 
-def test_after_a_failed_flush_nothing_is_taken_in_until_the_disk_flushes_again(tmp_path, monkeypatch):
-    loop = asyncio.new_event_loop()
-    clock = SystemClock()
+def test_after_a_failed_flush_nothing_is_taken_in_until_the_disk_flushes_again(loop, tmp_path, monkeypatch):
     journal = journal_in(tmp_path, fsync=True)
-    relay = _relay(loop, journal, clock)
+    relay = _relay(loop, journal, FakeLink(is_open=False))
     outcomes = []
 
     def take_in():
@@ -76,57 +69,44 @@ def test_after_a_failed_flush_nothing_is_taken_in_until_the_disk_flushes_again(t
         assert journal.refusal == "the journal cannot be written: input/output error"
     journal.tend(2.0)
     fresh = take_in()
-    loop.close()
 
     assert outcomes == [False, True]
     assert fresh != suspect
     assert journal.refusal is None
 
 
-def test_the_events_of_a_turn_are_written_at_once_then_sent_then_answered(tmp_path, monkeypatch):
-    loop = asyncio.new_event_loop()
+def test_the_events_of_a_turn_are_written_at_once_then_sent_then_answered(loop, tmp_path, monkeypatch):
     happened = []
     relay, journal = _live(loop, tmp_path, happened)
     write = os.write
     monkeypatch.setattr(os, "write", lambda *args: happened.append("written") or write(*args))
 
-    def take_in(body):
-        relay.accept(PROPERTIES, body)
-        relay.on_durable(lambda is_durable: happened.append("answered" if is_durable else "refused"))
-
-    take_in(b"1")
+    _take_in(relay, happened, b"1")
     # What the next look at the sockets brings is of the same turn.
-    loop.call_soon(take_in, b"2")
+    loop.call_soon(_take_in, relay, happened, b"2")
     assert not happened
     _turn(loop)
-    loop.close()
 
     assert happened == ["written", "1", "2", "sent", "answered", "answered"]
     assert [entry.body for entry in read_segment(journal.active.path)] == [b"1", b"2"]
 
 
 @pytest.mark.parametrize("way", ["cut short", "refused"])
-def test_a_turn_that_the_disk_does_not_take_is_refused_and_not_published(tmp_path, monkeypatch, way):
-    loop = asyncio.new_event_loop()
+def test_a_turn_that_the_disk_does_not_take_is_refused_and_not_published(loop, tmp_path, monkeypatch, way):
     happened = []
     relay, journal = _live(loop, tmp_path, happened)
     write = os.write
-
-    def take_in(body):
-        relay.accept(PROPERTIES, body)
-        relay.on_durable(lambda is_durable: happened.append("answered" if is_durable else "refused"))
 
     with monkeypatch.context() as failing, capture_logs() as lines:
         failing.setattr(
             os, "write", lambda fd, data: write(fd, data[:-1]) if way == "cut short" else _fails(fd)
         )
         for body in (b"1", b"2"):
-            take_in(body)
+            _take_in(relay, happened, body)
         _turn(loop)
-    take_in(b"3")
+    _take_in(relay, happened, b"3")
     _turn(loop)
     size = journal.active.path.stat().st_size
-    loop.close()
 
     assert happened == ["sent", "refused", "refused", "3", "sent", "answered"]
     assert [entry.body for entry in read_segment(journal.active.path)] == [b"3"]
@@ -134,29 +114,32 @@ def test_a_turn_that_the_disk_does_not_take_is_refused_and_not_published(tmp_pat
     assert [line["event"] for line in lines] == ["journal_full"]
 
 
-def test_what_fails_while_a_turn_ends_leaves_no_request_without_an_answer(tmp_path):
-    loop = asyncio.new_event_loop()
+def test_what_fails_while_a_turn_ends_leaves_no_request_without_an_answer(loop, tmp_path):
     happened = []
     relay, _ = _live(loop, tmp_path, happened)
     loop.set_exception_handler(lambda *_: happened.append("told"))
     relay._link.publish = _fails
-    relay.accept(PROPERTIES, b"1")
-    relay.on_durable(lambda is_durable: happened.append("answered" if is_durable else "refused"))
+    _take_in(relay, happened, b"1")
     _turn(loop)
-    loop.close()
 
     assert happened == ["refused", "told"]
 
 
+def _take_in(relay, happened, body):
+    relay.accept(PROPERTIES, body)
+    relay.on_durable(lambda is_durable: happened.append("answered" if is_durable else "refused"))
+
+
 def _live(loop, directory, happened):
-    clock, journal = SystemClock(), journal_in(directory)
-    relay = Relay(loop, journal, FakeLink(happened), Oversized(Path("unused")), clock, Answers(clock))
+    journal = journal_in(directory)
+    relay = _relay(loop, journal, FakeLink(happened))
     relay._set_live(True)
     return relay, journal
 
 
-def _relay(loop, journal, clock):
-    return Relay(loop, journal, FakeLink(is_open=False), Oversized(Path("unused")), clock, Answers(clock))
+def _relay(loop, journal, link):
+    clock = SystemClock()
+    return Relay(loop, journal, link, Oversized(Path("unused")), clock, Answers(clock))
 
 
 def _turn(loop):

@@ -72,7 +72,7 @@ def test_the_platforms_own_statistics_stand_beside_ours_and_count_where_it_has_s
         "OM_GENESYS_CLIENT_SECRET": CLIENT_SECRET,
     }
     assert omctl(**settings)["platform"] == []
-    webhook = organisation.registrations.create_webhook({"name": "ours", "target": {"url": platform_url}})
+    webhook = organisation.registrations.put_webhook({"name": "ours", "target": {"url": platform_url}})
     for number in range(2):
         # Nothing takes webhooks there: 404, which is not tried again.
         organisation.outbound.send(webhook["id"], f"{platform_url}/nowhere", {}, native(number))
