@@ -78,21 +78,18 @@ def test_an_edge_that_starts_on_a_full_disk_takes_events_when_it_has_room(tmp_pa
         assert post(edge.url, b"{}").status_code == 200
 
 
-def test_a_full_journal_is_not_ready(tmp_path):
-    edge = Edge(
-        Service(
-            tmp_path,
-            GONE,
-            settings={"OM_JOURNAL_MAX_BYTES": str(1024 * 1024), "OM_MAX_BODY_BYTES": str(512 * 1024)},
-        )
-    )
+def test_a_full_journal_is_not_ready_and_answers_503_with_retry_after(tmp_path):
+    settings = {"OM_JOURNAL_MAX_BYTES": str(1024 * 1024), "OM_MAX_BODY_BYTES": str(512 * 1024)}
+    edge = Edge(Service(tmp_path, GONE, settings=settings))
     with running(edge):
         edge.start(wait_for_broker=False)
         assert _readiness(edge).status_code == 200
-        while post(edge.url, b"x" * 300_000).status_code == 200:
-            pass
+        answers = [post(edge.url, b"x" * 300_000) for _ in range(5)]
 
+        assert [answer.status_code for answer in answers] == [200, 200, 200, 503, 503]
+        assert answers[-1].headers["Retry-After"] == "5"
         assert "the journal is full: senders are answered 503" in _wait_for_status(edge, 503)["problems"]
+    assert '"event": "journal_full"' in edge.log.read_text()
 
 
 def fail_flushes_while_told(_app):
