@@ -35,15 +35,13 @@ class Health:
 
 def report(own: dict[str, Any], journal_root: Path, journal_max_bytes: int) -> Health:
     """Combine this process's fresh status and the others' last ones."""
-    others = [status for status in read_statuses(journal_root) if status["pid"] != own["pid"]]
-    processes = [own, *others]
-    used = sum(int(process["journal"]["bytes"]) for process in processes)
-    problems = [*_problems(own), *_journal_problems(processes)]
+    statuses = read_statuses(journal_root)
+    processes = [own, *(status for status in statuses if status["pid"] != own["pid"])]
     is_ready = any(process["journal"]["refusal"] is None for process in processes)
     details = {
         "status": "ready" if is_ready else "not ready",
-        "problems": problems,
-        "journal_bytes": used,
+        "problems": [*_problems(own), *_journal_problems(processes)],
+        "journal_bytes": sum(int(process["journal"]["bytes"]) for process in processes),
         "journal_max_bytes": journal_max_bytes,
         "oldest_entry_s": max(float(process["journal"]["oldest_entry_s"]) for process in processes),
         "republished": sum(int(process["journal"]["republished"]) for process in processes),

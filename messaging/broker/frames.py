@@ -3,8 +3,7 @@
 pika makes three frame objects of a delivery, copies the rest of its buffer after each, and passes each
 through its callbacks: half of what an event costs a worker (docs/performance.md). A whole delivery with its
 body in one frame, as nearly all are, is parsed here with three `struct` calls. A publish is encoded byte for
-byte as pika's `basic_publish` does; exchange, routing key and flags never change, so their frame is encoded
-once.
+byte as pika's `basic_publish` does; the frame of its exchange, routing key and flags only once.
 """
 
 import struct

@@ -1,10 +1,9 @@
-"""Process batches one after the other on a thread of its own.
+"""Process batches one after the other on one thread for the life of the process.
 
 The loop stays free to answer heartbeats and to receive deliveries while the database works. Results return
-through the loop, which alone uses the channel. There is one thread for the life of the process. When a
-connection is lost, the batches that wait are dropped, and so is the result of the one in progress; the events
-that were committed are identified by their keys when the broker delivers them again. A batch that hangs ends
-the process (messaging/process.py).
+through the loop, which alone uses the channel. When a connection is lost, the batches that wait are dropped,
+and so is the result of the one in progress; the events that were committed are identified by their keys when
+the broker delivers them again. A batch that hangs ends the process (messaging/process.py).
 """
 
 import asyncio

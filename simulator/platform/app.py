@@ -12,11 +12,10 @@ from flask import Blueprint, Flask, Response, g, jsonify, request
 
 from messaging.host_header import refuse_foreign_hosts
 from simulator.platform.chats import Chats
-from simulator.platform.errors import ApiError, NotFoundError
 from simulator.platform.history_api import history_routes
 from simulator.platform.organisation import Conversation, Fault, Organisation, Participant
 from simulator.platform.page import EventStatus, page_routes
-from simulator.platform.registrations import registration_routes
+from simulator.platform.registrations import ApiError, NotFoundError, registration_routes
 from simulator.serving import serve_app
 
 API: Final = "/api/v2"

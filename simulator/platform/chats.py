@@ -13,9 +13,8 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any, Final
 
-from simulator.platform.errors import ApiError
 from simulator.platform.organisation import Conversation, Organisation, Participant
-from simulator.platform.registrations import HEADERS, URL
+from simulator.platform.registrations import HEADERS, URL, ApiError
 from simulator.traffic import guide_envelope, native_channel, platform_timestamp
 from workers.filters import Filter, FilterError, check_filter
 

@@ -5,8 +5,8 @@ from typing import Any, Final
 
 from flask import Blueprint, Response, jsonify, request
 
-from simulator.platform.errors import ApiError, NotFoundError
 from simulator.platform.history import History, PastConversation, PastMessage
+from simulator.platform.registrations import ApiError, NotFoundError
 
 MAX_PAGE_SIZE: Final = 100
 MAX_MESSAGES: Final = 1000

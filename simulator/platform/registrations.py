@@ -12,8 +12,6 @@ from typing import Any, Final
 
 from flask import Blueprint, Response, jsonify, request
 
-from simulator.platform.errors import ApiError, NotFoundError
-
 MIN_SECRET_LENGTH: Final = 16
 """The platform's own limit: "must be longer than 15 characters"."""
 
@@ -26,6 +24,32 @@ PAGE_SIZE: Final = 25
 
 _WEBHOOK_FIELDS: Final = ("name", "description", "target", "eventFilters", "retryPolicy", "enabled")
 _INTEGRATION_FIELDS: Final = ("name", URL, SECRET, HEADERS)
+
+
+class ApiError(Exception):
+    """Answer with this status and text; *retry_after*: seconds of that header, None for none."""
+
+    def __init__(self, status: int, code: str, message: str, retry_after: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.retry_after = retry_after
+
+    def render(self) -> Response:
+        """Return the answer in the form of the platform's model ErrorBody."""
+        body = {"message": str(self), "code": self.code, "status": self.status, "contextId": uuid.uuid4().hex}
+        response = jsonify(body | {"details": [], "errors": []})
+        response.status_code = self.status
+        if self.retry_after is not None:
+            response.headers["Retry-After"] = str(self.retry_after)
+        return response
+
+
+class NotFoundError(ApiError):
+    """Answer 404."""
+
+    def __init__(self) -> None:
+        super().__init__(404, "not.found", "The requested resource was not found.")
 
 
 class Registrations:

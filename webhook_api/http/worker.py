@@ -1,7 +1,7 @@
 """Run a WSGI application under gunicorn: one process, one loop, no threads in the request path.
 
-gunicorn's documented extension point is `worker_class`. gunicorn keeps the arbiter, the listening sockets,
-forking, signals and the watch over hung processes.
+gunicorn's documented extension point is `worker_class`; it keeps the arbiter, the listening sockets, forking,
+signals and the watch over hung processes.
 """
 
 import gc

@@ -1,7 +1,6 @@
-"""Set aside the events that the broker will never accept because they are too large for it.
+"""Set aside the events that are too large for the broker: each body in a file of its own, with the reason.
 
 RabbitMQ closes the channel for such an event, and for its neighbours with it, as often as it is published.
-So its body goes into a file of its own for an operator, with the reason beside it.
 """
 
 import hashlib

@@ -97,33 +97,45 @@ def host(tmp_path):
     return Host(tmp_path)
 
 
-def test_servers_and_secrets_that_an_ordinary_user_names_pass_sudo(host):
+@pytest.mark.parametrize(
+    ("named", "arguments"),
+    [
+        ([*VARIABLES, *(f"{name}_FILE" for name in VARIABLES), "OM_MAX_BODY_BYTES"], ["--role", "edge"]),
+        ([], []),
+    ],
+    ids=["all", "none"],
+)
+def test_servers_and_secrets_that_an_ordinary_user_names_pass_sudo(host, named, arguments):
     host.stand_in("id", "echo 1000\n")
-    named = [*VARIABLES, *(f"{name}_FILE" for name in VARIABLES), "OM_MAX_BODY_BYTES"]
 
-    assert host.run("--role", "edge", LANG="C", **dict.fromkeys(named, "a secret\nof two lines")) == 0
+    assert host.run(*arguments, LANG="C", **dict.fromkeys(named, "a secret\nof two lines")) == 0
 
     [call] = host.calls("sudo")
     kept, *command = call.split()
     assert set(kept.removeprefix("--preserve-env=").split(",")) == {"PYTHON", *named}
-    assert command == ["sh", "deploy/install-vm", "--role", "edge"]
+    assert command == ["sh", "deploy/install-vm", *arguments]
 
 
-def test_an_ordinary_user_who_names_nothing_needs_no_more_of_sudo(host):
-    host.stand_in("id", "echo 1000\n")
-
-    assert host.run() == 0
-
-    assert host.calls("sudo") == ["--preserve-env=PYTHON sh deploy/install-vm"]
+OTHERS = ["1", "20260101", "backup", "handlers of ours", "zz"]
 
 
-def test_the_environment_before_stays_and_older_ones_go(host):
-    for name in ("20260101T000000Z", "20260301T000000Z", "20260201T000000Z"):
+@pytest.mark.parametrize(
+    ("before", "left"),
+    [
+        (["20260101T000000Z", "20260301T000000Z", "20260201T000000Z"], ["20260301T000000Z"]),
+        # The clock was set back.
+        (["20270101T000000Z", "20270201T000000Z"], ["20270201T000000Z"]),
+        (OTHERS, OTHERS),
+    ],
+    ids=["older", "later", "none of ours"],
+)
+def test_the_environment_before_stays_and_older_ones_go(host, before, left):
+    for name in before:
         (host.opt / name).mkdir()
 
     assert host.run("--workers", "2") == 0
 
-    assert host.environments() == ["20260301T000000Z", NOW]
+    assert host.environments() == sorted([*left, NOW])
     assert host.calls("omctl") == ["install --workers 2"]
 
 
@@ -166,25 +178,6 @@ def test_a_dry_run_leaves_what_there_was(host):
     assert host.run("--dry-run") == 0
 
     assert host.environments() == ["20260101T000000Z", "20260201T000000Z"]
-
-
-def test_what_is_no_environment_of_ours_stays(host):
-    others = ["1", "20260101", "backup", "handlers of ours", "zz"]
-    for name in others:
-        (host.opt / name).mkdir()
-
-    assert host.run() == 0
-
-    assert host.environments() == sorted([*others, NOW])
-
-
-def test_the_new_environment_stays_though_the_clock_was_set_back(host):
-    for name in ("20270101T000000Z", "20270201T000000Z"):
-        (host.opt / name).mkdir()
-
-    assert host.run() == 0
-
-    assert host.environments() == [NOW, "20270201T000000Z"]
 
 
 def test_only_files_with_a_hash_in_the_lock_file_are_installed(host):
