@@ -1,8 +1,8 @@
 """Encode and decode an event as it crosses the broker: its raw bytes, with time and source as properties.
 
-The properties are encoded here and not by pika, once per event for both the journal and the wire: they always
-have the same three fields, and pika's general encoder costs more than the rest of a request
-(docs/performance.md). The edge's properties are decoded here too, those of other publishers by pika.
+The properties are encoded here, once per event for both the journal and the wire: they always have the same
+three fields, and pika's general encoder costs more than the rest of a request (docs/performance.md). The
+edge's properties are decoded here too, those of other publishers by pika.
 """
 
 import hashlib

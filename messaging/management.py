@@ -127,8 +127,8 @@ def parse_queue(report: Mapping[str, Any]) -> QueueTotals:
     """Read one queue of an answer.
 
     `online` is determined when the API is queried: a copy on a node without a connection to the queried one
-    is not in it. A node cut off from the others therefore never sees a majority, and a frozen one delays the
-    answer. `leader` is only the one last recorded.
+    is not in it. So a node cut off from the others never sees a majority, and a frozen one delays the answer.
+    `leader` is only the one last recorded.
 
     Source:
         RabbitMQ 4.0.5, `online` and `format` in rabbit_quorum_queue.erl.

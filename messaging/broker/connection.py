@@ -1,8 +1,7 @@
 """Extend pika's connections, on an asyncio loop and blocking, beyond its public interface.
 
-This is the only file that uses private names of pika, each with its reason. They may change in any minor
-release, so setup.cfg pins pika below the next one; the unit tests of `messaging` and the integration tests
-of publisher, consumer and confirms use every one of them.
+This is the only file that uses private names of pika, each with its reason. Since they may change in any
+minor release, setup.cfg pins pika below the next one, and the tests of `messaging` use every one of them.
 """
 
 from collections.abc import Iterator
@@ -44,9 +43,8 @@ class BrokerConnection(AsyncioConnection):  # type: ignore[misc]  # pika ships n
     def send_frames(self, data: bytes) -> None:
         """Write whole frames in one piece, and to the kernel at once as far as it accepts them.
 
-        pika has no public method for encoded frames; its own `_send_message` writes three frames at a time.
-        Its transport never sends at once: it waits until the socket is reported writable, which costs two
-        system calls and a turn of the loop.
+        pika's own `_send_message` writes three frames at a time, and its transport waits until the socket is
+        reported writable, which costs two system calls and a turn of the loop.
         """
         sent = self._send_at_once(data)
         if sent < len(data):
@@ -101,12 +99,11 @@ class BrokerConnection(AsyncioConnection):  # type: ignore[misc]  # pika ships n
 def confirms_within(connection: BlockingConnection, seconds: float) -> Iterator[None]:
     """Limit the time of confirmed publishes, or of another synchronous method, on a blocking connection.
 
-    pika waits for a confirm as long as the connection lasts, and heartbeats keep it up through an alarm and
-    through the loss of a queue's majority. Meanwhile only the timers of its inner loop fire, not those of
-    `BlockingConnection.call_later`; so this ends the stream as pika's own `blocked_connection_timeout` does,
-    which covers alarms alone.
+    pika waits for a confirm as long as the connection lasts, through an alarm and through the loss of a
+    queue's majority. Meanwhile only the timers of its inner loop fire; so this ends the stream as its own
+    `blocked_connection_timeout` does, which covers alarms alone.
 
-    Raises BrokerUnavailableError if no confirm arrived in time: what was published may still arrive, or
+    Raises BrokerUnavailableError if no confirm arrived in time: what was published may arrive later, or
     never.
     """
     impl = connection._impl  # noqa: SLF001

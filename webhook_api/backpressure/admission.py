@@ -106,9 +106,9 @@ def is_over(was_shedding: bool, depth: int, marks: Watermarks) -> bool:  # noqa:
 def is_reopened_by_peer(depth: int, lowest: int, marks: Watermarks) -> bool:
     """Return whether another process has seen the low watermark and this one has missed it.
 
-    The events that the other accepts lift the queue again before this one's next sample, and this one would
-    refuse its senders until the next time. They show as growth while this process accepts nothing. Near the
-    high watermark, growth only means that others have not begun to refuse.
+    The events that the other accepts lift the queue again before this one's next sample. They show as growth
+    while this process accepts nothing. Near the high watermark, growth only means that others have not begun
+    to refuse.
     """
     # A tenth: between two samples workers move fewer deliveries from ready to unacknowledged than that.
     has_grown = depth - lowest >= max(1, (marks.high - marks.low) // 10)
@@ -126,8 +126,7 @@ def backlog_allowance(
     publish a share that the broker has not counted yet, and another. A share is one event at least: at a
     watermark below the number of processes a backlog would never leave.
 
-    *depth* counts what the broker has just counted, *in_flight* what it may not have counted yet of this
-    process's events.
+    *depth* is what the broker has just counted, *in_flight* what it may not have counted yet of this process.
     """
     missing = max(marks.low, 1) - depth - in_flight
     if pressure.is_shedding or missing <= 0:

@@ -74,9 +74,9 @@ class NotDurableError(Exception):
 class DeferredBody:
     """The body of a response that must not be sent before the request's event is durable.
 
-    As the application's return value it lets our server hold the response back, so that all requests of one
-    turn of the loop share one write. For any other reader (middleware, another server, a test client)
-    iterating makes the event durable at once.
+    It lets our server hold the response back, so that all requests of one turn of the loop share one write.
+    For any other reader (middleware, another server, a test client) iterating makes the event durable at
+    once.
 
     *on_durable* takes a callback and calls it with True once the event is durable, or with False; *flush_now*
     makes it durable and returns whether it is. If it is not, *otherwise* is sent.

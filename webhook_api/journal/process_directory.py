@@ -2,8 +2,7 @@
 
 Segments of a dead process are moved here, one rename each, so that each has one owner and is counted once,
 whenever either process ends. Each process has an equal share of the host's limit, and adopts only as many as
-fit into it. While a process of an earlier master still runs, or what it left fits into no share, that
-counts too, so that the limit holds for everything on the host.
+fit into it. What an earlier master's process holds, or what fits into no share, counts for the limit too.
 """
 
 import os

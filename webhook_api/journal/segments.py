@@ -101,8 +101,8 @@ def _find_entry(data: bytes, offset: int) -> int:
 class Backlog:
     """Closed segments in the order of publishing; the first may have been read in part.
 
-    A segment that cannot be read now (no descriptor is free, the disk has an error, its permissions were
-    changed) stays on the disk and is tried again: none of these shows that it is damaged.
+    A segment that cannot be read now (no free descriptor, an error of the disk, changed permissions) stays on
+    the disk and is tried again: none of these shows that it is damaged.
     """
 
     def __init__(self) -> None:

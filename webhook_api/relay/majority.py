@@ -50,10 +50,10 @@ class Majority:
         return replace(self, address=address, connected_at=now, seen_at=NEVER)
 
     def update(self, report: QueueReport) -> Majority:
-        """Return the state after a report.
+        """Return the state after a report. A lost majority counts at once.
 
-        A lost majority counts at once. If the leader is not among the members online, there is an election:
-        that refreshes nothing, and is no reason to give up the connection before the last look is too old.
+        If the leader is not among the members online, there is an election: that refreshes nothing, and is no
+        reason to give up the connection before the last look is too old.
         """
         members = report.members
         if members is None or self.address not in {None, report.address}:

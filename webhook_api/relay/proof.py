@@ -1,11 +1,10 @@
 """Prove that the broker has the events of published segments: by probes, or by publisher confirms.
 
 A probe is a synchronous method on the channel of the publishes. RabbitMQ handles a channel's methods in
-order, so its answer proves that everything sent before was received, parsed and passed to the queue. It does
-not prove that the quorum queue has flushed it. That takes milliseconds; the answer to a probe that is sent a
-grace period later, on the same connection and without any interruption, shows that the broker outlived them.
-On a cluster this holds only while the queue has a majority, so one must have been seen for as long
-(majority.py).
+order, so its answer proves that everything sent before was received, parsed and passed to the queue, but not
+that the quorum queue has flushed it. That takes milliseconds; the answer to a probe that is sent a grace
+period later, on the same connection and without any interruption, shows that the broker outlived them. On a
+cluster this holds only while the queue has a majority, so one must have been seen for as long (majority.py).
 """
 
 from collections import deque
@@ -75,7 +74,7 @@ class Barrier:
 
 
 class Confirms(Barrier):
-    """Proof by publisher confirms. The 200 is sent long before the confirm arrives.
+    """Proof by publisher confirms, long after the 200 is sent.
 
     A segment waits until every tag up to its last is confirmed, including those of other segments' events in
     between: the broker confirms all of them within moments, and ranges are cheaper to keep than sets.
