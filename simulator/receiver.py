@@ -48,6 +48,10 @@ class Inbox:
         self.accepted: list[ReceivedEvent] = []
         self.forgeries: list[str] = []
 
+    def accept(self, event: ReceivedEvent) -> None:
+        """Record a request that is answered 2xx."""
+        self.accepted.append(event)
+
     def accepted_by(self, destination: str) -> list[ReceivedEvent]:
         """Return what one destination accepted, in order of arrival."""
         return [event for event in list(self.accepted) if event.destination == destination]
@@ -89,7 +93,7 @@ def serve_receiver(inbox: Inbox, port: int = 0) -> Iterator[str]:
         fault = inbox.fault_for(event) or Fault(204)
         time.sleep(fault.delay)
         if 200 <= fault.status < 300:
-            inbox.accepted.append(event)
+            inbox.accept(event)
         headers = {} if fault.retry_after is None else {"Retry-After": str(fault.retry_after)}
         return Response(status=fault.status, headers=headers)
 
