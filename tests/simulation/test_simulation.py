@@ -15,7 +15,7 @@ SEEDS = 1000
 SELECTED = {
     "the dead are not adopted": 300,
     "a new connection proves what the old one carried": 300,
-    "zeros are read as an empty event": 500,
+    "zeros are read as an empty event": 1200,
 }
 """Seeds within which each is found."""
 
