@@ -106,6 +106,7 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no annotat
             "threads": THREADS,
             "graceful_timeout": STOP_SECONDS,
             "loglevel": "warning",
+            "control_socket_disable": True,
             "when_ready": lambda _: logger().info("metrics_served", bind=self._bind),
             "on_reload": lambda _: setattr(self, "_is_reloaded", True),
         }
