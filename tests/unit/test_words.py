@@ -42,7 +42,6 @@ BEFORE_LETTER = re.compile(r"(dead|capital|case)[\s_#*-]*$", re.IGNORECASE)
 ALLOWED = {
     "docs": 1,
     "tests": 8,
-    "workers": 0,
 }
 """How many places of a folder are still to be rewritten. These numbers only ever fall."""
 
