@@ -156,13 +156,12 @@ def partition(cluster: Cluster, cut_off: PrivateRabbitMQ) -> Iterator[None]:
         _refuse(other, cut_off)
         _refuse(cut_off, other)
     yield
-    cookie = "erlang:set_cookie('{}', erlang:get_cookie())."
     for other in others:
-        other.ctl("eval", cookie.format(cut_off.node))
+        other.evaluate(f"erlang:set_cookie('{cut_off.node}', erlang:get_cookie())")
     cut_off.kill()
     cut_off.start()
     cluster.wait_complete()
 
 
 def _refuse(node: PrivateRabbitMQ, other: PrivateRabbitMQ) -> None:
-    node.ctl("eval", f"erlang:set_cookie('{other.node}', wrong), erlang:disconnect_node('{other.node}').")
+    node.evaluate(f"erlang:set_cookie('{other.node}', wrong), erlang:disconnect_node('{other.node}')")
