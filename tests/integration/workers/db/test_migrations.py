@@ -16,26 +16,18 @@ def tables_of(url):
         engine.dispose()
 
 
-def test_an_upgrade_makes_every_table_and_can_be_repeated(database_url):
+def test_an_upgrade_makes_what_the_models_say_and_a_downgrade_leaves_nothing_behind(database_url):
     schema.upgrade(database_url)
     schema.upgrade(database_url)
-
     assert set(metadata.tables) <= tables_of(database_url)
     assert schema.current_revision(database_url) == schema.head_revision()
 
-
-def test_a_downgrade_leaves_nothing_behind(database_url):
-    schema.upgrade(database_url)
     schema.downgrade(database_url, "base")
-
     assert tables_of(database_url) == set()
     assert schema.current_revision(database_url) is None
+
     schema.upgrade(database_url)
     schema.check(database_url)
-
-
-def test_the_database_is_what_the_models_say(migrated_url):
-    schema.check(migrated_url)
 
 
 def test_a_difference_from_the_models_is_noticed(migrated_url):
