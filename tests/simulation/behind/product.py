@@ -32,6 +32,7 @@ from workers.deliver import (
     Destination,
     dead_letters,
     deliverer,
+    leasing,
     outcome,
     parking,
     sender,
@@ -228,6 +229,10 @@ def simulated(behind: Behind) -> Iterator[None]:
         (sender, "time", clock),
         (sender, "threading", SimpleNamespace(Thread=Thread, Lock=threading.Lock)),
         (dead_letters, "publish_dead_letters", behind.exchange.publish),
+        # Small, so that runs grow and deliveries are parked.
+        (leasing, "MIN_RUN_EVENTS", 2),
+        (sender, "MIN_RUN_EVENTS", 2),
+        (sender, "MAX_RUN_EVENTS", 4),
         (parking, "WALK_SHARE", 2),
         (parking, "MAX_WALK", 4),
     ]
