@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Concatenate, Final, ParamSpec, TypeVar
 
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from messaging.admin import DeadLetterQueue, lock_dead_letters
 from messaging.environment import Environment
@@ -100,9 +100,10 @@ def friendly_errors() -> Iterator[None]:
     except DBAPIError as error:
         raise DatabaseUnavailableError(_explain(error)) from error
     except (RetryLaterError, StatementRefusedError) as error:
-        if type(error) not in {RetryLaterError, StatementRefusedError}:
+        # The broker and the platform are away with the same error.
+        if not isinstance(error.__cause__, SQLAlchemyError):
             raise
-        raise DatabaseUnavailableError(_explain(error.__cause__ or error)) from error
+        raise DatabaseUnavailableError(_explain(error.__cause__)) from error
 
 
 def _explain(error: BaseException) -> str:
