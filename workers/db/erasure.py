@@ -10,19 +10,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any, Final
 
-from sqlalchemy import (
-    Column,
-    ColumnElement,
-    Connection,
-    Engine,
-    LargeBinary,
-    delete,
-    func,
-    literal,
-    or_,
-    select,
-    update,
-)
+import sqlalchemy as sa
 
 from workers.db.engine import transact
 from workers.db.models import (
@@ -46,7 +34,9 @@ def encode_needles(identifier: str) -> tuple[bytes, ...]:
 
 
 def search_conversations(
-    engine: Engine, needles: Iterable[bytes], report: Callable[[int, int], None] = lambda _done, _total: None
+    engine: sa.Engine,
+    needles: Iterable[bytes],
+    report: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> set[str]:
     """Return the conversations of kept bodies that contain any of *needles*; reads every body.
 
@@ -56,11 +46,11 @@ def search_conversations(
     if not wanted:
         return found
     ids = event_payloads.c.event_id
-    last: int = transact(engine, lambda connection: connection.scalar(select(func.max(ids)))) or 0
+    last: int = transact(engine, lambda connection: connection.scalar(sa.select(sa.func.max(ids)))) or 0
 
-    def search(connection: Connection, above: int) -> set[str]:
+    def search(connection: sa.Connection, above: int) -> set[str]:
         query = (
-            select(processed_events.c.conversation_id)
+            sa.select(processed_events.c.conversation_id)
             .join(event_payloads, ids == processed_events.c.id)
             .where(ids > above, ids <= above + SEARCH_ROWS)
             .where(_has_any(connection, event_payloads.c.body, wanted))
@@ -74,7 +64,7 @@ def search_conversations(
 
 
 def erase_conversations(
-    connection: Connection,
+    connection: sa.Connection,
     conversation_ids: Iterable[str],
     needles: Iterable[bytes],
     *,
@@ -88,25 +78,25 @@ def erase_conversations(
     """
     chosen = list(conversation_ids)
     given_up = {"outcome": "abandoned", "reason": "erased", "finished_at": now}
-    events = select(processed_events.c.id).where(processed_events.c.conversation_id.in_(chosen))
+    events = sa.select(processed_events.c.id).where(processed_events.c.conversation_id.in_(chosen))
     messages, receipts, conflicts = conversation_messages.c, message_receipts.c, duplicate_events.c
     unsent = deliveries.c.conversation_id.in_(chosen) & deliveries.c.outcome.is_(None)
     has_text = messages.text.is_not(None) | messages.content.is_not(None)
     texts = messages.conversation_id.in_(chosen) & has_text
     reasons = receipts.conversation_id.in_(chosen) & receipts.reasons.is_not(None)
-    bodies = conflicts.event_id.in_(events) & (func.length(conflicts.body) > 0)
+    bodies = conflicts.event_id.in_(events) & (sa.func.length(conflicts.body) > 0)
     discarded = _has_any(connection, discarded_dead_letters.c.body, [*needles, *map(str.encode, chosen)])
-    statements: tuple[tuple[Any, ColumnElement[bool]], ...] = (
-        (update(deliveries).values(given_up), unsent),
-        (delete(event_payloads), event_payloads.c.event_id.in_(events)),
-        (update(duplicate_events).values(body=b""), bodies),
-        (update(conversation_messages).values(text=None, content=None), texts),
-        (update(message_receipts).values(reasons=None), reasons),
-        (delete(discarded_dead_letters), discarded),
+    statements: tuple[tuple[Any, sa.ColumnElement[bool]], ...] = (
+        (sa.update(deliveries).values(given_up), unsent),
+        (sa.delete(event_payloads), event_payloads.c.event_id.in_(events)),
+        (sa.update(duplicate_events).values(body=b""), bodies),
+        (sa.update(conversation_messages).values(text=None, content=None), texts),
+        (sa.update(message_receipts).values(reasons=None), reasons),
+        (sa.delete(discarded_dead_letters), discarded),
     )
     erased = {}
     for statement, condition in statements:
-        rows = select(func.count()).select_from(statement.table).where(condition)
+        rows = sa.select(sa.func.count()).select_from(statement.table).where(condition)
         counted = (
             connection.scalar(rows) if dry_run else connection.execute(statement.where(condition)).rowcount
         )
@@ -114,7 +104,11 @@ def erase_conversations(
     return erased
 
 
-def _has_any(connection: Connection, body: Column[Any], needles: Iterable[bytes]) -> ColumnElement[bool]:
+def _has_any(
+    connection: sa.Connection, body: sa.Column[Any], needles: Iterable[bytes]
+) -> sa.ColumnElement[bool]:
     if connection.dialect.name == "sqlite":
-        return or_(*(func.instr(body, literal(needle, LargeBinary)) > 0 for needle in needles))
-    return or_(*(func.position(literal(needle, LargeBinary).op("IN")(body)) > 0 for needle in needles))
+        return sa.or_(*(sa.func.instr(body, sa.literal(needle, sa.LargeBinary)) > 0 for needle in needles))
+    return sa.or_(
+        *(sa.func.position(sa.literal(needle, sa.LargeBinary).op("IN")(body)) > 0 for needle in needles)
+    )

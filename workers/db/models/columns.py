@@ -3,35 +3,22 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import (
-    BigInteger,
-    Column,
-    DateTime,
-    Dialect,
-    Integer,
-    LargeBinary,
-    MetaData,
-    Table,
-    Text,
-    TypeDecorator,
-    text,
-)
-from sqlalchemy.schema import SchemaItem
+import sqlalchemy as sa
 
 
-class UtcDateTime(TypeDecorator[datetime]):
+class UtcDateTime(sa.TypeDecorator[datetime]):
     """An aware UTC datetime: timestamptz in PostgreSQL, a text of fixed width in SQLite."""
 
-    impl = DateTime(timezone=True)
+    impl = sa.DateTime(timezone=True)
     cache_ok = True
 
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+    def process_bind_param(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:
         """Convert a time to UTC for SQLite, which has no time zones."""
         if value is None or dialect.name != "sqlite":
             return value
         return value.astimezone(UTC).replace(tzinfo=None)
 
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+    def process_result_value(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:  # noqa: ARG002
         """Return an aware time in UTC, whatever the time zone of the session."""
         if value is None:
             return None
@@ -39,10 +26,10 @@ class UtcDateTime(TypeDecorator[datetime]):
 
 
 # SQLite makes only a column of the very type INTEGER its row id.
-RowId = BigInteger().with_variant(Integer, "sqlite")
+RowId = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 
 
-class Digest(LargeBinary):
+class Digest(sa.LargeBinary):
     """A SHA-256, 32 bytes; statements take it in hexadecimal, as logs and envelopes have it."""
 
     def __init__(self) -> None:
@@ -50,9 +37,9 @@ class Digest(LargeBinary):
 
 
 # Identifiers are compared byte by byte, which is several times faster than by a language's rules.
-Identifier = Text().with_variant(Text(collation="C"), "postgresql")
+Identifier = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
 
-metadata = MetaData(
+metadata = sa.MetaData(
     naming_convention={
         "pk": "pk_%(table_name)s",
         "uq": "uq_%(table_name)s_%(column_0_name)s",
@@ -67,29 +54,29 @@ BRIN: Any = {"postgresql_using": "brin", "postgresql_with": {"autosummarize": "o
 
 def partial(condition: str) -> dict[str, Any]:
     """Return the options of an index over only the rows that meet a condition."""
-    return {"postgresql_where": text(condition), "sqlite_where": text(condition)}
+    return {"postgresql_where": sa.text(condition), "sqlite_where": sa.text(condition)}
 
 
-def column(name: str, kind: Any, comment: str, *, nullable: bool = False, **others: Any) -> Column[Any]:
+def column(name: str, kind: Any, comment: str, *, nullable: bool = False, **others: Any) -> sa.Column[Any]:
     """Return a column; the database keeps its comment too."""
-    return Column(name, kind, comment=comment, nullable=nullable, **others)
+    return sa.Column(name, kind, comment=comment, nullable=nullable, **others)
 
 
-def optional(name: str, kind: Any, comment: str) -> Column[Any]:
+def optional(name: str, kind: Any, comment: str) -> sa.Column[Any]:
     """Return a column that may be null."""
     return column(name, kind, comment, nullable=True)
 
 
-def counter(name: str, comment: str) -> Column[Any]:
+def counter(name: str, comment: str) -> sa.Column[Any]:
     """Return a column that counts from 0."""
-    return column(name, Integer, comment, server_default="0")
+    return column(name, sa.Integer, comment, server_default="0")
 
 
-def primary_key(name: str, kind: Any, comment: str, **others: Any) -> Column[Any]:
+def primary_key(name: str, kind: Any, comment: str, **others: Any) -> sa.Column[Any]:
     """Return a column of the primary key."""
     return column(name, kind, comment, primary_key=True, **others)
 
 
-def table(name: str, comment: str, *parts: SchemaItem) -> Table:
+def table(name: str, comment: str, *parts: sa.schema.SchemaItem) -> sa.Table:
     """Return a table; the database keeps its comment too."""
-    return Table(name, metadata, *parts, comment=comment)
+    return sa.Table(name, metadata, *parts, comment=comment)
