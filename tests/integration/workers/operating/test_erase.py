@@ -14,10 +14,11 @@ from sqlalchemy import LargeBinary, Text, create_engine, insert, select, text
 from messaging import topology
 from messaging.clock import SystemClock
 from omctl.repair.erase import UnreadableStateError, erase
-from tests.integration.workers.consuming import depth, wait_until
+from tests.integration.workers.consuming import depth
 from tests.integration.workers.events import deliver, event, native, said
 from tests.servers.rabbitmq import PrivateRabbitMQ
 from tests.services import declare_topology
+from tests.waiting import wait_until
 from workers.db.models import deliveries, discarded_dead_letters, metadata
 from workers.parsing import moment_of
 
