@@ -26,7 +26,8 @@ def small_disk(tmp_path):
     directory.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "none", directory], check=True)
     yield directory
-    subprocess.run(["umount", directory], check=True)
+    # A killed edge's processes serve on for a moment.
+    subprocess.run(["umount", "--lazy", directory], check=True)
 
 
 def _fill(directory):
