@@ -23,7 +23,7 @@ SEEDS ?= 200000
 SOAK ?= 60
 
 .DEFAULT_GOAL := help
-.PHONY: help install lock wheel release install-vm run demo test test-nightly test-systemd test-three test-upgrade test-compose check format format-check lint types imports migrations-check figures figures-check evidence sizes model simulate power alerts chaos chaos-sabotage soak bench bench-quick questions docs diagrams profile
+.PHONY: help install lock wheel release install-vm run demo test test-nightly test-systemd test-three test-upgrade test-compose check format format-check lint types imports migrations-check figures figures-check evidence sizes model simulate power alerts chaos chaos-sabotage soak bench bench-quick questions docs docs-run diagrams profile
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-17s %s\n", $$1, $$2}' Makefile
@@ -139,6 +139,9 @@ questions: install ## Ask the questions of docs/database.md on five million even
 docs: install ## Write the documentation as a site with search; observe serves it at /docs/
 	@$(BIN)/pip install --quiet --constraint deploy/constraints.txt --editable '.[docs]'
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+
+docs-run: install ## Run the shell blocks of README and tutorial on a bare machine in a container, and compare what they print
+	@$(BIN)/python -m tests.machines pages
 
 diagrams: install ## Draw diagrams of the pages that have changed; needs npm
 	@$(BIN)/python docs/draw_diagrams.py

@@ -4,7 +4,7 @@ import sys
 
 import click
 
-from tests.machines import containers, one_machine, three_machines, upgrade
+from tests.machines import containers, one_machine, pages, three_machines, upgrade
 from tests.machines.image import MachineError
 
 
@@ -29,6 +29,12 @@ def three() -> None:
 def upgrade_() -> None:
     """One VM with the previous version: to this one and back under traffic, workers or edge first."""
     sys.exit(0 if upgrade.run() else 1)
+
+
+@machines.command(name="pages")
+def pages_() -> None:
+    """A bare machine: the shell blocks of README and tutorial, with the output that the pages show."""
+    sys.exit(0 if pages.run() else 1)
 
 
 @machines.command()
