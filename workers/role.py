@@ -1,7 +1,6 @@
-"""Run a role: repeat its steps, report that it runs, and set aside the items at fault.
+"""Run a role: repeat its steps until a signal, and report meanwhile that it runs.
 
-A step leases some items in one transaction and gets them to `isolate`, whose work for each of them is another
-transaction. It returns how much it has done, or raises RetryLaterError if something that it needs is away.
+A step returns how much it has done, or raises RetryLaterError if something that it needs is away.
 """
 
 import contextvars
@@ -10,12 +9,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Final, TypeVar
+from typing import Final
 
 from sqlalchemy import Connection, Engine
 
 from messaging.clock import SystemClock, delay_before
-from messaging.errors import RetryLaterError, StatementRefusedError
+from messaging.errors import RetryLaterError
 from messaging.log import logger
 from messaging.process import ServiceManager
 from workers.db.engine import DatabaseClock, make_engine, transact
@@ -36,20 +35,17 @@ STUCK_SECONDS: Final = 120.0
 GOODBYE_SECONDS: Final = 1.0
 """How long a stop waits for the last report. Without it the worker counts as silent for an hour."""
 
-Item = TypeVar("Item")
 Step = Callable[[], int]
 
 
 class _Lane:
     """One step and the thread that repeats it."""
 
-    def __init__(
-        self, step: Step, stopped: threading.Event, idle_seconds: float, finish: Callable[[], object]
-    ) -> None:
+    def __init__(self, step: Step, stopped: threading.Event, idle_seconds: float) -> None:
         self._step = step
         self._stopped = stopped
         self._idle_seconds = idle_seconds
-        self._finish = finish
+        self.finish: Callable[[], object] = lambda: None
         self.progressed_at = time.monotonic()
         self.failure: BaseException | None = None
         run = contextvars.copy_context().run
@@ -70,7 +66,7 @@ class _Lane:
                     )
                 self._stopped.wait(delay)
                 self.progressed_at = time.monotonic()
-            self._finish()
+            self.finish()
         except BaseException as error:  # noqa: BLE001  # the main thread raises it
             self.failure = error
             self._stopped.set()
@@ -92,10 +88,8 @@ def run_role(
     after the last call of the first step, on its thread.
     """
     stopped, service_manager = threading.Event(), ServiceManager()
-    lanes = [
-        _Lane(step, stopped, idle_seconds, (lambda: None) if number else finish)
-        for number, step in enumerate(steps)
-    ]
+    lanes = [_Lane(step, stopped, idle_seconds) for step in steps]
+    lanes[0].finish = finish
     for signal_number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(signal_number, lambda *_: stopped.set())
     for lane in lanes:
@@ -113,40 +107,6 @@ def run_role(
     for lane in lanes:
         if lane.failure is not None:
             raise lane.failure
-
-
-def isolate(
-    items: Sequence[Item],
-    work: Callable[[Sequence[Item]], int | None],
-    on_fault: Callable[[Item, Exception], None],
-) -> int:
-    """Do *work* for all items together; if it fails, for each half of them, until an item fails alone.
-
-    Each item is passed either to one call of *work* that returns or, with its error, to *on_fault*. One item
-    at fault among n costs about 2 log2(n) calls; if every item fails, 2n. Returns the sum of the results.
-
-    Args:
-        items: Each call of *work* gets a run of them, in this order; none: nothing is called.
-        work: Takes effect for all of its items, or raises and leaves no trace (one transaction).
-        on_fault: Sets one item aside. The call goes on with the next item, unless this raises.
-
-    Raises:
-        RetryLaterError: The database, the broker or the platform is away, which is no item's fault. What was
-            done before stays done; the rest was not tried. Any other exception is attributed to its item, a
-            StatementRefusedError too.
-    """
-    if not items:
-        return 0
-    try:
-        return work(items) or 0
-    except Exception as error:  # one item's fault, whatever it raised, must not cost the others
-        if isinstance(error, RetryLaterError) and not isinstance(error, StatementRefusedError):
-            raise
-        if len(items) == 1:
-            on_fault(items[0], error)
-            return 0
-        middle = len(items) // 2
-        return isolate(items[:middle], work, on_fault) + isolate(items[middle:], work, on_fault)
 
 
 @contextmanager

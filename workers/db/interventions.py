@@ -101,16 +101,23 @@ class DeadLetterFilter:
 
     def condition(self) -> ColumnElement[bool]:
         """Return the filter as SQL."""
-        last_parts = [_D.event_type.endswith(f":{part}", autoescape=True) for part in self.types]
-        return and_(
-            true() if not self.message_ids else _D.message_id.in_(self.message_ids),
-            true() if not self.codes else _D.code.in_(self.codes),
-            true() if not self.types else or_(_D.event_type.in_(self.types), *last_parts),
-            true() if not self.conversations else _D.conversation_id.in_(self.conversations),
-            true() if self.since is None else _D.recorded_at >= self.since,
-            true() if self.until is None else _D.recorded_at < self.until,
-            true() if self.with_destinations else _D.destination.is_(None),
-        )
+        conditions: list[ColumnElement[bool]] = [true()]
+        if self.message_ids:
+            conditions.append(_D.message_id.in_(self.message_ids))
+        if self.codes:
+            conditions.append(_D.code.in_(self.codes))
+        if self.types:
+            last_parts = [_D.event_type.endswith(f":{part}", autoescape=True) for part in self.types]
+            conditions.append(or_(_D.event_type.in_(self.types), *last_parts))
+        if self.conversations:
+            conditions.append(_D.conversation_id.in_(self.conversations))
+        if self.since is not None:
+            conditions.append(_D.recorded_at >= self.since)
+        if self.until is not None:
+            conditions.append(_D.recorded_at < self.until)
+        if not self.with_destinations:
+            conditions.append(_D.destination.is_(None))
+        return and_(*conditions)
 
 
 def list_open_dead_letters(

@@ -17,8 +17,8 @@ from workers.db.models import deliveries, event_payloads, outbox, processed_even
 from workers.deliver.leasing import MESSAGE_COLUMNS, to_message
 from workers.deliver.webhook import build_body, make_webhook_id
 from workers.genesys import FailedReceipts
+from workers.isolation import isolate
 from workers.parsing import microseconds_of, moment_of
-from workers.role import isolate
 
 DEAD: Final = "dead"
 

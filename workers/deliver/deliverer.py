@@ -16,7 +16,7 @@ from workers.deliver.destinations import Destination, compute_digest
 from workers.deliver.sender import Sender
 from workers.deliver.subscriptions import register
 from workers.deliver.webhook import Transport
-from workers.role import isolate
+from workers.isolation import isolate
 
 STOP_SECONDS: Final = 4.0
 """How long a stop waits for answers; an event without an answer is sent again."""

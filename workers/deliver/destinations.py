@@ -51,7 +51,8 @@ class Destination:
         secrets: Signing keys, newest first; each signs, so that one can be rotated.
         timeout: Seconds that a whole request may take, its answer included.
         concurrency: Requests under way at a time, of each process.
-        attempts: An event is given up after so many failed attempts, or *give_up* seconds after the first.
+        attempts: An event is given up after this number of failed attempts, or *give_up* seconds after
+            the first.
     """
 
     name: str

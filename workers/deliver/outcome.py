@@ -115,11 +115,10 @@ def classify(
             # The first such answer starts the count anew.
             return outcome, 0
         # It counts only if the destination has taken another event since the previous one.
-        failed -= not history.has_taken_since
-        is_over = (
-            failed >= MAX_REFUSALS if history.has_taken_since else history.refused_seconds >= HOLD_SECONDS
-        )
-        return (Outcome.REFUSED if is_over else outcome), failed
+        if history.has_taken_since:
+            return (Outcome.REFUSED if failed >= MAX_REFUSALS else outcome), failed
+        is_over = history.refused_seconds >= HOLD_SECONDS
+        return (Outcome.REFUSED if is_over else outcome), history.attempts
     if outcome in {Outcome.DELIVERED, Outcome.GONE} or (outcome is Outcome.TRANSIENT and is_probe):
         return outcome, history.attempts
     if outcome is Outcome.TRANSIENT:

@@ -20,8 +20,8 @@ from workers.deliver.outcome import HttpResult, Outcome, held_delay, retry_delay
 from workers.deliver.parking import WAITS, recall_parked
 from workers.deliver.subscriptions import GONE, pause
 from workers.deliver.webhook import WebhookMessage, build_body
+from workers.isolation import isolate
 from workers.parsing import moment_of
-from workers.role import isolate
 
 DELIVERED: Final = "delivered"
 REFUSED: Final = "delivery_refused"

@@ -32,8 +32,8 @@ from workers.intake.outcome import (
     partition,
 )
 from workers.intake.reading import Reader
+from workers.isolation import isolate
 from workers.parsing import Drift
-from workers.role import isolate
 
 
 class Intake:

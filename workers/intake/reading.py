@@ -54,13 +54,14 @@ class Reader:
         """Parse a batch, and drop other prefetched deliveries: their connection is lost."""
         prefetched, self._prefetched = self._prefetched, {}
         with self.limit():
-            return [
-                # Another connection uses the same tags again.
-                outcome
-                if (outcome := prefetched.get(delivery.tag)) and outcome.delivery is delivery
-                else self._read(delivery)
-                for delivery in deliveries
-            ]
+            parsed = []
+            for delivery in deliveries:
+                early = prefetched.get(delivery.tag)
+                if early is None or early.delivery is not delivery:
+                    # Not parsed early; another connection uses the same tags again.
+                    early = self._read(delivery)
+                parsed.append(early)
+            return parsed
 
     def take_undecided(self) -> int:
         """Return and reset the number of bodies that the filter could not evaluate."""

@@ -50,7 +50,7 @@ class CanarySettings:
 
 
 class CanaryStoppedError(OpenMessagingError):
-    """Show the stage, one of STAGES, that stops canaries, and what it does."""
+    """Show the stage, one of STAGES, that stops canaries, and what it does; find_stage reads it back."""
 
     def __init__(self, stage: str, text: str) -> None:
         super().__init__(f"{stage}: {text}")

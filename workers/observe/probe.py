@@ -21,6 +21,9 @@ FRESH_SECONDS: Final = 4.0
 SILENT_SECONDS: Final = 15.0
 """A part that is being asked and whose last answer is older is reported as not answering."""
 
+LOG_AGAIN_SECONDS: Final = 3600.0
+"""A failure that lasts is logged again after this time."""
+
 EDGE_SECONDS: Final = 2.0
 
 Value = TypeVar("Value")
@@ -40,7 +43,7 @@ class Reading(Generic[Value]):
 
 
 class Probe(Generic[Value]):
-    """One part of the service, asked by one thread, whatever an answer raises.
+    """One part of the service, asked by one thread, which goes on whatever the query raises.
 
     Args:
         name: The part, for the log.
@@ -80,19 +83,21 @@ class Probe(Generic[Value]):
                 self._changed.wait_for(lambda: self._finished_at >= now, patience_seconds)
             now = time.monotonic()
             age = None if self._answered_at is None else now - self._answered_at
-            return Reading(self._value, age, self._failure or self._describe_silence(age))
+            return Reading(self._value, age, self._describe_problem(now))
 
     def read_until(self, ends: float) -> Reading[Value]:
         """Return the last answer; blocks at most until *ends*, in monotonic seconds."""
         return self.read(max(0.0, ends - time.monotonic()))
 
-    def _describe_silence(self, age: float | None) -> str | None:
-        if age is None:
+    def _describe_problem(self, now: float) -> str | None:
+        if self._finished_at == float("-inf"):
             return "has not answered yet"
-        is_hanging = self._asked_at > self._finished_at and age > self._silent_seconds
-        return "hangs: it takes the request and does not answer" if is_hanging else None
+        # An earlier failure says nothing about a part that hangs now.
+        is_hanging = self._asked_at > self._finished_at and now - self._finished_at > self._silent_seconds
+        return "hangs: it takes the request and does not answer" if is_hanging else self._failure
 
     def _run(self) -> None:
+        logged_at = 0.0
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._is_wanted, self._seconds_to_next())
@@ -100,7 +105,9 @@ class Probe(Generic[Value]):
                 self._asked_at = time.monotonic()
             value, failure = self._try()
             # A reason after the colon may differ each time.
-            if failure is not None and failure.split(":")[0] != (self._failure or "").split(":")[0]:
+            is_same = (failure or "").split(":")[0] == (self._failure or "").split(":")[0]
+            if failure is not None and not (is_same and time.monotonic() < logged_at + LOG_AGAIN_SECONDS):
+                logged_at = time.monotonic()
                 logger().warning("part_not_answering", part=self._name, reason=failure)
             with self._changed:
                 self._finished_at = time.monotonic()

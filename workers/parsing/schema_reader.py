@@ -148,19 +148,19 @@ def _check_type(kind: type, problem: str) -> Callable[[Any], Any]:
     return check
 
 
-_check_text: Final = _check_type(str, "is not a text")
 mapping: Final = _check_type(dict, "is not an object")
 truth: Final = _check_type(bool, "is neither true nor false")
 
 
 def identifier(value: Any) -> str:
     """Check a text that identifies something: not empty, storable unchanged, short enough for an index."""
-    text: str = _check_text(value)
-    if not text or len(text) > MAX_IDENTIFIER:
+    if not isinstance(value, str):
+        raise ValidationError("is not a text")
+    if not value or len(value) > MAX_IDENTIFIER:
         raise ValidationError(f"must have 1 to {MAX_IDENTIFIER} characters")
-    if not _is_storable(text):
+    if not _is_storable(value):
         raise ValidationError("holds a character that no database stores")
-    return text
+    return value
 
 
 def message_id(value: Any) -> str:
@@ -170,8 +170,9 @@ def message_id(value: Any) -> str:
 
 def words(value: Any) -> str:
     """Check a text, empty or not; characters that no database stores are replaced, but in the payload."""
-    text: str = _check_text(value)
-    return text if _is_storable(text) else _UNSTORABLE.sub(REPLACEMENT, text)
+    if not isinstance(value, str):
+        raise ValidationError("is not a text")
+    return value if _is_storable(value) else _UNSTORABLE.sub(REPLACEMENT, value)
 
 
 def mappings(value: Any) -> list[dict[str, Any]]:
@@ -183,8 +184,10 @@ def mappings(value: Any) -> list[dict[str, Any]]:
 
 def timestamp(value: Any) -> datetime:
     """Check an RFC 3339 timestamp with an offset; return the instant in UTC."""
+    if not isinstance(value, str):
+        raise ValidationError("is not a text")
     try:
-        return parse_timestamp(_check_text(value))
+        return parse_timestamp(value)
     except ValueError:
         raise ValidationError("is not an RFC 3339 timestamp with a UTC offset, 1970 to 2255") from None
 

@@ -12,11 +12,11 @@ from workers.db.engine import transact
 from workers.db.models import reconciliations
 from workers.db.reconcile import KnownConversation, find_known_gaps, record_progress, update_reconciliation
 from workers.genesys import PlatformRefusedError, PlatformUnavailableError
+from workers.isolation import isolate
 from workers.reconcile.bounds import DAY_US, MIN_COMPARED, Bounds, is_mismatch
 from workers.reconcile.check import CheckResult, check_conversation
 from workers.reconcile.platform_history import PlatformHistory
 from workers.reconcile.publishing import EventsExchange, publish_gaps
-from workers.role import isolate
 
 MAX_HELD: Final = 1_000
 """Missing events kept in memory until enough of ours are compared; an outage may leave none of ours."""

@@ -14,8 +14,8 @@ from messaging.errors import BrokerUnavailableError, ConfigurationError, RetryLa
 from messaging.log import logger
 from workers.db.engine import transact
 from workers.db.reconcile import record_gaps
+from workers.isolation import isolate
 from workers.reconcile.reconstruction import ReconstructedEvent
-from workers.role import isolate
 
 CLIENT_NAME: Final = "reconcile"
 

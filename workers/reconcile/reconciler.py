@@ -105,9 +105,14 @@ class Reconciler:
 
         def begin(connection: Connection) -> records.Reconciliation | None:
             records.record_own_conversations(connection, moment_of(from_us))
-            bounds = {"compared_from_us": from_us, "compared_to_us": to_us}
             return records.begin_reconciliation(
-                connection, started_by=records.TIMER, **bounds, page=1, holder=self.holder, now_us=now_us
+                connection,
+                started_by=records.TIMER,
+                compared_from_us=from_us,
+                compared_to_us=to_us,
+                page=1,
+                holder=self.holder,
+                now_us=now_us,
             )
 
         begun = transact(self.engine, begin)

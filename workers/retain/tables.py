@@ -32,8 +32,9 @@ class ExpiringTable:
     Args:
         is_done: What must hold for a row to go, beside its age since *since*.
         dependent: Columns of other tables that hold the key.
-        rises: The time that rises with the key: a page that is too young by it is the last. It never changes,
-            as *since* may. Without it the table is read to its end.
+        rises: The time that rises with the key: a page that is too young by it is the last. It never changes;
+            *since* may, so an event that came again can have older ones behind it. Without it the table is
+            read to its end.
     """
 
     table: Table

@@ -162,11 +162,11 @@ BACKLOGS: Final = {
 
 def make_scaler(role: str, limits: FleetLimits, engine: Engine, clock: Clock) -> Scaler:
     """Return the scaler of settle or deliver; its backlog is unknown while the database is away."""
-    count, per_worker = BACKLOGS[role]
+    count_backlog, per_worker = BACKLOGS[role]
 
     def read() -> int | None:
         try:
-            return transact(engine, count, clock.now_us(), limits.ceiling * per_worker)
+            return transact(engine, count_backlog, clock.now_us(), limits.ceiling * per_worker)
         except RetryLaterError:
             return None
 

@@ -12,7 +12,7 @@ from messaging.errors import RejectedEventError, RetryLaterError
 from messaging.log import logger
 from workers.db.engine import transact
 from workers.db.ingest import WindowBounds
-from workers.role import isolate
+from workers.isolation import isolate
 from workers.settle import conversations, updates
 from workers.settle.plan import Settlement, count_fitting, settle_window
 

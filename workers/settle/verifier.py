@@ -21,7 +21,7 @@ from workers.genesys import (
     PlatformRefusedError,
     PlatformState,
 )
-from workers.role import isolate
+from workers.isolation import isolate
 from workers.settle import conversations, updates
 from workers.settle.plan import SUPERSEDED, UNDECIDED, Decision, PendingEvent
 from workers.settle.settler import MAX_CONVERSATIONS, set_aside
@@ -106,7 +106,7 @@ class Verifier:
         """Lease the conversation of the newest update that is due, unless another process has it."""
         now_us = self.clock.now_us()
         is_patient = self.clock.monotonic() < self._patient_until
-        since_us = now_us - is_patient * round(SURE_AFTER_SECONDS * 1_000_000)
+        since_us = now_us - (round(SURE_AFTER_SECONDS * 1_000_000) if is_patient else 0)
         found = updates.find_newest_due(connection, now_us, since_us)
         if found is None or not conversations.try_to_lock(connection, found):
             return []
@@ -191,9 +191,7 @@ class Verifier:
         decisions = []
         for row in conversations.lock(connection, ids):
             waiting = updates.read_unanswered(connection, row.conversation_id)
-            overdue = [
-                update for update in waiting if now_us - update.since_us >= self.end_seconds * 1_000_000
-            ]
+            overdue = [update for update in waiting if now_us - update.since_us >= self._end_us]
             applied = [replace(update, verified=verified) for update in overdue if applies]
             given_up = [Decision(update, UNDECIDED) for update in overdue if not applies]
             decisions += conversations.apply(connection, row, applied, given_up, now_us)

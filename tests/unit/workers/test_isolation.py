@@ -1,7 +1,7 @@
 import pytest
 
 from messaging.errors import RejectedEventError, RetryLaterError, StatementRefusedError
-from workers.role import isolate
+from workers.isolation import isolate
 
 
 class Work:

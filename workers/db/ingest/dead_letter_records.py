@@ -12,14 +12,21 @@ from messaging.envelope import MAX_RECEIVED_US, MIN_RECEIVED_US, OTHER
 from workers.db.engine import insert_into
 from workers.db.models import dead_letters as table
 
+_COLUMNS: Final = {
+    **{name: name for name in ("message_id", "code", "reason", "body_sha256", "source")},
+    "received_at": "received_at_us",
+    "attempts": "attempt",
+    **{name: name for name in ("idempotency_key", "event_type", "conversation_id", "destination")},
+}
+"""The attribute of a dead letter for each column."""
+
+_get_values: Final = attrgetter(*_COLUMNS.values())
+
 # A dead letter that arrives again, after a crash or on its way through the records queue, has a record: the
 # first one stays. Only after an operator replayed or resent it does a new reason replace the old one.
 _RECORD: Final = insert_into(
     table,
-    (
-        *("message_id", "code", "reason", "body_sha256", "source", "received_at", "attempts"),
-        *("idempotency_key", "event_type", "conversation_id", "destination", "recorded_at"),
-    ),
+    (*_COLUMNS, "recorded_at"),
     """
     ON CONFLICT (message_id) DO UPDATE SET code = excluded.code, reason = excluded.reason,
         source = excluded.source, recorded_at = excluded.recorded_at, attempts = excluded.attempts,
@@ -44,7 +51,7 @@ _CODE: Final = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """One event that cannot be processed, and why; the fields are in the order of the columns.
+    """One event that cannot be processed, and why.
 
     Args:
         code: What is wrong: a stable code.
@@ -67,10 +74,6 @@ class DeadLetter:
     event_type: str | None = None
     conversation_id: str | None = None
     destination: str | None = None
-
-
-_get_values: Final = attrgetter(*DeadLetter.__dataclass_fields__)
-"""Returns the values of a dead letter in the order of the columns above."""
 
 
 def make_storable(dead_letter: DeadLetter) -> DeadLetter:
