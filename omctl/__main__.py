@@ -19,7 +19,7 @@ GROUPS: Final = {
         "migrate": ("connect.prepare:migrate", "Bring the tables to the newest revision"),
         "register": ("connect.register:register", "Register the webhook at the platform"),
         "smoke": ("connect.smoke:smoke", "Send a message through the platform and back"),
-        "import-keys": ("repair.ingest:import_keys", "Import keys of the guide's own code"),
+        "import-keys": ("connect.import_keys:import_keys", "Import keys of the guide's own code"),
         "rotate-secret": ("connect.rotate_secret:rotate_secret", "Replace the signing secret under traffic"),
         "ipranges": ("connect.ipranges:ipranges", "Write the platform's addresses as an allow-list"),
     },
@@ -38,7 +38,7 @@ GROUPS: Final = {
     },
     "Personal data": {
         "erase": ("repair.erase:erase", "Erase a customer or a conversation"),
-        "retain": ("repair.erase:retain", "Delete data older than its retention time"),
+        "retain": ("repair.retain:retain", "Delete data older than its retention time"),
     },
     "Develop": {
         "sign": ("develop.signature:sign", "Print the signature of a body"),

@@ -30,7 +30,7 @@ _FAULTS: Final = (
     ),
     (
         "42501|permission denied",
-        "does not permit this to its user: run the command with the service's settings, or grant it",
+        "does not permit this to its user: run the command with the service's settings, or grant the right",
     ),
     (
         "authentication failed|28p01|28000|no password supplied",

@@ -39,8 +39,13 @@ class Edge:
             processes=settings.processes,
             clock=clock,
         )
-        limits = settings.journal_directory, settings.journal_max_bytes, settings.processes
-        self._journal = Journal(*limits, fsync=settings.journal_fsync, now_us=clock.now_us())
+        self._journal = Journal(
+            settings.journal_directory,
+            settings.journal_max_bytes,
+            settings.processes,
+            fsync=settings.journal_fsync,
+            now_us=clock.now_us(),
+        )
         self.relay = self._make_relay()
         self.ingest = Ingest(settings, self._shedder, self.relay, clock, self._answers)
         self._secret_ids = [secret_id(secret) for secret in settings.secrets]

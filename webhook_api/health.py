@@ -20,8 +20,7 @@ PLATFORM_LIST: Final = Path("/var/lib/open-messaging-ipranges/networks")
 """Written by om-ipranges.service, each time that the platform confirms its addresses."""
 
 _SHOWN: Final = frozenset(
-    {"bytes", "is_nearly_full", "oldest_entry_s", "refusal", "republished", "skipped"}
-    | {"unreadable_segments"}
+    ["bytes", "is_nearly_full", "oldest_entry_s", "refusal", "republished", "skipped", "unreadable_segments"]
 )
 
 

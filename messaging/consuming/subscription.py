@@ -132,8 +132,10 @@ class Subscription:
         channel.basic_qos(prefetch_count=prefetch, callback=lambda _answer: self._consume(channel))
 
     def _consume(self, channel: Channel) -> None:
-        # pika goes on reading from a connection that was given up.
-        for name in () if self._is_lost else QUEUES:
+        if self._is_lost:
+            # pika goes on reading from a connection that was given up.
+            return
+        for name in QUEUES:
             tag = channel.basic_consume(name, self._decoded_receiver(name), callback=self._on_consuming)
             self._receivers[tag.encode()] = self._encoded_receiver(name)
 

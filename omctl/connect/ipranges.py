@@ -14,7 +14,7 @@ from messaging.environment import Environment
 from messaging.errors import OpenMessagingError
 from omctl.connections import open_platform
 from omctl.installing.gateway import format_nginx
-from omctl.installing.steps import read, replace
+from omctl.installing.steps import replace
 from omctl.interface import Command, change_options, show_json
 from workers.genesys import find_region
 
@@ -138,7 +138,7 @@ def ipranges(
         networks = read_plain(source.read_text(encoding="utf-8", errors="replace"))
         origin, suffix = "", f" from {source}"
     text = FORMATS[form](networks, f"Genesys Cloud, {SERVICE}{origin}: {len(networks)} networks{suffix}")
-    is_changed = output is not None and _drop_heading(text) != _drop_heading(read(output) or "")
+    is_changed = output is not None and _drop_heading(text) != _drop_heading(_read(output))
     if output is not None and not dry_run:
         if is_changed:
             replace(output, text, mode=0o644)
@@ -150,6 +150,11 @@ def ipranges(
     else:
         state = ("would be replaced" if dry_run else "replaced") if is_changed else "is up to date"
         click.echo(f"{output} {state}: {len(networks)} networks")
+
+
+def _read(path: Path) -> str:
+    """Return a list that may be absent, or have a comment in another encoding."""
+    return path.read_text("utf-8", errors="replace") if path.exists() else ""
 
 
 def _drop_heading(text: str) -> str:

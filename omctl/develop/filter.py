@@ -40,6 +40,10 @@ def check(expression: str | None, event_type: str | None) -> None:
     """Check whether EXPRESSION can be used: its syntax, its fields, and the guide's warnings.
 
     Without EXPRESSION, checks OM_EVENT_FILTER. Exit status 0 also with warnings.
+
+    Examples:
+      omctl filter check "channel.type == 'custom'" --type new
+      omctl filter check
     """
     if expression is None and not (expression := Environment().string("OM_EVENT_FILTER")):
         raise ConfigurationError("OM_EVENT_FILTER is not set: give an expression to check")
@@ -61,6 +65,9 @@ def test(expression: str, files: tuple[BinaryIO, ...]) -> None:
     A file is one body, an array of bodies, or one body a line; "-" is standard input. Exit status 1 if the
     expression is undecided for a body, because a field is missing or has another type: the workers accept
     such events.
+
+    Examples:
+      omctl filter test "routing.status == 'CONTACT-ROUTED'" update.json
     """
     found = check_filter(expression)
     samples = ((f"sample of conversation:{name}", sample(event_type)) for name, event_type in TYPES.items())

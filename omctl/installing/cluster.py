@@ -87,11 +87,6 @@ def members() -> list[str]:
     return list(json.loads(status)["disk_nodes"])
 
 
-def _join(first: str) -> None:
-    for command in (["stop_app"], ["reset"], ["join_cluster", first], ["start_app"]):
-        run(["rabbitmqctl", "--quiet", *command])
-
-
 def other_members(here: str) -> list[str]:
     """Return the nodes that share this node's queues and users."""
     found = members()

@@ -5,11 +5,12 @@ from collections.abc import Iterator
 
 import click
 
-from omctl.__main__ import GROUPS, omctl
-
 
 def render_manual() -> str:
     """Return the page in groff's language: every command with its options."""
+    # Here, since the commands' table comes to this module by way of `install`.
+    from omctl.__main__ import GROUPS, omctl  # noqa: PLC0415
+
     root = click.Context(omctl, info_name="omctl", **omctl.context_settings)
     lines = ['.TH OMCTL 1 "" "Open Messaging Ingest"', ".SH NAME", r"omctl \- operate Open Messaging Ingest"]
     lines += [".SH SYNOPSIS", *_describe(omctl, root)]

@@ -28,8 +28,11 @@ def list_(*, with_accepted: bool) -> None:
         ("name", "kind", "sample", "times", "last seen", "seen in", "accepted by"),
         [
             (
-                *(record["name"], record["kind"].replace("_", " ")),
-                *(record["sample"], record["count"], record["last_seen_at"]),
+                record["name"],
+                record["kind"].replace("_", " "),
+                record["sample"],
+                record["count"],
+                record["last_seen_at"],
                 record["event_type"].removeprefix("openmessaging:"),
                 record["accepted_by"],
             )

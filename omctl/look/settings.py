@@ -58,8 +58,10 @@ def check_settings(roles: frozenset[Role] = frozenset(Role)) -> Iterator[Finding
         readers["intake"] = IntakeSettings.from_environment
         readers["destinations"] = lambda: configured_destinations(Environment())
     readers["platform"] = lambda: read_genesys_settings(Environment())
-    if Environment().string("OM_REGISTRATION"):
-        readers["registration"] = lambda: read_configured(Environment())
+    # Reading whether there is one may itself fail: its file is unreadable.
+    readers["registration"] = lambda: (
+        Environment().string("OM_REGISTRATION") and read_configured(Environment())
+    )
     if not variables:
         advice = (
             "Give omctl the service's settings: OM_SETTINGS_FILE=/etc/open-messaging/environment, or "

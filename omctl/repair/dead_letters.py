@@ -103,7 +103,7 @@ def show(message_id: str, *, with_body: bool) -> None:
     text = None if body is None else body.decode(errors="backslashreplace")
     if show_json(record | ({"body": text} if with_body else {})):
         return
-    known = [(name.replace("_", " "), value) for name, value in record.items() if value is not None]
+    known = [(name.replace("_", " "), str(value)) for name, value in record.items() if value is not None]
     print_table(("", ""), known)
     if body is not None:
         interface.print_body(body)

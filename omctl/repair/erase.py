@@ -1,11 +1,10 @@
-"""omctl erase, omctl retain: delete personal data on request, and what is older than its retention time."""
+"""omctl erase: delete the personal data of a customer or a conversation."""
 
 import hashlib
 import json
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from threading import Event
@@ -14,18 +13,15 @@ from typing import Any, Final
 import click
 from sqlalchemy import Connection, Engine
 
-from messaging.clock import SystemClock
 from messaging.environment import Environment
 from messaging.errors import OpenMessagingError
-from omctl.connections import DeadLetterSession, open_database, open_dead_letters
-from omctl.interface import Command, change_options, print_table, progress_bar, recorded_options, show_json
+from omctl.connections import DeadLetterSession, open_dead_letters
+from omctl.interface import Command, print_table, progress_bar, recorded_options, show_json
 from omctl.interventions import Run, Terms, execute
 from workers.db.engine import transact
 from workers.db.erasure import encode_needles, erase_conversations, search_conversations
 from workers.db.interventions import Action, record_decision, record_execution
 from workers.parsing import moment_of
-from workers.retain import RetainSettings
-from workers.retain import retain as delete_expired
 
 DEAD_LETTERS: Final = "dead-letter queue"
 FILES: Final = "set-aside files of this host"
@@ -171,29 +167,3 @@ def _report(erased: dict[str, int], conversations: int, intervention: str | None
     click.echo("\n".join(notes))
     if intervention:
         click.echo(f"{conversations} conversations erased; recorded as intervention {intervention}.")
-
-
-@click.command(cls=Command)
-@change_options
-def retain(*, dry_run: bool) -> None:
-    """Delete data older than its retention time.
-
-    Raw bodies are deleted after OM_PAYLOAD_RETENTION_DAYS; events and their records after OM_RETENTION_DAYS
-    without a further copy; conversations after as long without a change. Events that are not settled or not
-    delivered stay, with their bodies. Each transaction deletes 1,000 rows, so the command may run beside the
-    workers and be interrupted. Run it daily; `python -m workers retain` is the same for a timer.
-
-    Examples:
-      omctl retain --dry-run
-      OM_PAYLOAD_RETENTION_DAYS=7 omctl retain
-    """
-    settings = RetainSettings.from_environment()
-    with open_database() as engine:
-        days = {"payload_days": settings.payload_days, "event_days": settings.event_days}
-        expired = list(delete_expired(engine, SystemClock().now_us(), **days, dry_run=dry_run))
-    if show_json({"tables": [asdict(table) for table in expired], "done": not dry_run}):
-        return
-    print_table(
-        ("table", "older than", "would be deleted" if dry_run else "deleted"),
-        [(table.table, table.older_than, table.rows) for table in expired],
-    )

@@ -1,13 +1,10 @@
-"""omctl ingest, omctl import-keys: publish events from a file, or record keys of events that took effect."""
+"""omctl ingest: publish events from a file."""
 
-import re
 import secrets
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import partial
-from itertools import islice
-from typing import BinaryIO, Final, TextIO
+from typing import BinaryIO, Final
 
 import click
 
@@ -16,21 +13,14 @@ from messaging.clock import SystemClock
 from messaging.envelope import INGEST, Envelope
 from messaging.environment import Environment
 from messaging.errors import RejectedEventError
-from omctl.connections import open_database
 from omctl.event_files import read_bodies
 from omctl.interface import Command, change_options, print_table, progress_bar, rate_option, show_json
 from omctl.interventions import RateLimiter, cancellable
-from workers.db.engine import DatabaseClock, transact
-from workers.db.ingest import import_keys as record_keys
 from workers.intake import installed_handlers
-from workers.parsing import DriftNotes, microseconds_of, parse_timestamp, read_body
+from workers.parsing import DriftNotes, read_body
 
 MAX_REPORTED: Final = 10
-"""Unreadable events or lines that are shown; a file of another kind has nothing else."""
-BATCH_KEYS: Final = 1_000
-
-# Conversation and time both may contain colons: the time is what looks like one.
-_KEY: Final = re.compile(r"(?P<conversation>.+):(?P<time>\d{4}-\d\d-\d\d[Tt ].+)")
+"""Unreadable events that are shown; a file of another kind has nothing else."""
 
 
 @dataclass(slots=True)
@@ -108,52 +98,3 @@ def _publish_all(events: Iterator[tuple[bytes, str]], account: _Account, rate: f
             broker.publish(Envelope(message_id, SystemClock().now_us(), message_id, INGEST, body))
             account.published[event_type] += 1
             bar.advance(task)
-
-
-@click.command(cls=Command)
-@click.argument("file", type=click.File())
-@change_options
-def import_keys(*, file: TextIO, dry_run: bool) -> None:
-    """Import keys of the guide's own code from FILE ("-": standard input).
-
-    Each line is one key, conversationId:timestamp. An event with an imported key is recorded here as skipped
-    (reason imported) and has no effect, whether it comes by webhook or from reconciliation. Keys are kept for
-    OM_RETENTION_DAYS. Importing again adds what is new. Lines that are no keys are reported: exit status 1.
-
-    Examples:
-      redis-cli --scan --pattern '*:20*' | omctl import-keys - --dry-run
-      redis-cli --scan --pattern '*:20*' | omctl import-keys -
-    """
-    refused: list[int] = []
-    keys = _read_keys(file, refused)
-    imported = read = 0
-    if dry_run:
-        read = sum(1 for _ in keys)
-    else:
-        with open_database() as engine:
-            clock = DatabaseClock(engine)
-            while batch := list(islice(keys, BATCH_KEYS)):
-                read += len(batch)
-                imported += transact(engine, partial(record_keys, keys=batch, now_us=clock.now_us()))
-    if not show_json({"keys": read, "imported": imported, "refused_lines": refused, "done": not dry_run}):
-        for line in refused[:MAX_REPORTED]:
-            click.echo(f"line {line} is not conversationId:timestamp", err=True)
-        click.echo(f"{read} keys, {imported} imported, {len(refused)} lines refused")
-    if refused:
-        raise SystemExit(1)
-
-
-def _read_keys(file: TextIO, refused: list[int]) -> Iterator[tuple[str, int]]:
-    """Yield each key as conversation and microseconds; add the numbers of other lines to *refused*."""
-    for number, line in enumerate(file, 1):
-        if not (text := line.strip().strip('"')):
-            continue
-        found = _KEY.fullmatch(text)
-        try:
-            at = parse_timestamp(found["time"]) if found else None
-        except ValueError:
-            at = None
-        if found is None or at is None:
-            refused.append(number)
-        else:
-            yield found["conversation"], microseconds_of(at)

@@ -124,7 +124,10 @@ class Reconciliation:
     def _end(self, connection: Connection, record: ProgressRecord, decided_by: str | None) -> None:
         now_us, findings = self.clock.now_us(), self.findings
         records.update_reconciliation(
-            *(connection, record.reconciliation_id, record.holder, now_us),
+            connection,
+            record.reconciliation_id,
+            record.holder,
+            now_us,
             finished_at=moment_of(now_us),
             unlisted=findings.unlisted,
             mismatch=findings.mismatch,

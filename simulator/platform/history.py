@@ -7,8 +7,16 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 KEPT_FIELDS: Final = (
-    *("id", "type", "text", "content", "status", "reasons"),
-    *("originatingEntity", "isFinalReceipt", "direction", "metadata"),
+    "id",
+    "type",
+    "text",
+    "content",
+    "status",
+    "reasons",
+    "originatingEntity",
+    "isFinalReceipt",
+    "direction",
+    "metadata",
 )
 """The fields of a webhook's body that the history returns; its model has no conversationId."""
 

@@ -46,7 +46,7 @@ def run() -> bool:
 
 def _run_tutorial(machine: Machine, blocks: list[tuple[str, str]]) -> list[str]:
     """Run each block in the terminal that it belongs to; return what each printed."""
-    outputs, session = [], []
+    outputs, session = dict.fromkeys(range(len(blocks)), ""), {}
     for number, (script, _) in enumerate(blocks):
         last = re.sub(r"^\w+=\S+ ", "", script.splitlines()[-1])
         if last in FOREGROUND:
@@ -54,12 +54,12 @@ def _run_tutorial(machine: Machine, blocks: list[tuple[str, str]]) -> list[str]:
             machine.run("(setsid bash -e /tmp/block >>/tmp/terminal 2>&1 </dev/null &)")
             machine.run(f"until {FOREGROUND[last]}; do sleep 1; done", timeout=900)
             report(f"tutorial, block {number + 1}: {last}")
-            outputs.append("")
         else:
-            session.append(f"{script}\n{READING}\necho @@@@")
-    printed = machine.run("bash -e", text="\n".join(session))
+            session[number] = f"{script}\n{READING}\necho @@@@"
+    printed = machine.run("bash -e", text="\n".join(session.values()))
     report(f"tutorial: the other {len(session)} blocks")
-    return [*outputs, *printed.split("@@@@\n")[:-1]]
+    outputs |= dict(zip(session, printed.split("@@@@\n")[:-1], strict=True))
+    return list(outputs.values())
 
 
 def _missing(shown: str, output: str) -> list[str]:

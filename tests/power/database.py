@@ -50,7 +50,7 @@ class Publisher:
         self.count = 0
         self._url = amqp_url
         self._is_stopped = False
-        self._thread = threading.Thread(target=self._run)
+        self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
     def _run(self) -> None:
@@ -92,17 +92,19 @@ def cut_database(directory: Path, amqp_url: str, seconds: float, *, durable: boo
     with disk.mounted() as mounted:
         server = PrivatePostgreSQL(mounted / "postgresql", durable=durable)
         server.start()
-        schema.upgrade(server.url())
-        worker, publisher = IntakeWorker(service, server.url(), "before"), Publisher(amqp_url)
-        worker.start()
-        time.sleep(seconds)
-        running = [one for pid in (worker.pid, server.pid) for one in _family(pid)]
-        _signal(running, signal.SIGSTOP)
-        disk.copy_as_cut(after)
-        _signal(running, signal.SIGKILL)
-        worker.end(signal.SIGKILL, timeout=15)
-        server.kill_immediate()
-        published = publisher.stop()
+        try:
+            schema.upgrade(server.url())
+            worker, publisher = IntakeWorker(service, server.url(), "before"), Publisher(amqp_url)
+            worker.start()
+            time.sleep(seconds)
+            running = [one for pid in (worker.pid, server.pid) for one in _family(pid)]
+            _signal(running, signal.SIGSTOP)
+            disk.copy_as_cut(after)
+            _signal(running, signal.SIGKILL)
+            worker.end(signal.SIGKILL, timeout=15)
+            published = publisher.stop()
+        finally:
+            server.kill_immediate()
     with (
         Disk(after, directory / "after").mounted() as mounted,
         PrivatePostgreSQL(mounted / "postgresql") as server,

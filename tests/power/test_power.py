@@ -35,6 +35,7 @@ def test_a_power_cut_of_postgresql_loses_and_repeats_nothing(tmp_path, rabbitmq)
     # The cut cuts: what PostgreSQL did not flush is gone, with its own files.
     with rabbitmq.make_vhost() as vhost, pytest.raises(ServerStartError):
         cut_database(tmp_path / "not-durable", vhost.amqp_url, 2.0, durable=False)
+    assert (tmp_path / "not-durable" / "disk-after").exists()
 
 
 @pytest.mark.parametrize(

@@ -61,6 +61,7 @@ class RequestReader:
         self._environ: dict[str, Any] = {}
         self._body: bytes | bytearray = b""
         self._quiet_bytes = 0
+        # What each request begins with; the first one has not begun yet.
         self.on_message_begin()
         self.is_in_request = False
 

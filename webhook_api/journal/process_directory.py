@@ -121,13 +121,10 @@ class ProcessDirectory:
             directory, lock = create_directory(self._root)
         except OSError as exc:
             # A full disk may have no space for a directory, and gets it only when what is there is published.
-            for directory in journal_directories(self._root):
-                with suppress(OSError):
-                    if (free := lock_directory(directory)) is not None:
-                        lock = free
-                        break
-            else:
+            inherited = self._inherit()
+            if inherited is None:
                 raise
+            directory, lock = inherited
             logger().warning("journal_directory_inherited", directory=directory.name, errno=exc.errno)
         try:
             self._inherited = list_segments(directory)
@@ -157,6 +154,14 @@ class ProcessDirectory:
                 self.problems[directory.name] = missing if is_missing else str(exc.strerror).lower()
         self._held_by_others = sum(map(_measure, others))
         self._adoptable = self._share
+
+    def _inherit(self) -> tuple[Path, int] | None:
+        """Return the directory of a dead process, and its lock; None if there is none."""
+        for directory in journal_directories(self._root):
+            with suppress(OSError):
+                if (lock := lock_directory(directory)) is not None:
+                    return directory, lock
+        return None
 
     def _adopt_from(self, directory: Path, own: Path) -> Iterator[Segment]:
         lock = lock_directory(directory)

@@ -13,7 +13,7 @@ from messaging.clock import Clock
 from webhook_api.backpressure import LoadShedder, QueueReport
 from webhook_api.journal import Segment
 from webhook_api.relay.majority import MajorityWatch
-from webhook_api.relay.proof import Barrier
+from webhook_api.relay.proof import DeliveryProof
 
 STALL_SECONDS: Final = 120.0
 """A proof takes seconds. RabbitMQ may also forget a publish without ever refusing its confirm, and all later
@@ -27,7 +27,12 @@ class BrokerLink:
     """
 
     def __init__(
-        self, publisher: Publisher, proof: Barrier, watch: MajorityWatch, shedder: LoadShedder, clock: Clock
+        self,
+        publisher: Publisher,
+        proof: DeliveryProof,
+        watch: MajorityWatch,
+        shedder: LoadShedder,
+        clock: Clock,
     ) -> None:
         self._publisher = publisher
         self._proof = proof

@@ -1,10 +1,11 @@
 """Prove that the broker has the events of published segments: by probes, or by publisher confirms.
 
 A probe is a synchronous method on the channel of the publishes. RabbitMQ handles a channel's methods in
-order, so its answer proves that everything sent before was received, parsed and passed to the queue, but not
-that the quorum queue has flushed it. That takes milliseconds; the answer to a probe that is sent a grace
-period later, on the same connection and without any interruption, shows that the broker outlived them. On a
-cluster this holds only while the queue has a majority, so one must have been seen for as long (majority.py).
+order, so its answer proves that everything sent before was received, parsed and passed to the queue. It does
+not prove that the quorum queue has flushed it. That takes milliseconds; the answer to a probe that is sent a
+grace period later, on the same connection and without any interruption, shows that the broker outlived them.
+On a cluster this holds only while the queue has a majority, so one must have been seen for as long
+(majority.py).
 """
 
 from collections import deque
@@ -26,13 +27,11 @@ class _Published:
     answered_at: float | None = None
 
 
-class Barrier:
-    """The segments published over the present connection, until the answers of probes prove them."""
+class DeliveryProof:
+    """The segments published over the present connection and not proven yet, oldest first."""
 
     def __init__(self) -> None:
         self._published: deque[_Published] = deque()
-        self._covered = 0
-        self._probe_sent_at = 0.0
 
     @property
     def segments(self) -> list[Segment]:
@@ -44,15 +43,44 @@ class Barrier:
         self._published.append(_Published(segment, last_tag))
 
     def on_probe_sent(self, now: float) -> None:
-        """Cover every segment that is here now; *now* in monotonic seconds."""
+        """Called when a probe is sent; *now* in monotonic seconds."""
+
+    def on_probe_answered(self, now: float, majority_until: float) -> list[Segment]:
+        """Called when a probe is answered.
+
+        Args:
+            now: Monotonic seconds.
+            majority_until: Until when the queue is known to have had a majority; *now* on a lone broker.
+
+        Returns:
+            The segments proven by now, which are removed from here.
+        """
+        raise NotImplementedError
+
+    def interrupt(self) -> list[Segment]:
+        """Return everything unproven, oldest first: the connection is gone, so publish it again."""
+        unproven = self.segments
+        self._published.clear()
+        return unproven
+
+
+class Barrier(DeliveryProof):
+    """Proof by the answers of two probes, without publisher confirms."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._covered = 0
+        self._probe_sent_at = 0.0
+
+    def on_probe_sent(self, now: float) -> None:
+        """Cover every segment that is here now."""
         self._covered = len(self._published)
         self._probe_sent_at = now
 
     def on_probe_answered(self, now: float, majority_until: float) -> list[Segment]:
-        """Remove and return the segments whose first answer came GRACE_SECONDS before this probe was sent.
+        """Return the segments whose first answer came GRACE_SECONDS or more before this probe was sent.
 
         When the answer came does not count: the broker may have died while it was on its way.
-        *majority_until*: until when the queue is known to have had a majority; *now* on a lone broker.
         """
         alive_until = min(self._probe_sent_at, majority_until)
         proven = []
@@ -66,15 +94,13 @@ class Barrier:
         return proven
 
     def interrupt(self) -> list[Segment]:
-        """Return everything unproven, oldest first: the connection is gone, so publish it again."""
+        """Forget the probe with the segments."""
         self._covered = 0
-        unproven = self.segments
-        self._published.clear()
-        return unproven
+        return super().interrupt()
 
 
-class Confirms(Barrier):
-    """Proof by publisher confirms, long after the 200 is sent.
+class Confirms(DeliveryProof):
+    """Proof by publisher confirms. The 200 is sent long before the confirm arrives.
 
     A segment waits until every tag up to its last is confirmed, including those of other segments' events in
     between: the broker confirms all of them within moments, and ranges are cheaper to keep than sets.

@@ -4,7 +4,7 @@ import json
 
 from click.testing import CliRunner
 
-from omctl.repair.ingest import import_keys
+from omctl.connect.import_keys import import_keys
 from tests.integration.workers.events import deliver, said
 
 RECEIVED = """

@@ -1,0 +1,37 @@
+"""omctl retain: delete what is older than its retention time."""
+
+from dataclasses import asdict
+
+import click
+
+from messaging.clock import SystemClock
+from omctl.connections import open_database
+from omctl.interface import Command, change_options, print_table, show_json
+from workers.retain import RetainSettings
+from workers.retain import retain as delete_expired
+
+
+@click.command(cls=Command)
+@change_options
+def retain(*, dry_run: bool) -> None:
+    """Delete data older than its retention time.
+
+    Raw bodies are deleted after OM_PAYLOAD_RETENTION_DAYS; events and their records after OM_RETENTION_DAYS
+    without a further copy; conversations after as long without a change. Events that are not settled or not
+    delivered stay, with their bodies. Each transaction deletes 1,000 rows, so the command may run beside the
+    workers and be interrupted. Run it daily; `python -m workers retain` is the same for a timer.
+
+    Examples:
+      omctl retain --dry-run
+      OM_PAYLOAD_RETENTION_DAYS=7 omctl retain
+    """
+    settings = RetainSettings.from_environment()
+    with open_database() as engine:
+        days = {"payload_days": settings.payload_days, "event_days": settings.event_days}
+        expired = list(delete_expired(engine, SystemClock().now_us(), **days, dry_run=dry_run))
+    if show_json({"tables": [asdict(table) for table in expired], "done": not dry_run}):
+        return
+    print_table(
+        ("table", "older than", "would be deleted" if dry_run else "deleted"),
+        [(table.table, table.older_than, table.rows) for table in expired],
+    )
