@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pika
 import psutil
-from sqlalchemy import create_engine, text
+from sqlalchemy import NullPool, create_engine, text
 
 from messaging import topology
 from tests.power.disk import Disk
@@ -131,10 +131,8 @@ def _signal(processes: list[psutil.Process], number: signal.Signals) -> None:
 
 def _count(url: str) -> tuple[int, int]:
     """Return the number of keys, and of effects."""
-    engine = create_engine(url)
-    with engine.connect() as connection:
+    with create_engine(url, poolclass=NullPool).connect() as connection:
         row: Any = connection.execute(text(COUNT)).one()
-    engine.dispose()
     return int(row[0]), int(row[1])
 
 
