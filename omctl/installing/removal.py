@@ -13,7 +13,7 @@ from omctl.installing.database import DATABASE, OWNER, PSQL, READER, SERVICE
 from omctl.installing.gateway import ADDRESSES, SITE, firewall_removal_steps
 from omctl.installing.options import ACCOUNT, CONFIGURATION, SCALER_ACCOUNT, STATE, Options
 from omctl.installing.steps import UNITS, InstallationError, Step, always, commands, kept, run, succeeds
-from omctl.installing.units import EDGE_UNITS, HARDENING, MANUAL, POLKIT_RULE, PROGRAM, WORKER_UNITS
+from omctl.installing.units import EDGE_UNITS, HARDENING, MANUAL, POLKIT_RULE, PROGRAM, SCALER, WORKER_UNITS
 from webhook_api.health import PLATFORM_LIST
 
 ADDRESS_STATE: Final = PLATFORM_LIST.parent
@@ -33,8 +33,7 @@ _IN_USE: Final = (
 
 def plan_removal(*, purge: bool) -> Iterator[Step]:
     """Yield the steps that remove services, units and gateway and, with *purge*, the data."""
-    stop = ["systemctl", "disable", "--now", "--quiet"]
-    yield Step("stop the services", lambda: not _units(), lambda: run([*stop, *_units()]))
+    yield Step("stop the services", lambda: not _units(), _stop)
     units = (*EDGE_UNITS, *WORKER_UNITS)
     for path in (*(UNITS / name for name in units), HARDENING, POLKIT_RULE, SITE, ADDRESSES, PROGRAM, MANUAL):
         yield steps.delete_step(path)
@@ -101,6 +100,13 @@ def parse_loaded(listed: str) -> list[str]:
     """Return the units of systemctl's list that have a file; others are only named by these."""
     rows = [line.split() for line in listed.splitlines()]
     return [name for name, state, *_ in rows if state == "loaded"]
+
+
+def _stop() -> None:
+    # The scaler first: otherwise it may start a worker whose stop is under way, and so cancel that.
+    for units in ([name for name in _units() if name == SCALER], _units()):
+        if units:
+            run(["systemctl", "disable", "--now", *units])
 
 
 def _drop_database() -> None:

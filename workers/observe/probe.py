@@ -19,7 +19,7 @@ FRESH_SECONDS: Final = 4.0
 """Below the page's refresh interval: however many pages are open, each part is asked once in between."""
 
 SILENT_SECONDS: Final = 15.0
-"""A part that is being asked and whose last answer is older is reported as not answering."""
+"""A part that is being asked and whose last answer is older is reported as not answering, usually."""
 
 LOG_AGAIN_SECONDS: Final = 3600.0
 """A failure that lasts is logged again after this time."""
@@ -50,6 +50,7 @@ class Probe(Generic[Value]):
         query: Returns the answer; may block without limit.
         fresh_seconds: How long an answer is used again; a reader of an older one has the part asked.
         every_seconds: If set, the part is asked at this interval instead, whether anything reads it or not.
+        silent_seconds: How old the last answer of a part that is being asked may be.
     """
 
     def __init__(
@@ -59,12 +60,13 @@ class Probe(Generic[Value]):
         fresh_seconds: float = FRESH_SECONDS,
         *,
         every_seconds: float | None = None,
+        silent_seconds: float = SILENT_SECONDS,
     ) -> None:
         self._name = name
         self._query = query
         self._fresh_seconds = fresh_seconds if every_seconds is None else float("inf")
         self._every_seconds = every_seconds
-        self._silent_seconds = SILENT_SECONDS if every_seconds is None else 3 * every_seconds
+        self._silent_seconds = silent_seconds
         self._changed = threading.Condition()
         self._is_wanted = False
         self._value: Value | None = None

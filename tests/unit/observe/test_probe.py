@@ -107,6 +107,15 @@ def test_a_part_that_is_asked_at_intervals_is_asked_again_after_any_error(part):
     wait_until(lambda: reader.read(0.0).problem is None)
 
 
+def test_an_earlier_failure_says_nothing_about_a_part_that_hangs_now(part):
+    part.error = LookupError("no library declares it")
+    reader = Probe("part", part.query, every_seconds=0.02, silent_seconds=0.1)
+    wait_until(lambda: reader.read(0.0).problem == "it accepts no connection, or did not answer in time")
+
+    part.can_answer.clear()
+    wait_until(lambda: "hangs" in reader.read(0.0).problem)
+
+
 def test_between_two_intervals_no_reader_has_the_part_asked(part):
     reader = Probe("part", part.query, every_seconds=60.0)
     wait_until(lambda: reader.read(0.0).problem is None)

@@ -28,6 +28,7 @@ PAGE_SECONDS: Final = 2.5
 """How long the page waits for a part before it shows the last answer."""
 
 CANARY_SECONDS: Final = 60.0
+CANARY_SILENT_SECONDS: Final = 3 * CANARY_SECONDS
 
 BUSY_WEBHOOKS: Final = 100
 """If all edges together answered as many in ten minutes, one that answered none is down or cut off."""
@@ -64,7 +65,7 @@ def open_probes(settings: ObserveSettings, engine: Engine, depths: QueueDepths) 
     if settings.canary is not None:
         newest = Probe("canaries", partial(transact, engine, read_newest_canary, socket.gethostname()), 0.2)
         query = partial(send, settings.canary, broker, newest)
-        canary = Probe(CANARY, query, every_seconds=CANARY_SECONDS)
+        canary = Probe(CANARY, query, every_seconds=CANARY_SECONDS, silent_seconds=CANARY_SILENT_SECONDS)
     return Probes(
         metrics=Probe("metrics", lambda: read_metrics(engine, clock)),
         activity=Probe("activity", ActivityReader(engine).read),

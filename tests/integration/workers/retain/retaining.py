@@ -6,7 +6,7 @@ from pathlib import Path
 from click.testing import CliRunner
 
 from messaging.clock import SystemClock
-from omctl.repair.erase import retain as command
+from omctl.repair.retain import retain as command
 from tests.fakes.clock import MovedClock
 from tests.integration.workers.events import deliver, routed, said
 from workers.db.ingest import WindowBounds
