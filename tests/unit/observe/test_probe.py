@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy.exc import ProgrammingError
 
 from messaging.errors import RetryLaterError
-from workers.observe import Probe, probe
+from workers.observe import Probe
 
 
 @pytest.fixture
@@ -64,9 +64,8 @@ def test_a_failure_is_named_and_keeps_the_last_answer_until_the_part_answers_aga
     assert reader.read(5.0).problem is None
 
 
-def test_a_part_that_hangs_blocks_no_reader_and_is_named(part, monkeypatch):
-    monkeypatch.setattr(probe, "SILENT_SECONDS", 0.05)
-    reader = Probe("part", part.query, fresh_seconds=0.0)
+def test_a_part_that_hangs_blocks_no_reader_and_is_named(part):
+    reader = Probe("part", part.query, fresh_seconds=0.0, silent_seconds=0.05)
     assert reader.read(5.0).problem is None
     part.can_answer.clear()
 
@@ -79,9 +78,8 @@ def test_a_part_that_hangs_blocks_no_reader_and_is_named(part, monkeypatch):
     assert reader.read(5.0).problem is None
 
 
-def test_an_old_answer_does_not_hold_while_the_part_hangs(part, monkeypatch):
-    monkeypatch.setattr(probe, "SILENT_SECONDS", 0.2)
-    reader = Probe("part", part.query, fresh_seconds=0.0)
+def test_an_old_answer_does_not_hold_while_the_part_hangs(part):
+    reader = Probe("part", part.query, fresh_seconds=0.0, silent_seconds=0.2)
     reader.read(5.0)
     time.sleep(0.2)
     part.can_answer.clear()
