@@ -170,7 +170,7 @@ def envelope_of(properties: BasicProperties, body: bytes) -> Envelope:
     """Read the envelope of any delivery.
 
     A delivery without our headers is still an event, and its body decides. Its time is now, its source OTHER.
-    No later stage meets a time that it cannot read.
+    Later stages never get a time that they cannot read.
     """
     headers: Mapping[str, object] = properties.headers or {}
     message_id = str(properties.message_id or "")

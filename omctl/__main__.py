@@ -58,7 +58,7 @@ class Commands(click.Group):
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
-        """Return the command of that name, None if there is none."""
+        """Return the command with this name, or None if there is none."""
         if cmd_name not in COMMANDS:
             return None
         command: click.Command = pkgutil.resolve_name(f"omctl.{COMMANDS[cmd_name]}")

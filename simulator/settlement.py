@@ -103,7 +103,7 @@ def settle(ledger: Sequence[LedgerRow], records: Records, *, queued: Iterable[st
 
 
 def read_records(connection: Connection, digests: Collection[str]) -> Records:
-    """Return what the tables hold of the bodies with these hexadecimal digests."""
+    """Return the database's records of the bodies with these hexadecimal digests."""
     table, outcomes, conversation_ids = processed_events.c, defaultdict[str, list[str]](list), set[str]()
     for row in _rows(connection, select(table.body_sha256, table.conversation_id, table.outcome)):
         if (digest := row.body_sha256.hex()) in digests:

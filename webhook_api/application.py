@@ -160,6 +160,6 @@ def _accept(accept: Callable[[dict[str, Any], Callable[[], bytes]], Response]) -
     status, headers, body = render(response)
     rendered = flask.Response(body, status=status, headers=headers)
     if response.status != 200:
-        # An HTTP error, so that Flask's error handlers see it; without one the response stays as it is.
+        # Raised, so that Flask's error handlers see it. Without a handler, this response is sent.
         raise default_exceptions[response.status](response.text, rendered)
     return rendered

@@ -68,7 +68,7 @@ def _parameters(url: str, client_name: str) -> pika.URLParameters:
 
 def _read(url: str) -> pika.URLParameters:
     malformed = ConfigurationError(
-        "OM_AMQP_URL must be amqp:// or amqps:// addresses, special characters in their parts percent-encoded"
+        "OM_AMQP_URL must contain amqp:// or amqps:// addresses with percent-encoded special characters"
     )
     try:
         scheme = urlsplit(url).scheme

@@ -15,7 +15,7 @@ from workers.db.ingest import import_keys as record_keys
 from workers.parsing import microseconds_of, parse_timestamp
 
 MAX_REPORTED: Final = 10
-"""Lines that are no keys and are shown; a file of another kind has nothing else."""
+"""How many malformed lines are reported: in a file of another kind, every line is malformed."""
 BATCH_KEYS: Final = 1_000
 
 # Conversation and time both may contain colons: the time is what looks like one.

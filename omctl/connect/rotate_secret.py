@@ -49,8 +49,8 @@ def rotate_secret(*, path: Path | None, edges: tuple[str, ...], dry_run: bool, *
 
     There are six steps. The next one follows from the file, the edges and the platform, so the same command
     continues after an interruption or after a step that waited --wait-seconds in vain. The old secret is
-    removed when events came with the new one, and none with the old one for --quiet-seconds: the platform
-    repeats a webhook for 85 s.
+    removed once events have arrived with the new one, and none with the old one for --quiet-seconds: the
+    platform repeats a webhook for 85 s.
 
     Examples:
       omctl rotate-secret --dry-run

@@ -145,7 +145,7 @@ def start_steps(options: Options) -> Iterator[Step]:
             yield always(f"disable {SCALER}", commands(f"systemctl {stop} {SCALER}"))
             yield always("stop other workers", lambda: _for_others(names, stop))
         else:
-            # Those that om-scaler has started run the previous program.
+            # Workers that om-scaler has started still run the previous version.
             yield always("restart other workers", lambda: _for_others(names, "try-restart"))
             yield _start_step(SCALER)
     if options.is_edge:

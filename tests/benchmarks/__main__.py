@@ -67,7 +67,7 @@ WHOLE: Final = f"of at least {FULL.rounds} rounds, with {', '.join(map(str, FULL
 """The figures of a part would stand beside none of the others, and two rounds have no median."""
 
 NEEDED: Final = {"without-broker": "half-load", "backlog": "throughput"}
-"""Whose figures a scenario takes as its measure; it is measured before, asked for or not."""
+"""The scenario with whose figures another one is compared: it is measured first, requested or not."""
 
 
 @click.command()

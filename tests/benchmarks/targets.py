@@ -20,7 +20,7 @@ class Target(NamedTuple):
 
     Args:
         name: Short, for the last line and the JSON.
-        bound: FLOOR, or CEILING where less is better.
+        bound: FLOOR, or CEILING if less is better.
         must: What makes the run fail when missed; None for what is only reported.
         aim: What would be good.
         read: A figure's scenario, subject and name; or two figures, for their ratio in each round.

@@ -29,7 +29,7 @@ class Defect:
     Args:
         name: What is wrong with the product.
         fault: The number of the fault that shows it.
-        form: The form of it that shows it.
+        form: The form of that fault that shows the defect.
         module: The file, below the checkout.
         code: Added to its end.
         shows: A regular expression that the fault's outcome matches: `lost=` and `repeated=` with numbers

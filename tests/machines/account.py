@@ -24,7 +24,7 @@ class Account:
 
     Args:
         answered: Distinct bodies that were answered 200.
-        lost: Of these, found nowhere.
+        lost: Answered bodies that were found nowhere.
         repeated: Effects beyond one per event.
         refused: Bodies that the sender gave up: it was answered 200 in none of the platform's six attempts.
     """

@@ -1,4 +1,4 @@
-"""Files and directories of the in-memory file system, and what of them a power cut keeps."""
+"""Model the files and directories of the in-memory file system, and what survives a power cut."""
 
 from __future__ import annotations
 

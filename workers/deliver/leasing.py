@@ -58,7 +58,8 @@ class LeasedDelivery:
 
     Args:
         attempts: How many have failed so far, the first at *first_attempt_us*.
-        refused_us: When it got an answer that may concern every event, first or after others were taken.
+        refused_us: When the destination gave an answer that may concern every event: the first such answer,
+            or the latest one that followed after it had taken other events.
     """
 
     message: WebhookMessage

@@ -69,7 +69,7 @@ def read_messages(
         .join(conversations, _C.conversation_id == _M.conversation_id)
         .where(
             _M.conversation_id.in_(conversation_ids),
-            # The index leads to the oldest event of the window, and the position past what is settled.
+            # The index finds the window's oldest event; the position skips events that are settled.
             _M.occurred_at >= _C.window_from_at,
             _M.position > _C.settled_count,
         )

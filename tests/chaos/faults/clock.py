@@ -107,7 +107,7 @@ def one_host_is_an_hour_ahead(scene: Scene) -> Iterator[None]:
         lambda: all(_is_ahead(program.log) for program in host),
     )
     try:
-        # The starts cost a backlog, with any clock. A clock's own effect is as long as its error.
+        # Restarting causes a backlog, whatever the clock shows. A clock's own effect is as long as its error.
         scene.let_catch_up(CAUGHT_UP)
         scene.wait(5.0, 5.0)
         yield

@@ -208,7 +208,7 @@ def _free(directory: Path) -> int:
 
 
 def _move(stand: Stand, state: Path) -> None:
-    """Let the edge start anew with another state directory, once the present one is done with."""
+    """Restart the edge with another state directory, once the present journal is empty."""
     wait_until(lambda: not stand.journals.segments(), stand.patience, "the journal empties")
     stand.journals = Journals(state)
     stand.reconfigure_edge(OM_STATE_DIRECTORY=str(state))

@@ -20,7 +20,7 @@ PATIENCE_SECONDS = 20.0
 
 @pytest.fixture
 def broker(vhost):
-    """A channel of the test's own, with everything declared."""
+    """Open a channel for this test, with the topology declared."""
     declare_topology(vhost.amqp_url)
     connection = pika.BlockingConnection(pika.URLParameters(vhost.amqp_url))
     channel = connection.channel()

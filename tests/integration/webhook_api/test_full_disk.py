@@ -26,7 +26,7 @@ def small_disk(tmp_path):
     directory.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "none", directory], check=True)
     yield directory
-    # A killed edge's processes serve on for a moment.
+    # The processes of a killed edge keep running for a moment.
     subprocess.run(["umount", "--lazy", directory], check=True)
 
 

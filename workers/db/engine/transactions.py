@@ -50,7 +50,7 @@ POSTGRESQL_OPTIONS: Final = {
 }
 
 UNHEX_SINCE: Final = (3, 41)
-"""SQLite's own function; Debian 12 still ships 3.40."""
+"""The first version of SQLite with a function unhex(); Debian 12 still ships 3.40."""
 
 SQLITE_BUSY_SECONDS: Final = 10.0
 """How long a worker waits for SQLite's only writer."""

@@ -26,7 +26,7 @@ def month(postgresql, migrated_postgresql):
 
 @pytest.fixture
 def small(intake, engine):
-    """A connection to a database that holds something of everything that intake writes."""
+    """Connect to a database with an example of everything that intake writes."""
     intake(
         deliver(event("new")),
         deliver(said("Hello", after_ms=5)),

@@ -86,7 +86,7 @@ def stored(intake, engine, channel):
 
 
 def places_with_marker(engine):
-    """Return each column with the marker, the ids that stay on purpose left out."""
+    """Return each column that contains the marker, except ids that are kept on purpose."""
     found = set()
     with engine.connect() as connection:
         for table in metadata.sorted_tables:

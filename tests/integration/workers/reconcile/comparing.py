@@ -4,7 +4,7 @@ HOUR_US = 3_600_000_000
 
 
 def run(reconciler):
-    """Take steps until nothing is to do."""
+    """Reconcile step by step until nothing is left to do."""
     steps = 0
     while reconciler.reconcile():
         steps += 1
