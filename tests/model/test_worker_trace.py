@@ -16,8 +16,7 @@ from tests.model.worker_trace import Worker
 from tests.services import IntakeWorker, Service, declare_topology, running
 from workers.db.models import dead_letters, processed_events
 
-STEPS = {"submit", "claim", "record", "roll_back", "commit", "put_off", "reject", "acknowledge", "lose"}
-TRANSACTION = {"claim", "record", "commit", "roll_back"}
+STEPS = {"submit", "claim", "record", "commit", "put_off", "reject", "acknowledge", "lose"}
 
 
 def is_run(*traces):
@@ -89,46 +88,75 @@ def count(url, table):
 
 def test_the_steps_of_a_worker_are_a_run_of_the_protocol(trace):
     Acceptor(Worker(set())).accept(trace)
-    assert {step["step"] for step in trace} == STEPS
+    assert {step["step"] for step in trace} >= STEPS
 
 
-def depend(first, second):
-    """Return whether two steps, one after the other, may not be swapped."""
-    kinds = {first["step"], second["step"]}
-    if first == second or kinds == {"roll_back", "put_off"}:
-        return False
-    if kinds <= TRANSACTION or "lose" in kinds:
-        return True
-    if kinds == {"submit"}:
-        return min(tags_of(second)) == max(tags_of(first)) + 1
-    return not tags_of(first).isdisjoint(tags_of(second))
+def steps(name, *deliveries, **fields):
+    return {
+        "step": name,
+        **({"deliveries": [list(one) for one in deliveries]} if deliveries else {}),
+        **fields,
+    }
 
 
-def has_consequence(step, after):
-    """Return whether leaving a step out contradicts a later one: a lost connection settles everything."""
-    if step["step"] not in {"reject", "acknowledge"}:
-        return step["step"] != "lose"
-    later = [one["step"] for one in after]
-    return "acknowledge" in later[: later.index("lose") if "lose" in later else None]
+def commit(*deliveries, keys=()):
+    return [steps("claim", *deliveries, keys=list(keys)), steps("commit", *deliveries)]
 
 
-def tags_of(step):
-    """Return the tags of the deliveries that a step is about."""
-    if step["step"] == "acknowledge" and step["multiple"]:
-        return set(range(1, step["tag"] + 1))
-    return {step["tag"]} if "tag" in step else {tag for tag, _ in step.get("deliveries", ())}
+A, B, BAD, C, SICK, D = (1, "a"), (2, "b"), (3, "bad"), (4, "c"), (5, "sick"), (6, "d")
+D_AGAIN, E = (1, "d"), (2, "e")
+RUN = [
+    steps("submit", A, B),
+    *commit(A, B, keys=["a", "b"]),
+    {"step": "acknowledge", "tag": 2, "multiple": True, "deliveries": 2},
+    steps("submit", BAD, C),
+    steps("claim", BAD, C, keys=["c"]),
+    steps("record", BAD),
+    steps("commit", BAD, C),
+    {"step": "reject", "tag": 3, "requeue": False},
+    {"step": "acknowledge", "tag": 4, "multiple": True, "deliveries": 1},
+    steps("submit", SICK),
+    steps("claim", SICK, keys=["sick"]),
+    {"step": "roll_back"},
+    steps("put_off", SICK),
+    steps("submit", SICK),
+    *commit(SICK, keys=["sick"]),
+    {"step": "acknowledge", "tag": 5, "multiple": True, "deliveries": 1},
+    steps("submit", D),
+    {"step": "lose"},
+    # The batch in progress is committed, and the broker delivers it again.
+    *commit(D, keys=["d"]),
+    steps("submit", D_AGAIN),
+    *commit(D_AGAIN),
+    {"step": "acknowledge", "tag": 1, "multiple": False, "deliveries": 1},
+    steps("submit", E),
+    *commit(E, keys=["e"]),
+    {"step": "acknowledge", "tag": 2, "multiple": True, "deliveries": 1},
+]
+"""Good events, a body that is no event, a handler that fails once, and a lost connection."""
 
 
-def test_a_trace_with_a_step_left_out_doubled_or_swapped_is_rejected(trace):
-    last = max(number for number, step in enumerate(trace) if step["step"] == "acknowledge")
-    for number, step in enumerate(trace[:last]):
-        before, after = trace[:number], trace[number + 1 :]
-        if has_consequence(step, after):
-            assert not is_run([*before, *after]), f"{number} {step} is left out"
-            assert not is_run([*before, step, step, *after]), f"{number} {step} is doubled"
-        if depend(step, after[0]):
-            assert not is_run([*before, after[0], step, *after[1:]]), f"{number} {step} is swapped"
-    assert last > 20
+def mutations():
+    """Yield a name and a trace for each step left out, doubled or swapped with the next one."""
+    for number, step in enumerate(RUN):
+        before, after = RUN[:number], RUN[number + 1 :]
+        yield f"{number} {step['step']} is left out", [*before, *after]
+        yield f"{number} {step['step']} is doubled", [*before, step, step, *after]
+        yield f"{number} {step['step']} is swapped", [*before, *after[:1], step, *after[1:]]
+
+
+HARMLESS = {
+    # About other deliveries than the next step.
+    *(f"{number} acknowledge is swapped" for number in (3, 9, 17, 25, 29)),
+    *("12 roll_back is swapped", "19 lose is swapped", "21 commit is swapped"),
+    # A lost connection settles everything, and a process may be killed before its last step.
+    *("17 acknowledge is left out", "19 lose is doubled", "29 acknowledge is left out"),
+}
+
+
+def test_a_trace_with_a_step_left_out_doubled_or_swapped_is_rejected():
+    assert is_run(RUN)
+    assert {name for name, mutated in mutations() if is_run(mutated)} == HARMLESS
 
 
 def test_two_workers_do_not_give_one_event_its_effect(trace):

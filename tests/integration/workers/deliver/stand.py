@@ -16,7 +16,7 @@ from workers.settle import Settler
 
 SECRET = "whsec_" + base64.b64encode(b"constructed-secret-of-32-bytes-0").decode()
 AT_ONCE = WindowBounds(0, 0)
-SECONDS = 20.0
+SECONDS = 60.0
 READ = """
     SELECT coalesce(sum(pg_stat_get_xact_tuples_returned(indexrelid)), 0)::int
     FROM pg_index WHERE indrelid = 'deliveries'::regclass"""
