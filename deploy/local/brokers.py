@@ -104,8 +104,12 @@ class LocalBroker:
     """A broker by its management API; the URL contains credentials."""
 
     def __init__(self, url: str) -> None:
+        self._url = url
         self._user = urlsplit(url).username
-        self._api = ManagementApi(url, timeout_seconds=5.0)
+        self._api = self._connect()
+
+    def _connect(self) -> ManagementApi:
+        return ManagementApi(self._url, timeout_seconds=5.0)
 
     def answers(self) -> bool:
         """Return whether the API accepts the credentials and every virtual host is up."""
@@ -127,7 +131,8 @@ class LocalBroker:
         try:
             yield name
         finally:
-            self._api.send("DELETE", f"vhosts/{quote(name, safe='')}").raise_for_status()
+            # On a new connection: RabbitMQ closes one that is idle for a minute, perhaps at this moment.
+            self._connect().send("DELETE", f"vhosts/{quote(name, safe='')}").raise_for_status()
 
 
 def in_virtual_host(amqp_url: str, name: str) -> str:
