@@ -94,7 +94,7 @@ def carry_out(
     hint: Callable[[], str] = str,
     **context: Any,
 ) -> None:
-    """Ask, record, execute and report what was previewed; a dry run only reports.
+    """Ask the operator, record the decision, execute it and report; a dry run only reports.
 
     It is recorded once *resource* is entered; *work* is called with that and a cancellation, and does one
     batch at each step. *asking* is entered while the operator is asked. *hint* returns how to continue.

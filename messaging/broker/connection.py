@@ -103,8 +103,7 @@ def confirms_within(connection: BlockingConnection, seconds: float) -> Iterator[
     queue's majority. Meanwhile only the timers of its inner loop fire; so this ends the stream as its own
     `blocked_connection_timeout` does, which covers alarms alone.
 
-    Raises BrokerUnavailableError if no confirm arrived in time: what was published may arrive later, or
-    never.
+    Raises BrokerUnavailableError if no confirm arrived in time. The message may still arrive, or be lost.
     """
     impl = connection._impl  # noqa: SLF001
     late = AMQPConnectionError()

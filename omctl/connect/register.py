@@ -164,7 +164,7 @@ def register(*, is_check: bool, dry_run: bool) -> None:
     Examples:
       omctl register --dry-run
       omctl register
-      omctl register --check || echo "what is registered is not what is configured"
+      omctl register --check || echo "the registration differs from OM_REGISTRATION"
     """
     environment = Environment()
     configured = read_configured(environment)

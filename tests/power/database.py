@@ -1,4 +1,4 @@
-"""Cut the power of PostgreSQL under an intake worker, and compare its tables with what was published."""
+"""Cut PostgreSQL's power while a worker uses it, and compare its tables with the published events."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from types import SimpleNamespace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import messaging.broker.publisher
 import messaging.clock
@@ -16,7 +16,7 @@ from webhook_api.journal import directory, disk, journal, process_directory
 from webhook_api.relay import oversized
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from tests.simulation.world import World
 
@@ -63,6 +63,13 @@ def simulated(world: World) -> Iterator[None]:
         (messaging.clock, "random", world.random),
         (admission, "random", world.random),
     ]
+    with replaced(names):
+        yield
+
+
+@contextmanager
+def replaced(names: Sequence[tuple[Any, str, Any]]) -> Iterator[None]:
+    """Replace names of modules by values for a `with` block."""
     before = [(module, name, getattr(module, name)) for module, name, _ in names]
     try:
         for module, name, value in names:

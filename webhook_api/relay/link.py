@@ -1,8 +1,8 @@
 """Publish events to the broker while that is safe, and find out when it surely has them.
 
 The link is open while the connection is up, the broker reads from it and, on a cluster, the events queue was
-seen to have a majority. Without one RabbitMQ may silently lose what was published: the connection is given
-up, so that everything unproven is published again on a new one.
+seen to have a majority. Without a majority, RabbitMQ may silently drop events. The link then gives up the
+connection, so that everything unproven is published again on a new one.
 """
 
 from collections.abc import Callable, Iterable

@@ -52,8 +52,8 @@ class DeadLetterPublisher:
     def publish_dead_letters(self) -> int:
         """Publish up to a batch, each confirmed by the broker; return how many. Blocks for seconds.
 
-        A process that is killed before it has recorded this leaves another copy with the same message id. If
-        the broker is away, RetryLaterError is raised, and what was confirmed is recorded.
+        A process that is killed before it has recorded this leaves another copy with the same message id.
+        Raises RetryLaterError if the broker is away; dead letters that it has confirmed are recorded.
         """
         return isolate(transact(self.engine, self._lease), self._publish, self._set_aside)
 

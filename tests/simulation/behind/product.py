@@ -24,6 +24,7 @@ from messaging.envelope import WEBHOOK, Envelope
 from messaging.errors import RetryLaterError
 from messaging.topology import EVENTS_QUEUE
 from tests.simulation.behind.outside import ATTEMPTS, TIMEOUT_SECONDS
+from tests.simulation.seams import replaced
 from workers.db.engine import make_engine
 from workers.db.migrations import schema
 from workers.deliver import (
@@ -236,11 +237,5 @@ def simulated(behind: Behind) -> Iterator[None]:
         (parking, "WALK_SHARE", 2),
         (parking, "MAX_WALK", 4),
     ]
-    before = [(module, name, getattr(module, name)) for module, name, _ in names]
-    try:
-        for module, name, value in names:
-            setattr(module, name, value)
+    with replaced(names):
         yield
-    finally:
-        for module, name, value in before:
-            setattr(module, name, value)
