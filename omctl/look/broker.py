@@ -12,12 +12,16 @@ from messaging.admin import BrokerObject, ObjectState, broker_session, inspect
 from messaging.environment import Environment
 from messaging.errors import BrokerUnavailableError, ConfigurationError
 from messaging.management import ManagementApi, quote_vhost
-from omctl.look.findings import Finding, ok, problem, warning
+from omctl.look.findings import Finding, Level, ok, problem, warning
 from omctl.look.settings import HIDDEN, redact_urls
 
 REQUEST_SECONDS: Final = 3.0
 LOSING_POLICY_KEYS: Final = ("max-length", "max-length-bytes", "message-ttl", "expires")
 """Without publisher confirms, each of these lets a queue silently drop events."""
+STOPPED: Final = frozenset({"crashed", "down", "minority", "recovering", "stopped"})
+"""States of a queue, by the management API, in which it has no leader that answers."""
+LEADERLESS: Final = ("members are online", "no majority of the queue's members", "its state is ")
+"""Texts of findings, ours and the edge's, about such a queue."""
 
 
 def check_broker() -> Iterator[Finding]:
@@ -55,6 +59,28 @@ def judge_object(item: BrokerObject) -> Finding:
     else:
         return ok(subject, text)
     return warning(subject, text, advice)
+
+
+def withdraw_counts(findings: list[Finding]) -> list[Finding]:
+    """Return the findings, without the counts of a queue that another finding shows without a leader.
+
+    A passive declare of such a queue is answered with 0, or with the last known count.
+    """
+    bad = [finding for finding in findings if any(text in finding.text for text in LEADERLESS)]
+    # The edge's own finding, about the events queue, has its address as the subject.
+    silent = {
+        finding.subject.partition(" at ")[0]
+        if finding.subject.startswith("queue ")
+        else f"queue {topology.EVENTS_QUEUE}"
+        for finding in bad
+    }
+    text = "exists; depth and consumers are unknown: its leader does not answer"
+    return [
+        replace(finding, level=Level.WARNING, text=text, advice="Start the queue's other nodes.")
+        if finding.subject in silent and finding.text.startswith("exists, ")
+        else finding
+        for finding in findings
+    ]
 
 
 def judge_proof(brokers: int, management_urls: int, *, has_confirms: bool) -> Finding:
@@ -136,20 +162,22 @@ def judge_guest(status: int) -> Finding:
 
 
 def judge_queue(queue: str, report: dict[str, Any]) -> Finding:
-    """Judge one queue's policies, members and depth."""
+    """Judge one queue's members, policies and depth."""
     subject = f"queue {queue}"
     if report.get("error"):
         return problem(subject, str(report.get("reason", report["error"])), "Run omctl setup.")
-    policy = report.get("effective_policy_definition") or {}
-    if losing := ", ".join(key for key in LOSING_POLICY_KEYS if key in policy):
-        name = report.get("policy") or report.get("operator_policy") or "a policy"
-        advice = f"Remove {losing} from {name}: without publisher confirms it drops events."
-        return problem(subject, f"{name} sets {losing}", advice)
     members, online = report.get("members", []), report.get("online", [])
     if members and len(online) * 2 <= len(members):
         text = f"{len(online)} of its {len(members)} members are online"
         advice = "Start the other nodes: without a majority the queue accepts nothing, and the edge waits."
         return problem(subject, text, advice)
+    if (state := report.get("state")) in STOPPED:
+        return problem(subject, f"its state is {state}", "Start its nodes: it accepts nothing.")
+    policy = report.get("effective_policy_definition") or {}
+    if losing := ", ".join(key for key in LOSING_POLICY_KEYS if key in policy):
+        name = report.get("policy") or report.get("operator_policy") or "a policy"
+        advice = f"Remove {losing} from {name}: without publisher confirms it drops events."
+        return problem(subject, f"{name} sets {losing}", advice)
     depth = report.get("messages")
     known = "depth not known yet" if depth is None else f"depth {depth}"
     copies = f", {len(online)} of {len(members)} members online" if len(members) > 1 else ""

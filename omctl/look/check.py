@@ -12,7 +12,7 @@ from messaging.environment import Environment
 from omctl.installing.options import BOTH, Role, resolve_options
 from omctl.installing.steps import InstallationError
 from omctl.interface import Command, fold, json_option, show_json, visible
-from omctl.look.broker import check_broker, check_management
+from omctl.look.broker import check_broker, check_management, withdraw_counts
 from omctl.look.database import check_database
 from omctl.look.edge import check_addresses, check_canary, check_edge, check_journals
 from omctl.look.findings import Finding, Level, check_areas, note, warning
@@ -50,7 +50,7 @@ def check(*, role: str | None, only_settings: bool, verbose: bool) -> None:
                 click.echo(f"{setting.name} = {setting.value}  ({setting.source})")
                 click.echo(fold(f"{setting.text} Applied by: {setting.applied_by}.", "    ", "    "))
         return
-    findings = check_areas(_list_areas(*find_roles(role)), CHECK_SECONDS)
+    findings = withdraw_counts(check_areas(_list_areas(*find_roles(role)), CHECK_SECONDS))
     has_problem = any(finding.level is Level.PROBLEM for finding in findings)
     if not show_json({"ok": not has_problem, "findings": [asdict(finding) for finding in findings]}):
         for finding in findings if verbose else summarise(findings):

@@ -2,6 +2,7 @@
 
 import fcntl
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
@@ -12,7 +13,14 @@ from messaging.admin import BrokerObject, ObjectState
 from messaging.errors import ConfigurationError
 from omctl.installing import options as installation_options
 from omctl.installing.options import BOTH, Role
-from omctl.look.broker import judge_alarms, judge_guest, judge_object, judge_proof, judge_queue
+from omctl.look.broker import (
+    judge_alarms,
+    judge_guest,
+    judge_object,
+    judge_proof,
+    judge_queue,
+    withdraw_counts,
+)
 from omctl.look.check import find_roles, summarise
 from omctl.look.database import judge_clock, judge_paused, judge_revision, judge_workers
 from omctl.look.edge import (
@@ -26,6 +34,7 @@ from omctl.look.edge import (
 )
 from omctl.look.findings import Finding, Level, check_areas
 from omctl.look.settings import check_settings, judge_secrets, judge_setting
+from webhook_api.health import _BROKER_PROBLEMS
 from webhook_api.journal import encode_header
 from workers.db.migrations.schema import DIRECTORY, is_newer
 from workers.db.stats import WorkerReport
@@ -82,6 +91,8 @@ HEAD = ScriptDirectory(DIRECTORY).get_current_head()
         (members(3), Level.OK, "3 of 3"),
         (members(2), Level.OK, "2 of 3"),
         (members(1), Level.PROBLEM, "1 of its 3"),
+        (judge_queue(EVENTS, {"state": "minority"}), Level.PROBLEM, "its state is minority"),
+        (judge_queue(EVENTS, {"state": "running"}), Level.OK, "depth not known"),
         (judge_proof(1, 0, has_confirms=False), Level.OK, "one broker"),
         (judge_proof(3, 3, has_confirms=False), Level.OK, "a majority"),
         (judge_proof(3, 0, has_confirms=True), Level.OK, "confirms"),
@@ -116,6 +127,28 @@ HEAD = ScriptDirectory(DIRECTORY).get_current_head()
 def test_what_is_seen_is_judged_by_what_it_means_for_events(finding, level, text):
     assert (finding.level, text in finding.text, "hidden" in repr(finding)) == (level, True, False)
     assert bool(finding.advice) is (level in {Level.WARNING, Level.PROBLEM})
+
+
+@pytest.mark.parametrize(
+    ("area", "found", "is_known"),
+    [
+        ("management", members(2), True),
+        ("management", policy(**{"max-length": 1}), True),
+        ("management", members(1), False),
+        ("management", replace(members(1), subject=f"queue {EVENTS} at http://b:15672"), False),
+        ("management", judge_queue(EVENTS, {"state": "down"}), False),
+        ("management", judge_queue(DEAD_LETTERS, {"state": "down"}), True),
+        *(
+            ("edge", found, "majority" not in found.text)
+            for found in judge_report("u", 200, {"problems": list(_BROKER_PROBLEMS.values())})
+        ),
+    ],
+)
+def test_the_counts_of_a_queue_without_a_leader_are_called_unknown(area, found, is_known):
+    areas = {"broker": lambda: [queue(EVENTS, 0, 2)], area: lambda: [found]}
+    finding, *_ = withdraw_counts(check_areas(areas, 1.0))
+    assert (finding.text == "exists, 0 ready, 2 consumers") is is_known
+    assert ("unknown" in finding.text, finding.level is Level.WARNING) == (not is_known, not is_known)
 
 
 @pytest.mark.parametrize(
