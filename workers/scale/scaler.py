@@ -1,8 +1,8 @@
 """Start and stop workers by their backlog: up at once, down one by one after a calm time."""
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from itertools import count, islice
 from typing import Any, Final
 
@@ -37,94 +37,59 @@ class FleetLimits:
         return max(self.floor, min(self.ceiling, -(-depth // self.events_per_worker)))
 
 
-@dataclass(frozen=True, slots=True)
-class Observation:
-    """The depth, unless it is unknown, and the workers that run, at a time in monotonic seconds."""
+def decide(limits: FleetLimits, workers: int, depth: int | None, calm_seconds: float) -> tuple[int, str]:
+    """Return how many workers there shall be, and why: a code for the log.
 
-    at: float
-    depth: int | None
-    workers: int
-
-
-@dataclass(frozen=True, slots=True)
-class FleetTarget:
-    """How many workers there shall be, and why: a code for the log."""
-
-    workers: int
-    reason: str
-
-
-def decide(limits: FleetLimits, seen: Sequence[Observation]) -> FleetTarget:
-    """Return how many workers there shall be, by the observations since the last change, the newest last."""
-    newest = seen[-1]
-    if not limits.floor <= newest.workers <= limits.ceiling:
-        return FleetTarget(max(limits.floor, min(limits.ceiling, newest.workers)), "bounds")
-    if newest.depth is None:
+    *depth* is None if it is unknown. Fewer than *workers* have been enough for *calm_seconds*; negative: they
+    are not.
+    """
+    if not limits.floor <= workers <= limits.ceiling:
+        return max(limits.floor, min(limits.ceiling, workers)), "bounds"
+    if depth is None:
         # Unknown is not empty: no worker is stopped for it.
-        return FleetTarget(newest.workers, "depth_unknown")
-    if (needed := limits.workers_for(newest.depth)) > newest.workers:
-        return FleetTarget(needed, "deep")
-    recent = [look for look in seen if newest.at - look.at <= limits.cooldown]
-    is_calm = all(
-        look.depth is not None and limits.workers_for(look.depth) < newest.workers for look in recent
-    )
-    if is_calm and newest.at - seen[0].at >= limits.cooldown:
-        return FleetTarget(newest.workers - 1, "calm")
-    return FleetTarget(newest.workers, "enough")
+        return workers, "depth_unknown"
+    if (needed := limits.workers_for(depth)) > workers:
+        return needed, "deep"
+    return (workers - 1, "calm") if calm_seconds >= limits.cooldown else (workers, "enough")
 
 
+@dataclass(slots=True)
 class Scaler:
-    """Looks at the backlog of a role, and starts or stops workers by what it saw since the last change."""
+    """Looks at the backlog of a role, and starts or stops workers by how long fewer have been enough."""
 
-    def __init__(
-        self, role: str, limits: FleetLimits, read_depth: Callable[[], int | None], fleet: Fleet
-    ) -> None:
-        self._role = role
-        self._limits = limits
-        self._read_depth = read_depth
-        self._fleet = fleet
-        self._seen: list[Observation] = []
-        self._logged: tuple[FleetTarget, int | None] | None = None
+    role: str
+    limits: FleetLimits
+    read_depth: Callable[[], int | None]
+    fleet: Fleet
+    timer: Callable[[], float] = time.monotonic
+    _calm_since: float | None = None
+    _logged: dict[str, object] = field(default_factory=dict)
 
     def scale(self) -> int:
-        """Look once and act; return 0, so that the role pauses before it looks again."""
-        running = self._fleet.running()
-        newest = Observation(time.monotonic(), self._read_depth(), len(running))
-        self._seen.append(newest)
-        # Of the observations before the cool-down one is kept, which shows that it has passed.
-        while len(self._seen) > 1 and self._seen[1].at <= newest.at - self._limits.cooldown:
-            del self._seen[0]
-        target = decide(self._limits, self._seen)
-        self._log(target, newest)
-        if target.workers != len(running):
-            self._move(running, target.workers)
-            self._seen.clear()
-        return 0
-
-    def _log(self, target: FleetTarget, newest: Observation) -> None:
-        """Log a target, unless it changes nothing and was logged last time."""
-        changes = target.workers != newest.workers
-        if not changes and (target, newest.depth) == self._logged:
-            return
-        self._logged = target, newest.depth
-        log = logger().info if changes else logger().debug
-        log(
-            "scaled",
-            role=self._role,
-            reason=target.reason,
-            depth=newest.depth,
-            workers=newest.workers,
-            target=target.workers,
-            seen_for_s=round(newest.at - self._seen[0].at, 1),
-        )
-
-    def _move(self, running: set[int], target: int) -> None:
-        """Start the lowest numbers that are free, or stop the highest."""
+        """Look once and act; return 0, so that the role pauses."""
+        running, depth, now = self.fleet.running(), self.read_depth(), self.timer()
+        workers = len(running)
+        is_calm = depth is not None and self.limits.workers_for(depth) < workers
+        if not is_calm:
+            self._calm_since = None
+        elif self._calm_since is None:
+            self._calm_since = now
+        calm_seconds = -1.0 if self._calm_since is None else now - self._calm_since
+        target, reason = decide(self.limits, workers, depth, calm_seconds)
+        seen: dict[str, object] = {"reason": reason, "depth": depth, "workers": workers, "target": target}
+        if target != workers or seen != self._logged:
+            log = logger().info if target != workers else logger().debug
+            log("scaled", role=self.role, **seen, calm_for_s=round(max(0.0, calm_seconds), 1))
+        self._logged = seen
+        # The lowest numbers that are free are started, the highest stopped.
         free = (number for number in count(1) if number not in running)
-        for number in islice(free, max(0, target - len(running))):
-            self._fleet.start(number)
+        for number in islice(free, max(0, target - workers)):
+            self.fleet.start(number)
         for number in sorted(running)[target:]:
-            self._fleet.stop(number)
+            self.fleet.stop(number)
+        if target != workers:
+            self._calm_since = None
+        return 0
 
 
 def count_due_conversations(connection: Connection, now_us: int, limit: int) -> int:

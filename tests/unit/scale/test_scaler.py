@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+import pytest
 from structlog.testing import capture_logs
 
 from workers.scale import FleetLimits, Scaler
@@ -34,13 +35,29 @@ def test_the_lowest_free_numbers_are_started_and_the_highest_stopped():
     assert fleet.numbers == {1}
 
 
-def test_after_a_change_the_cool_down_begins_anew():
-    fleet = FleetInMemory({1, 2, 3})
-    scaler = Scaler("intake", FleetLimits(1, 4, 1000, cooldown=3600.0), lambda: 0, fleet)
-
-    for _ in range(5):
+@pytest.mark.parametrize(
+    ("depths", "workers"),
+    [
+        ([0] * 6, 4),
+        # After one is stopped, the cool-down begins anew.
+        ([0] * 13, 3),
+        ([0] * 14, 2),
+        # One moment of the cool-down wanted them, or its depth is unknown; before the cool-down it may.
+        ([0, 0, 3500, 0, 0, 0, 0], 4),
+        ([0, 0, None, 0, 0, 0, 0], 4),
+        ([3500, 0, 0, 0, 0, 0, 0, 0], 3),
+        # The drain still needs three, or none is left to stop.
+        ([2500] * 20, 3),
+        ([0] * 60, 1),
+    ],
+)
+def test_one_is_stopped_when_fewer_were_enough_for_the_whole_cool_down(depths, workers):
+    looks, fleet = iter(range(100)), FleetInMemory({1, 2, 3, 4})
+    limits, left = FleetLimits(1, 4, 1000, cooldown=60.0), iter(depths)
+    scaler = Scaler("intake", limits, lambda: next(left), fleet, timer=lambda: 10.0 * next(looks))
+    for _ in depths:
         scaler.scale()
-    assert fleet.numbers == {1, 2, 3}
+    assert len(fleet.numbers) == workers
 
 
 def test_a_look_that_changes_nothing_is_logged_once():
