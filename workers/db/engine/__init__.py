@@ -3,7 +3,7 @@
 `bulk` is for statements over the events of a batch; all other statements are SQLAlchemy's.
 """
 
-from workers.db.engine.bulk import INTEGER, MOMENT, TEXT, BulkStatement, column_kinds, insert_into
+from workers.db.engine.bulk import BulkStatement, column_kinds, insert_into
 from workers.db.engine.database_clock import DatabaseClock
 from workers.db.engine.errors import QUERY_CANCELED, error_code, is_outage, sqlstate, translate
 from workers.db.engine.prefetch import prefetch_while_waiting

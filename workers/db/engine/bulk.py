@@ -15,55 +15,46 @@ from sqlalchemy import BigInteger, Boolean, Connection, Integer, LargeBinary, Ta
 
 from workers.db.models import Digest, UtcDateTime
 
-TEXT: Final = "text"
-INTEGER: Final = "integer"
-BOOLEAN: Final = "boolean"
-MOMENT: Final = "moment"
-"""Microseconds since the epoch; converted in SQL, which is cheaper than in Python."""
-DIGEST: Final = "digest"
-"""Bytes, passed in hexadecimal."""
-BYTES: Final = "bytes"
-"""Bytes, passed unchanged; at most one column of a statement."""
-
-_KINDS: Final = {
-    UtcDateTime: MOMENT,
-    Digest: DIGEST,
-    LargeBinary: BYTES,
-    Boolean: BOOLEAN,
-    Integer: INTEGER,
-    BigInteger: INTEGER,
-    Text: TEXT,
-}
-"""How a value is passed, by the first of these types that its column has."""
-
 _POSTGRESQL_ROWS: Final = "jsonb_array_elements(CAST(%(rows)s AS jsonb)) AS r(value)"
-_POSTGRESQL: Final = {
-    TEXT: "(r.value->>{position})",
-    INTEGER: "(r.value->>{position})::bigint",
-    BOOLEAN: "(r.value->>{position})::boolean",
-    # Exact: the product of an integer and an interval of whole microseconds.
-    MOMENT: "(timestamptz 'epoch' + (r.value->>{position})::bigint * interval '1 microsecond')",
-    DIGEST: "decode(r.value->>{position}, 'hex')",
-    BYTES: "substring(CAST(%(bytes)s AS bytea) FROM (r.value->{position}->>0)::integer"
-    " FOR (r.value->{position}->>1)::integer)",
-}
+_VALUES: Final = "<values>"
+_SQLITE_ROWS: Final = f"(VALUES {_VALUES}) AS r"
 SQLITE_VALUES: Final = 32_766
 """SQLite's own limit for one statement; some distributions raise it."""
 
-_VALUES: Final = "<values>"
-_SQLITE_ROWS: Final = f"(VALUES {_VALUES}) AS r"
-_SQLITE: Final = {
-    TEXT: "r.column{number}",
-    INTEGER: "r.column{number}",
-    BOOLEAN: "r.column{number}",
-    BYTES: "r.column{number}",
-    # UTC, always 26 characters, so that texts sort as times. A Python function would be shorter, but each
-    # call would wait for the interpreter while another thread has it.
-    MOMENT: "(strftime('%Y-%m-%d %H:%M:%S', (r.column{number} -"
-    " ((r.column{number} % 1000000 + 1000000) % 1000000)) / 1000000, 'unixepoch') ||"
-    " printf('.%06d', (r.column{number} % 1000000 + 1000000) % 1000000))",
-    DIGEST: "unhex(r.column{number})",
+_SQLITE_VALUE: Final = "r.column{number}"
+_BYTES: Final = (
+    (
+        "substring(CAST(%(bytes)s AS bytea) FROM (r.value->{position}->>0)::integer"
+        " FOR (r.value->{position}->>1)::integer)"
+    ),
+    _SQLITE_VALUE,
+)
+"""Bytes, passed unchanged; at most one column of a statement."""
+
+_INTEGER: Final = ("(r.value->>{position})::bigint", _SQLITE_VALUE)
+
+_FORMS: Final[Mapping[type, tuple[str, str]]] = {
+    # Microseconds since the epoch; converted in SQL, which is cheaper than in Python.
+    UtcDateTime: (
+        # Exact: the product of an integer and an interval of whole microseconds.
+        "(timestamptz 'epoch' + (r.value->>{position})::bigint * interval '1 microsecond')",
+        # UTC, always 26 characters, so that texts sort as times. A Python function would be shorter, but each
+        # call would wait for the interpreter while another thread has it.
+        (
+            "(strftime('%Y-%m-%d %H:%M:%S', (r.column{number} -"
+            " ((r.column{number} % 1000000 + 1000000) % 1000000)) / 1000000, 'unixepoch') ||"
+            " printf('.%06d', (r.column{number} % 1000000 + 1000000) % 1000000))"
+        ),
+    ),
+    # Passed in hexadecimal.
+    Digest: ("decode(r.value->>{position}, 'hex')", "unhex(r.column{number})"),
+    LargeBinary: _BYTES,
+    Boolean: ("(r.value->>{position})::boolean", _SQLITE_VALUE),
+    Integer: _INTEGER,
+    BigInteger: _INTEGER,
+    Text: ("(r.value->>{position})", _SQLITE_VALUE),
 }
+"""How PostgreSQL and SQLite read a value, by the first of these types that its column has."""
 
 
 class BulkStatement:
@@ -72,15 +63,15 @@ class BulkStatement:
     Args:
         template: SQL with `{rows}` for the rows' table and a column's name in braces for its value; never
             made from data.
-        columns: The rows' columns in order, name to kind.
+        columns: The rows' columns in order, from `column_kinds`.
     """
 
-    def __init__(self, template: str, columns: Mapping[str, str]) -> None:
-        self._postgresql = _fill(template, columns, _POSTGRESQL, _POSTGRESQL_ROWS)
-        self._sqlite = _fill(template, columns, _SQLITE, _SQLITE_ROWS)
+    def __init__(self, template: str, columns: Mapping[str, tuple[str, str]]) -> None:
+        self._postgresql = _fill(template, columns, 0, _POSTGRESQL_ROWS)
+        self._sqlite = _fill(template, columns, 1, _SQLITE_ROWS)
         self._sqlite_row = f"({', '.join('?' * len(columns))})"
         kinds = list(columns.values())
-        self._bytes_at = kinds.index(BYTES) if BYTES in kinds else None
+        self._bytes_at = kinds.index(_BYTES) if _BYTES in kinds else None
 
     def execute(self, connection: Connection, rows: Sequence[Sequence[object]]) -> list[Any]:
         """Run the statement for at least one row, and return the rows that it returns, in the driver's types.
@@ -128,10 +119,10 @@ def _run(connection: Connection, statement: str, parameters: Any) -> list[Any]:
         connection._handle_dbapi_exception(error, statement, None, cursor, None)  # noqa: SLF001
 
 
-def column_kinds(table: Table, *names: str) -> dict[str, str]:
-    """Return how the values of a table's columns are passed, by name."""
+def column_kinds(table: Table, *names: str) -> dict[str, tuple[str, str]]:
+    """Return how each database reads the values of a table's columns, by name."""
     return {
-        name: next(kind for type_, kind in _KINDS.items() if isinstance(table.c[name].type, type_))
+        name: next(forms for type_, forms in _FORMS.items() if isinstance(table.c[name].type, type_))
         for name in names
     }
 
@@ -147,10 +138,9 @@ def _split_bytes(rows: Sequence[Sequence[object]], position: int) -> tuple[list[
     return placed, b"".join(parts)
 
 
-def _fill(template: str, columns: Mapping[str, str], casts: Mapping[str, str], rows: str) -> str:
-    """Fill a template with a database's own expressions."""
+def _fill(template: str, columns: Mapping[str, tuple[str, str]], database: int, rows: str) -> str:
     values = {
-        name: casts[kind].format(position=position, number=position + 1)
-        for position, (name, kind) in enumerate(columns.items())
+        name: forms[database].format(position=position, number=position + 1)
+        for position, (name, forms) in enumerate(columns.items())
     }
     return template.format(rows=rows, **values)

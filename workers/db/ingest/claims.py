@@ -8,7 +8,7 @@ from typing import Final
 
 from sqlalchemy import Connection
 
-from workers.db.engine import INTEGER, BulkStatement, column_kinds, insert_into
+from workers.db.engine import BulkStatement, column_kinds, insert_into
 from workers.db.models import duplicate_events, event_payloads, processed_events, unstored_events
 from workers.parsing import GUIDE, Arrival, ClaimedEvent, literal_key, replay_event
 
@@ -58,9 +58,9 @@ _KEEP_PAYLOAD: Final = insert_into(event_payloads, ("event_id", "stored_at", "bo
 _SKIP: Final = BulkStatement(
     """
     UPDATE processed_events SET outcome = 'skipped', reason = {reason}
-    FROM {rows} WHERE processed_events.id = {event_id}
+    FROM {rows} WHERE processed_events.id = {id}
     """,
-    {"event_id": INTEGER, **column_kinds(processed_events, "reason")},
+    column_kinds(processed_events, "id", "reason"),
 )
 
 # Rows are sorted by key and found one by one by index, so that two transactions lock them in the same order.

@@ -5,34 +5,32 @@ for every delivery that it held. So a delivery that comes back is processed alon
 and none after. A mark that exists at the next attempt was left by the event itself.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Final
 
-from sqlalchemy import Connection, Engine, TextClause, text
+from sqlalchemy import Engine, TextClause, text
 
 from messaging.clock import Clock
 from messaging.errors import RetryLaterError
-from workers.db.engine import MOMENT, TEXT, BulkStatement, transact
+from workers.db.engine import insert_into, transact
+from workers.db.models import suspects
 
 POISON_ENDS: Final = 2
 """Two ends of a worker by one event alone are evidence; one could be the machine's fault."""
 
-_MARK: Final = BulkStatement(
+_MARK: Final = insert_into(
+    suspects,
+    ("message_id", "attempted_at"),
     """
-    INSERT INTO suspects (message_id, attempts, attempted_at)
-    SELECT {message_id}, 1, {attempted_at} FROM {rows} WHERE true
     ON CONFLICT (message_id) DO UPDATE SET
         attempts = suspects.attempts + 1, attempted_at = excluded.attempted_at
     RETURNING attempts
     """,
-    {"message_id": TEXT, "attempted_at": MOMENT},
+    attempts="1",
 )
-_CLEAR: Final = (text("DELETE FROM suspects WHERE message_id = :message_id"),)
-_TAKE_BACK: Final = (
-    text("DELETE FROM suspects WHERE message_id = :message_id AND attempts <= 1"),
-    text("UPDATE suspects SET attempts = attempts - 1 WHERE message_id = :message_id"),
-)
+_CLEAR: Final = text("DELETE FROM suspects WHERE message_id = :message_id")
+_TAKE_BACK: Final = text("UPDATE suspects SET attempts = attempts - 1 WHERE message_id = :message_id")
 
 
 class Suspects:
@@ -69,10 +67,6 @@ class Suspects:
             self._ends[message_id] = int(attempts) - 1
         return self._ends[message_id]
 
-    def _unmark(self, message_id: str, statements: Iterable[TextClause]) -> None:
-        def work(connection: Connection) -> None:
-            for statement in statements:
-                connection.execute(statement, {"message_id": message_id})
-
-        transact(self._engine, work)
+    def _unmark(self, message_id: str, statement: TextClause) -> None:
+        transact(self._engine, lambda connection: connection.execute(statement, {"message_id": message_id}))
         self._ends.pop(message_id, None)

@@ -5,16 +5,12 @@ from sqlalchemy import select, text
 from sqlalchemy.event import listen
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from workers.db.engine import MOMENT, TEXT, BulkStatement
+from workers.db.engine import insert_into
 from workers.db.engine.bulk import SQLITE_VALUES
 from workers.db.models import suspects
 from workers.parsing.timestamps import moment_of
 
-INSERT = BulkStatement(
-    "INSERT INTO suspects (message_id, attempts, attempted_at)"
-    " SELECT {message_id}, 1, {attempted_at} FROM {rows} WHERE true",
-    {"message_id": TEXT, "attempted_at": MOMENT},
-)
+INSERT = insert_into(suspects, ("message_id", "attempted_at"), attempts="1")
 
 
 @pytest.mark.parametrize(
