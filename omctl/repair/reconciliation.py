@@ -140,15 +140,13 @@ class Reconciliation:
         begun = transact(
             self.engine,
             records.begin_reconciliation,
-            started_by=operator,
-            compared_from_us=self.bounds.from_us,
-            compared_to_us=self.bounds.to_us,
-            page=None,
-            holder=holder,
-            now_us=self.clock.now_us(),
+            operator,
+            (self.bounds.from_us, self.bounds.to_us),
+            holder,
+            self.clock.now_us(),
         )
         assert begun is not None
-        return ProgressRecord(begun.reconciliation_id, holder, again=True)
+        return ProgressRecord(begun.reconciliation_id, holder, is_timer=False)
 
     def wait_for_missing(self, seconds: float) -> list[ReconstructedEvent]:
         """Wait up to *seconds* until the missing events are processed; return those that are not."""

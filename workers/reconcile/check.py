@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from sqlalchemy import Engine
 
@@ -20,6 +21,7 @@ class CheckResult:
     """The outcome for one conversation.
 
     Args:
+        read_at_us: When the reading began.
         fingerprint: Digest of its messages; None if some are too new to be compared.
         missing: Events that we do not know, oldest first.
         unreadable: Events of the history in no known form; without ids, events in excess of ours.
@@ -28,6 +30,7 @@ class CheckResult:
     """
 
     conversation_id: str
+    read_at_us: int
     state: str = records.STATE_OPEN
     fingerprint: str | None = None
     messages: int | None = None
@@ -42,32 +45,30 @@ class CheckResult:
 
 
 def check_conversation(
-    engine: Engine, history: PlatformHistory, known: records.KnownConversation, bounds: Bounds
+    engine: Engine, history: PlatformHistory, known: records.KnownConversation, bounds: Bounds, now_us: int
 ) -> Iterator[CheckResult | None]:
     """Compare one conversation: yield None after each request that is not the last, then the result.
 
     A conversation without a new message or status since its fingerprint costs one request. One that the
     platform refuses to show, for example of another division, stays open and is asked for again.
     """
+    result = CheckResult(known.conversation_id, now_us)
     try:
         overview = history.read_overview(known.conversation_id)
         if overview is None:
-            yield CheckResult(known.conversation_id, records.STATE_UNKNOWN)
+            yield replace(result, state=records.STATE_UNKNOWN)
             return
-        result = CheckResult(
-            known.conversation_id,
-            records.STATE_ENDED if overview.is_ended else records.STATE_OPEN,
-            overview.fingerprint,
-            len(overview.message_ids),
-        )
-        if overview.fingerprint == known.fingerprint:
+        state = records.STATE_ENDED if overview.is_ended else records.STATE_OPEN
+        count, fingerprint = len(overview.message_ids), overview.fingerprint
+        result = replace(result, state=state, fingerprint=fingerprint, messages=count)
+        if fingerprint == known.fingerprint:
             yield result
         else:
             yield from _compare(engine, history, result, overview.message_ids, bounds)
     except PlatformRefusedError as error:
         if error.is_of_credentials:
             raise
-        yield CheckResult(known.conversation_id, refused=str(error))
+        yield CheckResult(known.conversation_id, now_us, refused=str(error))
 
 
 def _compare(
@@ -114,15 +115,11 @@ def _check_own(engine: Engine, result: CheckResult, bounds: Bounds, keys: set[st
         # The guide's messages without ids cannot be identified.
         excess = result.compared - sum(row.event_type != RECEIPT for row in own)
         return replace(result, unreadable=result.unreadable + max(0, excess))
-    ours = [
-        row.idempotency_key
-        for row in own
-        if row.source == WEBHOOK and _is_in_history(row.dialect, row.event_type, row.idempotency_key)
-    ]
+    ours = [row.idempotency_key for row in own if row.source == WEBHOOK and _is_in_history(row)]
     return replace(result, ours=len(ours), unmatched=sum(key not in keys for key in ours))
 
 
-def _is_in_history(dialect: str, event_type: str, key: str) -> bool:
+def _is_in_history(row: Any) -> bool:
     """Return whether the history has such an event: of native messages, only those to the customer."""
-    is_native_message = dialect == GENESYS and event_type != RECEIPT
-    return not (is_native_message and key.split(":")[1:2] == ["inbound"])
+    is_native_message = row.dialect == GENESYS and row.event_type != RECEIPT
+    return not (is_native_message and row.idempotency_key.split(":")[1:2] == ["inbound"])

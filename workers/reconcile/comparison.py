@@ -31,14 +31,13 @@ class ProgressRecord:
     """The row that progress is written to.
 
     Args:
-        again: Publish gaps that were published before once more.
-        keeps_results: Record how far each conversation is compared, so that the timer need not read it again.
+        is_timer: Record how far each conversation is compared, and publish no gap that was published before;
+            an operator's comparison publishes all.
     """
 
     reconciliation_id: int
     holder: str
-    again: bool = False
-    keeps_results: bool = False
+    is_timer: bool
 
 
 @dataclass(slots=True)
@@ -69,8 +68,7 @@ class Comparison:
     mismatch: str | None = None
     _known: KnownConversation | None = None
     _check: Iterator[CheckResult | None] | None = None
-    _began_us: int = 0
-    _held: list[tuple[CheckResult, int]] = field(default_factory=list)
+    _held: list[CheckResult] = field(default_factory=list)
     _has_failed_once: bool = False
 
     def step(self) -> bool:
@@ -82,7 +80,7 @@ class Comparison:
         if self.mismatch is not None:
             return False
         if self._known is None:
-            self._known = self.next_conversation({result.conversation_id for result, _ in self._held})
+            self._known = self.next_conversation({result.conversation_id for result in self._held})
             if self._known is None:
                 self._release()
                 return False
@@ -98,8 +96,8 @@ class Comparison:
 
     def _advance(self, known: Sequence[KnownConversation]) -> None:
         if self._check is None:
-            self._began_us = self.clock.now_us()
-            self._check = check_conversation(self.engine, self.history, known[0], self.bounds)
+            now_us = self.clock.now_us()
+            self._check = check_conversation(self.engine, self.history, known[0], self.bounds, now_us)
         result = next(self._check)
         if result is not None:
             self._accept(result)
@@ -111,14 +109,14 @@ class Comparison:
             self.mismatch = f"the history lacks {unmatched} of {ours} events that were received"
             self._held.clear()
             return
-        is_full = sum(len(held.missing) for held, _ in self._held) >= MAX_HELD
+        is_full = sum(len(held.missing) for held in self._held) >= MAX_HELD
         is_decided = self.ignores_mismatch or ours >= MIN_COMPARED or is_full
         if is_decided:
             self._release()
         if is_decided or not result.missing:
-            self._settle(result, self._began_us)
+            self._settle(result)
         else:
-            self._held.append((result, self._began_us))
+            self._held.append(result)
         self.ours, self.unmatched = ours, unmatched
         self._finish_conversation()
 
@@ -129,22 +127,22 @@ class Comparison:
     def _release(self) -> None:
         """Settle the held results. A failure leaves the rest to the next call."""
         while self._held:
-            self._settle(*self._held[0])
+            self._settle(self._held[0])
             del self._held[0]
 
-    def _settle(self, result: CheckResult, began_us: int) -> None:
+    def _settle(self, result: CheckResult) -> None:
         """Publish the missing events and record the result, unless nothing is to be changed.
 
         A process that is killed between the two publishes them once more, which has no effect.
         """
-        self.report(result if self.record is None else self._publish(self.record, result, began_us))
+        self.report(result if self.record is None else self._publish(self.record, result))
 
-    def _publish(self, record: ProgressRecord, result: CheckResult, began_us: int) -> CheckResult:
+    def _publish(self, record: ProgressRecord, result: CheckResult) -> CheckResult:
         new = result.missing
-        if not record.again:
+        if record.is_timer:
             # An event that cannot be processed would otherwise become a dead letter at each comparison.
-            known = transact(self.engine, find_known_gaps, {event.key for event in new})
-            new = [event for event in new if event.key not in known]
+            found = transact(self.engine, find_known_gaps, {event.key for event in new})
+            new = [event for event in new if event.key not in found]
         number = record.reconciliation_id
         published = publish_gaps(self.engine, self.exchange, self.clock, number, new)
         failed = len(new) - len(published)
@@ -162,15 +160,9 @@ class Comparison:
         changes: dict[str, Any] = {name: _R[name] + count for name, count in counts.items()}
 
         def save(connection: Connection) -> None:
-            if record.keeps_results:
-                record_progress(
-                    connection,
-                    result.conversation_id,
-                    state=result.state,
-                    fingerprint=result.fingerprint,
-                    read_at_us=began_us,
-                    messages=result.messages,
-                )
+            if record.is_timer:
+                known = KnownConversation(result.conversation_id, result.fingerprint)
+                record_progress(connection, known, result.state, result.messages, result.read_at_us)
             update_reconciliation(connection, number, record.holder, self.clock.now_us(), **changes)
 
         transact(self.engine, save)
@@ -197,5 +189,5 @@ class Comparison:
     def _skip(self, known: KnownConversation, reason: str) -> None:
         """Continue without a conversation: it stays open, and the next comparison asks for it again."""
         log.warning("conversation_not_compared", conversation_id=known.conversation_id, reason=reason)
-        self._settle(CheckResult(known.conversation_id, failed=reason), self.clock.now_us())
+        self._settle(CheckResult(known.conversation_id, self.clock.now_us(), failed=reason))
         self._finish_conversation()

@@ -1,6 +1,5 @@
 """Publish missing events to the events queue, and record them as gaps."""
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
@@ -31,8 +30,6 @@ class EventsExchange:
 
     def publish(self, envelopes: Sequence[Envelope]) -> None:
         """Publish events like a webhook's; the broker has confirmed each when this returns."""
-        if not envelopes:
-            return
         with _retry_later(), event_publisher(self._urls, client_name=CLIENT_NAME) as broker:
             for envelope in envelopes:
                 broker.publish(envelope)
@@ -52,11 +49,6 @@ def _retry_later() -> Iterator[None]:
         raise RetryLaterError(str(error)) from None
 
 
-def message_id_for(event: ReconstructedEvent) -> str:
-    """Return an event's message id, the same each time it is published."""
-    return f"reconcile-{hashlib.sha256(event.key.encode()).hexdigest()[:32]}"
-
-
 def publish_gaps(
     engine: Engine,
     exchange: EventsExchange,
@@ -69,14 +61,15 @@ def publish_gaps(
 
     def publish(events: Sequence[ReconstructedEvent]) -> None:
         now_us = clock.now_us()
-        gaps = [(message_id_for(event), event) for event in events]
-        exchange.publish([Envelope(name, now_us, name, RECONCILE, event.body) for name, event in gaps])
-        records = [(event.event, message_id) for message_id, event in gaps]
-        transact(engine, record_gaps, reconciliation_id, records, now_us)
+        gaps = [(event.event, event.message_id) for event in events]
+        exchange.publish(
+            [Envelope(event.message_id, now_us, event.message_id, RECONCILE, event.body) for event in events]
+        )
+        transact(engine, record_gaps, reconciliation_id, gaps, now_us)
         published.extend(events)
 
     def set_aside(event: ReconstructedEvent, error: Exception) -> None:
-        logger().error("gap_not_recorded", message_id=message_id_for(event), reason=type(error).__name__)
+        logger().error("gap_not_recorded", message_id=event.message_id, reason=type(error).__name__)
 
     isolate(missing, publish, set_aside)
     return published

@@ -20,7 +20,7 @@ from workers.reconcile import bounds
 from workers.reconcile.check import CheckResult
 from workers.reconcile.comparison import Comparison, ProgressRecord
 from workers.reconcile.platform_history import MAX_COUNTS, PlatformHistory
-from workers.reconcile.publishing import EventsExchange, message_id_for
+from workers.reconcile.publishing import EventsExchange
 from workers.retain import EVENT_DAYS
 
 INTERVAL_US: Final = 900_000_000
@@ -68,7 +68,6 @@ class Reconciler:
     exchange: EventsExchange
     settings: ReconcileSettings
     holder: str
-    _counted: int | None = None
     _comparison: tuple[int, Comparison] | None = None
 
     def reconcile(self) -> int:
@@ -77,23 +76,22 @@ class Reconciler:
         If platform, broker or database are away or refuse us, RetryLaterError is raised.
         """
         try:
-            return self._take_step()
+            held = transact(self.engine, records.resume_reconciliation, self.holder, self.clock.now_us())
+            reconciliation = held or self._begin()
+            if reconciliation is None:
+                self._comparison = None
+                return 0
+            if reconciliation.page is not None:
+                self._list(reconciliation, reconciliation.page)
+            elif self._comparison is not None and self._comparison[0] == reconciliation.reconciliation_id:
+                self._compare(reconciliation, self._comparison[1])
+            elif not self._count(reconciliation):
+                self._compare(reconciliation, self._begin_comparison(reconciliation))
         except PlatformRefusedError as error:
             raise RetryLaterError(str(error), delay=REFUSED_SECONDS) from error
         except records.TakenOverError:
             self._comparison = None
             raise
-
-    def _take_step(self) -> int:
-        held = transact(self.engine, records.resume_reconciliation, self.holder, self.clock.now_us())
-        reconciliation = held or self._begin()
-        if reconciliation is None:
-            self._comparison = None
-            return 0
-        if reconciliation.page is not None:
-            self._list(reconciliation, reconciliation.page)
-        elif not self._count(reconciliation):
-            self._compare(reconciliation)
         return 1
 
     def _begin(self) -> records.Reconciliation | None:
@@ -105,15 +103,8 @@ class Reconciler:
 
         def begin(connection: Connection) -> records.Reconciliation | None:
             records.record_own_conversations(connection, moment_of(from_us))
-            return records.begin_reconciliation(
-                connection,
-                started_by=records.TIMER,
-                compared_from_us=from_us,
-                compared_to_us=to_us,
-                page=1,
-                holder=self.holder,
-                now_us=now_us,
-            )
+            bounds_us = (from_us, to_us)
+            return records.begin_reconciliation(connection, records.TIMER, bounds_us, self.holder, now_us)
 
         begun = transact(self.engine, begin)
         if begun is not None:
@@ -148,39 +139,32 @@ class Reconciler:
 
     def _count(self, reconciliation: records.Reconciliation) -> bool:
         """Ask analytics how many messages some conversations have; return whether any were left to count."""
-        if self._counted == reconciliation.reconciliation_id:
-            return False
-        since = moment_of(reconciliation.compared_from_us)
-        read = transact(self.engine, records.select_uncounted, reconciliation.started_us, since, MAX_COUNTS)
+        read = transact(self.engine, records.select_uncounted, reconciliation, MAX_COUNTS)
         if not read:
-            self._counted = reconciliation.reconciliation_id
             return False
         counts = self.history.read_counts(sorted(read))
         record = partial(records.record_counts, read=read, counts=counts, now_us=self.clock.now_us())
         self._update(reconciliation, record)
         return True
 
-    def _compare(self, reconciliation: records.Reconciliation) -> None:
-        number = reconciliation.reconciliation_id
-        if self._comparison is None or self._comparison[0] != number:
-            self._comparison = (
-                number,
-                Comparison(
-                    self.engine,
-                    self.clock,
-                    self.history,
-                    self.exchange,
-                    bounds=bounds.Bounds(reconciliation.compared_from_us, reconciliation.compared_to_us),
-                    next_conversation=partial(self._next_conversation, reconciliation),
-                    record=ProgressRecord(number, self.holder, keeps_results=True),
-                    report=_log_gaps,
-                    ours=reconciliation.ours,
-                    unmatched=reconciliation.unmatched,
-                ),
-            )
-        _, comparison = self._comparison
+    def _compare(self, reconciliation: records.Reconciliation, comparison: Comparison) -> None:
+        self._comparison = (reconciliation.reconciliation_id, comparison)
         if not comparison.step():
             self._finish(reconciliation, comparison.mismatch)
+
+    def _begin_comparison(self, reconciliation: records.Reconciliation) -> Comparison:
+        return Comparison(
+            self.engine,
+            self.clock,
+            self.history,
+            self.exchange,
+            bounds=bounds.Bounds(reconciliation.compared_from_us, reconciliation.compared_to_us),
+            next_conversation=partial(self._next_conversation, reconciliation),
+            record=ProgressRecord(reconciliation.reconciliation_id, self.holder, is_timer=True),
+            report=_log_gaps,
+            ours=reconciliation.ours,
+            unmatched=reconciliation.unmatched,
+        )
 
     def _next_conversation(
         self, reconciliation: records.Reconciliation, skip: Collection[str]
@@ -190,15 +174,10 @@ class Reconciler:
         Once the next comparison is due, conversations whose counts agree are not read any more.
         """
         is_late = self.clock.now_us() >= reconciliation.started_us + INTERVAL_US
-        started_us, since = reconciliation.started_us, moment_of(reconciliation.compared_from_us)
-        unread = transact(
-            self.engine, records.select_unread, started_us, since, 1, skip, only_differing=is_late
-        )
-        return unread[0] if unread else None
+        return transact(self.engine, records.find_unread, reconciliation, skip, is_late=is_late)
 
     def _finish(self, reconciliation: records.Reconciliation, mismatch: str | None) -> None:
-        since = moment_of(reconciliation.compared_from_us)
-        unread = transact(self.engine, records.count_unread, reconciliation.started_us, since)
+        unread = transact(self.engine, records.count_unread, reconciliation)
         finished_at = moment_of(self.clock.now_us())
         row = self._update(reconciliation, finished_at=finished_at, unread=unread, mismatch=mismatch)
         self._comparison = None
@@ -233,5 +212,5 @@ def _log_gaps(result: CheckResult) -> None:
             conversation_id=conversation_id,
             event_type=event.event.event_type,
             platform_message_id=event.event.platform_message_id,
-            message_id=message_id_for(event),
+            message_id=event.message_id,
         )

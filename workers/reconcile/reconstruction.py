@@ -4,6 +4,7 @@ A reconstructed event has the key of its original: a native key contains neither
 guide key contains the message's id.
 """
 
+import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -25,6 +26,11 @@ class ReconstructedEvent:
     def key(self) -> str:
         """The event's idempotency key."""
         return self.event.idempotency_key
+
+    @property
+    def message_id(self) -> str:
+        """The message id under which it is published, the same each time."""
+        return f"reconcile-{hashlib.sha256(self.key.encode()).hexdigest()[:32]}"
 
 
 def reconstruct_events(

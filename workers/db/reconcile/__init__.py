@@ -16,13 +16,13 @@ from workers.db.reconcile.platform_conversations import (
     KnownConversation,
     PlatformCount,
     count_unread,
+    find_unread,
     read_conversation_ids,
     record_counts,
     record_listed_conversations,
     record_own_conversations,
     record_progress,
     select_uncounted,
-    select_unread,
 )
 from workers.db.reconcile.reconciliation_records import (
     IS_UNDECIDED,

@@ -32,9 +32,9 @@ _GAP: Final = insert_into(
 def record_gaps(
     connection: Connection, reconciliation_id: int, gaps: Sequence[tuple[Event, str]], now_us: int
 ) -> None:
-    """Record missing events that were published, each with the message id it was published under."""
-    rows = {
-        event.idempotency_key: (
+    """Record missing events that were published, at least one, with the message id of each."""
+    rows = [
+        (
             event.idempotency_key,
             reconciliation_id,
             event.conversation_id,
@@ -46,9 +46,8 @@ def record_gaps(
             message_id,
         )
         for event, message_id in gaps
-    }
-    if rows:
-        _GAP.execute(connection, [rows[key] for key in sorted(rows)])
+    ]
+    _GAP.execute(connection, sorted(rows))
 
 
 def find_processed_keys(connection: Connection, keys: Collection[str]) -> set[str]:

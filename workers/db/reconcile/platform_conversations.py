@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import ColumnElement, Connection, bindparam, func, or_, select, text, union
+from sqlalchemy import ColumnElement, Connection, bindparam, func, or_, select, text, true, union
 
 from workers.db.engine import insert_into
 from workers.db.models import (
@@ -15,6 +15,7 @@ from workers.db.models import (
     platform_conversations,
     processed_events,
 )
+from workers.db.reconcile.reconciliation_records import Reconciliation
 from workers.parsing import moment_of
 
 STATE_OPEN: Final = "open"
@@ -98,12 +99,11 @@ def read_conversation_ids(
 
 
 def select_uncounted(
-    connection: Connection, started_us: int, active_since: datetime, limit: int
+    connection: Connection, reconciliation: Reconciliation, limit: int
 ) -> dict[str, int | None]:
-    """Return open conversations not counted since *started_us*, with their messages when last read."""
-    query = select(_P.conversation_id, _P.messages).where(
-        _P.state == STATE_OPEN, _is_before(_P.counted_at, started_us), _P.listed_at >= active_since
-    )
+    """Return open conversations not counted since it started, with their messages when last read."""
+    is_uncounted = _is_left(reconciliation, _P.counted_at) & (_P.state == STATE_OPEN)
+    query = select(_P.conversation_id, _P.messages).where(is_uncounted)
     return {row.conversation_id: row.messages for row in connection.execute(query.limit(limit))}
 
 
@@ -143,48 +143,38 @@ def _count_known_messages(connection: Connection, ids: Collection[str]) -> dict[
     return {row[0]: row[1] for row in rows}
 
 
-def select_unread(
-    connection: Connection,
-    started_us: int,
-    active_since: datetime,
-    limit: int,
-    skip: Collection[str] = (),
-    *,
-    only_differing: bool = False,
-) -> list[KnownConversation]:
-    """Return conversations not read since *started_us*: those that differ, then the longest unread."""
-    is_wanted: ColumnElement[bool] = _P.conversation_id.not_in(sorted(skip))
-    if only_differing:
-        is_wanted &= _P.differs
-    query = select(_P.conversation_id, _P.fingerprint).where(is_wanted, *_is_unread(started_us, active_since))
+def find_unread(
+    connection: Connection, reconciliation: Reconciliation, skip: Collection[str], *, is_late: bool
+) -> KnownConversation | None:
+    """Return a conversation not read since it started: one that differs, or else the longest unread.
+
+    If *is_late*, those that agree are not read any more.
+    """
+    is_wanted = _P.conversation_id.not_in(sorted(skip)) & (_P.differs if is_late else true())
+    query = select(_P.conversation_id, _P.fingerprint).where(is_wanted, _is_unread(reconciliation))
     query = query.order_by(_P.differs.desc(), _P.read_at.asc().nulls_first(), _P.conversation_id)
-    return [KnownConversation(*row) for row in connection.execute(query.limit(limit))]
+    row = connection.execute(query.limit(1)).first()
+    return KnownConversation(*row) if row else None
 
 
-def count_unread(connection: Connection, started_us: int, active_since: datetime) -> int:
-    """Return how many conversations were not read since *started_us*."""
-    query = select(func.count()).where(*_is_unread(started_us, active_since))
-    return connection.execute(query).scalar_one()
+def count_unread(connection: Connection, reconciliation: Reconciliation) -> int:
+    """Return how many conversations were not read since it started."""
+    return connection.execute(select(func.count()).where(_is_unread(reconciliation))).scalar_one()
 
 
 def record_progress(
-    connection: Connection,
-    conversation_id: str,
-    *,
-    state: str,
-    fingerprint: str | None,
-    read_at_us: int,
-    messages: int | None,
+    connection: Connection, known: KnownConversation, state: str, messages: int | None, read_at_us: int
 ) -> None:
     """Record that a conversation was read, as it was when the reading began."""
-    row = (conversation_id, state, read_at_us, read_at_us, fingerprint, messages)
+    row = (known.conversation_id, state, read_at_us, read_at_us, known.fingerprint, messages)
     _READ.execute(connection, [row])
 
 
-def _is_unread(started_us: int, active_since: datetime) -> tuple[ColumnElement[bool], ...]:
-    is_open = _P.state.in_((STATE_OPEN, STATE_OVER))
-    return is_open, _is_before(_P.read_at, started_us), _P.listed_at >= active_since
+def _is_unread(reconciliation: Reconciliation) -> ColumnElement[bool]:
+    return _is_left(reconciliation, _P.read_at) & _P.state.in_((STATE_OPEN, STATE_OVER))
 
 
-def _is_before(at: ColumnElement[datetime], moment_us: int) -> ColumnElement[bool]:
-    return or_(at.is_(None), at < moment_of(moment_us))
+def _is_left(reconciliation: Reconciliation, done_at: ColumnElement[datetime]) -> ColumnElement[bool]:
+    """Return whether it was last done before the comparison started, for a conversation of its time."""
+    is_of_time = _P.listed_at >= moment_of(reconciliation.compared_from_us)
+    return is_of_time & or_(done_at.is_(None), done_at < moment_of(reconciliation.started_us))

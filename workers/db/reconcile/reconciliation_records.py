@@ -53,20 +53,15 @@ class Reconciliation:
 
 
 def begin_reconciliation(
-    connection: Connection,
-    *,
-    started_by: str,
-    compared_from_us: int,
-    compared_to_us: int,
-    page: int | None,
-    holder: str,
-    now_us: int,
+    connection: Connection, started_by: str, compared_us: tuple[int, int], holder: str, now_us: int
 ) -> Reconciliation | None:
-    """Record a new comparison and hold it; return None if the timer's is under way already."""
-    held_until_us = now_us + LEASE // timedelta(microseconds=1)
-    row = (started_by, compared_from_us, compared_to_us, page, now_us, holder, held_until_us)
-    ids = _BEGIN.execute(connection, [row])
-    return Reconciliation(ids[0][0], compared_from_us, compared_to_us, page, now_us) if ids else None
+    """Record a new comparison and hold it; return None if the timer's is under way already.
+
+    Only the timer's lists the platform's conversations from page to page.
+    """
+    page, held_until_us = 1 if started_by == TIMER else None, now_us + LEASE // timedelta(microseconds=1)
+    ids = _BEGIN.execute(connection, [(started_by, *compared_us, page, now_us, holder, held_until_us)])
+    return Reconciliation(ids[0][0], *compared_us, page, now_us) if ids else None
 
 
 def resume_reconciliation(connection: Connection, holder: str, now_us: int) -> Reconciliation | None:

@@ -84,8 +84,7 @@ def test_one_conversation_is_one_conversation(sent, omctl):
 def test_a_first_comparison_of_long_ago_is_no_reason_to_refuse(sent, omctl, engine):
     long_ago_us = SystemClock().now_us() - 60 * DAY_US
 
-    times = dict.fromkeys(("compared_from_us", "compared_to_us", "now_us"), long_ago_us)
-    transact(engine, begin_reconciliation, started_by=TIMER, page=None, holder="first", **times)
+    transact(engine, begin_reconciliation, TIMER, (long_ago_us, long_ago_us), "first", long_ago_us)
 
     assert omctl("--dry-run", status=4)["missing"] == 2
 
