@@ -66,8 +66,8 @@ def trace_event(row: Any) -> Timeline:
     return timeline
 
 
-def trace_dead_letter(row: Any, decisions: Iterable[Any], *, is_processed: bool) -> Timeline:
-    """Return the timeline of a dead letter, with an operator's decision about it.
+def trace_dead_letter(row: Any, decision: Any, *, is_processed: bool) -> Timeline:
+    """Return the timeline of a dead letter, with an operator's decision about it or None.
 
     *is_processed*: its event has been processed, before or after a replay.
     """
@@ -76,18 +76,17 @@ def trace_dead_letter(row: Any, decisions: Iterable[Any], *, is_processed: bool)
     place = f"destination {row.destination}" if row.destination else "intake"
     timeline.add(row.received_at, "received", f"source {row.source}")
     timeline.add(row.recorded_at, "dead-lettered", f"by {place}: {row.code}: {row.reason}")
-    for decision in decisions:
-        if decision.intervention_id == row.intervention_id:
-            detail = f"intervention {decision.intervention_id}"
-            operator = f"{decision.operator}: {decision.reason}"
-            timeline.add(row.decided_at, decision.action.replace("-", " "), detail, operator)
-            is_replayed = row.decided_at is not None and decision.action == Action.REPLAY_DEAD_LETTERS
-            # A typing event leaves no record of its own.
-            if is_replayed and not is_processed and not str(row.event_type).endswith(":typing"):
-                timeline.stop(
-                    f"in the events queue since its replay at {row.decided_at:%Y-%m-%d %H:%M:%S}",
-                    "It is processed or dead-lettered within seconds. If it is not: omctl check.",
-                )
+    if decision is not None:
+        detail = f"intervention {decision.intervention_id}"
+        operator = f"{decision.operator}: {decision.reason}"
+        timeline.add(row.decided_at, decision.action.replace("-", " "), detail, operator)
+        is_replayed = row.decided_at is not None and decision.action == Action.REPLAY_DEAD_LETTERS
+        # A typing event leaves no record of its own.
+        if is_replayed and not is_processed and not str(row.event_type).endswith(":typing"):
+            timeline.stop(
+                f"in the events queue since its replay at {row.decided_at:%Y-%m-%d %H:%M:%S}",
+                "It is processed or dead-lettered within seconds. If it is not: omctl check.",
+            )
     if row.decided_at is None:
         replay = f"omctl dead-letters replay {row.message_id}"
         command = f"omctl destinations resend {row.destination}" if row.destination else replay

@@ -2,9 +2,10 @@
 
 import re
 from collections.abc import Iterable
+from operator import attrgetter
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Table, or_, select, union_all
+from sqlalchemy import Column, ColumnElement, Connection, Table, or_, select, union_all
 
 from workers.db import models
 from workers.db.timeline import (
@@ -32,8 +33,7 @@ def find_timelines(connection: Connection, identifier: str) -> list[Timeline]:
     idempotency key, or the SHA-256 of a body.
     """
     rows = _find_events(connection, identifier)
-    rows_by_key = {row.idempotency_key: row for row in rows}
-    dead = _find_dead_letters(connection, identifier, rows_by_key)
+    dead = _find_dead_letters(connection, identifier, [row.idempotency_key for row in rows])
     timelines = [trace_event(row) for row in rows]
     by_id = {timeline.event_id: timeline for timeline in timelines if timeline.event_id is not None}
     add_conflicts(connection, by_id)
@@ -41,49 +41,46 @@ def find_timelines(connection: Connection, identifier: str) -> list[Timeline]:
     add_routing(connection, by_id)
     add_outbox(connection, by_id, rows)
     ids = [row.intervention_id for row in dead]
-    decisions = read_rows(connection, models.interventions.c.intervention_id, ids)
+    interventions = read_rows(connection, models.interventions.c.intervention_id, ids)
+    decisions = {row.intervention_id: row for row in interventions}
     processed = _find_processed(connection, dead)
-    timelines += [
-        trace_dead_letter(
-            row, decisions, is_processed=not processed.isdisjoint({row.message_id, row.idempotency_key})
-        )
-        for row in dead
-    ]
+    for row in dead:
+        is_processed = not processed.isdisjoint({row.message_id, row.idempotency_key})
+        decision = decisions.get(row.intervention_id)
+        timelines.append(trace_dead_letter(row, decision, is_processed=is_processed))
     for timeline in timelines:
         timeline.steps.sort(key=lambda step: (step.at is None, step.at))
     return sorted(timelines, key=lambda timeline: timeline.steps[0].at)  # type: ignore[arg-type, return-value]
 
 
 def _find_events(connection: Connection, identifier: str) -> list[Any]:
-    """Return the rows of processed_events; each condition has an index, so each is a query of its own."""
+    """Return the rows of processed_events."""
     e, copies = models.processed_events.c, models.duplicate_events.c
     conditions = [column == identifier for column in (e.idempotency_key, e.conversation_id, e.message_id)]
     if identifier.isdecimal() and int(identifier) <= _MAX_ID:
         conditions.append(e.id == int(identifier))
     conflicts = select(copies.event_id).where(_is_copy(models.duplicate_events, identifier))
     conditions.append(e.id.in_(sorted(connection.scalars(conflicts))))
-    rows = _read_newest(connection, conditions)
-    if not rows or _SHA256.fullmatch(identifier):
-        # Last: their indexes are Bloom filters, which take tenths of a second on millions of rows.
-        ids = union_all(
-            *(
-                select(table.c.event_id).where(table.c.platform_message_id == identifier)
-                for table in (models.conversation_messages, models.message_receipts)
-            )
-        )
-        conditions = [e.request_id == identifier, e.id.in_(sorted(connection.scalars(ids)))]
-        if _SHA256.fullmatch(identifier):
-            conditions.append(e.body_sha256 == bytes.fromhex(identifier))
-        rows |= _read_newest(connection, conditions)
-    return [rows[event_id] for event_id in sorted(rows)][-MAX_EVENTS:]
+    is_digest = _SHA256.fullmatch(identifier)
+    rows = _read_newest(connection, e.id, conditions)
+    if rows and not is_digest:
+        return rows
+    # Last: their indexes are Bloom filters, which take tenths of a second on millions of rows.
+    tables = (models.conversation_messages, models.message_receipts)
+    ids = (select(table.c.event_id).where(table.c.platform_message_id == identifier) for table in tables)
+    conditions += [e.request_id == identifier, e.id.in_(sorted(connection.scalars(union_all(*ids))))]
+    if is_digest:
+        conditions.append(e.body_sha256 == bytes.fromhex(identifier))
+    return _read_newest(connection, e.id, conditions)
 
 
-def _read_newest(connection: Connection, conditions: Iterable[ColumnElement[bool]]) -> dict[int, Any]:
-    rows: dict[int, Any] = {}
-    for condition in conditions:
-        query = select(models.processed_events).where(condition).order_by(models.processed_events.c.id.desc())
-        rows.update({row.id: row for row in connection.execute(query.limit(MAX_EVENTS))})
-    return rows
+def _read_newest(
+    connection: Connection, order: Column[Any], conditions: Iterable[ColumnElement[bool]]
+) -> list[Any]:
+    """Return the newest rows, oldest first; each condition has an index, so each is a query of its own."""
+    query = select(order.table).order_by(order.desc()).limit(MAX_EVENTS)
+    rows = {row for condition in conditions for row in connection.execute(query.where(condition))}
+    return sorted(rows, key=attrgetter(order.name))[-MAX_EVENTS:]
 
 
 def _is_copy(table: Table, identifier: str) -> ColumnElement[bool]:
@@ -95,23 +92,16 @@ def _is_copy(table: Table, identifier: str) -> ColumnElement[bool]:
 
 
 def _find_dead_letters(connection: Connection, identifier: str, keys: Iterable[str]) -> list[Any]:
-    d, rows = models.dead_letters.c, dict[str, Any]()
-    conditions = [
-        _is_copy(models.dead_letters, identifier),
-        d.conversation_id == identifier,
-        d.idempotency_key.in_([identifier, *keys]),
-    ]
-    for condition in conditions:
-        query = select(models.dead_letters).where(condition).order_by(d.recorded_at.desc()).limit(MAX_EVENTS)
-        rows.update({row.message_id: row for row in connection.execute(query)})
-    return sorted(rows.values(), key=lambda row: row.recorded_at)[-MAX_EVENTS:]
+    d = models.dead_letters.c
+    is_copy, has_key = _is_copy(models.dead_letters, identifier), d.idempotency_key.in_([identifier, *keys])
+    return _read_newest(connection, d.recorded_at, [is_copy, d.conversation_id == identifier, has_key])
 
 
 def _find_processed(connection: Connection, dead: Iterable[Any]) -> set[str]:
     """Return the message ids and idempotency keys with which the events of dead letters were processed."""
-    e, found = models.processed_events.c, set[str]()
-    rows = [row for row in dead if row.decided_at is not None]
-    for column, name in ((e.message_id, "message_id"), (e.idempotency_key, "idempotency_key")):
-        values = [getattr(row, name) for row in rows]
-        found.update(getattr(row, name) for row in read_rows(connection, column, values))
-    return found
+    e, rows = models.processed_events.c, [row for row in dead if row.decided_at is not None]
+    return {
+        getattr(found, column.name)
+        for column in (e.message_id, e.idempotency_key)
+        for found in read_rows(connection, column, [getattr(row, column.name) for row in rows])
+    }
