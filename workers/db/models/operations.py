@@ -1,5 +1,7 @@
 """Tables of the service itself: reconciliation, decisions of operators, reports of its processes."""
 
+from typing import Final
+
 from sqlalchemy import BigInteger, Boolean, Index, Integer, LargeBinary, Text, true
 
 from workers.db.models.columns import (
@@ -13,6 +15,8 @@ from workers.db.models.columns import (
     primary_key,
     table,
 )
+
+_UNDER_WAY: Final = partial("finished_at IS NULL AND started_by = 'timer'")
 
 reconciliations = table(
     "reconciliations",
@@ -43,12 +47,7 @@ reconciliations = table(
         "Why the platform listed no conversations; those never heard of are not compared; null: it did",
     ),
     counter("passed_over", "Conversations that were not compared: refused, unanswered, or failed"),
-    Index(
-        "ix_reconciliations_under_way",
-        "started_by",
-        unique=True,
-        **partial("finished_at IS NULL AND started_by = 'timer'"),
-    ),
+    Index("ix_reconciliations_under_way", "started_by", unique=True, **_UNDER_WAY),
     Index("ix_reconciliations_undecided", "id", **partial("mismatch IS NOT NULL AND decided_by IS NULL")),
 )
 
@@ -82,12 +81,7 @@ platform_conversations = table(
     optional("messages", Integer, "Number of messages when it was last read"),
     optional("read_at", UtcDateTime, "When it was last read, our clock"),
     optional("fingerprint", Text, "Of its messages; if unchanged, nothing is compared"),
-)
-Index(
-    "ix_platform_conversations_unread",
-    platform_conversations.c.differs,
-    platform_conversations.c.read_at,
-    **partial("state IN ('open', 'over')"),
+    Index("ix_platform_conversations_unread", "differs", "read_at", **partial("state IN ('open', 'over')")),
 )
 
 interventions = table(

@@ -86,6 +86,9 @@ PARTICIPANT: Final = ParticipantSchema("participants[]")
 MESSAGE: Final = MessageSchema("message")
 ROUTING: Final = RoutingSchema("routing")
 
+SEQUENCES: Final = ("sequence", "sequence_number")
+"""The first one that a body has counts, 0 too."""
+
 
 def read_guide_event(payload: Mapping[str, Any], notes: DriftNotes, event_types: AbstractSet[str]) -> Event:
     """Parse one event of the guide's envelope."""
@@ -102,7 +105,7 @@ def read_guide_event(payload: Mapping[str, Any], notes: DriftNotes, event_types:
         PARTICIPANT.read(participant, notes, event_type)
     content, conversation_id = message.get("content"), envelope["conversation_id"]
     message_id = message.get("message_id") or message.get("other_id") or envelope.get("message_id")
-    sequence = _find_sequence(envelope, message)
+    sequence = next((part[name] for part in (envelope, message) for name in SEQUENCES if name in part), None)
     occurred_at_us = microseconds_of(envelope["occurred_at"])
     kind = event_type.rpartition(":")[2] if event_type in EVENT_TYPES else event_type
     if message_id and event_type == CONVERSATION_MESSAGE:
@@ -126,12 +129,3 @@ def read_guide_event(payload: Mapping[str, Any], notes: DriftNotes, event_types:
         routing_queue=routing.get("routing_queue"),
         payload=payload,
     )
-
-
-def _find_sequence(envelope: Mapping[str, int], message: Mapping[str, int]) -> int | None:
-    """Return the first sequence number; 0 counts."""
-    for where in (envelope, message):
-        for name in ("sequence", "sequence_number"):
-            if name in where:
-                return where[name]
-    return None
