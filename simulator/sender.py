@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from itertools import count
 from typing import Final
 
@@ -16,6 +17,7 @@ import urllib3
 
 from simulator.ledger import Ledger
 from simulator.traffic import Post
+from workers.http_deadline import parse_retry_after
 
 SIGNATURE_HEADER: Final = "X-Hub-Signature-256"
 PROGRESS_SECONDS: Final = 0.1
@@ -63,11 +65,6 @@ def is_retryable(status: int | None) -> bool:
     return status is None or status == 429 or status >= 500
 
 
-def parse_retry_after(header: str | None) -> float | None:
-    """Return the seconds in a Retry-After header; its date form is ignored."""
-    return float(header) if header is not None and header.isascii() and header.isdigit() else None
-
-
 def sign(body: bytes, secret: bytes) -> str:
     """Return the signature header's value; written here again so that it checks the service's own code.
 
@@ -98,7 +95,7 @@ class WebhookEndpoint:
             response = self._pool.request("POST", self._path, body=body, headers=headers, redirect=False)
         except urllib3.exceptions.HTTPError:
             return WebhookResponse(None, time.perf_counter() - started)
-        retry_after = parse_retry_after(response.headers.get("Retry-After"))
+        retry_after = parse_retry_after(response.headers.get("Retry-After"), datetime.now(UTC))
         return WebhookResponse(response.status, time.perf_counter() - started, retry_after)
 
     def close(self) -> None:
@@ -128,31 +125,29 @@ class Tally:
 
     settled: int = 0
     answered: int = 0
-    requests: int = 0
     by_status: Counter[str] = field(default_factory=Counter)
     latencies: list[float] = field(default_factory=list)
 
     def add_request(self, response: WebhookResponse) -> None:
         """Count one request and its answer."""
-        self.requests += 1
         self.by_status["no answer" if response.status is None else str(response.status)] += 1
         if response.status is not None:
             self.latencies.append(response.latency)
 
     def summarise(self, seconds: float) -> Summary:
         """Return the counts after *seconds* of sending."""
-        ordered = sorted(self.latencies)
+        ordered, requests = sorted(self.latencies), self.by_status.total()
         return Summary(
             posts=self.settled,
-            requests=self.requests,
+            requests=requests,
             answered=self.answered,
             unanswered=self.settled - self.answered,
-            retries=self.requests - self.settled,
+            retries=requests - self.settled,
             by_status=dict(sorted(self.by_status.items())),
             p50=percentile(ordered, 0.50),
             p99=percentile(ordered, 0.99),
             seconds=seconds,
-            rate=self.requests / seconds if seconds else 0.0,
+            rate=requests / seconds if seconds else 0.0,
         )
 
 
@@ -179,9 +174,8 @@ class Sender:
         self._ledger = ledger
         self._policy = policy
         self._interval = 1 / rate if rate else 0.0
-        self._next_post_at = time.monotonic()
-        self._exhausted = False
-        self._retries: list[tuple[float, int, Post, int]] = []
+        # The next new post and every retry: when it is due, a number that breaks ties, and its attempt.
+        self._waiting: list[tuple[float, int, Post, int]] = []
         self._tie = count()
         self._in_flight = 0
         self._tally = Tally()
@@ -193,8 +187,10 @@ class Sender:
         An interrupt is raised again when the requests in flight have ended; the ledger is complete then.
         """
         started = shown = time.monotonic()
+        self._add_post(started)
         with ThreadPoolExecutor(threads, "sender") as pool:
-            while not self._exhausted or self._retries or self._in_flight:
+            # In this order: a request that ends adds its retry first.
+            while self._in_flight or self._waiting:
                 if due := self._wait_for_post(threads):
                     pool.submit(self._send, *due)
                 if time.monotonic() - shown >= PROGRESS_SECONDS:
@@ -207,34 +203,25 @@ class Sender:
         """Return a post that is due and its attempt's number; return None after a wait instead."""
         with self._changed:
             now = time.monotonic()
-            wake_at = now + PROGRESS_SECONDS
-            if self._in_flight < threads:
-                if due := self._take(now):
-                    self._in_flight += 1
-                    return due
-                wake_at = wake_at if self._exhausted else min(wake_at, self._next_post_at)
-                wake_at = min(wake_at, self._retries[0][0]) if self._retries else wake_at
-            if not self._exhausted or self._retries or self._in_flight:
-                self._changed.wait(max(0.0, wake_at - now))
-            return None
+            can_send = self._waiting and self._in_flight < threads
+            seconds = self._waiting[0][0] - now if can_send else PROGRESS_SECONDS
+            if seconds > 0:
+                self._changed.wait(min(seconds, PROGRESS_SECONDS))
+                return None
+            due_at, _, post, attempt = heapq.heappop(self._waiting)
+            if attempt == 1:
+                self._add_post(max(due_at + self._interval, now - 1.0) if self._interval else now)
+            self._in_flight += 1
+            return post, attempt
 
-    def _take(self, now: float) -> tuple[Post, int] | None:
-        if self._retries and self._retries[0][0] <= now:
-            return heapq.heappop(self._retries)[2:]
-        if self._exhausted or self._next_post_at > now:
-            return None
-        post = next(self._posts, None)
-        if post is None:
-            self._exhausted = True
-            return None
-        self._next_post_at = max(self._next_post_at + self._interval, now - 1.0) if self._interval else now
-        return post, 1
+    def _add_post(self, due_at: float) -> None:
+        if post := next(self._posts, None):
+            heapq.heappush(self._waiting, (due_at, next(self._tie), post, 1))
 
     def _send(self, post: Post, attempt: int) -> None:
         response = self._endpoint.post(post.body)
         delay = retry_delay(self._policy, response, attempt=attempt)
         with self._changed:
-            self._in_flight -= 1
             self._tally.add_request(response)
             if delay is None:
                 self._tally.settled += 1
@@ -242,5 +229,6 @@ class Sender:
                 self._ledger.add(post, status=response.status, attempts=attempt)
             else:
                 due_at = time.monotonic() + delay
-                heapq.heappush(self._retries, (due_at, next(self._tie), post, attempt + 1))
+                heapq.heappush(self._waiting, (due_at, next(self._tie), post, attempt + 1))
+            self._in_flight -= 1
             self._changed.notify()

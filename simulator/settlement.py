@@ -2,7 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from hashlib import sha256
 from typing import Any, Final
 
@@ -77,7 +77,11 @@ def settle(ledger: Sequence[LedgerRow], records: Records, *, queued: Iterable[st
     for row in ledger:
         # A malformed body is a subject of its own.
         bodies[row.body_sha256 if row.event is None else row.event].append(row)
-    totals = Counter[str]()
+    totals = Counter(
+        sent=sum(row.attempts for row in ledger),
+        answered=sum(row.answered for row in ledger),
+        conflicts=sum(row.answered and row.body_sha256 in records.conflicts for row in ledger),
+    )
     for rows in bodies.values():
         outcomes = [outcome for row in rows for outcome in records.outcomes.get(row.body_sha256, ())]
         answered = [row.body_sha256 for row in rows if row.answered]
@@ -91,15 +95,7 @@ def settle(ledger: Sequence[LedgerRow], records: Records, *, queued: Iterable[st
         totals["lost"] += sum(digest not in readable for digest in answered) if is_found else bool(answered)
     totals["lost"] += sum(max(0, -value) for value in records.deviations)
     totals["repeated"] += sum(max(0, value) for value in records.deviations)
-    return LedgerVerdict(
-        sent=sum(row.attempts for row in ledger),
-        answered=sum(row.answered for row in ledger),
-        conflicts=sum(row.answered and row.body_sha256 in records.conflicts for row in ledger),
-        **{
-            name: totals[name]
-            for name in ("unique", "processed", "skipped", "dead_lettered", "lost", "repeated")
-        },
-    )
+    return LedgerVerdict(**{figure.name: totals[figure.name] for figure in fields(LedgerVerdict)})
 
 
 def read_records(connection: Connection, digests: Collection[str]) -> Records:

@@ -29,13 +29,13 @@ from simulator.demonstration import (
     WITHHELD,
     Accounts,
     ConversationCounts,
-    DemonstrationServices,
     ReconciliationResult,
     WithheldEvents,
     demonstration_plan,
     query,
     read_accounts,
     read_counts,
+    serve_services,
 )
 from simulator.ledger import Ledger
 from simulator.sender import RetryPolicy, Sender, WebhookEndpoint
@@ -80,9 +80,7 @@ class Demonstration:
         Raises ServerStartError if a process ended, or it was not done in time.
         """
         self._wait_until(self._service.is_ready, "the edge is ready")
-        self._wait_until(
-            lambda: query(database_url(), SUBSCRIPTIONS_KNOWN)[0] > 0, "the destinations are known"
-        )
+        self._wait_until(lambda: count(SUBSCRIPTIONS_KNOWN) > 0, "the destinations are known")
         ledger = self._service.var / "ledger.jsonl"
         self._send(ledger)
         click.echo("Waiting until queues and journal are empty, and everything is settled and delivered")
@@ -115,7 +113,7 @@ class Demonstration:
         depths = self._depths.read()
         # A queue of unknown depth is not empty.
         is_empty = all(depths.get(queue) == 0 for queue in QUEUES_TO_DRAIN)
-        return not journal and is_empty and not query(database_url(), UNFINISHED)[0]
+        return not journal and is_empty and not count(UNFINISHED)
 
 
 def demonstrate(var: Path, *, keep: bool) -> bool:
@@ -135,8 +133,8 @@ def demonstrate(var: Path, *, keep: bool) -> bool:
         for name in OWN_SETTINGS:
             os.environ.pop(name, None)
             os.environ.pop(f"{name}_FILE", None)
-        services = DemonstrationServices(usual_or_free_port(PLATFORM_PORT))
-        os.environ.update(stack.enter_context(services.serve(directory)))
+        services = stack.enter_context(serve_services(directory, usual_or_free_port(PLATFORM_PORT)))
+        os.environ.update(services.settings)
         bind = f"{LOOPBACK}:{usual_or_free_port(8080)}"
         service = LocalService(directory, bind, stack.enter_context(own))
         service.prepare()
@@ -148,7 +146,7 @@ def demonstrate(var: Path, *, keep: bool) -> bool:
         wait = stack.enter_context(run_processes(commands, directory, output=log))
         pages = f"Status page: {service.status_page}\nSimulated platform: {os.environ['OM_GENESYS_API_URL']}/"
         click.echo(f"{pages}\nLog of all processes: {log}")
-        withheld = WithheldEvents(services.organisation.history)
+        withheld = WithheldEvents(services.organisation)
         accounts, reconciled = Demonstration(service, wait, withheld).run()
         agree = report(accounts, read_counts(database_url(), services.inbox), reconciled)
         if keep:
@@ -169,6 +167,11 @@ def reconcile() -> Any:
     """Return the gaps that `omctl reconcile` finds and fills."""
     command = [sys.executable, "-m", "omctl", "reconcile", "--since", "1h", "--json"]
     return json.loads(run_quietly(command, {NOTHING_MISSING, RECOVERED}))["gaps"]
+
+
+def count(statement: str) -> int:
+    """Return the number that a statement selects."""
+    return query(database_url(), statement)["number"]
 
 
 def database_url() -> str:

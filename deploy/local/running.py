@@ -29,7 +29,7 @@ from deploy.local.service import (
 from messaging.environment import Environment
 from omctl.develop.simulate import register_edge
 from omctl.signatures import curl_line, live_secrets
-from simulator.platform import EventStatus, Organisation, serve_platform
+from simulator.platform import Organisation, serve_platform
 from webhook_api.settings import parse_headers
 from webhook_api.signature import sign
 
@@ -87,8 +87,8 @@ def simulated_platform(service: LocalService) -> Iterator[str]:
     environment = Environment()
     organisation = Organisation("simulated", "simulated")
     register_edge(organisation, service.webhook_url, environment)
-    status = EventStatus(environment.string("OM_DATABASE_URL"))
-    with serve_platform(organisation, usual_or_free_port(PLATFORM_PORT), event_status=status) as url:
+    database_url = environment.string("OM_DATABASE_URL")
+    with serve_platform(organisation, usual_or_free_port(PLATFORM_PORT), database_url) as url:
         yield url
 
 

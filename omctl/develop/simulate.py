@@ -16,7 +16,7 @@ from messaging.errors import OpenMessagingError
 from omctl.interface import Command, json_option, print_table, progress_bar, show_json
 from omctl.signatures import live_secrets
 from simulator.ledger import Ledger
-from simulator.platform import EventStatus, Organisation
+from simulator.platform import Organisation
 from simulator.platform import serve_platform as serve_simulator
 from simulator.sender import RetryPolicy, Sender, Summary, Tally, WebhookEndpoint
 from simulator.traffic import Dialect, TrafficPlan, longest_span, traffic
@@ -184,10 +184,8 @@ def serve_platform(environment: Environment, url: str | None, port: int) -> None
     organisation = Organisation(client_id, environment.string("OM_GENESYS_CLIENT_SECRET", CLIENT))
     if url:
         register_edge(organisation, url, environment)
-    database = environment.string("OM_DATABASE_URL")
     try:
-        event_status = EventStatus(database) if database else None
-        with serve_simulator(organisation, port, event_status=event_status) as address:
+        with serve_simulator(organisation, port, environment.string("OM_DATABASE_URL")) as address:
             click.echo(f"The simulated platform and its page: {address}/")
             if client_id == CLIENT:
                 click.echo(f"OM_GENESYS_API_URL={address}")

@@ -11,4 +11,5 @@ from simulator.demonstration.services import (
     demonstration_plan,
     query,
     read_counts,
+    serve_services,
 )

@@ -14,7 +14,7 @@ from typing import Any, Final
 from sqlalchemy import create_engine, text
 
 from simulator.demonstration.accounts import ReconciliationResult
-from simulator.platform import Conversation, History, Organisation, Participant, serve_platform
+from simulator.platform import Conversation, Organisation, Participant, serve_platform
 from simulator.receiver import Inbox, destination_table, serve_receiver
 from simulator.traffic import Dialect, Post, TrafficPlan
 
@@ -29,13 +29,13 @@ SUBSCRIPTIONS: Final[Mapping[str, tuple[str, ...]]] = {
 REQUESTS_PER_MINUTE: Final = 60_000
 """The demonstration must not wait for a real organisation's rate limit."""
 
-SUBSCRIPTIONS_KNOWN: Final = "SELECT count(*) FROM subscriptions"
+SUBSCRIPTIONS_KNOWN: Final = "SELECT count(*) AS number FROM subscriptions"
 """Not 0 once the deliver process has started, so that every later event is delivered."""
 
 UNFINISHED: Final = """
     SELECT (SELECT count(*) FROM conversations WHERE window_opened_at IS NOT NULL)
         + (SELECT count(*) FROM routing_updates WHERE decision IS NULL)
-        + (SELECT count(*) FROM deliveries WHERE outcome IS NULL)"""
+        + (SELECT count(*) FROM deliveries WHERE outcome IS NULL) AS number"""
 """What is still to be settled or delivered."""
 
 COUNTS: Final = """
@@ -45,94 +45,76 @@ COUNTS: Final = """
         (SELECT count(*) FROM outbox o JOIN subscriptions s ON s.event_type = o.event_type) AS planned"""
 
 
-class _Conversations(dict[str, Conversation]):
-    """Every conversation that is asked for and not stored; a third of them are still in the routing queue."""
-
-    def get(self, conversation_id: str, _default: object = None) -> Conversation:
-        if conversation_id in self:
-            return self[conversation_id]
-        purpose = "acd" if conversation_id[-1] in "01234" else "agent"
-        customer = Participant("customer")
-        other = Participant(purpose, queue_id="queue-1", user_id="agent-1" if purpose == "agent" else None)
-        return Conversation(conversation_id, "2026-01-01T00:00:00.000Z", participants=[customer, other])
-
-
 @dataclass(frozen=True, slots=True)
 class ConversationCounts:
-    """What the tables and the receiver hold of the conversations."""
+    """What the tables and the receiver hold of the conversations, by name."""
 
-    settled: int
-    superseded: int
-    late: int
-    planned: int
-    received: Mapping[str, int]
+    counts: Mapping[str, int]
 
     def __str__(self) -> str:
-        received = (f"{name}={self.received[name]}" for name in ("delivered", "repeated", "disordered"))
-        counts = f"settled={self.settled} superseded={self.superseded} late={self.late}"
-        return " ".join((counts, *received))
+        shown = ("settled", "superseded", "late", "delivered", "repeated", "disordered")
+        return " ".join(f"{name}={self.counts[name]}" for name in shown)
 
     def disagreements(self) -> list[str]:
         """Return what is wrong; empty if all is well."""
-        received = self.received
+        counts = self.counts
         found = {
-            f"{self.planned} deliveries planned, {received['delivered']} received": (
-                self.planned != received["delivered"]
+            f"{counts['planned']} deliveries planned, {counts['delivered']} received": (
+                counts["planned"] != counts["delivered"]
             ),
-            f"{received['repeated']} received twice": received["repeated"],
-            f"{received['disordered']} received out of order": received["disordered"],
-            f"{received['forged']} received without a valid signature": received["forged"],
+            f"{counts['repeated']} received twice": counts["repeated"],
+            f"{counts['disordered']} received out of order": counts["disordered"],
+            f"{counts['forged']} received without a valid signature": counts["forged"],
         }
         return [text for text, is_wrong in found.items() if is_wrong]
 
 
+@dataclass(frozen=True, slots=True)
 class DemonstrationServices:
-    """A platform that contradicts some routing updates, and a receiver for each destination."""
+    """The platform, the receiver of each destination, and the settings that point the service to them."""
 
-    def __init__(self, platform_port: int) -> None:
-        self._secrets = {
-            name: "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode() for name in SUBSCRIPTIONS
+    organisation: Organisation
+    inbox: Inbox
+    settings: Mapping[str, str]
+
+
+@contextmanager
+def serve_services(directory: Path, platform_port: int) -> Iterator[DemonstrationServices]:
+    """Serve a platform that contradicts some routing updates, and the destinations."""
+    keys = {name: "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode() for name in SUBSCRIPTIONS}
+    inbox = Inbox(keys)
+    organisation = Organisation("demo", secrets.token_urlsafe(16), requests_per_minute=REQUESTS_PER_MINUTE)
+    platform = serve_platform(organisation, platform_port)
+    with serve_receiver(inbox) as receiver_url, platform as platform_url:
+        tables = [
+            destination_table(name, f"{receiver_url}/{name}", keys[name], events)
+            for name, events in SUBSCRIPTIONS.items()
+        ]
+        path = directory / "destinations.toml"
+        path.touch(mode=0o600)
+        path.write_text("".join(tables))
+        settings = {
+            "OM_DESTINATIONS": str(path),
+            "OM_GENESYS_API_URL": platform_url,
+            "OM_GENESYS_CLIENT_ID": organisation.client_id,
+            "OM_GENESYS_CLIENT_SECRET": organisation.client_secret,
+            "OM_GENESYS_REQUESTS_PER_MINUTE": str(REQUESTS_PER_MINUTE),
         }
-        self._client_secret = secrets.token_urlsafe(16)
-        self._platform_port = platform_port
-        self.inbox = Inbox(self._secrets)
-        self.organisation = Organisation("demo", self._client_secret, requests_per_minute=REQUESTS_PER_MINUTE)
-        self.organisation.conversations = _Conversations()
-
-    @contextmanager
-    def serve(self, directory: Path) -> Iterator[dict[str, str]]:
-        """Serve both and yield the settings that point the service to them."""
-        platform = serve_platform(self.organisation, self._platform_port)
-        with serve_receiver(self.inbox) as receiver_url, platform as platform_url:
-            path = directory / "destinations.toml"
-            path.touch(mode=0o600)
-            path.write_text(
-                "".join(
-                    destination_table(name, f"{receiver_url}/{name}", self._secrets[name], events)
-                    for name, events in SUBSCRIPTIONS.items()
-                )
-            )
-            yield {
-                "OM_DESTINATIONS": str(path),
-                "OM_GENESYS_API_URL": platform_url,
-                "OM_GENESYS_CLIENT_ID": "demo",
-                "OM_GENESYS_CLIENT_SECRET": self._client_secret,
-                "OM_GENESYS_REQUESTS_PER_MINUTE": str(REQUESTS_PER_MINUTE),
-            }
+        yield DemonstrationServices(organisation, inbox, settings)
 
 
 def read_counts(database_url: str, inbox: Inbox) -> ConversationCounts:
     """Return what the tables and the receiver hold of the conversations."""
-    settled, superseded, late, planned = query(database_url, COUNTS)
-    return ConversationCounts(settled, superseded, late, planned, inbox.counts())
+    return ConversationCounts(query(database_url, COUNTS) | inbox.counts())
 
 
-def query(database_url: str, statement: str) -> tuple[int, ...]:
-    """Return the one row of numbers that a statement selects."""
+def query(database_url: str, statement: str) -> dict[str, int]:
+    """Return the one row of numbers that a statement selects, by column."""
     engine = create_engine(database_url)
     try:
         with engine.connect() as connection:
-            return tuple(int(value or 0) for value in connection.execute(text(statement)).one())
+            row = connection.execute(text(statement)).mappings().one()
+            return {name: int(value or 0) for name, value in row.items()}
     finally:
         engine.dispose()
 
@@ -140,7 +122,7 @@ def query(database_url: str, statement: str) -> tuple[int, ...]:
 WITHHELD: Final = 20
 """Two percent of a thousand events."""
 
-MIN_EVENTS: Final = 4
+MIN_EVENTS: Final = 3
 """A conversation loses at most one event and has others, which show its dialect."""
 
 STARTED_AGO: Final = timedelta(minutes=15)
@@ -170,17 +152,19 @@ class WithheldEvents:
     `withheld`: their message ids, and the status if they are receipts.
     """
 
-    history: History
+    organisation: Organisation
     withheld: set[tuple[str, str]] = field(default_factory=set)
 
     def filter(self, posts: Sequence[Post]) -> Iterator[Post]:
-        """Yield the posts except those of withheld events; the history gets all of them."""
+        """Yield the posts except those of withheld events; the platform knows all of them."""
         payloads = {post.event: json.loads(post.body) for post in posts if post.event is not None}
         chosen = _choose(payloads)
         self.withheld = {_identity(payloads[event]) for event in chosen}
+        for conversation_id in {payload["conversationId"] for payload in payloads.values()}:
+            self.organisation.put(_conversation(conversation_id))
         for post in posts:
             if post.event is not None:
-                self.history.record(payloads[post.event])
+                self.organisation.history.record(payloads[post.event])
             if post.event not in chosen:
                 yield post
 
@@ -192,14 +176,23 @@ class WithheldEvents:
         return ReconciliationResult(len(gaps), recovered, false, len(self.withheld))
 
 
+def _conversation(conversation_id: str) -> Conversation:
+    """Return what the platform knows: a third of the conversations are still in the routing queue."""
+    is_waiting = conversation_id[-1] in "01234"
+    other = Participant("acd", "queue-1") if is_waiting else Participant("agent", "queue-1", "agent-1")
+    return Conversation(
+        conversation_id, "2026-01-01T00:00:00.000Z", participants=[Participant("customer"), other]
+    )
+
+
 def _choose(payloads: dict[int, dict[str, Any]]) -> set[int]:
     """Draw events that are in the history: messages with an id of their own, and receipts."""
     by_conversation: dict[str, list[int]] = {}
     for event, payload in payloads.items():
-        by_conversation.setdefault(payload["conversationId"], []).append(event)
-    long_ones = (events for events in by_conversation.values() if len(events) >= MIN_EVENTS)
-    candidates = [[event for event in events if _identity(payloads[event])[0]] for events in long_ones]
-    drawn = random.sample([events for events in candidates if len(events) > 1], WITHHELD)
+        if _identity(payload)[0]:
+            by_conversation.setdefault(payload["conversationId"], []).append(event)
+    long_ones = [events for events in by_conversation.values() if len(events) >= MIN_EVENTS]
+    drawn = random.sample(long_ones, WITHHELD)
     return {random.choice(events) for events in drawn}  # noqa: S311  nothing secret
 
 

@@ -2,5 +2,4 @@
 
 from simulator.platform.app import create_platform, serve_platform
 from simulator.platform.history import History
-from simulator.platform.organisation import AddressRange, Conversation, Fault, Organisation, Participant
-from simulator.platform.page import EventStatus
+from simulator.platform.organisation import Conversation, Fault, Organisation, Participant

@@ -14,7 +14,7 @@ from messaging.host_header import refuse_foreign_hosts
 from simulator.platform.chats import Chats
 from simulator.platform.history_api import history_routes
 from simulator.platform.organisation import Conversation, Fault, Organisation, Participant
-from simulator.platform.page import EventStatus, page_routes
+from simulator.platform.page import page_routes
 from simulator.platform.registrations import ApiError, NotFoundError, registration_routes
 from simulator.serving import serve_app
 
@@ -29,14 +29,11 @@ COMMUNICATION: Final = {
 """What each participant takes part by: the platform's model Message."""
 
 
-def create_platform(
-    organisation: Organisation, *, has_page: bool = False, event_status: EventStatus | None = None
-) -> Flask:
-    """Return the platform's application; with *event_status* the page shows what the workers did."""
+def create_platform(organisation: Organisation, database_url: str = "") -> Flask:
+    """Return the platform's application; the page shows what the workers of *database_url* did, if given."""
     app = Flask("simulator.platform")
     chats = Chats(organisation)
-    if has_page:
-        app.register_blueprint(page_routes(organisation, chats, event_status))
+    app.register_blueprint(page_routes(organisation, chats, database_url))
     api = _api(organisation, chats)
     api.register_blueprint(history_routes(organisation.history))
     api.register_blueprint(registration_routes(organisation.registrations, organisation.outbound.statistics))
@@ -62,13 +59,10 @@ def create_platform(
 
 
 @contextmanager
-def serve_platform(
-    organisation: Organisation, port: int = 0, *, event_status: EventStatus | None = None
-) -> Iterator[str]:
-    """Serve *organisation* and its page in a thread and yield the URL; port 0 takes any free port."""
-    app = create_platform(organisation, has_page=True, event_status=event_status)
+def serve_platform(organisation: Organisation, port: int, database_url: str = "") -> Iterator[str]:
+    """Serve *organisation* and its page in a thread and yield the URL."""
     try:
-        with serve_app(app, port) as url:
+        with serve_app(create_platform(organisation, database_url), port) as url:
             yield url
     finally:
         organisation.outbound.stop()
@@ -80,7 +74,10 @@ def _issue_token(organisation: Organisation) -> Response | tuple[Response, int]:
         return Response(body, status)
     if request.form.get("grant_type") != "client_credentials":
         return jsonify(error="unsupported_grant_type"), 400
-    if not _has_credentials(organisation):
+    given = request.authorization
+    login = f"{given.username}:{given.password}" if given and given.type == "basic" else ""
+    expected = f"{organisation.client_id}:{organisation.client_secret}"
+    if not hmac.compare_digest(login.encode(), expected.encode()):
         return jsonify(error="invalid_client", description="client not found"), 400
     token, seconds = organisation.issue_token(), organisation.token_seconds
     return jsonify(access_token=token, token_type="bearer", expires_in=seconds)  # noqa: S106  a type
@@ -103,8 +100,6 @@ def _api(organisation: Organisation, chats: Chats) -> Blueprint:
 
     @api.get("/conversations/<conversation_id>")
     def conversation(conversation_id: str) -> dict[str, Any]:
-        if conversation_id in organisation.forbidden:
-            raise ApiError(403, "missing.division.permission", "Missing the permission conversation:view.")
         found = organisation.find(conversation_id)
         if found is None:
             raise NotFoundError
@@ -174,14 +169,6 @@ def _as_participant(participant: Participant) -> dict[str, Any]:
         "endTime": participant.end_time,
         "messages": [COMMUNICATION],
     }
-
-
-def _has_credentials(organisation: Organisation) -> bool:
-    given = request.authorization
-    if given is None or given.type != "basic":
-        return False
-    expected = f"{organisation.client_id}:{organisation.client_secret}".encode()
-    return hmac.compare_digest(f"{given.username}:{given.password}".encode(), expected)
 
 
 def _apply_fault(organisation: Organisation) -> None:

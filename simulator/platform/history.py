@@ -1,6 +1,5 @@
 """Remember the messages and receipts of each conversation, whether or not a webhook was sent for them."""
 
-import threading
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -76,38 +75,34 @@ class PastConversation:
 
 
 class History:
-    """The history of every conversation; safe for use by several threads."""
+    """The history of every conversation: one thread at a time records, and any may read."""
 
     def __init__(self) -> None:
         self._conversations: dict[str, PastConversation] = {}
-        self._lock = threading.Lock()
 
     def record(self, payload: Mapping[str, Any]) -> None:
         """Record a webhook's body, sent or not; recording it again has no effect."""
         conversation_id = payload.get("conversationId")
         if not isinstance(conversation_id, str):
             return
-        with self._lock:
-            if "eventType" in payload:
-                self._record_guide(conversation_id, payload)
-            else:
-                self._record_native(conversation_id, payload)
+        if "eventType" in payload:
+            self._record_guide(conversation_id, payload)
+        else:
+            self._record_native(conversation_id, payload)
 
     def end(self, conversation_id: str, at: str) -> None:
         """Record the end of a conversation, if it is known."""
-        with self._lock:
-            if found := self._conversations.get(conversation_id):
-                found.end_time = at
+        if found := self._conversations.get(conversation_id):
+            found.end_time = at
 
     def conversation(self, conversation_id: str) -> PastConversation | None:
         """Return one conversation, if it is known."""
-        with self._lock:
-            return self._conversations.get(conversation_id)
+        return self._conversations.get(conversation_id)
 
     def conversations(self) -> list[PastConversation]:
         """Return every conversation, the oldest first."""
-        with self._lock:
-            return sorted(self._conversations.values(), key=lambda one: (one.start_time, one.conversation_id))
+        found = list(self._conversations.values())
+        return sorted(found, key=lambda one: (one.start_time, one.conversation_id))
 
     def _record_native(self, conversation_id: str, payload: Mapping[str, Any]) -> None:
         content = as_normalized(payload)

@@ -80,8 +80,7 @@ class Fault:
 class Organisation:
     """The state behind the API; safe for use by several threads. Options may be changed at any time.
 
-    The login service answers next with the bodies and statuses in `login_answers`. The API answers 403 for
-    the conversations in `forbidden`.
+    The login service answers next with the bodies and statuses in `login_answers`.
 
     Args:
         client_id: The only OAuth client.
@@ -102,7 +101,6 @@ class Organisation:
 
     def __post_init__(self) -> None:
         """Begin without conversations and registrations."""
-        self.forbidden: set[str] = set()
         self.conversations: dict[str, Conversation] = {}
         self.history = History()
         self.registrations = Registrations()

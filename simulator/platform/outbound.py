@@ -40,7 +40,6 @@ class Outbound:
         self._registrations = registrations
         self._stopped = threading.Event()
         self._threads: set[threading.Thread] = set()
-        self._lock = threading.Lock()
 
     def send(
         self, registration_id: str, url: str, headers: dict[str, str], payload: dict[str, Any]
@@ -48,8 +47,7 @@ class Outbound:
         """Begin to post *payload*; returns at once."""
         delivery = WebhookDelivery(registration_id, payload)
         thread = threading.Thread(target=self._deliver, args=(delivery, url, headers), daemon=True)
-        with self._lock:
-            self._threads.add(thread)
+        self._threads.add(thread)
         self.deliveries.append(delivery)
         thread.start()
         return delivery
@@ -74,9 +72,7 @@ class Outbound:
 
     def wait(self) -> None:
         """Block until no delivery is on its way."""
-        with self._lock:
-            threads = list(self._threads)
-        for thread in threads:
+        for thread in list(self._threads):
             thread.join()
 
     def stop(self) -> None:
@@ -93,8 +89,7 @@ class Outbound:
                     delivery.state = "given up"
                     break
         finally:
-            with self._lock:
-                self._threads.discard(threading.current_thread())
+            self._threads.discard(threading.current_thread())
 
     def _attempt(
         self, delivery: WebhookDelivery, url: str, headers: dict[str, str], body: bytes

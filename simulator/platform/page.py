@@ -6,7 +6,7 @@ from hashlib import sha256
 from typing import Any, Final
 
 from flask import Blueprint, Response, jsonify, request
-from sqlalchemy import select
+from sqlalchemy import Engine, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from simulator.platform.chats import Chat, Chats
@@ -22,30 +22,10 @@ MAX_TEXT_LENGTH: Final = 2_000
 """The platform's own limit."""
 
 
-class EventStatus:
-    """Looks up in the service's database what the workers did with posted bodies."""
-
-    def __init__(self, database_url: str) -> None:
-        self._engine = make_engine(database_url)
-
-    def look_up(self, payloads: Sequence[dict[str, Any]]) -> list[str | None]:
-        """Return each body's outcome; None if nothing is recorded yet or the database does not answer."""
-        digests = [sha256(compact(payload)).digest() for payload in payloads]
-        events, dead = processed_events.c, dead_letters.c
-        outcomes = select(events.body_sha256, events.outcome).where(events.body_sha256.in_(digests))
-        codes = select(dead.body_sha256, dead.code).where(dead.body_sha256.in_(digests))
-        try:
-            with self._engine.connect() as connection:
-                known = {bytes(digest): f"dead letter: {code}" for digest, code in connection.execute(codes)}
-                known |= {bytes(digest): str(outcome) for digest, outcome in connection.execute(outcomes)}
-        except SQLAlchemyError:
-            known = {}
-        return [known.get(digest) for digest in digests]
-
-
-def page_routes(organisation: Organisation, chats: Chats, event_status: EventStatus | None) -> Blueprint:
+def page_routes(organisation: Organisation, chats: Chats, database_url: str) -> Blueprint:
     """Return the page and what its script requests."""
     page = Blueprint("page", __name__, static_folder="static", static_url_path="/page")
+    engine = make_engine(database_url) if database_url else None
 
     @page.get("/")
     def show() -> Response:
@@ -54,8 +34,7 @@ def page_routes(organisation: Organisation, chats: Chats, event_status: EventSta
     @page.get("/page/state")
     def state() -> Response:
         deliveries = list(organisation.outbound.deliveries)[-MAX_DELIVERIES_SHOWN:][::-1]
-        payloads = [delivery.payload for delivery in deliveries]
-        outcomes = event_status.look_up(payloads) if event_status else [None] * len(deliveries)
+        outcomes = _look_up(engine, deliveries) if engine else [None] * len(deliveries)
         registrations = _registrations(organisation)
         names = {one["id"]: f"{one['kind']} “{one['name']}”" for one in registrations}
         return jsonify(
@@ -69,6 +48,21 @@ def page_routes(organisation: Organisation, chats: Chats, event_status: EventSta
 
     _add_actions(page, chats)
     return page
+
+
+def _look_up(engine: Engine, deliveries: Sequence[WebhookDelivery]) -> list[str | None]:
+    """Return what the workers did with each; None if nothing is recorded or the database does not answer."""
+    digests = [sha256(compact(delivery.payload)).digest() for delivery in deliveries]
+    events, dead = processed_events.c, dead_letters.c
+    outcomes = select(events.body_sha256, events.outcome).where(events.body_sha256.in_(digests))
+    codes = select(dead.body_sha256, dead.code).where(dead.body_sha256.in_(digests))
+    try:
+        with engine.connect() as connection:
+            known = {bytes(digest): f"dead letter: {code}" for digest, code in connection.execute(codes)}
+            known |= {bytes(digest): str(outcome) for digest, outcome in connection.execute(outcomes)}
+    except SQLAlchemyError:
+        known = {}
+    return [known.get(digest) for digest in digests]
 
 
 def _add_actions(page: Blueprint, chats: Chats) -> None:

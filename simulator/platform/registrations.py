@@ -5,7 +5,6 @@ Source:
     official Python SDK, release 269.
 """
 
-import threading
 import uuid
 from collections.abc import Callable, Sequence
 from typing import Any, Final
@@ -53,7 +52,7 @@ class NotFoundError(ApiError):
 
 
 class Registrations:
-    """Webhooks and integrations by id; safe for use by several threads.
+    """Webhooks and integrations by id; safe for use by several threads, as each change sets one item.
 
     `shows_secrets`: whether reading an integration returns its secret. The platform's model has the field; it
     was seen filled, but this is not documented.
@@ -63,7 +62,6 @@ class Registrations:
         self.webhooks: dict[str, dict[str, Any]] = {}
         self.integrations: dict[str, dict[str, Any]] = {}
         self.shows_secrets = shows_secrets
-        self._lock = threading.Lock()
 
     def register_both(self, url: str, headers: dict[str, str], secret: str, *, is_signed: bool) -> None:
         """Register an edge as the guide's webhook and, if there is a secret, as an integration.
@@ -89,8 +87,7 @@ class Registrations:
         if not isinstance(body.get("eventFilters", []), list):
             raise ApiError(400, "bad.request", "eventFilters must be a list")
         webhook = {"id": webhook_id, "enabled": True} | _select(body, _WEBHOOK_FIELDS)
-        with self._lock:
-            self.webhooks[webhook_id] = webhook
+        self.webhooks[webhook_id] = webhook
         return webhook
 
     def create_integration(self, body: dict[str, Any]) -> dict[str, Any]:
@@ -99,47 +96,41 @@ class Registrations:
         integration_id = str(uuid.uuid4())
         created = {"id": integration_id, "status": "Active", "createStatus": "Initiated", HEADERS: {}}
         integration = created | _select(body, _INTEGRATION_FIELDS)
-        with self._lock:
-            self.integrations[integration_id] = integration
+        self.integrations[integration_id] = integration
         return self._shown(integration)
 
     def change_integration(self, integration_id: str, body: dict[str, Any]) -> dict[str, Any]:
         """Change some fields of an integration."""
-        with self._lock:
-            changed = self._integration(integration_id) | _select(body, _INTEGRATION_FIELDS)
-            _check_integration(changed)
-            self.integrations[integration_id] = changed
-            return self._shown(changed)
+        changed = self._integration(integration_id) | _select(body, _INTEGRATION_FIELDS)
+        _check_integration(changed)
+        self.integrations[integration_id] = changed
+        return self._shown(changed)
 
     def read_integration(self, registration_id: str) -> dict[str, Any]:
         """Return one integration as the platform shows it."""
-        with self._lock:
-            integration = self._integration(registration_id)
-            shown = self._shown(integration)
-            if integration["createStatus"] == "Initiated":
-                integration["createStatus"] = "Completed"
-            return shown
+        integration = self._integration(registration_id)
+        shown = self._shown(integration)
+        if integration["createStatus"] == "Initiated":
+            integration["createStatus"] = "Completed"
+        return shown
 
     def list_integrations(self) -> list[dict[str, Any]]:
         """Return every integration as the platform shows it."""
-        with self._lock:
-            return [self._shown(integration) for integration in self.integrations.values()]
+        return [self._shown(integration) for integration in list(self.integrations.values())]
 
     def remove(self, registration_id: str) -> None:
         """Remove a webhook or an integration."""
-        with self._lock:
-            webhook = self.webhooks.pop(registration_id, None)
-            if webhook is None and self.integrations.pop(registration_id, None) is None:
-                raise NotFoundError
+        webhook = self.webhooks.pop(registration_id, None)
+        if webhook is None and self.integrations.pop(registration_id, None) is None:
+            raise NotFoundError
 
     def secret_for(self, registration_id: str) -> bytes:
         """Return the secret that signs what is posted to a registration; empty if it has none.
 
         A webhook as the guide registers it (authType none) has none. `target.secret` is the simulator's own.
         """
-        with self._lock:
-            integration = self.integrations.get(registration_id, {})
-            target = self.webhooks.get(registration_id, {}).get("target", {})
+        integration = self.integrations.get(registration_id, {})
+        target = self.webhooks.get(registration_id, {}).get("target", {})
         return str(integration.get(SECRET) or target.get("secret") or "").encode()
 
     def _integration(self, integration_id: str) -> dict[str, Any]:

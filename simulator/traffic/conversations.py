@@ -9,9 +9,10 @@ Source:
 import random
 import uuid
 from collections.abc import Iterator
+from itertools import count
 from typing import Final
 
-from simulator.traffic.event import ConversationClock, Payload, SimulatedEvent
+from simulator.traffic.event import ConversationClock, Payload
 
 INTEGRATION_ID: Final = "e6b352de-ecd0-49c7-94de-7787418869bc"
 CHANNEL: Final = {
@@ -36,70 +37,60 @@ PHRASES: Final = (
 )
 
 
-def guide_conversation(rng: random.Random, clock: ConversationClock) -> Iterator[SimulatedEvent]:
+def guide_conversation(rng: random.Random, clock: ConversationClock) -> Iterator[Payload]:
     """Yield the events of one conversation in the guide's envelope, oldest first, without end.
 
     The customer writes, is queued, writes again and is routed to an agent; then the conversation goes on with
     minor changes in between. A message has an id, a sequence number or neither: social platforms differ.
     """
-    chat = _GuideConversation(rng, clock)
-    yield chat.new()
+    conversation_id = str(uuid.UUID(int=rng.getrandbits(128), version=4))
+    identified_by = rng.choice(("message id", "sequence", "nothing"))
+    customer = rng.randint(100_000, 999_999)
+    sequence, changes = count(1), count(1)
+
+    def message() -> Payload:
+        """Return a message, sometimes in the same millisecond as the previous event."""
+        envelope = guide_envelope("message", conversation_id, clock.advance_or_collide())
+        return envelope | _message(rng, customer, identified_by, next(sequence))
+
+    def updated(**changed: object) -> Payload:
+        """Return a change, never in the same millisecond as another change."""
+        return guide_envelope("updated", conversation_id, clock.advance()) | changed
+
+    yield guide_envelope("new", conversation_id, clock.advance()) | _introduction(customer)
     for status in ("CONTACT-QUEUED", "CONTACT-ROUTED"):
         for _ in range(rng.randint(1, 3)):
-            yield chat.message()
-        yield chat.updated(routing={"status": status, "queueId": f"queue-{chat.customer % 7}"})
+            yield message()
+        yield updated(routing={"status": status, "queueId": f"queue-{customer % 7}"})
     while True:
-        yield chat.message()
+        yield message()
         # A busy routing queue emits about as many.
         if rng.random() < 0.3:
-            yield chat.updated(attributes={rng.choice(MINOR_CHANGES): f"change {chat.sequence}"})
+            yield updated(attributes={rng.choice(MINOR_CHANGES): f"change {next(changes)}"})
 
 
-class _GuideConversation:
-    def __init__(self, rng: random.Random, clock: ConversationClock) -> None:
-        self._rng = rng
-        self._clock = clock
-        self._conversation_id = str(uuid.UUID(int=rng.getrandbits(128), version=4))
-        self._identified_by = rng.choice(("message id", "sequence", "nothing"))
-        self.customer = rng.randint(100_000, 999_999)
-        self.sequence = 0
-
-    def new(self) -> SimulatedEvent:
-        name = f"customer:{self.customer}"
-        address = {"name": f"Customer {self.customer}", "email": f"customer-{self.customer}@example.com"}
-        token = f"constructed-token-{self.customer}"
-        introduction = {
-            "participants": [{"id": f"ext:{name}", "role": "customer", "address": address}],
-            "metadata": {"customChannelToken": token, "platformOrigin": "facebook-custom-connector"},
-        }
-        return SimulatedEvent(
-            "new", guide_envelope("new", self._conversation_id, self._clock.advance()) | introduction
-        )
-
-    def message(self) -> SimulatedEvent:
-        """Return a message, sometimes in the same millisecond as the previous event."""
-        self.sequence += 1
-        payload = guide_envelope("message", self._conversation_id, self._clock.advance_or_collide())
-        inbound = self._rng.random() < 0.6  # customers write a little more than agents
-        payload["message"] = {
-            "text": f"{self._rng.choice(PHRASES)} ({self.sequence})",
-            "direction": "inbound" if inbound else "outbound",
-            "from": f"ext:customer:{self.customer}" if inbound else "agent",
-        }
-        if self._identified_by == "message id":
-            payload["message"]["id"] = f"{self._rng.getrandbits(128):032x}"
-        elif self._identified_by == "sequence":
-            payload["sequence"] = self.sequence
-        return SimulatedEvent("message", payload)
-
-    def updated(self, **changes: object) -> SimulatedEvent:
-        """Return a change, never in the same millisecond as another change."""
-        return SimulatedEvent(
-            "updated", guide_envelope("updated", self._conversation_id, self._clock.advance()) | changes
-        )
+def _introduction(customer: int) -> Payload:
+    address = {"name": f"Customer {customer}", "email": f"customer-{customer}@example.com"}
+    token = f"constructed-token-{customer}"
+    return {
+        "participants": [{"id": f"ext:customer:{customer}", "role": "customer", "address": address}],
+        "metadata": {"customChannelToken": token, "platformOrigin": "facebook-custom-connector"},
+    }
 
 
-def native_conversation(rng: random.Random, clock: ConversationClock) -> Iterator[SimulatedEvent]:
+def _message(rng: random.Random, customer: int, identified_by: str, number: int) -> Payload:
+    inbound = rng.random() < 0.6  # customers write a little more than agents
+    message = {
+        "text": f"{rng.choice(PHRASES)} ({number})",
+        "direction": "inbound" if inbound else "outbound",
+        "from": f"ext:customer:{customer}" if inbound else "agent",
+    }
+    if identified_by == "message id":
+        message["id"] = f"{rng.getrandbits(128):032x}"
+    return {"message": message} | ({"sequence": number} if identified_by == "sequence" else {})
+
+
+def native_conversation(rng: random.Random, clock: ConversationClock) -> Iterator[Payload]:
     """Yield the events of one conversation as Genesys Cloud posts them, oldest first, without end.
 
     Agents and bots write, with typing before and receipts after. A receipt has the id of its message, and one
@@ -116,15 +107,13 @@ def native_conversation(rng: random.Random, clock: ConversationClock) -> Iterato
         message_id = f"{rng.getrandbits(128):032x}"
         if rng.random() < 0.3:  # only some messages are preceded by typing
             typing = {"eventType": "Typing", "typing": {"type": "On", "duration": 5000}}
-            payload = body(f"{rng.getrandbits(128):032x}", clock.advance())
-            payload |= {"type": "Event", "events": [typing], "direction": "Outbound"}
-            yield SimulatedEvent("typing", payload)
-        yield SimulatedEvent("message", {**body(message_id, clock.advance_or_collide()), **_content(rng)})
+            event = {"type": "Event", "events": [typing], "direction": "Outbound"}
+            yield body(f"{rng.getrandbits(128):032x}", clock.advance()) | event
+        yield body(message_id, clock.advance_or_collide()) | _content(rng)
         for status, final in (("Published", False), ("Delivered", True)):
             if rng.random() < 0.4:  # not every social channel reports both
                 receipt = {"type": "Receipt", "status": status, "isFinalReceipt": final}
-                payload = {**body(message_id, clock.advance()), **receipt, "direction": "Outbound"}
-                yield SimulatedEvent("receipt", payload)
+                yield body(message_id, clock.advance()) | receipt | {"direction": "Outbound"}
 
 
 def native_channel(

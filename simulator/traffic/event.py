@@ -1,4 +1,4 @@
-"""A simulated event, the clock of its conversation, and the bodies that carry it, some of them malformed."""
+"""The clock of a simulated conversation, and the bodies of its events, some of them malformed."""
 
 import json
 import random
@@ -15,14 +15,6 @@ MAX_STEP_MS: Final = 4_000
 
 
 @dataclass(frozen=True, slots=True)
-class SimulatedEvent:
-    """The next event of a conversation: a short word for tables, and the decoded body."""
-
-    kind: str
-    payload: Payload
-
-
-@dataclass(frozen=True, slots=True)
 class Post:
     """One body to post: its raw bytes, and the number of its event, which all bodies of the event share.
 
@@ -32,6 +24,13 @@ class Post:
     event: int | None
     kind: str
     body: bytes
+
+
+def describe(payload: Payload) -> str:
+    """Return a body's kind in a short word for tables."""
+    if "eventType" in payload:
+        return str(payload["eventType"]).rpartition(":")[2]
+    return {"Event": "typing", "Receipt": "receipt"}.get(payload["type"], "message")
 
 
 def compact(payload: Payload) -> bytes:

@@ -15,10 +15,11 @@ from simulator.traffic.event import (
     MAX_STEP_MS,
     SPOILERS,
     ConversationClock,
+    Payload,
     Post,
-    SimulatedEvent,
     add_unknown_fields,
     compact,
+    describe,
     is_identified,
     mark_redelivery,
 )
@@ -82,22 +83,21 @@ def _placed(plan: TrafficPlan, rng: random.Random) -> Iterator[tuple[int, Post]]
     spoiled = guide_conversation(rng, _clock(plan, rng))
     for number in range(plan.events):
         if rng.random() < plan.malformed_share:
-            payload, kind = next(spoiled).payload, rng.choice(tuple(SPOILERS))
+            payload, kind = next(spoiled), rng.choice(tuple(SPOILERS))
             yield number, Post(event=None, kind=f"malformed:{kind}", body=SPOILERS[kind](payload))
             continue
-        event = next(rng.choice(conversations))
-        payload = event.payload
+        payload = next(rng.choice(conversations))
         if rng.random() < plan.unknown_field_share:
             payload = add_unknown_fields(rng, payload)
         place = number + (rng.randint(1, MAX_DISORDER) if rng.random() < plan.disorder_share else 0)
-        yield place, Post(number, event.kind, compact(payload))
+        yield place, Post(number, describe(payload), compact(payload))
         if rng.random() < plan.duplicate_share:
             is_marked = rng.random() < MARKED_REDELIVERIES and is_identified(payload)
             again = mark_redelivery(payload) if is_marked else payload
-            yield place + rng.randint(1, MAX_REDELIVERY), Post(number, event.kind, compact(again))
+            yield place + rng.randint(1, MAX_REDELIVERY), Post(number, describe(again), compact(again))
 
 
-def _conversation(plan: TrafficPlan, rng: random.Random, index: int) -> Iterator[SimulatedEvent]:
+def _conversation(plan: TrafficPlan, rng: random.Random, index: int) -> Iterator[Payload]:
     # A generator of its own, so that a conversation does not depend on the other ones.
     own = random.Random(rng.getrandbits(64))  # noqa: S311
     is_native = plan.dialect is Dialect.GENESYS or (plan.dialect is Dialect.BOTH and index % 2 == 1)

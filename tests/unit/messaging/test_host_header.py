@@ -50,7 +50,7 @@ def observe_app():
 
 APPLICATIONS = {
     "the simulator's page": (
-        lambda: create_platform(Organisation("id", "secret"), has_page=True),
+        lambda: create_platform(Organisation("id", "secret")),
         "/page/state",
     ),
     "observe's page": (observe_app, "/"),

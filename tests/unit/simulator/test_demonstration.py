@@ -13,7 +13,7 @@ from simulator.demonstration import (
     demonstration_plan,
 )
 from simulator.ledger import LedgerRow
-from simulator.platform import History
+from simulator.platform import Organisation
 from simulator.settlement import Records, settle
 from simulator.traffic import traffic
 
@@ -47,14 +47,14 @@ def test_any_difference_is_reported(difference, found):
 
 def test_twenty_events_of_twenty_conversations_are_withheld_and_are_in_the_history():
     posts = list(traffic(demonstration_plan(1000)))
-    withheld = WithheldEvents(History())
+    withheld = WithheldEvents(Organisation("client", "secret"))
     sent = list(withheld.filter(posts))
     gone = {post.event for post in posts} - {post.event for post in sent}
     payloads = {post.event: json.loads(post.body) for post in posts if post.event is not None}
     assert len(gone) == len(withheld.withheld) == WITHHELD
     assert len({payloads[event]["conversationId"] for event in gone}) == WITHHELD
     for event in gone:
-        past = withheld.history.conversation(payloads[event]["conversationId"])
+        past = withheld.organisation.history.conversation(payloads[event]["conversationId"])
         assert {each.message_id for each in past.known_messages} & {
             identity for identity, _ in withheld.withheld
         }
@@ -76,16 +76,17 @@ def test_the_conclusion_explains_each_total():
     assert "recovered 20 of the 20.\n0 events were lost, and 0 took effect twice." in text
 
 
-WELL = {"delivered": 9, "repeated": 0, "disordered": 0, "forged": 0}
+WELL = {"settled": 7, "superseded": 1, "late": 2, "planned": 9}
+WELL |= {"delivered": 9, "repeated": 0, "disordered": 0, "forged": 0}
 
 
 def test_the_counts_are_one_line():
-    counts = ConversationCounts(settled=7, superseded=1, late=2, planned=9, received=WELL)
+    counts = ConversationCounts(WELL)
     assert str(counts) == "settled=7 superseded=1 late=2 delivered=9 repeated=0 disordered=0"
     assert counts.disagreements() == []
 
 
 @pytest.mark.parametrize("name", ["delivered", "repeated", "disordered", "forged"])
 def test_any_difference_of_the_deliveries_is_reported(name):
-    counts = ConversationCounts(7, 1, 2, 9, WELL | {name: 1})
+    counts = ConversationCounts(WELL | {name: 1})
     assert len(counts.disagreements()) == 1

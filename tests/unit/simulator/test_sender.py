@@ -10,7 +10,6 @@ from simulator.sender import (
     Sender,
     Tally,
     WebhookResponse,
-    parse_retry_after,
     percentile,
     retry_delay,
 )
@@ -37,14 +36,6 @@ HONOURS = RetryPolicy(honours_retry_after=True)
 )
 def test_the_platform_sends_again_when_it_says_it_does(policy, attempt, status, retry_after, delay):
     assert retry_delay(policy, WebhookResponse(status, 0.1, retry_after), attempt=attempt) == delay
-
-
-@pytest.mark.parametrize(
-    ("header", "seconds"),
-    [(None, None), ("7", 7.0), ("Wed, 21 Oct 2026 07:28:00 GMT", None), ("-1", None), ("", None)],
-)
-def test_retry_after_counts_only_in_seconds(header, seconds):
-    assert parse_retry_after(header) == seconds
 
 
 class Endpoint:

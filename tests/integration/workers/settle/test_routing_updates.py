@@ -3,7 +3,7 @@
 import pytest
 from sqlalchemy import event as engine_event
 
-from simulator.platform import Conversation, Participant
+from simulator.platform import Conversation, Fault, Participant
 from tests.integration.workers.conftest import CLIENT_SECRET
 from tests.integration.workers.events import deliver, routed, said
 from tests.integration.workers.settle.platforms import OUTBOX, KilledError, Platform, types
@@ -238,7 +238,7 @@ def test_a_403_costs_two_requests_and_ends_after_ten_minutes(  # noqa: PLR0917  
     settings = GenesysSettings(platform_url, platform_url, "client", CLIENT_SECRET)
     client = GenesysClient(settings, budget=None)
     settler = make_settler(ConversationStates(client, clock.monotonic))
-    organisation.forbidden.add("c-1")
+    organisation.inject_fault(Fault(403, times=1000, is_carried_out=True))
     organisation.put(contact(IN_A_QUEUE))
     for at in range(12):
         intake(deliver(routed("QUEUED", after_ms=at)))
