@@ -11,7 +11,6 @@ from pathlib import Path
 from urllib.parse import quote, urlsplit, urlunsplit
 
 import click
-import requests
 
 from deploy.local.ports import LOOPBACK, free_port
 from deploy.local.process import ServerStartError
@@ -68,8 +67,7 @@ def named_broker() -> BrokerAddress | None:
 def own_virtual_host(address: BrokerAddress) -> Iterator[BrokerAddress]:
     """Create a virtual host for a `with` block, so that nothing else in the broker is touched or counted."""
     name = f"open-messaging-{secrets.token_hex(4)}"
-    with LocalBroker(address.management_url).virtual_host(name):
-        url = in_virtual_host(address.amqp_url, name)
+    with virtual_host(address.amqp_url, address.management_url, name) as url:
         yield BrokerAddress(url, address.management_url, f"{address.description}, virtual host {name}")
 
 
@@ -100,39 +98,23 @@ def _in_container() -> Iterator[BrokerAddress]:
         compose("stop")
 
 
-class LocalBroker:
-    """A broker by its management API; the URL contains credentials."""
+@contextmanager
+def virtual_host(amqp_url: str, management_url: str, name: str) -> Iterator[str]:
+    """Create a virtual host in which the URL's user may do everything, and yield its address.
 
-    def __init__(self, url: str) -> None:
-        self._url = url
-        self._user = urlsplit(url).username
-        self._api = self._connect()
-
-    def _connect(self) -> ManagementApi:
-        return ManagementApi(self._url, timeout_seconds=5.0)
-
-    def answers(self) -> bool:
-        """Return whether the API accepts the credentials and every virtual host is up."""
-        try:
-            return self._api.get("health/checks/virtual-hosts").ok
-        except requests.RequestException:
-            return False
-
-    def create_virtual_host(self, name: str) -> None:
-        """Create a virtual host in which the API's user may do everything."""
-        vhost, everything = quote(name, safe=""), dict.fromkeys(("configure", "write", "read"), ".*")
-        self._api.send("PUT", f"vhosts/{vhost}", {"default_queue_type": "quorum"}).raise_for_status()
-        self._api.send("PUT", f"permissions/{vhost}/{self._user}", everything).raise_for_status()
-
-    @contextmanager
-    def virtual_host(self, name: str) -> Iterator[str]:
-        """Create a virtual host for a `with` block; it is deleted with its queues and connections."""
-        self.create_virtual_host(name)
-        try:
-            yield name
-        finally:
-            # On a new connection: RabbitMQ closes one that is idle for a minute, perhaps at this moment.
-            self._connect().send("DELETE", f"vhosts/{quote(name, safe='')}").raise_for_status()
+    After the `with` block it is deleted with its queues and connections.
+    """
+    vhost, everything = quote(name, safe=""), dict.fromkeys(("configure", "write", "read"), ".*")
+    api = ManagementApi(management_url, timeout_seconds=5.0)
+    api.send("PUT", f"vhosts/{vhost}", {"default_queue_type": "quorum"}).raise_for_status()
+    permissions = f"permissions/{vhost}/{urlsplit(management_url).username}"
+    api.send("PUT", permissions, everything).raise_for_status()
+    try:
+        yield in_virtual_host(amqp_url, name)
+    finally:
+        # On a new connection: RabbitMQ closes one that is idle for a minute, perhaps at this moment.
+        api = ManagementApi(management_url, timeout_seconds=5.0)
+        api.send("DELETE", f"vhosts/{vhost}").raise_for_status()
 
 
 def in_virtual_host(amqp_url: str, name: str) -> str:

@@ -23,17 +23,15 @@ from messaging import topology
 from messaging.environment import Environment
 from messaging.management import QueueDepths
 from omctl.signatures import live_secrets
+from simulator.accounts import Accounts, ReconciliationResult, read_accounts
 from simulator.demonstration import (
     SUBSCRIPTIONS_KNOWN,
     UNFINISHED,
     WITHHELD,
-    Accounts,
     ConversationCounts,
-    ReconciliationResult,
     WithheldEvents,
     demonstration_plan,
     query,
-    read_accounts,
     read_counts,
     serve_services,
 )

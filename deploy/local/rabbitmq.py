@@ -33,6 +33,7 @@ AMQP_GREETING = b"AMQP\x00\x00\x09\x01"
 START_SECONDS = 300.0
 # A clean stop waits for quorum queues to transfer leadership; after that the node is stuck.
 STOP_SECONDS = 20.0
+EPMD_STOP_SECONDS = 2.0
 COOKIE = ".erlang.cookie"
 
 CONFIGURATION = """\
@@ -73,50 +74,11 @@ def _version(home: Path) -> tuple[int, ...]:
     return tuple(int(part) for part in re.findall(r"\d+", home.name))
 
 
-class PrivateErlang:
-    """The cookie and the port mapper that the nodes of one private cluster share.
-
-    The machine's own epmd, on 4369, belongs to other Erlang programs and would outlive the tests. A private
-    one on a free port starts with the first node that needs it and ends with the last.
-    """
-
-    def __init__(self, directory: Path) -> None:
-        self.epmd_port = free_port()
-        self._directory = directory
-        stored = directory / COOKIE
-        self.cookie = stored.read_text() if stored.exists() else secrets.token_hex(16)
-        self._nodes: set[str] = set()
-        self._epmd = ServerProcess("epmd", directory / "epmd.log")
-
-    def acquire(self, node: str) -> None:
-        """Run epmd for the node; returns when it answers."""
-        self._nodes.add(node)
-        if not self._epmd.is_running:
-            command = [shutil.which("epmd") or "epmd", "-address", LOOPBACK, "-port", str(self.epmd_port)]
-            self._epmd.launch(command, environment=os.environ, directory=self._directory)
-            self._epmd.wait_until(lambda: answers(self.epmd_port), timeout=10.0)
-
-    def release(self, node: str) -> None:
-        """Forget the node; epmd ends after the last one."""
-        self._nodes.discard(node)
-        if not self._nodes:
-            self._epmd.end(signal.SIGTERM, timeout=2.0)
-
-    def write_cookie(self, home: Path) -> None:
-        """Write the cookie to a node's home directory; Erlang refuses a cookie that others can read."""
-        path = home / COOKIE
-        path.unlink(missing_ok=True)
-        path.touch(mode=0o600)
-        path.write_text(self.cookie)
-        path.chmod(0o400)
-
-
 class LocalRabbitMQ:
     """A node on free loopback ports with its data under `directory`, outside of which nothing is written.
 
     *directory* is created if missing; another object with the same directory finds the data, which belong to
-    *name*. *erlang*: of another node, to form a cluster with it. *limits* and *advanced*: more configuration,
-    by default for a small machine.
+    *name*. *limits* and *advanced*: more configuration, by default for a small machine.
     """
 
     def __init__(
@@ -124,7 +86,6 @@ class LocalRabbitMQ:
         directory: Path,
         *,
         name: str = "open-messaging",
-        erlang: PrivateErlang | None = None,
         limits: str = SMALL,
         advanced: str = ADVANCED,
     ) -> None:
@@ -135,7 +96,11 @@ class LocalRabbitMQ:
         self.amqp_port = free_port()
         self.management_port = free_port()
         self._distribution_port = free_port()
-        self.erlang = erlang or PrivateErlang(self.directory)
+        stored = self.directory / COOKIE
+        self.cookie = stored.read_text() if stored.exists() else secrets.token_hex(16)
+        # The machine's own port mapper, on 4369, belongs to other Erlang programs and would outlive the node.
+        self.epmd_port = free_port()
+        self._epmd = ServerProcess("epmd", self.directory / "epmd.log")
         self._process = ServerProcess(f"RabbitMQ {self.node}", self.directory / "output.log")
 
     @property
@@ -170,8 +135,8 @@ class LocalRabbitMQ:
         (self.directory / "rabbitmq.conf").write_text(CONFIGURATION.format(**ports) + self._limits)
         (self.directory / "advanced.config").write_text(self._advanced)
         (self.directory / "enabled_plugins").write_text(PLUGINS)
-        self.erlang.write_cookie(self.directory)
-        self.erlang.acquire(self.node)
+        self._write_cookie()
+        self._start_port_mapper()
         command = [self._program("rabbitmq-server")]
         self._process.launch(command, environment=self._environment(), directory=self.directory)
 
@@ -196,7 +161,20 @@ class LocalRabbitMQ:
     def stop(self) -> None:
         """Shut the node down cleanly, as a service manager would."""
         self._process.end(signal.SIGTERM, timeout=STOP_SECONDS)
-        self.erlang.release(self.node)
+        self._epmd.end(signal.SIGTERM, timeout=EPMD_STOP_SECONDS)
+
+    def _write_cookie(self) -> None:
+        path = self.directory / COOKIE
+        if not path.exists():
+            # Erlang refuses a cookie that others can read.
+            path.touch(mode=0o600)
+            path.write_text(self.cookie)
+
+    def _start_port_mapper(self) -> None:
+        if not self._epmd.is_running:
+            command = [shutil.which("epmd") or "epmd", "-address", LOOPBACK, "-port", str(self.epmd_port)]
+            self._epmd.launch(command, environment=os.environ, directory=self.directory)
+            self._epmd.wait_until(lambda: answers(self.epmd_port), timeout=10.0)
 
     def _program(self, name: str) -> Path:
         home = server_home()
@@ -218,7 +196,7 @@ class LocalRabbitMQ:
             "HOME": str(here),
             # Makes the start script become the Erlang VM instead of its parent, so that signals reach the VM.
             "detached": "true",
-            "ERL_EPMD_PORT": str(self.erlang.epmd_port),
+            "ERL_EPMD_PORT": str(self.epmd_port),
             "ERL_EPMD_ADDRESS": LOOPBACK,
             "RABBITMQ_CONF_ENV_FILE": os.devnull,
             "RABBITMQ_NODENAME": self.node,

@@ -9,7 +9,7 @@ import shutil
 import sys
 import uuid
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -53,7 +53,7 @@ def run(var: Path) -> None:
         # A signal is no fault.
         stack.enter_context(suppress(SystemExit))
         wait = stack.enter_context(run_processes(service.commands(), var))
-        if wait(lambda: service.is_ready() and service.shows_status(), READY_SECONDS):
+        if wait(service.is_ready, READY_SECONDS):
             text = greet(service, stack.enter_context(simulated_platform(service)))
             (var / "greeting").write_text(f"{text}\n")
             click.echo(f"\n{text}\n\n`cat var/greeting` shows this again.\n")
@@ -81,15 +81,13 @@ def single_instance(path: Path) -> Iterator[None]:
         yield
 
 
-@contextmanager
-def simulated_platform(service: LocalService) -> Iterator[str]:
-    """Serve a simulated platform, whose page posts to the service, and yield its URL."""
+def simulated_platform(service: LocalService) -> AbstractContextManager[str]:
+    """Serve a simulated platform, whose page posts to the service, for a `with` block that gets its URL."""
     environment = Environment()
     organisation = Organisation("simulated", "simulated")
     register_edge(organisation, service.webhook_url, environment)
-    database_url = environment.string("OM_DATABASE_URL")
-    with serve_platform(organisation, usual_or_free_port(PLATFORM_PORT), database_url) as url:
-        yield url
+    port = usual_or_free_port(PLATFORM_PORT)
+    return serve_platform(organisation, port, environment.string("OM_DATABASE_URL"))
 
 
 def greet(service: LocalService, platform_url: str) -> str:

@@ -5,7 +5,7 @@ import secrets
 import shlex
 import subprocess
 import sys
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Container, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,14 +70,11 @@ class LocalService:
             run_quietly([sys.executable, "-m", "omctl", command])
 
     def is_ready(self) -> bool:
-        """Return whether the edge accepts events."""
+        """Return whether the edge accepts events and the status page is served."""
         with suppress(requests.RequestException):
-            return requests.get(f"{self.url}/health/ready", timeout=1.0).ok
+            is_accepting = requests.get(f"{self.url}/health/ready", timeout=1.0).ok
+            return is_accepting and answers(int(os.environ["OM_METRICS_BIND"].rpartition(":")[2]))
         return False
-
-    def shows_status(self) -> bool:
-        """Return whether the status page is served."""
-        return answers(int(os.environ["OM_METRICS_BIND"].rpartition(":")[2]))
 
     def commands(self) -> dict[str, list[str]]:
         """Return the command of each process by its name."""
@@ -130,22 +127,17 @@ def _is_set(name: str) -> bool:
 
 @contextmanager
 def environment_file(path: Path) -> Iterator[None]:
-    """Write the settings to a file that another shell can source, for a `with` block."""
+    """Write the settings and the PATH to a file that another shell can source, for a `with` block."""
+    settings = {name: value for name, value in sorted(os.environ.items()) if name.startswith("OM_")}
+    lines = [f"export {name}={shlex.quote(value)}" for name, value in settings.items()]
+    programs = shlex.quote(str(Path(sys.executable).parent))
     path.unlink(missing_ok=True)
     path.touch(mode=0o600)
-    path.write_text(render_exports(os.environ))
+    path.write_text("\n".join([f'export PATH={programs}:"$PATH"', *lines, ""]))
     try:
         yield
     finally:
         path.unlink(missing_ok=True)
-
-
-def render_exports(environment: Mapping[str, str]) -> str:
-    """Return shell lines that set every OM_ variable and put this environment's programs on the path."""
-    settings = {name: value for name, value in sorted(environment.items()) if name.startswith("OM_")}
-    lines = [f"export {name}={shlex.quote(value)}" for name, value in settings.items()]
-    programs = shlex.quote(str(Path(sys.executable).parent))
-    return "\n".join([f'export PATH={programs}:"$PATH"', *lines, ""])
 
 
 def free_bind() -> str:

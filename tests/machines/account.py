@@ -11,7 +11,7 @@ import requests
 
 from messaging import topology
 from messaging.management import QueueDepths
-from simulator.demonstration import read_accounts
+from simulator.accounts import read_accounts
 
 OWNER: Final = Path("/etc/open-messaging/credentials/owner")
 HEALTH: Final = "http://127.0.0.1:8080/health/ready"

@@ -1,6 +1,6 @@
 """Real servers for the tests: private nodes that may be struck, and shared ones with a part for each test."""
 
-from deploy.local.brokers import INSTALL, LocalBroker, in_virtual_host
+from deploy.local.brokers import INSTALL, in_virtual_host
 from deploy.local.ports import LOOPBACK, answers, free_port
 from deploy.local.process import ServerProcess, ServerStartError
 from tests.servers.packages import (
@@ -28,7 +28,6 @@ __all__ = [
     "INSTALL",
     "LOOPBACK",
     "Broker",
-    "LocalBroker",
     "PostgreSQL",
     "PrivatePostgreSQL",
     "PrivateRabbitMQ",

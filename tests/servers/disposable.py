@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import requests
 from testcontainers.community.postgres import PostgresContainer
 from testcontainers.community.rabbitmq import RabbitMqContainer
 
-from deploy.local.brokers import LocalBroker, ensure_package, ensure_rabbitmq
+from deploy.local.brokers import ensure_package, ensure_rabbitmq
 from deploy.local.process import ServerStartError
 from deploy.local.rabbitmq import CREDENTIALS
 from tests.servers.postgresql import PrivatePostgreSQL, programs
@@ -99,7 +100,14 @@ def _in_containers() -> Iterator[Servers]:
 def _wait_for_management(url: str) -> None:
     """Wait for what testcontainers does not: it is content when AMQP answers."""
     deadline = time.monotonic() + CONTAINER_SECONDS
-    while not LocalBroker(url).answers():
+    while not _has_virtual_hosts(url):
         if time.monotonic() > deadline:
             raise ServerStartError("The management API of the RabbitMQ container does not answer")
         time.sleep(0.2)
+
+
+def _has_virtual_hosts(url: str) -> bool:
+    try:
+        return requests.get(f"{url}/api/health/checks/virtual-hosts", timeout=5.0).ok
+    except requests.RequestException:
+        return False

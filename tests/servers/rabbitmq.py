@@ -32,10 +32,27 @@ class PrivateRabbitMQ(LocalRabbitMQ):
         super().__init__(
             directory,
             name=name,
-            erlang=peer.erlang if peer else None,
             limits=("" if as_installed else SMALL) + configuration,
             advanced="[].\n" if as_installed else ADVANCED,
         )
+        # The nodes of a cluster, whose port mapper ends with the last of them.
+        self._nodes: set[str] = set()
+        if peer:
+            self.cookie, self.epmd_port = peer.cookie, peer.epmd_port
+            self._epmd, self._nodes = peer._epmd, peer._nodes
+
+    def launch(self) -> None:
+        """Start the node without waiting."""
+        self._nodes.add(self.node)
+        super().launch()
+
+    def stop(self) -> None:
+        """Shut the node down cleanly."""
+        self._nodes.discard(self.node)
+        if not self._nodes:
+            super().stop()
+        else:
+            self._process.end(signal.SIGTERM, timeout=STOP_SECONDS)
 
     @property
     def pid(self) -> int:
@@ -86,7 +103,7 @@ class PrivateRabbitMQ(LocalRabbitMQ):
         Raises:
             AssertionError: the expression failed, or the node did not answer.
         """
-        command = ["erl_call", "-sname", self.node, "-c", self.erlang.cookie, "-e"]
+        command = ["erl_call", "-sname", self.node, "-c", self.cookie, "-e"]
         done = subprocess.run(
             command,
             env=self._environment(),

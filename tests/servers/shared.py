@@ -11,7 +11,7 @@ from typing import NamedTuple
 import psycopg
 import pytest
 
-from deploy.local.brokers import LocalBroker, ensure_package, in_virtual_host
+from deploy.local.brokers import ensure_package, virtual_host
 from deploy.local.rabbitmq import server_home
 from tests.servers.packages import chromium
 from tests.servers.postgresql import PrivatePostgreSQL, programs
@@ -35,8 +35,9 @@ class Broker:
     @contextmanager
     def make_vhost(self) -> Iterator[VirtualHost]:
         """Create an empty virtual host, and drop it with everything in it afterwards."""
-        with LocalBroker(self.management_url).virtual_host(f"test-{secrets.token_hex(4)}") as name:
-            yield VirtualHost(in_virtual_host(self.amqp_url, name), name)
+        name = f"test-{secrets.token_hex(4)}"
+        with virtual_host(self.amqp_url, self.management_url, name) as url:
+            yield VirtualHost(url, name)
 
 
 @dataclass(frozen=True)

@@ -4,14 +4,8 @@ import json
 
 import pytest
 
-from simulator.demonstration import (
-    WITHHELD,
-    Accounts,
-    ConversationCounts,
-    ReconciliationResult,
-    WithheldEvents,
-    demonstration_plan,
-)
+from simulator.accounts import Accounts, ReconciliationResult
+from simulator.demonstration import WITHHELD, ConversationCounts, WithheldEvents, demonstration_plan
 from simulator.ledger import LedgerRow
 from simulator.platform import Organisation
 from simulator.settlement import Records, settle

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from sqlalchemy import create_engine, text
 
-from simulator.demonstration.accounts import ReconciliationResult
+from simulator.accounts import ReconciliationResult
 from simulator.platform import Conversation, Organisation, Participant, serve_platform
 from simulator.receiver import Inbox, destination_table, serve_receiver
 from simulator.traffic import Dialect, Post, TrafficPlan
