@@ -4,14 +4,14 @@ Every body that was answered 200 must be readable again, byte for byte, from the
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
 from rich.box import SIMPLE
 from rich.table import Table
-from sqlalchemy import create_engine
+from sqlalchemy import NullPool, create_engine
 
 from messaging import topology
 from messaging.admin import broker_session, peek
@@ -35,15 +35,6 @@ class ReconciliationResult:
     def __str__(self) -> str:
         return f"missing={self.missing} recovered={self.recovered} false={self.false}"
 
-    def disagreements(self) -> list[str]:
-        """Return what is wrong; empty if all is well."""
-        found = {
-            f"{self.withheld} events withheld, {self.missing} found missing": self.withheld != self.missing,
-            f"{self.withheld} events withheld, {self.recovered} recovered": self.withheld != self.recovered,
-            f"{self.false} events found missing that were not": self.false,
-        }
-        return [text for text, is_wrong in found.items() if is_wrong]
-
 
 @dataclass(frozen=True, slots=True)
 class Accounts:
@@ -53,20 +44,6 @@ class Accounts:
     records: Records
     queued: Sequence[str]
     verdict: LedgerVerdict
-
-    def disagreements(self) -> list[str]:
-        """Return how the sources differ; empty if they agree."""
-        unanswered = sum(not row.answered for row in self.ledger)
-        recorded = Counter(digest for digest, _ in self.records.dead_letters)
-        queued = Counter(self.queued)
-        found = {
-            f"{unanswered} bodies were never answered 200": unanswered,
-            f"{self.verdict.lost} lost": self.verdict.lost,
-            f"{self.verdict.repeated} repeated": self.verdict.repeated,
-            "dead letters are recorded that are not in the queue": (recorded - queued).total(),
-            "dead letters are in the queue that are not recorded": (queued - recorded).total(),
-        }
-        return [text for text, count in found.items() if count]
 
     def conclusion(self, reconciled: ReconciliationResult) -> str:
         """Return the result in sentences for a reader who sees the service for the first time."""
@@ -112,13 +89,35 @@ def read_accounts(ledger_file: Path, database_url: str, amqp_url: str) -> Accoun
     ledger = read_ledger(ledger_file)
     with broker_session((amqp_url,), client_name="demonstration") as broker:
         queued = [sha256(body).hexdigest() for body in peek(broker, topology.DEAD_LETTERS)]
-    engine = create_engine(database_url)
-    try:
-        with engine.connect() as connection:
-            records = read_records(connection, {row.body_sha256 for row in ledger})
-    finally:
-        engine.dispose()
+    with create_engine(database_url, poolclass=NullPool).connect() as connection:
+        records = read_records(connection, {row.body_sha256 for row in ledger})
     return Accounts(ledger, records, queued, settle(ledger, records, queued=queued))
+
+
+def find_disagreements(
+    accounts: Accounts, counts: Mapping[str, int], reconciled: ReconciliationResult
+) -> list[str]:
+    """Return how the sources differ; empty if they agree. *counts* are of the deliveries, by name."""
+    verdict, unanswered = accounts.verdict, sum(not row.answered for row in accounts.ledger)
+    recorded = Counter(digest for digest, _ in accounts.records.dead_letters)
+    queued = Counter(accounts.queued)
+    planned, delivered = counts["planned"], counts["delivered"]
+    withheld, missing, recovered = reconciled.withheld, reconciled.missing, reconciled.recovered
+    found = {
+        f"{unanswered} bodies were never answered 200": unanswered,
+        f"{verdict.lost} lost": verdict.lost,
+        f"{verdict.repeated} repeated": verdict.repeated,
+        "dead letters are recorded that are not in the queue": (recorded - queued).total(),
+        "dead letters are in the queue that are not recorded": (queued - recorded).total(),
+        f"{planned} deliveries planned, {delivered} received": planned != delivered,
+        f"{counts['repeated']} received twice": counts["repeated"],
+        f"{counts['disordered']} received out of order": counts["disordered"],
+        f"{counts['forged']} received without a valid signature": counts["forged"],
+        f"{withheld} events withheld, {missing} found missing": withheld != missing,
+        f"{withheld} events withheld, {recovered} recovered": withheld != recovered,
+        f"{reconciled.false} events found missing that were not": reconciled.false,
+    }
+    return [text for text, is_wrong in found.items() if is_wrong]
 
 
 def _kind(row: LedgerRow) -> str:

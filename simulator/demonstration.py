@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import create_engine, text
+from sqlalchemy import NullPool, create_engine, text
 
 from simulator.accounts import ReconciliationResult
 from simulator.platform import Conversation, Organisation, Participant, serve_platform
@@ -43,30 +43,6 @@ COUNTS: Final = """
         (SELECT count(*) FROM routing_updates WHERE decision = 'superseded') AS superseded,
         (SELECT count(*) FROM outbox WHERE late) AS late,
         (SELECT count(*) FROM outbox o JOIN subscriptions s ON s.event_type = o.event_type) AS planned"""
-
-
-@dataclass(frozen=True, slots=True)
-class ConversationCounts:
-    """What the tables and the receiver hold of the conversations, by name."""
-
-    counts: Mapping[str, int]
-
-    def __str__(self) -> str:
-        shown = ("settled", "superseded", "late", "delivered", "repeated", "disordered")
-        return " ".join(f"{name}={self.counts[name]}" for name in shown)
-
-    def disagreements(self) -> list[str]:
-        """Return what is wrong; empty if all is well."""
-        counts = self.counts
-        found = {
-            f"{counts['planned']} deliveries planned, {counts['delivered']} received": (
-                counts["planned"] != counts["delivered"]
-            ),
-            f"{counts['repeated']} received twice": counts["repeated"],
-            f"{counts['disordered']} received out of order": counts["disordered"],
-            f"{counts['forged']} received without a valid signature": counts["forged"],
-        }
-        return [text for text, is_wrong in found.items() if is_wrong]
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,20 +79,11 @@ def serve_services(directory: Path, platform_port: int) -> Iterator[Demonstratio
         yield DemonstrationServices(organisation, inbox, settings)
 
 
-def read_counts(database_url: str, inbox: Inbox) -> ConversationCounts:
-    """Return what the tables and the receiver hold of the conversations."""
-    return ConversationCounts(query(database_url, COUNTS) | inbox.counts())
-
-
 def query(database_url: str, statement: str) -> dict[str, int]:
     """Return the one row of numbers that a statement selects, by column."""
-    engine = create_engine(database_url)
-    try:
-        with engine.connect() as connection:
-            row = connection.execute(text(statement)).mappings().one()
-            return {name: int(value or 0) for name, value in row.items()}
-    finally:
-        engine.dispose()
+    with create_engine(database_url, poolclass=NullPool).connect() as connection:
+        row = connection.execute(text(statement)).mappings().one()
+        return {name: int(value or 0) for name, value in row.items()}
 
 
 WITHHELD: Final = 20

@@ -5,7 +5,7 @@ import math
 import os
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import Any
@@ -23,16 +23,15 @@ from messaging import topology
 from messaging.environment import Environment
 from messaging.management import QueueDepths
 from omctl.signatures import live_secrets
-from simulator.accounts import Accounts, ReconciliationResult, read_accounts
+from simulator.accounts import Accounts, ReconciliationResult, find_disagreements, read_accounts
 from simulator.demonstration import (
+    COUNTS,
     SUBSCRIPTIONS_KNOWN,
     UNFINISHED,
     WITHHELD,
-    ConversationCounts,
     WithheldEvents,
     demonstration_plan,
     query,
-    read_counts,
     serve_services,
 )
 from simulator.ledger import Ledger
@@ -47,6 +46,8 @@ the other, and would answer only after their windows have closed."""
 
 DRAIN_SECONDS = 120.0
 QUEUES_TO_DRAIN = (topology.EVENTS_QUEUE, topology.UNROUTED, topology.DEAD_LETTER_RECORDS)
+
+SHOWN_COUNTS = ("settled", "superseded", "late", "delivered", "repeated", "disordered")
 
 NOTHING_MISSING, RECOVERED = 0, 3
 """Exit statuses of `omctl reconcile`."""
@@ -70,6 +71,7 @@ class Demonstration:
         self._service = service
         self._wait = wait
         self._withheld = withheld
+        self._database_url = os.environ["OM_DATABASE_URL"]
         self._depths = QueueDepths((service.broker.management_url,), (service.broker.amqp_url,))
 
     def run(self) -> tuple[Accounts, ReconciliationResult]:
@@ -78,7 +80,7 @@ class Demonstration:
         Raises ServerStartError if a process ended, or it was not done in time.
         """
         self._wait_until(self._service.is_ready, "the edge is ready")
-        self._wait_until(lambda: count(SUBSCRIPTIONS_KNOWN) > 0, "the destinations are known")
+        self._wait_until(lambda: self._count(SUBSCRIPTIONS_KNOWN) > 0, "the destinations are known")
         ledger = self._service.var / "ledger.jsonl"
         self._send(ledger)
         click.echo("Waiting until queues and journal are empty, and everything is settled and delivered")
@@ -86,7 +88,7 @@ class Demonstration:
         click.echo("Comparing with the platform's history")
         reconciled = self._withheld.compare(reconcile())
         self._wait_until(self._is_drained, "the missing events are processed")
-        return read_accounts(ledger, database_url(), self._service.broker.amqp_url), reconciled
+        return read_accounts(ledger, self._database_url, self._service.broker.amqp_url), reconciled
 
     def _send(self, path: Path) -> None:
         url = self._service.webhook_url
@@ -105,13 +107,16 @@ class Demonstration:
         if not self._wait(is_done, DRAIN_SECONDS):
             raise ServerStartError(f"Waited {DRAIN_SECONDS:.0f} s in vain until {goal}")
 
+    def _count(self, statement: str) -> int:
+        return query(self._database_url, statement)["number"]
+
     def _is_drained(self) -> bool:
         # An entry in the journal may be published again: the accounts are final only without it.
         journal = requests.get(f"{self._service.url}/health/ready", timeout=5.0).json()["journal_bytes"]
         depths = self._depths.read()
         # A queue of unknown depth is not empty.
         is_empty = all(depths.get(queue) == 0 for queue in QUEUES_TO_DRAIN)
-        return not journal and is_empty and not count(UNFINISHED)
+        return not journal and is_empty and not self._count(UNFINISHED)
 
 
 def demonstrate(var: Path, *, keep: bool) -> bool:
@@ -146,7 +151,8 @@ def demonstrate(var: Path, *, keep: bool) -> bool:
         click.echo(f"{pages}\nLog of all processes: {log}")
         withheld = WithheldEvents(services.organisation)
         accounts, reconciled = Demonstration(service, wait, withheld).run()
-        agree = report(accounts, read_counts(database_url(), services.inbox), reconciled)
+        counts = query(os.environ["OM_DATABASE_URL"], COUNTS) | services.inbox.counts()
+        agree = report(accounts, counts, reconciled)
         if keep:
             click.echo(f"\nEverything keeps running until Ctrl-C.\n{pages}")
             wait(lambda: False, math.inf)
@@ -167,23 +173,14 @@ def reconcile() -> Any:
     return json.loads(run_quietly(command, {NOTHING_MISSING, RECOVERED}))["gaps"]
 
 
-def count(statement: str) -> int:
-    """Return the number that a statement selects."""
-    return query(database_url(), statement)["number"]
-
-
-def database_url() -> str:
-    """Return the address of the demonstration's own database."""
-    return os.environ["OM_DATABASE_URL"]
-
-
-def report(accounts: Accounts, counts: ConversationCounts, reconciled: ReconciliationResult) -> bool:
+def report(accounts: Accounts, counts: Mapping[str, int], reconciled: ReconciliationResult) -> bool:
     """Print tables, one line for scripts of each comparison and the conclusion; return whether all agree."""
     console = Console()
     console.print(accounts.outcome_table())
     console.print(accounts.reason_table())
-    click.echo(f"conversation: {counts}\nreconcile: {reconciled}\ndemo: {accounts.verdict}")
-    disagreements = [*accounts.disagreements(), *counts.disagreements(), *reconciled.disagreements()]
+    shown = " ".join(f"{name}={counts[name]}" for name in SHOWN_COUNTS)
+    click.echo(f"conversation: {shown}\nreconcile: {reconciled}\ndemo: {accounts.verdict}")
+    disagreements = find_disagreements(accounts, counts, reconciled)
     for disagreement in disagreements:
         click.echo(f"The accounts disagree: {disagreement}", err=True)
     if not disagreements:

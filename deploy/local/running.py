@@ -1,7 +1,6 @@
 """Run the service in the foreground until Ctrl-C."""
 
 import fcntl
-import json
 import math
 import os
 import shlex
@@ -30,6 +29,7 @@ from messaging.environment import Environment
 from omctl.develop.simulate import register_edge
 from omctl.signatures import curl_line, live_secrets
 from simulator.platform import Organisation, serve_platform
+from simulator.traffic import compact, platform_timestamp
 from webhook_api.settings import parse_headers
 from webhook_api.signature import sign
 
@@ -122,9 +122,9 @@ def event_command(service: LocalService) -> str:
     event = {
         "eventType": "openmessaging:conversation:new",
         "conversationId": str(uuid.uuid4()),
-        "timestamp": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "timestamp": platform_timestamp(datetime.now(UTC)),
     }
-    body = json.dumps(event, separators=(",", ":")).encode()
+    body = compact(event)
     signature = sign(body, live_secrets(environment)[0]) if environment.strings("OM_WEBHOOK_SECRETS") else ""
     headers = dict(parse_headers(environment.strings("OM_REQUIRED_HEADERS")))
     return curl_line(service.webhook_url, signature, body, None, headers)

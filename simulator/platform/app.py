@@ -45,10 +45,8 @@ def create_platform(organisation: Organisation, database_url: str = "") -> Flask
     @app.after_request
     def finish(response: Response) -> Response:
         """Lose the answer if a fault demands it, and add the headers that real answers were seen to have."""
-        fault = g.pop("fault", None)
-        if fault is not None:
-            time.sleep(fault.delay)
-            response = _fault_error(fault).render()
+        if fault := g.get("fault"):
+            response = _wait_for_fault(fault).render()
         response.headers["inin-correlation-id"] = str(uuid.uuid4())
         response.headers["inin-ratelimit-allowed"] = str(organisation.requests_per_minute)
         response.headers["inin-ratelimit-count"] = str(organisation.recent_requests())
@@ -88,9 +86,11 @@ def _api(organisation: Organisation, chats: Chats) -> Blueprint:
 
     @api.before_request
     def admit() -> None:
-        """Wait for the latency, then apply faults, authorisation and the rate limit."""
-        time.sleep(organisation.latency)
-        _apply_fault(organisation)
+        """Apply authorisation and the rate limit, after a fault; one that is carried out fails later."""
+        fault = organisation.next_fault(request.method)
+        if fault is not None and not fault.is_carried_out:
+            raise _wait_for_fault(fault)
+        g.fault = fault
         kind, _, token = request.headers.get("Authorization", "").partition(" ")
         if kind != "Bearer" or not organisation.is_valid(token):
             raise ApiError(401, "bad.credentials", "Invalid login credentials.")
@@ -171,15 +171,6 @@ def _as_participant(participant: Participant) -> dict[str, Any]:
     }
 
 
-def _apply_fault(organisation: Organisation) -> None:
-    """Fail with the next fault; one that is carried out fails after the request was."""
-    fault = organisation.next_fault(request.method)
-    if fault is not None and fault.is_carried_out:
-        g.fault = fault
-    elif fault is not None:
-        time.sleep(fault.delay)
-        raise _fault_error(fault)
-
-
-def _fault_error(fault: Fault) -> ApiError:
+def _wait_for_fault(fault: Fault) -> ApiError:
+    time.sleep(fault.delay)
     return ApiError(fault.status, "internal.error", "An injected fault.", fault.retry_after)

@@ -55,10 +55,6 @@ class Chat:
             return ENDED
         return "with the agent" if len(self.conversation.participants) > 2 else WAITING
 
-    def envelope(self, kind: str, time: str) -> dict[str, Any]:
-        """Return the guide's envelope of an event."""
-        return guide_envelope(kind, self.conversation.conversation_id, time)
-
     def native_body(self, message: ChatMessage, integration_id: str, name: str) -> dict[str, Any]:
         """Return the agent's message, or the receipt for the customer's, which the integrator itself sent."""
         body = {
@@ -83,8 +79,7 @@ class Chats:
 
     def all(self) -> list[Chat]:
         """Return every chat, the newest first."""
-        with self._lock:
-            return list(reversed(self._chats.values()))
+        return list(self._chats.values())[::-1]
 
     def begin(self, customer: str, text: str, *, is_lost: bool = False) -> tuple[str, str]:
         """Begin a conversation, which waits in a routing queue; return its id and its first message's."""
@@ -93,7 +88,7 @@ class Chats:
         chat.conversation.start_time = chat.now()
         chat.conversation.participants = [Participant("customer"), Participant("acd", queue_id=QUEUE)]
         address = {"name": customer, "email": "customer@example.com"}
-        new = chat.envelope("new", chat.conversation.start_time) | {
+        new = guide_envelope("new", conversation_id, chat.conversation.start_time) | {
             "participants": [{"id": f"ext:customer:{customer}", "role": "customer", "address": address}],
             "metadata": {"platformOrigin": "simulated-page"},
         }
@@ -141,8 +136,9 @@ class Chats:
         return chat
 
     def _route(self, chat: Chat, status: str) -> None:
-        routing = {"routing": {"status": status, "queueId": QUEUE}}
-        self._post_to_webhooks(chat.envelope("updated", chat.now()) | routing, is_lost=False)
+        updated = guide_envelope("updated", chat.conversation.conversation_id, chat.now())
+        routing = {"status": status, "queueId": QUEUE}
+        self._post_to_webhooks(updated | {"routing": routing}, is_lost=False)
 
     def _add_message(self, chat: Chat, author: str, text: str, *, is_lost: bool) -> str:
         message = ChatMessage(author, text, chat.now(), secrets.token_hex(16))
@@ -153,7 +149,8 @@ class Chats:
             "direction": "outbound" if author == "agent" else "inbound",
             "from": "agent" if author == "agent" else f"ext:customer:{chat.customer}",
         }
-        self._post_to_webhooks(chat.envelope("message", message.time) | {"message": content}, is_lost=is_lost)
+        envelope = guide_envelope("message", chat.conversation.conversation_id, message.time)
+        self._post_to_webhooks(envelope | {"message": content}, is_lost=is_lost)
         for integration_id, integration in list(self._organisation.registrations.integrations.items()):
             body = chat.native_body(message, integration_id, integration["name"])
             self._post(integration_id, integration[URL], integration.get(HEADERS), body, is_lost=is_lost)

@@ -85,7 +85,6 @@ class Organisation:
     Args:
         client_id: The only OAuth client.
         token_seconds: How long an access token is valid.
-        latency: Seconds that each answer takes at least.
         lag: Maximum seconds until the API shows a new or changed conversation.
         timer: Returns seconds; used for the rate limit and the lag.
     """
@@ -95,7 +94,6 @@ class Organisation:
     _: KW_ONLY
     requests_per_minute: int = 300
     token_seconds: float = 86_400.0
-    latency: float = 0.0
     lag: float = 0.0
     timer: Callable[[], float] = time.monotonic
 
@@ -127,13 +125,11 @@ class Organisation:
 
     def revoke_tokens(self) -> None:
         """Invalidate every token issued so far."""
-        with self._lock:
-            self._tokens.clear()
+        self._tokens.clear()
 
     def is_valid(self, token: str) -> bool:
         """Return whether an access token is valid."""
-        with self._lock:
-            return self._tokens.get(token, 0.0) > self.timer()
+        return self._tokens.get(token, 0.0) > self.timer()
 
     def take_request(self, request: str) -> float:
         """Count a request against the rate limit; return 0, or the seconds until it would be allowed."""
@@ -159,11 +155,10 @@ class Organisation:
 
     def inject_fault(self, fault: Fault, method: str | None = None) -> None:
         """Make the next answers fail, or the next answer to a request with this HTTP method."""
-        with self._lock:
-            if method is None:
-                self._faults.extend([fault] * fault.times)
-            else:
-                self._method_faults[method] = fault
+        if method is None:
+            self._faults.extend([fault] * fault.times)
+        else:
+            self._method_faults[method] = fault
 
     def next_fault(self, method: str) -> Fault | None:
         """Take the fault for this answer, if there is one."""

@@ -118,9 +118,7 @@ def engine(migrated_sqlite_url):
 
 @pytest.fixture
 def organisation():
-    organisation = Organisation("client", "secret", requests_per_minute=10**9)
-    organisation.latency = 0.0
-    return organisation
+    return Organisation("client", "secret", requests_per_minute=10**9)
 
 
 def converse(engine, clock, organisation):
