@@ -43,8 +43,7 @@ def platform_timestamp(moment: datetime) -> str:
 
     Source: `channel.time` in published webhook bodies, "2025-06-10T21:03:05.427Z".
     """
-    utc = moment.astimezone(UTC)
-    return f"{utc:%Y-%m-%dT%H:%M:%S}.{utc.microsecond // 1000:03d}Z"
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 @dataclass(slots=True)
@@ -125,8 +124,3 @@ def add_unknown_fields(rng: random.Random, payload: Payload) -> Payload:
 def is_identified(payload: Payload) -> bool:
     """Return whether an id or a number identifies the event, whatever else the payload holds."""
     return bool({"id", "sequence"} & payload.keys()) or "id" in payload.get("message", {})
-
-
-def mark_redelivery(payload: Payload) -> Payload:
-    """Return *payload* with a field that marks a redelivery: different bytes, the same event."""
-    return {**payload, "simulatedRedelivery": True}

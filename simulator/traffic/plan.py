@@ -21,7 +21,6 @@ from simulator.traffic.event import (
     compact,
     describe,
     is_identified,
-    mark_redelivery,
 )
 
 MAX_DISORDER: Final = 50
@@ -93,7 +92,8 @@ def _placed(plan: TrafficPlan, rng: random.Random) -> Iterator[tuple[int, Post]]
         yield place, Post(number, describe(payload), compact(payload))
         if rng.random() < plan.duplicate_share:
             is_marked = rng.random() < MARKED_REDELIVERIES and is_identified(payload)
-            again = mark_redelivery(payload) if is_marked else payload
+            # Different bytes, the same event.
+            again = {**payload, "simulatedRedelivery": True} if is_marked else payload
             yield place + rng.randint(1, MAX_REDELIVERY), Post(number, describe(again), compact(again))
 
 
