@@ -6,21 +6,19 @@ import secrets
 import signal
 import socket
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from threading import Event
-from typing import Any, Final, Self, TypeVar
+from typing import Any, Final, Self
 
 import click
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Engine
 
 from omctl.interface import progress_bar, show_json
 from workers.db import interventions as records
 from workers.db.engine import DatabaseClock, transact
 from workers.db.interventions import Action
-
-Resource = TypeVar("Resource")
 
 TICK_SECONDS: Final = 0.2
 """How soon a cancellation is noticed while waiting."""
@@ -50,54 +48,46 @@ class Terms:
 class Run:
     """One intervention and its progress, without an id until it is recorded, cancelled until it ends.
 
-    `selection` is JSON without content; `copies` are further messages of items that are done, which were
-    removed; `last_id` is that of the last item done, if they are taken in the order of their ids.
+    `selection` is JSON without content; `verb` is done to each item; `copies` are further messages of items
+    that are done, which were removed; `last_id` is that of the last item done, if they are taken in the order
+    of their ids; `facts` are shown with --json.
     """
 
     action: Action
     chosen: int
-    selection: str = ""
+    selection: str
+    verb: str = ""
     intervention_id: str = ""
     done: int = 0
     copies: int = 0
     last_id: int | None = None
     is_cancelled: bool = True
+    facts: Mapping[str, str] = field(default_factory=dict)
 
     def begin(self, engine: Engine, terms: Terms) -> None:
         """Record that an operator begins it, unless it was begun before."""
         if self.intervention_id:
             return
         self.intervention_id = secrets.token_hex(8)
-        record = records.Intervention(
-            self.intervention_id,
-            self.action,
-            os_user(),
-            terms.reason,
-            self.selection,
-            terms.again,
-            self.chosen,
-        )
-        now_us = DatabaseClock(engine).now_us()
-        transact(engine, records.begin_intervention, record, now_us)
+        what = self.selection, terms.again, self.chosen
+        record = records.Intervention(self.intervention_id, self.action, os_user(), terms.reason, *what)
+        transact(engine, records.begin_intervention, record, DatabaseClock(engine).now_us())
 
 
 def carry_out(
     engine: Engine,
     terms: Terms,
     run: Run,
-    work: Callable[[Resource, Event], Iterable[int]],
-    resource: AbstractContextManager[Resource],
+    work: Callable[[Event], AbstractContextManager[Iterable[int]]],
     *,
     question: str,
-    verb: str,
     asking: AbstractContextManager[object] | None = None,
-    hint: Callable[[], str] = str,
-    **context: Any,
+    hint: str = "",
 ) -> None:
-    """Ask the operator, record the decision, execute it and report; a dry run only reports.
+    """Ask the operator *question*, record the decision, execute it and report; a dry run only reports.
 
-    It is recorded once *resource* is entered; *work* is called with that and a cancellation, and does one
-    batch at each step. *asking* is entered while the operator is asked. *hint* returns how to continue.
+    *work* returns a context for a cancellation. The decision is recorded once that is entered; its value does
+    one batch at each step. *asking* is entered while the operator is asked. *hint* is how to continue *run*.
     """
     if terms.dry_run or not run.chosen:
         run.intervention_id = ""
@@ -105,15 +95,15 @@ def carry_out(
         if not terms.yes:
             with asking or nullcontext():
                 click.confirm(f"{question}; go on?", abort=True, err=True)
-        with cancellable() as cancelled, resource as entered:
+        with cancellable() as cancelled, work(cancelled) as batches:
             run.begin(engine, terms)
             try:
-                execute(engine, run, work(entered, cancelled), cancelled)
+                execute(engine, run, batches, cancelled)
             finally:
                 # An operator needs it after a failure of broker or database as much as after Ctrl-C.
-                if run.is_cancelled and (text := hint()):
-                    click.echo(text, err=True)
-    report(run, verb, **context)
+                if run.is_cancelled and hint:
+                    click.echo(hint.format(run=run), err=True)
+    report(run)
 
 
 def execute(engine: Engine, run: Run, batches: Iterable[int], cancelled: Event) -> None:
@@ -122,40 +112,30 @@ def execute(engine: Engine, run: Run, batches: Iterable[int], cancelled: Event) 
     Each step does one batch and yields the number of items done, each durable. A batch may check *cancelled*
     between two items.
     """
-    clock = DatabaseClock(engine)
-
-    def record(connection: Connection) -> None:
-        records.record_progress(connection, run.intervention_id, run.done, run.last_id)
-
-    def end(connection: Connection) -> None:
-        record(connection)
-        records.end_intervention(
-            connection, run.intervention_id, run.done, is_cancelled=run.is_cancelled, now_us=clock.now_us()
-        )
-
     with progress_bar() as bar:
         task = bar.add_task("Events", total=run.chosen, completed=run.done, note="")
         try:
             for done in batches:
                 run.done += done
-                transact(engine, record)
+                transact(engine, records.record_progress, run.intervention_id, run.done, run.last_id)
                 bar.update(task, completed=run.done)
                 if cancelled.is_set():
                     break
             run.is_cancelled = cancelled.is_set()
         finally:
-            transact(engine, end)
+            now_us, end = DatabaseClock(engine).now_us(), records.end_intervention
+            transact(engine, end, run.intervention_id, run.done, is_cancelled=run.is_cancelled, now_us=now_us)
 
 
-def report(run: Run, verb: str, **context: Any) -> None:
+def report(run: Run) -> None:
     """Print what was done, or what would be; exit with 1 if it was cancelled."""
     is_cancelled = bool(run.intervention_id) and run.is_cancelled
     counts = {"chosen": run.chosen, "done": run.done, "copies": run.copies, "cancelled": is_cancelled}
-    if not show_json({**context, **counts, "intervention": run.intervention_id or None}):
+    if not show_json({**run.facts, **counts, "intervention": run.intervention_id or None}):
         if run.intervention_id:
-            text = f"{run.done} of {run.chosen} {verb}; recorded as intervention {run.intervention_id}."
+            text = f"{run.done} of {run.chosen} {run.verb}; recorded as intervention {run.intervention_id}."
         else:
-            text = f"{run.chosen} would be {verb}." if run.chosen else "Nothing to do: none is selected."
+            text = f"{run.chosen} would be {run.verb}." if run.chosen else "Nothing to do: none is selected."
         click.echo(text)
     if is_cancelled:
         raise SystemExit(1)

@@ -50,15 +50,6 @@ class Order:
         return min(MAX_WINDOW, max(1, int(self.rate * MAX_WINDOW_SECONDS))) if self.rate else MAX_WINDOW
 
 
-@dataclass(frozen=True, slots=True)
-class _Window:
-    """The selected dead letters of a window, each once; their copies; and the decision about each."""
-
-    chosen: list[QueuedDeadLetter]
-    copies: list[QueuedDeadLetter]
-    decisions: dict[str, str]
-
-
 def process_windows(
     session: DeadLetterSession, order: Order, run: Run, rate_limiter: RateLimiter
 ) -> Iterator[int]:
@@ -66,17 +57,20 @@ def process_windows(
     for held in session.queue.windows(order.window_size):
         if order.left(run) == 0:
             return
-        window = transact(session.engine, _decide, held, order, run, session.clock.now_us())
+        now_us = session.clock.now_us()
+        chosen, copies, decisions = transact(session.engine, _decide, held, order, run, now_us)
         done = 0
-        for dead_letter in window.chosen:
+        for dead_letter in chosen:
             if not rate_limiter.wait():
                 break
             if run.action is Action.REPLAY_DEAD_LETTERS:
-                decision = window.decisions.get(dead_letter.envelope.identity, run.intervention_id)
+                decision = decisions.get(dead_letter.envelope.identity, run.intervention_id)
                 source = replay_source(decision if order.again else None)
                 session.queue.publisher.publish(replace(dead_letter.envelope, source=source))
             done += 1
-        _finish(session, run, window, done)
+        undone = set(_ids(chosen[done:]))
+        copies = [message for message in copies if message.envelope.identity not in undone]
+        _finish(session, run, chosen[:done], copies)
         yield done
 
 
@@ -98,8 +92,11 @@ def _ids(messages: list[QueuedDeadLetter]) -> list[str]:
 
 def _decide(
     connection: Connection, held: list[QueuedDeadLetter], order: Order, run: Run, now_us: int
-) -> _Window:
-    """Record the decision. It needs a record: an unrecorded one would be another decision after a kill."""
+) -> tuple[list[QueuedDeadLetter], list[QueuedDeadLetter], dict[str, str]]:
+    """Record the decision. It needs a record: an unrecorded one would be another decision after a kill.
+
+    Return the selected dead letters of the window, each once; their copies; and the decision about each.
+    """
     _record_unknown(connection, held, now_us)
     ids = _ids(held)
     matching = interventions.match_dead_letters(connection, ids, order.selected)
@@ -110,12 +107,14 @@ def _decide(
     chosen = [first_by_id[identity] for identity in wanted]
     ours = done | set(_ids(chosen))
     copies = [message for message in held if message.envelope.identity in ours and message not in chosen]
-    return _Window(chosen, copies, interventions.record_decision(connection, wanted, run.intervention_id))
+    return chosen, copies, interventions.record_decision(connection, wanted, run.intervention_id)
 
 
-def _finish(session: DeadLetterSession, run: Run, window: _Window, done: int) -> None:
-    """Record the first *done* as carried out, and remove them and their copies from the queue."""
-    processed, now_us = window.chosen[:done], session.clock.now_us()
+def _finish(
+    session: DeadLetterSession, run: Run, processed: list[QueuedDeadLetter], copies: list[QueuedDeadLetter]
+) -> None:
+    """Record the processed ones as carried out, and remove them and their copies from the queue."""
+    now_us = session.clock.now_us()
 
     def record(connection: Connection) -> None:
         if run.action is Action.DISCARD_DEAD_LETTERS:
@@ -124,8 +123,6 @@ def _finish(session: DeadLetterSession, run: Run, window: _Window, done: int) ->
         interventions.record_execution(connection, _ids(processed), now_us)
 
     transact(session.engine, record)
-    undone = set(_ids(window.chosen[done:]))
-    copies = [message for message in window.copies if message.envelope.identity not in undone]
     session.queue.remove([*processed, *copies])
     run.copies += len(copies)
 

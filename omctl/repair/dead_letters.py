@@ -1,7 +1,7 @@
 """omctl dead-letters: list events that could not be processed, replay them, discard them."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from threading import Event
 from typing import Any, Final
@@ -149,18 +149,17 @@ def _process(action: Action, verb: str, options: dict[str, Any]) -> None:
     selected = DeadLetterFilter(**options, with_destinations=with_destinations)
     with open_dead_letters() as session:
         total = _preview(session, selected)
-        run = Run(action, min(total, limit or total), selected.as_json())
+        run = Run(action, min(total, limit or total), selected.as_json(), verb)
         order = Order(selected=selected, again=terms.again, limit=limit, rate=rate)
 
-        def work(session: DeadLetterSession, cancelled: Event) -> Iterator[int]:
+        def work(cancelled: Event) -> AbstractContextManager[Iterator[int]]:
             rate_limiter = RateLimiter(rate, session.queue.publisher.idle, cancelled)
-            return process_windows(session, order, run, rate_limiter)
+            return nullcontext(process_windows(session, order, run, rate_limiter))
 
         carry_out(
-            session.engine, terms, run, work, nullcontext(session),
-            question=f"{run.chosen} dead letters will be {verb}", verb=verb,
+            session.engine, terms, run, work, question=f"{run.chosen} dead letters will be {verb}",
             asking=session.queue.publisher.keep_alive(),
-            hint=lambda: f"{run.done} of {run.chosen} {verb}; the same command continues.",
+            hint="{run.done} of {run.chosen} {run.verb}; the same command continues.",
         )  # fmt: skip
     if selected.message_ids and not run.chosen:
         raise SystemExit(1)
@@ -197,7 +196,6 @@ def _report_unavailable(message_id: str, row: Row[Any] | None, selected: DeadLet
 
 
 def _print_counts(counts: Sequence[tuple[str, str | None, int]], state: str, empty: str) -> None:
-    """Print the number of dead letters of each code and event type."""
     total = sum(count for *_, count in counts)
     print_table(("code", "type", "number"), counts, title=f"{total} dead letters {state}", empty=empty)
 

@@ -1,14 +1,14 @@
 """omctl destinations resend, remove, backfill, abandon: change which events a destination gets."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import nullcontext
 from datetime import datetime
-from threading import Event
+from functools import partial
 from typing import Any
 
 import click
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection
 
 from messaging.environment import Environment
 from messaging.errors import ConfigurationError
@@ -131,17 +131,12 @@ def find_configured(name: str) -> Destination:
 
 
 def _intervene(terms: Terms, action: Action, plan: Plan, selection: dict[str, Any]) -> None:
-    """Count, ask, execute step by step, each durable when it is done, record, and report."""
     terms.require_reason()
-    context = {"destination": selection["destination"]} if "destination" in selection else {}
+    facts = {"destination": selection["destination"]} if "destination" in selection else {}
     with open_database() as engine:
         clock = DatabaseClock(engine)
         chosen, step = transact(engine, lambda connection: plan(connection, clock.now_us()))
-        run = Run(action, chosen, json.dumps(selection, default=str))
-
-        def work(engine: Engine, _cancelled: Event) -> Iterator[int]:
-            while done := transact(engine, lambda db: step(db, run.intervention_id, clock.now_us())):
-                yield done
-
+        run = Run(action, chosen, json.dumps(selection, default=str), "done", facts=facts)
+        batch = partial(transact, engine, lambda db: step(db, run.intervention_id, clock.now_us()))
         question = f"{chosen} deliveries will be changed"
-        carry_out(engine, terms, run, work, nullcontext(engine), question=question, verb="done", **context)
+        carry_out(engine, terms, run, lambda _: nullcontext(iter(batch, 0)), question=question)

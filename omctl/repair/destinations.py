@@ -73,7 +73,6 @@ def read_states(connection: Connection, configured: Mapping[str, Destination]) -
         .group_by(d.destination)
     )
     waiting: dict[str, Any] = {row.destination: row for row in connection.execute(query)}
-    failures = _read_last_failures(connection)
     return [
         {
             "name": name,
@@ -82,29 +81,22 @@ def read_states(connection: Connection, configured: Mapping[str, Destination]) -
             "state": _describe_state(destination, known.get(name)),
             "waiting": waiting[name].number if name in waiting else 0,
             "oldest_waiting_at": waiting[name].oldest if name in waiting else None,
-            "last_failure": failures.get(name),
+            "last_failure": _read_last_failure(connection, name),
         }
         for name in sorted({*configured, *waiting})
         for destination in [configured.get(name)]
     ]
 
 
-def _read_last_failures(connection: Connection) -> dict[str, str]:
-    """Return the last failure of the waiting deliveries of each destination.
+def _read_last_failure(connection: Connection, name: str) -> str | None:
+    """Return the last failure of a destination's waiting deliveries.
 
     The time of a failure is not recorded: the delivery with the latest next attempt counts as the last to
     fail. Delays grow with each attempt and are jittered, so among recent failures it may be another.
     """
     d = deliveries.c
-    newest_first = (d.due_at.desc(), d.outbox_id.desc())
-    place = func.row_number().over(partition_by=d.destination, order_by=newest_first).label("place")
-    failed = (
-        select(d.destination, d.reason, place)
-        .where(d.outcome.is_(None), d.reason.is_not(None))
-        .subquery("failed")
-    )
-    last = select(failed.c.destination, failed.c.reason).where(failed.c.place == 1)
-    return {row.destination: row.reason for row in connection.execute(last)}
+    failed = select(d.reason).where(d.destination == name, d.outcome.is_(None), d.reason.is_not(None))
+    return connection.scalar(failed.order_by(d.due_at.desc(), d.outbox_id.desc()).limit(1))
 
 
 def _describe_state(destination: Destination | None, known: object) -> str:

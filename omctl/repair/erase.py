@@ -36,10 +36,6 @@ NOTES: Final = (
 IN_JOURNAL: Final = "An event in this host's journal still has it: run the command again in a minute."
 
 
-class UnreadableStateError(OpenMessagingError):
-    """Nothing was erased; run the command again with the right to read the state directory."""
-
-
 @click.command(cls=Command)
 @click.option(
     "--conversation", "conversations", multiple=True, metavar="ID", help="This conversation; repeatable."
@@ -99,7 +95,7 @@ def check_readable(state_directory: Path) -> None:
         except FileNotFoundError:
             continue
         except OSError as error:
-            raise UnreadableStateError(
+            raise OpenMessagingError(
                 f"{state_directory / name} cannot be read ({error.strerror}): run the command as root"
             ) from None
 

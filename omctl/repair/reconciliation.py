@@ -122,16 +122,9 @@ class Reconciliation:
             transact(self.engine, self._end, record, operator if is_of_all and mismatch is None else None)
 
     def _end(self, connection: Connection, record: ProgressRecord, decided_by: str | None) -> None:
-        now_us, findings = self.clock.now_us(), self.findings
-        records.update_reconciliation(
-            connection,
-            record.reconciliation_id,
-            record.holder,
-            now_us,
-            finished_at=moment_of(now_us),
-            unlisted=findings.unlisted,
-            mismatch=findings.mismatch,
-        )
+        now_us, found = self.clock.now_us(), self.findings
+        end = {"finished_at": moment_of(now_us), "unlisted": found.unlisted, "mismatch": found.mismatch}
+        records.update_reconciliation(connection, record.reconciliation_id, record.holder, now_us, **end)
         if decided_by is not None:
             records.decide_mismatches(connection, decided_by)
 

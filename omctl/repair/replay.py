@@ -1,6 +1,7 @@
 """omctl replay: process past events again from the database, to recover from an incident."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from itertools import takewhile
 from threading import Event
@@ -49,7 +50,10 @@ def replay(*, resume: str | None, rate: float, **options: Any) -> None:
     """
     terms = Terms.take(options)
     if resume:
-        _refuse_beside_resume({**options, "again": terms.again, "reason": terms.reason})
+        given = {**options, "again": terms.again, "reason": terms.reason}
+        if names := [f"--{name.removeprefix('event_')}" for name, value in given.items() if value]:
+            text = f"--resume uses the recorded selection and reason: leave {', '.join(names)} out."
+            raise click.UsageError(text)
     elif not any(options.values()):
         raise click.UsageError("Select events: --since, --until, --conversation, --type or --resume.")
     else:
@@ -57,28 +61,17 @@ def replay(*, resume: str | None, rate: float, **options: Any) -> None:
     with open_database() as engine:
         run, selected, again = _find(engine, resume) if resume else _select(engine, options, terms)
 
-        def work(broker: EventPublisher, cancelled: Event) -> Iterator[int]:
-            source = replay_source(run.intervention_id if again else None)
-            publish = partial(_publish, broker, source, RateLimiter(rate, broker.idle, cancelled))
-            read = partial(past_events.read_past_events, selected=selected, limit=BATCH)
-            while events := transact(engine, partial(read, after=run.last_id or 0)):
-                published = list(takewhile(publish, events))
-                run.last_id = published[-1].event_id if published else run.last_id
-                yield len(published)
+        @contextmanager
+        def work(cancelled: Event) -> Iterator[Iterator[int]]:
+            urls = Environment().strings("OM_AMQP_URL")
+            with event_publisher(urls, client_name="omctl replay") as broker:
+                rate_limiter = RateLimiter(rate, broker.idle, cancelled)
+                publish = partial(_publish, broker, rate_limiter, run if again else None)
+                yield _publish_all(engine, run, selected, publish)
 
         left = f"{run.chosen - run.done} of {run.chosen}" if resume else f"{run.chosen}"
-        carry_out(
-            engine, terms, run, work,
-            event_publisher(Environment().strings("OM_AMQP_URL"), client_name="omctl replay"),
-            question=f"{left} events will be replayed", verb="replayed",
-            hint=lambda: f"Continue with: omctl replay --resume {run.intervention_id}",
-        )  # fmt: skip
-
-
-def _refuse_beside_resume(options: dict[str, Any]) -> None:
-    if given := [f"--{name.removeprefix('event_')}" for name, value in options.items() if value]:
-        text = f"--resume uses the recorded selection and reason: leave {', '.join(given)} out."
-        raise click.UsageError(text)
+        hint = "Continue with: omctl replay --resume {run.intervention_id}"
+        carry_out(engine, terms, run, work, question=f"{left} events will be replayed", hint=hint)
 
 
 def _find(engine: Engine, intervention_id: str) -> tuple[Run, PastEventFilter, bool]:
@@ -89,24 +82,40 @@ def _find(engine: Engine, intervention_id: str) -> tuple[Run, PastEventFilter, b
     if not is_json():
         left = f"{found.chosen - found.done} of {found.chosen} events are left"
         click.echo(f"{left}{', to take effect again' if found.again else ''}.")
-    run = Run(Action.REPLAY_EVENTS, found.chosen, "", intervention_id, found.done, last_id=found.last_id)
+    begun = intervention_id, found.done
+    run = Run(Action.REPLAY_EVENTS, found.chosen, "", "replayed", *begun, last_id=found.last_id)
     return run, found.selected, found.again
 
 
 def _select(engine: Engine, options: dict[str, Any], terms: Terms) -> tuple[Run, PastEventFilter, bool]:
-    """Count and preview the events that are selected now."""
     selected = PastEventFilter(**options, through=transact(engine, past_events.newest_event_id))
     counts = transact(engine, past_events.count_past_events, selected)
     chosen = sum(counts.values())
     if not is_json():
         title, empty = f"{chosen} events selected", "No event is selected."
         print_table(("type", "events"), counts.items(), title=title, empty=empty)
-    return Run(Action.REPLAY_EVENTS, chosen, selected.as_json()), selected, terms.again
+    return Run(Action.REPLAY_EVENTS, chosen, selected.as_json(), "replayed"), selected, terms.again
 
 
-def _publish(broker: EventPublisher, source: str, rate_limiter: RateLimiter, event: PastEvent) -> bool:
-    """Publish an event in its turn; return False, without publishing it, if the replay is cancelled."""
+def _publish_all(
+    engine: Engine, run: Run, selected: PastEventFilter, publish: Callable[[PastEvent], bool]
+) -> Iterator[int]:
+    read = partial(past_events.read_past_events, selected=selected, limit=BATCH)
+    while events := transact(engine, partial(read, after=run.last_id or 0)):
+        published = list(takewhile(publish, events))
+        run.last_id = published[-1].event_id if published else run.last_id
+        yield len(published)
+
+
+def _publish(
+    broker: EventPublisher, rate_limiter: RateLimiter, effective: Run | None, event: PastEvent
+) -> bool:
+    """Publish an event in its turn; return False, without publishing it, if the replay is cancelled.
+
+    It takes effect again for the *effective* run.
+    """
     if not rate_limiter.wait():
         return False
+    source = replay_source(effective.intervention_id if effective else None)
     broker.publish(Envelope(event.message_id, event.received_at_us, event.message_id, source, event.body))
     return True

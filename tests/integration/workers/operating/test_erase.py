@@ -13,7 +13,8 @@ from sqlalchemy import LargeBinary, Text, create_engine, insert, select, text
 
 from messaging import topology
 from messaging.clock import SystemClock
-from omctl.repair.erase import UnreadableStateError, erase
+from messaging.errors import OpenMessagingError
+from omctl.repair.erase import erase
 from tests.integration.workers.consuming import depth
 from tests.integration.workers.events import deliver, event, native, said
 from tests.servers.rabbitmq import PrivateRabbitMQ
@@ -166,7 +167,7 @@ def test_an_event_that_waits_in_the_journal_is_reported(omctl, state):
 def test_files_that_cannot_be_searched_are_an_error_and_not_none(omctl, state, query):
     (state / "journal").rmdir()
     (state / "journal").touch()
-    with pytest.raises(UnreadableStateError, match="journal cannot be read"):
+    with pytest.raises(OpenMessagingError, match="journal cannot be read"):
         omctl("--customer", CUSTOMER, "--reason", "request 4")
     assert query("SELECT count(*) FROM interventions") == [(0,)]
 
