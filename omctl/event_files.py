@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
+from itertools import chain
 from typing import BinaryIO, Final
 
 import click
@@ -17,13 +18,10 @@ def read_bodies(file: BinaryIO) -> Iterator[bytes]:
     A file with one body a line is read line by line, and a line that is not JSON is yielded as it is. Arrays,
     and documents of several lines, are read whole; an incomplete one is a UsageError before any body of it.
     """
-    first = file.readline()
-    while first and not first.strip():
-        first = file.readline()
-    if first and _is_body(first):
-        yield first.strip()
-        yield from (line.strip() for line in file if line.strip())
-    elif first:
+    first = next(filter(bytes.strip, file), b"")
+    if _is_body(first):
+        yield from filter(None, map(bytes.strip, chain([first], file)))
+    else:
         yield from _split_documents(first + file.read(), getattr(file, "name", "-"))
 
 

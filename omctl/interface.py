@@ -50,17 +50,13 @@ def parse_timestamp(text: str, now: datetime) -> datetime:
     return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
 
 
-class _Timestamp(click.ParamType[datetime]):
-    name = "timestamp"
+def _read_timestamp(text: str) -> datetime:
+    try:
+        return parse_timestamp(text, datetime.now(UTC))
+    except ValueError:
+        message = f"{text!r} is not a time such as 2026-05-15T14:00, 90m, 2h or 3d"
+        raise click.BadParameter(message) from None
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
-        try:
-            return parse_timestamp(str(value), datetime.now(UTC))
-        except ValueError:
-            self.fail(f"{value!r} is not a time such as 2026-05-15T14:00, 90m, 2h or 3d", param, ctx)
-
-
-_TIMESTAMP: Final = _Timestamp()
 
 json_option = click.option(
     "--json", "as_json", is_flag=True, expose_value=False, help="Print JSON instead of tables.",
@@ -82,12 +78,12 @@ rate_option = click.option(
 def since_option(verb: str, *, required: bool = False) -> Decorator:
     """Return the option `--since` for items that *verb* (such as "Received") at that time or later."""
     text = f"{verb} at TIME or later: ISO 8601, or an age such as 2h."
-    return click.option("--since", type=_TIMESTAMP, metavar="TIME", required=required, help=text)
+    return click.option("--since", type=_read_timestamp, metavar="TIME", required=required, help=text)
 
 
 def until_option(verb: str) -> Decorator:
     """Return the option `--until` for items that *verb* before that time."""
-    return click.option("--until", type=_TIMESTAMP, metavar="TIME", help=f"{verb} before TIME.")
+    return click.option("--until", type=_read_timestamp, metavar="TIME", help=f"{verb} before TIME.")
 
 
 def combine(*options: Decorator) -> Decorator:

@@ -33,10 +33,6 @@ MIN_PREFIX: Final = {4: 8, 6: 16}
 """A shorter prefix would let in a good part of the internet: a mistake, not a range."""
 
 
-class UnusableRangesError(OpenMessagingError):
-    """Nothing was written, and the existing list stays; look at the platform's answer."""
-
-
 def select(answer: dict[str, Any], region: str) -> list[Network]:
     """Return the networks of the answer for a region, empty for every one, with adjacent ones joined."""
     ours = [
@@ -47,7 +43,7 @@ def select(answer: dict[str, Any], region: str) -> list[Network]:
     cidrs = [str(entity.get("cidr")) for entity in ours if region in {"", entity.get("region")}]
     if not cidrs:
         listed = ", ".join(sorted({str(entity.get("region")) for entity in ours})) or "none"
-        raise UnusableRangesError(
+        raise OpenMessagingError(
             f"the platform lists no outbound range of {SERVICE} for {region or 'any region'}; regions "
             f"with one: {listed}. Give the organisation's region by --region, or in OM_GENESYS_REGION"
         )
@@ -61,7 +57,7 @@ def read_plain(text: str) -> list[Network]:
     """Return the networks of a list in the format plain."""
     networks = [_parse(line) for line in text.splitlines() if line and not line.startswith("#")]
     if not networks:
-        raise UnusableRangesError("the list is empty")
+        raise OpenMessagingError("the list is empty")
     return networks
 
 
@@ -69,9 +65,9 @@ def _parse(cidr: str) -> Network:
     try:
         network = ipaddress.ip_network(cidr, strict=False)
     except ValueError:
-        raise UnusableRangesError("the platform lists a range that is not a network") from None
+        raise OpenMessagingError("the platform lists a range that is not a network") from None
     if network.prefixlen < MIN_PREFIX[network.version]:
-        raise UnusableRangesError(f"the platform lists {network}, which is too wide to be right")
+        raise OpenMessagingError(f"the platform lists {network}, which is too wide to be right")
     return network
 
 
@@ -138,7 +134,10 @@ def ipranges(
         networks = read_plain(source.read_text(encoding="utf-8", errors="replace"))
         origin, suffix = "", f" from {source}"
     text = FORMATS[form](networks, f"Genesys Cloud, {SERVICE}{origin}: {len(networks)} networks{suffix}")
-    is_changed = output is not None and _drop_heading(text) != _drop_heading(_read(output))
+    # The old list may have a comment in another encoding.
+    old = output.read_text("utf-8", errors="replace") if output is not None and output.exists() else ""
+    # A new date in the first line alone is no change.
+    is_changed = output is not None and text.partition("\n")[2] != old.partition("\n")[2]
     if output is not None and not dry_run:
         if is_changed:
             replace(output, text, mode=0o644)
@@ -150,13 +149,3 @@ def ipranges(
     else:
         state = ("would be replaced" if dry_run else "replaced") if is_changed else "is up to date"
         click.echo(f"{output} {state}: {len(networks)} networks")
-
-
-def _read(path: Path) -> str:
-    """Return a list that may be absent, or have a comment in another encoding."""
-    return path.read_text("utf-8", errors="replace") if path.exists() else ""
-
-
-def _drop_heading(text: str) -> str:
-    """Return the list without its first line: a new date alone is no change."""
-    return text.partition("\n")[2]

@@ -28,10 +28,6 @@ ADVICE: Final = {
 BASE: Final = "base"
 
 
-class UnknownRevisionError(OpenMessagingError):
-    """Nothing was changed; use a revision that `omctl migrate --dry-run --down base` lists."""
-
-
 @click.command(cls=Command)
 @change_options
 def setup(*, dry_run: bool) -> None:
@@ -105,7 +101,7 @@ def _plan(current: str | None, down: str | None) -> list[dict[str, str]]:
     if not schema.is_newer(current):
         return _list_steps(current or BASE, down) if down else _list_steps("head", current)[::-1]
     if down:
-        raise UnknownRevisionError(
+        raise OpenMessagingError(
             f"the tables are at {current}, newer than this version: use the omctl of that version"
         )
     return []
@@ -117,5 +113,5 @@ def _list_steps(upper: str, lower: str | None) -> list[dict[str, str]]:
     try:
         found = list(ScriptDirectory(schema.DIRECTORY).iterate_revisions(upper, lower or BASE))
     except (CommandError, RevisionError) as error:
-        raise UnknownRevisionError(f"no revisions between {lower or BASE} and {upper}: {error}") from error
+        raise OpenMessagingError(f"no revisions between {lower or BASE} and {upper}: {error}") from error
     return [{"revision": script.revision, "title": script.doc.partition("\n")[0]} for script in found]

@@ -1,7 +1,7 @@
 """omctl register: find, create and change registrations at the platform, and verify the result."""
 
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -9,7 +9,7 @@ import click
 
 from messaging.environment import Environment
 from messaging.errors import OpenMessagingError
-from omctl.connect.registration import SECRET, Configured, Difference, find_differences, read_configured
+from omctl.connect.registration import SECRET, Configured, find_differences, read_configured
 from omctl.connections import open_platform
 from omctl.interface import Command, change_options, print_table, show_json
 from workers.genesys import GenesysClient, PlatformUnavailableError
@@ -36,114 +36,101 @@ class Registered:
         return None if self.content is None else str(self.content["id"])
 
     @property
-    def secret(self) -> str | None:
-        """The secret that signs its webhooks; None if the platform does not show it."""
-        return None if self.content is None else self.content.get(SECRET)
-
-    @property
-    def differences(self) -> list[Difference]:
+    def differences(self) -> list[dict[str, str]]:
         """The fields that differ from the configuration; all of them if nothing is registered."""
         return find_differences(self.configured.render(self.content), self.content)
 
-    def problem(self) -> str | None:
-        """Return why it does not work as configured, if it does not."""
-        content = self.content or {}
-        if (status := content.get("createStatus", "Completed")) != "Completed":
-            return f"could not be created: its createStatus is {status}"
-        if content.get("status", "Active") != "Active":
-            return f"is not active: its status is {content['status']}"
-        if left := self.differences:
-            return f"still differs in {', '.join(difference.field for difference in left)}"
-        return None
+
+def find_registered(client: GenesysClient, configured: Configured) -> Registered:
+    """Find a registration, by its id if one is configured, else by its name, which must be unique."""
+    found = configured.registration_id or _find_id(client, configured)
+    return Registered(configured, None if found is None else _read(client, configured, found))
 
 
-class Registrar:
-    """Makes registrations equal to the configured ones; raises RegistrationError or GenesysClient's."""
+def apply(client: GenesysClient, registered: Registered) -> Registered:
+    """Create or change a registration if it differs, and return it as the platform then has it."""
+    configured, registration_id = registered.configured, registered.registration_id
+    if registration_id is None:
+        registration_id = _create(client, configured)
+    elif registered.differences:
+        change = client.put if configured.kind == "webhook" else client.patch
+        change(_path(configured, registration_id), configured.render(registered.content))
+    return _verify(client, configured, registration_id)
 
-    def __init__(self, client: GenesysClient) -> None:
-        self._client = client
 
-    def find(self, configured: Configured) -> Registered:
-        """Find a registration, by its id if one is configured, else by its name, which must be unique."""
-        found = configured.registration_id or self._find_id(configured)
-        return Registered(configured, None if found is None else self._read(configured, found))
+def set_secret(client: GenesysClient, configured: Configured, secret: str) -> None:
+    """Make an integration sign with another secret, and change nothing else.
 
-    def apply(self, registered: Registered) -> Registered:
-        """Create or change a registration if it differs, and return it as the platform then has it."""
-        configured, registration_id = registered.configured, registered.registration_id
-        if registration_id is None:
-            registration_id = self._create(configured)
-        elif registered.differences:
-            change = self._client.put if configured.kind == "webhook" else self._client.patch
-            change(_path(configured, registration_id), configured.render(registered.content))
-        return self._verify(configured, registration_id)
+    After a PlatformUnavailableError it may or may not have been changed.
+    """
+    found = find_registered(client, configured)
+    if found.content is None:
+        raise RegistrationError(f"the {configured.kind} {configured.name!r} is not registered")
+    path = _path(configured, str(found.content["id"]))
+    client.patch(path, {"name": found.content["name"], SECRET: secret})
+    if client.get(path).get(SECRET) not in {None, secret}:
+        raise RegistrationError(f"the {configured.kind} {configured.name!r} did not accept the new secret")
 
-    def set_secret(self, configured: Configured, secret: str) -> None:
-        """Make an integration sign with another secret, and change nothing else.
 
-        After a PlatformUnavailableError it may or may not have been changed.
-        """
-        found = self.find(configured)
-        if found.content is None:
-            raise RegistrationError(f"the {configured.kind} {configured.name!r} is not registered")
-        path = _path(configured, str(found.content["id"]))
-        self._client.patch(path, {"name": found.content["name"], SECRET: secret})
-        if self._client.get(path).get(SECRET) not in {None, secret}:
+def _find_id(client: GenesysClient, configured: Configured) -> str | None:
+    found: list[str] = []
+    page = pages = 1
+    while page <= pages:
+        listing = client.get(configured.path, pageSize=str(PAGE_SIZE), pageNumber=str(page))
+        entities = listing.get("entities") or ()
+        found += [str(entity["id"]) for entity in entities if entity.get("name") == configured.name]
+        pages = int(listing.get("pageCount") or 1)
+        page += 1
+    if len(found) > 1:
+        raise RegistrationError(
+            f"the {configured.kind} {configured.name!r} is registered several times: {', '.join(found)}. "
+            "Remove the others, or set the right id in the file of OM_REGISTRATION"
+        )
+    return found[0] if found else None
+
+
+def _create(client: GenesysClient, configured: Configured) -> str:
+    """Create it; a POST without an answer is never repeated, but its result is looked for."""
+    try:
+        created = client.post(configured.path, configured.render(None))
+    except PlatformUnavailableError as error:
+        found = _find_id(client, configured)
+        if found is None:
             raise RegistrationError(
-                f"the {configured.kind} {configured.name!r} did not accept the new secret"
-            )
+                f"it is unknown whether the {configured.kind} {configured.name!r} was created ({error}); "
+                "it does not exist now; run the command again, which looks first"
+            ) from None
+        return found
+    if not created.get("id"):
+        raise RegistrationError(f"the platform gave the {configured.kind} {configured.name!r} no id")
+    return str(created["id"])
 
-    def _find_id(self, configured: Configured) -> str | None:
-        found: list[str] = []
-        page = pages = 1
-        while page <= pages:
-            listing = self._client.get(configured.path, pageSize=str(PAGE_SIZE), pageNumber=str(page))
-            entities = listing.get("entities") or ()
-            found += [str(entity["id"]) for entity in entities if entity.get("name") == configured.name]
-            pages = int(listing.get("pageCount") or 1)
-            page += 1
-        if len(found) > 1:
-            raise RegistrationError(
-                f"the {configured.kind} {configured.name!r} is registered several times: {', '.join(found)}. "
-                "Remove the others, or set the right id in the file of OM_REGISTRATION"
-            )
-        return found[0] if found else None
 
-    def _create(self, configured: Configured) -> str:
-        """Create it; a POST without an answer is never repeated, but its result is looked for."""
-        try:
-            created = self._client.post(configured.path, configured.render(None))
-        except PlatformUnavailableError as error:
-            found = self._find_id(configured)
-            if found is None:
-                raise RegistrationError(
-                    f"it is unknown whether the {configured.kind} {configured.name!r} was created ({error}); "
-                    "it does not exist now; run the command again, which looks first"
-                ) from None
-            return found
-        if not created.get("id"):
-            raise RegistrationError(f"the platform gave the {configured.kind} {configured.name!r} no id")
-        return str(created["id"])
+def _verify(client: GenesysClient, configured: Configured, registration_id: str) -> Registered:
+    content = _read(client, configured, registration_id)
+    for _ in range(MAX_CREATION_CHECKS):
+        if content.get("createStatus") != "Initiated":
+            break
+        time.sleep(1.0)
+        content = _read(client, configured, registration_id)
+    registered = Registered(configured, content)
+    problem = ""
+    if (status := content.get("createStatus", "Completed")) != "Completed":
+        problem = f"could not be created: its createStatus is {status}"
+    elif (status := content.get("status", "Active")) != "Active":
+        problem = f"is not active: its status is {status}"
+    elif left := registered.differences:
+        problem = f"still differs in {', '.join(difference['field'] for difference in left)}"
+    if problem:
+        raise RegistrationError(f"the {configured.kind} {configured.name!r} ({registration_id}) {problem}")
+    return registered
 
-    def _verify(self, configured: Configured, registration_id: str) -> Registered:
-        content = self._read(configured, registration_id)
-        for _ in range(MAX_CREATION_CHECKS):
-            if content.get("createStatus") != "Initiated":
-                break
-            time.sleep(1.0)
-            content = self._read(configured, registration_id)
-        registered = Registered(configured, content)
-        if problem := registered.problem():
-            raise RegistrationError(
-                f"the {configured.kind} {configured.name!r} ({registration_id}) {problem}"
-            )
-        return registered
 
-    def _read(self, configured: Configured, registration_id: str) -> dict[str, Any]:
-        content = self._client.get(_path(configured, registration_id))
-        if content.get("id") != registration_id:
-            raise RegistrationError(f"the platform answered with another {configured.kind}")
-        return content
+def _read(client: GenesysClient, configured: Configured, registration_id: str) -> dict[str, Any]:
+    content = client.get(_path(configured, registration_id))
+    if content.get("id") != registration_id:
+        raise RegistrationError(f"the platform answered with another {configured.kind}")
+    return content
 
 
 def _path(configured: Configured, registration_id: str) -> str:
@@ -172,17 +159,16 @@ def register(*, is_check: bool, dry_run: bool) -> None:
         click.echo(f"Warning: {warning}", err=True)
     is_only_looking = is_check or dry_run
     with open_platform(environment) as client:
-        registrar = Registrar(client)
-        found = [registrar.find(one) for one in configured]
-        done = found if is_only_looking else [registrar.apply(registered) for registered in found]
+        found = [find_registered(client, one) for one in configured]
+        done = found if is_only_looking else [apply(client, registered) for registered in found]
     rows = [
         {
             "kind": before.configured.kind,
             "name": before.configured.name,
             "id": after.registration_id,
             "existed": before.content is not None,
-            "differences": [asdict(difference) for difference in before.differences],
-            "left": [asdict(difference) for difference in after.differences],
+            "differences": before.differences,
+            "left": after.differences,
         }
         for before, after in zip(found, done, strict=True)
     ]

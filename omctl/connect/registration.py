@@ -2,6 +2,7 @@
 
 import tomllib
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -65,8 +66,16 @@ class _Webhook(_Integration):
     )
 
 
+def _check_url(url: str) -> None:
+    with suppress(ValueError):
+        parts = urlsplit(url)
+        if is_safe(url) and not parts.username and not parts.query and parts.port != 0:
+            return
+    raise ValidationError("must be https:// (http:// only on this host), without user and query")
+
+
 class _File(Schema):
-    url = fields.String(required=True)
+    url = fields.String(required=True, validate=_check_url)
     webhook = fields.Nested(_Webhook)
     integration = fields.Nested(_Integration)
 
@@ -129,19 +138,7 @@ def _read_file(path: str) -> dict[str, Any]:
     except ValidationError as error:
         problems = (f"{path}: {' '.join(messages)}" for path, messages in _flatten(error.messages))
         raise ConfigurationError(f"OM_REGISTRATION: {'; '.join(problems)}") from None
-    if not _is_usable(content["url"]):
-        raise ConfigurationError(
-            "OM_REGISTRATION: url: must be https:// (http:// only on this host), without user and query"
-        )
     return content
-
-
-def _is_usable(url: str) -> bool:
-    try:
-        parts = urlsplit(url)
-        return is_safe(url) and not parts.username and not parts.query and parts.port != 0
-    except ValueError:
-        return False
 
 
 def _webhook(table: dict[str, Any], url: str, headers: dict[str, str]) -> Configured:
@@ -177,17 +174,10 @@ def _integration(
     return Configured("integration", INTEGRATIONS, table["name"], body, table["id"], secrets, warnings)
 
 
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """A field that differs, without secrets."""
-
-    field: str
-    registered: str
-    configured: str
-
-
-def find_differences(configured: Mapping[str, Any], registered: Mapping[str, Any] | None) -> list[Difference]:
-    """Compare the configured fields with what the platform has; None if it has nothing."""
+def find_differences(
+    configured: Mapping[str, Any], registered: Mapping[str, Any] | None
+) -> list[dict[str, str]]:
+    """Return each field that differs from what the platform has, without secrets; None if it has nothing."""
     wanted = dict(_flatten(configured))
     found = dict(_flatten({name: (registered or {}).get(name) for name in configured}))
     return [
@@ -214,12 +204,12 @@ def _flatten(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
         yield from _flatten(inner, f"{path}.{key}" if path else str(key))
 
 
-def _difference(name: str, registered: Any, configured: Any) -> Difference:
+def _difference(name: str, registered: Any, configured: Any) -> dict[str, str]:
     """Describe a difference; of a secret only that it differs."""
     if name == SECRET or not _HEADER_FIELDS.isdisjoint(name.split(".")):
         registered = None if registered is None else "another value"
         configured = None if configured is None else "not shown"
-    return Difference(name, _text(registered), _text(configured))
+    return {"field": name, "registered": _text(registered), "configured": _text(configured)}
 
 
 def _text(value: Any) -> str:

@@ -1,5 +1,6 @@
 """omctl rotate-secret: have a new secret sign, without one refused event."""
 
+import secrets
 import subprocess
 import time
 from collections.abc import Callable, Sequence
@@ -14,12 +15,22 @@ import requests
 from messaging.environment import Environment
 from messaging.errors import ConfigurationError
 from omctl.connect import rotation as plan
-from omctl.connect.register import Registrar
-from omctl.connect.registration import Configured, read_configured
-from omctl.connect.rotation import Facts, RotationError, RotationStep, SecretsFile, Signatures, next_step
+from omctl.connect.register import find_registered, set_secret
+from omctl.connect.registration import SECRET, Configured, read_configured
+from omctl.connect.rotation import (
+    Facts,
+    RotationError,
+    RotationStep,
+    Signatures,
+    find_secrets_file,
+    next_step,
+    read_secrets,
+    write_secrets,
+)
 from omctl.connections import health_url, open_platform
 from omctl.interface import Command, change_options, is_json, print_table, show_json
-from webhook_api.signature import secret_id
+from webhook_api.signature import DIGEST_BYTES, secret_id
+from workers.genesys import GenesysClient
 
 TIMEOUT_SECONDS: Final = 600.0
 QUIET_SECONDS: Final = 120.0
@@ -60,18 +71,19 @@ def rotate_secret(*, path: Path | None, edges: tuple[str, ...], dry_run: bool, *
       omctl rotate-secret --edge http://10.0.0.5:8080 --edge http://10.0.0.6:8080 --reload ./spread-and-reload
     """
     environment = Environment()
-    file = SecretsFile.find(path)
+    file = find_secrets_file(path)
     own = health_url(environment.string("OM_BIND", "127.0.0.1:8080"))
     if own is None and not edges:
         raise ConfigurationError("OM_BIND is a socket file: name the edge's address by --edge")
-    integrations = [one for one in read_configured(environment, file.read()) if one.kind == "integration"]
+    configured = read_configured(environment, read_secrets(file))
+    integrations = [one for one in configured if one.kind == "integration"]
     if not integrations:
         raise ConfigurationError("OM_REGISTRATION: [integration] must be there: its secret is what changes")
     with open_platform(environment) as client:
         rotation = Rotation(
             file=file,
             urls=[f"{url.rstrip('/')}/health/ready" for url in edges] or [str(own)],
-            registrar=Registrar(client),
+            client=client,
             configured=integrations[0],
             **options,
             report=lambda line: click.echo(line, err=is_json()),
@@ -101,9 +113,9 @@ class Rotation:
     brings the file to the edges, empty if an operator does it. A step waits `timeout` seconds.
     """
 
-    file: SecretsFile
+    file: Path
     urls: Sequence[str]
-    registrar: Registrar
+    client: GenesysClient
     configured: Configured
     reload: str
     timeout: float
@@ -112,11 +124,12 @@ class Rotation:
 
     def read_facts(self) -> Facts:
         """Return the present state; blocks for some seconds."""
-        found = self.registrar.find(self.configured)
+        found = find_registered(self.client, self.configured)
         if found.content is None:
             raise RotationError("the integration is not registered: run `omctl register`")
-        signing = None if found.secret is None else _id(found.secret)
-        return Facts(tuple(map(_id, self.file.read())), signing, read_signatures(self.urls))
+        secret = found.content.get(SECRET)
+        signing = None if secret is None else _id(secret)
+        return Facts(tuple(map(_id, read_secrets(self.file))), signing, read_signatures(self.urls))
 
     def run(self) -> None:
         """Continue from the present state to the end; blocks for minutes."""
@@ -125,27 +138,26 @@ class Rotation:
             self.report(step.value)
             match step:
                 case RotationStep.ADD:
-                    self.file.add()
+                    write_secrets(self.file, secrets.token_urlsafe(DIGEST_BYTES), *read_secrets(self.file))
                 case RotationStep.SPREAD | RotationStep.SETTLE:
                     self._spread()
                 case RotationStep.SWITCH:
-                    self.registrar.set_secret(self.configured, self.file.read()[0])
+                    set_secret(self.client, self.configured, read_secrets(self.file)[0])
                 case RotationStep.WATCH:
                     self._watch()
                 case RotationStep.DROP:
-                    self.file.keep_newest()
+                    write_secrets(self.file, read_secrets(self.file)[0])
 
     def _spread(self) -> None:
-        """Reload, then wait until every process accepts exactly the secrets in the file."""
-        ids = tuple(map(_id, self.file.read()))
+        ids = tuple(map(_id, read_secrets(self.file)))
         if not self.reload:
-            self.report(f"Copy {self.file.path} to every edge and reload it (SIGHUP); waiting for this")
+            self.report(f"Copy {self.file} to every edge and reload it (SIGHUP); waiting for this")
         elif subprocess.run(self.reload, shell=True, check=False).returncode:  # noqa: S602  the operator's own
             raise RotationError("the command of --reload failed")
         self._wait(lambda edges: Facts(ids, None, edges).are_live(ids), "every edge to accept the secrets")
 
     def _watch(self) -> None:
-        new, old = map(_id, self.file.read())
+        new, old = map(_id, read_secrets(self.file))
         watch = plan.Watch(new, old, self.quiet, since=time.monotonic())
         self._wait(lambda edges: watch.is_over(edges, time.monotonic()), "events under the new secret alone")
 

@@ -1,18 +1,14 @@
 """Decide a rotation's next step from the present state, so that an interrupted one continues where it was."""
 
-import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
-from typing import Final, Self
+from typing import Final
 
 from messaging.environment import variables_now
 from messaging.errors import ConfigurationError, OpenMessagingError
 from omctl.installing.steps import replace
-
-SECRET_BYTES: Final = 32
-"""As long as the digest that it keys."""
 
 Signatures = Mapping[str, Mapping[str, int]]
 """For each edge process, by address and process id: the events that each secret, by its id, has verified."""
@@ -98,39 +94,27 @@ class Watch:
         return now - self.since >= self.quiet and has_new
 
 
-@dataclass(frozen=True, slots=True)
-class SecretsFile:
-    """The file of OM_WEBHOOK_SECRETS_FILE: secrets, newest first, separated by commas."""
+def find_secrets_file(path: Path | None) -> Path:
+    """Return *path*, or that of OM_WEBHOOK_SECRETS_FILE, which must hold a secret."""
+    variables = variables_now()
+    if path is None and variables.get("OM_WEBHOOK_SECRETS"):
+        raise ConfigurationError(
+            "OM_WEBHOOK_SECRETS holds the secrets themselves, which no reload changes: let "
+            "OM_WEBHOOK_SECRETS_FILE name a file instead"
+        )
+    path = path or Path(variables.get("OM_WEBHOOK_SECRETS_FILE", ""))
+    if not path.is_file():
+        raise ConfigurationError("OM_WEBHOOK_SECRETS_FILE or --file must name the secrets file")
+    if not read_secrets(path):
+        raise ConfigurationError("OM_WEBHOOK_SECRETS_FILE names a file without a secret")
+    return path
 
-    path: Path
 
-    @classmethod
-    def find(cls, path: Path | None) -> Self:
-        """Return the file at *path*, or that of OM_WEBHOOK_SECRETS_FILE, which must hold a secret."""
-        variables = variables_now()
-        if path is None and variables.get("OM_WEBHOOK_SECRETS"):
-            raise ConfigurationError(
-                "OM_WEBHOOK_SECRETS holds the secrets themselves, which no reload changes: let "
-                "OM_WEBHOOK_SECRETS_FILE name a file instead"
-            )
-        file = cls(path or Path(variables.get("OM_WEBHOOK_SECRETS_FILE", "")))
-        if not file.path.is_file():
-            raise ConfigurationError("OM_WEBHOOK_SECRETS_FILE or --file must name the secrets file")
-        if not file.read():
-            raise ConfigurationError("OM_WEBHOOK_SECRETS_FILE names a file without a secret")
-        return file
+def read_secrets(path: Path) -> tuple[str, ...]:
+    """Return the secrets, newest first."""
+    return tuple(part.strip() for part in path.read_text("utf-8").split(",") if part.strip())
 
-    def read(self) -> tuple[str, ...]:
-        """Return the secrets, newest first."""
-        return tuple(part.strip() for part in self.path.read_text("utf-8").split(",") if part.strip())
 
-    def add(self) -> None:
-        """Add a new secret before the others; durable when it returns."""
-        self._write(secrets.token_urlsafe(SECRET_BYTES), *self.read())
-
-    def keep_newest(self) -> None:
-        """Remove all but the newest secret; durable when it returns."""
-        self._write(self.read()[0])
-
-    def _write(self, *values: str) -> None:
-        replace(self.path.resolve(), ",".join(values) + "\n")
+def write_secrets(path: Path, *secrets: str) -> None:
+    """Replace the secrets; durable when it returns."""
+    replace(path.resolve(), ",".join(secrets) + "\n")

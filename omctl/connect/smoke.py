@@ -3,7 +3,7 @@
 import time
 import uuid
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from http import HTTPStatus
@@ -16,7 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from messaging.environment import Environment
 from messaging.errors import RetryLaterError
-from omctl.connect.register import Registrar, RegistrationError
+from omctl.connect.register import RegistrationError, apply, find_registered
 from omctl.connect.registration import Configured, read_configured
 from omctl.connections import open_database, open_platform
 from omctl.interface import Command, change_options, is_json, show_json
@@ -28,15 +28,6 @@ from workers.parsing import CONVERSATION_MESSAGE, RECEIPT
 
 MESSAGES: Final = "/api/v2/conversations/messages"
 TEXT: Final = "This is a test of the connection. Please ignore it."
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One step; its result is ok, missing (the platform has no such resource) or failed."""
-
-    name: str
-    result: str
-    detail: str
 
 
 class StepFailedError(Exception):
@@ -76,8 +67,8 @@ def smoke(*, name: str, seconds: float, dry_run: bool) -> None:
                 test.attempt(f"look for the {one.kind}", partial(test.check_name, one))
         else:
             test.run(configured)
-    is_ok = all(step.result != "failed" for step in test.steps)
-    if not show_json({"ok": is_ok, "steps": [asdict(step) for step in test.steps]}) and not dry_run:
+    is_ok = all(step["result"] != "failed" for step in test.steps)
+    if not show_json({"ok": is_ok, "steps": test.steps}) and not dry_run:
         click.echo("The message went all the way." if is_ok else "A step failed; the steps above say which.")
     if not is_ok:
         raise SystemExit(1)
@@ -85,12 +76,15 @@ def smoke(*, name: str, seconds: float, dry_run: bool) -> None:
 
 @dataclass(slots=True)
 class SmokeTest:
-    """The steps of one test, and how to undo those that were done."""
+    """The steps of one test, and how to undo those that were done.
+
+    A step's result is ok, missing (the platform has no such resource) or failed.
+    """
 
     client: GenesysClient
     engine: Engine
     seconds: float
-    steps: list[Step] = field(default_factory=list)
+    steps: list[dict[str, str]] = field(default_factory=list)
     conversation_id: str = ""
     _undo: list[tuple[str, Callable[[], str]]] = field(default_factory=list)
     _ids: dict[str, str] = field(default_factory=dict)
@@ -111,20 +105,20 @@ class SmokeTest:
     def attempt(self, name: str, action: Callable[[], str]) -> bool:
         """Carry out one step and report it; return whether it succeeded."""
         try:
-            step = Step(name, "ok", action())
+            result, detail = "ok", action()
         except PlatformRefusedError as error:
             is_missing = error.status == HTTPStatus.NOT_FOUND and not error.at_login
-            step = Step(name, "missing" if is_missing else "failed", str(error))
+            result, detail = "missing" if is_missing else "failed", str(error)
         except (RetryLaterError, SQLAlchemyError, RegistrationError, StepFailedError) as error:
-            step = Step(name, "failed", str(error))
-        self.steps.append(step)
+            result, detail = "failed", str(error)
+        self.steps.append({"name": name, "result": result, "detail": detail})
         if not is_json():
-            click.echo(f"{step.result:<8} {name}: {step.detail}")
-        return step.result == "ok"
+            click.echo(f"{result:<8} {name}: {detail}")
+        return result == "ok"
 
     def check_name(self, one: Configured) -> str:
         """Check that nothing is registered under this name."""
-        if (found := Registrar(self.client).find(one)).content is not None:
+        if (found := find_registered(self.client, one)).content is not None:
             raise StepFailedError(f"{one.name!r} exists ({found.registration_id}): choose another name")
         return f"{one.name!r} does not exist"
 
@@ -132,12 +126,11 @@ class SmokeTest:
         self.check_name(one)
         # Before the creation: if its answer is lost, the registration may exist all the same.
         self._undo.append((f"remove the {one.kind}", partial(self._remove, one)))
-        registration_id = Registrar(self.client).apply(Registrar(self.client).find(one)).registration_id or ""
-        self._ids[one.kind] = registration_id
-        return registration_id
+        self._ids[one.kind] = apply(self.client, find_registered(self.client, one)).registration_id or ""
+        return self._ids[one.kind]
 
     def _remove(self, one: Configured) -> str:
-        registration_id = Registrar(self.client).find(one).registration_id
+        registration_id = find_registered(self.client, one).registration_id
         if registration_id is None:
             return "nothing was registered"
         self.client.delete(f"{one.path}/{quote(registration_id, safe='')}")

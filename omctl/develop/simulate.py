@@ -28,10 +28,6 @@ CLIENT: Final = "simulated"
 STOPPING: Final = frozenset({signal.SIGINT, signal.SIGTERM})
 
 
-class PortTakenError(OpenMessagingError):
-    """Choose another port by --port."""
-
-
 def _share(name: str, default: float, text: str) -> Callable[..., Any]:
     """Return an option in percent; its value is a fraction."""
     percent = click.FloatRange(0, 100)
@@ -120,7 +116,17 @@ def simulate(url: str | None, *, platform: bool, port: int, ledger: Path | None,
 
 def _report(summary: Summary, seed: int) -> None:
     if not show_json({"seed": seed, **asdict(summary)}):
-        print_table(("", ""), _describe(summary, seed), title="Result")
+        rows = (
+            ("posts (redeliveries included)", summary.posts),
+            ("answered 200", summary.answered),
+            *((f"answers with {status}", number) for status, number in summary.by_status.items()),
+            ("retries", summary.retries),
+            ("latency p50", f"{summary.p50 * 1000:.1f} ms"),
+            ("latency p99", f"{summary.p99 * 1000:.1f} ms"),
+            ("rate", f"{summary.rate:.0f} requests/s over {summary.seconds:.1f} s"),
+            ("seed", seed),
+        )
+        print_table(("", ""), rows, title="Result")
     if summary.unanswered:
         click.echo(f"{summary.unanswered} of {summary.posts} posts were never answered 200.", err=True)
         raise SystemExit(1)
@@ -154,20 +160,6 @@ def _send(sender: Sender, plan: TrafficPlan, concurrency: int) -> Summary:
         return sender.run(concurrency, show)
 
 
-def _describe(summary: Summary, seed: int) -> list[tuple[str, str]]:
-    """Return label and value of each figure."""
-    return [
-        ("posts (redeliveries included)", f"{summary.posts}"),
-        ("answered 200", f"{summary.answered}"),
-        *((f"answers with {status}", f"{number}") for status, number in summary.by_status.items()),
-        ("retries", f"{summary.retries}"),
-        ("latency p50", f"{summary.p50 * 1000:.1f} ms"),
-        ("latency p99", f"{summary.p99 * 1000:.1f} ms"),
-        ("rate", f"{summary.rate:.0f} requests/s over {summary.seconds:.1f} s"),
-        ("seed", f"{seed}"),
-    ]
-
-
 def register_edge(organisation: Organisation, url: str, environment: Environment) -> None:
     """Register the edge at *url* at a simulated platform, with the edge's own settings."""
     headers = dict(parse_headers(environment.strings("OM_REQUIRED_HEADERS")))
@@ -194,4 +186,4 @@ def serve_platform(environment: Environment, url: str | None, port: int) -> None
             signal.sigwait(STOPPING)
     except (OSError, SystemExit):
         # werkzeug exits if the port is taken.
-        raise PortTakenError(f"port {port} of this host is taken: choose another by --port") from None
+        raise OpenMessagingError(f"port {port} of this host is taken: choose another by --port") from None

@@ -6,7 +6,8 @@ import subprocess
 import pytest
 from click.testing import CliRunner
 
-from omctl.connect.ipranges import UnusableRangesError, ipranges
+from messaging.errors import OpenMessagingError
+from omctl.connect.ipranges import ipranges
 from simulator.platform import Fault, Organisation, create_platform
 from simulator.serving import serve_app
 from tests.servers import LOOPBACK, ensure_nginx, free_port, nginx
@@ -74,6 +75,6 @@ def test_the_last_good_list_stays_when_the_platform_is_away_or_lists_nothing(
     with pytest.raises(PlatformUnavailableError):
         run(environment, "--output", str(written))
     organisation.address_ranges.clear()
-    with pytest.raises(UnusableRangesError):
+    with pytest.raises(OpenMessagingError):
         run(environment, "--output", str(written))
     assert written.read_text() == before

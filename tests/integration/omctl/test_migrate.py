@@ -6,7 +6,8 @@ import pytest
 from click.testing import CliRunner
 from sqlalchemy import text
 
-from omctl.connect.prepare import UnknownRevisionError, migrate
+from messaging.errors import OpenMessagingError
+from omctl.connect.prepare import migrate
 from workers.db.engine import make_engine
 from workers.db.migrations import schema
 
@@ -37,7 +38,7 @@ def test_going_down_asks_first(database_url):
 
 
 def test_an_unknown_revision_changes_nothing(database_url):
-    with pytest.raises(UnknownRevisionError, match="nowhere"):
+    with pytest.raises(OpenMessagingError, match="nowhere"):
         run(database_url, "--down", "nowhere", "--yes")
     assert schema.current_revision(database_url) is None
 
@@ -66,9 +67,9 @@ def test_tables_that_a_later_version_brought_further_are_left_alone(newer_url, a
 
 
 def test_omctl_does_not_go_down_from_tables_of_a_later_version_nor_up_from_another_programs(newer_url):
-    with pytest.raises(UnknownRevisionError, match=f"at {NEWER}, newer than this version"):
+    with pytest.raises(OpenMessagingError, match=f"at {NEWER}, newer than this version"):
         run(newer_url, "--down", "base", "--yes")
     assert schema.current_revision(newer_url) == NEWER
     _stamp(newer_url, "ae1027a6acf0")
-    with pytest.raises(UnknownRevisionError, match="ae1027a6acf0"):
+    with pytest.raises(OpenMessagingError, match="ae1027a6acf0"):
         run(newer_url)

@@ -2,8 +2,8 @@
 
 import pytest
 
+from messaging.errors import OpenMessagingError
 from omctl.connect.ipranges import (
-    UnusableRangesError,
     format_nftables,
     format_nginx,
     format_plain,
@@ -61,7 +61,7 @@ def test_the_networks_that_post_to_us_from_the_region_count_and_adjacent_ones_ar
     ],
 )
 def test_a_list_that_cannot_be_right_is_refused(entities, text):
-    with pytest.raises(UnusableRangesError, match=text):
+    with pytest.raises(OpenMessagingError, match=text):
         names(entities)
 
 
@@ -76,7 +76,7 @@ def test_nginx_gets_a_variable_and_a_plain_list_is_read_back():
 
 @pytest.mark.parametrize("text", ["", "# x\n", "192.0.2.0/24; } server {", "0.0.0.0/0", "include /etc/x;"])
 def test_a_list_that_holds_anything_but_networks_is_not_read(text):
-    with pytest.raises(UnusableRangesError):
+    with pytest.raises(OpenMessagingError):
         read_plain(text)
 
 

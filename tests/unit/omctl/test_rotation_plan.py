@@ -5,7 +5,16 @@ import stat
 import pytest
 
 from messaging.errors import ConfigurationError
-from omctl.connect.rotation import Facts, RotationError, RotationStep, SecretsFile, Watch, next_step
+from omctl.connect.rotation import (
+    Facts,
+    RotationError,
+    RotationStep,
+    Watch,
+    find_secrets_file,
+    next_step,
+    read_secrets,
+    write_secrets,
+)
 
 ONE = {"edge 1": {"new": 0}}
 BOTH = {"edge 1": {"new": 3, "old": 5}, "edge 2": {"new": 0, "old": 9}}
@@ -65,17 +74,12 @@ def test_the_old_secret_goes_after_quiet_under_it_and_traffic_under_the_new_one(
     assert found is is_over
 
 
-def test_the_file_keeps_its_mode_and_gets_a_new_secret_before_the_old(tmp_path):
+def test_the_file_keeps_its_mode_and_the_order_of_its_secrets(tmp_path):
     path = tmp_path / "secrets"
     path.write_text("constructed-old-secret\n")
     path.chmod(0o640)
-    file = SecretsFile(path)
-    file.add()
-    new, old = file.read()
-    assert old == "constructed-old-secret"
-    assert len(new) > 40
-    file.keep_newest()
-    assert file.read() == (new,)
+    write_secrets(path, "constructed-new-secret", *read_secrets(path))
+    assert read_secrets(path) == ("constructed-new-secret", "constructed-old-secret")
     assert stat.S_IMODE(path.stat().st_mode) == 0o640
     assert list(tmp_path.iterdir()) == [path]
 
@@ -83,16 +87,16 @@ def test_the_file_keeps_its_mode_and_gets_a_new_secret_before_the_old(tmp_path):
 def test_the_secrets_file_is_the_one_that_the_settings_name_and_must_have_a_secret(monkeypatch, tmp_path):
     monkeypatch.setenv("OM_WEBHOOK_SECRETS", "constructed-secret")
     with pytest.raises(ConfigurationError, match=r"holds the secrets themselves.*OM_WEBHOOK_SECRETS_FILE"):
-        SecretsFile.find(None)
+        find_secrets_file(None)
     monkeypatch.delenv("OM_WEBHOOK_SECRETS")
     with pytest.raises(ConfigurationError, match="OM_WEBHOOK_SECRETS_FILE or --file"):
-        SecretsFile.find(None)
+        find_secrets_file(None)
     path, settings = tmp_path / "secrets", tmp_path / "settings"
     path.touch()
     with pytest.raises(ConfigurationError, match="without a secret"):
-        SecretsFile.find(path)
+        find_secrets_file(path)
     path.write_text("constructed-secret\n")
     settings.write_text(f"OM_WEBHOOK_SECRETS_FILE={path}\n")
     monkeypatch.setenv("OM_SETTINGS_FILE", str(settings))
     monkeypatch.setenv("OM_WEBHOOK_SECRETS_FILE", str(tmp_path / "other"))
-    assert SecretsFile.find(None).path == path
+    assert find_secrets_file(None) == path
