@@ -27,7 +27,7 @@ from omctl.installing.credentials import read_stripped
 from omctl.installing.database import READER, database_steps, has_reader, is_ours
 from omctl.installing.options import BOTH, ENVIRONMENT, Options, Role
 from omctl.installing.removal import plan_removal, purge_steps
-from omctl.installing.steps import InstallationError, Step, always, run, run_steps
+from omctl.installing.steps import InstallationError, Step, always, file_step, run, run_steps
 from omctl.installing.units import account_step, configuration_steps, start_steps, unit_steps
 from omctl.interface import Command, change_options, is_json, print_table, show_json
 from omctl.signatures import SIGNATURE_HEADER
@@ -150,7 +150,7 @@ def plan_installation(options: Options) -> Iterator[Step]:
     yield from credentials.given_steps()
     yield from _server_steps(options)
     # Options that fail before this point, for want of an address or a host's name, are not saved.
-    yield saved.save_options_step(options)
+    yield file_step(saved.SAVED, lambda: saved.render_options(options))
     yield from credentials.missing_steps()
     yield from configuration_steps(options)
     if options.is_worker:
@@ -194,7 +194,6 @@ def _omctl_step(title: str, options: Options, *command: str) -> Step:
 
 
 def _try_event(options: Options) -> None:
-    """Send an event through TLS and wait for its row."""
     conversation = f"omctl-install-{secrets.token_hex(8)}"
     _send(render_event(conversation), options)
     engine = sa.create_engine(read_stripped(credentials.OWNER_DATABASE))

@@ -58,12 +58,8 @@ class BrokerUser:
     broker: Path
     management: Path | None = None
 
-    def permissions(self) -> dict[str, str]:
-        """Return its rights as RabbitMQ's definitions name them."""
-        rights = {"configure": self.configure, "write": self.write, "read": self.read}
-        return {"user": self.name, "vhost": "/", **rights}
 
-
+RIGHTS: Final = ("configure", "write", "read")
 USERS: Final = (
     # A passive declare, which is the edge's proof, needs no right at all (RabbitMQ 4.0).
     BrokerUser(
@@ -132,7 +128,10 @@ def _create_users(options: Options) -> None:
     passwords = {user.name: secrets.token_urlsafe(24) for user in USERS}
     definitions = {
         "users": [_user_definition(user, passwords[user.name]) for user in USERS],
-        "permissions": [user.permissions() for user in USERS],
+        "permissions": [
+            {"user": user.name, "vhost": "/"} | {right: getattr(user, right) for right in RIGHTS}
+            for user in USERS
+        ],
     }
     # The broker's own account must be able to read the file.
     with tempfile.NamedTemporaryFile("w", suffix=".json") as file:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from messaging.environment import Environment
+from omctl.installing import steps
 from omctl.installing.options import CREDENTIALS, Options
 from omctl.installing.steps import Step, file_step, kept, package_step, read, replace, run
 
@@ -51,9 +52,6 @@ TRUSTED: Final = Path("/usr/local/share/ca-certificates/open-messaging-cluster.c
 """The cluster's authority, where update-ca-certificates finds it; libpq reads it here."""
 _CERTIFICATE_DAYS: Final = "3650"
 """The authority's key is deleted at once: to replace everything, delete `hosts` and install again."""
-_CURVE: Final = (
-    "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-noenc", "-days", _CERTIFICATE_DAYS,
-)  # fmt: skip
 
 
 def given_steps() -> Iterator[Step]:
@@ -79,7 +77,6 @@ def missing_steps() -> Iterator[Step]:
 
 
 def _given_step(path: Path, name: str, value: str) -> Step:
-    """Store a value unless there is another one already."""
     if read_stripped(path) in {"", value}:
         return Step(f"write {path}", lambda: read(path) == value + "\n", lambda: store(path, value))
     # A secret that a rotation has retired must not come back with an upgrade.
@@ -163,21 +160,17 @@ def make_certificate(hosts: str) -> None:
     # Python 3.13 verifies strictly and requires keyUsage in an authority.
     authority = ("basicConstraints=critical,CA:TRUE,pathlen:0", "keyUsage=critical,keyCertSign,cRLSign")
     server = (f"subjectAltName={names}", "basicConstraints=CA:FALSE", "extendedKeyUsage=serverAuth")
-    with tempfile.TemporaryDirectory() as directory:
+    with tempfile.TemporaryDirectory() as name:
+        directory = Path(name)
 
-        def make(name: str, subject: str, extensions: tuple[str, ...], *issuer: str) -> None:
-            files = [
-                "-keyout",
-                f"{directory}/{name}key.pem",
-                "-out",
-                f"{directory}/{name or 'certificate'}.pem",
-            ]
+        def make(certificate: str, key: str, subject: str, extensions: tuple[str, ...], *issuer: str) -> None:
             added = [word for extension in extensions for word in ("-addext", extension)]
-            run(["openssl", "req", "-x509", *_CURVE, *issuer, *files, "-subj", subject, *added])
+            given = ("-subj", subject, "-days", _CERTIFICATE_DAYS, *added, *issuer)
+            steps.make_certificate(directory / certificate, directory / key, *given)
 
-        make("authority", "/CN=Open Messaging Ingest: this cluster", authority)
-        issuer = ("-CA", f"{directory}/authority.pem", "-CAkey", f"{directory}/authoritykey.pem")
-        make("", "/CN=Open Messaging Ingest", server, *issuer)
-        for name in CERTIFICATE_FILES[:-1]:
-            store(CLUSTER / name, Path(directory, name).read_text(encoding="utf-8").strip())
+        make("authority.pem", "authority-key.pem", "/CN=Open Messaging Ingest: this cluster", authority)
+        issuer = ("-CA", f"{name}/authority.pem", "-CAkey", f"{name}/authority-key.pem")
+        make("certificate.pem", "key.pem", "/CN=Open Messaging Ingest", server, *issuer)
+        for file in CERTIFICATE_FILES[:-1]:
+            store(CLUSTER / file, (directory / file).read_text(encoding="utf-8").strip())
     store(CLUSTER / "hosts", hosts)

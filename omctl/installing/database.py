@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -69,26 +70,24 @@ def database_steps(options: Options) -> Iterator[Step]:
     if options.cluster:
         yield certificate_step(_CERTIFICATES, "postgres")
         title = "let PostgreSQL accept the cluster's hosts"
-        yield Step(title, lambda: _listens(options), lambda: _listen(options))
+        files = partial(_files, options)
+        yield Step(
+            title,
+            lambda: all(read(path) == text for path, text in files().items()),
+            lambda: _listen(options),
+        )
 
 
-def _files(options: Options) -> list[tuple[Path, str, Path]]:
-    """Return each version's file of access rules, the text that it needs, and the file of our settings."""
-    paths = sorted(Path("/etc/postgresql").glob("*/main/pg_hba.conf"))
-    settings = "conf.d/open-messaging.conf"
-    return [(path, render_access(read(path) or "", options), path.parent / settings) for path in paths]
-
-
-def _listens(options: Options) -> bool:
-    files = _files(options)
-    return all(read(path) == text and read(settings) == _CLUSTERED for path, text, settings in files)
+def _files(options: Options) -> dict[Path, str]:
+    """Return each version's access rules and our settings, with the text that lets the cluster's hosts in."""
+    rules = sorted(Path("/etc/postgresql").glob("*/main/pg_hba.conf"))
+    settings = {path.parent / "conf.d/open-messaging.conf": _CLUSTERED for path in rules}
+    return {path: render_access(read(path) or "", options) for path in rules} | settings
 
 
 def _listen(options: Options) -> None:
-    """Accept the cluster's hosts with TLS and a password."""
-    for path, text, settings in _files(options):
-        replace(path, text)
-        replace(settings, _CLUSTERED, mode=0o644)
+    for path, text in _files(options).items():
+        replace(path, text, mode=None if path.exists() else 0o644)
     run("systemctl restart postgresql")
 
 

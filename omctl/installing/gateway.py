@@ -65,7 +65,7 @@ def gateway_steps(options: Options) -> Iterator[Step]:
         lambda: (text := read(MAIN) or "") == raise_connections(text),
         lambda: steps.replace(MAIN, raise_connections(read(MAIN) or ""), mode=0o644),
     )
-    yield steps.new_file_step(ADDRESSES, lambda: NO_LIST, mode=0o644)
+    yield file_step(ADDRESSES, lambda: NO_LIST, changes_stay=True)
     yield file_step(SITE, lambda: render_site(options))
     # Checked first, so that an error does not reach the running nginx.
     reload = ("nginx -t -q", "systemctl reload-or-restart nginx", "systemctl enable --quiet nginx")
@@ -104,10 +104,9 @@ def find_certificate(options: Options) -> tuple[Path, Path]:
 def _make_certificate(name: str) -> None:
     KEY.parent.mkdir(parents=True, exist_ok=True)
     KEY.parent.chmod(0o700)
-    key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-noenc", "-keyout", str(KEY)]
     names = f"subjectAltName={name_type(name)}:{name},IP:127.0.0.1"
-    subject = ["-subj", f"/CN={name}", "-addext", names, "-days", _SELF_SIGNED_DAYS]
-    steps.run(["openssl", "req", "-x509", *key, *subject, "-out", str(CERTIFICATE)])
+    subject = ("-subj", f"/CN={name}", "-addext", names, "-days", _SELF_SIGNED_DAYS)
+    steps.make_certificate(CERTIFICATE, KEY, *subject)
 
 
 def name_type(name: str) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from omctl.installing.steps import InstallationError, Step, file_step, kept, read
+from omctl.installing.steps import InstallationError, Step, kept, read
 
 CONFIGURATION: Final = Path("/etc/open-messaging")
 CREDENTIALS: Final = CONFIGURATION / "credentials"
@@ -129,13 +129,8 @@ def saved_option_steps(options: Options) -> Iterator[Step]:
         )
 
 
-def save_options_step(options: Options) -> Step:
-    """Return the step that saves the options, without defaults."""
-    return file_step(SAVED, lambda: render_options(options))
-
-
 def render_options(options: Options) -> str:
-    """Return the text of the file of saved options."""
+    """Return the text of the file of saved options, without defaults."""
     changed = options.values().items() - Options().values().items()
     lines = [f"{name} = {json.dumps(value, ensure_ascii=False)}\n" for name, value in sorted(changed)]
     return _HEADING + "".join(lines)

@@ -89,6 +89,12 @@ def commands(*lines: str) -> Callable[[], None]:
     return run_all
 
 
+def make_certificate(certificate: Path, key: Path, *arguments: str) -> None:
+    """Make a key, and a certificate for it: self-signed unless *arguments* of openssl name an issuer."""
+    new_key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-noenc", "-keyout", str(key))
+    run(["openssl", "req", "-x509", *new_key, "-out", str(certificate), *arguments])
+
+
 def succeeds(command: Command) -> bool:
     """Return whether *command* exists and ends with status 0."""
     words = shlex.split(command) if isinstance(command, str) else command
@@ -115,14 +121,13 @@ def _install(package: str) -> None:
     run(f"apt-get install --yes --quiet --no-install-recommends {package}", environment=environment)
 
 
-def file_step(path: Path, text: Callable[[], str], *, mode: int = 0o644) -> Step:
-    """Return the step that writes a file if its text differs; *text* is called when the step is run."""
-    return Step(f"write {path}", lambda: read(path) == text(), lambda: replace(path, text(), mode=mode))
+def file_step(path: Path, text: Callable[[], str], *, mode: int = 0o644, changes_stay: bool = False) -> Step:
+    """Return the step that writes a file if its text differs; *text* is called when the step is run.
 
-
-def new_file_step(path: Path, text: Callable[[], str], *, mode: int) -> Step:
-    """Return the step that writes a file only if it is missing, so that an operator's changes stay."""
-    return Step(f"write {path}", path.exists, lambda: replace(path, text(), mode=mode))
+    If *changes_stay*, an existing file is an operator's and is left alone.
+    """
+    is_done = path.exists if changes_stay else lambda: read(path) == text()
+    return Step(f"write {path}", is_done, lambda: replace(path, text(), mode=mode))
 
 
 def delete_step(path: Path) -> Step:

@@ -1,4 +1,4 @@
-"""Write the settings, the operator's omctl and the systemd units, and start or restart the services."""
+"""Write the settings, the operator's omctl with its manual and the systemd units; start the services."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -6,8 +6,9 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+import click
+
 from omctl.installing import credentials, steps
-from omctl.installing.manual import render_manual
 from omctl.installing.options import ACCOUNT, CREDENTIALS, DESTINATIONS, ENVIRONMENT, SCALER_ACCOUNT, Options
 from omctl.installing.steps import UNITS, Step, always, commands, file_step, package_step, run, shipped
 
@@ -44,26 +45,26 @@ _HEADING: Final = f"""\
 # Settings of Open Messaging Ingest, read by every unit when it starts. Secrets, and addresses that contain
 # one, are not set here: {CREDENTIALS} holds a file for each, which units load.
 """
-_PROGRAM: Final = """\
+_PROGRAM: Final = f"""\
 #!/bin/sh
 # omctl of this host, as the owner of tables and queues. Written by omctl install.
 set -eu
 # The file is read as the units read it: a shell would interpret some settings differently.
-export OM_SETTINGS_FILE="${{OM_SETTINGS_FILE:-{environment}}}"
+export OM_SETTINGS_FILE="${{OM_SETTINGS_FILE:-{ENVIRONMENT}}}"
 # An installation gives each side its own credentials, never the owner's.
-case "${{1:-}}" in install | uninstall) exec {prefix}/bin/omctl "$@" ;; esac
+case "${{1:-}}" in install | uninstall) exec @PREFIX@/bin/omctl "$@" ;; esac
 # om-api.socket listens here, whatever the edge's own settings are.
-export OM_BIND="${{OM_BIND:-{bind}}}"
-export OM_WEBHOOK_SECRETS_FILE="${{OM_WEBHOOK_SECRETS_FILE:-{secrets}}}"
+export OM_BIND="${{OM_BIND:-@BIND@}}"
+export OM_WEBHOOK_SECRETS_FILE="${{OM_WEBHOOK_SECRETS_FILE:-{credentials.WEBHOOK_SECRETS}}}"
 # The authorities that this host trusts, including the cluster's own.
 export REQUESTS_CA_BUNDLE="${{REQUESTS_CA_BUNDLE:-/etc/ssl/certs/ca-certificates.crt}}"
-export OM_REQUIRED_HEADERS_FILE="${{OM_REQUIRED_HEADERS_FILE:-{required}}}"
-export OM_EVENTS_HEADERS_FILE="${{OM_EVENTS_HEADERS_FILE:-{events}}}"
-export OM_GENESYS_CLIENT_SECRET_FILE="${{OM_GENESYS_CLIENT_SECRET_FILE:-{platform}}}"
-export CREDENTIALS_DIRECTORY="${{CREDENTIALS_DIRECTORY:-{owner}}}"
+export OM_REQUIRED_HEADERS_FILE="${{OM_REQUIRED_HEADERS_FILE:-{credentials.REQUIRED_HEADERS}}}"
+export OM_EVENTS_HEADERS_FILE="${{OM_EVENTS_HEADERS_FILE:-{credentials.EVENTS_HEADERS}}}"
+export OM_GENESYS_CLIENT_SECRET_FILE="${{OM_GENESYS_CLIENT_SECRET_FILE:-{credentials.GENESYS_SECRET}}}"
+export CREDENTIALS_DIRECTORY="${{CREDENTIALS_DIRECTORY:-{credentials.OWNER}}}"
 # As for om-deliver. A secret_file without a directory is one of the owner's credentials here.
-if [ -e {destinations} ]; then export OM_DESTINATIONS="${{OM_DESTINATIONS:-{destinations}}}"; fi
-exec {prefix}/bin/omctl "$@"
+if [ -e {DESTINATIONS} ]; then export OM_DESTINATIONS="${{OM_DESTINATIONS:-{DESTINATIONS}}}"; fi
+exec @PREFIX@/bin/omctl "$@"
 """
 
 
@@ -78,7 +79,7 @@ def account_step() -> Step:
 
 def configuration_steps(options: Options) -> Iterator[Step]:
     """Yield the steps that write the settings file, unless it exists, and omctl with its manual."""
-    yield steps.new_file_step(ENVIRONMENT, environment_text, mode=0o640)
+    yield file_step(ENVIRONMENT, environment_text, mode=0o640, changes_stay=True)
     # Processes read the file again at a reload.
     title = f"let only {ACCOUNT} read {ENVIRONMENT}"
     yield Step(
@@ -102,17 +103,7 @@ def environment_text() -> str:
 
 def program_text(options: Options) -> str:
     """Return the program that runs omctl with this host's settings."""
-    return _PROGRAM.format(
-        environment=ENVIRONMENT,
-        destinations=DESTINATIONS,
-        secrets=credentials.WEBHOOK_SECRETS,
-        required=credentials.REQUIRED_HEADERS,
-        events=credentials.EVENTS_HEADERS,
-        platform=credentials.GENESYS_SECRET,
-        owner=credentials.OWNER,
-        bind=options.bind,
-        prefix=options.prefix,
-    )
+    return _fill_in(_PROGRAM, options)
 
 
 def unit_steps(options: Options) -> Iterator[Step]:
@@ -129,7 +120,10 @@ def unit_steps(options: Options) -> Iterator[Step]:
 
 def render_unit(name: str, options: Options) -> str:
     """Return a unit's text."""
-    text = shipped(f"systemd/{name}")
+    return _fill_in(shipped(f"systemd/{name}"), options)
+
+
+def _fill_in(text: str, options: Options) -> str:
     return text.replace("@PREFIX@", str(options.prefix)).replace("@BIND@", options.bind)
 
 
@@ -178,3 +172,47 @@ def _for_others(known: Iterable[str], verb: str) -> None:
     listed = run(f"systemctl list-units --plain --no-legend --state=active {NUMBERED}")
     for name in sorted({line.split()[0] for line in listed.splitlines()} - set(known)):
         run(f"systemctl {verb} {name}")
+
+
+def render_manual() -> str:
+    """Return the page in groff's language: every command with its options."""
+    # Here, since the commands' table comes to this module by way of `install`.
+    from omctl.__main__ import GROUPS, omctl  # noqa: PLC0415
+
+    root = click.Context(omctl, info_name="omctl", **omctl.context_settings)
+    lines = ['.TH OMCTL 1 "" "Open Messaging Ingest"', ".SH NAME", r"omctl \- operate Open Messaging Ingest"]
+    lines += [".SH SYNOPSIS", *_describe_command(omctl, root)]
+    for title, names in GROUPS.items():
+        lines.append(f'.SH "{title.upper()}"')
+        for name in names:
+            lines += _list_commands(omctl.get_command(root, name), root)
+    return "\n".join([*lines, ""])
+
+
+def _list_commands(command: click.Command | None, parent: click.Context) -> Iterator[str]:
+    assert command is not None
+    context = click.Context(command, parent=parent, info_name=command.name)
+    yield f'.SS "{_escape_groff(context.command_path)}"'
+    yield from _describe_command(command, context)
+    for subcommand in command.commands.values() if isinstance(command, click.Group) else ():
+        yield from _list_commands(subcommand, context)
+
+
+def _describe_command(command: click.Command, context: click.Context) -> Iterator[str]:
+    yield f".B {_escape_groff(' '.join([context.command_path, *command.collect_usage_pieces(context)]))}"
+    for paragraph in (command.help or "").split("\n\n"):
+        yield from (".PP", _escape_groff(" ".join(paragraph.split())))
+    for record in (option.get_help_record(context) for option in command.get_params(context)):
+        # An argument has no text.
+        yield from (
+            (".TP", f".B {_escape_groff(record[0])}", _escape_groff(record[1]))
+            if record and record[1]
+            else ()
+        )
+    for block in (command.epilog or "").replace("\b\n", "").split("\n\n"):
+        yield from (".PP", ".nf", _escape_groff(block), ".fi") if block else ()
+
+
+def _escape_groff(text: str) -> str:
+    """Return *text* for groff, which takes a line that begins with a dot or an apostrophe for a request."""
+    return re.sub(r"^(?=[.'])", r"\\&", text.replace("\\", r"\e").replace("-", r"\-"), flags=re.MULTILINE)

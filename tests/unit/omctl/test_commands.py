@@ -11,7 +11,7 @@ import pytest
 
 from omctl.__main__ import omctl as command_line
 from omctl.__main__ import run
-from omctl.installing.manual import render_manual
+from omctl.installing.units import render_manual
 
 CONTEXT = click.Context(command_line)
 NAMES = command_line.list_commands(CONTEXT)

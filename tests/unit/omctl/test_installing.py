@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from omctl.installing import broker, cluster, credentials, database, gateway, re
 from omctl.installing.cluster import cluster_steps
 from omctl.installing.gateway import NO_LIST, OPEN_FILES, format_nginx, raise_connections, render_site
 from omctl.installing.options import DESTINATIONS, ENVIRONMENT, Options, Role
-from omctl.installing.steps import InstallationError, Step, file_step, new_file_step, run_steps, shipped
+from omctl.installing.steps import InstallationError, Step, file_step, run_steps, shipped
 from omctl.installing.units import EDGE_UNITS, WORKER_UNITS, environment_text, program_text, render_unit
 from workers.parsing import CONVERSATION_UPDATED, EVENT_TYPES, DriftNotes, read_body
 
@@ -140,8 +141,8 @@ def test_omctl_of_the_host_reads_settings_as_the_units_do_and_finds_the_edge_at_
         (file_step, None, False, "done", "ours"),
         (file_step, "mine", False, "done", "ours"),
         (file_step, "ours", False, "up to date", "ours"),
-        (new_file_step, None, False, "done", "ours"),
-        (new_file_step, "mine", False, "up to date", "mine"),
+        (partial(file_step, changes_stay=True), None, False, "done", "ours"),
+        (partial(file_step, changes_stay=True), "mine", False, "up to date", "mine"),
     ],
 )
 def test_a_file_is_written_if_it_differs_or_only_if_it_is_missing(  # noqa: PLR0917  # a table
