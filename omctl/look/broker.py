@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Any, Final
 from urllib.parse import quote, urlsplit, urlunsplit
 
@@ -66,19 +67,15 @@ def withdraw_counts(findings: list[Finding]) -> list[Finding]:
 
     A passive declare of such a queue is answered with 0, or with the last known count.
     """
-    bad = [finding for finding in findings if any(text in finding.text for text in LEADERLESS)]
-    # The edge's own finding, about the events queue, has its address as the subject.
-    silent = {
-        finding.subject.partition(" at ")[0]
-        if finding.subject.startswith("queue ")
-        else f"queue {topology.EVENTS_QUEUE}"
-        for finding in bad
-    }
+    bad = (finding for finding in findings if any(text in finding.text for text in LEADERLESS))
+    silent = {finding.subject.partition(" at ")[0] for finding in bad}
+    if any("://" in subject for subject in silent):
+        # The edge's finding, which has its address as the subject, is about this queue.
+        silent.add(f"queue {topology.EVENTS_QUEUE}")
     text = "exists; depth and consumers are unknown: its leader does not answer"
+    unknown = partial(replace, level=Level.WARNING, text=text, advice="Start the queue's other nodes.")
     return [
-        replace(finding, level=Level.WARNING, text=text, advice="Start the queue's other nodes.")
-        if finding.subject in silent and finding.text.startswith("exists, ")
-        else finding
+        unknown(finding) if finding.subject in silent and "exists, " in finding.text else finding
         for finding in findings
     ]
 

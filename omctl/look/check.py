@@ -45,10 +45,10 @@ def check(*, role: str | None, only_settings: bool, verbose: bool) -> None:
     """
     if only_settings:
         settings = explain_settings()
-        if not show_json({"settings": [asdict(setting) for setting in settings]}):
-            for setting in sorted(settings, key=lambda setting: setting.source == "default"):
-                click.echo(f"{setting.name} = {setting.value}  ({setting.source})")
-                click.echo(fold(f"{setting.text} Applied by: {setting.applied_by}.", "    ", "    "))
+        if not show_json({"settings": settings}):
+            for setting in sorted(settings, key=lambda setting: setting["source"] == "default"):
+                click.echo("{name} = {value}  ({source})".format_map(setting))
+                click.echo(fold("{text} Applied by: {applied_by}.".format_map(setting), "    ", "    "))
         return
     findings = withdraw_counts(check_areas(_list_areas(*find_roles(role)), CHECK_SECONDS))
     has_problem = any(finding.level is Level.PROBLEM for finding in findings)

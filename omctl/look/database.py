@@ -66,7 +66,6 @@ def judge_tables(missing: list[str]) -> Finding:
 
 
 def _contents(url: str) -> Iterator[Finding]:
-    """Check the tables and, if all exist, their contents."""
     engine = make_engine(url)
     try:
         clock = DatabaseClock(engine)
@@ -99,7 +98,6 @@ def judge_clock(host: str, ahead: float) -> Finding:
 
 
 def _counts(connection: Connection) -> Iterator[Finding]:
-    """Yield the open dead letters, unknown names, and paused destinations."""
     is_open = dead_letters.c.decided_at.is_(None)
     waiting = connection.scalar(select(func.count()).select_from(dead_letters).where(is_open)) or 0
     unknown = connection.scalar(select(func.count()).where(drift.c.accepted_at.is_(None))) or 0

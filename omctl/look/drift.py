@@ -3,10 +3,9 @@
 import click
 
 from messaging.clock import SystemClock
-from omctl.connections import open_database
+from omctl.connections import in_database
 from omctl.interface import Group, change_options, json_option, print_table, show_json
 from omctl.interventions import os_user
-from workers.db.engine import transact
 from workers.db.ingest import accept_drift, read_drift
 
 
@@ -20,8 +19,7 @@ def drift() -> None:
 @json_option
 def list_(*, with_accepted: bool) -> None:
     """List unknown fields, unknown values and wrong types, newest first."""
-    with open_database() as engine:
-        records = transact(engine, read_drift, with_accepted=with_accepted)
+    records = in_database(read_drift, with_accepted=with_accepted)
     if show_json({"drift": [dict(record) for record in records]}):
         return
     print_table(
@@ -47,13 +45,11 @@ def list_(*, with_accepted: bool) -> None:
 @change_options
 def accept(names: tuple[str, ...], *, dry_run: bool) -> None:
     """Take NAMES off the list; your user name is recorded."""
-    with open_database() as engine:
-        if dry_run:
-            listed = transact(engine, read_drift, with_accepted=False)
-            accepted = {record["name"] for record in listed} & set(names)
-        else:
-            now_us = SystemClock().now_us()
-            accepted = transact(engine, lambda connection: accept_drift(connection, names, os_user(), now_us))
+    if dry_run:
+        listed = in_database(read_drift, with_accepted=False)
+        accepted = {record["name"] for record in listed} & set(names)
+    else:
+        accepted = in_database(accept_drift, names, os_user(), SystemClock().now_us())
     unknown = [name for name in names if name not in accepted]
     done = bool(accepted) and not dry_run
     if not show_json({"accepted": sorted(accepted), "unknown": unknown, "done": done}):

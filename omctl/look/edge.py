@@ -161,7 +161,6 @@ def _list_files(directory: Path) -> list[str]:
 
 
 def _judge_directory(directory: Path) -> Finding:
-    """Judge one process's directory, or report why that is impossible."""
     try:
         return judge_journal(directory.name, read_state(directory))
     except FileNotFoundError:

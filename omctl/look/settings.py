@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -129,19 +128,11 @@ def redact_urls(text: str) -> str:
     return ", ".join(redacted) if HIDDEN not in redacted and len(has_login) == 1 else HIDDEN
 
 
-@dataclass(frozen=True, slots=True)
-class SettingExplanation:
-    """One setting; its value is fit for a screen, its text states unit, effect and default."""
+def explain_settings() -> list[dict[str, str]]:
+    """Return every setting, in the order of the example, with the explanation that stands there.
 
-    name: str
-    value: str
-    source: str
-    text: str
-    applied_by: str
-
-
-def explain_settings() -> list[SettingExplanation]:
-    """Return every setting, in the order of the example, with the explanation that stands there."""
+    The value is fit for a screen.
+    """
     environment, variables, in_file = Environment(), variables_now(), file_variables()
     settings, section = [], ""
     for heading, comment, name, value in _EXAMPLE.findall(EXAMPLE.read_text(encoding="utf-8")):
@@ -155,7 +146,8 @@ def explain_settings() -> list[SettingExplanation]:
         elif stated := _DEFAULT.search(text):
             value = stated[1] or "none"  # noqa: PLW2901
         applied_by = _APPLIED_BY.get(name, RELOAD if section == _EDGE_SECTION else RESTART)
-        settings.append(SettingExplanation(name, value, source, text, applied_by))
+        facts = {"value": value, "source": source, "text": text, "applied_by": applied_by}
+        settings.append({"name": name, **facts})
     return settings
 
 

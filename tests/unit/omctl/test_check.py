@@ -140,7 +140,7 @@ def test_what_is_seen_is_judged_by_what_it_means_for_events(finding, level, text
         ("management", judge_queue(DEAD_LETTERS, {"state": "down"}), True),
         *(
             ("edge", found, "majority" not in found.text)
-            for found in judge_report("u", 200, {"problems": list(_BROKER_PROBLEMS.values())})
+            for found in judge_report("http://u", 200, {"problems": list(_BROKER_PROBLEMS.values())})
         ),
     ],
 )

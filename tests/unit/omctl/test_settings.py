@@ -2,6 +2,7 @@
 
 import json
 import string
+from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner
@@ -29,7 +30,7 @@ def settings(monkeypatch, tmp_path):
     }
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    return {setting.name: setting for setting in explain_settings()}
+    return {setting["name"]: SimpleNamespace(**setting) for setting in explain_settings()}
 
 
 def test_every_setting_is_explained_with_what_applies_a_new_value(settings):
