@@ -88,7 +88,7 @@ def _list_areas(roles: frozenset[Role], notes: list[Finding]) -> dict[str, Calla
         ),
     }
     if Role.WORKER in roles:
-        areas["database"] = lambda: check_database(Environment())
+        areas["database"] = check_database
         areas["canary"] = lambda: [check_canary(Environment())]
     if Role.EDGE in roles:
         bind = ("OM_BIND", "127.0.0.1:8080")

@@ -5,15 +5,15 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import Connection, func, inspect, select
+from sqlalchemy import Connection, Engine, func, inspect, select
 from sqlalchemy.engine import make_url
 
 from messaging.clock import SystemClock
 from messaging.environment import Environment
 from messaging.errors import ConfigurationError
-from omctl.connections import DatabaseUnavailableError, database_url, friendly_errors
+from omctl.connections import DatabaseUnavailableError, database_url, open_database
 from omctl.look.findings import Finding, Level, note, ok, problem, warning
-from workers.db.engine import DatabaseClock, make_engine
+from workers.db.engine import WORKER_SESSION, DatabaseClock
 from workers.db.migrations import schema
 from workers.db.models import dead_letters, destinations, drift, metadata
 from workers.db.stats import CLOCK_AHEAD, WorkerReport, read_worker_reports
@@ -23,15 +23,15 @@ MAX_CLOCK_DIFFERENCE: Final = 2.0
 """Seconds. Events carry their host's time, so latencies and searches show a wrong clock."""
 
 
-def check_database(environment: Environment) -> list[Finding]:
+def check_database() -> list[Finding]:
     """Return the state of the database; blocks for some seconds if it does not answer."""
     try:
-        url = database_url(environment)
+        url = database_url(Environment())
         if _is_missing_file(url):
             return [problem("file", "does not exist", "Run omctl migrate.")]
-        with friendly_errors():
+        with open_database(WORKER_SESSION) as engine:
             revision = judge_revision(schema.current_revision(url), schema.head_revision())
-            contents = [] if revision.level is Level.PROBLEM else list(_contents(url))
+            contents = [] if revision.level is Level.PROBLEM else list(_contents(engine))
     except schema.MissingMigrationsError as error:
         return [problem("migrations", "are not installed", str(error))]
     except (ConfigurationError, DatabaseUnavailableError) as error:
@@ -65,27 +65,23 @@ def judge_tables(missing: list[str]) -> Finding:
     return problem("tables", f"missing: {', '.join(missing)}", advice)
 
 
-def _contents(url: str) -> Iterator[Finding]:
-    engine = make_engine(url)
-    try:
-        clock = DatabaseClock(engine)
-        clocks: dict[str, Any] = {"this host": (SystemClock().now_us() - clock.now_us()) / 1_000_000}
-        with engine.connect() as connection:
-            missing = sorted(set(metadata.tables) - set(inspect(connection).get_table_names()))
-            yield judge_tables(missing)
-            if missing:
-                return
-            reports = read_worker_reports(connection)
-            clocks |= {report.worker.partition(" ")[0]: report.figures.get(CLOCK_AHEAD) for report in reports}
-            # Workers report the database's time.
-            now = moment_of(clock.now_us())
-            hosts = sorted(clocks.items())
-            yield from (judge_clock(host, ahead) for host, ahead in hosts if isinstance(ahead, float))
-            yield from judge_workers(reports, now)
-            yield from judge_files(reports, now)
-            yield from _counts(connection)
-    finally:
-        engine.dispose()
+def _contents(engine: Engine) -> Iterator[Finding]:
+    clock = DatabaseClock(engine)
+    clocks: dict[str, Any] = {"this host": (SystemClock().now_us() - clock.now_us()) / 1_000_000}
+    with engine.connect() as connection:
+        missing = sorted(set(metadata.tables) - set(inspect(connection).get_table_names()))
+        yield judge_tables(missing)
+        if missing:
+            return
+        reports = read_worker_reports(connection)
+        clocks |= {report.worker.partition(" ")[0]: report.figures.get(CLOCK_AHEAD) for report in reports}
+        # Workers report the database's time.
+        now = moment_of(clock.now_us())
+        hosts = sorted(clocks.items())
+        yield from (judge_clock(host, ahead) for host, ahead in hosts if isinstance(ahead, float))
+        yield from judge_workers(reports, now)
+        yield from judge_files(reports, now)
+        yield from _counts(connection)
 
 
 def judge_clock(host: str, ahead: float) -> Finding:
