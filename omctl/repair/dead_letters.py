@@ -176,23 +176,16 @@ def _preview(session: DeadLetterSession, selected: DeadLetterFilter) -> int:
         record_unrecorded(session)
     for message_id in selected.message_ids:
         row = transact(session.engine, partial(interventions.find_dead_letter, message_id=message_id))
-        _report_unavailable(message_id, row, selected)
+        if row is None or row.decided_at is not None:
+            click.echo(f"No dead letter {message_id} is open.", err=True)
+        elif row.destination is not None and not selected.with_destinations:
+            text = f"{message_id} was processed, but destination {row.destination} did not accept it"
+            click.echo(f"{text}: omctl destinations resend {row.destination}", err=True)
     counts = count(selected)
     if not is_json():
         _print_counts(counts, "selected", "No dead letter is selected.")
         click.echo(f"The queue holds {messages} messages.")
     return sum(number for *_, number in counts)
-
-
-def _report_unavailable(message_id: str, row: Row[Any] | None, selected: DeadLetterFilter) -> None:
-    if row is None or row.decided_at is not None:
-        click.echo(f"No dead letter {message_id} is open.", err=True)
-    elif row.destination is not None and not selected.with_destinations:
-        click.echo(
-            f"{message_id} was processed, but destination {row.destination} did not accept it: "
-            f"omctl destinations resend {row.destination}",
-            err=True,
-        )
 
 
 def _print_counts(counts: Sequence[tuple[str, str | None, int]], state: str, empty: str) -> None:
