@@ -9,7 +9,6 @@ from typing import Final
 from sqlalchemy import Connection, Engine
 
 from messaging.clock import Clock
-from messaging.errors import StatementRefusedError
 from workers.db.engine import transact
 from workers.deliver import leasing, recording
 from workers.deliver.destinations import Destination, compute_digest
@@ -140,28 +139,9 @@ class Deliverer:
         recording.record_apart(self._engine, self._clock, attempts)
         self._unrecorded.clear()
         for sender, ids, lease_us in transact(self._engine, self._lease):
-            self._begin([(sender, self._read_apart(sender.destination, ids, lease_us))])
-
-    def _read_apart(
-        self, destination: Destination, outbox_ids: Sequence[int], lease_us: int
-    ) -> list[leasing.LeasedDelivery]:
-        """Return leased deliveries, except those whose row cannot be read: these become dead letters.
-
-        If the database refuses the statement for each of them, no row is at fault: all are set aside.
-        """
-        name, leased = destination.name, list[leasing.LeasedDelivery]()
-        unread: list[tuple[int, Exception]] = []
-
-        def read(some: Sequence[int]) -> None:
-            leased.extend(transact(self._engine, leasing.read_leased, name, some, lease_us))
-
-        isolate(outbox_ids, read, lambda *fault: unread.append(fault))
-        if not leased and all(isinstance(error, StatementRefusedError) for _, error in unread):
-            recording.set_unread_aside(self._engine, self._clock, name, outbox_ids, lease_us)
-            return []
-        for outbox_id, error in unread:
-            recording.give_up_unreadable(self._engine, self._clock, destination, (outbox_id, lease_us), error)
-        return leased
+            if ids:
+                leased = recording.read_apart(self._engine, self._clock, sender.destination, ids, lease_us)
+                self._begin([(sender, leased)])
 
     def _begin(self, leased: Sequence[tuple[Sender, Sequence[leasing.LeasedDelivery]]]) -> None:
         for sender, deliveries in leased:

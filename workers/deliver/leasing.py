@@ -54,29 +54,11 @@ def _runs(dialect: str, count: int) -> BulkStatement:
 
 @dataclass(frozen=True, slots=True)
 class LeasedDelivery:
-    """A delivery that belongs to this process until *lease_us*, which also marks its row as this process's.
-
-    Args:
-        attempts: How many have failed so far, the first at *first_attempt_us*.
-        refused_us: When the destination gave an answer that may concern every event: the first such answer,
-            or the latest one that followed after it had taken other events.
-    """
+    """A delivery that belongs to this process until *lease_us*, which marks its row as this process's."""
 
     message: WebhookMessage
-    attempts: int
-    first_attempt_us: int | None
+    history: History
     lease_us: int
-    refused_us: int | None = None
-
-    def history(self, now_us: int, last_taken_us: int) -> History:
-        """Return the attempts so far; the destination last took an event at *last_taken_us*."""
-        refused_us = self.refused_us
-        return History(
-            attempts=self.attempts,
-            failing_seconds=(now_us - (self.first_attempt_us or now_us)) / 1_000_000,
-            refused_seconds=None if refused_us is None else (now_us - refused_us) / 1_000_000,
-            has_taken_since=refused_us is not None and last_taken_us > refused_us,
-        )
 
 
 def find_unpaused(connection: Connection, names: Iterable[str]) -> list[str]:
@@ -134,7 +116,9 @@ def read_leased(
     )
     return [
         LeasedDelivery(
-            to_message(row), row.attempts, _to_us(row.first_attempt_at), lease_us, _to_us(row.refused_at)
+            to_message(row),
+            History(row.attempts, _to_us(row.first_attempt_at), _to_us(row.refused_at)),
+            lease_us,
         )
         for row in connection.execute(query)
     ]

@@ -89,40 +89,47 @@ class HttpResult:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """Earlier attempts at a delivery, except failures at a destination that was away.
+    """Failed attempts at a delivery so far, except failures at a destination that was away.
 
     Args:
-        refused_seconds: Since an answer that may concern every event; None if there was none.
-        has_taken_since: Whether the destination has taken another event since that answer.
+        refused_us: When the destination gave an answer that may concern every event: the first such answer,
+            or the latest one that followed after it had taken other events.
     """
 
     attempts: int = 0
-    failing_seconds: float = 0.0
-    refused_seconds: float | None = None
-    has_taken_since: bool = False
+    first_attempt_us: int | None = None
+    refused_us: int | None = None
 
 
 def classify(
-    result: HttpResult, destination: Destination, history: History, *, is_probe: bool
+    result: HttpResult,
+    destination: Destination,
+    history: History,
+    now_us: int,
+    *,
+    last_taken_us: int,
+    is_probe: bool,
 ) -> tuple[Outcome, int]:
     """Return how an attempt ended, and how many attempts have failed, this one included.
 
-    The failure of a probe, which was sent while the destination was away, does not count.
+    The destination last took an event at *last_taken_us*. The failure of a probe, which was sent while the
+    destination was away, does not count.
     """
     outcome, failed = result.outcome, history.attempts + 1
     if outcome is Outcome.HELD:
-        if history.refused_seconds is None:
+        if history.refused_us is None:
             # The first such answer starts the count anew.
             return outcome, 0
         # It counts only if the destination has taken another event since the previous one.
-        if history.has_taken_since:
+        if last_taken_us > history.refused_us:
             return (Outcome.REFUSED if failed >= MAX_REFUSALS else outcome), failed
-        is_over = history.refused_seconds >= HOLD_SECONDS
+        is_over = (now_us - history.refused_us) / 1_000_000 >= HOLD_SECONDS
         return (Outcome.REFUSED if is_over else outcome), history.attempts
     if outcome in {Outcome.DELIVERED, Outcome.GONE} or (outcome is Outcome.TRANSIENT and is_probe):
         return outcome, history.attempts
     if outcome is Outcome.TRANSIENT:
-        is_over = failed >= destination.attempts or history.failing_seconds >= destination.give_up
+        failing_seconds = (now_us - (history.first_attempt_us or now_us)) / 1_000_000
+        is_over = failed >= destination.attempts or failing_seconds >= destination.give_up
         return (Outcome.EXHAUSTED if is_over else outcome), failed
     return outcome, failed
 

@@ -9,14 +9,15 @@ from sqlalchemy import Connection, Engine, Update, select, update
 
 from messaging.clock import Clock
 from messaging.envelope import WEBHOOK
+from messaging.errors import StatementRefusedError
 from messaging.log import logger
 from workers.db.engine import BulkStatement, column_kinds, transact
 from workers.db.ingest import DeadLetter, record_dead_letters
 from workers.db.models import deliveries, outbox
 from workers.deliver.dead_letters import DEAD, make_dead_letter_id
 from workers.deliver.destinations import Destination
-from workers.deliver.leasing import LeasedDelivery
-from workers.deliver.outcome import HttpResult, Outcome, held_delay, retry_delay
+from workers.deliver.leasing import LeasedDelivery, read_leased
+from workers.deliver.outcome import History, HttpResult, Outcome, held_delay, retry_delay
 from workers.deliver.parking import WAITS, recall_parked
 from workers.deliver.subscriptions import GONE, pause
 from workers.deliver.webhook import WebhookMessage, build_body
@@ -115,48 +116,52 @@ def record_apart(engine: Engine, clock: Clock, attempts: Sequence[DeliveryAttemp
     isolate(attempts, lambda some: transact(engine, record, some, clock.now_us()), set_aside)
 
 
-def give_up_unreadable(
-    engine: Engine, clock: Clock, destination: Destination, leased: tuple[int, int], error: Exception
-) -> None:
-    """End a delivery, leased until a time, whose row cannot be read, as a dead letter; the others go on."""
-    (outbox_id, lease_us), now_us = leased, clock.now_us()
-    name = type(error).__name__
-    logger().error("delivery_unreadable", destination=destination.name, outbox_id=outbox_id, error=name)
-    result, ids = HttpResult(None, "its row cannot be read"), (outbox_id,)
+def read_apart(
+    engine: Engine, clock: Clock, destination: Destination, outbox_ids: Sequence[int], lease_us: int
+) -> list[LeasedDelivery]:
+    """Return leased deliveries, except those whose row cannot be read: these become dead letters.
 
-    def give_up(connection: Connection) -> None:
-        query = select(outbox.c.conversation_id, outbox.c.event_type).where(outbox.c.id == outbox_id)
-        row = connection.execute(query).one()
-        # The times of the outbox may be what cannot be read.
-        message = WebhookMessage(
-            outbox_id, *row, moment_of(now_us), 0, late=False, verified=None, payload=b""
+    If the database refuses the statement for each of them, no row is at fault: all wait for an hour.
+    """
+    name, leased, unread = destination.name, list[LeasedDelivery](), dict[int, Exception]()
+
+    def read(some: Sequence[int]) -> None:
+        leased.extend(transact(engine, read_leased, name, some, lease_us))
+
+    isolate(outbox_ids, read, unread.__setitem__)
+    if not leased and all(isinstance(error, StatementRefusedError) for error in unread.values()):
+        logger().error(
+            "deliveries_unreadable",
+            destination=name,
+            deliveries=len(unread),
+            retry_in_s=SET_ASIDE_SECONDS,
+            consequence="check the permissions of the database's user",
         )
-        delivery = LeasedDelivery(message, 0, None, lease_us)
-        record(
-            connection,
-            [DeliveryAttempt(destination, delivery, result, Outcome.EXHAUSTED, 0, now_us, ids, is_last=True)],
-            now_us,
-        )
+        due_us = clock.now_us() + round(SET_ASIDE_SECONDS * 1_000_000)
+        rows = _update_leased(name, lease_us).where(_D.outbox_id.in_(outbox_ids))
+        transact(engine, Connection.execute, rows.values(due_at=moment_of(due_us)))
+        return []
+    for outbox_id, error in unread.items():
+        reason = type(error).__name__
+        logger().error("delivery_unreadable", destination=name, outbox_id=outbox_id, error=reason)
+        transact(engine, _give_up_unreadable, destination, outbox_id, lease_us, clock.now_us())
+    return leased
 
-    transact(engine, give_up)
 
-
-def set_unread_aside(
-    engine: Engine, clock: Clock, destination: str, outbox_ids: Sequence[int], lease_us: int
+def _give_up_unreadable(
+    connection: Connection, /, destination: Destination, outbox_id: int, lease_us: int, now_us: int
 ) -> None:
-    """Let leased deliveries wait for an hour, since the database refuses to read any of them."""
-    if not outbox_ids:
-        return
-    logger().error(
-        "deliveries_unreadable",
-        destination=destination,
-        deliveries=len(outbox_ids),
-        retry_in_s=SET_ASIDE_SECONDS,
-        consequence="check the permissions of the database's user",
+    """End a delivery whose row cannot be read, as a dead letter; the others of its conversation go on."""
+    query = select(outbox.c.conversation_id, outbox.c.event_type).where(outbox.c.id == outbox_id)
+    row = connection.execute(query).one()
+    # The times of the outbox may be what cannot be read.
+    message = WebhookMessage(outbox_id, *row, moment_of(now_us), 0, late=False, verified=None, payload=b"")
+    delivery, result = (
+        LeasedDelivery(message, History(), lease_us),
+        HttpResult(None, "its row cannot be read"),
     )
-    due_us = clock.now_us() + round(SET_ASIDE_SECONDS * 1_000_000)
-    rows = _update_leased(destination, lease_us).where(_D.outbox_id.in_(outbox_ids))
-    transact(engine, Connection.execute, rows.values(due_at=moment_of(due_us)))
+    ended = (result, Outcome.EXHAUSTED, 0, now_us, (outbox_id,))
+    record(connection, [DeliveryAttempt(destination, delivery, *ended, is_last=True)], now_us)
 
 
 def _update_leased(destination: str, lease_us: int) -> Update:
@@ -185,13 +190,13 @@ def _record_failure(connection: Connection, attempt: DeliveryAttempt, now_us: in
         logger().error("destination_paused", destination=name, reason=GONE)
     values = dict[str, object](attempts=attempt.attempts, status=result.status, reason=result.reason)
     seconds = retry_delay(attempt.attempts, result.retry_after)
-    has_counted = attempt.attempts > delivery.attempts
+    has_counted = attempt.attempts > delivery.history.attempts
     if attempt.outcome is Outcome.HELD:
-        refused_us = attempt.at_us if has_counted else delivery.refused_us or attempt.at_us
+        refused_us = attempt.at_us if has_counted else delivery.history.refused_us or attempt.at_us
         values["refused_at"] = moment_of(refused_us)
         seconds = held_delay((attempt.at_us - refused_us) / 1_000_000)
     if has_counted:
-        values["first_attempt_at"] = moment_of(delivery.first_attempt_us or attempt.at_us)
+        values["first_attempt_at"] = moment_of(delivery.history.first_attempt_us or attempt.at_us)
     _put_off(connection, attempt, attempt.at_us + round(seconds * 1_000_000), **values)
 
 
@@ -204,7 +209,7 @@ def _make_row(attempt: DeliveryAttempt) -> tuple[object, ...]:
         result.status,
         result.reason if is_dead else None,
         attempt.attempts,
-        attempt.delivery.first_attempt_us or (attempt.at_us if is_dead else None),
+        attempt.delivery.history.first_attempt_us or (attempt.at_us if is_dead else None),
         attempt.at_us,
         attempt.at_us,
     )

@@ -191,8 +191,14 @@ class Sender:
             result = self._send(delivery)
             took_us = round((time.monotonic() - started) * 1_000_000)
             now_us = self.clock.now_us()
-            history = delivery.history(now_us, self._last_taken_us)
-            outcome, attempts = classify(result, self.destination, history, is_probe=run.is_probe)
+            outcome, attempts = classify(
+                result,
+                self.destination,
+                delivery.history,
+                now_us,
+                last_taken_us=self._last_taken_us,
+                is_probe=run.is_probe,
+            )
             rest = run.advance() if outcome in FINAL else _ids(run.end())
             attempt = DeliveryAttempt(
                 self.destination, delivery, result, outcome, attempts, now_us, rest, run.is_ended, took_us
@@ -202,12 +208,8 @@ class Sender:
     def _give_back(self, deliveries: Sequence[LeasedDelivery]) -> None:
         """Report the end of a run, of which nothing more was sent."""
         first, now_us, rest = deliveries[0], self.clock.now_us(), _ids(deliveries)
-        failed = first.attempts
-        self.report(
-            DeliveryAttempt(
-                self.destination, first, None, Outcome.TRANSIENT, failed, now_us, rest, is_last=True
-            )
-        )
+        unsent = (None, Outcome.TRANSIENT, first.history.attempts)
+        self.report(DeliveryAttempt(self.destination, first, *unsent, now_us, rest, is_last=True))
 
     def _send(self, delivery: LeasedDelivery) -> HttpResult:
         if delivery.message.is_lost:

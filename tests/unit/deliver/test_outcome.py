@@ -28,6 +28,17 @@ TAKEN, REFUSED, HELD, AWAY = (
 )
 
 
+NOW_US = 1_700_000_000_000_000
+
+
+def judge(result, history, *, is_probe=False, last_taken_us=0):
+    return classify(result, CRM, history, NOW_US, last_taken_us=last_taken_us, is_probe=is_probe)
+
+
+def before(seconds):
+    return NOW_US - round(seconds * 1_000_000)
+
+
 @pytest.mark.parametrize(
     ("statuses", "outcome"),
     [
@@ -40,7 +51,7 @@ TAKEN, REFUSED, HELD, AWAY = (
 )
 def test_a_first_attempt_ends_by_its_status(statuses, outcome):
     for status in statuses:
-        assert classify(HttpResult(status, "code"), CRM, History(), is_probe=False)[0] is outcome
+        assert judge(HttpResult(status, "code"), History())[0] is outcome
 
 
 @pytest.mark.parametrize(
@@ -63,9 +74,9 @@ def test_a_destination_is_away_only_if_it_gives_no_answer_or_one_that_says_so(is
 def test_attempts_are_limited_in_number_and_time_and_probes_do_not_count(
     attempts, seconds, is_probe, expected
 ):
-    history = History(attempts, seconds)
-    assert classify(HttpResult(503, "503"), CRM, history, is_probe=is_probe) == expected
-    assert classify(TAKEN, CRM, history, is_probe=is_probe) == (Outcome.DELIVERED, attempts)
+    history = History(attempts, before(seconds))
+    assert judge(HttpResult(503, "503"), history, is_probe=is_probe) == expected
+    assert judge(TAKEN, history, is_probe=is_probe) == (Outcome.DELIVERED, attempts)
 
 
 @pytest.mark.parametrize(
@@ -84,8 +95,10 @@ def test_attempts_are_limited_in_number_and_time_and_probes_do_not_count(
 def test_a_refusal_that_may_concern_every_event_counts_only_if_others_are_taken(
     attempts, refused_seconds, has_taken_since, expected
 ):
-    history = History(attempts, 1e6, refused_seconds, has_taken_since)
-    assert classify(HELD, CRM, history, is_probe=False) == expected
+    refused_us = None if refused_seconds is None else before(refused_seconds)
+    history = History(attempts, before(1e6), refused_us)
+    last_taken_us = (refused_us or 0) + (1 if has_taken_since else -1)
+    assert judge(HELD, history, last_taken_us=last_taken_us) == expected
 
 
 def test_a_held_event_is_tried_ever_more_seldom_and_at_least_once_a_minute():

@@ -10,13 +10,13 @@ from messaging.clock import SystemClock
 from workers.deliver import Destination, Outcome, WebhookMessage
 from workers.deliver.deliverer import BUSY_SECONDS, IDLE_SECONDS, idle_delay
 from workers.deliver.leasing import LeasedDelivery
-from workers.deliver.outcome import HttpResult
+from workers.deliver.outcome import History, HttpResult
 from workers.deliver.recording import DeliveryAttempt
 from workers.deliver.sender import MAX_RUN_EVENTS, Run, Sender
 
 CRM = Destination("crm", "https://crm.example/", ("whsec_c2VjcmV0",), ())
 MESSAGE = WebhookMessage(7, "c", "t", datetime.now(tz=UTC), 0, late=False, verified=None, payload=b"words")
-DELIVERY = LeasedDelivery(MESSAGE, attempts=0, first_attempt_us=None, lease_us=0)
+DELIVERY = LeasedDelivery(MESSAGE, History(), lease_us=0)
 
 
 def attempt(took_us):
