@@ -17,16 +17,7 @@ from messaging.errors import ConfigurationError
 from omctl.connect import rotation as plan
 from omctl.connect.register import find_registered, set_secret
 from omctl.connect.registration import SECRET, Configured, read_configured
-from omctl.connect.rotation import (
-    Facts,
-    RotationError,
-    RotationStep,
-    Signatures,
-    find_secrets_file,
-    next_step,
-    read_secrets,
-    write_secrets,
-)
+from omctl.connect.rotation import Facts, RotationError, RotationStep, Signatures, next_step
 from omctl.connections import health_url, open_platform
 from omctl.interface import Command, change_options, is_json, print_table, show_json
 from webhook_api.signature import DIGEST_BYTES, secret_id
@@ -71,11 +62,11 @@ def rotate_secret(*, path: Path | None, edges: tuple[str, ...], dry_run: bool, *
       omctl rotate-secret --edge http://10.0.0.5:8080 --edge http://10.0.0.6:8080 --reload ./spread-and-reload
     """
     environment = Environment()
-    file = find_secrets_file(path)
+    file = plan.find_secrets_file(path)
     own = health_url(environment.string("OM_BIND", "127.0.0.1:8080"))
     if own is None and not edges:
         raise ConfigurationError("OM_BIND is a socket file: name the edge's address by --edge")
-    configured = read_configured(environment, read_secrets(file))
+    configured = read_configured(environment, plan.read_secrets(file))
     integrations = [one for one in configured if one.kind == "integration"]
     if not integrations:
         raise ConfigurationError("OM_REGISTRATION: [integration] must be there: its secret is what changes")
@@ -129,7 +120,7 @@ class Rotation:
             raise RotationError("the integration is not registered: run `omctl register`")
         secret = found.content.get(SECRET)
         signing = None if secret is None else _id(secret)
-        return Facts(tuple(map(_id, read_secrets(self.file))), signing, read_signatures(self.urls))
+        return Facts(tuple(map(_id, plan.read_secrets(self.file))), signing, read_signatures(self.urls))
 
     def run(self) -> None:
         """Continue from the present state to the end; blocks for minutes."""
@@ -138,18 +129,19 @@ class Rotation:
             self.report(step.value)
             match step:
                 case RotationStep.ADD:
-                    write_secrets(self.file, secrets.token_urlsafe(DIGEST_BYTES), *read_secrets(self.file))
+                    new = secrets.token_urlsafe(DIGEST_BYTES)
+                    plan.write_secrets(self.file, new, *plan.read_secrets(self.file))
                 case RotationStep.SPREAD | RotationStep.SETTLE:
                     self._spread()
                 case RotationStep.SWITCH:
-                    set_secret(self.client, self.configured, read_secrets(self.file)[0])
+                    set_secret(self.client, self.configured, plan.read_secrets(self.file)[0])
                 case RotationStep.WATCH:
                     self._watch()
                 case RotationStep.DROP:
-                    write_secrets(self.file, read_secrets(self.file)[0])
+                    plan.write_secrets(self.file, plan.read_secrets(self.file)[0])
 
     def _spread(self) -> None:
-        ids = tuple(map(_id, read_secrets(self.file)))
+        ids = tuple(map(_id, plan.read_secrets(self.file)))
         if not self.reload:
             self.report(f"Copy {self.file} to every edge and reload it (SIGHUP); waiting for this")
         elif subprocess.run(self.reload, shell=True, check=False).returncode:  # noqa: S602  the operator's own
@@ -157,7 +149,7 @@ class Rotation:
         self._wait(lambda edges: Facts(ids, None, edges).are_live(ids), "every edge to accept the secrets")
 
     def _watch(self) -> None:
-        new, old = map(_id, read_secrets(self.file))
+        new, old = map(_id, plan.read_secrets(self.file))
         watch = plan.Watch(new, old, self.quiet, since=time.monotonic())
         self._wait(lambda edges: watch.is_over(edges, time.monotonic()), "events under the new secret alone")
 

@@ -2,7 +2,6 @@
 
 import secrets
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -70,12 +69,7 @@ def database_steps(options: Options) -> Iterator[Step]:
     if options.cluster:
         yield certificate_step(_CERTIFICATES, "postgres")
         title = "let PostgreSQL accept the cluster's hosts"
-        files = partial(_files, options)
-        yield Step(
-            title,
-            lambda: all(read(path) == text for path, text in files().items()),
-            lambda: _listen(options),
-        )
+        yield Step(title, lambda: _listens(options), lambda: _listen(options))
 
 
 def _files(options: Options) -> dict[Path, str]:
@@ -83,6 +77,10 @@ def _files(options: Options) -> dict[Path, str]:
     rules = sorted(Path("/etc/postgresql").glob("*/main/pg_hba.conf"))
     settings = {path.parent / "conf.d/open-messaging.conf": _CLUSTERED for path in rules}
     return {path: render_access(read(path) or "", options) for path in rules} | settings
+
+
+def _listens(options: Options) -> bool:
+    return all(read(path) == text for path, text in _files(options).items())
 
 
 def _listen(options: Options) -> None:

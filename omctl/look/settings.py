@@ -129,10 +129,7 @@ def redact_urls(text: str) -> str:
 
 
 def explain_settings() -> list[dict[str, str]]:
-    """Return every setting, in the order of the example, with the explanation that stands there.
-
-    The value is fit for a screen.
-    """
+    """Return every setting, its value fit for a screen, with the explanation of the example, in its order."""
     environment, variables, in_file = Environment(), variables_now(), file_variables()
     settings, section = [], ""
     for heading, comment, name, value in _EXAMPLE.findall(EXAMPLE.read_text(encoding="utf-8")):
