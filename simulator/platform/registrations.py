@@ -78,9 +78,7 @@ class Registrations:
 
     def put_webhook(self, body: dict[str, Any], webhook_id: str | None = None) -> dict[str, Any]:
         """Register one of the guide's webhooks, or replace one."""
-        if webhook_id is not None and webhook_id not in self.webhooks:
-            raise NotFoundError
-        webhook_id = webhook_id or str(uuid.uuid4())
+        webhook_id = _find(self.webhooks, webhook_id)["id"] if webhook_id else str(uuid.uuid4())
         target = body.get("target")
         if not body.get("name") or not isinstance(target, dict) or not target.get("url"):
             raise ApiError(400, "bad.request", "name and target.url are required")
@@ -101,14 +99,14 @@ class Registrations:
 
     def change_integration(self, integration_id: str, body: dict[str, Any]) -> dict[str, Any]:
         """Change some fields of an integration."""
-        changed = self._integration(integration_id) | _select(body, _INTEGRATION_FIELDS)
+        changed = _find(self.integrations, integration_id) | _select(body, _INTEGRATION_FIELDS)
         _check_integration(changed)
         self.integrations[integration_id] = changed
         return self._shown(changed)
 
     def read_integration(self, registration_id: str) -> dict[str, Any]:
         """Return one integration as the platform shows it."""
-        integration = self._integration(registration_id)
+        integration = _find(self.integrations, registration_id)
         shown = self._shown(integration)
         if integration["createStatus"] == "Initiated":
             integration["createStatus"] = "Completed"
@@ -133,13 +131,14 @@ class Registrations:
         target = self.webhooks.get(registration_id, {}).get("target", {})
         return str(integration.get(SECRET) or target.get("secret") or "").encode()
 
-    def _integration(self, integration_id: str) -> dict[str, Any]:
-        if integration_id not in self.integrations:
-            raise NotFoundError
-        return self.integrations[integration_id]
-
     def _shown(self, integration: dict[str, Any]) -> dict[str, Any]:
         return {name: value for name, value in integration.items() if self.shows_secrets or name != SECRET}
+
+
+def _find(registered: dict[str, dict[str, Any]], registration_id: str) -> dict[str, Any]:
+    if registration_id not in registered:
+        raise NotFoundError
+    return registered[registration_id]
 
 
 def _select(body: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
@@ -159,13 +158,8 @@ def registration_routes(
     """Return the API over registrations; *statistics* takes a webhook's id."""
     routes = Blueprint("registrations", __name__)
 
-    def read_webhook(registration_id: str) -> dict[str, Any]:
-        if registration_id not in registrations.webhooks:
-            raise NotFoundError
-        return registrations.webhooks[registration_id]
-
     def read_statistics(registration_id: str) -> dict[str, Any]:
-        read_webhook(registration_id)
+        _find(registrations.webhooks, registration_id)
         return {"webhookId": registration_id, **statistics(registration_id)}
 
     def remove(registration_id: str) -> tuple[str, int]:
@@ -176,7 +170,7 @@ def registration_routes(
     views: dict[tuple[str, str], Callable[..., Any]] = {
         ("GET", WEBHOOKS): lambda: _page(list(registrations.webhooks.values())),
         ("POST", WEBHOOKS): lambda: registrations.put_webhook(request.get_json()),
-        ("GET", webhook): read_webhook,
+        ("GET", webhook): lambda registration_id: _find(registrations.webhooks, registration_id),
         ("PUT", webhook): lambda registration_id: registrations.put_webhook(
             request.get_json(), registration_id
         ),

@@ -55,7 +55,7 @@ class Client:
     def count(self, path: str) -> None:
         """Count a request towards the platform's own limit."""
         self.asked.append(self._clock.seconds)
-        wait = self._organisation.seconds_until_room(path)
+        wait = self._organisation.take_request(path)
         assert not wait, "the platform answered 429"
 
 

@@ -73,6 +73,13 @@ def test_a_retry_comes_after_its_delay_and_the_other_posts_do_not_wait():
     assert sorted(row.attempts for row in ledger.rows.values()) == [1, 1, 1, 1, 2]
 
 
+def test_a_retry_is_no_reason_to_send_the_other_posts_faster_than_the_rate():
+    endpoint = Endpoint({b"0": [503, 503]})
+    send(endpoint, rate=50.0, threads=4, delay=0.001)
+    moments = {body: moment for body, moment in endpoint.posted if body != b"0"}
+    assert moments[b"4"] - endpoint.posted[0][1] >= 4 / 50 - 0.01
+
+
 def test_a_post_is_given_up_after_its_last_retry():
     summary, _ = send(Endpoint({b"0": [503] * 3}), threads=4, delay=0.01)
     assert (summary.posts, summary.unanswered, summary.requests) == (5, 1, 7)

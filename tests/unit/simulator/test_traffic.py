@@ -38,6 +38,8 @@ def test_every_event_has_a_number_and_a_body_of_its_own_in_the_dialect_that_is_w
     posts = list(traffic(replace(PLAN, dialect=dialect, collision_share=0.5)))
     assert [post.event for post in posts] == list(range(2000))
     assert len({post.body for post in posts}) == 2000
+    kinds = {Dialect.GUIDE: {"new", "message", "updated"}, Dialect.GENESYS: {"typing", "message", "receipt"}}
+    assert {post.kind for post in posts} == kinds.get(dialect, set().union(*kinds.values()))
     shapes = {"eventType" in json.loads(post.body) for post in posts}
     assert shapes == {Dialect.GUIDE: {True}, Dialect.GENESYS: {False}, Dialect.BOTH: {True, False}}[dialect]
 
