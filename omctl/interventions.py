@@ -19,6 +19,7 @@ from omctl.interface import progress_bar, show_json
 from workers.db import interventions as records
 from workers.db.engine import DatabaseClock, transact
 from workers.db.interventions import Action
+from workers.parsing import moment_of
 
 TICK_SECONDS: Final = 0.2
 """How soon a cancellation is noticed while waiting."""
@@ -69,9 +70,14 @@ class Run:
         if self.intervention_id:
             return
         self.intervention_id = secrets.token_hex(8)
-        what = self.selection, terms.again, self.chosen
-        record = records.Intervention(self.intervention_id, self.action, os_user(), terms.reason, *what)
-        transact(engine, records.begin_intervention, record, DatabaseClock(engine).now_us())
+        values = {
+            **{name: getattr(self, name) for name in ("intervention_id", "action", "selection", "chosen")},
+            "operator": os_user(),
+            "reason": terms.reason,
+            "again": terms.again,
+            "started_at": moment_of(DatabaseClock(engine).now_us()),
+        }
+        transact(engine, records.begin_intervention, values)
 
 
 def carry_out(
@@ -117,14 +123,16 @@ def execute(engine: Engine, run: Run, batches: Iterable[int], cancelled: Event) 
         try:
             for done in batches:
                 run.done += done
-                transact(engine, records.record_progress, run.intervention_id, run.done, run.last_id)
+                progress = {"done": run.done, "through": run.last_id}
+                transact(engine, records.update_intervention, run.intervention_id, progress)
                 bar.update(task, completed=run.done)
                 if cancelled.is_set():
                     break
             run.is_cancelled = cancelled.is_set()
         finally:
-            now_us, end = DatabaseClock(engine).now_us(), records.end_intervention
-            transact(engine, end, run.intervention_id, run.done, is_cancelled=run.is_cancelled, now_us=now_us)
+            outcome, now_us = "cancelled" if run.is_cancelled else "done", DatabaseClock(engine).now_us()
+            ended = {"done": run.done, "outcome": outcome, "ended_at": moment_of(now_us)}
+            transact(engine, records.update_intervention, run.intervention_id, ended)
 
 
 def report(run: Run) -> None:

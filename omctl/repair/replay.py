@@ -83,8 +83,8 @@ def _find(engine: Engine, intervention_id: str) -> tuple[Run, PastEventFilter, b
         left = f"{found.chosen - found.done} of {found.chosen} events are left"
         click.echo(f"{left}{', to take effect again' if found.again else ''}.")
     begun = intervention_id, found.done
-    run = Run(Action.REPLAY_EVENTS, found.chosen, "", "replayed", *begun, last_id=found.last_id)
-    return run, found.selected, found.again
+    run = Run(Action.REPLAY_EVENTS, found.chosen, "", "replayed", *begun, last_id=found.through)
+    return run, PastEventFilter.from_json(found.selection), found.again
 
 
 def _select(engine: Engine, options: dict[str, Any], terms: Terms) -> tuple[Run, PastEventFilter, bool]:

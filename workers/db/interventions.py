@@ -26,47 +26,15 @@ class Action(StrEnum):
     ERASE = "erase"
 
 
-@dataclass(frozen=True, slots=True)
-class Intervention:
-    """An operator's decision.
-
-    Args:
-        operator: The operating system's user and host.
-        selection: What was selected, as JSON without content.
-        again: Whether events that took effect take effect once more.
-    """
-
-    intervention_id: str
-    action: Action
-    operator: str
-    reason: str
-    selection: str
-    again: bool
-    chosen: int
+def begin_intervention(connection: Connection, values: Mapping[str, object]) -> None:
+    """Record that an operator's intervention begins, with the values of its columns."""
+    connection.execute(insert(interventions).values(values))
 
 
-def begin_intervention(connection: Connection, intervention: Intervention, now_us: int) -> None:
-    """Record that an intervention begins."""
-    values = asdict(intervention) | {"started_at": moment_of(now_us)}
-    connection.execute(insert(interventions), values)
-
-
-def record_progress(connection: Connection, intervention_id: str, done: int, last_id: int | None) -> None:
-    """Record how many items are done in all and, for a replay of events, the id of the last one."""
-    _update(connection, intervention_id, done=done, through=last_id)
-
-
-def end_intervention(
-    connection: Connection, intervention_id: str, done: int, *, is_cancelled: bool, now_us: int
-) -> None:
-    """Record how an intervention ended."""
-    outcome = "cancelled" if is_cancelled else "done"
-    _update(connection, intervention_id, done=done, outcome=outcome, ended_at=moment_of(now_us))
-
-
-def _update(connection: Connection, intervention_id: str, **values: object) -> None:
+def update_intervention(connection: Connection, intervention_id: str, values: Mapping[str, object]) -> None:
+    """Record how far an intervention has come, or how it ended."""
     statement = update(interventions).where(interventions.c.intervention_id == intervention_id)
-    connection.execute(statement.values(**values))
+    connection.execute(statement.values(values))
 
 
 _D: Final = dead_letters.c

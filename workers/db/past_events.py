@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, and_, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Row, and_, func, or_, select
 
 from workers.db.interventions import Action
 from workers.db.models import event_payloads, interventions, processed_events
@@ -71,17 +71,6 @@ class PastEvent:
     body: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class UnfinishedReplay:
-    """A replay of events that was cancelled or killed; `last_id` is the last event done, 0 for none."""
-
-    selected: PastEventFilter
-    again: bool
-    chosen: int
-    done: int
-    last_id: int
-
-
 def newest_event_id(connection: Connection) -> int:
     """Return the id of the newest event, 0 if there is none."""
     return connection.scalar(select(func.max(_E.id))) or 0
@@ -106,15 +95,11 @@ def read_past_events(
     ]
 
 
-def find_unfinished_replay(connection: Connection, intervention_id: str) -> UnfinishedReplay | None:
-    """Return a replay of events that was cancelled or killed, None if no such replay is unfinished."""
+def find_unfinished_replay(connection: Connection, intervention_id: str) -> Row[Any] | None:
+    """Return the record of a replay of events that was cancelled or killed; None if there is none."""
     query = select(interventions).where(
         interventions.c.intervention_id == intervention_id,
         interventions.c.action == Action.REPLAY_EVENTS.value,
         interventions.c.outcome.is_distinct_from("done"),
     )
-    row = connection.execute(query).one_or_none()
-    if row is None:
-        return None
-    selected = PastEventFilter.from_json(row.selection)
-    return UnfinishedReplay(selected, row.again, row.chosen, row.done, row.through or 0)
+    return connection.execute(query).one_or_none()
