@@ -1,10 +1,11 @@
 """Delete in small batches the rows that have been kept long enough."""
 
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
 from sqlalchemy import Engine
 
@@ -13,7 +14,7 @@ from messaging.settings import WorkerSettings, positive, setting
 from workers.db.engine import transact
 from workers.deliver import abandon_some, choose_old
 from workers.parsing import moment_of
-from workers.retain.tables import BODY_TABLES, EVENT_TABLES, START, ExpiringTable
+from workers.retain.tables import BODY_TABLES, EVENT_TABLES, ExpiringTable
 
 PAYLOAD_DAYS: Final = 30
 """As long as the events themselves: a replay of an event may need its body."""
@@ -88,19 +89,17 @@ def _delete(engine: Engine, found: Sequence[Expiry], batch_rows: int) -> Iterato
 
     The next run finds the oldest rows that are left, which is where this one stopped.
     """
-    ends: dict[int, Any] = dict.fromkeys(range(len(found)), START)
-    rows = [0] * len(found)
-    while ends:
-        for number, end in tuple(ends.items()):
-            table, older_than = found[number]
+    left = {expiry: table.delete(engine, end, batch_rows) for expiry, (table, end) in enumerate(found)}
+    rows = Counter[int]()
+    while left:
+        for expiry, pages in tuple(left.items()):
             began = time.monotonic()
-            page = transact(engine, table.delete, older_than, batch_rows, end)
-            rows[number] += page.deleted
-            ends[number] = page.end
-            if page.end is None:
-                del ends[number]
-                yield found[number], rows[number]
+            deleted = next(pages, None)
+            if deleted is None:
+                del left[expiry]
+                yield found[expiry], rows[expiry]
             else:
+                rows[expiry] += deleted
                 time.sleep(PAUSE_SHARE * (time.monotonic() - began))
 
 

@@ -1,28 +1,19 @@
 """List the tables whose rows expire, and delete their old rows a page at a time."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
 import sqlalchemy as sa
-from sqlalchemy import Column, ColumnElement, Connection, Table, and_, exists, func, or_, select
+from sqlalchemy import Column, ColumnElement, Connection, and_, exists, func, or_, select
 
 from workers.db import models
+from workers.db.engine import transact
 from workers.db.reconcile import TIMER
-
-START: Final = object()
-"""The place before the first row."""
 
 OLDER_THAN: Final = sa.bindparam("older_than", type_=models.UtcDateTime())
 """The time before which rows expire; a table's conditions may use it."""
-
-
-@dataclass(frozen=True, slots=True)
-class DeletedPage:
-    """How many rows of a page were deleted, and the key of its last row; None if no old row can follow."""
-
-    deleted: int
-    end: Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +28,7 @@ class ExpiringTable:
             read to its end.
     """
 
-    table: Table
+    table: sa.Table
     since: ColumnElement[Any]
     is_done: ColumnElement[bool] = field(default_factory=sa.true)
     dependent: tuple[Column[Any], ...] = ()
@@ -48,31 +39,37 @@ class ExpiringTable:
         query = select(func.count()).select_from(self.table).where(self.since < OLDER_THAN, self.is_done)
         return int(connection.execute(query, {OLDER_THAN.key: older_than}).scalar_one())
 
-    def delete(self, connection: Connection, older_than: datetime, page_rows: int, after: Any) -> DeletedPage:
-        """Delete the expired ones among the next rows by key, with their dependents.
+    def delete(self, engine: sa.Engine, older_than: datetime, page_rows: int) -> Iterator[int]:
+        """Delete expired rows with their dependents; after each page of rows by key, yield how many.
 
-        They follow *after*, which is START or the end of the page before. A row that a worker has locked is
-        left for another day: neither waits for the other.
+        A row that a worker has locked is left for another day: neither waits for the other.
         """
-        columns, bound = tuple(self.table.primary_key), {OLDER_THAN.key: older_than}
-        key: Any = sa.tuple_(*columns) if len(columns) > 1 else columns[0]
+        key = sa.tuple_(*self.table.primary_key)
         is_early = sa.true() if self.rises is None else self.rises < OLDER_THAN
         conditions = ((self.since < OLDER_THAN).label("is_old"), is_early.label("is_early"))
-        page = select(*columns, *conditions).order_by(*columns).limit(page_rows)
-        rows = connection.execute(page if after is START else page.where(key > after), bound).all()
+        first = page = select(*key, *conditions).order_by(*key).limit(page_rows)
+        while found := transact(engine, self._delete, page, older_than):
+            deleted, last = found
+            yield deleted
+            page = first.where(key > last)
+
+    def _delete(
+        self, connection: Connection, page: sa.Select[Any], older_than: datetime
+    ) -> tuple[int, Any] | None:
+        """Return how many rows of a page were deleted, and its last key; None if no old row can follow."""
+        bound = {OLDER_THAN.key: older_than}
+        rows = connection.execute(page, bound).all()
         if not any(row.is_early for row in rows):
-            return DeletedPage(0, None)
-        keys = [row[0] if len(columns) == 1 else tuple(row[:-2]) for row in rows]
-        old = [found for found, row in zip(keys, rows, strict=True) if row.is_old]
-        expired = select(*columns).where(and_(key.in_(old), self.is_done, self.since < OLDER_THAN))
-        locked = connection.execute(
-            expired.order_by(*columns).with_for_update(skip_locked=True, of=self.table), bound
-        )
-        going = [row[0] if len(columns) == 1 else tuple(row) for row in locked]
+            return None
+        key = sa.tuple_(*self.table.primary_key)
+        old = key.in_([tuple(row[:-2]) for row in rows if row.is_old])
+        expired = select(*key).where(old, self.is_done, self.since < OLDER_THAN).order_by(*key)
+        locked = connection.execute(expired.with_for_update(skip_locked=True, of=self.table), bound)
+        going = [tuple(row) for row in locked]
         for column in self.dependent:
-            connection.execute(sa.delete(column.table).where(column.in_(going)))
+            connection.execute(sa.delete(column.table).where(column.in_([row[0] for row in going])))
         connection.execute(sa.delete(self.table).where(key.in_(going)))
-        return DeletedPage(len(going), keys[-1])
+        return len(going), tuple(rows[-1][:-2])
 
 
 _C: Final = models.conversations.c
