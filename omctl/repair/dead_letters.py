@@ -149,7 +149,8 @@ def _process(action: Action, verb: str, options: dict[str, Any]) -> None:
     selected = DeadLetterFilter(**options, with_destinations=with_destinations)
     with open_dead_letters() as session:
         total = _preview(session, selected)
-        run = Run(action, min(total, limit or total), selected.as_json(), verb)
+        selection = interventions.encode_selection(selected)
+        run = Run(action, min(total, limit or total), selection, verb)
         order = Order(selected=selected, again=terms.again, limit=limit, rate=rate)
 
         def work(cancelled: Event) -> AbstractContextManager[Iterator[int]]:

@@ -8,7 +8,7 @@ from threading import Event
 from typing import Any, Final
 
 import click
-from sqlalchemy import Engine
+from sqlalchemy import Engine, Row
 
 from messaging.admin import EventPublisher, event_publisher
 from messaging.envelope import Envelope, replay_source
@@ -19,8 +19,9 @@ from omctl.interface import Command, again_option, intervention_options, is_json
 from omctl.interventions import RateLimiter, Run, Terms, carry_out
 from workers.db import past_events
 from workers.db.engine import transact
-from workers.db.interventions import Action
-from workers.db.past_events import PastEvent, PastEventFilter
+from workers.db.interventions import Action, encode_selection
+from workers.db.past_events import PastEventFilter
+from workers.parsing import microseconds_of
 
 BATCH: Final = 100
 """Events read at once. After a kill, up to this many are published again, without effect."""
@@ -94,21 +95,21 @@ def _select(engine: Engine, options: dict[str, Any], terms: Terms) -> tuple[Run,
     if not is_json():
         title, empty = f"{chosen} events selected", "No event is selected."
         print_table(("type", "events"), counts.items(), title=title, empty=empty)
-    return Run(Action.REPLAY_EVENTS, chosen, selected.as_json(), "replayed"), selected, terms.again
+    return Run(Action.REPLAY_EVENTS, chosen, encode_selection(selected), "replayed"), selected, terms.again
 
 
 def _publish_all(
-    engine: Engine, run: Run, selected: PastEventFilter, publish: Callable[[PastEvent], bool]
+    engine: Engine, run: Run, selected: PastEventFilter, publish: Callable[[Row[Any]], bool]
 ) -> Iterator[int]:
     read = partial(past_events.read_past_events, selected=selected, limit=BATCH)
     while events := transact(engine, partial(read, after=run.last_id or 0)):
         published = list(takewhile(publish, events))
-        run.last_id = published[-1].event_id if published else run.last_id
+        run.last_id = published[-1].id if published else run.last_id
         yield len(published)
 
 
 def _publish(
-    broker: EventPublisher, rate_limiter: RateLimiter, effective: Run | None, event: PastEvent
+    broker: EventPublisher, rate_limiter: RateLimiter, effective: Run | None, event: Row[Any]
 ) -> bool:
     """Publish an event in its turn; return False, without publishing it, if the replay is cancelled.
 
@@ -117,5 +118,6 @@ def _publish(
     if not rate_limiter.wait():
         return False
     source = replay_source(effective.intervention_id if effective else None)
-    broker.publish(Envelope(event.message_id, event.received_at_us, event.message_id, source, event.body))
+    received_at_us, body = microseconds_of(event.received_at), bytes(event.body)
+    broker.publish(Envelope(event.message_id, received_at_us, event.message_id, source, body))
     return True

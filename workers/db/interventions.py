@@ -26,6 +26,11 @@ class Action(StrEnum):
     ERASE = "erase"
 
 
+def encode_selection(selected: Any) -> str:
+    """Return a filter, a dataclass, as JSON for the record of an intervention, without its empty fields."""
+    return json.dumps({name: value for name, value in asdict(selected).items() if value}, default=str)
+
+
 def begin_intervention(connection: Connection, values: Mapping[str, object]) -> None:
     """Record that an operator's intervention begins, with the values of its columns."""
     connection.execute(insert(interventions).values(values))
@@ -62,10 +67,6 @@ class DeadLetterFilter:
     since: datetime | None = None
     until: datetime | None = None
     with_destinations: bool = True
-
-    def as_json(self) -> str:
-        """Return the filter for the record of an intervention."""
-        return json.dumps({name: value for name, value in asdict(self).items() if value}, default=str)
 
     def condition(self) -> ColumnElement[bool]:
         """Return the filter as SQL."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
@@ -11,7 +11,6 @@ from sqlalchemy import ColumnElement, Connection, Row, and_, func, or_, select
 
 from workers.db.interventions import Action
 from workers.db.models import event_payloads, interventions, processed_events
-from workers.parsing import microseconds_of
 
 _E: Final = processed_events.c
 _P: Final = event_payloads.c
@@ -34,13 +33,9 @@ class PastEventFilter:
     until: datetime | None = None
     through: int = 0
 
-    def as_json(self) -> str:
-        """Return the filter for the record of an intervention."""
-        return json.dumps({name: value for name, value in asdict(self).items() if value}, default=str)
-
     @classmethod
     def from_json(cls, record: str) -> PastEventFilter:
-        """Return the filter that `as_json` recorded."""
+        """Return the filter that `encode_selection` recorded."""
         values = json.loads(record)
         times = {name: datetime.fromisoformat(values[name]) for name in ("since", "until") if name in values}
         return cls(**values | times)
@@ -61,16 +56,6 @@ class PastEventFilter:
         return and_(*conditions)
 
 
-@dataclass(frozen=True, slots=True)
-class PastEvent:
-    """An event with the raw body of its request, which may hold several events."""
-
-    event_id: int
-    message_id: str
-    received_at_us: int
-    body: bytes
-
-
 def newest_event_id(connection: Connection) -> int:
     """Return the id of the newest event, 0 if there is none."""
     return connection.scalar(select(func.max(_E.id))) or 0
@@ -83,16 +68,14 @@ def count_past_events(connection: Connection, selected: PastEventFilter) -> dict
     return {event_type: count for event_type, count in connection.execute(query)}  # noqa: C416  # rows are no pairs to mypy
 
 
-def read_past_events(
-    connection: Connection, selected: PastEventFilter, after: int, limit: int
-) -> list[PastEvent]:
-    """Return up to *limit* selected events with an id above *after*, in the order of their ids."""
+def read_past_events(connection: Connection, selected: PastEventFilter, after: int, limit: int) -> list[Any]:
+    """Return up to *limit* selected events with an id above *after*, in the order of their ids.
+
+    Each has the raw body of its request, which may hold several events.
+    """
     query = select(_E.id, _E.message_id, _E.received_at, _P.body).join(event_payloads, _P.event_id == _E.id)
     query = query.where(selected.condition(), _E.id > after).order_by(_E.id).limit(limit)
-    return [
-        PastEvent(event_id, message_id, microseconds_of(received_at), bytes(body))
-        for event_id, message_id, received_at, body in connection.execute(query)
-    ]
+    return list(connection.execute(query))
 
 
 def find_unfinished_replay(connection: Connection, intervention_id: str) -> Row[Any] | None:

@@ -8,6 +8,7 @@ Of any other value the shape is recorded.
 import math
 import re
 from collections import Counter, OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -35,6 +36,8 @@ WRITE_SECONDS: Final = 10.0
 
 _FIELD_SHAPE: Final = re.compile(r"[A-Za-z_$][A-Za-z0-9_$-]{0,63}")
 _VALUE_SHAPE: Final = re.compile(r"[A-Za-z_-]{1,40}")
+_PLAIN: Final[Mapping[type, str]] = {type(None): "null", bool: "boolean", int: "number", float: "number"}
+_SIZED: Final[Mapping[type, str]] = {str: "string", list: "array", dict: "object"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,20 +59,9 @@ class Drift:
 
 
 def describe_shape(value: Any) -> str:
-    """Return a value's type and size, without its content."""
-    match value:
-        case None:
-            return "null"
-        case bool():
-            return "boolean"
-        case int() | float():
-            return "number"
-        case str():
-            return f"string({len(value)})"
-        case list():
-            return f"array({len(value)})"
-        case _:
-            return f"object({len(value)})"
+    """Return the type and size of a value of a parsed body, without its content."""
+    kind = type(value)
+    return _PLAIN.get(kind) or f"{_SIZED[kind]}({len(value)})"
 
 
 @dataclass(slots=True)
