@@ -81,7 +81,7 @@ def record_unrecorded(session: DeadLetterSession) -> None:
 
 
 def _record_unknown(connection: Connection, held: list[QueuedDeadLetter], now_us: int) -> None:
-    known = interventions.find_recorded(connection, _ids(held))
+    known = interventions.match_dead_letters(connection, _ids(held), DeadLetterFilter())
     unknown = [_describe(message) for message in held if message.envelope.identity not in known]
     record_dead_letters(connection, unknown, now_us)
 

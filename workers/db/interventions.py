@@ -116,11 +116,6 @@ def find_dead_letter(connection: Connection, message_id: str) -> Row[Any] | None
     return connection.execute(query).one_or_none()
 
 
-def find_recorded(connection: Connection, message_ids: Sequence[str]) -> set[str]:
-    """Return which of these dead letters have a record."""
-    return set(connection.scalars(select(_D.message_id).where(_D.message_id.in_(message_ids))))
-
-
 def match_dead_letters(
     connection: Connection, message_ids: Sequence[str], selected: DeadLetterFilter
 ) -> dict[str, tuple[str | None, bool]]:

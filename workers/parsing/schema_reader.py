@@ -11,7 +11,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any, ClassVar, Final
 
-from marshmallow import EXCLUDE, Schema, ValidationError
+from marshmallow import Schema, ValidationError
 from marshmallow.fields import Field
 
 from messaging.errors import RejectedEventError
@@ -61,11 +61,6 @@ class LenientSchema(Schema):
     unread: ClassVar[frozenset[str]] = frozenset()
     """Known names that are not read: free-form, secret, personal or not needed."""
 
-    class Meta:
-        """marshmallow's own switch."""
-
-        unknown = EXCLUDE
-
     def __init__(self, path: str = "") -> None:
         super().__init__()
         self._prefix = f"{path}." if path else ""
@@ -114,7 +109,6 @@ MAX_IDENTIFIER: Final = 255
 
 MAX_SEQUENCE: Final = 2**63 - 1
 """The largest bigint."""
-MAX_SEQUENCE_DIGITS: Final = 19
 
 REPLACEMENT: Final = "\N{REPLACEMENT CHARACTER}"
 
@@ -203,11 +197,8 @@ def epoch_milliseconds(value: Any) -> datetime:
 
 def sequence(value: Any) -> int:
     """Check a sequence number that fits a bigint; some senders write it as text."""
-    number = (
-        int(value)
-        if isinstance(value, str) and value.isdecimal() and len(value) <= MAX_SEQUENCE_DIGITS
-        else value
-    )
+    is_text = isinstance(value, str) and value.isdecimal() and len(value) <= len(str(MAX_SEQUENCE))
+    number = int(value) if is_text else value
     if not _is_whole(number):
         raise ValidationError("is not a whole number")
     if not 0 <= number <= MAX_SEQUENCE:

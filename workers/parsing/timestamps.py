@@ -8,7 +8,6 @@ from typing import Final
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND: Final = timedelta(microseconds=1)
 MILLISECOND: Final = timedelta(milliseconds=1)
-SECOND: Final = timedelta(seconds=1)
 
 LATEST: Final = EPOCH + timedelta(microseconds=2**53)
 """Year 2255: PostgreSQL multiplies intervals in floating point, which is exact up to here."""
@@ -39,7 +38,7 @@ def _parse_rare_form(text: str) -> datetime:
     """Parse what RFC 3339 permits and Python does not: a lower case z, a leap second."""
     usual, leap_seconds = _LEAP_SECOND.subn("59", text.upper())
     try:
-        return datetime.fromisoformat(usual) + leap_seconds * SECOND
+        return datetime.fromisoformat(usual) + timedelta(seconds=leap_seconds)
     except OverflowError:
         raise ValueError("is out of range") from None
 

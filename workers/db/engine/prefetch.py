@@ -40,15 +40,6 @@ class PrefetchingConnection(psycopg.Connection[Any]):
             raise
 
 
-def use_time_limit(engine: Engine) -> None:
-    """Give the connections of an engine for PostgreSQL a time limit that does not depend on the server."""
-
-    def connect(_dialect: Any, _record: Any, arguments: Any, options: Any) -> PrefetchingConnection:
-        return PrefetchingConnection.connect(*arguments, **options)
-
-    event.listen(engine, "do_connect", connect)
-
-
 def prefetch_while_waiting(engine: Engine, prefetch: Callable[[], bool]) -> None:
     """Call *prefetch*, which raises nothing, while a connection of the engine waits; on SQLite none does."""
     if engine.dialect.name != "postgresql":
