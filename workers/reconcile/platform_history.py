@@ -71,7 +71,7 @@ class PlatformHistory:
             "segmentFilters": [{"type": "and", "predicates": list(IS_OPEN_MESSAGING)}],
         }
         answer = self._client.query("/api/v2/analytics/conversations/details/query", content)
-        listed = _select_objects(answer.get("conversations"))
+        listed = select_objects(answer.get("conversations"))
         ids = [item["conversationId"] for item in listed if isinstance(item.get("conversationId"), str)]
         is_older = started_from_us is not None and any(
             item.get("conversationStart", _format_time(end)) < _format_time(started_from_us)
@@ -92,7 +92,7 @@ class PlatformHistory:
                 raise
             logger().warning("conversations_uncounted", reason=str(error))
             return {}
-        items = _select_objects(answer.get("conversations"))
+        items = select_objects(answer.get("conversations"))
         counts = [PlatformCount(_count_messages(item), bool(item.get("conversationEnd"))) for item in items]
         return {str(item.get("conversationId")): count for item, count in zip(items, counts, strict=True)}
 
@@ -116,7 +116,7 @@ class PlatformHistory:
     def read_messages(self, conversation_id: str, message_ids: Sequence[str]) -> list[dict[str, Any]]:
         """Return at most MAX_MESSAGES messages, each as the platform's model MessageData; one request."""
         path = f"/api/v2/conversations/messages/{quote(conversation_id, safe='')}/messages/bulk"
-        return _select_objects(self._client.query(path, list(message_ids)).get("entities"))
+        return select_objects(self._client.query(path, list(message_ids)).get("entities"))
 
 
 def open_platform_history(settings: GenesysSettings, engine: Engine, clock: Clock) -> PlatformHistory:
@@ -138,11 +138,12 @@ def _count_messages(conversation: Mapping[str, Any]) -> int | None:
 
 def _select_nested(whole: Mapping[str, Any], name: str, *names: str) -> list[dict[str, Any]]:
     """Return the objects in the lists of the innermost name."""
-    items = _select_objects(whole.get(name))
+    items = select_objects(whole.get(name))
     return [found for item in items for found in _select_nested(item, *names)] if names else items
 
 
-def _select_objects(value: Any) -> list[dict[str, Any]]:
+def select_objects(value: Any) -> list[dict[str, Any]]:
+    """Return the objects in a list of the platform's; none if it is no list."""
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 

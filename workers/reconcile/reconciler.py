@@ -119,10 +119,9 @@ class Reconciler:
         """
         started_from_us = bounds.list_from(transact(self.engine, records.read_watermarks))
         from_us = max(reconciliation.compared_from_us, started_from_us or 0)
+        to_us, read = reconciliation.compared_to_us, self.history.list_conversations
         try:
-            ids, is_last = self.history.list_conversations(
-                from_us, reconciliation.compared_to_us, page, started_from_us=started_from_us
-            )
+            ids, is_last = read(from_us, to_us, page, started_from_us=started_from_us)
         except PlatformRefusedError as error:
             if not error.is_forbidden:
                 raise

@@ -13,6 +13,7 @@ from typing import Any
 from messaging.errors import RejectedEventError
 from workers.db.reconcile import DialectProfile
 from workers.parsing import CONVERSATION_MESSAGE, EVENT_TYPES, GUIDE, DriftNotes, Event, read_body
+from workers.reconcile.platform_history import select_objects
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +58,8 @@ def _build_native(conversation_id: str, data: Mapping[str, Any]) -> Iterator[dic
     message = data.get("normalizedMessage")
     if isinstance(message, dict) and _read_direction(data, message) == "outbound":
         yield _complete(conversation_id, data, message)
-    receipts = data.get("normalizedReceipts")
-    for receipt in receipts if isinstance(receipts, list) else ():
-        if isinstance(receipt, dict):
-            yield _complete(conversation_id, data, receipt)
+    for receipt in select_objects(data.get("normalizedReceipts")):
+        yield _complete(conversation_id, data, receipt)
 
 
 def _build_guide(conversation_id: str, data: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

@@ -1,7 +1,6 @@
 """Record names and values of the platform that this version does not know."""
 
 from collections.abc import Sequence
-from operator import attrgetter
 from typing import Final
 
 from sqlalchemy import Connection, RowMapping, select, update
@@ -10,12 +9,9 @@ from workers.db.engine import insert_into
 from workers.db.models import drift as drift_table
 from workers.parsing import Drift, moment_of
 
-_COLUMNS: Final = ("kind", "name", "event_type", "sample", "count")
-_get_values: Final = attrgetter(*_COLUMNS)
-
 _RECORD: Final = insert_into(
     drift_table,
-    (*_COLUMNS, "first_seen_at", "last_seen_at"),
+    ("kind", "name", "event_type", "sample", "count", "first_seen_at", "last_seen_at"),
     """
     ON CONFLICT (kind, name) DO UPDATE SET count = drift.count + excluded.count,
         last_seen_at = excluded.last_seen_at, sample = COALESCE(drift.sample, excluded.sample)
@@ -26,7 +22,9 @@ _RECORD: Final = insert_into(
 
 def record_drift(connection: Connection, drift: Sequence[Drift], now_us: int) -> list[Drift]:
     """Record drift, at least one item, in the order given, and return what was not recorded before."""
-    rows = [(*_get_values(item), now_us, now_us) for item in drift]
+    rows = [
+        (item.kind, item.name, item.event_type, item.sample, item.count, now_us, now_us) for item in drift
+    ]
     counts = {(kind, name): count for kind, name, count in _RECORD.execute(connection, rows)}
     return [item for item in drift if counts[item.kind, item.name] == item.count]
 
