@@ -138,10 +138,11 @@ def find_missing(metrics: Iterable[Metric]) -> frozenset[str]:
 
 def _read(query: MetricQuery, connection: Connection, now: datetime) -> list[Metric]:
     metric = GaugeMetricFamily(query.name, query.help, labels=query.labels)
+    is_age = query.name.endswith("_age_seconds")
     for *labels, value in connection.execute(query.statement):
         if value is not None:
             # A time in the future has no age yet.
-            number = max(0.0, (now - value).total_seconds()) if query.is_age else float(value)
+            number = max(0.0, (now - value).total_seconds()) if is_age else float(value)
             metric.add_metric(labels, number)
     return [metric]
 
@@ -174,21 +175,16 @@ def _build(figure: WorkerFigure, reports: Iterable[WorkerReport]) -> Metric:
     return metric
 
 
+@dataclass(frozen=True)
 class ServiceCollector(Collector):
     """What a scrape returns: the last answers of database, broker and canary, if they hold.
 
     None stands for a part that is not configured.
     """
 
-    def __init__(
-        self,
-        metrics: Probe[list[Metric]],
-        depths: Probe[dict[str, int]] | None,
-        canary: Probe[float] | None = None,
-    ) -> None:
-        self._metrics = metrics
-        self._depths = depths
-        self._canary = canary
+    metrics: Probe[list[Metric]]
+    depths: Probe[dict[str, int]] | None
+    canary: Probe[float] | None = None
 
     def describe(self) -> Iterable[Metric]:
         """Return nothing: the database may be away before the first scrape."""
@@ -196,22 +192,19 @@ class ServiceCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Yield the metrics; those of a part that does not answer are left out, never 0."""
-        reading = self._metrics.read(SCRAPE_SECONDS)
+        reading = self.metrics.read(SCRAPE_SECONDS)
         is_up = float(reading.problem is None)
         yield GaugeMetricFamily("om_database_up", "1 where the database answers.", value=is_up)
-        if reading.value is not None and reading.problem is None:
-            yield from reading.value
-        if self._depths is not None:
-            depths = self._depths.read(SCRAPE_SECONDS)
+        yield from reading.current or ()
+        if self.depths is not None:
             metric = GaugeMetricFamily(
                 "om_queue_messages", "Messages in a queue, including unacknowledged ones.", labels=("queue",)
             )
-            if depths.value is not None and depths.problem is None:
-                for queue, depth in depths.value.items():
-                    metric.add_metric((queue,), depth)
+            for queue, depth in (self.depths.read(SCRAPE_SECONDS).current or {}).items():
+                metric.add_metric((queue,), depth)
             yield metric
-        if self._canary is not None:
-            yield from _build_canary_metrics(self._canary.read(0.0))
+        if self.canary is not None:
+            yield from _build_canary_metrics(self.canary.read(0.0))
 
 
 def _build_canary_metrics(reading: Reading[float]) -> Iterator[Metric]:

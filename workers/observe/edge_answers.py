@@ -3,6 +3,7 @@
 import socket
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final, TypeAlias
 
@@ -22,7 +23,7 @@ RECORD_SECONDS: Final = 60.0
 
 LONGEST: Final = "longest_us"
 
-Counts: TypeAlias = "Mapping[str, Mapping[str, int]]"
+Counts: TypeAlias = Mapping[str, Mapping[str, int]]
 """By process id, then by column of `edge_statistics`, since the process began."""
 
 
@@ -45,46 +46,41 @@ def record_edge_answers(settings: ObserveSettings) -> None:
         Probe("edge_answers", lambda: make_recorder().record(), every_seconds=RECORD_SECONDS)
 
 
+@dataclass(slots=True)
 class EdgeAnswersRecorder:
     """Records by how much the counts of the edge on *host* rose between two readings.
 
     The first reading is only compared with: an earlier om-observe may have recorded its counts.
     """
 
-    def __init__(self, engine: Engine, clock: Clock, host: str, read_metrics: Callable[[], str]) -> None:
-        self._engine = engine
-        self._clock = clock
-        self._host = host
-        self._read_metrics = read_metrics
-        self._before: Counts | None = None
-        self._began_us = 0
+    engine: Engine
+    clock: Clock
+    host: str
+    read_metrics: Callable[[], str]
+    _before: Counts | None = None
+    _began_us: int = 0
 
     def record(self) -> None:
         """Record what has been answered since the last reading, one row for each process.
 
         If the edge or the database does not answer, this raises, and the next call records this interval too.
         """
-        counts = parse_counts(self._read_metrics())
-        now_us = self._clock.now_us()
+        counts = parse_counts(self.read_metrics())
+        now_us = self.clock.now_us()
         if self._before is not None and (rows := self._build_rows(self._before, counts, now_us)):
-            transact(self._engine, Connection.execute, edge_statistics.insert(), rows)
+            transact(self.engine, Connection.execute, edge_statistics.insert(), rows)
         # A process may be missing from one answer: its counts are compared with the last ones.
         self._before, self._began_us = {**(self._before or {}), **counts}, now_us
 
     def _build_rows(self, before: Counts, counts: Counts, now_us: int) -> list[dict[str, Any]]:
-        rises = {process: find_rise(now, before.get(process, {})) for process, now in counts.items()}
-        return [
-            {
-                "process": f"{self._host} {process}",
-                "began_at": moment_of(self._began_us),
-                "edge": self._host,
-                "duration_us": now_us - self._began_us,
-                **rise,
-                LONGEST: counts[process][LONGEST],
-            }
-            for process, rise in rises.items()
-            if any(rise.values())
-        ]
+        rows = []
+        for process, now in counts.items():
+            rise = find_rise(now, before.get(process, {}))
+            if any(rise.values()):
+                key = {"process": f"{self.host} {process}", "began_at": moment_of(self._began_us)}
+                length = {"duration_us": now_us - self._began_us, LONGEST: now[LONGEST]}
+                rows.append({**key, "edge": self.host, **length, **rise})
+        return rows
 
 
 def parse_counts(metrics: str) -> Counts:

@@ -28,11 +28,6 @@ class MetricQuery:
         """The labels' names."""
         return tuple(self.statement.selected_columns.keys()[:-1])
 
-    @property
-    def is_age(self) -> bool:
-        """Whether the last column is a time."""
-        return self.name.endswith("_age_seconds")
-
 
 def _count(of: FromClause, *conditions: ColumnElement[bool], limit: int = MAX_COUNTED) -> Select[Any]:
     rows: Select[Any] = select(literal_column("1")).select_from(of).where(*conditions).limit(limit)

@@ -37,6 +37,11 @@ class Reading(Generic[Value]):
     age_s: float | None = None
     problem: str | None = None
 
+    @property
+    def current(self) -> Value | None:
+        """The last answer if it still holds."""
+        return self.value if self.problem is None else None
+
     def describe(self) -> dict[str, Any]:
         """Return age and problem for the page."""
         return {"age_s": self.age_s, "problem": self.problem}
@@ -102,10 +107,16 @@ class Probe(Generic[Value]):
         logged_at = 0.0
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._is_wanted, self._seconds_to_next())
+                every = self._every_seconds
+                wait = None if every is None else max(0.0, self._asked_at + every - time.monotonic())
+                self._changed.wait_for(lambda: self._is_wanted, wait)
                 self._is_wanted = False
                 self._asked_at = time.monotonic()
-            value, failure = self._try()
+            value, failure = None, None
+            try:
+                value = self._query()
+            except Exception as error:  # noqa: BLE001  # the loop must not end; the page shows the failure
+                failure = explain(error)
             # A reason after the colon may differ each time.
             is_same = (failure or "").split(":")[0] == (self._failure or "").split(":")[0]
             if failure is not None and not (is_same and time.monotonic() < logged_at + LOG_AGAIN_SECONDS):
@@ -117,17 +128,6 @@ class Probe(Generic[Value]):
                 if failure is None:
                     self._value, self._answered_at = value, self._finished_at
                 self._changed.notify_all()
-
-    def _seconds_to_next(self) -> float | None:
-        if self._every_seconds is None:
-            return None
-        return max(0.0, self._asked_at + self._every_seconds - time.monotonic())
-
-    def _try(self) -> tuple[Value | None, str | None]:
-        try:
-            return self._query(), None
-        except Exception as error:  # noqa: BLE001  # the outermost loop of a thread; the page shows the failure
-            return None, explain(error)
 
 
 def explain(error: Exception) -> str:

@@ -1,9 +1,8 @@
 """Read the last hour for the status page: events by the minute, edges, newest events and dead letters."""
 
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from statistics import quantiles
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from sqlalchemy import Column, Connection, Engine, func, select, text
 
@@ -30,16 +29,8 @@ _D: Final = dead_letters.c
 _E: Final = edge_statistics.c
 
 
-@dataclass(frozen=True, slots=True)
-class Activity:
-    """What the page shows of the last hour; JSON values only, nothing personal."""
-
-    minutes: list[dict[str, Any]]
-    median_ms: float | None
-    p95_ms: float | None
-    edges: list[dict[str, Any]]
-    events: list[dict[str, Any]]
-    dead_letters: list[dict[str, Any]]
+Activity: TypeAlias = dict[str, Any]
+"""What the page shows of the last hour; JSON values only, nothing personal."""
 
 
 class ActivityReader:
@@ -60,17 +51,17 @@ class ActivityReader:
                 connection.execute(text("SET LOCAL enable_bitmapscan = on"))
             counts = self._count(connection, minutes)
             median, p95 = _measure_durations(connection)
-            return Activity(
-                [
+            return {
+                "minutes": [
                     {"at": minute.isoformat(), "events": events, "dead_letters": dead}
                     for minute, (events, dead) in counts.items()
                 ],
-                median,
-                p95,
-                _read_edges(connection, now),
-                _read_events(connection),
-                _read_dead_letters(connection),
-            )
+                "median_ms": median,
+                "p95_ms": p95,
+                "edges": _read_edges(connection, now),
+                "events": _read_events(connection),
+                "dead_letters": _read_dead_letters(connection),
+            }
 
     def _count(self, connection: Connection, minutes: list[datetime]) -> dict[datetime, tuple[int, int]]:
         """Count events and dead letters of each minute that may have changed; forget those before the hour.

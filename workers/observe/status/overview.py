@@ -3,7 +3,7 @@
 import socket
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
 from typing import Any, Final
@@ -71,14 +71,11 @@ def open_probes(settings: ObserveSettings, engine: Engine, depths: QueueDepths) 
         activity=Probe("activity", ActivityReader(engine).read),
         broker=broker,
         depths=Probe("queues", lambda: read_depths(depths)) if settings.management_urls else None,
-        edge=Probe("edge", lambda: _read_health(settings.edge)) if settings.is_edge_reachable else None,
+        edge=Probe("edge", lambda: read_edge(settings.edge, "/health/ready").json())
+        if settings.is_edge_reachable
+        else None,
         canary=canary,
     )
-
-
-def _read_health(bind: str) -> dict[str, Any]:
-    report: dict[str, Any] = read_edge(bind, "/health/ready").json()
-    return report
 
 
 def build_state(probes: Probes) -> dict[str, Any]:
@@ -97,8 +94,11 @@ def build_state(probes: Probes) -> dict[str, Any]:
     depths = probes.depths.read_until(ends) if probes.depths is not None else None
     samples = collect_samples(metrics.value or ())
     missing = find_missing(metrics.value) if metrics.value is not None else frozenset()
-    if depths is not None and depths.problem is None:
-        samples |= {("om_queue_messages", queue): depth for queue, depth in (depths.value or {}).items()}
+    if depths is not None:
+        samples |= {("om_queue_messages", queue): depth for queue, depth in (depths.current or {}).items()}
+    found = (depths and depths.value) or {}
+    names = [name for name in sorted(QUEUES, key=lambda name: name != EVENTS_QUEUE) if name in found]
+    queues = [{"name": name, "messages": found[name]} for name in names]
     lights = [
         _light("broker", broker),
         _light("database", metrics),
@@ -116,31 +116,31 @@ def build_state(probes: Probes) -> dict[str, Any]:
         "version": version("open-messaging-ingest"),
         "lights": lights,
         "alerts": [alert.describe() for alert in sorted(alerts, key=lambda alert: alert.level)],
-        "queues": None if depths is None else {**depths.describe(), "rows": _list_queues(depths.value or {})},
+        "queues": None if depths is None else {**depths.describe(), "rows": queues},
         "metrics": {**metrics.describe(), **summarise(samples, missing)},
-        "activity": {**activity.describe(), **(asdict(activity.value) if activity.value else {})},
+        "activity": {**activity.describe(), **(activity.value or {})},
     }
 
 
 def _light(name: str, reading: Reading[Any]) -> dict[str, Any]:
-    state = UP if reading.problem is None else DOWN
-    return {"name": name, "state": state, "problem": reading.problem, "age_s": reading.age_s}
+    return {"name": name, "state": UP if reading.problem is None else DOWN, **reading.describe()}
 
 
 def _edge_lights(reading: Reading[dict[str, Any]] | None, activity: Activity | None) -> list[dict[str, Any]]:
     """Return the lights of edge and journal; a host whose edges are all elsewhere has neither."""
-    recorded = {row["edge"] for row in activity.edges} if activity else set()
+    recorded = {row["edge"] for row in activity["edges"]} if activity else set()
     if reading is None or (reading.value is None and socket.gethostname() not in recorded):
         state = NONE if reading is None or recorded else UNKNOWN
         return [
             {"name": name, "state": state, "problem": None, "age_s": None} for name in ("edge", "journal")
         ]
     edge = _light("edge", reading)
-    if reading.problem is not None or reading.value is None:
-        return [edge, {**edge, "name": "journal", "problem": "unknown: the edge does not answer"}]
-    refuses = reading.value["status"] != "ready"
     journal = {**edge, "name": "journal"}
-    return [edge, {**journal, "state": DOWN, "problem": "refuses events"} if refuses else journal]
+    if reading.current is None:
+        journal["problem"] = "unknown: the edge does not answer"
+    elif reading.current["status"] != "ready":
+        journal |= {"state": DOWN, "problem": "refuses events"}
+    return [edge, journal]
 
 
 def _canary_light(reading: Reading[float]) -> dict[str, Any]:
@@ -171,23 +171,20 @@ def _find_silent_parts(lights: list[dict[str, Any]], depths: Reading[dict[str, i
 
 def _find_silent_edges(activity: Reading[Activity]) -> Iterator[Alert]:
     """Yield an alert for each edge of another host that answers nothing while others are busy."""
-    if activity.value is None or activity.problem is not None:
-        return
-    if sum(row["answered"] for row in activity.value.edges) < BUSY_WEBHOOKS:
-        return
-    for row in activity.value.edges:
-        if not row["answered"] and row["edge"] != socket.gethostname():
+    edges = activity.current["edges"] if activity.current else []
+    is_busy = sum(row["answered"] for row in edges) >= BUSY_WEBHOOKS
+    for row in edges:
+        if is_busy and not row["answered"] and row["edge"] != socket.gethostname():
             text = f"The edge of {row['edge']} answers no webhook; others do."
             yield Alert(WAIT, text, "OpenMessagingEdgeDown", row["last_s"])
 
 
 def _find_edge_alerts(reading: Reading[dict[str, Any]] | None) -> list[Alert]:
-    if reading is None or reading.value is None or reading.problem is not None:
-        return []
-    level = WAIT if reading.value["status"] == "ready" else BAD
+    report = (reading and reading.current) or {"status": "unknown", "problems": []}
+    level = WAIT if report["status"] == "ready" else BAD
     return [
         Alert(level, f"The edge reports: {problem}.", "OpenMessagingEdgeRefuses")
-        for problem in reading.value["problems"]
+        for problem in report["problems"]
     ]
 
 
@@ -198,8 +195,3 @@ def collect_samples(metrics: Iterable[Metric]) -> Samples:
         for metric in metrics
         for sample in metric.samples
     }
-
-
-def _list_queues(depths: dict[str, int]) -> list[dict[str, Any]]:
-    names = sorted(QUEUES, key=lambda name: name != EVENTS_QUEUE)
-    return [{"name": name, "messages": depths[name]} for name in names if name in depths]

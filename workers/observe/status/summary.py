@@ -73,15 +73,9 @@ def _describe_destination(samples: Samples, missing: Collection[str], name: str)
 
 
 def _describe_worker(samples: Samples, role: str, worker: str, *, is_up: bool) -> dict[str, Any]:
-    counts = [
-        (
-            figure,
-            sum(
-                value
-                for (of, *_), value in select_values(samples, f"om_{role}_{figure}_total").items()
-                if of == worker
-            ),
-        )
-        for figure in _FIGURES.get(role, ())
-    ]
+    def total(figure: str) -> float:
+        values = select_values(samples, f"om_{role}_{figure}_total").items()
+        return sum(value for (of, *_), value in values if of == worker)
+
+    counts = [(figure, total(figure)) for figure in _FIGURES.get(role, ())]
     return {"role": role, "worker": worker, "is_up": is_up, "counts": counts}

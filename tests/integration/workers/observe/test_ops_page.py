@@ -42,7 +42,7 @@ def dead_letter(number, code, at):
 
 
 def by_minutes_ago(activity):
-    return [(minute["events"], minute["dead_letters"]) for minute in reversed(activity.minutes)]
+    return [(minute["events"], minute["dead_letters"]) for minute in reversed(activity["minutes"])]
 
 
 def test_the_last_hour_is_counted_by_minute_and_continues(engine):
@@ -65,9 +65,9 @@ def test_the_last_hour_is_counted_by_minute_and_continues(engine):
     assert sum(events for events, _ in first) == 4
     assert by_minutes_ago(second)[shift : shift + 2] == [(3, 0), (1, 1)]
     assert sum(events for events, _ in by_minutes_ago(second)) == sum(events for events, _ in first) + 1
-    assert 20 <= second.median_ms <= second.p95_ms <= 45
-    assert [row["id"] for row in second.events][:2] == ["m-9", "m-4"]
-    assert [row["id"] for row in second.dead_letters] == ["l-1"]
+    assert 20 <= second["median_ms"] <= second["p95_ms"] <= 45
+    assert [row["id"] for row in second["events"]][:2] == ["m-9", "m-4"]
+    assert [row["id"] for row in second["dead_letters"]] == ["l-1"]
 
 
 def test_after_a_failure_the_count_goes_on_where_it_ended(migrated_sqlite_url):
@@ -96,7 +96,7 @@ def test_an_edge_that_answers_nothing_any_more_stays_listed_with_its_age(engine)
         rows = [answers("vm-1", now), answers("vm-2", now, began_at=now - timedelta(hours=3))]
         connection.execute(edge_statistics.insert(), rows)
 
-    one, other = ActivityReader(engine).read().edges
+    one, other = ActivityReader(engine).read()["edges"]
 
     assert (one["edge"], one["answered"], one["percent_within_100_ms"]) == ("vm-1", 1500, 99.6)
     assert (other["edge"], other["answered"], other["percent_within_100_ms"]) == ("vm-2", 0, None)
