@@ -5,7 +5,6 @@ The first line of each `run_` function is the help text of its command.
 
 import secrets
 import signal
-import socket
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
@@ -59,7 +58,7 @@ def run_settle(settings: SettleSettings, *, name: str) -> None:
         end_seconds=wait or settings.give_up_seconds,
         applies_unverified=wait > 0,
     )
-    with report_presence(settings.database_url, clock, "settle", worker_id(name), verifier.figures):
+    with report_presence(settings.database_url, clock, "settle", name, verifier.figures):
         run_role("settle", [settler.settle_windows, verifier.settle_updates, verifier.end_updates])
 
 
@@ -80,7 +79,7 @@ def run_deliver(settings: DeliverSettings, *, name: str) -> None:
     steps = [deliverer.deliver, publisher.publish_and_rest]
     if receipts is not None:
         steps.append(receipts.send_failed_receipts)
-    with report_presence(settings.database_url, clock, "deliver", worker_id(name), deliverer.figures):
+    with report_presence(settings.database_url, clock, "deliver", name, deliverer.figures):
         run_role("deliver", steps, idle_seconds=1.0, finish=deliverer.finish)
 
 
@@ -99,7 +98,7 @@ def run_reconcile(settings: ReconcileSettings, *, name: str) -> None:
     reconciler = Reconciler(
         engine, clock, history, exchange=exchange, settings=settings, holder=secrets.token_hex(8)
     )
-    with report_presence(settings.database_url, clock, "reconcile", worker_id(name), dict):
+    with report_presence(settings.database_url, clock, "reconcile", name, dict):
         run_role("reconcile", [reconciler.reconcile], idle_seconds=1.0)
 
 
@@ -134,7 +133,7 @@ def run_intake(settings: IntakeSettings, *, name: str) -> None:
     )
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: consumer.stop())
-    with report_presence(settings.database_url, clock, "intake", worker_id(name), intake.figures):
+    with report_presence(settings.database_url, clock, "intake", name, intake.figures):
         consumer.run()
     watchdog.stop()
 
@@ -145,11 +144,6 @@ def _open_database(url: str, session: Mapping[str, str] = WORKER_SESSION) -> tup
     with suppress(RetryLaterError):
         check_schema(engine)
     return engine, DatabaseClock(engine)
-
-
-def worker_id(name: str) -> str:
-    """Return this worker's id; its name is unique only on its host."""
-    return f"{socket.gethostname()} {name}"
 
 
 def run_retain(settings: RetainSettings, *, dry_run: bool) -> None:

@@ -5,6 +5,7 @@ A step returns how much it has done, or raises RetryLaterError if something that
 
 import contextvars
 import signal
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -111,15 +112,15 @@ def run_role(
 
 @contextmanager
 def report_presence(
-    database_url: str, clock: DatabaseClock, role: str, worker: str, figures: Callable[[], Figures]
+    database_url: str, clock: DatabaseClock, role: str, name: str, figures: Callable[[], Figures]
 ) -> Iterator[None]:
     """Report this worker every ten seconds during the `with` block, on a thread of its own.
 
     It holds no connection between two reports. While the database is away, reports are left out; each one
-    sets *clock* anew. *worker* is its host and name; *figures* returns its counts, on that thread.
+    sets *clock* anew. *name* is unique only on this host; *figures* returns its counts, on that thread.
     """
     # Not the worker's own engine: nothing that hooks into its connections may run on this thread.
-    engine = make_engine(database_url)
+    engine, worker = make_engine(database_url), f"{socket.gethostname()} {name}"
     clock.follow(engine)
     started_us = clock.now_us()
     stopped = threading.Event()

@@ -45,9 +45,8 @@ class ConversationStates:
 
     def __init__(self, client: GenesysClient, timer: Callable[[], float] = time.monotonic) -> None:
         self._client = client
-        size = CACHE_CONVERSATIONS
-        self._states: TTLCache[str, PlatformState | None] = TTLCache(size, CACHE_SECONDS, timer)
-        self._refused: TTLCache[str, PlatformRefusedError] = TTLCache(size, REFUSED_SECONDS, timer)
+        self._states = TTLCache[str, PlatformState | None](CACHE_CONVERSATIONS, CACHE_SECONDS, timer)
+        self._refused = TTLCache[str, PlatformRefusedError](CACHE_CONVERSATIONS, REFUSED_SECONDS, timer)
 
     def find(
         self, conversation_id: str, is_enough: Callable[[PlatformState | None], bool] = lambda _: True
@@ -61,16 +60,14 @@ class ConversationStates:
             raise refusal
         if conversation_id in self._states and is_enough(self._states[conversation_id]):
             return self._states[conversation_id]
+        state = None
         try:
-            answer = self._client.get(f"/api/v2/conversations/{quote(conversation_id, safe='')}")
+            state = derive_state(self._client.get(f"/api/v2/conversations/{quote(conversation_id, safe='')}"))
         except PlatformRefusedError as error:
-            if not (error.is_of_no_conversation or error.is_of_credentials):
-                self._refused[conversation_id] = error
             if not error.is_of_no_conversation:
+                if not error.is_of_credentials:
+                    self._refused[conversation_id] = error
                 raise
-            state = None
-        else:
-            state = derive_state(answer)
         self._states[conversation_id] = state
         return state
 

@@ -13,15 +13,14 @@ TRANSIENT_TYPES: Final = frozenset({parsing.TYPING})
 """Counted and not stored: typing is over before a service could use it."""
 
 
-def own_handlers() -> dict[str, handlers.Handler]:
-    """Return every event type of the platform with its handler."""
-    return {
-        parsing.CONVERSATION_NEW: handlers.conversation_new,
-        parsing.CONVERSATION_MESSAGE: handlers.conversation_message,
-        parsing.CONVERSATION_UPDATED: handlers.conversation_updated,
-        parsing.RECEIPT: handlers.receipt,
-        parsing.TYPING: handlers.typing,
-    }
+OWN_HANDLERS: Final[Mapping[str, tuple[handlers.Handler, ...]]] = {
+    parsing.CONVERSATION_NEW: (handlers.conversation_new,),
+    parsing.CONVERSATION_MESSAGE: (handlers.conversation_message,),
+    parsing.CONVERSATION_UPDATED: (handlers.conversation_updated,),
+    parsing.RECEIPT: (handlers.receipt,),
+    parsing.TYPING: (handlers.typing,),
+}
+"""Every event type of the platform with its handler."""
 
 
 def installed_handlers() -> dict[str, tuple[handlers.Handler, ...]]:
@@ -30,9 +29,7 @@ def installed_handlers() -> dict[str, tuple[handlers.Handler, ...]]:
     An entry point's name is the event type: `name = package.module:function` in the integrator's package. One
     that does not load, or is not callable, raises a ConfigurationError.
     """
-    table: dict[str, tuple[handlers.Handler, ...]] = {
-        event_type: (handler,) for event_type, handler in own_handlers().items()
-    }
+    table = dict(OWN_HANDLERS)
     for entry_point in sorted(entry_points(group=ENTRY_POINTS), key=lambda point: (point.name, point.value)):
         try:
             handler = entry_point.load()

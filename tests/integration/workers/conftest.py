@@ -13,7 +13,7 @@ from tests.integration.workers.consuming import processor, running
 from tests.services import declare_topology
 from workers.db.engine import make_engine
 from workers.intake import Intake
-from workers.intake.handler_table import own_handlers
+from workers.intake.handler_table import OWN_HANDLERS
 
 CLIENT_SECRET = "constructed-client-secret"
 REQUESTS_PER_MINUTE = 6000
@@ -39,7 +39,7 @@ def query(engine):
 
 @pytest.fixture
 def handlers():
-    return {event_type: (handler,) for event_type, handler in own_handlers().items()}
+    return dict(OWN_HANDLERS)
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from tests.integration.workers.events import deliver, payload_of, said
 from workers.db.engine import make_engine
 from workers.db.migrations.reading import NoRolesError, grant_reading
 from workers.db.models import metadata
-from workers.intake.handler_table import own_handlers
+from workers.intake.handler_table import OWN_HANDLERS
 
 PRIVATE = {"event_payloads", "conversation_messages", "duplicate_events", "discarded_dead_letters"}
 REPORTED = {
@@ -41,7 +41,7 @@ def reader(migrated_postgres_url):
     engine = make_engine(migrated_postgres_url)
     conflict = payload_of("genesys/text") | {"text": "another"}
     names = ("genesys/text", "genesys/receipt-failed")
-    handlers = {event_type: (handler,) for event_type, handler in own_handlers().items()}
+    handlers = dict(OWN_HANDLERS)
     processor(engine, handlers)(
         deliver(said("Hello")),
         *[deliver(payload_of(name)) for name in names],

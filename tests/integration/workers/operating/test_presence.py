@@ -1,5 +1,6 @@
 """Workers say that they run, on both databases, and Prometheus is told."""
 
+import socket
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -14,6 +15,7 @@ from workers.observe import build_worker_metrics
 from workers.role import report_presence
 
 GONE = "postgresql+psycopg://absent@127.0.0.1:9/none"
+HOST_1 = f"{socket.gethostname()} 1"
 
 
 @pytest.fixture
@@ -34,16 +36,16 @@ def test_a_worker_is_on_record_with_its_counts_until_it_stops(migrated_url, repo
     copies = [deliver(said("Hello")), deliver(said("Hello"))]
     intake.process([*copies, deliver(b"no JSON")])
 
-    with report_presence(migrated_url, DatabaseClock(engine), "intake", "host 1", intake.figures):
+    with report_presence(migrated_url, DatabaseClock(engine), "intake", "1", intake.figures):
         wait_until(reports, 30, "it says that it runs")
         samples = told(reports(), datetime.now(UTC))
 
-    assert samples["om_worker_up", "intake", "host 1"] == 1
-    assert samples["om_intake_batches_total", "host 1"] == 1
-    assert samples["om_intake_deliveries_total", "host 1"] == 3
-    assert samples["om_intake_processed_total", "host 1"] == 1
-    assert samples["om_intake_duplicates_total", "host 1"] == 1
-    assert samples["om_intake_dead_lettered_total", "host 1"] == 1
+    assert samples["om_worker_up", "intake", HOST_1] == 1
+    assert samples["om_intake_batches_total", HOST_1] == 1
+    assert samples["om_intake_deliveries_total", HOST_1] == 3
+    assert samples["om_intake_processed_total", HOST_1] == 1
+    assert samples["om_intake_duplicates_total", HOST_1] == 1
+    assert samples["om_intake_dead_lettered_total", HOST_1] == 1
     assert reports() == []
 
 
@@ -73,6 +75,6 @@ def test_one_that_is_silent_is_said_to_be_down_and_later_forgotten(engine, repor
 
 def test_a_database_that_is_away_delays_neither_work_nor_stop():
     began = datetime.now(UTC)
-    with report_presence(GONE, DatabaseClock(make_engine(GONE)), "settle", "host 1", dict):
+    with report_presence(GONE, DatabaseClock(make_engine(GONE)), "settle", "1", dict):
         pass
     assert datetime.now(UTC) - began < timedelta(seconds=10)

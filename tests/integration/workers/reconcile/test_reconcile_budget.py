@@ -15,7 +15,7 @@ from tests.integration.workers.events import deliver, native
 from workers.db.engine import make_engine
 from workers.genesys import GenesysSettings, PlatformBusyError, RequestBudget
 from workers.intake import Intake
-from workers.intake.handler_table import own_handlers
+from workers.intake.handler_table import OWN_HANDLERS
 from workers.reconcile import PlatformHistory, Reconciler, ReconcileSettings
 
 LIMIT = 300
@@ -123,7 +123,7 @@ def organisation():
 
 def converse(engine, clock, organisation):
     """Have some messages never come, although their receipts do."""
-    intake = Intake(engine, {name: (each,) for name, each in own_handlers().items()}, clock)
+    intake = Intake(engine, OWN_HANDLERS, clock)
     batch = []
     for number in range(CONVERSATIONS):
         asked, notified = events_of(number)
