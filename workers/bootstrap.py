@@ -187,7 +187,8 @@ def run_observe(settings: observe.ObserveSettings) -> None:
     depths = QueueDepths(settings.management_urls, settings.amqp_urls)
 
     def build() -> Flask:
-        observe.record_edge_answers(settings)
-        return observe.make_app(observe.open_probes(settings, engine, depths))
+        clock = DatabaseClock(engine)
+        observe.record_edge_answers(settings, clock)
+        return observe.make_app(observe.open_probes(settings, engine, clock, depths))
 
     observe.serve(build, settings.bind)

@@ -8,7 +8,6 @@ from messaging.clock import SystemClock
 from tests.services import GONE, Edge, Service, post, running
 from workers.db.engine import make_engine
 from workers.observe.edge_answers import EdgeAnswersRecorder
-from workers.observe.probe import read_edge
 
 ROWS = text(
     "SELECT edge, answered, within_3_s, status_401, status_413, other_refusals FROM edge_statistics"
@@ -23,9 +22,7 @@ def test_each_answer_is_recorded_once(migrated_sqlite_url, tmp_path):
         edge.start(wait_for_broker=False)
         post(edge.url, b'{"before": "the first reading"}')
         bind = f"127.0.0.1:{edge.port}"
-        recorder = EdgeAnswersRecorder(
-            engine, SystemClock(), "om-1", lambda: read_edge(bind, "/metrics").text
-        )
+        recorder = EdgeAnswersRecorder(engine, SystemClock(), "om-1", bind)
         recorder.record()
         for number in range(3):
             assert post(edge.url, b'{"number": %d}' % number).status_code == 200

@@ -2,9 +2,8 @@
 
 import socket
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
 from typing import Any, Final, TypeAlias
 
 from prometheus_client.parser import text_string_to_metric_families
@@ -27,28 +26,19 @@ Counts: TypeAlias = Mapping[str, Mapping[str, int]]
 """By process id, then by column of `edge_statistics`, since the process began."""
 
 
-def record_edge_answers(settings: ObserveSettings) -> None:
+def record_edge_answers(settings: ObserveSettings, clock: DatabaseClock) -> None:
     """Record on a thread of its own from now on; nothing if the edge listens at a socket file."""
-
-    def read_metrics() -> str:
-        answer = read_edge(settings.edge, "/metrics")
-        answer.raise_for_status()
-        return answer.text
-
-    # On the probe's thread: a database that does not answer holds up no start.
-    @cache
-    def make_recorder() -> EdgeAnswersRecorder:
+    if settings.is_edge_reachable:
         # The session of the page and the scrapes is read-only.
         engine = make_engine(settings.database_url)
-        return EdgeAnswersRecorder(engine, DatabaseClock(engine), socket.gethostname(), read_metrics)
-
-    if settings.is_edge_reachable:
-        Probe("edge_answers", lambda: make_recorder().record(), every_seconds=RECORD_SECONDS)
+        clock.follow(engine)
+        recorder = EdgeAnswersRecorder(engine, clock, socket.gethostname(), settings.edge)
+        Probe("edge_answers", recorder.record, every_seconds=RECORD_SECONDS)
 
 
 @dataclass(slots=True)
 class EdgeAnswersRecorder:
-    """Records by how much the counts of the edge on *host* rose between two readings.
+    """Records the rise of the counts of the edge on *host*, at address *edge*, between two readings.
 
     The first reading is only compared with: an earlier om-observe may have recorded its counts.
     """
@@ -56,7 +46,7 @@ class EdgeAnswersRecorder:
     engine: Engine
     clock: Clock
     host: str
-    read_metrics: Callable[[], str]
+    edge: str
     _before: Counts | None = None
     _began_us: int = 0
 
@@ -65,7 +55,9 @@ class EdgeAnswersRecorder:
 
         If the edge or the database does not answer, this raises, and the next call records this interval too.
         """
-        counts = parse_counts(self.read_metrics())
+        answer = read_edge(self.edge, "/metrics")
+        answer.raise_for_status()
+        counts = parse_counts(answer.text)
         now_us = self.clock.now_us()
         if self._before is not None and (rows := self._build_rows(self._before, counts, now_us)):
             transact(self.engine, Connection.execute, edge_statistics.insert(), rows)

@@ -6,7 +6,7 @@ import pytest
 
 from messaging.errors import ConfigurationError, RetryLaterError
 from workers.bootstrap import run_observe
-from workers.db.engine import make_engine
+from workers.db.engine import DatabaseClock, make_engine
 from workers.observe import ObserveSettings, Probe, Probes, open_probes
 from workers.observe.collector import find_missing
 from workers.observe.status.overview import build_state
@@ -88,7 +88,7 @@ def test_an_edge_at_a_socket_file_is_not_asked():
     settings = ObserveSettings(amqp_urls=("amqp://localhost/",), edge="unix:/run/edge.sock")
     engine = make_engine("sqlite://")
 
-    assert open_probes(settings, engine, None).edge is None
+    assert open_probes(settings, engine, DatabaseClock(engine), None).edge is None
 
 
 @pytest.mark.parametrize(

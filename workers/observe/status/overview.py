@@ -57,9 +57,10 @@ class Probes:
     canary: Probe[float] | None = None
 
 
-def open_probes(settings: ObserveSettings, engine: Engine, depths: QueueDepths) -> Probes:
+def open_probes(
+    settings: ObserveSettings, engine: Engine, clock: DatabaseClock, depths: QueueDepths
+) -> Probes:
     """Return the probes of a running service; each has a thread of its own."""
-    clock = DatabaseClock(engine)
     broker = Probe("broker", lambda: check_broker(settings.amqp_urls), fresh_seconds=10.0)
     canary = None
     if settings.canary is not None:

@@ -16,7 +16,7 @@ from tests.servers.postgresql import PrivatePostgreSQL
 from tests.servers.rabbitmq import PrivateRabbitMQ
 from tests.services import SECRET, WEBHOOK_PATH, Edge, IntakeWorker, Service, declare_topology, post, running
 from workers.db.canary import Canary
-from workers.db.engine import make_engine
+from workers.db.engine import DatabaseClock, make_engine
 from workers.db.migrations import schema
 from workers.observe import OBSERVER_SESSION, CanarySettings, ObserveSettings, make_app, open_probes
 from workers.observe.canary import CanaryStoppedError
@@ -76,7 +76,8 @@ def page(parts):
         canary=to(parts["gateway"].url + WEBHOOK_PATH),
     )
     depths = QueueDepths(settings.management_urls, settings.amqp_urls)
-    probes = open_probes(settings, make_engine(settings.database_url, OBSERVER_SESSION), depths)
+    engine = make_engine(settings.database_url, OBSERVER_SESSION)
+    probes = open_probes(settings, engine, DatabaseClock(engine), depths)
     yield make_app(probes).test_client()
     patch.undo()
 
