@@ -107,8 +107,7 @@ def erase_conversations(
 def _has_any(
     connection: sa.Connection, body: sa.Column[Any], needles: Iterable[bytes]
 ) -> sa.ColumnElement[bool]:
+    literals = [sa.literal(needle, sa.LargeBinary) for needle in needles]
     if connection.dialect.name == "sqlite":
-        return sa.or_(*(sa.func.instr(body, sa.literal(needle, sa.LargeBinary)) > 0 for needle in needles))
-    return sa.or_(
-        *(sa.func.position(sa.literal(needle, sa.LargeBinary).op("IN")(body)) > 0 for needle in needles)
-    )
+        return sa.or_(*(sa.func.instr(body, literal) > 0 for literal in literals))
+    return sa.or_(*(sa.func.position(literal.op("IN")(body)) > 0 for literal in literals))

@@ -43,12 +43,11 @@ def read_identifiers(body: bytes) -> tuple[str | None, str | None]:
         payload = parse_body(body)
     except RejectedEventError:
         return None, None
-    event_type = _read_identifier(payload.get("eventType", payload.get("type")))
-    return event_type, _read_identifier(payload.get("conversationId"))
-
-
-def _read_identifier(value: Any) -> str | None:
-    return value if isinstance(value, str) and _IDENTIFIER.fullmatch(value) else None
+    values = (payload.get("eventType", payload.get("type")), payload.get("conversationId"))
+    event_type, conversation_id = (
+        value if isinstance(value, str) and _IDENTIFIER.fullmatch(value) else None for value in values
+    )
+    return event_type, conversation_id
 
 
 def json_text(value: Any) -> str:

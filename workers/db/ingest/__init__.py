@@ -10,6 +10,5 @@ from workers.db.ingest.claims import (
 )
 from workers.db.ingest.dead_letter_records import DeadLetter, make_minimal, make_storable, record_dead_letters
 from workers.db.ingest.drift_records import accept_drift, read_drift, record_drift
-from workers.db.ingest.entering import WindowBounds, enter_conversations
-from workers.db.ingest.outbox_entries import put_in_outbox
+from workers.db.ingest.entering import WindowBounds, enter_conversations, put_in_outbox
 from workers.db.ingest.suspect_marks import Suspects

@@ -1,8 +1,8 @@
-"""Enter a batch's conversations: create, lock, count and date their rows in one statement.
+"""Enter conversations: create, lock, count and date a batch's in one statement; fill their outbox.
 
-Every transaction does this once, after its claims and before its handlers, in the order of conversation_id.
-So handlers find the rows that they need, already locked, and two transactions never wait for each other in a
-cycle, whatever their handlers update afterwards.
+Every transaction enters its conversations once, after its claims and before its handlers, in the order of
+conversation_id. So handlers find the rows that they need, already locked, and two transactions never wait for
+each other in a cycle, whatever their handlers update afterwards.
 
 A window is timed by the database's clock, not by the platform's: after an outage a conversation's backlog
 arrives in one burst and is settled together.
@@ -15,7 +15,7 @@ from typing import Final
 from sqlalchemy import Connection
 
 from workers.db.engine import insert_into
-from workers.db.models import conversations
+from workers.db.models import conversations, outbox
 from workers.parsing import CONVERSATION_MESSAGE, CONVERSATION_UPDATED, ROUTING_STATUSES, ClaimedEvent, Event
 
 _ENTER: Final = insert_into(
@@ -49,6 +49,10 @@ _ENTER: Final = insert_into(
     """,
     status="'implied'",
     routing_sequence="0",
+)
+
+_PUT: Final = insert_into(
+    outbox, ("conversation_id", "event_id", "event_type", "occurred_at", "late", "verified", "created_at")
 )
 
 
@@ -121,3 +125,15 @@ def enter_conversations(
         positions[key] += 1
         numbered.append(ClaimedEvent(new.event_id, new.arrival, positions[key]))
     return numbered
+
+
+def put_in_outbox(connection: Connection, rows: Sequence[tuple[object, ...]]) -> None:
+    """Write entries in their order, with the values of all columns but the id, and plan their deliveries.
+
+    The trigger `outbox_plans_deliveries` (in workers/db/migrations/versions) inserts into `deliveries`, in
+    the same transaction, one row for each entry and destination that `subscriptions` has for its event type.
+    The caller holds the locks of the conversations, so that within each the ids rise in the order of the
+    commits.
+    """
+    if rows:
+        _PUT.execute(connection, rows)
