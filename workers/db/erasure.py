@@ -97,9 +97,8 @@ def erase_conversations(
     erased = {}
     for statement, condition in statements:
         rows = sa.select(sa.func.count()).select_from(statement.table).where(condition)
-        counted = (
-            connection.scalar(rows) if dry_run else connection.execute(statement.where(condition)).rowcount
-        )
+        change = statement.where(condition)
+        counted = connection.scalar(rows) if dry_run else connection.execute(change).rowcount
         erased[statement.table.name] = counted or 0
     return erased
 

@@ -50,9 +50,8 @@ def is_mismatch(ours: int, unmatched: int) -> bool:
 
 def is_due(watermarks: Watermarks, now_us: int, interval_us: int) -> bool:
     """Return whether the timer's next comparison begins."""
-    if watermarks.is_under_way or watermarks.is_blocked:
-        return False
-    return watermarks.started_us is None or now_us - watermarks.started_us >= interval_us
+    is_idle = not (watermarks.is_under_way or watermarks.is_blocked)
+    return is_idle and (watermarks.started_us is None or now_us - watermarks.started_us >= interval_us)
 
 
 def compare_from(watermarks: Watermarks, now_us: int, horizon_us: int) -> int:
@@ -72,14 +71,6 @@ def compare_to(now_us: int, *, waiting: int, arrivals: Arrivals) -> int:
     """
     limits = (now_us, arrivals.newest_us if waiting else None, arrivals.late_us)
     return min(limit for limit in limits if limit is not None) - MARGIN_US
-
-
-def list_from(watermarks: Watermarks) -> int | None:
-    """Return from which start on conversations are listed; None for all days of the interval.
-
-    An earlier comparison listed the conversations that started before.
-    """
-    return None if watermarks.compared_to_us is None else watermarks.compared_to_us - OVERLAP_US
 
 
 def safe_cutoff(engine: Engine, exchange: EventsExchange, now_us: int) -> int:

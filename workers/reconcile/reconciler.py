@@ -117,7 +117,9 @@ class Reconciler:
         Without the permission, only known conversations are compared; the next comparison lists from the same
         start again.
         """
-        started_from_us = bounds.list_from(transact(self.engine, records.read_watermarks))
+        listed_to_us = transact(self.engine, records.read_watermarks).compared_to_us
+        # An earlier comparison listed the conversations that started before.
+        started_from_us = None if listed_to_us is None else listed_to_us - bounds.OVERLAP_US
         from_us = max(reconciliation.compared_from_us, started_from_us or 0)
         to_us, read = reconciliation.compared_to_us, self.history.list_conversations
         try:

@@ -3,14 +3,7 @@
 import pytest
 
 from workers.db.reconcile import Arrivals, Watermarks
-from workers.reconcile.bounds import (
-    MARGIN_US,
-    compare_from,
-    compare_to,
-    is_due,
-    is_mismatch,
-    list_from,
-)
+from workers.reconcile.bounds import MARGIN_US, compare_from, compare_to, is_due, is_mismatch
 
 HOUR = 3_600_000_000
 DAY = 24 * HOUR
@@ -53,11 +46,6 @@ def test_nothing_before_the_first_comparison_or_the_horizon_is_compared(first, s
 )
 def test_the_cutoff_is_before_events_in_the_queue_or_a_journal(waiting, newest, late, end):
     assert compare_to(NOW, waiting=waiting, arrivals=Arrivals(newest, late)) == end
-
-
-def test_conversations_are_listed_from_an_hour_before_the_last_list():
-    assert list_from(Watermarks()) is None
-    assert list_from(Watermarks(compared_to_us=NOW)) == NOW - HOUR
 
 
 @pytest.mark.parametrize(

@@ -54,8 +54,7 @@ class DeadLetter:
     """One event that cannot be processed, and why.
 
     Args:
-        code: What is wrong: a stable code.
-        reason: What is wrong, naming the field and never its value.
+        code: What is wrong: a stable code; `reason` names the field and never its value.
         body_sha256: Of the raw body, hexadecimal.
         source: webhook, reconcile, replay, ingest or other.
         attempt: Which delivery this was, from 1.

@@ -126,9 +126,7 @@ def read_watermarks(connection: Connection) -> Watermarks:
         func.count().filter(IS_UNDECIDED),
     ).where(_R.started_by == TIMER)
     *moments, under_way, blocked = connection.execute(query).one()
-    started, first_from, compared_to = (
-        None if moment is None else microseconds_of(moment) for moment in moments
-    )
+    started, first_from, compared_to = (moment and microseconds_of(moment) for moment in moments)
     return Watermarks(started, first_from, compared_to, bool(under_way), bool(blocked))
 
 
