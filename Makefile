@@ -112,7 +112,7 @@ simulate: install ## Simulate the edge by 200,000 seeds, or SEEDS=number, then s
 	@$(BIN)/python -m tests.simulation --seeds $(SEEDS)
 	@$(BIN)/python -m tests.simulation behind
 
-power: install ## Cut the power of the edge's disk 200 times, and see what is left: needs root and loop devices, half an hour
+power: install ## Cut the power of the edge's disk 200 times, and of the broker's ten times: needs root and loop devices, half an hour
 	@$(BIN)/python -m tests.power
 
 alerts: install ## Fire each alert in its fault, and none without one, by Prometheus' own rule engine

@@ -7,6 +7,7 @@ from sqlalchemy.exc import DBAPIError
 
 from deploy.local.process import ServerStartError
 from tests.power.__main__ import judge
+from tests.power.broker import BrokerCut, cut_broker
 from tests.power.cut import Cut, cut_power
 from tests.power.database import cut_database
 from tests.power.disk import is_possible
@@ -39,15 +40,31 @@ def test_a_power_cut_of_postgresql_loses_and_repeats_nothing(tmp_path, rabbitmq)
     assert (tmp_path / "not-durable" / "disk-after").exists()
 
 
+@needs_devices
+def test_a_power_cut_of_the_broker_loses_no_answered_event(tmp_path, rabbitmq):
+    cut = cut_broker(tmp_path / "cut", 1.0)
+    assert cut.taken, "the cut cuts"
+    assert cut.lost == 0
+
+
 @pytest.mark.parametrize(
-    ("flushed", "others", "is_good"),
+    ("flushed", "others", "brokers", "is_good"),
     [
-        ([Cut(5, 0, 0.0)], [Cut(5, 3, 30.0)], True),
-        ([Cut(5, 1, 0.1)], [Cut(5, 3, 30.0)], False),
-        ([Cut(5, 0, 0.0)], [Cut(5, 3, 40.0)], False),
-        ([Cut(0, 0, 0.0)], [], False),
+        ([Cut(5, 0, 0.0)], [Cut(5, 3, 30.0)], [BrokerCut(5, 2, 0)], True),
+        ([Cut(5, 1, 0.1)], [Cut(5, 3, 30.0)], [], False),
+        ([Cut(5, 0, 0.0)], [Cut(5, 3, 40.0)], [], False),
+        ([Cut(0, 0, 0.0)], [], [], False),
+        ([Cut(5, 0, 0.0)], [], [BrokerCut(5, 2, 1)], False),
+        ([Cut(5, 0, 0.0)], [], [BrokerCut(5, 0, 0)], False),
     ],
-    ids=["good", "a flushed event is lost", "older events are lost than the kernel keeps", "no event"],
+    ids=[
+        "good",
+        "a flushed event is lost",
+        "older events are lost than the kernel keeps",
+        "no event",
+        "an event is lost with the broker",
+        "no cut takes anything from the broker",
+    ],
 )
-def test_a_run_is_judged_by_what_was_lost(flushed, others, is_good):
-    assert judge(flushed, others)[1] is is_good
+def test_a_run_is_judged_by_its_losses(flushed, others, brokers, is_good):
+    assert judge(flushed, others, brokers)[1] is is_good

@@ -1,0 +1,106 @@
+"""Cut RabbitMQ's power while an edge publishes to it, and compare the queue with the answered events."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pika
+
+from messaging import topology
+from tests.power.cut import ANSWER_SECONDS, Senders
+from tests.power.disk import Disk
+from tests.servers import PrivateRabbitMQ
+from tests.services import Edge, Service, declare_topology, running
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+IMAGE_BYTES = 256 * 1024 * 1024
+AFTERWARDS_SECONDS = 2.0
+"""For the edge to publish to the broker that is back, and for new events."""
+SILENT_SECONDS = 15.0
+"""Nothing more comes: above the grace period, after which the edge publishes what is not proven again."""
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerCut:
+    """What one cut has shown, in events.
+
+    Args:
+        answered: Answered 200.
+        taken: Of those answered before the cut, how many the broker did not have after its restart.
+        lost: How many were not in the queue at the end.
+    """
+
+    answered: int
+    taken: int
+    lost: int
+
+
+def cut_broker(directory: Path, seconds: float) -> BrokerCut:
+    """Run RabbitMQ on a disk and an edge beside it for some seconds under load, and cut the disk's power."""
+    directory.mkdir()
+    disk, after = Disk(directory / "disk", directory / "broker"), directory / "disk-after"
+    disk.format(IMAGE_BYTES)
+    with ExitStack() as stack:
+        with disk.mounted() as mounted:
+            server = PrivateRabbitMQ(mounted / "rabbitmq")
+            edge = Edge(Service(directory, server.amqp_url))
+            stack.enter_context(running(edge))
+            try:
+                server.start()
+                declare_topology(server.amqp_url)
+                # RabbitMQ flushes a declaration some seconds later, and an installation is older than that.
+                server.evaluate("mnesia:sync_log()")
+                edge.start()
+                senders = Senders(edge.url)
+                time.sleep(seconds)
+                server.freeze()
+                # Published to a broker that no longer reads: these events are in its sockets alone.
+                time.sleep(ANSWER_SECONDS)
+                os.killpg(edge.pid, signal.SIGSTOP)
+                answered = len(senders.answered)
+                disk.copy_as_cut(after)
+            finally:
+                server.kill()
+                server.erlang.release(server.node)
+        stack.enter_context(Disk(after, directory / "broker").mounted())
+        stack.enter_context(server)
+        taken = answered - _depth(server.amqp_url)
+        os.killpg(edge.pid, signal.SIGCONT)
+        time.sleep(AFTERWARDS_SECONDS)
+        os.killpg(edge.pid, signal.SIGKILL)
+        edge.end(signal.SIGKILL, timeout=15)
+        senders.join()
+        # Another process adopts the journal.
+        edge.start()
+        lost = senders.answered.keys() - _drain(server.amqp_url, set(senders.answered))
+    return BrokerCut(len(senders.answered), taken, len(lost))
+
+
+def _depth(amqp_url: str) -> int:
+    with pika.BlockingConnection(pika.URLParameters(amqp_url)) as connection:
+        declared = connection.channel().queue_declare(topology.EVENTS_QUEUE, passive=True)
+        return int(declared.method.message_count)
+
+
+def _drain(amqp_url: str, wanted: set[bytes]) -> set[bytes]:
+    """Take events from the queue until the wanted are there, or no more come; return their bodies."""
+    found: set[bytes] = set()
+    with pika.BlockingConnection(pika.URLParameters(amqp_url)) as connection:
+        channel = connection.channel()
+        for _, _, body in channel.consume(
+            topology.EVENTS_QUEUE, auto_ack=True, inactivity_timeout=SILENT_SECONDS
+        ):
+            if body is None:
+                break
+            found.add(body)
+            if wanted <= found:
+                break
+        channel.cancel()
+    return found
