@@ -2,7 +2,7 @@
 
 import socket
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
@@ -97,9 +97,6 @@ def build_state(probes: Probes) -> dict[str, Any]:
     missing = find_missing(metrics.value) if metrics.value is not None else frozenset()
     if depths is not None:
         samples |= {("om_queue_messages", queue): depth for queue, depth in (depths.current or {}).items()}
-    found = (depths and depths.value) or {}
-    names = [name for name in sorted(QUEUES, key=lambda name: name != EVENTS_QUEUE) if name in found]
-    queues = [{"name": name, "messages": found[name]} for name in names]
     lights = [
         _light("broker", broker),
         _light("database", metrics),
@@ -117,10 +114,16 @@ def build_state(probes: Probes) -> dict[str, Any]:
         "version": version("open-messaging-ingest"),
         "lights": lights,
         "alerts": [alert.describe() for alert in sorted(alerts, key=lambda alert: alert.level)],
-        "queues": None if depths is None else {**depths.describe(), "rows": queues},
+        "queues": None if depths is None else {**depths.describe(), "rows": _list_queues(depths.value or {})},
         "metrics": {**metrics.describe(), **summarise(samples, missing)},
         "activity": {**activity.describe(), **(activity.value or {})},
     }
+
+
+def _list_queues(depths: Mapping[str, int]) -> list[dict[str, Any]]:
+    """Return the depth of each queue, the events' first."""
+    names = sorted(QUEUES, key=lambda name: name != EVENTS_QUEUE)
+    return [{"name": name, "messages": depths[name]} for name in names if name in depths]
 
 
 def _light(name: str, reading: Reading[Any]) -> dict[str, Any]:
