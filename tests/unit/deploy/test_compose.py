@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from messaging.environment import Environment
-from omctl.installing.broker import USERS
+from omctl.installing.broker import RIGHTS, USERS
 from tests.machines.stand_ins import TARGETS
 from webhook_api.settings import EdgeSettings
 from workers.__main__ import main
@@ -93,7 +93,10 @@ def test_the_gateway_alone_listens_to_others():
 
 def test_the_broker_s_users_have_the_rights_that_an_installation_gives():
     definitions = json.loads((DOCKER / "rabbitmq" / "definitions.json").read_text(encoding="utf-8"))
-    assert definitions["permissions"] == [user.permissions() for user in USERS]
+    assert definitions["permissions"] == [
+        {"user": user.name, "vhost": "/"} | {right: getattr(user, right) for right in RIGHTS}
+        for user in USERS
+    ]
 
 
 def test_every_image_that_is_named_has_a_stand_in():

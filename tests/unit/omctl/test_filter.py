@@ -1,4 +1,4 @@
-"""omctl filter: an expression is checked before the platform or the workers use it."""
+"""omctl filter: check an expression and try it on events."""
 
 import json
 
@@ -17,7 +17,7 @@ def run(*arguments, body=b"", **environment):
     return CliRunner().invoke(filters, arguments, input=body, env=environment, catch_exceptions=False)
 
 
-def test_a_filter_that_can_be_used_is_reported_with_its_warnings():
+def test_a_usable_filter_is_reported_with_its_warnings():
     assert run("check", EXACT, "--type", "new").output == "The filter can be used.\n"
     result = run("check", "channel.type == 'custom'", "--type", "new")
     assert result.exit_code == 0
@@ -31,7 +31,7 @@ def test_the_configured_filter_is_checked_if_none_is_given():
         run("check", OM_EVENT_FILTER="")
 
 
-def test_each_body_of_a_file_is_tried_by_itself_and_without_a_file_the_guides_samples(tmp_path):
+def test_a_filter_is_tried_on_each_body_of_a_file_or_on_the_guides_samples(tmp_path):
     results = json.loads(run("test", EXACT, "--json").output)["results"]
     assert [result["result"] for result in results] == ["matches"] * 3
 
@@ -46,6 +46,6 @@ def test_each_body_of_a_file_is_tried_by_itself_and_without_a_file_the_guides_sa
 @pytest.mark.parametrize(
     ("body", "status", "text"), [(b'{"eventType": "x"}', 1, "status is missing"), (b"{", 2, "JSON")]
 )
-def test_an_undecided_body_makes_it_exit_with_1_and_one_that_is_not_json_is_wrong_usage(body, status, text):
+def test_a_body_that_the_filter_cannot_decide_or_that_is_not_json_is_an_error(body, status, text):
     result = run("test", "routing.status == 'CONTACT-QUEUED'", "-", body=body)
     assert (result.exit_code, text in result.output) == (status, True)

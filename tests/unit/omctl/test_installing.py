@@ -1,4 +1,4 @@
-"""What an installation writes, and what it leaves as it is."""
+"""Files and steps of an installation."""
 
 import os
 import re
@@ -24,13 +24,11 @@ DOCS = Path(__file__).parents[3] / "docs"
 OPTIONS = Options(
     prefix=Path("/opt/open-messaging/1"), bind="127.0.0.1:9000", server_name="hooks.example.com"
 )
-
-
 SERVICES = [name for name in (*EDGE_UNITS, *WORKER_UNITS) if name.endswith(".service")]
 
 
 @pytest.mark.parametrize("name", SERVICES)
-def test_a_service_runs_the_installing_environment_and_never_gives_up_but_on_a_refused_setting(name):
+def test_a_service_runs_the_installed_programs_and_restarts_unless_a_setting_is_refused(name):
     unit = render_unit(name, OPTIONS)
     programs = re.findall(r"^ExecStart=[+-]*(.*)", unit, re.MULTILINE)
 
@@ -41,18 +39,22 @@ def test_a_service_runs_the_installing_environment_and_never_gives_up_but_on_a_r
         assert all(f"\n{line}\n" in unit for line in needed)
 
 
-def test_the_gateway_names_the_edge_the_certificate_and_the_largest_body():
+def test_stopping_the_workers_target_stops_the_units_that_it_starts():
+    target = "om-workers.target"
+    texts = [render_unit(name, Options()) for name in WORKER_UNITS]
+    started = [text for text in texts if f"WantedBy={target}" in text]
+    assert started
+    assert all(f"PartOf={target}" in text.splitlines() for text in started)
+
+
+def test_the_gateway_passes_requests_to_the_edge_and_includes_the_operators_file():
     text = render_site(OPTIONS)
 
     assert text.count("server 127.0.0.1:9000 max_fails=0;") == 2
     assert "server_name hooks.example.com;" in text
-    assert "client_max_body_size 1048576;" in text
-    assert "@" not in text.replace("@too_many", "")
-
-
-def test_nginx_reads_the_file_of_operators_that_the_documentation_names():
+    assert "include /etc/nginx/open-messaging-local*.conf;" in text
     assert "/etc/nginx/open-messaging-local.conf" in (DOCS / "install.md").read_text()
-    assert "include /etc/nginx/open-messaging-local*.conf;" in render_site(OPTIONS)
+    assert "@" not in text.replace("@too_many", "")
 
 
 @pytest.mark.parametrize(
@@ -65,12 +67,12 @@ def test_nginx_reads_the_file_of_operators_that_the_documentation_names():
         ("worker_rlimit_nofile 9;\nevents { worker_connections\t10000; }", None),
     ],
 )
-def test_nginx_gets_connections_for_slow_senders_and_keeps_larger_numbers(text, expected):
+def test_nginx_gets_enough_connections_and_keeps_larger_numbers(text, expected):
     assert raise_connections(text) == (expected or text)
     assert raise_connections(raise_connections(text)) == raise_connections(text)
 
 
-def test_the_settings_file_holds_no_secret_and_no_address():
+def test_the_settings_file_is_written_with_every_setting_commented_out():
     assert not [line for line in environment_text().splitlines() if line.startswith("OM_")]
 
 
@@ -82,7 +84,7 @@ OM_EVENTS_HEADERS=Authorization=Basic c2VjcmV0
 
 @pytest.fixture
 def program(tmp_path):
-    """omctl as the host has it, with what it runs in the place of the real one."""
+    """The installed omctl script, which runs a stand-in that prints its environment and a setting."""
     inner = tmp_path / "bin" / "omctl"
     inner.parent.mkdir()
     inner.write_text(f"#!/bin/sh\nprintenv\nexec {sys.executable} -c '{SHOW_FILTER}'\n")
@@ -92,7 +94,7 @@ def program(tmp_path):
     return program_text(Options(prefix=tmp_path)).replace(str(ENVIRONMENT), str(settings))
 
 
-def test_omctl_of_the_host_knows_the_destinations_of_om_deliver_and_their_secrets(program, tmp_path):
+def test_the_installed_omctl_reads_the_destinations_of_om_deliver_and_their_secrets(program, tmp_path):
     (tmp_path / "bin" / "omctl").write_text(f"#!/bin/sh\nexec {sys.executable} -c '{SHOW_DESTINATIONS}'\n")
     file, owner, other = (tmp_path / name for name in ("destinations.toml", "owner", "other.toml"))
     text = program.replace(str(DESTINATIONS), str(file)).replace(str(credentials.OWNER), str(owner))
@@ -122,12 +124,12 @@ def run_program(text, command, **variables):
     ).stdout  # fmt: skip
 
 
-@pytest.mark.parametrize(("command", "sees"), [("check", True), ("install", False), ("uninstall", False)])
-def test_an_installation_by_omctl_of_the_host_does_not_see_the_owners_credentials(program, command, sees):
-    assert ("CREDENTIALS_DIRECTORY=" in run_program(program, command)) is sees
+@pytest.mark.parametrize(("command", "has_them"), [("check", True), ("install", False), ("uninstall", False)])
+def test_the_installed_omctl_hides_the_owners_credentials_from_an_installation(program, command, has_them):
+    assert ("CREDENTIALS_DIRECTORY=" in run_program(program, command)) is has_them
 
 
-def test_omctl_of_the_host_reads_settings_as_the_units_do_and_finds_the_edge_at_its_socket(program):
+def test_the_installed_omctl_reads_the_units_settings_and_queries_the_edge_at_its_socket(program):
     shown = run_program(program, "check", OM_EVENT_FILTER="of the environment")
 
     assert shown.endswith("\nchannel.type == 'custom' && channel.externalId == 'one'\n")
@@ -145,7 +147,7 @@ def test_omctl_of_the_host_reads_settings_as_the_units_do_and_finds_the_edge_at_
         (partial(file_step, changes_stay=True), "mine", False, "up to date", "mine"),
     ],
 )
-def test_a_file_is_written_if_it_differs_or_only_if_it_is_missing(  # noqa: PLR0917  # a table
+def test_a_file_is_written_if_it_differs_or_is_missing(  # noqa: PLR0917  # a table
     tmp_path, make, before, dry_run, state, after
 ):
     path = tmp_path / "new" / "file"
@@ -160,7 +162,7 @@ def test_a_file_is_written_if_it_differs_or_only_if_it_is_missing(  # noqa: PLR0
     assert state != "done" or path.stat().st_mode & 0o777 == 0o640
 
 
-def test_a_step_that_fails_ends_the_installation_before_the_next():
+def test_a_failed_step_ends_the_installation():
     def fail():
         raise InstallationError("no")
 
@@ -188,9 +190,7 @@ def host(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_the_first_host_of_a_cluster_has_the_database_and_another_joins_with_the_firsts_files(
-    host, monkeypatch
-):
+def test_the_first_host_of_a_cluster_has_the_database_and_the_others_join_its_broker(host, monkeypatch):
     first = titles(Options(cluster=CLUSTER, host="om-1"))
     assert {
         "store the cluster's cookie",
@@ -211,8 +211,7 @@ def test_the_first_host_of_a_cluster_has_the_database_and_another_joins_with_the
 
 
 @pytest.mark.parametrize("roles", [{Role.EDGE}, {Role.WORKER}, set(Role)])
-def test_named_servers_are_not_set_up_on_a_fresh_host(host, monkeypatch, roles):
-    """As in a dry run on a fresh host: the steps are listed, and the first of them is not done."""
+def test_broker_and_database_are_not_installed_if_the_environment_names_them(host, monkeypatch, roles):
     monkeypatch.setenv("OM_AMQP_URL", "amqps://elsewhere:5671/%2F")
     monkeypatch.setenv("OM_DATABASE_URL", "postgresql+psycopg://elsewhere/events")
 
@@ -221,7 +220,7 @@ def test_named_servers_are_not_set_up_on_a_fresh_host(host, monkeypatch, roles):
     assert not {"install rabbitmq-server", "install postgresql"} & set(found)
 
 
-def test_postgresql_accepts_the_clusters_present_addresses_only(monkeypatch):
+def test_postgresql_accepts_only_the_current_addresses_of_the_cluster(monkeypatch):
     hosts = [ip_address("10.0.0.2"), ip_address("fd00::3")]
     monkeypatch.setattr(Options, "other_addresses", lambda _: hosts)
     before = (
@@ -240,9 +239,7 @@ def test_postgresql_accepts_the_clusters_present_addresses_only(monkeypatch):
     assert database.render_access(text, Options(cluster=CLUSTER, host="om-1")) == text
 
 
-def test_the_certificate_of_a_cluster_is_verified_by_its_authority_under_each_hosts_name(
-    tmp_path, monkeypatch
-):
+def test_the_clusters_certificate_is_valid_for_each_host_of_the_cluster_only(tmp_path, monkeypatch):
     monkeypatch.setattr(credentials, "CLUSTER", tmp_path / "cluster")
     monkeypatch.setattr(credentials, "CREDENTIALS", tmp_path)
     credentials.make_certificate("om-1,om-2")
@@ -262,7 +259,9 @@ def test_the_certificate_of_a_cluster_is_verified_by_its_authority_under_each_ho
         (Options(cluster=CLUSTER, host="om-1"), "set cluster4 { type ipv4_addr; elements = { 10.0.0.2 }; }"),
     ],
 )
-def test_the_firewall_closes_the_brokers_ports_to_other_hosts(options, expected, tmp_path, monkeypatch):
+def test_the_firewall_closes_the_brokers_ports_to_hosts_outside_the_cluster(
+    options, expected, tmp_path, monkeypatch
+):
     monkeypatch.setattr(gateway, "LISTENERS", tmp_path)
     monkeypatch.setattr(Options, "other_addresses", lambda _: [ip_address("10.0.0.2")])
 
@@ -279,12 +278,12 @@ def test_each_host_of_a_cluster_tries_its_own_broker_first():
     assert cluster.put_own_first("amqp://u:p@elsewhere:5672/%2F\n", "om-2") == "amqp://u:p@elsewhere:5672/%2F"
 
 
-def test_a_certificate_names_an_address_as_ip():
+def test_a_certificate_contains_an_ip_address_as_such():
     names = ("hooks.example.com", "10.0.0.1", "::1")
     assert [gateway.name_type(name) for name in names] == ["DNS", "IP", "IP"]
 
 
-def test_a_unit_that_is_only_named_by_another_is_not_stopped():
+def test_a_unit_without_a_file_is_not_stopped():
     listed = """\
 om-api.service      not-found inactive dead    om-api.service
 om-worker@1.service loaded    active   running Open Messaging Ingest: intake worker 1
@@ -293,7 +292,7 @@ om-worker@1.service loaded    active   running Open Messaging Ingest: intake wor
     assert removal.parse_loaded(listed) == ["om-worker@1.service"]
 
 
-def test_the_first_event_is_recorded_and_has_no_effect():
+def test_the_installations_test_event_is_recorded_without_an_effect():
     [event] = read_body(install.render_event("omctl-install-1"), notes := DriftNotes(), EVENT_TYPES)
 
     assert (event.conversation_id, event.event_type) == ("omctl-install-1", CONVERSATION_UPDATED)
@@ -301,7 +300,7 @@ def test_the_first_event_is_recorded_and_has_no_effect():
     assert not notes.pending()
 
 
-def test_the_first_event_has_the_headers_that_the_edge_requires(tmp_path, monkeypatch):
+def test_the_installations_test_event_has_the_headers_that_the_edge_requires(tmp_path, monkeypatch):
     secrets = tmp_path / "secrets"
     secrets.write_text("constructed-new,constructed-old\n")
     monkeypatch.setattr(credentials, "WEBHOOK_SECRETS", secrets)

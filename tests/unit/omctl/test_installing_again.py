@@ -1,4 +1,4 @@
-"""What a second installation leaves as it is, whatever its command line and environment say."""
+"""Credentials, certificates and sockets that a second installation keeps."""
 
 import os
 from pathlib import Path
@@ -16,7 +16,7 @@ OWN = Path("/etc/ssl/hooks.pem"), Path("/etc/ssl/hooks.key")
 
 @pytest.fixture
 def kept(tmp_path, monkeypatch):
-    """Where this host keeps its credentials; nothing is there yet."""
+    """An empty directory for credentials."""
     monkeypatch.setattr(credentials, "CREDENTIALS", tmp_path)
     given = {
         "OM_WEBHOOK_SECRETS": (tmp_path / "OM_WEBHOOK_SECRETS",),
@@ -33,7 +33,7 @@ def install(monkeypatch, **environment):
     return [(state, title) for title, state in run_steps(credentials.given_steps(), dry_run=False)]
 
 
-def test_a_retired_secret_does_not_come_back_and_this_is_reported(kept, monkeypatch):
+def test_a_retired_secret_is_not_restored_and_this_is_reported(kept, monkeypatch):
     install(monkeypatch, OM_WEBHOOK_SECRETS="constructed-old")
     (kept / "OM_WEBHOOK_SECRETS").write_text("constructed-new\n")
 
@@ -44,7 +44,7 @@ def test_a_retired_secret_does_not_come_back_and_this_is_reported(kept, monkeypa
     assert title.endswith("differs from OM_WEBHOOK_SECRETS: omctl rotate-secret changes it")
 
 
-def test_users_with_fewer_rights_stay_and_missing_or_empty_credentials_are_written(kept, monkeypatch):
+def test_existing_credentials_stay_and_missing_or_empty_ones_are_written(kept, monkeypatch):
     (kept / "edge").mkdir()
     (kept / "edge" / "OM_AMQP_URL").write_text("amqp://less\n")
     (kept / "OM_GENESYS_CLIENT_SECRET").write_text("\n")
@@ -56,7 +56,7 @@ def test_users_with_fewer_rights_stay_and_missing_or_empty_credentials_are_writt
     assert [(kept / path).read_text() for path in paths] == ["amqp://less\n", "amqp://all\n", "constructed\n"]
 
 
-def test_a_host_that_becomes_a_worker_gets_the_readers_address_then(kept, monkeypatch):
+def test_the_readers_address_is_written_when_a_host_becomes_a_worker(kept, monkeypatch):
     names = ("GENESYS_SECRET", "REQUIRED_HEADERS", "EVENTS_HEADERS", "EDGE_MANAGEMENT", "WEBHOOK_SECRETS")
     for name in (*names, "READER_DATABASE", "WORKER_DATABASE"):
         monkeypatch.setattr(credentials, name, kept / name)
@@ -70,12 +70,12 @@ def test_a_host_that_becomes_a_worker_gets_the_readers_address_then(kept, monkey
 
 @pytest.fixture
 def written_site(tmp_path, monkeypatch):
-    """The gateway's file, where an earlier installation may have written it."""
+    """The path of the gateway's configuration."""
     monkeypatch.setattr(gateway, "SITE", tmp_path / "site.conf")
     return tmp_path / "site.conf"
 
 
-def test_the_certificate_that_was_named_once_stays_until_another_is_named(written_site):
+def test_a_given_certificate_stays_until_another_is_given(written_site):
     written_site.write_text(gateway.render_site(Options(certificate=OWN)))
     other = Path("/etc/ssl/other.pem"), Path("/etc/ssl/other.key")
 
@@ -88,12 +88,12 @@ def test_the_certificate_that_was_named_once_stays_until_another_is_named(writte
     assert reported == ["the certificate /etc/ssl/hooks.pem of an earlier --certificate"]
 
 
-def test_without_an_earlier_certificate_one_is_made(written_site):
+def test_a_self_signed_certificate_is_made_if_none_was_given(written_site):
     assert gateway.find_certificate(Options()) == (gateway.CERTIFICATE, gateway.KEY)
     assert "make a self-signed certificate" in [step.title for step in gateway.gateway_steps(Options())]
 
 
-def test_the_gateway_follows_the_settings_that_the_units_read(tmp_path, monkeypatch):
+def test_the_gateway_uses_the_settings_of_the_units(tmp_path, monkeypatch):
     settings = tmp_path / "environment"
     settings.write_text("OM_MAX_BODY_BYTES=4096\n")
     sites = []
@@ -101,7 +101,7 @@ def test_the_gateway_follows_the_settings_that_the_units_read(tmp_path, monkeypa
     monkeypatch.setattr(
         command, "plan_installation", lambda options: sites.append(gateway.render_site(options)) or ()
     )
-    # Set, so that it is taken away again after the test.
+    # Set first, so that the test's end removes what the command sets.
     monkeypatch.setenv("OM_SETTINGS_FILE", "")
     del os.environ["OM_SETTINGS_FILE"]
 
@@ -113,7 +113,9 @@ def test_the_gateway_follows_the_settings_that_the_units_read(tmp_path, monkeypa
 @pytest.mark.parametrize(
     ("since", "verb"), [("@1000", "restart"), ("@1001", "start"), ("@1002", "start"), ("", "start")]
 )
-def test_a_listening_socket_is_restarted_if_its_unit_was_written_later(tmp_path, monkeypatch, since, verb):
+def test_a_listening_socket_is_restarted_if_its_unit_was_written_after_its_start(
+    tmp_path, monkeypatch, since, verb
+):
     (tmp_path / "om-api.socket").touch()
     os.utime(tmp_path / "om-api.socket", (1001.9, 1001.9))
     commands = []

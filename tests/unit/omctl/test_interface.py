@@ -1,4 +1,4 @@
-"""Customers' text is data, never markup or control; times, rates and generations from the command line."""
+"""How commands print customers' text and read times, rates and replays."""
 
 import json
 import threading
@@ -24,23 +24,23 @@ def printed(command, *arguments):
 
 
 @pytest.mark.parametrize("character", sorted(set(CONTROLS + DIRECTION) - set(HARMLESS)))
-def test_a_character_that_controls_a_terminal_is_shown_as_an_escape(character):
+def test_a_terminal_control_character_is_shown_as_an_escape_sequence(character):
     assert visible(f"a{character}b") == f"a{character.encode('unicode_escape').decode()}b"
 
 
-def test_a_table_shows_markup_and_controls_as_text():
+def test_a_table_shows_markup_and_control_characters_as_text():
     output = printed(print_table, ("[b]name",), [(HOSTILE,)]).output
     assert "[/b][true][link=https://example.com]text[/link]" in output.replace("\n", "")
     assert set(output) & set(CONTROLS + DIRECTION) <= set(HARMLESS)
     assert "[b]name" in output
 
 
-def test_a_body_is_printed_byte_for_byte_where_no_terminal_reads_it():
+def test_a_body_is_printed_byte_for_byte_if_the_output_is_no_terminal():
     body = HOSTILE.encode(errors="surrogatepass") + bytes(range(256))
     assert printed(print_body, body).stdout_bytes == body + b"\n"
 
 
-def test_json_escapes_controls():
+def test_json_output_escapes_control_characters():
     command = json_option(click.command()(lambda: show_json({"text": HOSTILE})))
     output = CliRunner().invoke(command, ["--json"], catch_exceptions=False).output
     assert json.loads(output) == {"text": HOSTILE}
@@ -64,13 +64,13 @@ def test_a_time_is_an_age_or_a_date(text, time):
 
 
 @pytest.mark.parametrize("text", ["soon", "2w", ""])
-def test_anything_else_is_refused(text):
+def test_a_time_in_any_other_form_is_refused(text):
     with pytest.raises(ValueError):
         parse_timestamp(text, NOW)
 
 
 @pytest.mark.parametrize("rate", [0.0, 0.001])
-def test_without_a_rate_or_if_it_is_cancelled_a_rate_limiter_does_not_wait(rate):
+def test_a_rate_limiter_without_a_rate_or_after_cancellation_does_not_wait(rate):
     cancelled, pauses = threading.Event(), []
     rate_limiter = RateLimiter(rate, pauses.append, cancelled)
     rate_limiter.wait()
@@ -81,7 +81,7 @@ def test_without_a_rate_or_if_it_is_cancelled_a_rate_limiter_does_not_wait(rate)
     assert pauses == []
 
 
-def test_an_event_has_another_key_for_each_generation_which_only_a_replay_with_again_has():
+def test_each_replay_with_again_gives_an_event_a_key_of_that_replay():
     sources = ("webhook", "replay", "replay:", "replay:XYZ", "replay:" + "a" * 33)
     assert [generation_of(source) for source in sources] == [None] * 5
     event = Event("t", "c", 0, "key", "guide")

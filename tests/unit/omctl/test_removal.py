@@ -1,4 +1,4 @@
-"""What a removal deletes, and what stays because other hosts share it."""
+"""Data that a removal deletes, and data that it keeps because other hosts share it."""
 
 import contextlib
 import json
@@ -17,9 +17,9 @@ SHRUNK = "vhost\tname\tsize\tresult\n/\tcrm.errors\t2\tok\n/\topen-messaging.eve
 
 
 class Host:
-    """A host's broker, database and files; records the commands."""
+    """A host's broker and database; records the commands."""
 
-    def __init__(self, nodes, shrunk=""):
+    def __init__(self, nodes, shrunk):
         self.nodes = nodes
         self.shrunk = shrunk
         self.failing = "no such command"
@@ -41,26 +41,25 @@ class Host:
             return self.failing == "userdel"
         return self.nodes != [] or command[0] != "rabbitmqctl"
 
-    def find(self, word):
-        return [command for command in self.commands if word in command]
+    def find(self, *words):
+        return [command for command in self.commands if any(word in command for word in words)]
 
 
 @pytest.fixture
-def host_of(tmp_path, monkeypatch):
-    """Makes this host one of some nodes, as --cluster makes it or without."""
+def make_host(tmp_path, monkeypatch):
+    """Make this host a node beside others, with a cookie if `--cluster` made the cluster."""
     for name in ("CONFIGURATION", "STATE"):
         directory = tmp_path / name
         directory.mkdir()
         monkeypatch.setattr(removal, name, directory)
-
     monkeypatch.setattr(cluster, "POSTGRESQL", tmp_path)
 
     def make(*nodes, joined=True, shrunk="", has_database=False):
         host = Host(list(nodes), shrunk)
         if has_database:
-            let_in = tmp_path / "17" / "main" / "conf.d" / "open-messaging.conf"
-            let_in.parent.mkdir(parents=True)
-            let_in.touch()
+            directory = tmp_path / "17" / "main" / "conf.d"
+            directory.mkdir(parents=True)
+            (directory / "open-messaging.conf").touch()
         cookie = tmp_path / "CONFIGURATION" / "cookie"
         if joined:
             cookie.touch()
@@ -84,33 +83,28 @@ def test_a_removal_deletes_each_unit_and_program_that_an_installation_writes():
     assert written - deleted == {str(ENVIRONMENT)}
 
 
-def test_a_host_leaves_its_cluster_without_touching_what_the_others_share(host_of):
+def test_a_host_leaves_its_cluster_without_touching_shared_data(make_host):
     # A queue with "error" in its name is no failure.
-    host = host_of(HERE, "rabbit@om-2", "rabbit@om-3", shrunk=SHRUNK.format("ok"))
+    host = make_host(HERE, "rabbit@om-2", "rabbit@om-3", shrunk=SHRUNK.format("ok"))
 
-    reported = purge()
+    _, broker, database, *deleted = purge()
 
-    assert not [word for word in SHARED if host.find(word)]
-    did = [each.strip() for each in host.commands if "shrink" in each or "_app" in each or "reset" in each]
-    assert did == [
+    assert not host.find(*SHARED)
+    assert [command.strip() for command in host.find("shrink", "_app", "reset")] == [
         f"rabbitmq-queues --quiet shrink {HERE}",
         "rabbitmqctl --quiet stop_app",
         "rabbitmqctl --quiet reset",
         "rabbitmqctl --quiet start_app",
     ]
-    kept, deleted = reported[1:3], reported[3:]
-    assert kept[0] == (
-        "kept: queues, dead letters and users of the broker, which are shared with rabbit@om-2, rabbit@om-3"
-    )
-    assert kept[1].startswith(
-        "kept: the database open_messaging on this host, which other hosts may use; once none does,"
-    )
+    shared = "queues, dead letters and users of the broker, which are shared with rabbit@om-2, rabbit@om-3"
+    assert broker == f"kept: {shared}"
+    assert database.startswith("kept: the database open_messaging on this host, which other hosts may use;")
     assert not [title for title in deleted if title.startswith("kept")]
     assert not removal.CONFIGURATION.exists()
 
 
-def test_a_second_purge_after_leaving_keeps_the_others_database(host_of):
-    host = host_of(HERE, "rabbit@om-2", has_database=True)
+def test_a_second_purge_after_leaving_the_cluster_keeps_the_other_hosts_database(make_host):
+    host = make_host(HERE, "rabbit@om-2", has_database=True)
     host.failing = "userdel"
     with pytest.raises(InstallationError, match="userdel"):
         purge()
@@ -120,74 +114,68 @@ def test_a_second_purge_after_leaving_keeps_the_others_database(host_of):
         with contextlib.suppress(InstallationError):
             reported = purge()
         assert not host.find("DROP DATABASE")
-    assert any("kept: the database open_messaging" in each for each in reported)
+    assert any("kept: the database open_messaging" in line for line in reported)
 
 
 @pytest.mark.parametrize("failing", ["start_app", "userdel"])
-def test_a_host_that_was_reset_has_left_whatever_fails_next(host_of, failing):
-    host = host_of(HERE, "rabbit@om-2", has_database=True)
+def test_a_host_has_left_the_cluster_once_its_broker_was_reset(make_host, failing):
+    host = make_host(HERE, "rabbit@om-2", has_database=True)
     host.failing = failing
     with pytest.raises(InstallationError, match=failing):
         purge()
-
     assert cluster.has_left()
 
 
-def test_a_database_in_use_stops_the_purge_with_a_remedy_and_nothing_is_deleted(host_of):
-    host = host_of(HERE)
-    host.failing = "DROP DATABASE"
+@pytest.mark.parametrize(
+    ("nodes", "shrunk", "failing", "message", "not_run"),
+    [
+        ([HERE], "", "DROP DATABASE", "from the other hosts first", ["FORCE", "delete_queue"]),
+        ([], "", "none", r"does not run.*forget_cluster_node.*delete .*cookie here", SHARED),
+        (
+            [HERE, "rabbit@om-2"],
+            SHRUNK.format("error: the last node cannot be removed"),
+            "none",
+            r": / open-messaging\.events 2 error: the last.*grow NODE all",
+            ["stop_app"],
+        ),
+    ],
+    ids=["a database in use", "a broker that does not run", "a queue that keeps its member"],
+)
+def test_a_failing_purge_stops_with_a_remedy_before_it_deletes_anything(  # noqa: PLR0917  # a table
+    make_host, nodes, shrunk, failing, message, not_run
+):
+    host = make_host(*nodes, shrunk=shrunk)
+    host.failing = failing
 
-    with pytest.raises(InstallationError, match="from the other hosts first"):
+    with pytest.raises(InstallationError, match=message):
         purge()
-    [command_line] = host.find("DROP DATABASE")
-    assert "FORCE" not in command_line
-    assert not host.find("delete_queue")
+    assert not host.find(*not_run)
     assert removal.CONFIGURATION.exists()
 
 
 @pytest.mark.parametrize("joined", [True, False])
-def test_the_last_host_deletes_what_hosts_share(host_of, joined):
-    host = host_of(HERE, joined=joined, has_database=joined)
+def test_the_last_host_deletes_the_shared_data(make_host, joined):
+    host = make_host(HERE, joined=joined, has_database=joined)
     purge()
     assert all(host.find(word) for word in SHARED)
     assert not host.find("reset")
 
 
-def test_a_cluster_that_also_serves_others_is_not_left(host_of):
-    host = host_of(HERE, "rabbit@other", joined=False)
+def test_a_cluster_that_was_not_made_by_an_installation_is_not_left(make_host):
+    host = make_host(HERE, "rabbit@other", joined=False)
     purge()
-    assert not [word for word in (*SHARED, "shrink", "reset") if host.find(word)]
+    assert not host.find(*SHARED, "shrink", "reset")
 
 
-def test_a_host_whose_broker_cannot_list_its_members_keeps_everything(host_of):
-    host = host_of()
-
-    with pytest.raises(InstallationError, match=r"does not run.*forget_cluster_node.*delete .*cookie here"):
-        purge()
-    assert not [word for word in SHARED if host.find(word)]
-    assert removal.CONFIGURATION.exists()
-
-
-def test_a_queue_that_keeps_its_member_stops_the_purge_before_the_reset(host_of):
-    host = host_of(HERE, "rabbit@om-2", shrunk=SHRUNK.format("error: the last node cannot be removed"))
-
-    with pytest.raises(
-        InstallationError, match=r": / open-messaging\.events 2 error: the last.*grow NODE all"
-    ):
-        purge()
-    assert not host.find("stop_app")
-    assert removal.CONFIGURATION.exists()
-
-
-def test_the_confirmation_lists_what_is_deleted_and_what_stays(host_of, monkeypatch):
+def test_the_confirmation_lists_deleted_and_kept_data(make_host, monkeypatch):
     monkeypatch.setattr(command.os, "geteuid", lambda: 0)
-    host_of(HERE)
+    make_host(HERE)
     alone = CliRunner().invoke(command.uninstall, ["--purge"], input="n\n")
     assert alone.exit_code == 1
     assert "would be done: drop the database open_messaging of this host's PostgreSQL" in alone.stderr
     assert f"would be done: delete {removal.CONFIGURATION}: settings and secrets" in alone.stderr
 
-    host = host_of(HERE, "rabbit@om-2")
+    host = make_host(HERE, "rabbit@om-2")
     shared = CliRunner().invoke(command.uninstall, ["--purge"], input="n\n")
     assert f"would be done: remove {HERE} from the cluster with rabbit@om-2" in shared.stderr
     assert "kept: queues, dead letters and users" in shared.stderr

@@ -1,7 +1,6 @@
-"""omctl check --settings: each setting with value, source and explanation, and no part of a password."""
+"""omctl check --settings: each setting with its value, source and explanation, without secrets."""
 
 import json
-import string
 from types import SimpleNamespace
 
 import pytest
@@ -9,7 +8,7 @@ from click.testing import CliRunner
 
 from messaging.settings import known_settings
 from omctl.look.check import check
-from omctl.look.settings import HIDDEN, explain_settings, redact_url, redact_urls, show_value
+from omctl.look.settings import HIDDEN, explain_settings, show_value
 
 SECRET = "constructed-secret-0123456789"
 
@@ -33,12 +32,16 @@ def settings(monkeypatch, tmp_path):
     return {setting["name"]: SimpleNamespace(**setting) for setting in explain_settings()}
 
 
-def test_every_setting_is_explained_with_what_applies_a_new_value(settings):
+def test_every_setting_is_explained_with_the_way_to_apply_a_new_value(settings):
     assert set(settings) == known_settings()
-    assert all(len(setting.text) > 20 and setting.applied_by for setting in settings.values())
+    assert all(len(setting.text) > 20 for setting in settings.values())
+    applied_by = {name: setting.applied_by for name, setting in settings.items()}
+    assert all(applied_by.values())
+    assert (applied_by["OM_BIND"], applied_by["OM_BATCH_EVENTS"]) == ("restart", "restart")
+    assert (applied_by["OM_QUEUE_DEPTH_HIGH"], applied_by["OM_LOG_LEVEL"]) == ("reload", "reload")
 
 
-def test_a_value_is_shown_with_its_source_and_a_secret_is_not(settings, tmp_path):
+def test_a_value_is_shown_with_its_source_and_a_secret_is_hidden(settings, tmp_path):
     found = {name: (setting.value, setting.source) for name, setting in settings.items()}
 
     assert found["OM_BATCH_EVENTS"] == ("250", "environment")
@@ -54,14 +57,7 @@ def test_a_value_is_shown_with_its_source_and_a_secret_is_not(settings, tmp_path
     assert "hidden" not in repr(settings)
 
 
-def test_the_masters_settings_need_a_restart_and_the_watermarks_a_reload(settings):
-    assert settings["OM_BIND"].applied_by == "restart"
-    assert settings["OM_QUEUE_DEPTH_HIGH"].applied_by == "reload"
-    assert settings["OM_LOG_LEVEL"].applied_by == "reload"
-    assert settings["OM_BATCH_EVENTS"].applied_by == "restart"
-
-
-def test_the_command_checks_nothing_else(settings):
+def test_the_command_lists_the_settings_and_checks_nothing_else(settings):
     result = CliRunner().invoke(check, ["--settings", "--json"], catch_exceptions=False)
 
     names = [setting["name"] for setting in json.loads(result.output)["settings"]]
@@ -72,7 +68,6 @@ def test_the_command_checks_nothing_else(settings):
 @pytest.mark.parametrize(
     ("name", "value", "text"),
     [
-        ("OM_WEBHOOK_SECRETS", "first-secret,second-secret", "set, 2 values"),
         ("OM_REQUIRED_HEADERS", "X-Webhook-Source=genesys-cloud", "set, 1 value"),
         ("OM_EVENTS_HEADERS", "X-Api-Key=hidden", "set, 1 value"),
         ("OM_AMQP_URL", "amqp://u:hidden@a:5672/v,amqp://u:hidden@b/v", "amqp://a:5672/v, amqp://b/v"),
@@ -89,19 +84,3 @@ def test_the_command_checks_nothing_else(settings):
 )
 def test_a_setting_is_shown_without_its_secret(name, value, text):
     assert show_value(name, value) == text
-
-
-PIECES = ("Kq7", "Wx9", "Vz3")
-PASSWORDS = [character.join(PIECES) for character in string.printable]
-
-
-def leaks(text):
-    return [piece for piece in PIECES if piece in text]
-
-
-@pytest.mark.parametrize("password", PASSWORDS)
-def test_no_part_of_a_password_is_shown(password):
-    url = f"postgresql+psycopg://user:{password}@db.example:5432/om"
-    assert leaks(redact_url(url)) == []
-    assert leaks(redact_urls(f"{url}, {url}")) == []
-    assert leaks(redact_url(f"postgresql://db.example/om?password={password}")) == []
