@@ -71,7 +71,10 @@ class Run:
             return
         self.intervention_id = secrets.token_hex(8)
         values = {
-            **{name: getattr(self, name) for name in ("intervention_id", "action", "selection", "chosen")},
+            "intervention_id": self.intervention_id,
+            "action": self.action,
+            "selection": self.selection,
+            "chosen": self.chosen,
             "operator": os_user(),
             "reason": terms.reason,
             "again": terms.again,
@@ -130,8 +133,12 @@ def execute(engine: Engine, run: Run, batches: Iterable[int], cancelled: Event) 
                     break
             run.is_cancelled = cancelled.is_set()
         finally:
-            outcome, now_us = "cancelled" if run.is_cancelled else "done", DatabaseClock(engine).now_us()
-            ended = {"done": run.done, "outcome": outcome, "ended_at": moment_of(now_us)}
+            ended = {
+                "done": run.done,
+                "through": run.last_id,
+                "outcome": "cancelled" if run.is_cancelled else "done",
+                "ended_at": moment_of(DatabaseClock(engine).now_us()),
+            }
             transact(engine, records.update_intervention, run.intervention_id, ended)
 
 

@@ -21,6 +21,7 @@ from workers.http_deadline import parse_retry_after
 
 SIGNATURE_HEADER: Final = "X-Hub-Signature-256"
 PROGRESS_SECONDS: Final = 0.1
+MAX_RETRY_AFTER_SECONDS: Final = 300.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,7 @@ def retry_delay(policy: RetryPolicy, response: WebhookResponse, *, attempt: int)
     if not is_retryable(response.status) or attempt > policy.retries:
         return None
     if policy.honours_retry_after and response.retry_after is not None:
-        return response.retry_after
+        return min(max(0.0, response.retry_after), MAX_RETRY_AFTER_SECONDS)
     return policy.delay
 
 

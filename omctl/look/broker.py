@@ -72,8 +72,9 @@ def withdraw_counts(findings: list[Finding]) -> list[Finding]:
     if any("://" in subject for subject in silent):
         # The edge's finding, which has its address as the subject, is about this queue.
         silent.add(f"queue {topology.EVENTS_QUEUE}")
-    text = "exists; depth and consumers are unknown: its leader does not answer"
-    unknown = partial(replace, level=Level.WARNING, text=text, advice="Start the queue's other nodes.")
+    text = "exists; depth and consumers are unknown: no majority of its nodes is seen to answer"
+    advice = "Start the queue's other nodes; the findings of the management API and of the edge name them."
+    unknown = partial(replace, level=Level.WARNING, text=text, advice=advice)
     return [
         unknown(finding) if finding.subject in silent and "exists, " in finding.text else finding
         for finding in findings

@@ -83,8 +83,15 @@ def _find(engine: Engine, intervention_id: str) -> tuple[Run, PastEventFilter, b
     if not is_json():
         left = f"{found.chosen - found.done} of {found.chosen} events are left"
         click.echo(f"{left}{', to take effect again' if found.again else ''}.")
-    begun = intervention_id, found.done
-    run = Run(Action.REPLAY_EVENTS, found.chosen, "", "replayed", *begun, last_id=found.through)
+    run = Run(
+        Action.REPLAY_EVENTS,
+        found.chosen,
+        selection="",
+        verb="replayed",
+        intervention_id=intervention_id,
+        done=found.done,
+        last_id=found.through,
+    )
     return run, PastEventFilter.from_json(found.selection), found.again
 
 

@@ -68,7 +68,7 @@ def cut_broker(directory: Path, seconds: float) -> BrokerCut:
                 disk.copy_as_cut(after)
             finally:
                 server.kill()
-                server.erlang.release(server.node)
+                server.stop()
         stack.enter_context(Disk(after, directory / "broker").mounted())
         stack.enter_context(server)
         taken = answered - _depth(server.amqp_url)

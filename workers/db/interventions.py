@@ -55,8 +55,7 @@ class DeadLetterFilter:
 
     Args:
         types: Event types, whole or only the last part.
-        since: Recorded at this time or later.
-        until: Recorded before.
+        since: Recorded at this time or later, and before `until`.
         with_destinations: Also events that a destination did not accept; intake has processed these.
     """
 

@@ -22,8 +22,7 @@ class PastEventFilter:
 
     Args:
         event_type: Whole, or only the last part.
-        since: Received at this time or later, by the edge's clock.
-        until: Received before.
+        since: Received at this time or later, and before `until`, by the edge's clock.
         through: The newest `processed_events.id` when the replay began.
     """
 

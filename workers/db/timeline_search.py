@@ -79,8 +79,9 @@ def _read_newest(
 ) -> list[Any]:
     """Return the newest rows, oldest first; each condition has an index, so each is a query of its own."""
     query = select(order.table).order_by(order.desc()).limit(MAX_EVENTS)
-    rows = {row for condition in conditions for row in connection.execute(query.where(condition))}
-    return sorted(rows, key=attrgetter(order.name))[-MAX_EVENTS:]
+    # By primary key, the first column: a row may change between two queries.
+    rows = {row[0]: row for condition in conditions for row in connection.execute(query.where(condition))}
+    return sorted(rows.values(), key=attrgetter(order.name))[-MAX_EVENTS:]
 
 
 def _is_copy(table: Table, identifier: str) -> ColumnElement[bool]:

@@ -156,12 +156,17 @@ def _give_up_unreadable(
     row = connection.execute(query).one()
     # The times of the outbox may be what cannot be read.
     message = WebhookMessage(outbox_id, *row, moment_of(now_us), 0, late=False, verified=None, payload=b"")
-    delivery, result = (
+    attempt = DeliveryAttempt(
+        destination,
         LeasedDelivery(message, History(), lease_us),
         HttpResult(None, "its row cannot be read"),
+        Outcome.EXHAUSTED,
+        attempts=0,
+        at_us=now_us,
+        rest=(outbox_id,),
+        is_last=True,
     )
-    ended = (result, Outcome.EXHAUSTED, 0, now_us, (outbox_id,))
-    record(connection, [DeliveryAttempt(destination, delivery, *ended, is_last=True)], now_us)
+    record(connection, [attempt], now_us)
 
 
 def _update_leased(destination: str, lease_us: int) -> Update:

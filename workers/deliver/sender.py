@@ -207,9 +207,18 @@ class Sender:
 
     def _give_back(self, deliveries: Sequence[LeasedDelivery]) -> None:
         """Report the end of a run, of which nothing more was sent."""
-        first, now_us, rest = deliveries[0], self.clock.now_us(), _ids(deliveries)
-        unsent = (None, Outcome.TRANSIENT, first.history.attempts)
-        self.report(DeliveryAttempt(self.destination, first, *unsent, now_us, rest, is_last=True))
+        first = deliveries[0]
+        unsent = DeliveryAttempt(
+            self.destination,
+            first,
+            None,
+            Outcome.TRANSIENT,
+            attempts=first.history.attempts,
+            at_us=self.clock.now_us(),
+            rest=_ids(deliveries),
+            is_last=True,
+        )
+        self.report(unsent)
 
     def _send(self, delivery: LeasedDelivery) -> HttpResult:
         if delivery.message.is_lost:

@@ -29,7 +29,6 @@ class HandlerFailedError(Exception):
     """Process each event of the call alone: one of them is at fault, or the handler.
 
     Args:
-        handler: Its name.
         problem: What it raised or returned: a type, never its text, which may quote the event.
         code: HANDLER_FAILED or TOO_SLOW.
         delay: After how many seconds it asks to be called again; None: it did not ask.

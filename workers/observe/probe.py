@@ -51,7 +51,6 @@ class Probe(Generic[Value]):
     """One part of the service, asked by one thread, which goes on whatever the query raises.
 
     Args:
-        name: The part, for the log.
         query: Returns the answer; may block without limit.
         fresh_seconds: How long an answer is used again; a reader of an older one has the part asked.
         every_seconds: If set, the part is asked at this interval instead, whether anything reads it or not.

@@ -121,9 +121,10 @@ class Reconciler:
         # An earlier comparison listed the conversations that started before.
         started_from_us = None if listed_to_us is None else listed_to_us - bounds.OVERLAP_US
         from_us = max(reconciliation.compared_from_us, started_from_us or 0)
-        to_us, read = reconciliation.compared_to_us, self.history.list_conversations
         try:
-            ids, is_last = read(from_us, to_us, page, started_from_us=started_from_us)
+            ids, is_last = self.history.list_conversations(
+                from_us, reconciliation.compared_to_us, page, started_from_us=started_from_us
+            )
         except PlatformRefusedError as error:
             if not error.is_forbidden:
                 raise

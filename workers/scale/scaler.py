@@ -37,10 +37,12 @@ class FleetLimits:
         return max(self.floor, min(self.ceiling, -(-depth // self.events_per_worker)))
 
 
-def decide(limits: FleetLimits, workers: int, depth: int | None, calm_seconds: float) -> tuple[int, str]:
+def decide(
+    limits: FleetLimits, workers: int, depth: int | None, calm_seconds: float | None
+) -> tuple[int, str]:
     """Return how many workers there shall be, and why: a code for the log.
 
-    *depth* is None if it is unknown. Fewer than *workers* have been enough for *calm_seconds*; negative: they
+    *depth* is None if it is unknown. Fewer than *workers* have been enough for *calm_seconds*; None if they
     are not.
     """
     if not limits.floor <= workers <= limits.ceiling:
@@ -50,7 +52,8 @@ def decide(limits: FleetLimits, workers: int, depth: int | None, calm_seconds: f
         return workers, "depth_unknown"
     if (needed := limits.workers_for(depth)) > workers:
         return needed, "deep"
-    return (workers - 1, "calm") if calm_seconds >= limits.cooldown else (workers, "enough")
+    is_calm = calm_seconds is not None and calm_seconds >= limits.cooldown
+    return (workers - 1, "calm") if is_calm else (workers, "enough")
 
 
 @dataclass(slots=True)
@@ -62,34 +65,39 @@ class Scaler:
     read_depth: Callable[[], int | None]
     fleet: Fleet
     timer: Callable[[], float] = time.monotonic
-    _calm_since: float | None = None
-    _logged: dict[str, object] = field(default_factory=dict)
+    _calm: tuple[int, float] | None = None
+    """For how many workers, and since when, fewer have been enough."""
+    _logged: dict[str, Any] = field(default_factory=dict)
 
     def scale(self) -> int:
         """Look once and act; return 0, so that the role pauses."""
-        running, depth, now = self.fleet.running(), self.read_depth(), self.timer()
-        workers = len(running)
-        is_calm = depth is not None and self.limits.workers_for(depth) < workers
-        if not is_calm:
-            self._calm_since = None
-        elif self._calm_since is None:
-            self._calm_since = now
-        calm_seconds = -1.0 if self._calm_since is None else now - self._calm_since
-        target, reason = decide(self.limits, workers, depth, calm_seconds)
-        seen: dict[str, object] = {"reason": reason, "depth": depth, "workers": workers, "target": target}
-        if target != workers or seen != self._logged:
-            log = logger().info if target != workers else logger().debug
-            log("scaled", role=self.role, **seen, calm_for_s=round(max(0.0, calm_seconds), 1))
+        running, depth = self.fleet.running(), self.read_depth()
+        calm_seconds = self._time_calm(len(running), depth)
+        target, reason = decide(self.limits, len(running), depth, calm_seconds)
+        seen = {"reason": reason, "depth": depth, "workers": len(running), "target": target}
+        if target != len(running) or seen != self._logged:
+            log = logger().info if target != len(running) else logger().debug
+            log("scaled", role=self.role, **seen, calm_for_s=round(calm_seconds or 0.0, 1))
         self._logged = seen
         # The lowest numbers that are free are started, the highest stopped.
         free = (number for number in count(1) if number not in running)
-        for number in islice(free, max(0, target - workers)):
+        for number in islice(free, max(0, target - len(running))):
             self.fleet.start(number)
         for number in sorted(running)[target:]:
             self.fleet.stop(number)
-        if target != workers:
-            self._calm_since = None
+        if target != len(running):
+            self._calm = None
         return 0
+
+    def _time_calm(self, workers: int, depth: int | None) -> float | None:
+        """Return for how long fewer than *workers* have been enough; another number begins anew."""
+        now = self.timer()
+        if depth is None or self.limits.workers_for(depth) >= workers:
+            self._calm = None
+            return None
+        if self._calm is None or self._calm[0] != workers:
+            self._calm = workers, now
+        return now - self._calm[1]
 
 
 def count_due_conversations(connection: Connection, now_us: int, limit: int) -> int:

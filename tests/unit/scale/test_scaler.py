@@ -69,3 +69,20 @@ def test_a_look_that_changes_nothing_is_logged_once():
             depths.append(depth)
             scaler.scale()
     assert [line["depth"] for line in lines] == [0, 10, 5000, 0]
+
+
+def test_the_cool_down_begins_anew_if_a_worker_ends_by_itself():
+    depths, fleet, now = [2500], FleetInMemory({1, 2, 3, 4}), [0.0]
+    limits = FleetLimits(1, 4, 1000, cooldown=60.0)
+    scaler = Scaler("intake", limits, lambda: depths[-1], fleet, timer=lambda: now[-1])
+    scaler.scale()
+
+    fleet.numbers.remove(4)
+    depths.append(1500)
+    now.append(60.0)
+    scaler.scale()
+    assert fleet.numbers == {1, 2, 3}
+
+    now.append(120.0)
+    scaler.scale()
+    assert fleet.numbers == {1, 2}

@@ -8,7 +8,7 @@ parameters.
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import accumulate, chain
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import orjson
 from sqlalchemy import BigInteger, Boolean, Connection, Integer, LargeBinary, Table, Text
@@ -21,21 +21,25 @@ _SQLITE_ROWS: Final = f"(VALUES {_VALUES}) AS r"
 SQLITE_VALUES: Final = 32_766
 """SQLite's own limit for one statement; some distributions raise it."""
 
-_SQLITE_VALUE: Final = "r.column{number}"
-_BYTES: Final = (
-    (
-        "substring(CAST(%(bytes)s AS bytea) FROM (r.value->{position}->>0)::integer"
-        " FOR (r.value->{position}->>1)::integer)"
-    ),
-    _SQLITE_VALUE,
+
+class Form(NamedTuple):
+    """How each database reads a value, by its position in a row: from 0, and as a number from 1."""
+
+    postgresql: str
+    sqlite: str = "r.column{number}"
+
+
+_BYTES: Final = Form(
+    "substring(CAST(%(bytes)s AS bytea) FROM (r.value->{position}->>0)::integer"
+    " FOR (r.value->{position}->>1)::integer)"
 )
 """Bytes, passed unchanged; at most one column of a statement."""
 
-_INTEGER: Final = ("(r.value->>{position})::bigint", _SQLITE_VALUE)
+_INTEGER: Final = Form("(r.value->>{position})::bigint")
 
-_FORMS: Final[Mapping[type, tuple[str, str]]] = {
+_FORMS: Final[Mapping[type, Form]] = {
     # Microseconds since the epoch; converted in SQL, which is cheaper than in Python.
-    UtcDateTime: (
+    UtcDateTime: Form(
         # Exact: the product of an integer and an interval of whole microseconds.
         "(timestamptz 'epoch' + (r.value->>{position})::bigint * interval '1 microsecond')",
         # UTC, always 26 characters, so that texts sort as times. A Python function would be shorter, but each
@@ -47,14 +51,14 @@ _FORMS: Final[Mapping[type, tuple[str, str]]] = {
         ),
     ),
     # Passed in hexadecimal.
-    Digest: ("decode(r.value->>{position}, 'hex')", "unhex(r.column{number})"),
+    Digest: Form("decode(r.value->>{position}, 'hex')", "unhex(r.column{number})"),
     LargeBinary: _BYTES,
-    Boolean: ("(r.value->>{position})::boolean", _SQLITE_VALUE),
+    Boolean: Form("(r.value->>{position})::boolean"),
     Integer: _INTEGER,
     BigInteger: _INTEGER,
-    Text: ("(r.value->>{position})", _SQLITE_VALUE),
+    Text: Form("(r.value->>{position})"),
 }
-"""How PostgreSQL and SQLite read a value, by the first of these types that its column has."""
+"""The form of a column is that of the first of these types that it has."""
 
 
 class BulkStatement:
@@ -66,12 +70,14 @@ class BulkStatement:
         columns: The rows' columns in order, from `column_kinds`.
     """
 
-    def __init__(self, template: str, columns: Mapping[str, tuple[str, str]]) -> None:
-        self._postgresql = _fill(template, columns, 0, _POSTGRESQL_ROWS)
-        self._sqlite = _fill(template, columns, 1, _SQLITE_ROWS)
+    def __init__(self, template: str, columns: Mapping[str, Form]) -> None:
+        postgresql = {name: form.postgresql for name, form in columns.items()}
+        sqlite = {name: form.sqlite for name, form in columns.items()}
+        self._postgresql = _fill(template, postgresql, _POSTGRESQL_ROWS)
+        self._sqlite = _fill(template, sqlite, _SQLITE_ROWS)
         self._sqlite_row = f"({', '.join('?' * len(columns))})"
-        kinds = list(columns.values())
-        self._bytes_at = kinds.index(_BYTES) if _BYTES in kinds else None
+        forms = list(columns.values())
+        self._bytes_at = forms.index(_BYTES) if _BYTES in forms else None
 
     def execute(self, connection: Connection, rows: Sequence[Sequence[object]]) -> list[Any]:
         """Run the statement for at least one row, and return the rows that it returns, in the driver's types.
@@ -119,10 +125,10 @@ def _run(connection: Connection, statement: str, parameters: Any) -> list[Any]:
         connection._handle_dbapi_exception(error, statement, None, cursor, None)  # noqa: SLF001
 
 
-def column_kinds(table: Table, *names: str) -> dict[str, tuple[str, str]]:
+def column_kinds(table: Table, *names: str) -> dict[str, Form]:
     """Return how each database reads the values of a table's columns, by name."""
     return {
-        name: next(forms for type_, forms in _FORMS.items() if isinstance(table.c[name].type, type_))
+        name: next(form for type_, form in _FORMS.items() if isinstance(table.c[name].type, type_))
         for name in names
     }
 
@@ -138,9 +144,10 @@ def _split_bytes(rows: Sequence[Sequence[object]], position: int) -> tuple[list[
     return placed, b"".join(parts)
 
 
-def _fill(template: str, columns: Mapping[str, tuple[str, str]], database: int, rows: str) -> str:
+def _fill(template: str, columns: Mapping[str, str], rows: str) -> str:
+    """Fill a template with the expressions of one database, by column."""
     values = {
-        name: forms[database].format(position=position, number=position + 1)
-        for position, (name, forms) in enumerate(columns.items())
+        name: expression.format(position=position, number=position + 1)
+        for position, (name, expression) in enumerate(columns.items())
     }
     return template.format(rows=rows, **values)

@@ -54,7 +54,8 @@ class DeadLetter:
     """One event that cannot be processed, and why.
 
     Args:
-        code: What is wrong: a stable code; `reason` names the field and never its value.
+        code: What is wrong, a stable code.
+        reason: The same for people; it names the field and never its value.
         body_sha256: Of the raw body, hexadecimal.
         source: webhook, reconcile, replay, ingest or other.
         attempt: Which delivery this was, from 1.

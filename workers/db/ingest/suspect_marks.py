@@ -48,14 +48,14 @@ class Suspects:
 
         Yields whether the delivery is poison, which must not be processed.
         """
-        is_poison = self.mark(message_id) >= POISON_ENDS
+        ends = self.mark(message_id)
         try:
-            yield is_poison
+            yield ends >= POISON_ENDS
         except RetryLaterError:
             # It is held and has ended no worker: a mark that remained would count each restart as an end. The
             # marks of earlier attempts remain.
             with suppress(RetryLaterError):
-                self._unmark(message_id, _TAKE_BACK)
+                self._unmark(message_id, _TAKE_BACK if ends else _CLEAR)
             raise
         self._unmark(message_id, _CLEAR)
 

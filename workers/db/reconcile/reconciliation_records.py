@@ -13,6 +13,7 @@ from workers.db.models import processed_events, reconciliations
 from workers.parsing import microseconds_of, moment_of
 
 TIMER: Final = "timer"
+FIRST_PAGE: Final = 1
 
 LEASE: Final = timedelta(seconds=120)
 """Longer than one conversation takes; a killed process's comparison waits this long."""
@@ -59,7 +60,8 @@ def begin_reconciliation(
 
     Only the timer's lists the platform's conversations from page to page.
     """
-    page, held_until_us = 1 if started_by == TIMER else None, now_us + LEASE // timedelta(microseconds=1)
+    page = FIRST_PAGE if started_by == TIMER else None
+    held_until_us = now_us + LEASE // timedelta(microseconds=1)
     ids = _BEGIN.execute(connection, [(started_by, *compared_us, page, now_us, holder, held_until_us)])
     return Reconciliation(ids[0][0], *compared_us, page, now_us) if ids else None
 

@@ -184,7 +184,9 @@ def _find_silent_edges(activity: Reading[Activity]) -> Iterator[Alert]:
 
 
 def _find_edge_alerts(reading: Reading[dict[str, Any]] | None) -> list[Alert]:
-    report = (reading and reading.current) or {"status": "unknown", "problems": []}
+    if reading is None or reading.current is None:
+        return []
+    report = reading.current
     level = WAIT if report["status"] == "ready" else BAD
     return [
         Alert(level, f"The edge reports: {problem}.", "OpenMessagingEdgeRefuses")
