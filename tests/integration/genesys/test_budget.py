@@ -69,7 +69,7 @@ def test_the_background_gets_a_tenth_while_urgent_callers_take_all_they_can(urge
     assert counts[True] + counts[False] <= 2 * LIMIT
 
 
-def test_the_background_uses_the_requests_that_others_leave(background, clock):
+def test_the_background_uses_the_requests_that_urgent_callers_leave(background, clock):
     began_us, taken = clock.us, 0
     while clock.us < began_us + MINUTE_US:
         taken += takes(background)
@@ -77,7 +77,7 @@ def test_the_background_uses_the_requests_that_others_leave(background, clock):
     assert 0.9 * LIMIT <= taken <= LIMIT
 
 
-def test_a_background_caller_waits_for_its_turn_and_never_through_a_pause(engine, clock, urgent):
+def test_a_background_caller_waits_for_its_turn_but_not_for_the_end_of_a_pause(engine, clock, urgent):
     background = RequestBudget(engine, "client", LIMIT, clock, is_background=True, wait=clock.wait)
     for _ in range(100):
         background.take()
@@ -87,7 +87,7 @@ def test_a_background_caller_waits_for_its_turn_and_never_through_a_pause(engine
     assert 55 < told.value.delay <= 60
 
 
-def test_a_host_whose_clock_was_an_hour_ahead_stops_no_caller_and_no_pause(engine, clock, urgent):
+def test_a_host_whose_clock_was_an_hour_ahead_delays_no_caller_and_ends_no_pause(engine, clock, urgent):
     ahead = FakeClock(clock.seconds + 3600.0)
     RequestBudget(engine, "client", LIMIT, ahead).take()
     urgent.take()
@@ -99,7 +99,7 @@ def test_a_host_whose_clock_was_an_hour_ahead_stops_no_caller_and_no_pause(engin
     assert takes(urgent)
 
 
-def test_a_first_request_whose_transaction_is_rolled_back_changes_nothing(engine, urgent):
+def test_a_rolled_back_request_takes_nothing_from_the_budget(engine, urgent):
     def fail(_connection):
         raise LookupError
 

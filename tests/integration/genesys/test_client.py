@@ -68,7 +68,7 @@ def test_a_conversation_is_asked_for_once_in_ten_seconds(make_client, organisati
     assert organisation.requests == ["GET /api/v2/conversations/c1"]
 
 
-def test_an_unknown_or_malformed_id_is_no_conversation(make_client, organisation):
+def test_an_unknown_or_malformed_id_has_no_state(make_client, organisation):
     states = ConversationStates(make_client())
     assert states.find("nowhere/../c1") is None
     organisation.inject_fault(Fault(400))
@@ -76,7 +76,7 @@ def test_an_unknown_or_malformed_id_is_no_conversation(make_client, organisation
 
 
 @pytest.mark.parametrize("secret", [SECRET, "another-secret"])
-def test_refused_credentials_are_not_an_answer_about_a_conversation(make_client, organisation, secret):
+def test_refused_credentials_are_an_error_and_not_an_unknown_conversation(make_client, organisation, secret):
     if secret == SECRET:
         organisation.inject_fault(Fault(403))
     with pytest.raises(PlatformRefusedError) as refused:
@@ -101,7 +101,7 @@ def test_a_token_that_was_revoked_is_renewed_once(make_client, organisation):
     assert organisation.tokens_issued == 2
 
 
-def test_a_token_is_renewed_before_it_runs_out(make_client, organisation):
+def test_a_token_is_renewed_before_it_expires(make_client, organisation):
     organisation.token_seconds = 1.0
     client = make_client()
     client.get("/api/v2/conversations/c1")
@@ -146,7 +146,7 @@ def test_several_callers_together_stay_within_the_limit(make_client, organisatio
     ("fault", "delay"),
     [*[(Fault(status), 5.0) for status in (500, 502, 503, 504)], (Fault(503, retry_after=40), 40.0)],
 )
-def test_a_failure_of_the_platforms_is_no_answer_and_names_when_to_ask_again(
+def test_a_failure_of_the_platform_has_the_delay_before_the_next_request(
     make_client, organisation, fault, delay
 ):
     organisation.inject_fault(fault)
@@ -170,7 +170,7 @@ def test_a_post_that_fails_is_sent_once(make_client, organisation):
     assert [each["id"] for each in organisation.receipts] == ["m1"]
 
 
-def test_a_platform_that_is_away_is_unavailable(engine):
+def test_a_platform_that_does_not_answer_is_unavailable(engine):
     gone = f"http://{LOOPBACK}:{free_port()}"
     settings = GenesysSettings(gone, gone, "client", SECRET, 100)
     client = GenesysClient(settings, RequestBudget(engine, "client", 100, SystemClock()))
@@ -198,7 +198,7 @@ DRIPPED = b"HTTP/1.1 200 OK\r\ncontent-length: 100000000\r\n\r\n"
 
 @pytest.mark.parametrize(("piece", "request_seconds"), [(b" ", 1.0), (b" " * 4_000_000, 15.0)])
 @pytest.mark.parametrize("part", ["the API", "the login"])
-def test_an_answer_that_never_ends_or_is_too_long_is_no_answer(platform_url, part, piece, request_seconds):
+def test_an_answer_that_never_ends_or_is_too_long_is_a_failure(platform_url, part, piece, request_seconds):
     with dripping(DRIPPED, piece) as url:
         api, login = (url, platform_url) if part == "the API" else (platform_url, url)
         settings = GenesysSettings(api, login, "client", SECRET)
@@ -210,7 +210,7 @@ def test_an_answer_that_never_ends_or_is_too_long_is_no_answer(platform_url, par
         assert time.monotonic() - began < 14
 
 
-def test_a_login_that_redirects_gets_no_credentials_elsewhere(platform_url, organisation):
+def test_credentials_are_not_sent_to_another_address_after_a_redirect(platform_url, organisation):
     elsewhere = f"{platform_url}/oauth/token".encode()
     head = b"HTTP/1.1 307 Temporary Redirect\r\ncontent-length: 0\r\nlocation: " + elsewhere + b"\r\n\r\n"
     with dripping(head, b"") as url:

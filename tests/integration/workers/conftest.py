@@ -1,4 +1,4 @@
-"""What tests of the workers share: a database, intake on it, a broker, the simulated platform."""
+"""Fixtures of the workers' tests: a database, intake on it, a broker, the simulated platform."""
 
 from contextlib import contextmanager
 
@@ -44,7 +44,7 @@ def handlers():
 
 @pytest.fixture
 def intake(engine, handlers):
-    """Process deliveries with the shipped handlers; returns the tags to dead-letter."""
+    """Process deliveries with the shipped handlers and return the tags to dead-letter."""
     return processor(engine, handlers)
 
 

@@ -1,4 +1,4 @@
-"""Run a consumer, on intake or on any processor, and look at its queues."""
+"""Run a consumer on intake or on any other processor, and read its queues."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +17,7 @@ PATIENCE_SECONDS = 20.0
 
 @dataclass
 class Recorder:
-    """A processor that keeps what it is given and does as the test says."""
+    """A processor that records its deliveries and settles them as the test decides."""
 
     deliveries: list = field(default_factory=list)
     batches: list = field(default_factory=list)
@@ -76,7 +76,7 @@ def processor(engine, handlers):
 
 
 def work_at_once(url, handlers, orders, work):
-    """Let one worker for each order begin at the same moment: *work* gets its processor and its order."""
+    """Start one worker for each order at the same moment; *work* gets its processor and its order."""
     barrier = threading.Barrier(len(orders))
 
     def run(order):

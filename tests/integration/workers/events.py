@@ -29,7 +29,7 @@ def payload_of(name):
 
 
 def event(kind, *, conversation="c-1", after_ms=0, **fields):
-    """Make an event of the guide's dialect, some milliseconds after the start."""
+    """Make an event of the guide's dialect, *after_ms* after the start."""
     moment = (START + timedelta(milliseconds=after_ms)).isoformat(timespec="milliseconds")
     return {
         "eventType": f"openmessaging:conversation:{kind}",
@@ -48,7 +48,7 @@ def routed(status, **others):
 
 
 def native(number, *, conversation="c-1", after_s=0.0, kind="genesys/text", **changes):
-    """Make a native event of the present, so many seconds after it."""
+    """Make a native event, *after_s* after the present."""
     payload = copy.deepcopy(payload_of(kind))
     moment = time.time() + after_s
     at = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(moment)) + f".{number % 1000:03d}Z"

@@ -1,4 +1,4 @@
-"""One deadline for a whole request, against real sockets that stop at each stage of it."""
+"""A request has one deadline, tested with servers that stop at each stage of it."""
 
 import socket
 import threading
@@ -98,7 +98,7 @@ def answers(body):
         (drips_a_body, "http"),
     ],
 )
-def test_a_request_ends_at_its_deadline_at_whatever_stage_the_server_stops(session, answer, scheme):
+def test_a_request_ends_at_its_deadline_at_any_stage_at_which_the_server_stops(session, answer, scheme):
     with server(answer) as port:
         started = time.monotonic()
         body = b"x" * (30_000_000 if answer is reads_nothing else 10)

@@ -1,4 +1,4 @@
-"""The outcome of an attempt, the time of the next one, and how much a destination is asked."""
+"""The outcome of an attempt, the delay before the next one, and the circuit breaker."""
 
 import pytest
 
@@ -49,7 +49,7 @@ def before(seconds):
         ((410,), Outcome.GONE),
     ],
 )
-def test_a_first_attempt_ends_by_its_status(statuses, outcome):
+def test_the_status_decides_the_outcome_of_a_first_attempt(statuses, outcome):
     for status in statuses:
         assert judge(HttpResult(status, "code"), History())[0] is outcome
 
@@ -57,7 +57,7 @@ def test_a_first_attempt_ends_by_its_status(statuses, outcome):
 @pytest.mark.parametrize(
     ("is_away", "statuses"), [(True, (None, 429, 500, 503)), (False, (408, 404, 422, 200))]
 )
-def test_a_destination_is_away_only_if_it_gives_no_answer_or_one_that_says_so(is_away, statuses):
+def test_a_destination_is_away_if_it_gives_no_answer_or_429_or_5xx(is_away, statuses):
     assert {HttpResult(status, "code").is_away for status in statuses} == {is_away}
     assert not HttpResult(None, "payload_gone", is_unsendable=True).is_away
 
@@ -101,7 +101,7 @@ def test_a_refusal_that_may_concern_every_event_counts_only_if_others_are_taken(
     assert judge(HELD, history, last_taken_us=last_taken_us) == expected
 
 
-def test_a_held_event_is_tried_ever_more_seldom_and_at_least_once_a_minute():
+def test_a_held_event_is_tried_less_and_less_often_but_at_least_once_a_minute():
     assert all(0.5 <= held_delay(0.0) <= 1.0 for _ in range(20))
     assert all(5.0 <= held_delay(10.0) <= 10.0 for _ in range(20))
     assert all(30.0 <= held_delay(800.0) <= MAX_HELD_DELAY_SECONDS for _ in range(20))
@@ -140,7 +140,7 @@ LATER = 1000.0
         ),
     ],
 )
-def test_only_a_destination_that_is_away_is_asked_less(answers, is_down, slots):
+def test_only_a_destination_that_is_away_gets_fewer_requests(answers, is_down, slots):
     breaker = Breaker()
     for answer in answers:
         record(breaker, *answer)
@@ -148,7 +148,7 @@ def test_only_a_destination_that_is_away_is_asked_less(answers, is_down, slots):
     assert {look: breaker.free_slots(*look, 8) for look in slots} == slots
 
 
-def test_a_destination_that_refuses_everything_is_probed_until_it_takes_one():
+def test_a_destination_that_refuses_everything_is_probed_until_it_accepts_an_event():
     breaker = Breaker()
     for conversation in some(REFUSING_CONVERSATIONS):
         assert breaker.free_slots(0.0, 0, 8) == 8

@@ -1,4 +1,4 @@
-"""What a sender logs, how its runs grow while they are sent, and how often an idle process looks."""
+"""A sender's log line, the growth of its runs, and the interval at which an idle process polls."""
 
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -45,7 +45,7 @@ def test_a_run_has_the_events_that_are_sent_in_a_second(took_us, events):
     assert sender.events_per_run() == events
 
 
-def test_a_delivery_that_is_leased_again_while_it_waits_here_is_not_sent_twice():
+def test_a_delivery_that_is_leased_again_while_it_waits_is_not_sent_twice():
     ended = []
     sender = Sender(CRM, None, SystemClock(), ended.append)
     sender.begin([DELIVERY])
@@ -71,10 +71,6 @@ def test_added_deliveries_follow_the_others_until_the_run_has_ended():
     assert failed.add(deliveries(3, 4))
     assert [delivery.message.outbox_id for delivery in failed.end()] == [2, 3]
     assert not failed.add(deliveries(5))
-
-
-def test_only_a_long_run_may_grow():
-    assert [Run(deliveries(*range(n)), is_probe=False).may_grow for n in (1, 9, 10)] == [False, False, True]
 
 
 def test_an_idle_process_looks_less_and_less_often_until_a_delivery_is_due():

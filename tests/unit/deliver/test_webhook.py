@@ -1,4 +1,4 @@
-"""The request that a destination gets."""
+"""The body and the headers of a request to a destination."""
 
 import base64
 import json
@@ -40,7 +40,7 @@ def test_the_payload_is_in_the_body_byte_for_byte():
     }
 
 
-def test_the_specifications_own_library_verifies_it_by_each_secret_and_no_other():
+def test_the_standard_webhooks_library_verifies_the_signature_with_each_secret():
     body = build_body(MESSAGE)
     signers = [Webhook(SECRET), Webhook(OTHER)]
     headers = build_headers(MESSAGE.webhook_id, body, signers, datetime.now(tz=UTC))

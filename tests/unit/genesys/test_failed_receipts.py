@@ -1,4 +1,4 @@
-"""Which message gets a receipt, what the receipt has, and its outcome by the result of its request."""
+"""Which messages get a failed receipt, its content, and the outcome of its request."""
 
 import json
 from datetime import UTC, datetime
@@ -23,7 +23,7 @@ HOUR_US = 3_600_000_000
 
 
 class Client:
-    """A platform that raises the errors it is given, and otherwise takes receipts."""
+    """A platform that raises the given errors first and then accepts receipts."""
 
     def __init__(self):
         self.errors = []
@@ -121,7 +121,7 @@ def test_the_result_of_a_receipt_is_recorded_once_the_database_is_back(  # noqa:
 
 
 def rename(engine, old, new):
-    """Have a table away, or back."""
+    """Rename a table."""
     with engine.begin() as connection:
         connection.exec_driver_sql(f"ALTER TABLE {old} RENAME TO {new}")
 
@@ -143,7 +143,7 @@ def receipt_of(status=422, reason="422", **changes):
         {"channel": {"to": {"id": "c"}}},
     ],
 )
-def test_a_body_without_an_agents_message_has_none(changes):
+def test_a_body_without_an_agents_message_has_no_receipt(changes):
     assert receipt_of(**changes) is None
     for body in (b"", b"[]", b'{"eventType":"x"}'):
         assert make_receipt(body, 422, "422", NOW) is None

@@ -22,7 +22,7 @@ def test_without_region_or_address_there_is_no_platform(read):
 
 
 @pytest.mark.parametrize("region", ["eu-central-1", "mypurecloud.de"])
-def test_a_region_is_named_as_amazon_or_as_the_platform_names_it(read, region):
+def test_a_region_can_be_given_by_its_aws_name_or_its_domain(read, region):
     settings = read(OM_GENESYS_REGION=region, **CREDENTIALS)
     assert settings.api_url == "https://api.mypurecloud.de"
     assert settings.login_url == "https://login.mypurecloud.de"

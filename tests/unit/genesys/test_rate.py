@@ -4,7 +4,7 @@ from workers.genesys.budget import MINUTE_US, compute_rate
 
 
 def requests_taken(rate, moments_us):
-    """Take a request at each moment, as the statement in SQL does; return when one was had."""
+    """Take a request at each moment, as the SQL statement does; return the moments that got one."""
     paid_at_us, taken = 0, []
     for now_us in moments_us:
         if paid_at_us - now_us <= rate.burst_us:
@@ -14,18 +14,18 @@ def requests_taken(rate, moments_us):
 
 
 @pytest.mark.parametrize("limit", [10, 60, 180, 300, 1000])
-def test_no_minute_wherever_it_begins_has_more_requests_than_the_limit(limit):
+def test_no_minute_has_more_requests_than_the_limit(limit):
     taken = requests_taken(compute_rate(limit), range(0, 4 * MINUTE_US, 5_000))
     fullest = max(sum(start <= each < start + MINUTE_US for each in taken) for start in taken)
     assert fullest <= limit
     assert fullest >= 0.85 * limit
 
 
-def test_a_tenth_of_the_limit_may_come_at_once():
+def test_a_tenth_of_the_limit_is_allowed_at_once():
     assert len(requests_taken(compute_rate(300), [1_000_000] * 300)) == 30
 
 
 @pytest.mark.parametrize("limit", [10, 60, 300, 1000])
-def test_urgent_callers_find_a_request_when_the_background_finds_none(limit):
+def test_urgent_callers_get_a_request_when_the_background_gets_none(limit):
     rate = compute_rate(limit)
     assert 0 <= rate.background_us < rate.urgent_us < rate.burst_us

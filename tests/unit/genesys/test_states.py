@@ -10,51 +10,36 @@ WAITING = {"purpose": "acd", "queueId": "q1", "messages": [{"state": "connected"
 WAITED = {"purpose": "acd", "queueId": "q1", "messages": [{"state": "disconnected"}]}
 RUNG = {"purpose": "agent", "userId": "u1", "messages": [{"state": "alerting"}]}
 TALKING = {"purpose": "agent", "userId": "u1", "messages": [{"state": "connected"}]}
-LEFT = {
-    "purpose": "agent",
-    "userId": "u1",
-    "endTime": "2026-01-01T00:00:00Z",
-    "messages": [{"state": "connected"}],
-}
+LEFT = TALKING | {"endTime": "2026-01-01T00:00:00Z"}
 GONE = {"purpose": "customer", "messages": [{"state": "disconnected"}]}
 
 
 @pytest.mark.parametrize(
-    ("conversation", "state"),
+    ("participants", "state"),
     [
-        ({"participants": [CUSTOMER, WAITING]}, PlatformState(QUEUED, "q1")),
-        ({"participants": [CUSTOMER, WAITED, RUNG]}, PlatformState(ALERTING, "q1")),
-        ({"participants": [CUSTOMER, WAITED, TALKING]}, PlatformState(ROUTED, "q1")),
+        ([CUSTOMER, WAITING], PlatformState(QUEUED, "q1")),
+        ([CUSTOMER, WAITED, RUNG], PlatformState(ALERTING, "q1")),
+        ([CUSTOMER, WAITED, TALKING], PlatformState(ROUTED, "q1")),
         # A transfer: the first agent has left, the contact waits again.
-        (
-            {"participants": [CUSTOMER, WAITED, LEFT, {**WAITING, "queueId": "q2"}]},
-            PlatformState(QUEUED, "q2"),
-        ),
-        # Where it waits is not said: where it waited before says nothing of it.
-        (
-            {"participants": [CUSTOMER, WAITED, LEFT, {"purpose": "acd", "state": "connected"}]},
-            PlatformState(QUEUED),
-        ),
-        ({"participants": [GONE, WAITED, LEFT]}, PlatformState(ENDED, "q1")),
-        (
-            {"participants": [CUSTOMER, WAITING], "endTime": "2026-01-01T00:00:00Z"},
-            PlatformState(ENDED, "q1"),
-        ),
-        ({"participants": [CUSTOMER]}, PlatformState(None)),
-        ({"participants": []}, PlatformState(None)),
-        ({}, PlatformState(None)),
+        ([CUSTOMER, WAITED, LEFT, WAITING | {"queueId": "q2"}], PlatformState(QUEUED, "q2")),
+        # The second wait names no queue, and the first one's proves nothing.
+        ([CUSTOMER, WAITED, LEFT, {"purpose": "acd", "state": "connected"}], PlatformState(QUEUED)),
+        ([GONE, WAITED, LEFT], PlatformState(ENDED, "q1")),
+        ([CUSTOMER], PlatformState(None)),
+        ([], PlatformState(None)),
+        (None, PlatformState(None)),
         # MessageConversation, which is flatter: the state is the participant's.
-        (
-            {"participants": [{"purpose": "acd", "state": "connected", "queue": {"id": "q3"}}]},
-            PlatformState(QUEUED, "q3"),
-        ),
-        # What a newer platform may send.
-        ({"participants": [CUSTOMER, {"purpose": "hologram"}, "text", WAITING]}, PlatformState(QUEUED, "q1")),
-        (
-            {"participants": [{"purpose": "agent", "messages": [{"state": "levitating"}]}]},
-            PlatformState(None),
-        ),
+        ([{"purpose": "acd", "state": "connected", "queue": {"id": "q3"}}], PlatformState(QUEUED, "q3")),
+        # Values of a newer platform.
+        ([CUSTOMER, {"purpose": "hologram"}, "text", WAITING], PlatformState(QUEUED, "q1")),
+        ([{"purpose": "agent", "messages": [{"state": "levitating"}]}], PlatformState(None)),
     ],
 )
-def test_the_routing_state_follows_from_the_participants(conversation, state):
-    assert derive_state(conversation) == state
+def test_the_routing_state_follows_from_the_participants(participants, state):
+    assert derive_state({"participants": participants}) == state
+
+
+def test_a_conversation_without_participants_has_no_state_and_one_with_an_end_has_ended():
+    assert derive_state({}) == PlatformState(None)
+    ended = {"participants": [CUSTOMER, WAITING], "endTime": "2026-01-01T00:00:00Z"}
+    assert derive_state(ended) == PlatformState(ENDED, "q1")

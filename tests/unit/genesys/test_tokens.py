@@ -1,4 +1,4 @@
-"""What an answer of the login service means: a refusal of the credentials, or nothing."""
+"""An answer of the login service is a token, a refusal of the credentials or a temporary failure."""
 
 import json
 
@@ -16,7 +16,7 @@ PAGE = "<html><body>Service Temporarily Unavailable</body></html>"
 
 @pytest.fixture
 def log_in(monkeypatch):
-    """Ask for a token where the login service answers so."""
+    """Request a token from a login service with this answer."""
 
     def ask(status, body):
         def send(_adapter, request, **_options):
@@ -57,7 +57,7 @@ def test_the_access_token_is_returned(log_in):
         (200, "7"),
     ],
 )
-def test_a_failing_login_service_is_not_a_refusal_of_the_credentials(log_in, status, body):
+def test_a_failing_login_service_is_not_reported_as_refused_credentials(log_in, status, body):
     with pytest.raises(PlatformUnavailableError, match="login") as told:
         log_in(status, body)
     assert not told.value.may_have_arrived
@@ -65,15 +65,15 @@ def test_a_failing_login_service_is_not_a_refusal_of_the_credentials(log_in, sta
 
 
 @pytest.mark.parametrize(
-    ("status", "word"), [(400, "invalid_client"), (401, "invalid_client"), (400, "unauthorized_client")]
+    ("status", "word"),
+    [
+        (400, "invalid_client"),
+        (401, "invalid_client"),
+        (400, "unauthorized_client"),
+        (403, "insufficient_scope"),
+    ],
 )
-def test_refused_credentials_are_reported_as_such(log_in, status, word):
-    with pytest.raises(PlatformRefusedError, match=word) as told:
+def test_refused_credentials_are_reported_and_not_as_a_missing_permission(log_in, status, word):
+    with pytest.raises(PlatformRefusedError, match=word) as refused:
         log_in(status, json.dumps({"error": word}))
-    assert told.value.is_of_credentials
-
-
-def test_a_refused_scope_at_the_login_is_not_a_missing_permission(log_in):
-    with pytest.raises(PlatformRefusedError) as told:
-        log_in(403, '{"error": "insufficient_scope"}')
-    assert not told.value.is_forbidden
+    assert (refused.value.is_of_credentials, refused.value.is_forbidden) == (True, False)

@@ -1,4 +1,4 @@
-"""The canary's settings, which body is one, and what its results mean."""
+"""The canary's settings, its body, and the interpretation of its results."""
 
 import socket
 
@@ -16,7 +16,7 @@ SENT_US = 1_700_000_000_000_000
 URL = "https://events.example.com/webhooks/genesys/openmessaging"
 
 
-def test_a_canary_is_read_as_it_was_sent():
+def test_a_canary_is_decoded_as_it_was_encoded():
     canary = Canary("vm-1", SENT_US)
 
     assert decode_canary(canary.encode()) == canary
@@ -54,7 +54,7 @@ def read(monkeypatch):
     return read_with
 
 
-def test_it_is_signed_with_the_newest_secret_and_has_the_required_headers(read):
+def test_the_canary_has_the_newest_secret_and_the_required_headers(read):
     canary = read(
         OM_CANARY_URL=URL, OM_WEBHOOK_SECRETS="new-secret,old", OM_REQUIRED_HEADERS="X-A=1, X-B=secret=2"
     )
@@ -67,7 +67,7 @@ def test_it_is_signed_with_the_newest_secret_and_has_the_required_headers(read):
     assert "secret" not in repr(canary)
 
 
-def test_none_is_sent_without_an_address(read):
+def test_no_canary_is_sent_without_an_address(read):
     assert read() is None
 
 
@@ -79,7 +79,7 @@ def test_none_is_sent_without_an_address(read):
         ({"OM_CANARY_URL": URL}, "needs OM_WEBHOOK_SECRETS"),
     ],
 )
-def test_an_address_that_cannot_be_used_is_refused(read, settings, problem):
+def test_an_unusable_canary_address_is_refused(read, settings, problem):
     with pytest.raises(ConfigurationError, match=problem):
         read(**settings)
 
@@ -90,7 +90,7 @@ def silent_server():
         yield f"http://127.0.0.1:{server.getsockname()[1]}/"
 
 
-def test_an_error_that_no_library_declares_is_the_gateway_s(silent_server):
+def test_an_unexpected_error_of_the_request_is_attributed_to_the_gateway(silent_server):
     # http.client cannot encode this header.
     settings = CanarySettings(silent_server, None, {"Source": "\u2026"})
 
@@ -111,7 +111,7 @@ def reading(problem=None, value=None):
         (reading("hangs: it takes the request and does not answer"), "unknown", None),
     ],
 )
-def test_what_is_unknown_is_neither_a_fault_nor_a_success(found, state, stopped):
+def test_an_unknown_canary_is_neither_up_nor_down(found, state, stopped):
     samples = [sample for metric in _build_canary_metrics(found) for sample in metric.samples]
     by_stage = {sample.labels["stage"]: sample.value for sample in samples if sample.labels}
 

@@ -19,7 +19,7 @@ def process(pid, durations, longest_s, **refused):
     }
 
 
-def test_the_columns_are_those_of_the_edges_bounds():
+def test_the_columns_match_the_edges_histogram_bounds():
     assert tuple(WITHIN) == BOUNDS_SECONDS
 
 

@@ -1,4 +1,4 @@
-"""docs/metrics.md says of every metric what the code says of it, and names no other."""
+"""docs/metrics.md describes exactly the metrics of the code."""
 
 import re
 from pathlib import Path
@@ -25,7 +25,7 @@ OBSERVE = {
 
 
 class Everything(dict):
-    """A report that has a number for whatever it is asked for."""
+    """A report with a number under every name."""
 
     def __missing__(self, _name):
         return 1
@@ -34,37 +34,27 @@ class Everything(dict):
         return self[name]
 
 
-def of_the_edge():
-    process = Everything(
-        pid=7,
-        journal=Everything(),
-        gate=Everything(),
-        answers=Everything(refused={401: 1}, durations=[1] * 6),
-    )
-    details = Everything(processes=[process])
-    for family in EdgeCollector(lambda: Health(is_ready=True, details=details)).collect():
+def read_edge_metrics():
+    answers = Everything(refused={401: 1}, durations=[1] * 6)
+    process = Everything(pid=7, journal=Everything(), gate=Everything(), answers=answers)
+    health = Health(is_ready=True, details=Everything(processes=[process]))
+    for family in EdgeCollector(lambda: health).collect():
         name = f"{family.name}_total" if family.type == "counter" else family.name
-        yield (
-            name,
-            (
-                family.type,
-                tuple(label for label in family.samples[0].labels if label != "le"),
-                family.documentation,
-            ),
-        )
+        labels = tuple(label for label in family.samples[0].labels if label != "le")
+        yield name, (family.type, labels, family.documentation)
 
 
-def told_by_the_code():
-    questions = {each.name: ("gauge", each.labels, each.help) for each in METRIC_QUERIES}
-    counts = {
-        each.name if each.gauge else f"{each.name}_total": (
-            "gauge" if each.gauge else "counter",
-            each.labels,
-            each.help,
+def read_metrics_of_the_code():
+    queries = {query.name: ("gauge", query.labels, query.help) for query in METRIC_QUERIES}
+    figures = {
+        figure.name if figure.gauge else f"{figure.name}_total": (
+            "gauge" if figure.gauge else "counter",
+            figure.labels,
+            figure.help,
         )
-        for each in WORKER_FIGURES
+        for figure in WORKER_FIGURES
     }
-    return dict(of_the_edge()) | questions | counts | OBSERVE
+    return dict(read_edge_metrics()) | queries | figures | OBSERVE
 
 
 def catalogue():
@@ -75,7 +65,7 @@ def catalogue():
 
 
 def test_the_catalogue_describes_every_metric_as_the_code_does():
-    assert catalogue() == told_by_the_code()
+    assert catalogue() == read_metrics_of_the_code()
 
 
 def test_the_unit_of_a_metric_is_that_of_its_name():

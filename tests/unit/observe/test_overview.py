@@ -1,4 +1,4 @@
-"""What the status page concludes from parts that answer, fail or do not exist."""
+"""The status page's lights and alerts for parts that answer, fail or do not exist."""
 
 import socket
 
@@ -77,14 +77,14 @@ def test_a_slow_activity_hides_no_alert():
     assert [alert["name"] for alert in found["alerts"]].count("OpenMessagingDatabaseAway") == 1
 
 
-def test_what_no_query_answered_is_unknown():
+def test_values_of_failed_queries_are_unknown():
     found = state()["metrics"]
 
     assert set(found["missing"]) == find_missing([])
     assert [row["count"] for row in found["waiting"]] == [None] * 3
 
 
-def test_an_edge_at_a_socket_file_is_not_asked():
+def test_an_edge_at_a_unix_socket_is_not_probed():
     settings = ObserveSettings(amqp_urls=("amqp://localhost/",), edge="unix:/run/edge.sock")
     engine = make_engine("sqlite://")
 

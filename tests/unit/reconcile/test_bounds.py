@@ -1,4 +1,4 @@
-"""What a comparison looks at."""
+"""When a comparison is due, which times it covers, and when its result is a mismatch."""
 
 import pytest
 
@@ -52,7 +52,5 @@ def test_the_cutoff_is_before_events_in_the_queue_or_a_journal(waiting, newest, 
     ("ours", "unmatched", "is_wrong"),
     [(0, 0, False), (49, 49, False), (50, 2, False), (50, 3, True), (100, 5, False), (100, 6, True)],
 )
-def test_a_comparison_is_wrong_if_the_history_lacks_more_than_a_twentieth_of_our_events(
-    ours, unmatched, is_wrong
-):
+def test_a_history_that_lacks_more_than_a_twentieth_of_our_events_is_a_mismatch(ours, unmatched, is_wrong):
     assert is_mismatch(ours, unmatched) is is_wrong

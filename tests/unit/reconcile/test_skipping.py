@@ -1,4 +1,4 @@
-"""A conversation that the platform refuses, or never answers for, holds up no other one."""
+"""A conversation that the platform refuses or never answers delays no other."""
 
 import pytest
 
@@ -14,11 +14,12 @@ REFUSED = PlatformRefusedError(403, "missing.division.permission", "an-id")
 BAD_INTERVAL = PlatformRefusedError(400, "bad.interval", "an-id")
 UNAUTHORISED = PlatformRefusedError(401, "bad.credentials", "an-id")
 FAILED = PlatformUnavailableError("500 (inin-correlation-id an-id)", may_have_arrived=True)
+LIMITED = PlatformUnavailableError("429 (inin-correlation-id an-id)", delay=30.0)
 AWAY = PlatformUnavailableError("ConnectTimeout")
 
 
 class Told:
-    """A platform whose conversations hold nothing, but for the errors that it is told to answer with."""
+    """A platform with empty conversations, some of which answer with an error."""
 
     def __init__(self):
         self.ids = []
@@ -47,7 +48,7 @@ class Told:
 
 
 class NoExchange:
-    """A broker to which nothing is published, and in which nothing waits."""
+    """A broker with empty queues that expects no event."""
 
     def publish(self, envelopes):
         assert not list(envelopes)
@@ -106,7 +107,7 @@ def comparison(engine):
 
 
 def steps(reconciler, most=30):
-    """Take steps, patiently, until nothing is to do; return how often it had to wait."""
+    """Take steps until nothing is left to do; return how many asked for a later retry."""
     waits = 0
     for _ in range(most):
         try:
@@ -143,14 +144,17 @@ def test_ten_failing_conversations_delay_no_other_and_are_retried(  # noqa: PLR0
     assert conversations() == dict.fromkeys(history.ids, READ)
 
 
-def test_refused_credentials_skip_no_conversation(reconciler, history, conversations, comparison):
+@pytest.mark.parametrize("error", [UNAUTHORISED, LIMITED])
+def test_refused_credentials_and_an_exhausted_limit_skip_no_conversation(
+    reconciler, history, conversations, comparison, error
+):
     history.ids = ["c-1", "c-2"]
-    history.errors = {"c-1": UNAUTHORISED}
+    history.errors = {"c-1": error}
 
     # The list, the counts; then nothing.
     assert steps(reconciler, 10) == 8
 
-    assert (comparison().passed_over, conversations()) == (0, {})
+    assert (comparison().passed_over, conversations(), "c-2" in history.asked) == (0, {}, False)
 
 
 @pytest.mark.parametrize("error", [FAILED, AWAY])
@@ -186,13 +190,3 @@ def test_a_conversation_is_skipped_once_the_platform_answers_anything(
     # However far back is compared, the platform is asked for no longer than it allows.
     [(from_us, to_us)] = history.listed
     assert to_us - from_us == DAY_US
-
-
-def test_an_exhausted_limit_skips_no_conversation(reconciler, history, comparison):
-    history.ids = ["c-1", "c-2"]
-    history.errors = {"c-1": PlatformUnavailableError("429 (inin-correlation-id an-id)", delay=30.0)}
-
-    assert steps(reconciler, 20) == 18
-
-    assert "c-2" not in history.asked
-    assert comparison().passed_over == 0

@@ -1,4 +1,4 @@
-"""How the scaler starts and stops workers, in a fleet that is only numbers."""
+"""The number of workers follows the backlog at once, and a shorter backlog after a cool-down."""
 
 from dataclasses import dataclass, field
 
@@ -6,6 +6,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from workers.scale import FleetLimits, Scaler
+from workers.scale.scaler import decide
 
 
 @dataclass
@@ -51,7 +52,7 @@ def test_the_lowest_free_numbers_are_started_and_the_highest_stopped():
         ([0] * 60, 1),
     ],
 )
-def test_one_is_stopped_when_fewer_were_enough_for_the_whole_cool_down(depths, workers):
+def test_a_worker_is_stopped_when_fewer_were_enough_for_the_whole_cool_down(depths, workers):
     looks, fleet = iter(range(100)), FleetInMemory({1, 2, 3, 4})
     limits, left = FleetLimits(1, 4, 1000, cooldown=60.0), iter(depths)
     scaler = Scaler("intake", limits, lambda: next(left), fleet, timer=lambda: 10.0 * next(looks))
@@ -60,7 +61,7 @@ def test_one_is_stopped_when_fewer_were_enough_for_the_whole_cool_down(depths, w
     assert len(fleet.numbers) == workers
 
 
-def test_a_look_that_changes_nothing_is_logged_once():
+def test_a_decision_that_changes_nothing_is_logged_once():
     depths, fleet = [0], FleetInMemory({1})
     scaler = Scaler("intake", FleetLimits(1, 4, 1000, cooldown=3600.0), lambda: depths[-1], fleet)
 
@@ -86,3 +87,33 @@ def test_the_cool_down_begins_anew_if_a_worker_ends_by_itself():
     now.append(120.0)
     scaler.scale()
     assert fleet.numbers == {1, 2}
+
+
+LIMITS = FleetLimits(floor=1, ceiling=4, events_per_worker=1000, cooldown=60.0)
+
+
+@pytest.mark.parametrize(
+    ("workers", "depth", "calm_seconds", "decision"),
+    [
+        (1, 0, None, (1, "enough")),
+        (1, 1000, None, (1, "enough")),
+        (1, 1001, None, (2, "deep")),
+        (1, 3500, None, (4, "deep")),
+        (1, 900_000, None, (4, "deep")),
+        (4, 900_000, None, (4, "enough")),
+        (1, None, None, (1, "depth_unknown")),
+        (3, None, None, (3, "depth_unknown")),
+        # Fewer are enough, but not yet for long.
+        (4, 0, 59.0, (4, "enough")),
+        # For the whole cool-down: one fewer, not all at once.
+        (4, 0, 60.0, (3, "calm")),
+        # None runs, or an operator started more than are allowed.
+        (0, 0, None, (1, "bounds")),
+        (0, None, None, (1, "bounds")),
+        (9, 900_000, None, (4, "bounds")),
+    ],
+)
+def test_workers_are_added_at_once_and_removed_one_by_one_after_a_cool_down(
+    workers, depth, calm_seconds, decision
+):
+    assert decide(LIMITS, workers, depth, calm_seconds) == decision

@@ -52,11 +52,6 @@ def test_content_never_overtakes_its_session():
     assert types_of(settle_window(settlement.state, [message(12)])) == [CONVERSATION_MESSAGE]
 
 
-def test_an_empty_window_is_settled_without_effect():
-    assert settle_window(SettledState(), []).entries == ()
-    assert not settle_window(SettledState(), []).state.has_session
-
-
 def test_an_event_older_than_a_settled_one_is_late_and_overwrites_nothing():
     first = settle_window(SettledState(has_session=True), [routed(30, QUEUED, "q1"), message(31)])
     late = settle_window(first.state, [routed(20, ROUTED), message(21)])
@@ -91,7 +86,7 @@ EVENTS = st.lists(
 
 
 @given(EVENTS, st.data())
-def test_any_order_and_any_cut_into_windows_ends_in_the_same_state(events, data):
+def test_any_order_and_any_division_into_windows_ends_in_the_same_state(events, data):
     def final(order, cuts):
         state, entries = SettledState(), []
         for start, end in zip([0, *cuts], [*cuts, len(order)], strict=True):

@@ -71,5 +71,5 @@ def test_a_contradiction_counts_neither_too_early_nor_too_late(age, verdict):
     ("age", "delay", "seconds"),
     [(-1, 0, 3), (0, 0, 2), (1.5, 0, 0.5), (2, 0, 3), (5, 0, 5), (300, 0, 300), (0, 30, 30), (100, 30, 100)],
 )
-def test_an_update_is_asked_about_at_two_and_five_seconds_and_then_ever_later(age, delay, seconds):
+def test_an_update_is_verified_at_two_and_five_seconds_and_then_at_growing_intervals(age, delay, seconds):
     assert seconds_until_next_ask(age, delay) == pytest.approx(seconds)

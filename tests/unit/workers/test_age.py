@@ -1,4 +1,4 @@
-"""An event of a webhook that is older than its record would be has no effect."""
+"""A webhook's event that is older than the retention time has no effect."""
 
 import pytest
 
@@ -12,40 +12,27 @@ RETENTION = 30 * DAY
 
 
 @pytest.mark.parametrize(
-    ("occurred", "received", "now", "reason"),
+    ("occurred", "received", "now", "source", "reason"),
     [
-        (NOW - RETENTION, NOW, NOW, None),
-        (NOW - RETENTION - 1, NOW, NOW, TOO_OLD),
-        (0, NOW, NOW, TOO_OLD),
-        (NOW, NOW, NOW, None),
-        (NOW + DAY, NOW, NOW, None),
+        (NOW - RETENTION, NOW, NOW, WEBHOOK, None),
+        (NOW - RETENTION - 1, NOW, NOW, WEBHOOK, TOO_OLD),
+        (0, NOW, NOW, WEBHOOK, TOO_OLD),
+        (NOW, NOW, NOW, WEBHOOK, None),
+        (NOW + DAY, NOW, NOW, WEBHOOK, None),
         # It waited in the queue or in a journal.
-        (NOW - RETENTION - DAY, NOW - RETENTION, NOW, None),
+        (NOW - RETENTION - DAY, NOW - RETENTION, NOW, WEBHOOK, None),
         # One host's clock alone is wrong.
-        (NOW, NOW + 2 * RETENTION, NOW, None),
-        (NOW, NOW, NOW + 2 * RETENTION, None),
+        (NOW, NOW + 2 * RETENTION, NOW, WEBHOOK, None),
+        (NOW, NOW, NOW + 2 * RETENTION, WEBHOOK, None),
         # Another publisher gives no time of arrival.
-        (NOW - 2 * RETENTION, 0, NOW, None),
+        (NOW - 2 * RETENTION, 0, NOW, WEBHOOK, None),
+        *[(0, NOW, NOW, source, None) for source in (REPLAY, RECONCILE, INGEST)],
     ],
 )
-def test_an_event_is_too_old_only_if_both_clocks_show_it(occurred, received, now, reason):
-    assert find_age_reason(arrived(occurred, received), RETENTION, now) == reason
-
-
-@pytest.mark.parametrize(
-    ("source", "retention", "reason"),
-    [
-        (WEBHOOK, RETENTION, TOO_OLD),
-        (REPLAY, RETENTION, None),
-        (RECONCILE, RETENTION, None),
-        (INGEST, RETENTION, None),
-        (WEBHOOK, None, None),
-    ],
-)
-def test_only_a_webhook_s_event_can_be_too_old(source, retention, reason):
-    assert find_age_reason(arrived(0, NOW, source), retention, NOW) == reason
-
-
-def arrived(occurred, received, source=WEBHOOK):
+def test_only_a_webhooks_event_that_is_too_old_by_both_clocks_has_no_effect(  # table
+    occurred, received, now, source, reason
+):
     event = Event("type", "conversation", occurred, "key", "guide")
-    return Arrival(event, "message", received, source, "digest", None, b"{}")
+    arrival = Arrival(event, "message", received, source, "digest", None, b"{}")
+    assert find_age_reason(arrival, RETENTION, now) == reason
+    assert find_age_reason(arrival, None, now) is None

@@ -47,7 +47,7 @@ SQLITE_OUTAGES = ("SQLITE_BUSY", "SQLITE_BUSY_SNAPSHOT", "SQLITE_FULL", "SQLITE_
 @pytest.mark.parametrize(
     "error", [error_with(None, exc.OperationalError), *map(sqlite_error, SQLITE_OUTAGES)], ids=str
 )
-def test_a_lost_connection_and_sqlites_failures_are_outages(error):
+def test_lost_connections_and_sqlite_failures_are_outages(error):
     assert is_outage(error)
     assert isinstance(translate(error), RetryLaterError)
 
@@ -64,19 +64,19 @@ def test_a_lost_connection_and_sqlites_failures_are_outages(error):
         (error_with(None, exc.ProgrammingError), StatementRefusedError),
     ],
 )
-def test_what_is_wrong_with_a_row_or_a_statement_is_no_outage(error, kind):
+def test_a_faulty_row_or_statement_is_not_an_outage(error, kind):
     assert type(translate(error)) is kind
     assert not is_outage(error)
 
 
-def test_no_reason_repeats_what_the_driver_quotes():
+def test_a_reason_does_not_repeat_values_that_the_driver_quotes():
     assert "personal" not in str(translate(error_with("22021")))
     assert "personal" not in str(translate(error_with("57014")))
     assert translate(error_with("22021")).code == "refused_by_database"
 
 
 @pytest.mark.parametrize("url", ["", "nonsense", "mysql://localhost/x", "http://localhost"])
-def test_an_address_of_another_kind_is_refused_by_name(url):
+def test_a_database_address_of_another_kind_is_refused_by_its_setting(url):
     with pytest.raises(ConfigurationError, match="OM_DATABASE_URL"):
         make_engine(url)
 

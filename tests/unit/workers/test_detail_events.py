@@ -37,7 +37,9 @@ def test_a_customers_start_starts_the_conversation(read, payload, notes):
         ("wrapup", {}, None),
     ],
 )
-def test_what_follows_updates_the_routing_or_says_nothing_of_it(read, payload, notes, kind, body, *, status):
+def test_later_detail_events_update_the_routing_if_they_carry_a_status(
+    read, payload, notes, kind, body, *, status
+):
     event = read(of_kind(payload, kind, **body))
 
     assert (event.event_type, event.routing_status) == (CONVERSATION_UPDATED, status)
@@ -46,16 +48,14 @@ def test_what_follows_updates_the_routing_or_says_nothing_of_it(read, payload, n
 
 
 @pytest.mark.parametrize("body", [{"mediaType": "VOICE", "messageType": None}, {"messageType": "WHATSAPP"}])
-def test_an_event_of_another_medium_is_to_have_no_effect(read, payload, body):
+def test_a_detail_event_of_another_medium_is_skipped(read, payload, notes, body):
     assert read(of_kind(payload, "customer.start", **body)).skip == "other_medium"
-
-
-def test_the_published_sample_is_of_another_medium(read, payload, notes):
+    # The sample that the platform publishes.
     assert read(payload("eventbridge/customer-start-chat")).skip == "other_medium"
     assert notes.pending() == []
 
 
-def test_one_event_has_one_key_whatever_envelope_brings_it(read, payload):
+def test_a_detail_event_has_one_key_in_every_envelope(read, payload):
     bridged = payload("eventbridge/acd-end")
     again = payload("eventbridge/acd-end", id="another", time="2025-06-10T21:09:20Z")
     notified = {name: bridged["detail"][name] for name in ("topicName", "eventBody", "metadata")}
@@ -65,7 +65,7 @@ def test_one_event_has_one_key_whatever_envelope_brings_it(read, payload):
     assert len(keys) == 1
 
 
-def test_two_kinds_of_one_moment_are_two_events(read, payload):
+def test_different_kinds_at_one_moment_are_different_events(read, payload):
     kinds = ("user.start", "user.end", "acd.start")
 
     assert len({read(of_kind(payload, kind)).idempotency_key for kind in kinds}) == 3

@@ -20,7 +20,7 @@ def names(notes):
     return {drift.name for drift in notes.pending()}
 
 
-def test_a_name_is_pending_until_it_is_recorded_and_then_counted_now_and_then(notes):
+def test_a_name_is_pending_until_it_is_recorded_and_then_counted_at_intervals(notes):
     field(notes, "a")
     field(notes, "a")
     [news] = notes.pending(0.0)
@@ -51,27 +51,27 @@ def test_a_name_is_pending_until_it_is_recorded_and_then_counted_now_and_then(no
         ({"Jane": "Doe"}, "object(1)"),
     ],
 )
-def test_of_a_value_the_shape_is_kept_and_nothing_that_it_says(notes, value, shape):
+def test_only_the_shape_of_a_value_is_kept_and_not_its_content(notes, value, shape):
     field(notes, "a", value=value)
 
     assert [drift.sample for drift in notes.pending()] == [shape]
 
 
 @pytest.mark.parametrize(("value", "sample"), [("Recalled", "Recalled"), ("Jane Doe", "string(8)")])
-def test_a_word_of_the_platform_is_its_own_sample(notes, value, sample):
+def test_an_unknown_enum_value_is_its_own_sample(notes, value, sample):
     notes.note_value("status", value, "receipt", is_closed=True)
 
     assert [drift.sample for drift in notes.pending()] == [sample]
 
 
-def test_a_name_of_another_kind_is_another_name(notes):
+def test_the_same_name_with_another_kind_of_drift_is_listed_separately(notes):
     field(notes, "a")
     notes.note_field(WRONG_TYPE, "", "a", "message", 1)
 
     assert len(notes.pending()) == 2
 
 
-def test_one_senders_random_names_fill_their_own_place_and_no_other_and_are_logged_once(notes, capsys):
+def test_random_names_crowd_only_their_own_place_and_are_logged_once(notes, capsys):
     for number in range(20_000):
         field(notes, f"customer-{number}", "message.")
     assert capsys.readouterr().out.count("drift_crowded") == 1
@@ -83,7 +83,7 @@ def test_one_senders_random_names_fill_their_own_place_and_no_other_and_are_logg
     assert len(notes.pending()) <= MAX_NAMES + 4
 
 
-def test_a_name_that_keeps_coming_is_noted_in_a_place_full_of_random_ones(notes):
+def test_a_frequent_name_is_noted_in_a_place_full_of_random_names(notes):
     for number in range(MAX_NAMES):
         field(notes, f"customer-{number}", "message.")
     for number in range(OFTEN):
@@ -98,7 +98,7 @@ def test_a_name_that_keeps_coming_is_noted_in_a_place_full_of_random_ones(notes)
 @pytest.mark.parametrize(
     "name", ["Jane Doe", "jane.doe@example.com", "é", "a" * 65, "", "+49 30 1234", "1st"]
 )
-def test_a_name_that_has_not_the_shape_of_one_is_not_shown(notes, name):
+def test_a_name_that_is_no_identifier_is_not_shown(notes, name):
     field(notes, name, "message.")
 
     assert names(notes) == {f"message.{NOT_SHOWN}"}
@@ -109,7 +109,7 @@ def test_a_name_that_has_not_the_shape_of_one_is_not_shown(notes, name):
     [(True, value) for value in ("Jane Doe", "jane.doe@example.com", "a1", "x" * 41, "\ud800", "")]
     + [(False, value) for value in ("Jane", "Joan")],
 )
-def test_a_value_is_not_shown_without_a_closed_list_or_the_shape_of_its_words(notes, value, is_closed):
+def test_a_value_is_shown_only_if_it_looks_like_a_word_of_a_closed_list(notes, value, is_closed):
     notes.note_value("status", value, "receipt", is_closed=is_closed)
 
     assert [(drift.kind, drift.name) for drift in notes.pending()] == [(UNKNOWN_VALUE, f"status={NOT_SHOWN}")]

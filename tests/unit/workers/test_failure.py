@@ -27,7 +27,7 @@ def test_delays_grow_until_the_attempts_are_used_up(attempt, attempts, delay):
     ("asked", "given"),
     [(30.0, 30.0), (0.0, 0.0), (-1.0, 0.0), (1e9, 300.0), (None, 1.0), ("60", 1.0), (nan, 1.0), (inf, 1.0)],
 )
-def test_a_handler_gets_the_delay_that_it_asks_for_within_bounds(asked, given):
+def test_a_handler_gets_the_delay_that_it_requests_within_bounds(asked, given):
     error = HandlerFailedError("a:b", "RetryLaterError", delay=asked)
 
     assert choose_delay(describe_failure(error), 1, 3) == given
@@ -43,11 +43,11 @@ def test_all_delays_together_stay_below_the_brokers_time_limit(attempts):
 @pytest.mark.parametrize(
     "error", [RejectedEventError("x", "y"), HandlerFailedError("a:b", "QueryCanceled", code=TOO_SLOW)]
 )
-def test_an_event_that_no_retry_can_help_is_given_up_at_once(error):
+def test_a_final_failure_is_not_retried(error):
     assert choose_delay(describe_failure(error), 1, 3) is None
 
 
-def test_a_reason_names_handler_and_type_and_never_the_errors_text():
+def test_a_reason_names_the_handler_and_the_error_type_but_not_its_text():
     error = HandlerFailedError("acme.crm:on_message", "ValueError")
     with pytest.raises(ValueError, match="personal") as caught:
         int("personal")

@@ -23,7 +23,7 @@ def test_every_published_body_is_read_without_drift(read, payload, notes, name, 
     assert notes.pending() == []
 
 
-def test_the_fields_of_a_body_become_ours(read, payload):
+def test_the_fields_of_a_native_body_are_read_into_the_event(read, payload):
     event = read(payload("genesys/text"))
 
     assert event.conversation_id == "5d0d331e-d2a8-4fb5-96f7-7021bef2a8ee"
@@ -36,7 +36,7 @@ def test_the_fields_of_a_body_become_ours(read, payload):
     assert '"code":"RateLimited"' in read(payload("genesys/receipt-failed")).receipt_reasons
 
 
-def test_without_conversation_id_one_customer_on_one_integration_stands_in(read, payload):
+def test_a_body_without_conversation_id_belongs_to_its_customer_and_integration(read, payload):
     first = read(payload("genesys/text", conversationId=None))
     second = read(payload("genesys/receipt-published", conversationId=None))
     other = payload("genesys/text", conversationId=None)
@@ -81,7 +81,7 @@ def test_a_list_of_several_kinds_becomes_an_event_of_each(read_all, payload, not
     }
 
 
-def test_a_kind_that_an_integrator_handles_is_read_alone_too(read_all, payload, notes):
+def test_a_single_kind_is_read_if_an_integrator_handles_it(read_all, payload, notes):
     handled = "openmessaging:event:presence"
 
     [event] = read_all(listing(payload, "Presence"), EVENT_TYPES | {handled})
@@ -90,7 +90,7 @@ def test_a_kind_that_an_integrator_handles_is_read_alone_too(read_all, payload, 
     assert notes.pending() == []
 
 
-def test_what_is_no_word_is_one_other_kind_and_shown_nowhere(read_all, payload, notes):
+def test_malformed_kinds_become_one_other_kind_and_are_never_shown(read_all, payload, notes):
     events = read_all(listing(payload, "Typing", "Jane Doe", 5, *("x" * n for n in range(1, 31))))
 
     assert len(events) <= 21
@@ -122,7 +122,7 @@ def test_an_inbound_body_without_conversation_belongs_to_the_customer(read, payl
         ({"pronouns": "she", "idType": "Handle"}, {"channel.to.pronouns", "channel.to.idType=handle"}),
     ],
 )
-def test_of_a_party_only_what_is_new_is_noted_and_its_value_is_not(read, payload, notes, party, drift):
+def test_only_new_fields_of_a_party_are_noted_and_without_their_values(read, payload, notes, party, drift):
     body = payload("genesys/text")
     body["channel"]["to"] |= party
 
@@ -131,7 +131,7 @@ def test_of_a_party_only_what_is_new_is_noted_and_its_value_is_not(read, payload
     assert {each.name for each in notes.pending()} == drift
 
 
-def test_an_attachment_is_kept_by_reference_alone(read, payload, notes):
+def test_an_attachment_is_kept_without_its_bytes(read, payload, notes):
     body = payload("genesys/attachment")
     reference = dict(body["content"][0]["attachment"])
     body["content"][0]["attachment"]["bytes"] = "UEsDBA=="

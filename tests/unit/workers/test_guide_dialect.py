@@ -50,7 +50,7 @@ def test_an_optional_field_may_be_null_or_missing(read, payload, notes, field, a
         ({"sequence": "9" * 5_000}, "wrong_type", "sequence"),
     ],
 )
-def test_what_is_unknown_is_processed_and_noted_once(read, payload, notes, changes, *, kind, name):
+def test_unknown_fields_and_values_are_processed_and_noted_once(read, payload, notes, changes, *, kind, name):
     for _ in range(2):
         read(payload("guide/conversation-message", **changes))
 
@@ -60,7 +60,9 @@ def test_what_is_unknown_is_processed_and_noted_once(read, payload, notes, chang
 @pytest.mark.parametrize(
     ("message", "text"), [("Hello", "Hello"), ({"text": "a\x00b\ud800\nc"}, "a\ufffdb\ufffd\nc")]
 )
-def test_what_no_database_stores_is_replaced_in_a_text_and_kept_in_the_payload(read, payload, message, text):
+def test_characters_that_no_database_stores_are_replaced_in_the_text_and_kept_in_the_payload(
+    read, payload, message, text
+):
     event = read(payload("guide/conversation-message", message=message))
 
     assert event.text == text
@@ -89,7 +91,7 @@ def test_every_spelling_of_sequence_number_and_message_id_is_read(
     assert event.idempotency_key.endswith(f":id-{message_id}" if message_id else f":seq-{sequence}")
 
 
-def test_an_event_shows_no_content_when_it_is_printed(read, payload):
+def test_the_repr_of_an_event_contains_no_content(read, payload):
     shown = repr(read(payload("guide/conversation-new", message="Hello")))
 
     assert "Hello" not in shown

@@ -1,3 +1,5 @@
+from functools import partial
+
 import pytest
 
 from messaging.errors import RejectedEventError, RetryLaterError, StatementRefusedError
@@ -5,7 +7,7 @@ from workers.isolation import isolate
 
 
 class Work:
-    """Fails if a faulty item is among those that it gets."""
+    """Work that fails if a faulty item is among its items."""
 
     def __init__(self, faulty, error=ValueError):
         self.faulty, self.error = faulty, error
@@ -35,30 +37,17 @@ class Work:
         ("abcdefgh", "abcdefgh", 15),
     ],
 )
-def test_only_the_items_at_fault_are_set_aside(items, faulty, calls):
-    work = Work(set(faulty))
+@pytest.mark.parametrize(
+    "make_error", [ValueError, partial(RejectedEventError, "code"), StatementRefusedError]
+)
+def test_only_the_items_at_fault_are_set_aside(items, faulty, calls, make_error):
+    work = Work(set(faulty), make_error)
 
     isolate(items, work, work.set_aside)
 
-    assert work.faults == [(item, ValueError) for item in items if item in faulty]
+    assert work.faults == [(item, type(make_error(""))) for item in items if item in faulty]
     assert work.done == [item for item in items if item not in faulty]
     assert work.calls == calls
-
-
-@pytest.mark.parametrize(
-    ("error", "kind"),
-    [
-        (lambda reason: RejectedEventError("code", reason), RejectedEventError),
-        (StatementRefusedError, StatementRefusedError),
-    ],
-)
-def test_a_rejection_and_a_refused_statement_are_attributed_too(error, kind):
-    work = Work({"c"}, error)
-
-    isolate("abcd", work, work.set_aside)
-
-    assert work.faults == [("c", kind)]
-    assert work.done == ["a", "b", "d"]
 
 
 def test_an_outage_ends_the_call_and_sets_no_item_aside():

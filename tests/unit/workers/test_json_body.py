@@ -24,7 +24,7 @@ MALFORMED = {
 
 
 @pytest.mark.parametrize(("body", "code", "words"), MALFORMED.values(), ids=MALFORMED.keys())
-def test_a_malformed_body_is_refused_with_a_stable_code_and_a_reason_for_the_log(body, code, words):
+def test_a_malformed_body_is_refused_with_a_stable_code_and_a_printable_reason(body, code, words):
     with pytest.raises(RejectedEventError) as caught:
         parse_body(body)
 
@@ -50,12 +50,12 @@ def test_a_malformed_body_is_refused_with_a_stable_code_and_a_reason_for_the_log
         (b' \t\r\n{ "a" : [ ] } \n', {"a": []}),
     ],
 )
-def test_whatever_rfc_8259_permits_is_taken(body, parsed):
+def test_every_form_that_rfc_8259_permits_is_parsed(body, parsed):
     assert parse_body(body) == parsed
 
 
 def _event_with(members):
-    """An event without an id of its own, so that its key is a digest of all that stands in it."""
+    """Return an event without an id, so that its key is a digest of the whole body."""
     return (
         b'{"eventType":"openmessaging:conversation:updated","conversationId":"c",'
         b'"timestamp":"2024-05-15T14:32:10Z",' + members + b"}"
@@ -94,14 +94,14 @@ WORST = {
 
 
 @pytest.mark.parametrize("kind", WORST)
-def test_sixteen_times_the_body_takes_about_sixteen_times_the_time_to_read(kind):
-    """What is quadratic takes 256 times; the bound lies between, whatever the machine's speed."""
+def test_reading_time_grows_linearly_with_the_size_of_the_body(kind):
+    """A body 16 times as long takes 16 times as long to read, or 256 times if reading is quadratic."""
     small, large = (_least_seconds_for(_event_with(WORST[kind](size))) for size in (SMALL, LARGE))
 
     assert large / max(small, 0.002) < 160
 
 
-def test_a_body_of_the_largest_size_is_read_whatever_its_names():
+def test_a_body_of_the_largest_size_is_read():
     body = _event_with(WORST["many members of one name"](LARGEST - 200))
 
     [event] = read_body(body, DriftNotes(), EVENT_TYPES)

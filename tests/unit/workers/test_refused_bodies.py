@@ -1,4 +1,4 @@
-"""A body that does not say what, whose or when its event is, is refused by the name of the field."""
+"""A body without type, conversation or time is refused, and the reason names the field."""
 
 import pytest
 
@@ -55,7 +55,9 @@ SAMPLES = {"guide/conversation-message": GUIDE, "genesys/text": NATIVE, "eventbr
     ("sample", "changes", "code", "field"),
     [(sample, *row) for sample, rows in SAMPLES.items() for row in rows],
 )
-def test_a_body_without_type_owner_or_time_is_refused_by_name(read, payload, sample, changes, code, *, field):
+def test_a_body_without_type_conversation_or_time_is_refused_and_names_the_field(
+    read, payload, sample, changes, code, *, field
+):
     with pytest.raises(RejectedEventError) as caught:
         read(payload(sample, **changes))
 

@@ -1,4 +1,4 @@
-"""A role stops in time, whatever its steps wait for."""
+"""A role stops in time even if a step hangs."""
 
 import signal
 import threading
@@ -20,7 +20,7 @@ def handlers():
         signal.signal(number, handler)
 
 
-def test_a_step_that_hangs_does_not_hold_up_the_stop(monkeypatch):
+def test_a_step_that_hangs_does_not_delay_the_stop(monkeypatch):
     monkeypatch.setattr(role, "STOP_SECONDS", 0.2)
     finished, answered = threading.Event(), threading.Event()
 

@@ -13,7 +13,7 @@ def schema_with(field):
 @pytest.mark.parametrize(
     "option", [{"validate": validate.Length(max=3)}, {"load_default": "x"}, {"allow_none": True}]
 )
-def test_a_field_has_no_option_that_the_reader_does_not_honour(option):
+def test_a_field_refuses_options_that_the_reader_ignores(option):
     with pytest.raises(TypeError):
         Words(**option)
 
@@ -21,8 +21,3 @@ def test_a_field_has_no_option_that_the_reader_does_not_honour(option):
 def test_a_schema_with_any_other_field_is_refused():
     with pytest.raises(TypeError, match=r"Example\.name is not a Checked field"):
         schema_with(fields.String())
-
-
-def test_a_field_with_a_name_and_known_values_is_read():
-    schema = schema_with(Words("Name", required=True, known=frozenset({"x"})))
-    assert schema.read({"Name": "x"}, None, "any") == {"name": "x"}

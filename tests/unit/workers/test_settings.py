@@ -46,7 +46,7 @@ def environment(monkeypatch, tmp_path):
     return monkeypatch
 
 
-def test_defaults_stand_where_nothing_is_set(environment):
+def test_unset_settings_have_their_defaults(environment):
     settings = IntakeSettings.from_environment()
 
     assert settings.amqp_urls == ("amqp://user:hidden@a/", "amqp://user:hidden@b/")
@@ -82,6 +82,8 @@ def test_no_secret_is_shown_and_no_role_starts_without_the_database(environment,
         (DeliverSettings, "OM_FAILED_RECEIPTS", "unknown"),
         (ReconcileSettings, "OM_GENESYS_REGION", ""),
         (RetainSettings, "OM_RETENTION_DAYS", "0"),
+        (RetainSettings, "OM_RETENTION_DAYS", "a month"),
+        (RetainSettings, "OM_PAYLOAD_RETENTION_DAYS", "-1"),
         (ObserveSettings, "OM_METRICS_BIND", "9464"),
         (ObserveSettings, "OM_METRICS_BIND", "host:port"),
         (ObserveSettings, "OM_AMQP_URL", ""),

@@ -45,7 +45,7 @@ def test_every_value_of_a_dead_letter_is_made_storable(field, value, stored):
     assert make_storable(dead_letter) == dead_letter
 
 
-def test_the_minimal_record_has_nothing_of_the_event_but_its_id():
+def test_the_minimal_record_contains_only_the_id_of_the_event():
     record = make_minimal(replace(DEAD_LETTER, message_id="\ud83d"), 2**50 + 1)
 
     assert record == DeadLetter(

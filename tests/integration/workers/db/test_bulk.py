@@ -17,7 +17,7 @@ INSERT = insert_into(suspects, ("message_id", "attempted_at"), attempts="1")
     "microseconds",
     [0, 1, 999_999, 1_000_000, -1, -1_000_000, -1_500_001, 1_715_783_530_123_456, 2**53],
 )
-def test_an_instant_is_read_as_it_was_written_whatever_the_database(engine, microseconds):
+def test_a_time_is_read_as_it_was_written(engine, microseconds):
     with engine.begin() as connection:
         INSERT.execute(connection, [("m", microseconds)])
         moment = connection.execute(select(suspects.c.attempted_at)).scalar_one()
@@ -25,7 +25,7 @@ def test_an_instant_is_read_as_it_was_written_whatever_the_database(engine, micr
     assert moment == moment_of(microseconds)
 
 
-def test_times_of_before_the_epoch_sort_before_later_ones_on_sqlite(engine, query):
+def test_times_before_the_epoch_sort_before_later_ones(engine, query):
     moments = [1_000_001, -1, 0, -2_000_000, 999_999]
     with engine.begin() as connection:
         INSERT.execute(connection, [(str(moment), moment) for moment in moments])
@@ -35,7 +35,7 @@ def test_times_of_before_the_epoch_sort_before_later_ones_on_sqlite(engine, quer
     assert found == sorted(moments)
 
 
-def test_more_rows_than_sqlite_takes_at_once_are_written_in_their_order(engine, query):
+def test_more_rows_than_sqlite_takes_in_one_statement_are_all_written(engine, query):
     if engine.dialect.name == "sqlite":
         listen(engine, "connect", _lower_the_limit)
     names = [f"m-{number:05}" for number in range(SQLITE_VALUES // 2 + 1)]
@@ -49,14 +49,14 @@ def _lower_the_limit(connection, _record):
     connection.setlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER, SQLITE_VALUES)
 
 
-def test_a_statement_that_fails_raises_the_error_of_sqlalchemys_without_the_values(engine):
+def test_a_failed_statement_raises_sqlalchemys_error_without_the_values(engine):
     with pytest.raises(IntegrityError) as caught, engine.begin() as connection:
         INSERT.execute(connection, [("m", 1), ("m", 2)])
 
     assert caught.value.params is None
 
 
-def test_a_connection_that_is_lost_is_not_used_again(engine):
+def test_a_lost_connection_is_not_used_again(engine):
     if engine.dialect.name == "sqlite":
         pytest.skip("SQLite has no connection that could be lost")
     with pytest.raises(DBAPIError) as caught, engine.begin() as connection:

@@ -1,4 +1,4 @@
-"""The clock that hosts share, whatever a host's own clock shows."""
+"""All hosts share the database's clock, even if their own clocks are wrong."""
 
 import time
 
@@ -35,11 +35,11 @@ def test_a_host_whose_clock_is_wrong_reads_the_databases_time(server, off_us, ha
     assert before - 100_000 <= read <= after + 100_000
 
 
-def test_a_host_goes_by_its_own_clock_until_the_database_answers():
+def test_a_host_uses_its_own_clock_until_the_database_answers():
     engine = make_engine("postgresql+psycopg://absent@127.0.0.1:9/none")
     assert abs(DatabaseClock(engine, ahead_by(HOUR_US)).now_us() - time.time_ns() // 1000 - HOUR_US) < 10**7
 
 
-def test_sqlite_goes_by_this_hosts_clock(migrated_sqlite_url):
+def test_sqlite_uses_this_hosts_clock(migrated_sqlite_url):
     clock = DatabaseClock(make_engine(migrated_sqlite_url), lambda: 42)
     assert clock.now_us() == 42

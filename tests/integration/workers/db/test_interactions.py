@@ -1,4 +1,4 @@
-"""What a workforce report counts: each interaction once, however often anything came or was told."""
+"""A workforce report counts each interaction once, even if its events arrive several times."""
 
 from dataclasses import replace
 
@@ -61,7 +61,7 @@ def test_retries_replays_and_reconciled_copies_change_no_count(intake, settle, q
     assert query("SELECT count(*) FROM outbox") == outbox
 
 
-def test_an_update_that_the_platform_contradicted_is_no_routing(intake, query, engine):
+def test_a_superseded_update_does_not_appear_as_routing(intake, query, engine):
     intake(deliver(routed("ROUTED")))
     with engine.begin() as connection:
         connection.execute(text("UPDATE routing_updates SET decision = 'superseded'"))

@@ -16,7 +16,7 @@ def tables_of(url):
         engine.dispose()
 
 
-def test_an_upgrade_makes_what_the_models_say_and_a_downgrade_leaves_nothing_behind(database_url):
+def test_an_upgrade_creates_the_tables_of_the_models_and_a_downgrade_removes_them(database_url):
     schema.upgrade(database_url)
     schema.upgrade(database_url)
     assert set(metadata.tables) <= tables_of(database_url)
@@ -30,7 +30,7 @@ def test_an_upgrade_makes_what_the_models_say_and_a_downgrade_leaves_nothing_beh
     schema.check(database_url)
 
 
-def test_a_difference_from_the_models_is_noticed(migrated_url):
+def test_a_schema_that_differs_from_the_models_is_detected(migrated_url):
     engine = create_engine(migrated_url)
     with engine.begin() as connection:
         connection.execute(text("ALTER TABLE drift ADD COLUMN more text"))
@@ -86,7 +86,7 @@ UNEXPLAINED = """
         AND col_description(table_name::regclass, ordinal_position) IS NULL"""
 
 
-def test_the_index_of_a_full_range_takes_more_events(migrated_postgres_url):
+def test_a_summarized_brin_index_accepts_more_events(migrated_postgres_url):
     engine = create_engine(migrated_postgres_url, isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
         for _ in range(2):

@@ -14,7 +14,7 @@ EVENTS = 50_000
 
 @pytest.fixture(scope="module")
 def month(postgresql, migrated_postgresql):
-    """A connection to a month of traffic, and what to ask about."""
+    """A connection to a database with a month of traffic, and the parameters of its questions."""
     with postgresql.make_database(like=migrated_postgresql) as url:
         fill(url, EVENTS)
         engine = create_engine(url)
@@ -26,7 +26,7 @@ def month(postgresql, migrated_postgresql):
 
 @pytest.fixture
 def small(intake, engine):
-    """Connect to a database with an example of everything that intake writes."""
+    """A connection to a database with an example of every row that intake writes."""
     intake(
         deliver(event("new")),
         deliver(said("Hello", after_ms=5)),
@@ -40,19 +40,19 @@ def small(intake, engine):
         yield connection, parameters_of(connection)
 
 
-def test_the_page_has_its_questions():
+def test_the_page_numbers_its_questions_from_1_to_30():
     assert [int(question.title.partition(".")[0]) for question in QUESTIONS] == list(range(1, 31))
 
 
 @pytest.mark.parametrize("question", QUESTIONS, ids=lambda question: question.title)
-def test_a_question_is_answered_by_an_index_or_says_that_it_reads_all(month, question):
+def test_a_question_uses_an_index_unless_it_is_marked_as_reading_a_whole_table(month, question):
     connection, parameters = month
     assert question.ask(connection, parameters)
     assert bool(question.scanned(connection, parameters) & set(TABLES)) == question.reads_all
 
 
 @pytest.mark.parametrize("migrated_url", ["sqlite"], indirect=True)
-def test_every_question_can_be_asked_of_sqlite(small):
+def test_portable_questions_can_be_asked_of_sqlite(small):
     connection, parameters = small
     answered = {
         question.title
@@ -60,11 +60,3 @@ def test_every_question_can_be_asked_of_sqlite(small):
         if question.is_portable and question.ask(connection, parameters)
     }
     assert len(answered) > len(QUESTIONS) // 2
-
-
-def test_a_scan_of_a_large_table_is_noticed(month):
-    connection, parameters = month
-    [unindexed] = questions(
-        "## Questions\n```sql\n-- 1. Which?\nSELECT 1 FROM events_v1 WHERE reason = 'x';\n```\n"
-    )
-    assert unindexed.scanned(connection, parameters) == {"processed_events"}

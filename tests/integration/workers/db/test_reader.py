@@ -37,7 +37,7 @@ HAS_RIGHT = text(
 
 @pytest.fixture
 def reader(migrated_postgres_url):
-    """A connection of a read-only role to a database that holds something of everything."""
+    """A connection of a read-only role to a database with rows in every table."""
     engine = make_engine(migrated_postgres_url)
     conflict = payload_of("genesys/text") | {"text": "another"}
     names = ("genesys/text", "genesys/receipt-failed")
@@ -70,7 +70,7 @@ def reader(migrated_postgres_url):
         owner.dispose()
 
 
-def test_a_reader_reads_every_view_and_what_reports_need(reader):
+def test_a_reader_can_query_every_view_that_reports_need(reader):
     views = reader.scalars(text("SELECT viewname FROM pg_views WHERE schemaname = 'public'")).all()
     found = {name: reader.execute(text(f"SELECT * FROM {name}")).all() for name in {*views, *REPORTED}}  # noqa: S608  # names of ours
 
@@ -102,7 +102,7 @@ def test_a_tool_with_the_role_logs_in_and_reads(grafana):
         grafana.execute(text("SELECT * FROM event_payloads"))
 
 
-def test_a_reader_reads_no_content_and_adds_only_the_edges_answers(reader):
+def test_a_reader_sees_no_message_content_and_inserts_only_edge_statistics(reader):
     rights = {
         right: {
             table for table in metadata.tables if reader.scalar(HAS_RIGHT, {"table": table, "right": right})
@@ -113,7 +113,7 @@ def test_a_reader_reads_no_content_and_adds_only_the_edges_answers(reader):
     assert rights == {"INSERT": {"edge_statistics"}, "UPDATE": set(), "DELETE": set(), "TRUNCATE": set()}
 
 
-def test_no_view_shows_a_written_text(reader):
+def test_no_view_contains_message_text(reader):
     columns = reader.execute(
         text(
             "SELECT c.relname, a.attname FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid"
@@ -123,12 +123,12 @@ def test_no_view_shows_a_written_text(reader):
     assert {name for _, name in columns} & {"body", "text", "content"} == set()
 
 
-def test_sqlite_has_no_roles(migrated_sqlite_url):
+def test_granting_a_role_on_sqlite_is_refused(migrated_sqlite_url):
     with pytest.raises(NoRolesError, match="file"):
         grant_reading(migrated_sqlite_url, "reader")
 
 
-def test_an_owner_who_may_make_no_role_is_told_what_a_superuser_has_to_say(migrated_postgres_url):
+def test_an_owner_who_cannot_create_roles_gets_the_statement_for_a_superuser(migrated_postgres_url):
     owner, role = f"owner-{secrets.token_hex(4)}", f"reader-{secrets.token_hex(4)}"
     superuser = create_engine(migrated_postgres_url)
     with superuser.begin() as connection:

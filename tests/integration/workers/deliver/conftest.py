@@ -4,7 +4,7 @@ import pytest
 
 from simulator.receiver import Inbox, serve_receiver
 from tests.integration.workers.deliver.stand import SECRET, Stand
-from workers.deliver import outcome
+from workers.deliver import EVENT_TYPES, outcome
 
 
 @pytest.fixture
@@ -16,6 +16,17 @@ def inbox():
 def receiver_url(inbox):
     with serve_receiver(inbox) as url:
         yield url
+
+
+@pytest.fixture
+def destinations_file(receiver_url, tmp_path):
+    """The path of a file with two destinations at the receiver."""
+    path = tmp_path / "destinations.toml"
+    for name in ("crm", "content"):
+        with path.open("a") as file:
+            file.write(f'[destinations.{name}]\nurl = "{receiver_url}/{name}"\nsecret = "{SECRET}"\n')
+            file.write(f"events = {list(EVENT_TYPES)!r}\ntimeout = 2\n")
+    return str(path)
 
 
 @pytest.fixture(autouse=True)

@@ -1,6 +1,7 @@
-"""Put a database, a receiver and deliver together."""
+"""Combine a database, a receiver and the deliver role."""
 
 import base64
+import json
 import threading
 import time
 from contextlib import contextmanager
@@ -24,7 +25,7 @@ READ = """
 
 
 class Stand:
-    """One database, one receiver, and what delivers between them."""
+    """One database, one receiver, and deliver between them."""
 
     def __init__(self, engine, intake, inbox, receiver_url):
         self.engine = engine
@@ -35,7 +36,7 @@ class Stand:
         self._settler = Settler(engine, SystemClock(), window=AT_ONCE, verifies=False)
 
     def settle(self):
-        """Settle all that was taken in."""
+        """Settle every open window."""
         self.execute("UPDATE conversations SET window_closes_at = window_opened_at")
         while self._settler.settle_windows():
             pass
@@ -88,6 +89,12 @@ class Stand:
 def lease_runs(connection, now_us, *, lease_us, conversations=16, events=160):
     ids = lease(connection, "crm", now_us, lease_us=lease_us, conversations=conversations, events=events)
     return split_runs(read_leased(connection, "crm", ids, lease_us))
+
+
+def lease_texts(connection, now_us, lease_us):
+    """Lease deliveries to the CRM and return the texts of their messages."""
+    runs = lease_runs(connection, now_us, lease_us=now_us + lease_us)
+    return [json.loads(delivery.message.payload)["message"]["text"] for run in runs for delivery in run]
 
 
 def words_of(sent_events):

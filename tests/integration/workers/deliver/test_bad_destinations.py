@@ -1,4 +1,4 @@
-"""Destinations that refuse, hang or drip cost their own events something, and others nothing."""
+"""Destinations that refuse, hang or drip delay only their own events."""
 
 import itertools
 import time
@@ -73,7 +73,7 @@ def test_a_destination_that_refuses_everything_gets_its_events_once_it_is_correc
 
 
 def test_an_event_that_meets_two_outages_of_a_destination_is_delivered(stand):
-    """It is refused, others are taken, and it is refused once more."""
+    """It is refused, other events are accepted, and it is refused once more."""
     refusals = iter([Fault(404), Fault(404)])
     stand.inbox.fault_for = lambda told: next(refusals, None) if is_unlucky(told) else None
     with stand.delivering(stand.crm):
@@ -98,7 +98,7 @@ def drips(accepted):
         time.sleep(0.5)
 
 
-def test_a_destination_that_drips_its_answer_is_delivered_to_and_holds_no_thread(stand):
+def test_a_destination_that_drips_its_answer_holds_no_thread(stand):
     with (
         server(drips) as port,
         stand.delivering(replace(stand.crm, url=f"http://127.0.0.1:{port}/", concurrency=1, timeout=5.0)),
@@ -108,7 +108,7 @@ def test_a_destination_that_drips_its_answer_is_delivered_to_and_holds_no_thread
     assert stand.query("SELECT DISTINCT outcome, status FROM deliveries") == [("delivered", 200)]
 
 
-def test_a_stop_waits_for_no_destination_longer_than_it_is_given(stand):
+def test_a_stop_waits_no_longer_than_its_limit_for_a_slow_destination(stand):
     stand.inbox.fault_for = lambda _told: Fault(200, delay=6.0)
     deliverer = Deliverer(stand.engine, SystemClock(), [replace(stand.crm, concurrency=1, timeout=20.0)])
     deliverer.deliver()
@@ -124,7 +124,7 @@ def test_a_stop_waits_for_no_destination_longer_than_it_is_given(stand):
         assert len(lease_runs(connection, now_us, lease_us=now_us)) == 2
 
 
-def test_a_run_ends_so_that_other_conversations_have_their_turn(stand, monkeypatch):
+def test_a_long_run_gives_way_to_other_conversations(stand, monkeypatch):
     monkeypatch.setattr(sender, "RUN_SECONDS", 0.2)
     stand.inbox.fault_for = lambda told: Fault(200, delay=0.1) if words_of([told]) else None
     with stand.delivering(replace(stand.crm, concurrency=1)):
@@ -183,7 +183,7 @@ def test_one_conversations_backlog_delays_no_other_and_is_delivered_in_its_order
 
 
 @pytest.mark.parametrize(("ahead_seconds", "status"), [(0, 204), (3600, 401)])
-def test_a_request_is_signed_with_the_time_that_all_hosts_share(stand, ahead_seconds, status):
-    """A receiver refuses signatures that are minutes from its own time, whatever this host's clock says."""
+def test_a_request_is_signed_with_the_shared_clock(stand, ahead_seconds, status):
+    """A receiver refuses signatures that are minutes away from its own time."""
     message = WebhookMessage(1, "c", "x", datetime.now(tz=UTC), 1, late=False, verified=None, payload=None)
     assert Transport(stand.crm, MovedClock(ahead_seconds * 1_000_000)).send(message).status == status

@@ -80,7 +80,7 @@ def test_a_failed_delivery_is_retried_under_its_id_while_its_conversation_waits(
     assert words_of(stand.inbox.accepted_by("crm")) == ["a", "b"]
 
 
-def test_an_answer_after_the_timeout_is_repeated_under_the_same_id(stand):
+def test_a_request_that_times_out_is_repeated_under_the_same_id(stand):
     delays = iter([1.0])
     stand.inbox.fault_for = lambda _told: Fault(200, delay=delay) if (delay := next(delays, 0.0)) else None
     with stand.delivering(replace(stand.crm, timeout=0.3)):
@@ -91,7 +91,7 @@ def test_an_answer_after_the_timeout_is_repeated_under_the_same_id(stand):
     assert stand.inbox.counts()["delivered"] == 2
 
 
-def test_a_retry_after_is_waited_for(stand):
+def test_a_retry_after_delays_every_event_of_the_destination(stand):
     answers = iter([Fault(429, retry_after=1)])
     stand.inbox.fault_for = lambda _told: next(answers, None)
     with stand.delivering(stand.crm):
@@ -189,7 +189,7 @@ def test_an_event_that_fails_too_often_is_given_up_alone(stand):
     ]
 
 
-def test_a_destination_that_is_down_costs_no_event_its_attempts(stand, monkeypatch):
+def test_events_lose_no_attempts_while_their_destination_is_down(stand, monkeypatch):
     monkeypatch.setattr(outcome, "MAX_PAUSE_SECONDS", 0.02)
     stand.inbox.fault_for = lambda _told: Fault(503)
     with stand.delivering(replace(stand.crm, attempts=3, concurrency=2)):
@@ -201,7 +201,7 @@ def test_a_destination_that_is_down_costs_no_event_its_attempts(stand, monkeypat
     assert stand.inbox.counts() == {"delivered": 12, "repeated": 0, "disordered": 0, "forged": 0}
 
 
-def test_a_dead_destination_takes_nothing_from_another(stand):
+def test_a_destination_that_is_down_delays_no_other_destination(stand):
     stand.inbox.fault_for = lambda told: Fault(503, delay=0.5) if told.destination == "crm" else None
     with stand.delivering(stand.crm, stand.content):
         stand.intake(*[deliver(event("new", conversation=f"c-{number}")) for number in range(40)])
@@ -240,7 +240,7 @@ def test_a_body_that_was_deleted_for_its_age_is_a_dead_letter(stand):
     assert stand.inbox.requested == []
 
 
-def test_a_look_for_due_deliveries_uses_an_index(stand):
+def test_every_query_for_due_deliveries_uses_an_index(stand):
     if stand.engine.dialect.name != "sqlite":
         pytest.skip("SQLite says which index a plan takes whatever a table holds")
     asked = []
@@ -274,7 +274,7 @@ BACKLOG = """
     FROM generate_series(1, 2000) AS n"""
 
 
-def test_a_backlog_without_statistics_is_read_by_its_keys(stand):
+def test_a_backlog_is_leased_and_finished_by_keys_without_table_statistics(stand):
     if stand.engine.dialect.name != "postgresql":
         pytest.skip("SQLite says which index a plan takes whatever a table holds")
     with stand.delivering(stand.crm):

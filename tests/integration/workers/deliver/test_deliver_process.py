@@ -58,7 +58,7 @@ def test_a_process_killed_before_it_records_an_answer_repeats_the_event_under_it
     assert inbox.counts() == {"delivered": 1, "repeated": 1, "disordered": 0, "forged": 0}
 
 
-def test_a_stopping_process_records_its_requests_under_way(make_worker, inbox, intake, query):
+def test_a_stopping_process_records_the_results_of_its_open_requests(make_worker, inbox, intake, query):
     worker = make_worker("1")
 
     def stop_and_answer_late(_told):

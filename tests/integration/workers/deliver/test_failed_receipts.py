@@ -1,9 +1,8 @@
-"""Receipts of failed messages, at the simulated platform."""
+"""Failed receipts for messages that were given up, sent to the simulated platform."""
 
 import pytest
 
 from messaging.clock import SystemClock
-from messaging.errors import ConfigurationError
 from simulator.platform import Fault
 from tests.fakes.clock import MovedClock
 from tests.integration.workers.conftest import CLIENT_SECRET
@@ -12,7 +11,6 @@ from tests.services import declare_topology
 from workers.deliver import DeadLetterPublisher
 from workers.genesys import FailedReceipts, GenesysClient, GenesysSettings, RequestBudget
 from workers.genesys.failed_receipts import MAX_ATTEMPTS
-from workers.settings import DeliverSettings
 
 TEXT = payload_of("genesys/text")
 OUTCOMES = "SELECT destination, outcome, attempts FROM failed_receipts"
@@ -36,7 +34,7 @@ def receipts(make_receipts):
 
 @pytest.fixture
 def give_up(engine, stand, inbox, vhost):
-    """Have the services refuse what a body says, and make dead letters of it."""
+    """Have the destinations refuse a message, and publish its dead letters."""
     declare_topology(vhost.amqp_url)
 
     def refuse(receipts, payload):
@@ -69,23 +67,13 @@ def test_an_agent_gets_one_receipt_for_a_message_that_was_given_up(give_up, rece
     ("payload", "is_named"),
     [(said("a customer's"), True), (TEXT | {"direction": "Inbound"}, True), (TEXT, False)],
 )
-def test_a_message_that_no_agent_wrote_or_of_another_destination_gets_no_receipt(
+def test_only_an_agents_message_to_a_named_destination_gets_a_receipt(
     give_up, receipts, query, payload, is_named
 ):
     give_up(receipts if is_named else None, payload)
 
     assert query("SELECT count(*) FROM dead_letters") == [(2,)]
     assert query(OUTCOMES) == []
-
-
-def test_a_receipt_that_may_have_arrived_is_not_sent_again(give_up, receipts, organisation, query):
-    give_up(receipts, TEXT)
-    organisation.inject_fault(Fault(503, is_carried_out=True))
-
-    assert [receipts.send_failed_receipts() for _ in range(2)] == [1, 0]
-
-    assert len(organisation.receipts) == 1
-    assert query(OUTCOMES) == [("content", "unknown", 1)]
 
 
 def test_waiting_for_the_budget_counts_no_attempt(give_up, engine, make_receipts, query):
@@ -95,25 +83,12 @@ def test_waiting_for_the_budget_counts_no_attempt(give_up, engine, make_receipts
     budget.take()
     budget.pause(60.0)
     for _ in range(MAX_ATTEMPTS + 1):
-        make_due(engine)
+        execute(engine, "UPDATE failed_receipts SET due_at = (SELECT min(created_at) FROM outbox)")
         assert receipts.send_failed_receipts() == 1
     assert query(OUTCOMES) == [("content", None, 0)]
 
 
-def test_a_revoked_token_is_renewed_before_the_next_attempt(give_up, receipts, organisation, engine, query):
-    give_up(receipts, TEXT)
-    receipts.send_failed_receipts()
-    give_up(receipts, TEXT | {"id": "another"})
-    organisation.revoke_tokens()
-
-    receipts.send_failed_receipts()
-    make_due(engine)
-    receipts.send_failed_receipts()
-
-    assert len(organisation.receipts) == 2
-
-
-def test_a_receipt_that_an_ended_process_began_is_unknown(  # noqa: PLR0917  # fixtures
+def test_a_receipt_whose_process_ended_while_sending_is_unknown(  # noqa: PLR0917  # fixtures
     give_up, receipts, make_receipts, organisation, engine, query
 ):
     give_up(receipts, TEXT)
@@ -125,25 +100,6 @@ def test_a_receipt_that_an_ended_process_began_is_unknown(  # noqa: PLR0917  # f
     assert query(OUTCOMES) == [("content", "unknown", 0)]
 
 
-def make_due(engine):
-    execute(engine, "UPDATE failed_receipts SET due_at = (SELECT min(created_at) FROM outbox)")
-
-
 def execute(engine, sql):
     with engine.begin() as connection:
         connection.exec_driver_sql(sql)
-
-
-def test_a_destination_that_there_is_not_refuses_the_start(monkeypatch, tmp_path):
-    destinations = tmp_path / "destinations.toml"
-    destinations.write_text("none = true")
-    for name, value in {
-        "OM_AMQP_URL": "amqp://localhost",
-        "OM_DATABASE_URL": "sqlite:////tmp/none",
-        "OM_DESTINATIONS": str(destinations),
-        "OM_FAILED_RECEIPTS": "content",
-    }.items():
-        monkeypatch.setenv(name, value)
-
-    with pytest.raises(ConfigurationError, match="OM_FAILED_RECEIPTS"):
-        DeliverSettings.from_environment()

@@ -1,4 +1,4 @@
-"""omctl find: events that stopped at each place are found by each of their ids, with the next thing to do."""
+"""omctl find: an event is found by each of its ids, with the place where it stopped and the next command."""
 
 import hashlib
 import json
@@ -178,7 +178,7 @@ def test_a_conflict_and_a_copy_are_steps_of_the_first_event(stand, omctl):
     assert {"received again", "conflict"} <= set(steps(found))
 
 
-def test_a_decided_dead_letter_names_the_operator_but_not_to_third_parties(stand, omctl, tmp_path):
+def test_the_operator_of_a_decision_is_shown_but_not_put_into_the_bundle(stand, omctl, tmp_path):
     stand.intake(deliver(b"{", message_id="dead-2"))
     _decide(stand, "discard-dead-letters")
 
@@ -190,7 +190,7 @@ def test_a_decided_dead_letter_names_the_operator_but_not_to_third_parties(stand
     assert "jo@host" not in (tmp_path / "bundle").read_text()
 
 
-def test_a_destination_s_discarded_dead_letter_leaves_nothing_to_do(stand, omctl):
+def test_a_discarded_dead_letter_of_a_destination_leaves_nothing_to_do(stand, omctl):
     identifier = _refused(stand)
     _decide(stand, "discard-dead-letters")
 
@@ -226,7 +226,7 @@ def test_an_event_in_this_hosts_journal_is_found_by_message_request_conversation
 
 
 @pytest.mark.parametrize("url", ["", "postgresql+psycopg://u:p@127.0.0.1:9/om"])
-def test_the_journal_is_searched_without_a_database_too(find, state, url):
+def test_the_journal_is_searched_even_without_a_database(find, state, url):
     keep_in_journal(state, b"{}", "m-journal")
     result = find("m-journal", url=url)
     assert "in this host's journal for" in result.stdout
@@ -241,7 +241,7 @@ def test_an_event_that_is_processed_is_not_shown_as_waiting_in_the_journal(stand
     assert [found["event_id"] is None for found in omctl("m-both")] == [False]
 
 
-def test_a_journal_that_takes_too_long_is_no_matter_of_rights(find, state, monkeypatch):
+def test_a_search_of_the_journal_that_takes_too_long_is_reported(find, state, monkeypatch):
     keep_in_journal(state, b"{}", "m-journal")
     monkeypatch.setattr("omctl.look.find.JOURNAL_SECONDS", -1.0)
     assert "takes longer than" in find("m").stderr
@@ -268,7 +268,7 @@ def test_a_customers_conversations_are_found_by_their_bodies(stand, omctl):
     assert [event["conversation_id"] for event in omctl("--customer", "ext:customer:1")] == ["c-1"]
 
 
-def test_an_unknown_id_is_not_found_and_the_hints_name_where_it_may_be(find, migrated_url, omctl):
+def test_an_unknown_id_is_reported_with_hints_where_it_may_be(find, migrated_url, omctl):
     assert omctl("nothing", status=1) == []
     assert "another edge host's journal" in find("nothing", url=migrated_url).stderr
 

@@ -1,49 +1,36 @@
-"""An operator has given-up deliveries sent again, on PostgreSQL and on SQLite."""
+"""An operator resends deliveries that were given up, on PostgreSQL and on SQLite."""
 
-import json
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from click.testing import CliRunner
 
 from messaging.clock import SystemClock
 from messaging.errors import ConfigurationError
 from omctl.repair.destinations import destinations as command
 from simulator.platform import Fault
-from tests.integration.workers.deliver.stand import SECRET, lease_runs, words_of
+from tests.integration.workers.commands import run_omctl
+from tests.integration.workers.deliver.stand import lease_texts, words_of
 from tests.integration.workers.events import deliver, said
 from tests.services import declare_topology
 from workers.db.engine import make_engine
-from workers.deliver import EVENT_TYPES
 from workers.deliver import dead_letters as dead_letters_module
 from workers.deliver import subscriptions as subscriptions_module
 
 
 @pytest.fixture
-def omctl(migrated_url, receiver_url, tmp_path, monkeypatch):
-    path = tmp_path / "destinations.toml"
-    path.write_text(
-        "".join(
-            f'[destinations.{name}]\nurl = "{receiver_url}/{name}"\nsecret = "{SECRET}"\n'
-            f"events = {list(EVENT_TYPES)!r}\n"
-            for name in ("crm", "content")
-        )
-    )
-    monkeypatch.setenv("OM_DESTINATIONS", str(path))
-    monkeypatch.setenv("OM_DATABASE_URL", migrated_url)
+def omctl(migrated_url, destinations_file):
+    settings = {"OM_DATABASE_URL": migrated_url, "OM_DESTINATIONS": destinations_file}
 
-    def run(*words, status=0):
-        words = ["resend", *words, *(["--reason", "it is mended"] if "--dry-run" not in words else [])]
-        result = CliRunner().invoke(command, [*words, "--yes", "--json"], catch_exceptions=False)
-        assert result.exit_code == status, result.output
-        return json.loads(result.stdout)
+    def run(*options):
+        reason = () if "--dry-run" in options else ("--reason", "it is mended")
+        return run_omctl(command, "resend", *options, *reason, "--yes", **settings)
 
     return run
 
 
 @pytest.fixture
 def refused(stand):
-    """Two conversations of three messages, of which a destination refused the first two."""
+    """Two conversations of three messages; each destination refused the first two of each."""
     stand.inbox.fault_for = lambda told: None if words_of([told]) in ([], ["third"]) else Fault(422)
     with stand.delivering(stand.crm, stand.content):
         for name in ("c-1", "c-2"):
@@ -88,7 +75,7 @@ def test_resent_events_keep_their_ids_and_order_and_the_intervention_is_recorded
     assert omctl("crm")["chosen"] == 0
 
 
-def test_a_conversation_a_time_or_all_that_are_configured_can_be_chosen(omctl, refused):
+def test_a_resend_selects_a_conversation_a_time_or_every_configured_destination(omctl, refused):
     assert omctl("--dry-run")["chosen"] == 8
     assert omctl("crm", "--conversation", "c-2", "--dry-run")["chosen"] == 2
     assert omctl("--since", "1h", "--dry-run")["chosen"] == 8
@@ -131,41 +118,33 @@ def test_an_event_resent_while_its_dead_letter_is_published_is_published_again(
     assert publisher.publish_dead_letters() == 4
 
 
-def test_a_delivery_that_another_process_is_sending_stays_its_own(stand, omctl, refused):
+def test_a_resend_leaves_deliveries_to_the_process_that_is_sending_them(stand, omctl, refused):
     later = [f"later {number}" for number in range(3)]
-    words = enumerate(later)
-    stand.intake(*[deliver(said(each, conversation="c-1", after_ms=9 + n)) for n, each in words])
+    stand.intake(*[deliver(said(text, conversation="c-1", after_ms=9 + n)) for n, text in enumerate(later)])
     stand.settle()
 
-    def taken():
-        now_us = SystemClock().now_us()
+    def lease():
         with stand.engine.begin() as connection:
-            runs = lease_runs(connection, now_us, lease_us=now_us + 60_000_000)
-        return [json.loads(delivery.message.payload)["message"]["text"] for run in runs for delivery in run]
+            return lease_texts(connection, SystemClock().now_us(), 60_000_000)
 
-    assert taken() == later
+    assert lease() == later
     omctl("crm", "--conversation", "c-1")
-    assert taken() == ["first", "second"]
-    assert taken() == []
+    assert lease() == ["first", "second"]
+    assert lease() == []
 
 
-def test_a_delivery_that_another_process_is_leasing_stays_its_own(stand, omctl, refused, migrated_url):
+def test_a_resend_leaves_deliveries_to_the_process_that_is_leasing_them(stand, omctl, refused, migrated_url):
     if stand.engine.dialect.name != "postgresql":
         pytest.skip("SQLite has one writer")
     stand.intake(deliver(said("later", conversation="c-1", after_ms=9)))
     stand.settle()
     now_us = SystemClock().now_us() + 1_000_000
-
-    def taken(connection, lease_us):
-        runs = lease_runs(connection, now_us, lease_us=now_us + lease_us)
-        return [json.loads(delivery.message.payload)["message"]["text"] for run in runs for delivery in run]
-
     # A process's pool is small, and this is of two processes.
     engine = make_engine(migrated_url)
     with ThreadPoolExecutor() as pool, engine.connect() as one, engine.connect() as other:
-        assert taken(one, 60_000_000) == ["later"]
+        assert lease_texts(one, now_us, 60_000_000) == ["later"]
         omctl("crm", "--conversation", "c-1")
-        waiting = pool.submit(taken, other, 90_000_000)
+        waiting = pool.submit(lease_texts, other, now_us, 90_000_000)
         stand.wait_for(lambda: stand.query("SELECT 1 FROM pg_locks WHERE NOT granted"))
         one.commit()
         assert waiting.result(20) == ["first", "second"]

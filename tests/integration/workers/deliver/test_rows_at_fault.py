@@ -1,4 +1,4 @@
-"""One row that cannot be read or written costs its own event something, on PostgreSQL and on SQLite."""
+"""A row that cannot be read or written affects only its own event, on PostgreSQL and on SQLite."""
 
 import pytest
 
@@ -41,7 +41,7 @@ PERMIT = ("DROP VIEW event_payloads", "ALTER TABLE kept_payloads RENAME TO event
 
 @pytest.fixture
 def half_refused(stand):
-    """Have many events wait, every second of which the destination refuses."""
+    """Many waiting events, every second of which the destination refuses."""
     stand.inbox.fault_for = lambda told: Fault(422) if is_odd(told.body["conversation_id"]) else None
     with stand.delivering(stand.crm):
         pass
@@ -60,7 +60,7 @@ def dead_letters(stand):
 ODD = {f"c-{number}" for number in range(1, MANY, 2)}
 
 
-def test_a_dead_letter_whose_event_cannot_be_read_is_published_once_it_can_be(half_refused, vhost):
+def test_a_dead_letter_whose_event_is_unreadable_is_published_once_it_is_readable(half_refused, vhost):
     stand = half_refused
     stand.execute(UNREADABLE[stand.engine.dialect.name])
     with stand.delivering(stand.crm):
@@ -82,7 +82,7 @@ def test_a_dead_letter_whose_event_cannot_be_read_is_published_once_it_can_be(ha
         assert len(list(peek(connection, DEAD_LETTER_RECORDS))) == len(ODD)
 
 
-def test_a_dead_letter_that_the_broker_has_confirmed_is_published_once_whatever_fails_after_it(
+def test_a_confirmed_dead_letter_is_not_published_again_after_a_later_failure(
     half_refused, vhost, monkeypatch
 ):
     stand = half_refused
@@ -103,7 +103,7 @@ def test_a_dead_letter_that_the_broker_has_confirmed_is_published_once_whatever_
         assert len(list(peek(connection, DEAD_LETTER_RECORDS))) == len(ODD)
 
 
-def test_a_delivery_whose_result_is_refused_is_set_aside(half_refused):
+def test_a_delivery_whose_result_cannot_be_recorded_is_set_aside(half_refused):
     stand = half_refused
     stand.execute(UNRECORDABLE[stand.engine.dialect.name])
     set_aside = "SELECT conversation_id FROM deliveries WHERE reason = 'its result could not be recorded'"
@@ -114,7 +114,7 @@ def test_a_delivery_whose_result_is_refused_is_set_aside(half_refused):
     assert stand.inbox.counts() == {"delivered": MANY // 2, "repeated": 0, "disordered": 0, "forged": 0}
 
 
-def test_a_row_that_cannot_be_read_is_a_dead_letter_and_its_conversation_goes_on(half_refused):
+def test_an_unreadable_delivery_is_a_dead_letter_and_its_conversation_continues(half_refused):
     stand = half_refused
     stand.execute(UNSENDABLE[stand.engine.dialect.name])
     stand.intake(deliver(said("next", conversation="c-6", after_ms=5)))
@@ -129,7 +129,7 @@ def test_a_row_that_cannot_be_read_is_a_dead_letter_and_its_conversation_goes_on
     assert words_of(stand.inbox.accepted_by("crm")) == ["next"]
 
 
-def test_deliveries_wait_while_the_database_refuses_to_read_any_of_them(half_refused):
+def test_deliveries_wait_while_the_database_denies_reading_any_of_them(half_refused):
     stand = half_refused
     if stand.engine.dialect.name == "sqlite":
         pytest.skip("SQLite has no permissions")

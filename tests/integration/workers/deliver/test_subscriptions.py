@@ -1,19 +1,19 @@
-"""Which destinations get events: starting a process adds, an operator's recorded command removes."""
+"""Starting a process adds destinations; only an operator's recorded command removes them."""
 
-import json
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import pytest
-from click.testing import CliRunner
 
 from messaging.clock import SystemClock
 from omctl.look.database import judge_files
 from omctl.look.findings import Level
 from omctl.repair.destinations import destinations
+from tests.integration.workers.commands import run_omctl
 from tests.integration.workers.events import deliver, event
 from workers.db.engine import transact
 from workers.db.stats import WorkerReport
@@ -25,18 +25,11 @@ PLANNED = "SELECT destination, count(*) FROM deliveries GROUP BY destination ORD
 
 
 @pytest.fixture
-def omctl(migrated_url, monkeypatch):
-    monkeypatch.setenv("OM_DATABASE_URL", migrated_url)
-
-    def run(*arguments):
-        done = CliRunner().invoke(destinations, [*arguments, "--json"], catch_exceptions=False)
-        assert done.exit_code == 0, done.output
-        return json.loads(done.output)
-
-    return run
+def omctl(migrated_url):
+    return partial(run_omctl, destinations, OM_DATABASE_URL=migrated_url)
 
 
-def test_a_process_with_an_older_file_takes_no_event_from_a_destination_that_it_lacks(stand):
+def test_a_process_with_an_older_file_removes_no_destination(stand):
     with stand.delivering(stand.crm, stand.content):
         pass
     with stand.delivering(stand.crm):
@@ -123,7 +116,7 @@ def test_a_delivery_that_waits_longer_than_events_are_kept_is_abandoned(stand):
         assert left == [(1 if now_us != later_us else 0,)]
 
 
-def test_workers_with_different_files_are_a_problem(stand):
+def test_check_reports_workers_with_different_destination_files(stand):
     now = datetime.now(tz=UTC)
 
     def report(worker, *configured, seconds_ago=1):

@@ -1,4 +1,4 @@
-"""What tests of worker processes share: start one, publish to it, count what it has written."""
+"""Fixtures of tests of worker processes: start one, publish to it, count its rows."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""However many events cannot be processed, the good ones among them are."""
+"""Good events are processed among any number of bad ones."""
 
 import json
 import time
@@ -30,9 +30,7 @@ def test_good_events_in_and_behind_a_flood_of_bad_ones_are_processed(start, publ
     wait_until(lambda: depth(channel, topology.DEAD_LETTERS) == 2 * FLOOD - FLOOD // 20)
 
 
-def test_a_hundred_and_fifty_events_that_ask_for_a_minute_get_it_and_delay_nothing(
-    working, channel, handlers, query
-):
+def test_events_that_request_a_later_retry_delay_no_other_event(working, channel, handlers, query):
     def handler(connection, claimed, now_us):
         if any(each.event.text == "later" for each in claimed):
             raise RetryLaterError("later", delay=60.0)

@@ -15,7 +15,7 @@ WAITING_FOR_LOCKS = (
 )
 
 
-def test_workers_with_the_same_events_in_reverse_order_neither_block_nor_repeat(
+def test_workers_with_the_same_events_in_reverse_order_neither_deadlock_nor_repeat_effects(
     migrated_url, handlers, query
 ):
     payloads = [said(f"m{n}", conversation=f"c-{n % 7}") for n in range(60)]
@@ -41,7 +41,9 @@ def test_fifty_copies_at_once_take_effect_once(migrated_url, handlers, query):
     assert query("SELECT message_count FROM conversations") == [(1,)]
 
 
-def test_a_repeated_event_is_not_locked_while_its_conversation_is_waited_for(migrated_postgres_url, handlers):
+def test_a_repeated_event_is_not_locked_while_its_worker_waits_for_the_conversation(
+    migrated_postgres_url, handlers
+):
     engine = make_engine(migrated_postgres_url)
     intake = processor(engine, handlers)
     repeated = said("repeated")

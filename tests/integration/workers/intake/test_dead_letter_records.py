@@ -1,4 +1,4 @@
-"""Every dead letter has its reason in SQL before it is in the operators' queue, whatever its origin."""
+"""Every dead letter's reason is recorded in SQL before the dead letter reaches the operators' queue."""
 
 import json
 import time
@@ -20,7 +20,7 @@ def publish(channel, message_id, body, **properties):
 
 
 def deliver_in_vain(channel):
-    """Take the one event and put it back until the broker gives it up."""
+    """Requeue the one event until it exceeds the broker's delivery limit."""
     for _ in range(topology.DELIVERY_LIMIT + 1):
         wait_until(lambda: depth(channel) == 1)
         method, _, _ = channel.basic_get(topology.EVENTS_QUEUE)
@@ -32,7 +32,7 @@ def dead_letters(channel, count):
     return [channel.basic_get(topology.DEAD_LETTERS, auto_ack=True) for _ in range(count)]
 
 
-def test_what_the_broker_or_an_operator_gives_up_is_recorded_with_the_brokers_reason(working, channel, query):
+def test_an_event_dead_lettered_by_the_broker_is_recorded_with_the_brokers_reason(working, channel, query):
     publish(channel, "limit", GOOD)
     deliver_in_vain(channel)
     publish(channel, "late", GOOD, expiration="1")
@@ -50,7 +50,7 @@ def test_what_the_broker_or_an_operator_gives_up_is_recorded_with_the_brokers_re
     assert query("SELECT count(*) FROM processed_events") == [(0,)]
 
 
-def test_a_reason_that_intake_gave_stands(working, channel, query):
+def test_a_dead_letter_keeps_the_reason_that_intake_gave(working, channel, query):
     publish(channel, "broken", b"{")
     with working():
         [(_, properties, body)] = dead_letters(channel, 1)
@@ -60,7 +60,7 @@ def test_a_reason_that_intake_gave_stands(working, channel, query):
     assert properties.headers["x-first-death-queue"] == topology.EVENTS_QUEUE
 
 
-def test_nothing_goes_round(working, channel, query):
+def test_a_dead_letter_is_recorded_once_and_never_circulates(working, channel, query):
     for number in range(30):
         publish(channel, f"broken-{number}", b"[")
     with working():

@@ -28,7 +28,7 @@ def make_intake(engine, handlers):
     return lambda clock: Intake(engine, handlers, clock)
 
 
-def test_what_is_accepted_is_listed_no_more_and_comes_again_in_silence(intake, omctl):
+def test_an_accepted_name_is_not_listed_again(intake, omctl):
     intake(deliver(said("a", novelty=1, surprise=2)))
     names = {each["name"] for each in omctl("list")["drift"]}
     assert {"novelty", "surprise"} <= names
@@ -42,7 +42,7 @@ def test_what_is_accepted_is_listed_no_more_and_comes_again_in_silence(intake, o
     assert "@" in accepted["accepted_by"]
 
 
-def test_what_it_looks_like_and_how_often_it_comes_is_on_record(make_intake, omctl, capsys):
+def test_the_shape_and_the_count_of_an_unknown_field_are_recorded(make_intake, omctl, capsys):
     clock = FakeClock()
     worker = make_intake(clock)
     worker.process([deliver(said("a", novelty="Jane Doe"))])

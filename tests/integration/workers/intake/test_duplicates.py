@@ -1,4 +1,4 @@
-"""What the same key again leaves in the database, on PostgreSQL and on SQLite."""
+"""Copies are counted and conflicts are recorded, on PostgreSQL and on SQLite."""
 
 import hashlib
 import json
@@ -23,7 +23,7 @@ def encoded(payload):
 
 
 @pytest.mark.parametrize("batches", [[3], [1, 2], [1, 1, 1], [2, 1]])
-def test_copies_are_counted_on_the_row_however_they_are_batched(intake, query, batches):
+def test_copies_are_counted_on_the_events_row_in_any_batches(intake, query, batches):
     for copies in batches:
         intake(*[deliver(message()) for _ in range(copies)])
 
@@ -32,7 +32,7 @@ def test_copies_are_counted_on_the_row_however_they_are_batched(intake, query, b
 
 
 @pytest.mark.parametrize("together", [True, False])
-def test_another_content_under_a_known_key_is_kept_and_has_no_effect(intake, query, together):
+def test_different_content_under_a_known_key_is_kept_and_has_no_effect(intake, query, together):
     first, other = deliver(message("Hello")), deliver(message("Goodbye"))
     if together:
         intake(first, other)
@@ -63,7 +63,7 @@ def test_a_conflict_that_repeats_is_counted_and_names_the_first_row(intake, quer
     )
 
 
-def test_one_batch_of_copies_conflicts_and_new_events_is_told_apart(intake, query):
+def test_copies_conflicts_and_new_events_of_one_batch_are_distinguished(intake, query):
     intake(deliver(message("A", "m-1")))
 
     intake(
@@ -84,7 +84,7 @@ def test_one_batch_of_copies_conflicts_and_new_events_is_told_apart(intake, quer
     assert query("SELECT text FROM conversation_messages ORDER BY event_id") == [("A",), ("B",)]
 
 
-def test_a_conflict_with_one_of_a_bodys_events_is_one_of_the_other_as_well(intake, query):
+def test_a_conflicting_body_with_two_events_conflicts_with_both(intake, query):
     kinds = [{"eventType": "Typing"}, {"eventType": "Presence"}]
     body = payload_of("genesys/typing") | {"events": kinds}
 
@@ -107,7 +107,7 @@ def test_a_batchs_line_counts_duplicates_and_conflicts(intake, capsys):
     assert "Goodbye" not in line
 
 
-def test_workers_that_meet_over_one_key_count_every_copy_and_every_conflict(migrated_url, handlers, query):
+def test_concurrent_workers_count_every_copy_and_every_conflict_of_a_key(migrated_url, handlers, query):
     bodies = [message(f"words {number % 3}", f"m-{number % 5}") for number in range(15)]
 
     def work(intake, order):

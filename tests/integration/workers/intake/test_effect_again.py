@@ -1,4 +1,4 @@
-"""A replay with `--again` takes effect once more, and never leaves the event's own key free."""
+"""A replay with `--again` takes effect once more, after the event's own key is recorded."""
 
 from dataclasses import replace
 
@@ -23,9 +23,7 @@ BATCHES = [
 
 
 @pytest.mark.parametrize(("batches", "effects"), BATCHES, ids=str)
-def test_a_replay_takes_effect_once_for_its_generation_and_claims_the_own_key_first(
-    intake, query, batches, effects
-):
+def test_each_replay_takes_effect_once_and_records_the_events_own_key_first(intake, query, batches, effects):
     for sources in batches:
         deliveries = [deliver(said("hello")) for _ in sources]
         intake(

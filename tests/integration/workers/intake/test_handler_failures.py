@@ -1,4 +1,4 @@
-"""What a handler raises is its event's fault, unless the database is away."""
+"""An exception in a handler is attributed to its event, unless the database is away."""
 
 from contextlib import suppress
 
@@ -68,7 +68,7 @@ FAULTS += [quoting, leaving, garbage, empty, elsewhere]
 
 @pytest.fixture
 def failing(handlers):
-    """Add a handler that does something at the word "sick" alone; returns how often it has done it."""
+    """Add a handler that fails for the text "sick"; return the list of its calls."""
 
     def install(fault):
         calls = []
@@ -105,7 +105,7 @@ def test_a_failing_event_is_tried_alone_and_then_dead_lettered_and_no_other(
     assert query("SELECT count(*), sum(message_count) FROM processed_events, conversations") == [(15, 225)]
 
 
-def test_what_a_handler_raises_is_told_without_its_text(engine, handlers, failing, query, capsys):
+def test_a_handlers_error_is_logged_and_recorded_without_its_text(engine, handlers, failing, query, capsys):
     failing(quoting)
 
     processor(engine, handlers)(deliver(said("sick")))
@@ -129,7 +129,9 @@ def test_what_a_handler_raises_is_told_without_its_text(engine, handlers, failin
         lambda own: {own: "\0"},
     ],
 )
-def test_what_a_handler_returns_counts_for_its_own_events_alone(engine, handlers, query, answer, capsys):
+def test_an_invalid_skip_reason_of_a_handler_affects_only_its_own_events(
+    engine, handlers, query, answer, capsys
+):
     def by_index(_connection, events, _now_us):
         own = [each.event_id for each in events if each.event.text == "sick"]
         return answer(own[0]) if own else None
@@ -146,7 +148,7 @@ def test_what_a_handler_returns_counts_for_its_own_events_alone(engine, handlers
     assert PERSONAL not in reason + capsys.readouterr().out
 
 
-def test_a_handler_says_of_its_own_events_why_they_had_no_effect(engine, handlers, query):
+def test_a_handler_can_skip_its_own_events_with_a_reason(engine, handlers, query):
     def skips(_connection, events, _now_us):
         return {each.event_id: "spam" for each in events if each.event.text == "spam"} or None
 
@@ -182,7 +184,7 @@ def test_an_event_that_passes_at_its_second_try_takes_effect_once(engine, handle
     assert query("SELECT count(*) FROM dead_letters") == [(0,)]
 
 
-def test_a_handler_may_ask_for_a_later_try(engine, handlers, failing, query):
+def test_a_handler_can_request_a_later_retry(engine, handlers, failing, query):
     def asks(_connection):
         raise RetryLaterError("a row is not there yet", delay=42.0)
 
@@ -196,7 +198,7 @@ def test_a_handler_may_ask_for_a_later_try(engine, handlers, failing, query):
     assert query("SELECT text FROM conversation_messages") == [("well",)]
 
 
-def test_a_handler_may_refuse_an_event_at_once(engine, handlers, failing, query):
+def test_a_handler_can_reject_an_event_at_once(engine, handlers, failing, query):
     def refuses(_connection):
         raise RejectedEventError("unknown_customer", "customer: not known here")
 
@@ -210,7 +212,7 @@ def test_a_handler_may_refuse_an_event_at_once(engine, handlers, failing, query)
     ]
 
 
-def test_a_statement_that_is_too_slow_for_one_event_alone_is_that_events_fault(
+def test_an_event_whose_statement_is_too_slow_is_dead_lettered_alone(
     migrated_postgres_url, handlers, failing, monkeypatch
 ):
     engine = make_engine(migrated_postgres_url)

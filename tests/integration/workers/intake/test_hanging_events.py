@@ -1,4 +1,4 @@
-"""An event that hangs its handler becomes a dead letter; its neighbours are processed in bounded time."""
+"""An event that hangs its handler becomes a dead letter; other events are processed in bounded time."""
 
 import json
 import os
@@ -104,7 +104,7 @@ def wait_until(condition, log):
 
 @contextmanager
 def supervised(start, count=1):
-    """Run workers, and start another in the place of each that ends; yields the exit statuses."""
+    """Run workers and replace each one that exits; yield the exit statuses."""
     statuses, stopped = [], threading.Event()
 
     def supervise():

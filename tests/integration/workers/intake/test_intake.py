@@ -1,4 +1,4 @@
-"""What a batch leaves in the database, on PostgreSQL and on SQLite."""
+"""Rows that intake writes for a batch, on PostgreSQL and on SQLite."""
 
 import hashlib
 import json
@@ -34,14 +34,14 @@ def test_a_redelivered_event_is_acknowledged_without_effect(intake, query):
     assert query("SELECT count(*) FROM conversation_messages") == [(1,)]
 
 
-def test_an_event_is_found_by_the_id_of_its_request_and_one_that_cannot_be_stored_is_none(intake, query):
+def test_an_event_has_the_id_of_its_request_unless_the_id_cannot_be_stored(intake, query):
     for after_ms, request_id in enumerate(("0f3c", "nul \0", "x" * 129, "")):
         intake(deliver(said("Hello", after_ms=after_ms), request_id=request_id))
 
     assert query("SELECT request_id FROM events_v1 ORDER BY id") == [("0f3c",), (None,), (None,), (None,)]
 
 
-def test_the_platforms_clock_is_kept_to_the_microsecond(intake, query):
+def test_an_events_time_is_stored_to_the_microsecond(intake, query):
     intake(deliver(said("Hello") | {"timestamp": "2024-05-15T16:32:10.123456+02:00"}))
 
     [(occurred_at,)] = query("SELECT occurred_at FROM processed_events")
@@ -59,7 +59,7 @@ def test_an_update_without_a_transition_is_recorded_as_skipped(intake, query):
     assert query("SELECT * FROM routing_updates") == []
 
 
-def test_first_and_last_event_bound_the_conversation_whatever_the_order(intake, query):
+def test_a_conversation_has_the_times_of_its_first_and_last_event_in_any_order_of_arrival(intake, query):
     intake(deliver(said("b", after_ms=50)))
     intake(deliver(said("c", after_ms=90)), deliver(said("a", after_ms=10)))
 
@@ -79,7 +79,7 @@ def test_a_window_moves_with_each_message_but_not_past_its_limit(intake, query):
     assert before[1] < after[1] <= after[2]
 
 
-def test_receipts_are_recorded_and_typing_passes(intake, query):
+def test_receipts_are_recorded_and_typing_is_skipped(intake, query):
     names = ("genesys/text", "genesys/receipt-published", "genesys/typing")
     failed = payload_of("genesys/receipt-failed")
     intake(*[deliver(payload_of(name)) for name in names], deliver(failed))
@@ -101,9 +101,7 @@ def test_a_malformed_event_is_rejected_with_its_reason_and_its_neighbours_are_pr
     assert query("SELECT message_count FROM conversations") == [(2,)]
 
 
-def test_one_event_that_a_bug_of_ours_cannot_read_does_not_hold_its_batch(
-    engine, handlers, query, monkeypatch
-):
+def test_an_event_that_crashes_the_parser_does_not_delay_its_batch(engine, handlers, query, monkeypatch):
     def read(body, *arguments):
         if b'"bad"' in body:
             raise ZeroDivisionError
@@ -128,14 +126,14 @@ def test_texts_of_every_script_and_quote_are_stored_as_they_are(intake, query):
 
 
 @pytest.mark.parametrize("name", ["__proto__", "a'; DROP TABLE drift; --", "x" * 255, "é" * 255])
-def test_identifiers_of_any_kind_are_only_values(intake, query, name):
+def test_a_conversation_id_with_special_characters_is_stored_unchanged(intake, query, name):
     intake(deliver(said("a", conversation=name)))
 
     assert query("SELECT conversation_id FROM conversations") == [(name,)]
 
 
 @pytest.mark.parametrize("message_id", ["\x00", "a\x00b", "\n"])
-def test_an_id_that_cannot_be_stored_holds_nothing_up(intake, query, message_id):
+def test_a_message_id_that_cannot_be_stored_delays_no_event(intake, query, message_id):
     good = deliver(said("a"), message_id=message_id)
     bad = deliver(b"{", message_id=message_id)
 
@@ -173,7 +171,7 @@ def test_a_handler_is_given_the_whole_payload(engine, handlers, query):
 KINDS = {"events": [{"eventType": "Typing"}, {"eventType": "Presence"}]}
 
 
-def test_each_kind_of_a_list_of_events_is_recorded_and_only_the_known_takes_effect(intake, query):
+def test_each_kind_in_a_list_of_events_is_recorded_and_only_known_kinds_take_effect(intake, query):
     assert intake(deliver(payload_of("genesys/typing") | KINDS)) == frozenset()
 
     assert sorted(query("SELECT event_type, outcome, reason FROM processed_events")) == [
@@ -183,7 +181,7 @@ def test_each_kind_of_a_list_of_events_is_recorded_and_only_the_known_takes_effe
     assert query("SELECT count(*) FROM event_payloads") == [(2,)]
 
 
-def test_a_kind_of_the_list_reaches_the_integrators_handler(engine, handlers, query):
+def test_a_kind_in_a_list_of_events_reaches_the_integrators_handler(engine, handlers, query):
     given = []
     handlers["openmessaging:event:presence"] = (lambda _connection, events, _now_us: given.extend(events),)
 

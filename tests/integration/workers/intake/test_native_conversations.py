@@ -1,4 +1,4 @@
-"""How conversations without a notified start begin, and which events are only counted."""
+"""Conversations without a start event, and events that are only counted."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -66,10 +66,8 @@ def test_a_session_is_announced_once_and_before_its_events(counting, query, batc
     assert told(query) == entries
 
 
-def test_a_start_is_told_before_a_receipt_of_another_conversation_brings_its_own_receipt_forward(
-    counting, query
-):
-    """Handlers have all of a type at once: the other's receipt sorts first, and brings this one's along."""
+def test_a_conversations_start_is_sent_before_its_receipt_in_a_batch_with_other_receipts(counting, query):
+    """A handler gets all events of its type at once, and the other conversation's receipt sorts first."""
     start, receipt = payload_of("eventbridge/customer-start"), payload_of("genesys/receipt-published")
     of_another = receipt | {"conversationId": "0-before-the-other", "id": "another"}
     counting(deliver(of_another), deliver(start), deliver(receipt))
@@ -82,7 +80,7 @@ def test_a_start_is_told_before_a_receipt_of_another_conversation_brings_its_own
     ]
 
 
-def test_an_answer_on_the_event_bus_routes_the_conversation(counting, query):
+def test_an_answered_detail_event_routes_the_conversation(counting, query):
     counting(deliver(payload_of("eventbridge/customer-start")), deliver(payload_of("eventbridge/acd-end")))
 
     assert query("SELECT status, routing_status, routing_queue FROM conversations") == [
@@ -90,7 +88,7 @@ def test_an_answer_on_the_event_bus_routes_the_conversation(counting, query):
     ]
 
 
-def test_an_event_of_another_medium_is_recorded_and_makes_no_conversation(counting, query):
+def test_an_event_of_another_medium_is_recorded_and_creates_no_conversation(counting, query):
     counting(deliver(payload_of("eventbridge/customer-start-chat")), deliver(payload_of("genesys/text")))
 
     assert query("SELECT outcome, reason FROM processed_events WHERE dialect = 'eventbridge'") == [
@@ -109,7 +107,7 @@ def test_typing_is_counted_by_day_and_not_stored(counting, query):
     assert query("SELECT count(*) FROM conversations") == [(0,)]
 
 
-def test_what_comes_in_one_body_with_typing_is_stored_all_the_same(counting, query):
+def test_events_in_one_body_with_a_typing_indicator_are_stored(counting, query):
     kinds = [{"eventType": "Typing"}, {"eventType": "Presence"}]
     counting(deliver(payload_of("genesys/typing") | {"events": kinds}))
 
@@ -119,15 +117,13 @@ def test_what_comes_in_one_body_with_typing_is_stored_all_the_same(counting, que
     assert query("SELECT sum(events) FROM unstored_events") == [(1,)]
 
 
-def test_typing_that_an_integrators_handler_wants_is_stored(handlers):
+def test_typing_is_stored_if_an_integrators_handler_exists_for_it(handlers):
     handlers["openmessaging:typing"] += (lambda *_: {},)
 
     assert unstored_types(handlers) == frozenset()
 
 
-def test_what_the_filter_does_not_hold_of_is_recorded_as_skipped_and_touches_no_conversation(
-    engine, handlers, query
-):
+def test_an_event_that_the_filter_excludes_is_recorded_as_skipped_without_effect(engine, handlers, query):
     guarded = Intake(
         engine, handlers, SystemClock(), event_filter=check_filter("channel.externalId == 'mine'")
     )

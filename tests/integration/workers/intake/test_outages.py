@@ -1,4 +1,4 @@
-"""The database is at fault: everything is held, nothing becomes a dead letter."""
+"""While the database fails, deliveries are held and none becomes a dead letter."""
 
 import sqlite3
 import threading
@@ -28,7 +28,7 @@ def test_a_database_that_is_away_holds_the_batch(handlers):
         processor(away, handlers)(deliver(said("a")), deliver(b"malformed"))
 
 
-def test_a_batch_has_the_time_that_its_connection_sets(engine, handlers, query):
+def test_a_batch_uses_the_clock_that_its_connection_has_set(engine, handlers, query):
     clock = FakeClock()
 
     @event.listens_for(engine, "begin")
@@ -58,7 +58,7 @@ def test_a_connection_ended_by_the_server_is_replaced(migrated_postgres_url, han
     engine.dispose()
 
 
-def test_a_statement_that_takes_too_long_holds_the_batch(migrated_postgres_url, handlers):
+def test_a_statement_that_takes_too_long_delays_the_whole_batch(migrated_postgres_url, handlers):
     engine = make_engine(migrated_postgres_url)
 
     def sleeps(connection, events, now_us):

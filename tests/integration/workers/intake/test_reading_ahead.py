@@ -47,7 +47,7 @@ def test_nothing_is_prefetched_while_a_suspect_is_processed(worker):
     assert not is_read(worker, following)
 
 
-def test_the_first_statement_of_a_transaction_is_waited_for_at_work_too(engine):
+def test_intake_also_reads_ahead_during_the_first_statement_of_a_transaction(engine):
     if engine.dialect.name != "postgresql":
         pytest.skip("SQLite works in our own thread")
     moments = []

@@ -1,4 +1,4 @@
-"""Without its tables a worker refuses to start; if they disappear, it holds its deliveries."""
+"""A worker without its tables refuses to start; if they disappear later, it holds its deliveries."""
 
 from pathlib import Path
 

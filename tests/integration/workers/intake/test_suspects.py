@@ -1,4 +1,4 @@
-"""Deliveries that came back too often are tried alone."""
+"""Deliveries that were redelivered too often are processed alone."""
 
 import sqlite3
 
@@ -20,7 +20,7 @@ class WorkerKilledError(BaseException):
 
 @pytest.fixture
 def deadly(engine, handlers):
-    """Intake whose handler kills the worker at one word."""
+    """Intake whose handler kills the worker when it gets one text."""
 
     def kills(connection, events, now_us):
         if any(each.event.text == "poison" for each in events):
@@ -51,16 +51,14 @@ def test_a_poison_event_is_dead_lettered_and_its_neighbours_are_processed(deadly
     assert query("SELECT count(*) FROM suspects") == [(0,)]
 
 
-def test_a_suspect_that_is_innocent_is_processed_and_its_mark_cleared(intake, query):
+def test_a_harmless_suspect_is_processed_and_its_mark_is_cleared(intake, query):
     assert intake(deliver(said("a"), attempt=9)) == frozenset()
 
     assert query("SELECT message_count FROM conversations") == [(1,)]
     assert query("SELECT count(*) FROM suspects") == [(0,)]
 
 
-def test_an_outage_in_the_middle_of_an_attempt_makes_no_poison_however_often_workers_start(
-    engine, handlers, query
-):
+def test_an_outage_during_an_attempt_never_makes_an_event_poison(engine, handlers, query):
     outage = [True]
 
     def fails(connection, events, now_us):
@@ -85,7 +83,7 @@ def test_an_outage_in_the_middle_of_an_attempt_makes_no_poison_however_often_wor
     assert query("SELECT count(*) FROM suspects") == [(0,)]
 
 
-def test_a_suspect_that_is_held_keeps_the_mark_of_the_worker_that_it_killed(engine):
+def test_a_held_suspect_keeps_the_mark_of_the_worker_that_it_killed(engine):
     Suspects(engine, SystemClock()).mark("m-1")
     holding = Suspects(engine, SystemClock())
 
@@ -96,7 +94,7 @@ def test_a_suspect_that_is_held_keeps_the_mark_of_the_worker_that_it_killed(engi
     assert Suspects(engine, SystemClock()).mark("m-1") == 1
 
 
-def test_poison_that_is_held_is_still_poison_for_the_next_worker(engine, handlers, query):
+def test_held_poison_is_still_poison_for_the_next_worker(engine, handlers, query):
     for _ in range(2):
         Suspects(engine, SystemClock()).mark("poison")
     poison = deliver(said("poison"), attempt=4, message_id="poison")
@@ -110,7 +108,7 @@ def test_poison_that_is_held_is_still_poison_for_the_next_worker(engine, handler
     assert query("SELECT code FROM dead_letters") == [("poison",)]
 
 
-def test_a_mark_that_cannot_be_cleared_hides_nothing_of_why_the_suspect_is_held(engine):
+def test_a_mark_that_cannot_be_cleared_does_not_hide_the_reason_for_holding_its_event(engine):
     def attempt_and_fail():
         with Suspects(engine, SystemClock()).attempt("m-1"):
             _rename(engine, "suspects", "unmigrated")

@@ -14,7 +14,7 @@ from tests.servers import free_port
 from tests.waiting import PATIENCE_SECONDS, wait_until
 
 
-def test_a_worker_ends_well_at_sigterm_and_the_next_finds_nothing_to_repeat(start, publish, count):
+def test_a_worker_exits_with_status_0_on_sigterm(start, publish, count):
     worker = start()
     publish(*[said(f"m{number}") for number in range(250)])
     wait_until(lambda: count() == 250)
@@ -50,7 +50,7 @@ def test_a_malformed_setting_refuses_to_start_with_78_and_names_the_variable(sta
     assert name in (tmp_path / "worker-0.log").read_text()
 
 
-def test_sigterm_does_not_wait_for_a_broker_that_says_nothing(start):
+def test_sigterm_does_not_wait_for_a_silent_broker(start):
     with socket.create_server(("127.0.0.1", 0)) as silent:
         worker = start(OM_AMQP_URL=f"amqp://guest:guest@127.0.0.1:{silent.getsockname()[1]}/")
         silent.settimeout(PATIENCE_SECONDS)
@@ -82,7 +82,7 @@ def locked_database(sqlite_url):
 
 
 @pytest.mark.parametrize("database", [silent_database, absent_database, locked_database])
-def test_a_worker_that_holds_deliveries_ends_within_five_seconds_of_sigterm(
+def test_a_worker_that_holds_deliveries_exits_soon_after_sigterm(
     start, publish, environment, channel, database
 ):
     publish(*[said(f"m{number}") for number in range(250)])

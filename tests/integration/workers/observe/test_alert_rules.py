@@ -1,4 +1,4 @@
-"""Each alert fires where it should, and only there: Prometheus itself evaluates the rules."""
+"""Prometheus itself evaluates the rules: each alert fires in its fault and in no other."""
 
 import json
 import re
@@ -74,7 +74,7 @@ WELL = {
 
 
 def series(name, **labels):
-    """Return the one key of WELL that this metric, with these labels, has."""
+    """Return the key of WELL for a metric with these labels."""
     wanted = [f'{label}="{value}"' for label, value in labels.items()]
     [key] = [key for key in WELL if key.startswith(f"{name}{{") and all(each in key for each in wanted)]
     return key
@@ -163,7 +163,7 @@ def _share(value):
 
 
 def _firing(minute, name, *, is_quiet=False):
-    """Expect this alert at a minute and what comes along with it, or only that, and never another one."""
+    """Expect this alert, if not *is_quiet*, and its companions at a minute, and no other alert."""
     names = [*ALONG.get(name, []), *([] if is_quiet else [name])]
     return {
         "expr": 'count by (alertname) (ALERTS{alertstate="firing"})',
@@ -184,7 +184,7 @@ def promtool():
 
 @pytest.fixture
 def rules_hold(promtool, tmp_path):
-    """Have the rules evaluated over what is told, and look whether all was as expected."""
+    """Evaluate the rules over time series and check the expected alerts."""
 
     def hold(*tests, evaluation_interval="1m"):
         file = tmp_path / "rules.test.yml"
@@ -200,7 +200,7 @@ def rules_hold(promtool, tmp_path):
 CALM = {"expr": "count_over_time(ALERTS[70m])", "eval_time": "70m", "exp_samples": []}
 
 
-def test_every_alert_fires_in_its_fault_and_none_fires_if_all_is_well(rules_hold):
+def test_every_alert_fires_in_its_fault_and_no_alert_fires_without_one(rules_hold):
     rules_hold(told("well", {}, CALM), *(case(*each) for each in CASES))
 
 
@@ -264,11 +264,11 @@ def test_prometheus_accepts_the_rules_and_the_configuration(promtool):
     assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
-def test_the_runbook_has_a_chapter_for_every_alert_and_for_no_other():
+def test_the_runbook_has_exactly_one_chapter_for_every_alert():
     assert re.findall(r"^## (OpenMessaging\w+)$", RUNBOOK.read_text(), re.MULTILINE) == ALERTS
 
 
-def test_every_alert_names_its_chapter():
+def test_every_alert_links_to_its_chapter_of_the_runbook():
     links = re.findall(r"runbook_url: http://127.0.0.1:9464/runbook#(\w+)", RULES.read_text())
 
     assert links == [name.lower() for name in ALERTS]
@@ -280,7 +280,7 @@ def test_what_the_status_page_points_to_is_an_alert():
     assert set(NEXT_COMMANDS) <= set(ALERTS)
 
 
-def test_no_alert_is_without_its_case():
+def test_every_alert_has_a_test_case():
     fired = {f"OpenMessaging{name}" for name, *_ in CASES} | {"OpenMessagingSilence"}
     assert fired == set(ALERTS)
     # `make alerts` shows this line if every test before this one has passed.

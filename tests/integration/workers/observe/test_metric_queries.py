@@ -1,4 +1,4 @@
-"""No metric's query reads a whole table, and one that fails leaves out no other metric."""
+"""No metric query reads a whole table, and a failing one leaves out no other metric."""
 
 import json
 
@@ -44,7 +44,7 @@ def observer(migrated_postgres_url):
 
 @pytest.fixture(scope="module")
 def full(postgresql, migrated_postgresql):
-    """The observer's engine, for a database with many rows of everything that is counted."""
+    """The observer's engine for a database with many rows in every counted table."""
     with postgresql.make_database(like=migrated_postgresql) as url:
         fill(url)
         observer = make_engine(url, OBSERVER_SESSION)
@@ -69,7 +69,7 @@ def fill(url):
 
 
 @pytest.mark.parametrize("metric", METRIC_QUERIES, ids=lambda metric: metric.name)
-def test_no_query_reads_more_than_it_counts(full, metric):
+def test_no_metric_query_reads_more_rows_than_it_counts(full, metric):
     query = metric.statement.compile(full, compile_kwargs={"literal_binds": True})
     with full.connect() as connection:
         plan = connection.exec_driver_sql(f"EXPLAIN (ANALYZE, FORMAT JSON) {query}").scalar_one()
@@ -94,7 +94,7 @@ def test_a_count_stops_at_its_limit(full):
     assert MAX_GAPS > MAX_COUNTED
 
 
-def test_a_query_that_fails_leaves_out_only_its_own_metric(migrated_postgres_url, observer):
+def test_a_failing_query_leaves_out_only_its_own_metric(migrated_postgres_url, observer):
     engine = make_engine(migrated_postgres_url)
     with engine.begin() as connection:
         connection.execute(text("DROP TABLE drift CASCADE"))
@@ -104,7 +104,7 @@ def test_a_query_that_fails_leaves_out_only_its_own_metric(migrated_postgres_url
     assert find_missing(metrics) == {"om_drift_names"}
 
 
-def test_a_query_that_is_slow_leaves_out_only_its_own_metric(migrated_postgres_url, observer):
+def test_a_slow_query_leaves_out_only_its_own_metric(migrated_postgres_url, observer):
     engine = make_engine(migrated_postgres_url)
     with engine.begin() as connection:
         connection.execute(text("LOCK TABLE drift IN ACCESS EXCLUSIVE MODE"))

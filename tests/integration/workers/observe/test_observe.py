@@ -67,7 +67,7 @@ def test_waiting_dead_letters_appear_with_their_age(observer, migrated_url):
     assert after["om_dead_letter_oldest_age_seconds", "not_json"] > 1_000_000
 
 
-def test_reading_waits_for_no_writer_of_sqlite(migrated_sqlite_url):
+def test_metrics_are_read_while_another_process_writes_to_sqlite(migrated_sqlite_url):
     writer = make_engine(migrated_sqlite_url)
     reader = make_engine(migrated_sqlite_url, OBSERVER_SESSION)
     with writer.begin(), reader.begin() as connection:
@@ -77,7 +77,7 @@ def test_reading_waits_for_no_writer_of_sqlite(migrated_sqlite_url):
     reader.dispose()
 
 
-def test_only_the_workers_own_comparisons_are_measured(engine):
+def test_only_finished_comparisons_of_the_worker_are_measured(engine):
     assert told(engine, PASSED_OVER) == []
     compare(engine, passed_over=7)
     compare(engine, started_by="operator@host", passed_over=0, finished_at=datetime.now(UTC))

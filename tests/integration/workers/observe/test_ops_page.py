@@ -1,4 +1,4 @@
-"""The status page: what it counts on both databases, and what it shows in a real browser."""
+"""The status page: its counts on both databases, and the page in a real browser."""
 
 import os
 import random
@@ -70,7 +70,7 @@ def test_the_last_hour_is_counted_by_minute_and_continues(engine):
     assert [row["id"] for row in second["dead_letters"]] == ["l-1"]
 
 
-def test_after_a_failure_the_count_goes_on_where_it_ended(migrated_sqlite_url):
+def test_counting_continues_after_a_failure_without_starting_again(migrated_sqlite_url):
     engine = make_engine(migrated_sqlite_url)
     counted = []
 
@@ -90,7 +90,7 @@ def test_after_a_failure_the_count_goes_on_where_it_ended(migrated_sqlite_url):
     assert sum(counted) - 21 in {100, 102}
 
 
-def test_an_edge_that_answers_nothing_any_more_stays_listed_with_its_age(engine):
+def test_an_edge_that_has_stopped_stays_listed_with_its_age(engine):
     now = datetime.now(UTC)
     with engine.begin() as connection:
         rows = [answers("vm-1", now), answers("vm-2", now, began_at=now - timedelta(hours=3))]
@@ -108,7 +108,7 @@ HEALTH = {"status": "ready", "problems": []}
 
 
 def app_on(engine, **changed):
-    """Return the page's application, with a broker and an edge that answer unless they are changed."""
+    """Return the page's application; by default the broker and the edge answer."""
     queries = {
         "metrics": lambda: read_metrics(engine, DatabaseClock(engine)),
         "activity": ActivityReader(engine).read,
@@ -149,7 +149,7 @@ def test_tables_that_are_missing_are_named_with_the_command(sqlite_url):
 
 @pytest.fixture
 def busy(migrated_sqlite_url):
-    """An hour of a service that works and needs a look."""
+    """A database after an hour of a busy service with some problems."""
     now = datetime.now(UTC)
     chance = random.Random(7)
     engine = make_engine(migrated_sqlite_url)
@@ -194,7 +194,7 @@ def busy(migrated_sqlite_url):
 
 
 def answers(edge, now, **counts):
-    """Return a minute of an edge process."""
+    """Return a minute's statistics of an edge process."""
     counts = {"answered": 1500, "within_100_ms": 1494, "began_at": now - timedelta(minutes=2)} | counts
     refused = dict.fromkeys(("status_401", "status_413", "status_429", "status_503", "other_refusals"), 0)
     return make_row(edge_statistics, process=f"{edge} 1", edge=edge, **refused | counts)
@@ -218,7 +218,7 @@ def keep_picture(page, name):
         page.screenshot(path=f"{folder}/{name}.png")
 
 
-def test_it_shows_what_flows_what_is_stuck_and_the_next_command(open_page):
+def test_the_page_shows_traffic_problems_and_the_next_command(open_page):
     page = open_page(viewport=SCREEN)
 
     expect(page.locator("#verdict")).to_have_text("Something has stopped")
@@ -242,7 +242,7 @@ def test_it_shows_what_flows_what_is_stuck_and_the_next_command(open_page):
     keep_picture(page, "ops")
 
 
-def test_it_shows_what_no_query_answered_as_unknown(browser, busy):
+def test_the_page_shows_values_of_failed_queries_as_unknown(browser, busy):
     with busy.begin() as connection:
         connection.execute(sa.text("DROP TABLE destinations"))
     with serve_app(app_on(busy)) as url, opening(browser, f"{url}/ops") as open_with:
@@ -253,7 +253,7 @@ def test_it_shows_what_no_query_answered_as_unknown(browser, busy):
         expect(page.locator("#lights li.good")).to_have_count(4)
 
 
-def test_it_fits_a_phone_in_the_dark(open_page):
+def test_the_page_fits_a_phone_in_dark_mode(open_page):
     page = open_page(viewport=PHONE, color_scheme="dark")
 
     expect(page.locator("#workers tr")).to_have_count(5)
@@ -262,7 +262,7 @@ def test_it_fits_a_phone_in_the_dark(open_page):
     keep_picture(page, "ops-phone")
 
 
-def test_it_says_that_it_is_cut_off_and_dims_everything(open_page):
+def test_the_page_dims_its_values_when_it_loses_its_server(open_page):
     page = open_page(viewport=SCREEN)
     expect(page.locator("#chart rect.bar")).to_have_count(60)
 

@@ -1,4 +1,4 @@
-"""Each part that stops or freezes is named by page, metrics and canary, with real servers and processes."""
+"""Page, metrics and canary name each part that stops or freezes, with real servers and processes."""
 
 import re
 import signal
@@ -33,7 +33,7 @@ UP = dict.fromkeys(("broker", "database", "edge", "journal", "canary"), "up")
 
 @pytest.fixture(scope="module")
 def parts(tmp_path_factory):
-    """Run the whole service behind its gateway; return its parts by name."""
+    """Run the whole service behind its gateway; yield its parts by name."""
     ensure_nginx()
     directory = tmp_path_factory.mktemp("service")
     broker = PrivateRabbitMQ(tmp_path_factory.mktemp("broker"))
@@ -87,7 +87,7 @@ def to(url, secret=SECRET):
 
 
 def wait_for(page, **lights):
-    """Read until the lights are as expected, and say of the canary where it was stopped; return the state."""
+    """Read the page until its lights are as expected; the canary's light is the stage that stopped it."""
     deadline = time.monotonic() + NAMED_SECONDS
     while True:
         began = time.monotonic()
@@ -144,7 +144,7 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_part_that_stops_is_named_keeps_its_last_values_and_recovers(parts, page, fault):
+def test_a_stopped_part_is_named_and_its_last_values_stay_until_it_recovers(parts, page, fault):
     part, stop, start, lights, text = FAULTS[fault]
     before = wait_for(page)
     stop(parts[part])
@@ -194,7 +194,7 @@ def test_an_authority_that_is_not_trusted_is_named(parts, monkeypatch):
 OTHER_TABLES = ("processed_events", "event_payloads", "dead_letters", "outbox", "drift")
 
 
-def test_canaries_are_counted_in_their_own_row_alone(parts, page):
+def test_canaries_are_counted_only_in_their_own_table(parts, page):
     wait_for(page)
     engine = make_engine(parts["database"].address)
     with engine.connect() as connection:
@@ -211,8 +211,8 @@ def test_canaries_are_counted_in_their_own_row_alone(parts, page):
     assert re.findall(r"om_edge_(?:accepted_total|answer\w+_count)\{.*\} (.*)", text) == ["0.0", "0.0"]
 
 
-def test_an_event_with_a_canary_s_header_is_an_event_like_any_other(parts, page):
-    """Its dead letter is an alert, but not once the database answers no more."""
+def test_an_event_with_a_canarys_header_is_processed_like_any_other(parts, page):
+    """Its dead letter is an alert until the database stops answering."""
     wait_for(page)
     body = b'{"eventType": "openmessaging:conversation:new"}'
     url = parts["gateway"].url + WEBHOOK_PATH

@@ -1,4 +1,4 @@
-"""Operators list, replay and discard dead letters: a real queue, intake behind it, and its records."""
+"""Operators list, replay and discard dead letters: a real queue, its records, and intake."""
 
 import json
 import os
@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import click
@@ -24,6 +25,7 @@ from messaging.envelope import decode_properties, encode_properties
 from messaging.errors import BrokerUnavailableError
 from omctl.repair import dead_letter_windows as dead_letters_module
 from omctl.repair.dead_letters import dead_letters as command
+from tests.integration.workers.commands import run_omctl
 from tests.integration.workers.consuming import depth, running
 from tests.integration.workers.events import said
 from tests.waiting import wait_until
@@ -42,16 +44,9 @@ def invoke(vhost, migrated_url):
 
 
 @pytest.fixture
-def omctl(invoke):
-    """Run `omctl dead-letters` and return what it says as JSON."""
-
-    def run(*arguments, status=0):
-        result = invoke(*arguments, "--json")
-        assert result.exit_code == status, result.output
-        # Intake logs to the same place while the command runs.
-        return json.JSONDecoder().raw_decode(result.stdout[result.stdout.index("{\n") :])[0]
-
-    return run
+def omctl(vhost, migrated_url):
+    """Run `omctl dead-letters` and return its report."""
+    return partial(run_omctl, command, OM_AMQP_URL=vhost.amqp_url, OM_DATABASE_URL=migrated_url)
 
 
 def body(number=0, **fields):
@@ -79,7 +74,7 @@ def buried(channel):
 
 
 def failing(handlers, is_broken):
-    """Replace the handler of messages by one that fails while *is_broken* holds anything."""
+    """Replace the message handler by one that fails while *is_broken* is not empty."""
     kind = "openmessaging:conversation:message"
     [handler] = handlers[kind]
 
@@ -91,7 +86,7 @@ def failing(handlers, is_broken):
     return handlers | {kind: (fails,)}
 
 
-def test_a_list_reads_the_records_and_takes_no_message(vhost, working, channel, omctl):
+def test_listing_dead_letters_reads_the_records_and_takes_no_message(vhost, working, channel, omctl):
     with working():
         publish(channel, "broken", b"{")
         publish(channel, "unknown", json.dumps({"eventType": "news", "conversationId": "c-9"}).encode())
@@ -113,7 +108,7 @@ def test_a_list_reads_the_records_and_takes_no_message(vhost, working, channel, 
     assert buried(channel) == 2
 
 
-def test_a_scan_records_what_was_put_into_the_queue_by_hand(channel, omctl):
+def test_a_scan_records_dead_letters_that_were_put_into_the_queue_by_hand(channel, omctl):
     for number in range(3):
         bury(channel, f"m-{number}", body(number))
     assert omctl("list")["dead_letters"] == []
@@ -147,7 +142,9 @@ def test_a_dead_letter_is_shown_with_its_body_only_on_request(channel, omctl):
     wait_until(lambda: buried(channel) == 1)
 
 
-def test_what_is_mended_takes_effect_when_it_is_replayed(working, channel, omctl, query, handlers):
+def test_a_dead_letter_takes_effect_when_it_is_replayed_after_its_handler_is_fixed(
+    working, channel, omctl, query, handlers
+):
     is_broken = [True]
     with working(handlers=failing(handlers, is_broken), attempts=1):
         for number in range(5):
@@ -170,7 +167,7 @@ def test_what_is_mended_takes_effect_when_it_is_replayed(working, channel, omctl
     assert all("@" in who for (who,) in query("SELECT operator FROM interventions"))
 
 
-def test_a_dead_letter_that_fails_again_is_not_replayed_again_and_has_its_new_reason(
+def test_a_dead_letter_that_fails_again_gets_its_new_reason_and_is_not_replayed_twice(
     working, channel, omctl, query
 ):
     with working():
@@ -182,7 +179,7 @@ def test_a_dead_letter_that_fails_again_is_not_replayed_again_and_has_its_new_re
     assert query("SELECT source, intervention_id FROM dead_letters") == [("replay", None)]
 
 
-def test_what_took_effect_is_refused_and_takes_effect_again_only_with_again(
+def test_a_processed_event_takes_effect_again_only_with_the_option_again(
     working, channel, omctl, query, engine
 ):
     with working():
@@ -201,16 +198,14 @@ def test_what_took_effect_is_refused_and_takes_effect_again_only_with_again(
     assert query("SELECT deliveries FROM processed_events ORDER BY id") == [(2,), (1,), (1,)]
 
 
-def test_copies_of_one_dead_letter_are_one_replay(working, channel, omctl, query):
+def test_copies_of_a_dead_letter_are_published_once_by_a_replay(working, channel, omctl, query):
     for _ in range(3):
         bury(channel, "m-1", body())
     told = omctl("replay", "--reason", "try", "--yes")
     assert (told["done"], told["copies"], buried(channel), depth(channel)) == (1, 2, 0, 1)
 
 
-def test_what_arrives_during_a_replay_is_not_touched_and_what_is_passed_over_stays(
-    channel, omctl, monkeypatch
-):
+def test_a_replay_leaves_unselected_and_newly_arrived_dead_letters_in_the_queue(channel, omctl, monkeypatch):
     monkeypatch.setattr(dead_letters_module, "MAX_WINDOW", 4)
     publish_again = EventPublisher.publish
 
@@ -260,10 +255,8 @@ def test_a_replay_that_is_stopped_leaves_the_other_dead_letters_open(channel, om
     assert omctl("replay", "--reason", "try", "--yes")["done"] == 7
 
 
-def test_a_replay_that_was_killed_before_removing_its_dead_letter_stays_the_same_replay(
-    channel, omctl, query, engine, working
-):
-    """The second replay publishes it under the generation of the first, so that it takes effect once."""
+def test_a_replay_that_continues_a_killed_one_takes_effect_once(channel, omctl, query, engine, working):
+    """The second replay publishes the event under the generation of the first one."""
     bury(channel, "m-1", body())
     omctl("list", "--scan")
     with engine.begin() as transaction:
@@ -285,7 +278,7 @@ def test_an_unknown_dead_letter_is_reported(channel, invoke):
     assert invoke("discard", "m-1", "m-2", "--reason", "try", "--yes").exit_code == 0
 
 
-def test_a_replay_that_is_cut_off_says_how_far_it_came(channel, invoke, monkeypatch):
+def test_an_interrupted_replay_of_dead_letters_reports_its_progress(channel, invoke, monkeypatch):
     for number in range(3):
         bury(channel, f"m-{number}", body(number))
     publish_again, taken = EventPublisher.publish, []
@@ -302,20 +295,15 @@ def test_a_replay_that_is_cut_off_says_how_far_it_came(channel, invoke, monkeypa
     wait_until(lambda: buried(channel) == 3)
 
 
-def test_who_thinks_for_longer_than_the_heartbeats_last_is_still_heard(
-    vhost, channel, migrated_url, monkeypatch
-):
+def test_an_operator_may_confirm_after_the_heartbeat_timeout(channel, invoke, monkeypatch):
     monkeypatch.setattr(addresses, "HEARTBEAT_SECONDS", 1)
     monkeypatch.setattr(click, "confirm", lambda *_, **__: time.sleep(4.0))
     bury(channel, "m-1", body())
-    environment = {"OM_AMQP_URL": vhost.amqp_url, "OM_DATABASE_URL": migrated_url}
-    result = CliRunner().invoke(
-        command, ["replay", "--reason", "try"], env=environment, catch_exceptions=False
-    )
-    assert (result.exit_code, buried(channel), depth(channel)) == (0, 0, 1)
+    assert invoke("replay", "--reason", "try").exit_code == 0
+    assert (buried(channel), depth(channel)) == (0, 1)
 
 
-def test_what_a_destination_did_not_take_is_listed_and_not_given_to_intake(channel, omctl):
+def test_a_dead_letter_of_a_destination_is_listed_and_not_replayed_to_intake(channel, omctl):
     properties = pika.BasicProperties(message_id="m-1", headers={"destination": "crm"}, delivery_mode=2)
     channel.basic_publish("", topology.DEAD_LETTERS, body(), properties)
     assert [row["destination"] for row in omctl("list", "--scan")["dead_letters"]] == ["crm"]
@@ -336,7 +324,7 @@ def test_discarded_dead_letters_leave_the_queue_and_their_bodies_are_kept(channe
     assert query("SELECT action, reason FROM interventions") == [("discard-dead-letters", "a test")]
 
 
-def test_two_people_do_not_work_with_them_at_once(vhost, channel):
+def test_only_one_command_at_a_time_works_on_the_dead_letters(vhost, channel):
     with lock_dead_letters((vhost.amqp_url,), client_name="one"), pytest.raises(DeadLettersLockedError):  # noqa: SIM117
         with lock_dead_letters((vhost.amqp_url,), client_name="two"):
             pass
@@ -361,11 +349,7 @@ def replaying(vhost, url):
         process.stdout.close()
 
 
-def wait_long(condition):
-    deadline = time.monotonic() + 120.0
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.05)
+wait_long = partial(wait_until, seconds=120.0)
 
 
 @pytest.mark.timeout(600)

@@ -1,9 +1,10 @@
-"""omctl erase: a customer's data is in every place before, and in none after, on disk too."""
+"""omctl erase removes a customer's data from every place, also on disk."""
 
 import json
 import re
 import sqlite3
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import pika
@@ -15,6 +16,7 @@ from messaging import topology
 from messaging.clock import SystemClock
 from messaging.errors import OpenMessagingError
 from omctl.repair.erase import erase
+from tests.integration.workers.commands import run_omctl
 from tests.integration.workers.consuming import depth
 from tests.integration.workers.events import deliver, event, native, said
 from tests.servers.rabbitmq import PrivateRabbitMQ
@@ -42,18 +44,8 @@ def state(tmp_path):
 
 @pytest.fixture
 def omctl(channel, vhost, migrated_url, state):  # the channel declares the topology
-    environment = {
-        "OM_AMQP_URL": vhost.amqp_url,
-        "OM_DATABASE_URL": migrated_url,
-        "OM_STATE_DIRECTORY": str(state),
-    }
-
-    def run(*arguments):
-        result = CliRunner().invoke(erase, [*arguments, "--json"], env=environment, catch_exceptions=False)
-        assert result.exit_code == 0, result.output
-        return json.loads(result.stdout)
-
-    return run
+    environment = {"OM_AMQP_URL": vhost.amqp_url, "OM_DATABASE_URL": migrated_url}
+    return partial(run_omctl, erase, OM_STATE_DIRECTORY=str(state), **environment)
 
 
 @pytest.fixture
@@ -111,7 +103,9 @@ EVERYWHERE = {
 
 
 @pytest.mark.parametrize("option", ["--customer", "--conversation"])
-def test_a_customers_data_is_in_no_place_after_an_erasure(omctl, stored, engine, channel, option):
+def test_an_erasure_removes_a_customers_data_from_every_table_and_queue(
+    omctl, stored, engine, channel, option
+):
     assert places_with_marker(engine) == EVERYWHERE
     identifier = CUSTOMER if option == "--customer" else stored
 
@@ -138,7 +132,7 @@ def test_other_customers_keep_their_data_and_the_erasure_is_recorded(omctl, stor
     assert MARKER not in selection
 
 
-def test_an_unsent_delivery_is_abandoned_so_that_no_resend_selects_it(omctl, stored, engine, query):
+def test_an_erasure_abandons_unsent_deliveries(omctl, stored, engine, query):
     row = {"outbox_id": 1, "destination": "crm", "conversation_id": stored, "attempts": 0}
     with engine.begin() as connection:
         connection.execute(insert(deliveries).values(**row, due_at=datetime.now(UTC)))
@@ -158,13 +152,13 @@ def test_a_copy_of_an_erased_event_takes_no_effect_again(omctl, intake, query):
     assert query("SELECT text FROM conversation_messages") == [(None,)]
 
 
-def test_an_event_that_waits_in_the_journal_is_reported(omctl, state):
+def test_an_erasure_reports_events_that_wait_in_the_journal(omctl, state):
     (state / "journal" / "1").mkdir()
     (state / "journal" / "1" / "00000001.segment").write_bytes(b'"%s"' % CUSTOMER.encode())
     assert any("journal" in note for note in omctl("--customer", CUSTOMER, "--dry-run")["notes"])
 
 
-def test_files_that_cannot_be_searched_are_an_error_and_not_none(omctl, state, query):
+def test_an_erasure_fails_if_the_journal_cannot_be_searched(omctl, state, query):
     (state / "journal").rmdir()
     (state / "journal").touch()
     with pytest.raises(OpenMessagingError, match="journal cannot be read"):
@@ -172,11 +166,7 @@ def test_files_that_cannot_be_searched_are_an_error_and_not_none(omctl, state, q
     assert query("SELECT count(*) FROM interventions") == [(0,)]
 
 
-OTHERS = """
-    SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"""
-
-
-def test_nothing_is_left_on_disk_after_the_database_is_compacted(omctl, stored, engine, migrated_url):
+def test_no_erased_data_is_left_on_disk_after_the_database_is_compacted(omctl, stored, engine, migrated_url):
     omctl("--customer", CUSTOMER, "--reason", "request 3")
     engine.dispose()
     if engine.dialect.name == "sqlite":
@@ -211,7 +201,7 @@ def node(tmp_path, monkeypatch, migrated_sqlite_url):
         yield node
 
 
-def test_nothing_is_left_on_the_brokers_disk_after_the_steps_of_the_security_page(node):
+def test_no_erased_data_is_left_on_the_brokers_disk_after_the_steps_of_the_security_page(node):
     roll_over, add_entries = re.findall(r"rabbitmqctl eval '([^']*)\.'", SECURITY_PAGE.read_text())
 
     def is_left():

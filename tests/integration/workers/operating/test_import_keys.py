@@ -24,7 +24,7 @@ class Cache(dict):
 
 
 def guide_consumer(payload, cache, process_conversation_event):
-    """Consume one event with the guide's sample as it stands, but for the log line."""
+    """Consume one event with the guide's unchanged sample, without its log line."""
     composite_key = f"{payload['conversationId']}:{payload['timestamp']}"
     if cache.exists(composite_key):
         return

@@ -1,11 +1,12 @@
-"""Events handed in from a file: through the broker, into intake."""
+"""omctl ingest publishes events from a file."""
 
 import json
+from functools import partial
 
 import pytest
-from click.testing import CliRunner
 
 from omctl.repair.ingest import ingest as command
+from tests.integration.workers.commands import run_omctl
 from tests.integration.workers.consuming import depth
 from tests.integration.workers.events import payload_of, said
 from tests.waiting import wait_until
@@ -22,17 +23,10 @@ LINES = "\n".join(
 
 @pytest.fixture
 def omctl(vhost):
-    def run(*arguments, body=LINES, status=0):
-        environment = {"OM_AMQP_URL": vhost.amqp_url}
-        words = ["-", "--json", "--rate", "0", *arguments]
-        result = CliRunner().invoke(command, words, input=body, env=environment, catch_exceptions=False)
-        assert result.exit_code == status, result.output
-        return json.loads(result.stdout)
-
-    return run
+    return partial(run_omctl, command, "-", "--rate", "0", body=LINES, OM_AMQP_URL=vhost.amqp_url)
 
 
-def test_what_a_file_holds_takes_effect_once_however_often_it_is_handed_in(omctl, channel, working, query):
+def test_a_file_that_is_ingested_twice_takes_effect_once(omctl, channel, working, query):
     assert omctl()["events"] == {
         "openmessaging:conversation:new": 1,
         "openmessaging:conversation:message": 2,
@@ -49,12 +43,12 @@ def test_what_a_file_holds_takes_effect_once_however_often_it_is_handed_in(omctl
     ]
 
 
-def test_a_rehearsal_publishes_nothing(omctl, channel):
+def test_a_dry_run_of_ingest_publishes_nothing(omctl, channel):
     assert sum(omctl("--dry-run")["events"].values()) == 3
     assert depth(channel) == 0
 
 
-def test_what_cannot_be_read_is_told_of_and_its_neighbours_are_published(omctl, channel):
+def test_unreadable_lines_are_reported_and_the_others_are_published(omctl, channel):
     told = omctl(body=f"{LINES}\nnonsense\n" + '{"eventType":"openmessaging:conversation:new"}\n', status=1)
 
     assert [(each["number"], each["code"]) for each in told["refused"]] == [

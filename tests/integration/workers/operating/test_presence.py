@@ -1,4 +1,4 @@
-"""Workers say that they run, on both databases, and Prometheus is told."""
+"""Workers report their presence, on both databases, and observe serves it as metrics."""
 
 import socket
 from datetime import UTC, datetime, timedelta
@@ -31,7 +31,9 @@ def told(reports, now):
     }
 
 
-def test_a_worker_is_on_record_with_its_counts_until_it_stops(migrated_url, reports, engine, handlers):
+def test_a_running_worker_has_a_report_with_its_counts_until_it_stops(
+    migrated_url, reports, engine, handlers
+):
     intake = Intake(engine, handlers, SystemClock())
     copies = [deliver(said("Hello")), deliver(said("Hello"))]
     intake.process([*copies, deliver(b"no JSON")])
@@ -49,7 +51,7 @@ def test_a_worker_is_on_record_with_its_counts_until_it_stops(migrated_url, repo
     assert reports() == []
 
 
-def test_one_that_is_silent_is_said_to_be_down_and_later_forgotten(engine, reports):
+def test_a_silent_worker_is_reported_down_and_later_left_out(engine, reports):
     clock = SystemClock()
 
     def note(worker, *, seconds_ago, **figures):
@@ -73,7 +75,7 @@ def test_one_that_is_silent_is_said_to_be_down_and_later_forgotten(engine, repor
     assert ("om_worker_up", "deliver", "long dead") not in samples
 
 
-def test_a_database_that_is_away_delays_neither_work_nor_stop():
+def test_a_missing_database_delays_neither_the_work_nor_the_stop_of_a_role():
     began = datetime.now(UTC)
     with report_presence(GONE, DatabaseClock(make_engine(GONE)), "settle", "1", dict):
         pass

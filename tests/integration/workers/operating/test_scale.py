@@ -1,4 +1,4 @@
-"""The scale role beside a real broker: workers come with a backlog and go when it is gone."""
+"""The scale role starts and stops workers by a real queue's length."""
 
 import json
 import signal
@@ -9,37 +9,28 @@ import pytest
 
 from messaging.management import QueueDepths
 from messaging.topology import EVENT_ROUTING_KEY, EVENTS_QUEUE, EXCHANGE
+from tests.integration.workers.events import event
 from tests.integration.workers.operating import fast_scaler
 from tests.servers import ServerProcess
-from tests.services import Service, declare_topology, running
-from workers.db.migrations import schema
+from tests.services import Service, running
 
 BACKLOG = 3000
 
 
 @pytest.fixture
-def backlog(vhost):
-    """A queue with events in it."""
-    declare_topology(vhost.amqp_url)
-    connection = pika.BlockingConnection(pika.URLParameters(vhost.amqp_url))
-    channel = connection.channel()
-    channel.confirm_delivery()
+def backlog(vhost, channel):
+    """A virtual host whose events queue is long."""
     for number in range(BACKLOG):
-        event = {
-            "eventType": "openmessaging:conversation:new",
-            "conversationId": f"c-{number}",
-            "timestamp": "2024-05-15T14:32:10Z",
-        }
-        body = json.dumps(event).encode()
+        body = json.dumps(event("new", conversation=f"c-{number}")).encode()
         channel.basic_publish(EXCHANGE, EVENT_ROUTING_KEY, body, pika.BasicProperties(delivery_mode=2))
-    connection.close()
     return vhost
 
 
-def test_workers_come_with_a_backlog_and_go_when_it_is_gone(backlog, rabbitmq, postgres_url, tmp_path):
-    schema.upgrade(postgres_url)
+def test_scale_starts_workers_for_a_backlog_and_stops_them_afterwards(
+    backlog, rabbitmq, migrated_postgres_url, tmp_path
+):
     settings = {
-        "OM_DATABASE_URL": postgres_url,
+        "OM_DATABASE_URL": migrated_postgres_url,
         "OM_SCALE_CEILING": "3",
     }
     service = Service(tmp_path, backlog.amqp_url, rabbitmq.management_url, settings)
@@ -61,7 +52,7 @@ def test_workers_come_with_a_backlog_and_go_when_it_is_gone(backlog, rabbitmq, p
     assert len(lines(log, "subscription_ended")) == len(lines(log, "consumer_up"))
 
 
-def test_a_depth_without_an_answer_is_unknown_and_not_empty(vhost):
+def test_queue_depths_are_unknown_without_a_management_api(vhost):
     assert QueueDepths(("http://guest:guest@127.0.0.1:9",), (vhost.amqp_url,)).read() == {}
 
 
@@ -69,8 +60,8 @@ def targets(log):
     return [line["target"] for line in lines(log, "scaled")]
 
 
-def lines(log, event):
-    """Return the log's lines of one kind; what is just being written is left out."""
+def lines(log, kind):
+    """Return the log's complete lines of one kind."""
     text = log.read_text() if log.exists() else ""
     found = [json.loads(line) for line in text.splitlines() if line.startswith("{") and line.endswith("}")]
-    return [line for line in found if line["event"] == event]
+    return [line for line in found if line["event"] == kind]

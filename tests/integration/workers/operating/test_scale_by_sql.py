@@ -46,7 +46,7 @@ def fill(engine, *, due, destination="crm"):
         connection.execute(insert(deliveries), [delivery(number, destination) for number in range(due)])
 
 
-def test_only_due_work_counts_and_of_the_busiest_destination(engine):
+def test_only_due_work_of_the_busiest_destination_counts(engine):
     fill(engine, due=20)
     with engine.begin() as connection:
         connection.execute(insert(conversations).values(conversation("open", LATER)))

@@ -1,41 +1,26 @@
-"""omctl stats: how well notifications arrived, out of the records."""
+"""omctl stats: how many notifications arrived, from the database's records."""
 
-import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import pytest
-from click.testing import CliRunner
 
-from messaging.consuming import Delivery
-from messaging.envelope import RECONCILE, Envelope
-from messaging.topology import EVENTS_QUEUE
+from messaging.envelope import RECONCILE
 from omctl.look.stats import stats as command
 from simulator.platform import Fault
+from tests.integration.workers.commands import run_omctl
 from tests.integration.workers.conftest import CLIENT_SECRET
 from tests.integration.workers.events import deliver, native
-from workers.db.engine import make_engine
+from workers.db.engine import transact
 from workers.db.models import edge_statistics
 from workers.db.stats import REFUSALS, WITHIN
 
 
 @pytest.fixture
 def omctl(migrated_url):
-    """Run `omctl stats` and return what it says as JSON."""
-
-    def run(*arguments, status=0, **environment):
-        settings = {"OM_DATABASE_URL": migrated_url, **environment}
-        result = CliRunner().invoke(command, [*arguments, "--json"], env=settings, catch_exceptions=False)
-        assert result.exit_code == status, result.output
-        return json.loads(result.stdout[result.stdout.index("{") :])
-
-    return run
-
-
-def recovered(number):
-    body = json.dumps(native(number)).encode()
-    now_us = deliver(body).envelope.received_at_us
-    envelope = Envelope(f"reconcile-{number}", now_us, "r", RECONCILE, body)
-    return Delivery(10_000 + number, EVENTS_QUEUE, 1, envelope)
+    """Run `omctl stats` and return its report."""
+    return partial(run_omctl, command, OM_DATABASE_URL=migrated_url)
 
 
 def test_recovered_events_lower_the_success_rate_and_repeated_ones_do_not(omctl, intake):
@@ -51,7 +36,8 @@ def test_recovered_events_lower_the_success_rate_and_repeated_ones_do_not(omctl,
         "dead_letters": 1,
         "success_percent": None,
     }
-    intake(recovered(100))
+    recovered = deliver(native(100))
+    intake(replace(recovered, envelope=replace(recovered.envelope, source=RECONCILE)))
     told = omctl(status=1)
     assert (told["healthy"], told["total"]["recovered"]) == (False, 1)
     assert told["total"]["success_percent"] == pytest.approx(100 * 10 / 11)
@@ -63,9 +49,7 @@ def test_without_events_the_statistics_are_healthy(omctl):
     assert (told["healthy"], told["total"]["success_percent"], told["days"]) == (True, None, [])
 
 
-def test_the_platforms_own_statistics_stand_beside_ours_and_count_where_it_has_some(
-    omctl, platform_url, organisation
-):
+def test_the_platforms_own_statistics_are_shown_and_decide_the_exit_status(omctl, platform_url, organisation):
     settings = {
         "OM_GENESYS_API_URL": platform_url,
         "OM_GENESYS_CLIENT_ID": "client",
@@ -85,7 +69,7 @@ def test_the_platforms_own_statistics_stand_beside_ours_and_count_where_it_has_s
 
 
 def answers(process="p", *, days=0.0, answered=0, within=(0, 0, 0, 0, 0), refused=(0, 0, 0, 0, 0)):
-    """Return a minute of an edge process."""
+    """Return a minute's statistics of an edge process."""
     return {
         "process": process,
         "began_at": datetime.now(UTC) - timedelta(days=days, minutes=1),
@@ -99,16 +83,11 @@ def answers(process="p", *, days=0.0, answered=0, within=(0, 0, 0, 0, 0), refuse
 
 
 @pytest.fixture
-def record(migrated_url):
-    """Insert minutes of edge processes."""
-    engine = make_engine(migrated_url)
-
-    def insert(*rows):
-        with engine.begin() as connection:
-            connection.execute(edge_statistics.insert(), rows)
-
-    yield insert
-    engine.dispose()
+def record(engine):
+    """Insert statistics of edge processes."""
+    return lambda *rows: transact(
+        engine, lambda connection: connection.execute(edge_statistics.insert(), rows)
+    )
 
 
 def test_the_answers_of_all_edge_processes_are_added_up(omctl, record, query):
@@ -132,7 +111,7 @@ def test_the_answers_of_all_edge_processes_are_added_up(omctl, record, query):
     assert (int(answered), int(within), int(shed), float(longest)) == (2010, 2003, 7, 4.5)
 
 
-def test_answers_that_took_long_are_not_healthy(omctl, record):
+def test_slow_answers_make_the_statistics_unhealthy(omctl, record):
     record(answers(answered=100, within=(90, 90, 90, 99, 100)))
 
     assert omctl(status=1)["healthy"] is False

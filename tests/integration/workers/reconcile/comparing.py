@@ -1,4 +1,4 @@
-"""Compare once, and see what was found."""
+"""Run a comparison and query its results."""
 
 HOUR_US = 3_600_000_000
 

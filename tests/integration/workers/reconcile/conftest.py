@@ -1,4 +1,4 @@
-"""What tests of comparing share: a clock that they move, and reconcilers that go by it."""
+"""Fixtures of tests of comparisons: a clock to move, and reconcilers that use it."""
 
 import pytest
 from flask import request
@@ -31,7 +31,7 @@ def make_reconciler(platform_url, engine, migrated_url, vhost, channel, clock): 
 
 @pytest.fixture
 def started(make_reconciler, clock):
-    """A reconciler that has begun to watch an hour ago."""
+    """A reconciler whose first comparison was an hour ago."""
     reconciler = make_reconciler()
     clock.ahead_us = -HOUR_US
     run(reconciler)
@@ -41,7 +41,7 @@ def started(make_reconciler, clock):
 
 @pytest.fixture
 def fail(organisation, monkeypatch):
-    """Have every request fail whose path contains one of these names; waiting takes no time."""
+    """Let every request fail whose path contains one of these names; retries do not wait."""
 
     def fail(faults):
         def next_fault(_method):

@@ -1,4 +1,4 @@
-"""An event that the platform has and we lack takes effect once, and is recorded."""
+"""An event that only the platform's history has is published, recorded and takes effect once."""
 
 import json
 from dataclasses import replace
@@ -30,7 +30,7 @@ def guide(number, conversation, *, direction="inbound", **message):
 
 @pytest.fixture
 def take(organisation, intake):
-    """Have the platform know some messages, and receive those that are not lost."""
+    """Put messages into the platform's history and process those that are not lost."""
 
     def take(payloads, lost=()):
         for payload in payloads:
@@ -67,7 +67,7 @@ def test_missing_events_are_found_and_take_effect_once(  # noqa: PLR0917  # fixt
     assert query("SELECT count(*) FROM processed_events WHERE source = 'reconcile'") == [(3,)]
 
 
-def test_a_dead_letter_is_known_and_so_is_one_that_was_discarded(  # noqa: PLR0917  # fixtures
+def test_dead_letters_and_discarded_dead_letters_are_not_missing(  # noqa: PLR0917  # fixtures
     started, organisation, engine, handlers, channel, query, clock
 ):
     def fail(_connection, _events, _now_us):
@@ -89,10 +89,10 @@ def test_a_dead_letter_is_known_and_so_is_one_that_was_discarded(  # noqa: PLR09
     assert depth(channel) == 1
 
 
-def test_what_no_webhook_brought_is_published_once_unless_it_may_be_on_its_way(  # noqa: PLR0917  # fixtures
+def test_an_event_that_no_webhook_delivered_is_published_once_unless_it_is_too_recent(  # noqa: PLR0917  # fixtures
     started, organisation, intake, channel, query, clock
 ):
-    """It is of a conversation that only the platform lists."""
+    """Its conversation is known only from the platform's list."""
     # An event without our headers moves no bound.
     strange = deliver(native(9, conversation="c-2"))
     intake(replace(strange, envelope=replace(strange.envelope, received_at_us=0)))
@@ -127,7 +127,7 @@ def test_a_conversation_without_new_messages_costs_one_request(started, organisa
     assert [each.partition(" ")[0] for each in organisation.requests] == ["POST", "GET", "GET"]
 
 
-def test_one_process_compares_at_a_time_and_a_killed_one_is_replaced(  # noqa: PLR0917  # fixtures
+def test_one_process_compares_at_a_time_and_another_replaces_it_if_it_is_killed(  # noqa: PLR0917  # fixtures
     started, make_reconciler, organisation, take, channel, query, clock
 ):
     take([native(number, conversation=f"c-{number:02}", after_s=-300) for number in range(12)])
@@ -204,7 +204,7 @@ def test_events_in_a_journal_are_not_missing(  # noqa: PLR0917  # fixtures
     ("seconds", "source", "is_late"),
     [(0, "webhook", False), (50, "webhook", False), (70, "webhook", True), (70, "replay", False)],
 )
-def test_a_webhook_processed_late_shows_that_more_are_on_their_way(intake, engine, seconds, source, is_late):
+def test_a_webhook_processed_late_shows_that_a_journal_holds_events(intake, engine, seconds, source, is_late):
     def late(ahead_us=0):
         now_us = SystemClock().now_us() + ahead_us
         return transact(
@@ -218,7 +218,7 @@ def test_a_webhook_processed_late_shows_that_more_are_on_their_way(intake, engin
 
 
 def received_before(delivery, seconds, source="webhook"):
-    """Have a delivery come in so many seconds earlier."""
+    """Return a delivery that was received that many seconds earlier."""
     received_at_us = delivery.envelope.received_at_us - seconds * 1_000_000
     return replace(
         delivery, envelope=replace(delivery.envelope, received_at_us=received_at_us, source=source)
@@ -228,7 +228,7 @@ def received_before(delivery, seconds, source="webhook"):
 OUTCOME = "SELECT missing, published, mismatch IS NULL" + LAST
 
 
-def test_an_hours_outage_of_the_edge_is_recovered_whole(started, take, channel, query):
+def test_all_events_of_an_outage_of_the_edge_are_recovered(started, take, channel, query):
     payloads = [native(number, conversation=f"c-{number % 7}", after_s=-300) for number in range(200)]
     take(payloads, lost=payloads[60:])
     run(started)
@@ -281,7 +281,7 @@ def test_a_conversation_that_takes_longer_than_a_lease_is_compared_by_one_proces
     assert query("SELECT count(*) FROM reconciliation_gaps") == [(4,)]
 
 
-def test_conversations_whose_counts_agree_are_read_last_and_only_while_there_is_time(
+def test_conversations_with_equal_counts_are_read_last_and_only_within_the_interval(
     started, organisation, take, query, clock
 ):
     take([native(number, conversation=f"c-{number:02}", after_s=-300) for number in range(20)])

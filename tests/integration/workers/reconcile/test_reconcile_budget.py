@@ -1,4 +1,4 @@
-"""A comparison at 100 events a second: what is missing is found within one interval and the request limit.
+"""At 100 events a second, missing events are found within one interval and the request limit.
 
 Time is simulated, so that the interval passes in seconds; requests are the platform's own count. With
 OM_TEST_CONVERSATIONS=4500 there are the 90,000 events of 15 minutes at 100 a second.
@@ -27,7 +27,7 @@ INTERVAL_US = 15 * MINUTE_US
 
 
 class Settle:
-    """Asks once a second out of the same limit, as settling 60 routing updates a minute does."""
+    """Takes one request a second from the same limit, as settling 60 routing updates a minute does."""
 
     def __init__(self, budget, clock):
         self._budget, self._clock, self.next_us = budget, clock, clock.now_us()
@@ -44,7 +44,7 @@ class Settle:
 
 
 class InProcessClient:
-    """The platform without a network; notes when it was asked."""
+    """A client of the platform without a network; it records the time of each request."""
 
     def __init__(self, organisation, budget, clock, settle):
         self._client = create_platform(organisation).test_client()
@@ -68,7 +68,7 @@ class InProcessClient:
 
 
 class Exchange:
-    """A broker that takes everything, and notes when."""
+    """A broker that accepts every event and records the time."""
 
     def __init__(self, clock):
         self._clock = clock
@@ -122,7 +122,7 @@ def organisation():
 
 
 def converse(engine, clock, organisation):
-    """Have some messages never come, although their receipts do."""
+    """Process conversations; some messages are lost although their receipts arrive."""
     intake = Intake(engine, OWN_HANDLERS, clock)
     batch = []
     for number in range(CONVERSATIONS):
@@ -136,7 +136,9 @@ def converse(engine, clock, organisation):
             batch = []
 
 
-def test_what_is_missing_is_found_within_one_interval_and_the_limit(engine, organisation, clock, capsys):
+def test_missing_events_are_found_within_one_interval_and_the_request_limit(
+    engine, organisation, clock, capsys
+):
     settle = Settle(RequestBudget(engine, "client", LIMIT, clock), clock)
     budget = RequestBudget(engine, "client", LIMIT, clock, is_background=True, wait=clock.wait)
     client = InProcessClient(organisation, budget, clock, settle)

@@ -45,7 +45,7 @@ def omctl(vhost, migrated_url, platform_url, channel):
 
 @pytest.fixture
 def sent(organisation, intake):
-    """Ten messages of three conversations, of which the platform lost two."""
+    """Ten messages of three conversations; two of the webhooks were lost."""
     sent = [native(number, conversation=f"c-{number % 3}", after_s=-300) for number in range(10)]
     for payload in sent:
         organisation.history.record(payload)
@@ -54,7 +54,7 @@ def sent(organisation, intake):
     return sent
 
 
-def test_what_is_missing_is_recovered_and_the_exit_status_says_so(sent, omctl, working, query):
+def test_missing_events_are_recovered_and_reported_by_the_exit_status(sent, omctl, working, query):
     dry = omctl("--since", "1h", "--dry-run", status=4)
     assert (dry["missing"], dry["recovered"]) == (2, 0)
     assert [gap["message"] for gap in dry["gaps"]] == ["m-4", "m-8"]
@@ -75,13 +75,13 @@ def test_an_unprocessed_gap_is_still_missing_and_published_again(sent, omctl, ch
     assert query("SELECT became, count(*) FROM reconciliation_gaps_v1 GROUP BY 1") == [("waiting", 2)]
 
 
-def test_one_conversation_is_one_conversation(sent, omctl):
+def test_a_single_conversation_can_be_compared(sent, omctl):
     answer = omctl("--since", "1h", "--conversation", "c-1", "--wait", "0", status=4)
     assert [each["message"] for each in answer["gaps"]] == ["m-4"]
     assert omctl("--since", "1h", "--conversation", "unknown")["unknown"] == 1
 
 
-def test_a_first_comparison_of_long_ago_is_no_reason_to_refuse(sent, omctl, engine):
+def test_the_command_works_long_after_the_first_comparison(sent, omctl, engine):
     long_ago_us = SystemClock().now_us() - 60 * DAY_US
 
     transact(engine, begin_reconciliation, TIMER, (long_ago_us, long_ago_us), "first", long_ago_us)
@@ -89,7 +89,7 @@ def test_a_first_comparison_of_long_ago_is_no_reason_to_refuse(sent, omctl, engi
     assert omctl("--dry-run", status=4)["missing"] == 2
 
 
-def test_what_the_platform_does_not_list_is_left_out_and_the_exit_status_says_so(sent, omctl, organisation):
+def test_unlisted_conversations_are_left_out_and_reported_by_the_exit_status(sent, omctl, organisation):
     omctl("--since", "1h", "--wait", "0", status=4)
     organisation.history.record(native(20, conversation="unseen", after_s=-300))
     organisation.inject_fault(Fault(403), method="POST")
@@ -99,9 +99,7 @@ def test_what_the_platform_does_not_list_is_left_out_and_the_exit_status_says_so
     assert omctl("--since", "2m", status=5)["missing"] == 0
 
 
-def test_a_conversation_that_the_platform_does_not_show_is_counted_and_the_exit_status_says_so(
-    sent, omctl, organisation
-):
+def test_refused_conversations_are_counted_and_reported_by_the_exit_status(sent, omctl, organisation):
     organisation.inject_fault(Fault(403), method="GET")
     answer = omctl("--since", "1h", "--conversation", "c-0", "--dry-run", status=5)
     assert (answer["conversations"], answer["refused"], answer["missing"]) == (0, 1, 0)
@@ -110,9 +108,7 @@ def test_a_conversation_that_the_platform_does_not_show_is_counted_and_the_exit_
     assert (answer["conversations"], answer["refused"], answer["missing"]) == (2, 1, 2)
 
 
-def test_a_conversation_that_never_has_an_answer_is_listed_and_what_is_behind_it_recovered(
-    sent, omctl, fail, working
-):
+def test_a_failing_conversation_is_listed_and_those_behind_it_are_recovered(sent, omctl, fail, working):
     fail({"conversations/messages/c-0": Fault(500)})
     with working():
         answer = omctl("--since", "1h", status=5)
@@ -122,13 +118,13 @@ def test_a_conversation_that_never_has_an_answer_is_listed_and_what_is_behind_it
     assert "500" in passed_over["reason"]
 
 
-def test_a_platform_that_answers_nothing_is_away(sent, omctl, fail):
+def test_a_platform_that_fails_every_request_is_unavailable(sent, omctl, fail):
     fail({"/api/v2/": Fault(503)})
     with pytest.raises(PlatformUnavailableError, match="503"):
         omctl("--since", "1h", "--dry-run", "--conversation", "c-0", "--conversation", "c-1")
 
 
-def test_events_that_cannot_be_read_back_have_an_exit_status(sent, omctl, organisation, working):
+def test_unreadable_events_of_the_history_are_reported_by_the_exit_status(sent, omctl, organisation, working):
     with working():
         omctl("--since", "1h", status=3)
         assert omctl("--since", "1h")["unreadable"] == 0
@@ -137,7 +133,7 @@ def test_events_that_cannot_be_read_back_have_an_exit_status(sent, omctl, organi
         assert omctl("--since", "1h", status=5)["unreadable"] == 1
 
 
-def test_after_a_mismatch_only_an_operator_lets_the_timer_go_on(  # noqa: PLR0917  # fixtures
+def test_after_a_mismatch_reconcile_waits_for_an_operators_decision(  # noqa: PLR0917  # fixtures
     omctl, organisation, intake, channel, query, make_reconciler, clock
 ):
     reconciler = make_reconciler()
@@ -162,7 +158,7 @@ def test_after_a_mismatch_only_an_operator_lets_the_timer_go_on(  # noqa: PLR091
     assert run(reconciler)
 
 
-def test_a_broker_that_is_away_is_not_reported_as_the_database():
+def test_a_missing_broker_is_not_reported_as_a_missing_database():
     exchange = EventsExchange((f"amqp://u:p@{LOOPBACK}:{free_port()}/v",))
     with pytest.raises(OpenMessagingError, match="no broker of OM_AMQP_URL answers"), friendly_errors():
         exchange.count_waiting()

@@ -1,4 +1,4 @@
-"""A platform, a login or a broker that fails or refuses: the comparison stays where it was."""
+"""If the platform, its login or the broker fails, the comparison continues later where it stopped."""
 
 import pytest
 
@@ -31,7 +31,7 @@ def test_a_platform_or_a_login_that_fails_leaves_the_comparison_where_it_was(
     assert depth(channel) == 1
 
 
-def test_a_conversation_of_another_division_holds_up_no_other(  # noqa: PLR0917  # fixtures
+def test_a_conversation_of_another_division_delays_no_other(  # noqa: PLR0917  # fixtures
     started, organisation, channel, query, clock, fail
 ):
     for number in range(7):
@@ -68,7 +68,7 @@ def test_a_broker_that_is_away_or_refuses_leaves_the_comparison_where_it_was(  #
     assert depth(channel) == 1
 
 
-def test_without_the_right_to_list_what_is_known_is_compared_and_the_list_is_made_up_for(  # noqa: PLR0917  # fixtures
+def test_without_permission_to_list_known_conversations_are_compared_and_others_later(  # noqa: PLR0917  # fixtures
     started, organisation, intake, channel, query, clock
 ):
     known = [native(number, after_s=-300) for number in range(2)]

@@ -1,4 +1,4 @@
-"""Fixtures of the tests of retain: events of some days ago, and their deliveries."""
+"""Fixtures of the tests of retain: old events and their deliveries."""
 
 import pytest
 
@@ -15,7 +15,7 @@ from workers.settle import Settler
 
 @pytest.fixture
 def process(engine, handlers):
-    """Process and settle events as it was so many days ago."""
+    """Process and settle events with a clock that many days in the past."""
 
     def run(days, *deliveries, settles=True):
         clock = clock_of(days)
@@ -28,7 +28,7 @@ def process(engine, handlers):
 
 @pytest.fixture
 def tell(engine):
-    """Subscribe services, or none, to the events that are settled from now on."""
+    """Subscribe destinations, or none, to events that are settled from now on."""
 
     def run(*names):
         destinations = [Destination(name, "http://crm", ("secret",), TOLD_TYPES) for name in names]
@@ -39,7 +39,7 @@ def tell(engine):
 
 @pytest.fixture
 def finish(engine):
-    """Write how all deliveries ended."""
+    """Update all deliveries with these values."""
 
     def run(**values):
         transact(engine, lambda connection: connection.execute(deliveries.update().values(**values)))

@@ -1,13 +1,11 @@
-"""Run retention, with a clock some days before the present."""
+"""Run retention, and make clocks in the past."""
 
-import json
 from pathlib import Path
-
-from click.testing import CliRunner
 
 from messaging.clock import SystemClock
 from omctl.repair.retain import retain as command
 from tests.fakes.clock import MovedClock
+from tests.integration.workers.commands import run_omctl
 from tests.integration.workers.events import deliver, routed, said
 from workers.db.ingest import WindowBounds
 from workers.retain import retain
@@ -18,13 +16,9 @@ AT_ONCE = WindowBounds(0, 0)
 
 
 def run(url, *arguments, days="30", event_days="30"):
-    environment = {
-        "OM_DATABASE_URL": url,
-        "OM_PAYLOAD_RETENTION_DAYS": days,
-        "OM_RETENTION_DAYS": event_days,
-    }
-    result = CliRunner().invoke(command, ["--json", *arguments], env=environment, catch_exceptions=False)
-    report = json.loads(result.output[result.output.index("{\n") :])
+    """Run `omctl retain` and return how many rows of each table it deleted."""
+    settings = {"OM_PAYLOAD_RETENTION_DAYS": days, "OM_RETENTION_DAYS": event_days}
+    report = run_omctl(command, *arguments, OM_DATABASE_URL=url, **settings)
     return {table["table"]: table["rows"] for table in report["tables"]}
 
 

@@ -1,10 +1,14 @@
-"""Old events are deleted with their dependents, and no others, on PostgreSQL and on SQLite."""
+"""Old events are deleted with their dependents; events that are not delivered or settled are kept."""
 
 from dataclasses import replace
 
+import pytest
+
+from messaging.clock import SystemClock
 from tests.integration.workers.events import deliver, payload_of, routed, said
 from tests.integration.workers.retain.retaining import run, run_in_small_batches, some_of_each
 from workers.db.models import conversations
+from workers.parsing import moment_of
 from workers.retain.retaining import BATCH_ROWS
 
 EVENT_TABLES = (
@@ -33,7 +37,7 @@ def test_an_old_event_is_deleted_with_its_dependents_and_its_conversation(proces
     assert {each for (each,) in query("SELECT conversation_id FROM outbox")} == {"young"}
 
 
-def test_a_key_stays_while_copies_come(process, migrated_url, query):
+def test_an_idempotency_key_is_kept_while_copies_of_its_event_arrive(process, migrated_url, query):
     copy = deliver(said("a"))
     process(40, copy)
     process(5, replace(copy, tag=copy.tag + 10_000))
@@ -43,7 +47,7 @@ def test_a_key_stays_while_copies_come(process, migrated_url, query):
     assert query("SELECT deliveries FROM processed_events") == [(3,)]
 
 
-def test_an_event_that_is_not_settled_is_kept_with_its_body(process, migrated_url):
+def test_an_unsettled_event_is_kept_with_its_body(process, migrated_url):
     process(40, *some_of_each("c-1"), settles=False)
 
     for kept in (0, 2):
@@ -52,7 +56,7 @@ def test_an_event_that_is_not_settled_is_kept_with_its_body(process, migrated_ur
         process(35)
 
 
-def test_a_conversation_stays_as_long_as_an_event_of_it(engine, process, migrated_url, query):
+def test_a_conversation_is_kept_as_long_as_any_of_its_events(engine, process, migrated_url, query):
     copy = deliver(said("a", conversation="copied"))
     process(40, copy)
     process(40, deliver(routed("QUEUED", conversation="undecided")), settles=False)
@@ -64,7 +68,7 @@ def test_a_conversation_stays_as_long_as_an_event_of_it(engine, process, migrate
     assert query("SELECT conversation_id FROM processed_events ORDER BY id") == [("copied",), ("undecided",)]
 
 
-def test_many_events_go_page_by_page_past_those_that_stay(engine, process, migrated_url, query):
+def test_old_events_are_deleted_in_batches_past_an_open_conversation(engine, process, migrated_url, query):
     process(40, deliver(said("a", conversation="open")), settles=False)
     many = [deliver(said("a", conversation=f"c-{number}")) for number in range(2 * BATCH_ROWS)]
     process(40, *many, settles=False)
@@ -76,7 +80,7 @@ def test_many_events_go_page_by_page_past_those_that_stay(engine, process, migra
     assert query("SELECT conversation_id FROM processed_events") == [("open",)]
 
 
-def test_a_replay_of_the_oldest_events_ends_nothing_early(engine, process, query):
+def test_a_run_goes_past_old_events_that_were_received_again(engine, process, query):
     events = [deliver(said("a", conversation=f"c-{number}")) for number in range(5)]
     process(40, *events)
     process(1, *[replace(event, tag=event.tag + 10_000) for event in events[:4]])
@@ -95,3 +99,50 @@ def test_no_row_of_the_outbox_outlives_its_event(process, migrated_url, query):
     outlived = "SELECT count(*) FROM outbox WHERE event_id NOT IN (SELECT id FROM processed_events)"
     assert query(outlived) == [(0,)]
     assert query("SELECT count(*) FROM outbox WHERE event_id IS NOT NULL") == [(1,)]
+
+
+TOLD_TABLES = ("event_payloads", "processed_events", "outbox", "conversations")
+
+
+@pytest.mark.parametrize("days", ["1", "30"])
+def test_a_waiting_delivery_keeps_its_event_and_its_body(process, tell, finish, migrated_url, days):
+    tell("crm", "content")
+    process(40, *some_of_each("told"))
+
+    # What has waited for as long as events are kept is abandoned: so they are kept for longer here.
+    assert set(run(migrated_url, "--dry-run", days=days, event_days="60").values()) == {0}
+    assert set(run(migrated_url, days=days, event_days="60").values()) == {0}
+
+    finish(outcome="delivered")
+    gone = run(migrated_url, days=days)
+    assert [gone[table] for table in TOLD_TABLES] == [2, 2, 3, 1]
+
+
+def test_a_given_up_event_keeps_its_body_until_its_dead_letter_is_published(
+    process, tell, finish, migrated_url
+):
+    tell("crm")
+    process(40, deliver(said("a")))
+    now = moment_of(SystemClock().now_us())
+
+    finish(outcome="dead", finished_at=now)
+    assert set(run(migrated_url).values()) == {0}
+
+    finish(dead_lettered_at=now)
+    gone = run(migrated_url)
+    assert [gone[table] for table in TOLD_TABLES] == [1, 1, 2, 1]
+
+
+def test_a_run_goes_past_bodies_that_must_be_kept(engine, process, tell, finish, query):
+    tell("crm")
+    process(40, *[deliver(said("a", conversation=f"held-{number}")) for number in range(5)])
+    finish(outcome="dead", finished_at=moment_of(SystemClock().now_us()))
+    tell()
+    process(40, *[deliver(said("a", conversation=f"free-{number}")) for number in range(5)])
+
+    gone = run_in_small_batches(engine)
+
+    assert [gone[table] for table in TOLD_TABLES] == [5, 5, 10, 5]
+    assert {name for (name,) in query("SELECT conversation_id FROM processed_events")} == {
+        f"held-{number}" for number in range(5)
+    }

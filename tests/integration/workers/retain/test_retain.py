@@ -7,7 +7,6 @@ import pytest
 from sqlalchemy import event
 
 from messaging.clock import SystemClock
-from messaging.errors import ConfigurationError
 from tests.integration.workers.retain.retaining import SOURCES, clock_of, run
 from tests.rows import make_row
 from workers.db.models import (
@@ -22,13 +21,13 @@ from workers.db.models import (
 )
 from workers.db.reconcile import TIMER
 from workers.parsing import moment_of
-from workers.retain import RetainSettings, retain
+from workers.retain import retain
 from workers.retain.retaining import BATCH_ROWS
 from workers.retain.tables import BODY_TABLES, EVENT_TABLES
 
 
 def keep(engine, *ages_in_days):
-    """Store a body for each age, oldest first as they would have come."""
+    """Store a body for each age."""
     rows = [
         {"event_id": number, "stored_at": moment_of(clock_of(age).now_us()), "body": b"body"}
         for number, age in enumerate(ages_in_days, start=1)
@@ -59,7 +58,7 @@ def test_only_older_rows_are_deleted_and_none_by_a_dry_run(  # fixtures and case
     assert set(run(migrated_url).values()) == {0}
 
 
-def test_bodies_have_their_days_and_events_theirs(engine, migrated_url):
+def test_bodies_and_events_have_separate_retention_times(engine, migrated_url):
     keep(engine, 90, 31, 29, 0)
     now_us = SystemClock().now_us()
     found = list(retain(engine, now_us, payload_days=7, event_days=30, dry_run=True))
@@ -71,8 +70,8 @@ def test_bodies_have_their_days_and_events_theirs(engine, migrated_url):
     assert run(migrated_url, days="1")["event_payloads"] == 3
 
 
-def test_conflicts_that_came_again_do_not_keep_those_behind_them(engine, migrated_url, query):
-    """Those of the oldest events come first by key, and a replay of them makes a whole page young."""
+def test_a_run_goes_past_conflicts_that_were_received_again(engine, migrated_url, query):
+    """Conflicts of the oldest events come first by key; a replay of these events makes them young."""
 
     def conflict(event_id, days):
         at = moment_of(clock_of(days).now_us())
@@ -92,7 +91,7 @@ def test_conflicts_that_came_again_do_not_keep_those_behind_them(engine, migrate
     ("table", "column"),
     [(discarded_dead_letters, "discarded_at"), (unstored_events, "day"), (edge_statistics, "began_at")],
 )
-def test_other_rows_expire_by_a_time_of_their_own(engine, migrated_url, query, table, column):
+def test_other_tables_expire_by_their_own_time_column(engine, migrated_url, query, table, column):
     with engine.begin() as connection:
         for days in (40, 1):
             values = {column: moment_of(clock_of(days).now_us())}
@@ -106,7 +105,7 @@ def test_other_rows_expire_by_a_time_of_their_own(engine, migrated_url, query, t
     assert query(f"SELECT count(*) FROM {table.name}") == [(1,)]  # noqa: S608  # names of ours
 
 
-def test_the_role_is_a_worker_of_its_own(engine, migrated_url, query):
+def test_the_retain_worker_deletes_expired_rows_or_only_counts_them(engine, migrated_url, query):
     keep(engine, 90, 1)
     command = [sys.executable, "-m", "workers", "retain"]
     environment = {"OM_DATABASE_URL": migrated_url, "PATH": "", "PYTHONPATH": str(SOURCES)}
@@ -119,18 +118,8 @@ def test_the_role_is_a_worker_of_its_own(engine, migrated_url, query):
         assert query("SELECT count(*) FROM event_payloads") == [(left,)]
 
 
-@pytest.mark.parametrize("days", ["0", "-1", "a month"])
-@pytest.mark.parametrize("name", ["OM_PAYLOAD_RETENTION_DAYS", "OM_RETENTION_DAYS"])
-def test_a_malformed_retention_is_refused_by_name(monkeypatch, name, days):
-    monkeypatch.setenv("OM_DATABASE_URL", "sqlite://")
-    monkeypatch.setenv(name, days)
-
-    with pytest.raises(ConfigurationError, match=name):
-        RetainSettings.from_environment()
-
-
 def reconciled(engine, days, holder, *, started_by=TIMER, is_finished=True):
-    """Leave a comparison of so many days ago, with a conversation and a gap that it found."""
+    """Insert a comparison from that many days ago, with a conversation and a gap."""
     at = moment_of(clock_of(days).now_us())
     finished_at = at if is_finished else None
     comparison = {"started_by": started_by, "held_by": holder, "started_at": at, "finished_at": finished_at}
@@ -159,14 +148,14 @@ def test_old_comparisons_are_deleted_except_the_newest_watermark(engine, migrate
     assert query("SELECT conversation_id FROM platform_conversations") == [("c-new",)]
 
 
-def test_a_comparison_under_way_stays(engine, migrated_url, query):
+def test_an_unfinished_comparison_is_kept(engine, migrated_url, query):
     reconciled(engine, 60, "killed", is_finished=False)
     reconciled(engine, 1, "person", started_by="operator@host")
 
     assert run(migrated_url)["reconciliations"] == 0
 
 
-def test_a_run_that_is_cut_off_has_come_as_far_in_each_table(engine, query):
+def test_an_interrupted_run_has_deleted_a_batch_of_every_table(engine, query):
     keep(engine, *[90] * (3 * BATCH_ROWS))
     with engine.begin() as connection:
         old = make_row(unstored_events, day=moment_of(clock_of(90).now_us()))

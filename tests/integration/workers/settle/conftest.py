@@ -25,7 +25,7 @@ def intake(engine, handlers, clock):
 
 @pytest.fixture
 def make_settler(engine, clock):
-    """Make the steps of one settle process."""
+    """Return the steps of one settle process."""
 
     def make(states=None, **ending):
         settler = Settler(engine, clock, window=WINDOW, verifies=states is not None)

@@ -1,4 +1,4 @@
-"""Platforms with the answers of a test, and the outbox that settling writes."""
+"""Platforms with a test's answers, and queries of the outbox."""
 
 from workers.genesys import PlatformState
 from workers.parsing.events import QUEUED
@@ -7,11 +7,11 @@ OUTBOX = "SELECT event_type, event_id, late FROM outbox ORDER BY id"
 
 
 class KilledError(BaseException):
-    """The process ends, before its commit or while it asks."""
+    """The process is killed before its commit or during a request."""
 
 
 class Platform:
-    """What the platform says, by conversation; an exception is raised."""
+    """A platform with one answer for each conversation; an exception is raised."""
 
     def __init__(self, **said):
         self.said = said

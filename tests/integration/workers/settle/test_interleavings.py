@@ -1,4 +1,4 @@
-"""Whatever the order, the copies, the delays and the crashes: one state, on PostgreSQL and on SQLite."""
+"""Any order, copies, delays and crashes end in the same state, on PostgreSQL and on SQLite."""
 
 import itertools
 from collections import Counter
@@ -16,7 +16,7 @@ from workers.settle.verifier import LEASE_SECONDS
 
 @pytest.fixture
 def unsynced(engine):
-    """Leave out the disk's flush, a third of the time of thousands of examples; none of them is about it."""
+    """Skip SQLite's disk flushes, which take a third of the time and are not tested here."""
     if engine.dialect.name == "sqlite":
         engine_event.listen(engine, "connect", lambda connection, _: connection.execute(NO_FLUSH))
 
@@ -46,10 +46,10 @@ def payload_for(conversation, kind, at):
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(EVENTS, STEPS, st.booleans())
-def test_any_interleaving_duplication_delay_and_crash_ends_in_the_same_state(  # noqa: PLR0917  # fixtures and examples
+def test_any_order_duplication_delay_or_crash_ends_in_the_same_state(  # noqa: PLR0917  # fixtures and examples
     intake, make_settler, clock, query, engine, unsynced, events, steps, has_platform
 ):
-    """Have one conversation go through the steps, and another come whole, in order, in one piece."""
+    """One conversation goes through the steps; another arrives complete and in order."""
     crashing = []
 
     def crash(_connection):

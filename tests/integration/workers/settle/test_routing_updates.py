@@ -1,4 +1,4 @@
-"""What a routing update comes to beside the platform's word, on PostgreSQL and on SQLite."""
+"""Routing updates are verified against the platform's state, on PostgreSQL and on SQLite."""
 
 import pytest
 from sqlalchemy import event as engine_event
@@ -22,7 +22,7 @@ from workers.parsing.events import QUEUED, ROUTED
 DECISIONS = "SELECT decision FROM routing_updates ORDER BY occurred_at"
 
 
-def test_the_newest_update_stands_whatever_came_when(intake, make_settler, clock, query):
+def test_the_newest_update_counts_in_whatever_order_updates_arrive(intake, make_settler, clock, query):
     settler = make_settler()
     for status, at in (("QUEUED", 10), ("QUEUED", 30), ("ROUTED", 20)):
         intake(deliver(routed(status, after_ms=at)))
@@ -34,7 +34,7 @@ def test_the_newest_update_stands_whatever_came_when(intake, make_settler, clock
     assert decisions == [("applied", None), ("late", None), ("applied", None)]
 
 
-def test_an_update_is_applied_where_the_platform_agrees_and_the_row_says_so(
+def test_an_update_is_applied_and_marked_as_verified_if_the_platform_agrees(
     intake, make_settler, clock, query
 ):
     settler = make_settler(Platform(c_1=PlatformState(ALERTING)))
@@ -50,7 +50,9 @@ def test_an_update_is_applied_where_the_platform_agrees_and_the_row_says_so(
     assert query("SELECT routing_status FROM conversations") == [(ROUTED,)]
 
 
-def test_an_update_goes_out_in_its_place_among_its_neighbours(intake, make_settler, clock, query):
+def test_a_verified_update_is_sent_in_order_among_the_events_of_its_window(
+    intake, make_settler, clock, query
+):
     settler = make_settler(Platform(c_1=PlatformState(QUEUED)))
     intake(deliver(said("b", after_ms=3)), deliver(routed("QUEUED", after_ms=2)))
     settler.settle_updates()
@@ -60,7 +62,7 @@ def test_an_update_goes_out_in_its_place_among_its_neighbours(intake, make_settl
     assert [bool(late) for _, _, late in query(OUTBOX)] == [False] * 4
 
 
-def test_an_answer_that_comes_after_its_window_settles_the_update_alone(intake, make_settler, clock, query):
+def test_an_update_that_is_verified_after_its_window_is_sent_late(intake, make_settler, clock, query):
     settler = make_settler(Platform(c_1=PlatformState(QUEUED)))
     intake(deliver(routed("QUEUED", after_ms=2)), deliver(said("b", after_ms=3)))
     settler.settle_closed()
@@ -91,7 +93,7 @@ def test_an_update_that_the_platform_contradicts_for_five_seconds_is_superseded(
 
 
 @pytest.mark.parametrize("behind", [PlatformState(QUEUED), None])
-def test_an_api_that_is_behind_its_own_notifications_supersedes_nothing(
+def test_no_update_is_superseded_while_the_api_lags_behind_its_notifications(
     intake, make_settler, clock, query, behind
 ):
     platform = Platform(c_1=behind)
@@ -139,9 +141,7 @@ def test_an_answer_from_before_an_update_does_not_supersede_it(  # noqa: PLR0917
     assert len(organisation.requests) == 3
 
 
-def test_once_the_api_was_seen_to_lag_updates_are_asked_about_when_the_answer_counts(
-    intake, make_settler, clock
-):
+def test_after_a_lagging_answer_updates_are_first_verified_at_five_seconds(intake, make_settler, clock):
     platform = Platform(c_1=PlatformState(QUEUED), c_2=PlatformState(ROUTED))
     settler = make_settler(platform)
     intake(deliver(routed("ROUTED")))
@@ -157,7 +157,7 @@ def test_once_the_api_was_seen_to_lag_updates_are_asked_about_when_the_answer_co
     assert platform.asked == ["c-1", "c-1", "c-2"]
 
 
-def test_all_waiting_updates_of_a_conversation_share_an_answer(  # noqa: PLR0917  # fixtures
+def test_all_waiting_updates_of_a_conversation_share_one_request(  # noqa: PLR0917  # fixtures
     intake, make_settler, clock, query, organisation, states
 ):
     settler = make_settler(states)
@@ -172,7 +172,7 @@ def test_all_waiting_updates_of_a_conversation_share_an_answer(  # noqa: PLR0917
     assert len(organisation.requests) == 1
 
 
-def test_a_remembered_answer_contradicts_nothing(  # noqa: PLR0917  # fixtures
+def test_a_cached_answer_contradicts_no_newer_update(  # noqa: PLR0917  # fixtures
     intake, make_settler, clock, query, organisation, states
 ):
     settler = make_settler(states)
@@ -188,7 +188,7 @@ def test_a_remembered_answer_contradicts_nothing(  # noqa: PLR0917  # fixtures
     assert query(DECISIONS) == [("applied",), (None,)]
 
 
-def test_the_newest_update_is_asked_about_first(intake, make_settler, clock):
+def test_the_newest_update_is_verified_first(intake, make_settler, clock):
     platform = Platform(**{f"c_{number}": PlatformState(QUEUED) for number in range(5)})
     for number in range(5):
         intake(deliver(routed("QUEUED", conversation=f"c-{number}")))
@@ -199,7 +199,7 @@ def test_the_newest_update_is_asked_about_first(intake, make_settler, clock):
     assert platform.asked == ["c-4", "c-3", "c-2", "c-1", "c-0"]
 
 
-def test_while_the_platform_is_away_an_update_waits_and_content_goes_on(intake, make_settler, clock, query):
+def test_an_update_waits_for_an_unavailable_platform_and_content_does_not(intake, make_settler, clock, query):
     platform = Platform(c_1=PlatformUnavailableError("away", delay=5.0), c_2=PlatformState(QUEUED))
     settler = make_settler(platform)
     intake(deliver(routed("QUEUED")), deliver(said("hello", after_ms=1)))
@@ -215,7 +215,7 @@ def test_while_the_platform_is_away_an_update_waits_and_content_goes_on(intake, 
     assert query("SELECT decision FROM routing_updates ORDER BY event_id") == [("applied",), ("applied",)]
 
 
-def test_a_platform_that_refuses_us_ends_no_settling(intake, make_settler, clock, query):
+def test_settling_continues_while_the_platform_refuses_the_credentials(intake, make_settler, clock, query):
     platform = Platform(c_1=PlatformRefusedError(401, "bad.credentials", "an-id"))
     settler = make_settler(platform)
     intake(deliver(routed("QUEUED")), deliver(said("hello", after_ms=1)))
@@ -232,7 +232,7 @@ def test_a_platform_that_refuses_us_ends_no_settling(intake, make_settler, clock
     assert query(DECISIONS) == [("applied",)]
 
 
-def test_a_403_costs_two_requests_and_ends_after_ten_minutes(  # noqa: PLR0917  # fixtures
+def test_updates_answered_403_are_undecided_after_ten_minutes_and_cost_few_requests(  # noqa: PLR0917  # fixtures
     intake, make_settler, clock, query, organisation, platform_url
 ):
     settings = GenesysSettings(platform_url, platform_url, "client", CLIENT_SECRET)
@@ -258,7 +258,7 @@ def test_a_403_costs_two_requests_and_ends_after_ten_minutes(  # noqa: PLR0917  
 
 
 @pytest.mark.parametrize("window_is_open", [True, False])
-def test_an_update_without_an_answer_is_applied_and_marked_if_that_is_set(
+def test_an_unverified_update_is_applied_and_marked_if_that_is_configured(
     intake, make_settler, clock, query, window_is_open
 ):
     platform = Platform(c_1=PlatformUnavailableError("away"))
@@ -282,7 +282,7 @@ def test_an_update_without_an_answer_is_applied_and_marked_if_that_is_set(
     assert settler.figures()["unverified"] == (0 if window_is_open else 1)
 
 
-def test_while_the_budget_is_used_up_nothing_is_written(intake, make_settler, clock, query, engine):
+def test_nothing_is_written_while_the_request_budget_is_exhausted(intake, make_settler, clock, query, engine):
     platform = Platform(
         **{f"c_{number}": PlatformBusyError("none left", delay=30.0) for number in range(300)}
     )
@@ -303,7 +303,7 @@ def test_while_the_budget_is_used_up_nothing_is_written(intake, make_settler, cl
     assert query("SELECT count(*) FROM routing_updates WHERE verified") == [(300,)]
 
 
-def test_updates_are_applied_as_notified_once_no_platform_is_configured_any_more(
+def test_waiting_updates_are_applied_as_notified_once_no_platform_is_configured(
     intake, make_settler, clock, query
 ):
     asking = make_settler(
@@ -329,9 +329,7 @@ def test_updates_are_applied_as_notified_once_no_platform_is_configured_any_more
     ]
 
 
-def test_an_update_whose_process_was_killed_while_it_asked_is_taken_up_again(
-    intake, make_settler, clock, query
-):
+def test_an_update_is_verified_again_after_its_process_was_killed(intake, make_settler, clock, query):
     platform = Platform()
     settler = make_settler(platform)
     intake(deliver(routed("QUEUED")))

@@ -1,4 +1,4 @@
-"""One conversation that cannot be settled costs itself alone, on PostgreSQL and on SQLite."""
+"""A conversation that cannot be settled delays no other, on PostgreSQL and on SQLite."""
 
 import pytest
 from sqlalchemy import event, text
@@ -18,24 +18,18 @@ READABLE = "UPDATE {} SET received_at = occurred_at WHERE conversation_id = 'c-7
 
 @pytest.fixture
 def spoil(engine):
-    def spoil(table):
+    """Make a row of a table unreadable, or readable again."""
+
+    def spoil(table, *, is_mended=False):
+        statement = READABLE if is_mended else UNREADABLE[engine.dialect.name]
         with engine.begin() as connection:
-            connection.execute(text(UNREADABLE[engine.dialect.name].format(table)))
+            connection.execute(text(statement.format(table)))
 
     return spoil
 
 
-@pytest.fixture
-def mend(engine):
-    def mend(table):
-        with engine.begin() as connection:
-            connection.execute(text(READABLE.format(table)))
-
-    return mend
-
-
-def test_a_window_that_cannot_be_settled_is_set_aside_and_tried_again(  # noqa: PLR0917  # fixtures
-    intake, make_settler, clock, query, spoil, mend
+def test_a_window_that_cannot_be_settled_is_set_aside_and_tried_again(
+    intake, make_settler, clock, query, spoil
 ):
     intake(*[deliver(said("hello", conversation=f"c-{number}")) for number in range(20)])
     spoil("conversation_messages")
@@ -49,14 +43,14 @@ def test_a_window_that_cannot_be_settled_is_set_aside_and_tried_again(  # noqa: 
     clock.seconds += 20.0
     assert settler.settle_windows() == 0
 
-    mend("conversation_messages")
+    spoil("conversation_messages", is_mended=True)
     clock.seconds += ASIDE_SECONDS
     assert settler.settle_windows() == 1
     assert query("SELECT count(*) FROM outbox WHERE event_id IS NOT NULL") == [(21,)]
     assert query(UNSETTLED) == []
 
 
-def test_a_window_that_opens_again_before_it_is_settled_alone_stays_open(  # noqa: PLR0917  # fixtures
+def test_a_window_that_reopens_while_a_failed_batch_is_split_stays_open(  # noqa: PLR0917  # fixtures
     engine, intake, make_settler, clock, query, spoil
 ):
     intake(*[deliver(said("hello", conversation=f"c-{number}")) for number in range(20)])
@@ -73,8 +67,8 @@ def test_a_window_that_opens_again_before_it_is_settled_alone_stays_open(  # noq
     assert query("SELECT count(*) FROM outbox WHERE event_id IS NOT NULL") == [(18,)]
 
 
-def test_an_update_that_cannot_be_verified_is_set_aside_and_tried_again(  # noqa: PLR0917  # fixtures
-    intake, make_settler, clock, query, spoil, mend
+def test_an_update_that_cannot_be_verified_is_set_aside_and_tried_again(
+    intake, make_settler, clock, query, spoil
 ):
     for number in range(10):
         intake(deliver(routed("QUEUED", conversation=f"c-{number}")))
@@ -86,14 +80,14 @@ def test_an_update_that_cannot_be_verified_is_set_aside_and_tried_again(  # noqa
     assert query("SELECT count(*) FROM routing_updates WHERE decision = 'applied'") == [(9,)]
     assert query(UNSETTLED) == [("c-7",)]
 
-    mend("routing_updates")
+    spoil("routing_updates", is_mended=True)
     clock.seconds += ASIDE_SECONDS
     assert settler.settle_updates() == 1
     assert query("SELECT count(*) FROM routing_updates WHERE decision = 'applied'") == [(10,)]
     assert query(UNSETTLED) == []
 
 
-def test_an_update_that_cannot_be_ended_is_set_aside(intake, make_settler, clock, query, spoil):
+def test_an_update_whose_end_cannot_be_recorded_is_set_aside(intake, make_settler, clock, query, spoil):
     for number in range(10):
         intake(deliver(routed("QUEUED", conversation=f"c-{number}")))
     settler = make_settler(QueuedAtThePlatform(), end_seconds=60.0)

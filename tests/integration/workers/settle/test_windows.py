@@ -1,6 +1,6 @@
-"""When a window is settled, and what reaches the outbox, on PostgreSQL and on SQLite."""
+"""Windows are settled when they close, in order, into the outbox, on PostgreSQL and on SQLite."""
 
-import threading
+from concurrent.futures import ThreadPoolExecutor
 
 from tests.integration.workers.events import deliver, event, payload_of, routed, said
 from tests.integration.workers.settle.platforms import OUTBOX, types
@@ -38,7 +38,9 @@ def test_a_session_goes_out_at_once_and_its_content_after_it(intake, make_settle
     assert types(query) == ["new", "message"]
 
 
-def test_a_session_notified_after_its_content_is_late_and_not_repeated(intake, make_settler, clock, query):
+def test_a_session_start_received_after_its_content_is_late_and_not_repeated(
+    intake, make_settler, clock, query
+):
     intake(deliver(said("a", after_ms=5)))
     make_settler().settle_closed()
     intake(deliver(event("new")))
@@ -64,7 +66,9 @@ def test_an_event_without_a_window_counts_as_settled_at_once(intake, make_settle
     assert query(counts) == [(3, 3), (2, 2)]
 
 
-def test_an_update_that_is_no_transition_opens_and_prolongs_no_window(intake, make_settler, clock, query):
+def test_an_update_without_a_transition_neither_opens_nor_extends_a_window(
+    intake, make_settler, clock, query
+):
     intake(
         deliver(routed("ALERTING", after_ms=1)), deliver(event("new", routing={"status": "CONTACT-QUEUED"}))
     )
@@ -79,7 +83,7 @@ def test_an_update_that_is_no_transition_opens_and_prolongs_no_window(intake, ma
     assert query("SELECT settled_count, window_opened_at IS NULL FROM conversations") == [(4, False)]
 
 
-def test_disordered_messages_go_out_in_the_platforms_order(intake, make_settler, clock, query):
+def test_messages_received_out_of_order_are_sent_in_the_platforms_order(intake, make_settler, clock, query):
     intake(deliver(said("third", after_ms=9)))
     intake(deliver(said("second", after_ms=5, sequence=2)), deliver(said("first", after_ms=5, sequence=1)))
     make_settler().settle_closed()
@@ -99,7 +103,7 @@ def test_a_late_message_is_marked_and_nothing_is_settled_twice(intake, make_sett
     assert query("SELECT settled_count FROM conversations") == [(2,)]
 
 
-def test_receipts_wait_for_no_window(intake, query):
+def test_a_receipt_is_sent_without_waiting_for_a_window(intake, query):
     intake(deliver(payload_of("genesys/receipt-published")))
     assert query(OUTBOX)[1][0] == "openmessaging:receipt"
 
@@ -108,20 +112,13 @@ def test_several_settlers_settle_each_window_once(intake, make_settler, clock, q
     for number in range(60):
         intake(deliver(said("a", conversation=f"c-{number}")))
     clock.seconds += 2.1
-    settled = []
 
-    def work():
+    def work(_number=0):
         settler = make_settler()
-        while count := settler.settle_windows():
-            settled.append(count)
+        return sum(iter(settler.settle_windows, 0))
 
-    threads = [threading.Thread(target=work) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    while count := make_settler().settle_windows():
-        settled.append(count)
+    with ThreadPoolExecutor(4) as pool:
+        settled = [*pool.map(work, range(4)), work()]
     assert sum(settled) == 60
     assert query(
         "SELECT count(*), count(DISTINCT conversation_id) FROM outbox WHERE event_id IS NOT NULL"
