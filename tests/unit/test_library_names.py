@@ -1,4 +1,4 @@
-"""Internal names of libraries, each used in one file: a release that changes one fails here and is named."""
+"""Private names of libraries that one file each uses: a release that changes one fails here."""
 
 import inspect
 import re
@@ -45,7 +45,7 @@ EACH = [(file, module, name) for (file, module), names in NAMES.items() for name
 
 
 @pytest.mark.parametrize(("file", "module", "name"), EACH)
-def test_the_installed_release_has_the_name(file, module, name):
+def test_the_installed_release_has_the_private_name(file, module, name):
     assert re.search(rf"\b{name}\b", inspect.getsource(module)), (
         f"{module.__name__} has no {name}: see {file}"
     )

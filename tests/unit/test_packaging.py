@@ -1,4 +1,4 @@
-"""Every package of setup.cfg is in the image and is checked."""
+"""Every package of setup.cfg is complete, installed in the image and checked."""
 
 import configparser
 import re
@@ -13,7 +13,7 @@ PACKAGES = [name.rstrip("*") for name in SETUP["options.packages.find"]["include
 
 
 @pytest.mark.parametrize("package", PACKAGES)
-def test_every_folder_of_a_package_with_modules_is_a_package_itself(package):
+def test_every_folder_with_modules_is_a_package(package):
     folders = {path.parent for path in (ROOT / package).rglob("*.py")}
     assert [folder for folder in folders if not (folder / "__init__.py").exists()] == []
 
@@ -27,7 +27,7 @@ def test_every_package_is_in_the_image_and_is_checked(package):
 
 
 @pytest.mark.parametrize("package", PACKAGES)
-def test_what_a_link_names_is_built_into_the_wheel_everywhere(package):
+def test_the_targets_of_symbolic_links_are_built_into_the_wheel(package):
     links = [path for path in (ROOT / package).rglob("*") if path.is_symlink()]
     for script in ("install-vm", "local/build-distributions"):
         assert re.search(rf"cp -RL .* {package} ", (ROOT / "deploy" / script).read_text())
@@ -35,11 +35,11 @@ def test_what_a_link_names_is_built_into_the_wheel_everywhere(package):
     assert [link for link in links if f"!{link.resolve().relative_to(ROOT)}" not in included] == []
 
 
-def test_no_installed_package_has_a_name_that_others_use_too():
+def test_no_installed_package_has_a_common_name():
     assert not {"deploy", "migrations", "tests", "docs"} & set(PACKAGES)
 
 
-def test_everything_that_omctl_installs_on_a_host_is_packed():
+def test_all_files_that_omctl_installs_on_a_host_are_packaged():
     patterns = SETUP["options.package_data"]["omctl"].split()
     packed = {path for pattern in patterns for path in (ROOT / "omctl").glob(pattern)}
     folders = ("systemd", "nginx", "nftables", "polkit", "prometheus", "grafana")

@@ -34,13 +34,13 @@ def test_every_link_of_a_page_leads_to_an_existing_file_and_heading(page):
     assert astray == []
 
 
-def test_every_diagram_has_its_drawing_and_every_drawing_its_diagram():
+def test_every_diagram_has_a_drawing_and_every_drawing_a_diagram():
     sources = [source for path in PAGES for source in site_links.DIAGRAM.findall(path.read_text())]
     drawings = {path.name for path in (ROOT / "docs" / "diagrams").iterdir()}
     assert {site_links.drawing_name(source) for source in sources} == drawings, "run make diagrams"
 
 
-def test_the_index_of_decisions_has_each_of_them_once_under_its_title():
+def test_the_index_of_decisions_lists_each_decision_once_with_its_title():
     directory = ROOT / "docs" / "decisions"
     index = (directory / "README.md").read_text()
     titles = {
@@ -65,7 +65,7 @@ SECTIONS_OF_THE_GUIDE = [
 
 
 @pytest.mark.parametrize("page", ["guarantees.md", "guide.md"])
-def test_every_test_that_a_page_names_exists(page):
+def test_every_test_that_a_page_links_exists(page):
     named = re.findall(r"\[(test_\w+\.py)::(\w+)\]\(\.\./([^)]+)\)", (ROOT / "docs" / page).read_text())
     missing = [
         (path, name)
@@ -94,7 +94,7 @@ def test_every_guarantee_has_a_test_or_a_fault():
     assert unknown == []
 
 
-def test_the_page_about_the_guide_has_each_of_its_sections_with_what_is_asked_for():
+def test_the_page_about_the_guide_has_all_sections_of_the_guide():
     page = (ROOT / "docs/guide.md").read_text()
     sections = re.split(r"^##+ ", page, flags=re.MULTILINE)
     titles = {section.partition("\n")[0]: section for section in sections}
@@ -105,7 +105,7 @@ def test_the_page_about_the_guide_has_each_of_its_sections_with_what_is_asked_fo
             assert "| the guide asks for |" in titles[title], title
 
 
-def test_the_page_of_the_faults_has_a_row_for_each_fault():
+def test_the_page_about_faults_has_a_row_for_each_fault():
     table = (ROOT / "docs/faults.md").read_text().partition("## The faults")[2].partition("\n## ")[0]
     rows = re.findall(r"^\| (\d+) \|", table, re.MULTILINE)
 
@@ -126,7 +126,7 @@ def test_every_table_of_the_architecture_exists():
     assert {table for pair in named for table in pair} - set(metadata.tables) == set()
 
 
-def test_every_log_event_that_operators_look_up_is_logged():
+def test_every_log_event_in_the_operations_page_is_logged():
     page = (ROOT / "docs/operations.md").read_text()
     table = page.partition("## Log lines that need attention")[2].partition("\n## ")[0]
     named = {
@@ -144,7 +144,7 @@ def test_every_log_event_that_operators_look_up_is_logged():
     assert {event for event in named if f'"{event}"' not in code} == set()
 
 
-def test_every_command_has_its_section():
+def test_every_command_of_omctl_has_a_section():
     headings = re.findall(r"^### (.+)$", (ROOT / "docs/omctl.md").read_text(), re.MULTILINE)
     described = {name for heading in headings for name in re.findall(r"omctl ([\w-]+)", heading)}
 

@@ -1,7 +1,7 @@
-"""Events, queues and tables that a release left are read by this version.
+"""This version reads the events, queues and tables of every release.
 
-Until 1.0.0 is released, `python -m tests.releases` records the formats again if one of these fails. After it,
-the code must go on reading the old ones: with a migration, or with a second reader.
+If one of these fails before 1.0.0 is released, `python -m tests.releases` records the formats again. After
+1.0.0 the code must still read the old formats, with a migration or a second reader.
 """
 
 import json
@@ -35,19 +35,19 @@ def envelopes(release):
     return json.loads((release / "envelopes.json").read_text())
 
 
-def test_its_envelopes_are_read(envelopes):
+def test_the_envelopes_of_a_release_are_read(envelopes):
     for one in envelopes:
         properties, body = bytes.fromhex(one.pop("properties")), bytes.fromhex(one.pop("body"))
         assert own_envelope(properties, body) == Envelope(**one, body=body)
 
 
-def test_its_journal_segments_are_read(release, envelopes):
+def test_the_journal_segments_of_a_release_are_read(release, envelopes):
     entries = [Entry(bytes.fromhex(one["properties"]), bytes.fromhex(one["body"])) for one in envelopes]
     assert list(read_segment(release / "segment.bin")) == entries
 
 
-def test_its_exchanges_and_queues_can_be_declared_again(release):
-    """A broker refuses to declare what exists with other arguments; a new queue does no harm."""
+def test_the_exchanges_and_queues_of_a_release_can_be_declared_again(release):
+    """A broker refuses to declare an existing queue with other arguments; new queues are allowed."""
     topology = json.loads((release / "topology.json").read_text())
     ours = json.loads(json.dumps({"exchanges": EXCHANGES, "queues": QUEUES, "bindings": BINDINGS}))
     for kind in ("exchanges", "queues"):
@@ -61,7 +61,7 @@ def columns(path):
         return set(connection.execute(COLUMNS).fetchall())
 
 
-def test_its_tables_are_upgraded_and_its_views_keep_their_columns(release, tmp_path):
+def test_the_tables_of_a_release_are_upgraded_and_its_views_keep_their_columns(release, tmp_path):
     path = tmp_path / "events.sqlite3"
     with closing(sqlite3.connect(path)) as connection:
         connection.executescript((release / "schema.sql").read_text())

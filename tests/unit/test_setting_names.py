@@ -1,4 +1,4 @@
-"""deploy/environment.example lists exactly the settings that the code reads; pages name no other one."""
+"""deploy/environment.example lists exactly the settings that the code reads, and pages name only these."""
 
 import re
 from pathlib import Path
@@ -24,7 +24,7 @@ ELSEWHERE = {*PORTS, *CONTAINERS_PORTS, "OM_BATCH_EVENT"}
 """Settings of the local servers and compose files, and a misspelling that a document shows."""
 
 
-def test_every_variable_that_the_code_reads_is_known_and_listed_once_and_no_other():
+def test_the_example_lists_exactly_the_variables_that_the_code_reads():
     sources = (path.read_text() for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
     # OM_SETTINGS_FILE names the file that the others are read from.
     read = {name for source in sources for name in READ.findall(source)} | {"OM_SETTINGS_FILE"}
@@ -33,13 +33,13 @@ def test_every_variable_that_the_code_reads_is_known_and_listed_once_and_no_othe
 
 
 @pytest.mark.parametrize("name", LISTED)
-def test_every_variable_has_its_explanation(name):
+def test_every_variable_has_an_explanation(name):
     lines = EXAMPLE.read_text().splitlines()
     position = next(index for index, line in enumerate(lines) if re.match(rf"#?{name}=", line))
     assert lines[position - 1].startswith("# ")
 
 
-def test_every_setting_that_a_document_names_exists():
+def test_every_setting_that_a_page_names_exists():
     roots = [ROOT / place for place in PLACES]
     files = [path for root in roots for path in ([root] if root.is_file() else root.rglob("*"))]
     texts = [path.read_text() for path in files if path.is_file() and path.suffix in KINDS]

@@ -1,21 +1,21 @@
-"""A real edge before a real broker."""
+"""A real edge with a real broker."""
 
 import pika
 import pytest
 
 from messaging.topology import EVENTS_QUEUE
-from tests.services import Edge, Service, declare_topology, running
+from tests.services import SECRET, Edge, Service, declare_topology, running
 
 
 class EventsQueue:
-    """What has arrived in the events queue."""
+    """Consumes the events queue."""
 
     def __init__(self, amqp_url):
         self._connection = pika.BlockingConnection(pika.URLParameters(amqp_url))
         self._channel = self._connection.channel()
 
     def take(self, count, *, timeout=10.0):
-        """Take *count* deliveries out, or as many as come within *timeout*."""
+        """Return *count* deliveries, or those that arrive within *timeout*."""
         taken = []
         consumer = self._channel.consume(EVENTS_QUEUE, auto_ack=True, inactivity_timeout=timeout)
         for method, properties, body in consumer:
@@ -43,7 +43,8 @@ def declared_vhost(rabbitmq):
 
 @pytest.fixture(scope="module")
 def module_edge(declared_vhost, tmp_path_factory):
-    edge = Edge(Service(tmp_path_factory.mktemp("edge"), declared_vhost.amqp_url))
+    settings = {"OM_EVENTS_HEADERS": f"X-Api-Key={SECRET}"}
+    edge = Edge(Service(tmp_path_factory.mktemp("edge"), declared_vhost.amqp_url, settings=settings))
     with running(edge):
         edge.start()
         yield edge

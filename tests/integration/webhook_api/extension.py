@@ -1,4 +1,4 @@
-"""What an integrator may install with OM_FLASK_EXTENSIONS: a hook and a middleware that count requests."""
+"""An extension for OM_FLASK_EXTENSIONS: a hook and a middleware that count requests."""
 
 import itertools
 
@@ -6,7 +6,7 @@ from flask import g
 
 
 def count_requests(app):
-    """Count by a before_request function and by a WSGI middleware; both tell their counts in each answer."""
+    """Count requests in a hook and in a middleware, and add both counts to the response."""
     by_hook = itertools.count(1)
     by_middleware = itertools.count(1)
     inner = app.wsgi_app
@@ -16,7 +16,7 @@ def count_requests(app):
         g.number = next(by_hook)
 
     @app.after_request
-    def tell(response):
+    def report(response):
         response.headers["X-Seen-By-Hook"] = str(g.number)
         return response
 

@@ -1,4 +1,4 @@
-"""Idle and slow connections are closed in time; a stopping process answers what has been sent on one."""
+"""Idle and slow connections are closed in time; a stopping process answers requests already sent."""
 
 import asyncio
 import socket
@@ -75,7 +75,7 @@ def _turn(loop):
     loop.run_until_complete(asyncio.sleep(0.05))
 
 
-def test_a_request_that_was_sent_but_not_read_yet_is_answered(loop, server, client):
+def test_a_stopping_process_answers_a_request_that_was_already_sent(loop, server, client):
     server.finish()
     client.sendall(REQUEST)
 
@@ -88,14 +88,14 @@ def test_a_request_that_was_sent_but_not_read_yet_is_answered(loop, server, clie
     assert b"Connection: close" in answer
 
 
-def test_an_idle_connection_is_closed(loop, server, client):
+def test_a_stopping_process_closes_an_idle_connection(loop, server, client):
     server.close_idle()
     _turn(loop)
 
     assert client.recv(1000) == b""
 
 
-def test_each_response_of_a_process_that_yields_to_another_closes_its_connection(loop, switch, client):
+def test_a_yielding_process_closes_each_connection_after_a_response(loop, switch, client):
     for is_yielding, connection in ((False, b"keep-alive"), (True, b"close")):
         switch.is_yielding = is_yielding
         client.sendall(REQUEST)
@@ -105,7 +105,7 @@ def test_each_response_of_a_process_that_yields_to_another_closes_its_connection
     assert client.recv(1000) == b""
 
 
-def test_a_process_that_yields_accepts_nothing_and_closes_idle_connections(
+def test_a_yielding_process_accepts_no_connection_and_closes_idle_ones(
     loop, switch, server, client, monkeypatch
 ):
     monkeypatch.setattr("webhook_api.http.server.YIELD_IDLE_SECONDS", 0.0)

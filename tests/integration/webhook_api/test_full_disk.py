@@ -1,11 +1,9 @@
-"""With its disk full the edge says so, in its answers and in its readiness, until there is room again."""
+"""While its disk or journal is full, the edge answers 503 and is not ready."""
 
-import errno
 import os
 import subprocess
 import time
 from contextlib import suppress
-from pathlib import Path
 
 import pytest
 import requests
@@ -19,7 +17,7 @@ FULL = "the journal cannot be written: no space left on device: senders are answ
 
 @pytest.fixture
 def small_disk(tmp_path):
-    """A file system of its own for the state directory."""
+    """A small file system for the state directory."""
     if os.geteuid() != 0:
         pytest.skip("mounting a file system takes root")
     directory = tmp_path / "state"
@@ -50,7 +48,7 @@ def _wait_for_status(edge, status):
     return answer.json()
 
 
-def test_a_full_disk_is_not_ready_before_a_request_meets_it_and_ready_when_it_has_room(tmp_path, small_disk):
+def test_an_edge_with_a_full_disk_is_not_ready_until_the_disk_has_room(tmp_path, small_disk):
     edge = Edge(Service(tmp_path, GONE))
     with running(edge):
         edge.start(wait_for_broker=False)
@@ -67,7 +65,7 @@ def test_a_full_disk_is_not_ready_before_a_request_meets_it_and_ready_when_it_ha
         assert post(edge.url, b"x" * 8192).status_code == 200
 
 
-def test_an_edge_that_starts_on_a_full_disk_takes_events_when_it_has_room(tmp_path, small_disk):
+def test_an_edge_that_starts_on_a_full_disk_accepts_events_once_the_disk_has_room(tmp_path, small_disk):
     filler = _fill(small_disk)
     edge = Edge(Service(tmp_path, GONE))
     with running(edge):
@@ -79,7 +77,7 @@ def test_an_edge_that_starts_on_a_full_disk_takes_events_when_it_has_room(tmp_pa
         assert post(edge.url, b"{}").status_code == 200
 
 
-def test_a_full_journal_is_not_ready_and_answers_503_with_retry_after(tmp_path):
+def test_an_edge_with_a_full_journal_answers_503_and_is_not_ready(tmp_path):
     settings = {"OM_JOURNAL_MAX_BYTES": str(1024 * 1024), "OM_MAX_BODY_BYTES": str(512 * 1024)}
     edge = Edge(Service(tmp_path, GONE, settings=settings))
     with running(edge):
@@ -91,39 +89,3 @@ def test_a_full_journal_is_not_ready_and_answers_503_with_retry_after(tmp_path):
         assert answers[-1].headers["Retry-After"] == "5"
         assert "the journal is full: senders are answered 503" in _wait_for_status(edge, 503)["problems"]
     assert '"event": "journal_full"' in edge.log.read_text()
-
-
-def fail_flushes_while_told(_app):
-    """An extension of the edge: the disk under the journal fails while the file `failing` is there."""
-    flush = os.fdatasync
-
-    def fdatasync(descriptor):
-        if Path("failing").exists():
-            raise OSError(errno.EIO, os.strerror(errno.EIO))
-        flush(descriptor)
-
-    os.fdatasync = fdatasync
-
-
-def test_a_flush_that_fails_is_answered_503_until_one_succeeds(tmp_path):
-    extension = "tests.integration.webhook_api.test_full_disk:fail_flushes_while_told"
-    settings = {"OM_JOURNAL_FSYNC": "true", "OM_FLASK_EXTENSIONS": extension}
-    edge = Edge(Service(tmp_path, GONE, settings=settings))
-    with running(edge):
-        edge.start(wait_for_broker=False)
-        assert post(edge.url, b"{}").status_code == 200
-
-        (tmp_path / "failing").touch()
-        answers = [post(edge.url, b"{}") for _ in range(3)]
-        report = _wait_for_status(edge, 503)
-        (tmp_path / "failing").unlink()
-        _wait_for_status(edge, 200)
-
-        assert [answer.status_code for answer in answers] == [503, 503, 503]
-        assert {answer.headers["Retry-After"] for answer in answers} == {"5"}
-        assert (
-            "the journal cannot be written: input/output error: senders are answered 503"
-            in report["problems"]
-        )
-        assert post(edge.url, b"{}").status_code == 200
-    assert edge.log.read_text().count('"journal_flush_failed"') == 1

@@ -1,7 +1,7 @@
-"""While the events queue has no majority, what is answered 200 waits in the journal, and none of it is lost.
+"""While the events queue has no majority, events answered 200 wait in the journal, and none is lost.
 
-One cluster of three nodes serves the file, and each outage strikes edges with publisher confirms off and on
-at once. With what an answered probe proves on a lone broker, all of these events are lost.
+Each outage of the cluster of three nodes affects an edge with publisher confirms and one without. If answered
+probes released events as they do on a lone broker, all of these events would be lost.
 """
 
 import time
@@ -16,13 +16,13 @@ from tests.services import Edge, Service, post, running
 pytestmark = pytest.mark.timeout(500)
 
 OUTAGE_SECONDS = 8.0
-"""Long enough for an edge that believes its probes alone to let go of everything."""
+"""Long enough for an edge that relied on its probes alone to release every event."""
 
 EVENTS = 20
 
 
 class Sender:
-    """One edge, and what it has answered 200."""
+    """An edge and the bodies that it has answered 200."""
 
     def __init__(self, directory, nodes, *, confirms):
         addresses = (
@@ -73,9 +73,7 @@ def _answered(senders):
     return set().union(*(sender.answered for sender in senders))
 
 
-def test_with_two_of_three_nodes_killed_nothing_is_lost_on_a_fresh_channel_nor_on_an_open_one(
-    cluster, senders_of
-):
+def test_no_event_is_lost_on_a_new_or_an_open_channel_while_two_of_three_nodes_are_down(cluster, senders_of):
     survivor, *others = cluster.with_leader_first()
     senders = senders_of("open", [survivor, *others])
     for sender in senders:
@@ -91,7 +89,7 @@ def test_with_two_of_three_nodes_killed_nothing_is_lost_on_a_fresh_channel_nor_o
     assert cluster.lost(_answered(senders)) == set()
 
 
-def test_what_only_the_leader_had_is_not_lost_with_it(cluster, senders_of):
+def test_an_event_that_only_the_killed_leader_had_is_not_lost(cluster, senders_of):
     senders = senders_of("frozen", cluster.with_leader_first())
     for sender in senders:
         # A channel that has published before has its answers from the leader alone.
@@ -105,7 +103,7 @@ def test_what_only_the_leader_had_is_not_lost_with_it(cluster, senders_of):
     assert cluster.lost(_answered(senders)) == set()
 
 
-def test_an_edge_on_the_smaller_side_of_a_partition_goes_over_to_the_larger_one(cluster, senders_of):
+def test_an_edge_on_the_smaller_side_of_a_partition_changes_to_the_larger_side(cluster, senders_of):
     leader, cut_off, third = cluster.with_leader_first()
     senders = senders_of("partition", [cut_off, leader, third])
     for sender in senders:

@@ -1,4 +1,4 @@
-"""A body that is too large for the broker is set aside, and its neighbours go on."""
+"""An event too large for the broker is saved as a file, and the others are published."""
 
 import json
 
@@ -30,7 +30,7 @@ def edge(narrow_broker, request, tmp_path):
         yield edge
 
 
-def test_an_oversized_event_is_set_aside_and_its_neighbours_arrive_twice_at_most(
+def test_an_oversized_event_is_saved_and_the_others_arrive_at_most_twice(
     narrow_broker, edge, tmp_path, queue_of
 ):
     neighbours = [b'{"n":%d}' % number for number in range(20)]
@@ -58,7 +58,7 @@ def test_an_oversized_event_is_set_aside_and_its_neighbours_arrive_twice_at_most
     assert "oversized" in " ".join(edge.health()["problems"])
 
 
-def test_a_body_as_large_as_the_limit_is_published(narrow_broker, edge, queue_of):
+def test_an_event_as_large_as_the_limit_is_published(narrow_broker, edge, queue_of):
     assert post(edge.url, b"x" * LIMIT).status_code == 200
 
     assert len(queue_of(narrow_broker.amqp_url).take(1)) == 1

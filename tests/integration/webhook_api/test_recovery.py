@@ -1,4 +1,4 @@
-"""A backlog comes back beside live traffic: what the senders and the queue see of it, in a few seconds."""
+"""A backlog is republished beside live traffic without overfilling the queue."""
 
 import threading
 import time
@@ -19,7 +19,7 @@ PREFETCH = 50
 
 
 def _leave_in_journal(directory, count):
-    """Write what a dead process would have left."""
+    """Write a journal as a dead process would have left it."""
     home = directory / "state" / "journal" / "1-dead"
     home.mkdir(parents=True)
     (home / "lock").touch()
@@ -73,7 +73,7 @@ def _working(amqp_url, rate):
 
 
 class Queue:
-    """Reads the queue's length without taking anything."""
+    """Reads the length of the events queue without consuming."""
 
     def __init__(self, amqp_url):
         self._connection = pika.BlockingConnection(pika.URLParameters(amqp_url))
@@ -83,7 +83,7 @@ class Queue:
         return self._channel.queue_declare(EVENTS_QUEUE, passive=True).method.message_count
 
     def flood(self, count):
-        """Publish as another host would."""
+        """Publish events as another host would."""
         for number in range(count):
             self._channel.basic_publish(EXCHANGE, EVENT_ROUTING_KEY, b'{"flood":%d}' % number)
 
@@ -108,9 +108,7 @@ def _gate(edge):
     return edge.health()["processes"][0]["gate"]
 
 
-def test_a_backlog_stops_at_the_low_watermark_and_has_no_live_request_refused(
-    rabbitmq, vhost, tmp_path, queue
-):
+def test_a_backlog_stops_at_the_low_watermark_and_causes_no_refusal(rabbitmq, vhost, tmp_path, queue):
     low, high = 300, 500
     _leave_in_journal(tmp_path, 3000)
     settings = {"OM_QUEUE_DEPTH_HIGH": str(high), "OM_QUEUE_DEPTH_LOW": str(low)}
@@ -131,7 +129,7 @@ def test_a_backlog_stops_at_the_low_watermark_and_has_no_live_request_refused(
     assert republished > low
 
 
-def test_a_backlog_leaves_at_a_low_watermark_of_0_while_the_queue_is_empty(rabbitmq, vhost, tmp_path, queue):
+def test_a_backlog_is_published_into_an_empty_queue_at_a_low_watermark_of_0(rabbitmq, vhost, tmp_path, queue):
     count = 3
     _leave_in_journal(tmp_path, count)
     settings = {"OM_QUEUE_DEPTH_HIGH": "5", "OM_QUEUE_DEPTH_LOW": "0", "OM_EDGE_PROCESSES": "2"}
@@ -141,27 +139,25 @@ def test_a_backlog_leaves_at_a_low_watermark_of_0_while_the_queue_is_empty(rabbi
         wait_until(lambda: worker.taken == count)
 
 
-def test_retry_after_is_the_time_that_the_recovery_takes_while_a_backlog_waits(
-    rabbitmq, vhost, tmp_path, queue
-):
+def test_retry_after_is_about_the_time_until_shedding_ends(rabbitmq, vhost, tmp_path, queue):
     low, high = 1000, 3000
     _leave_in_journal(tmp_path, 4000)
     settings = {"OM_QUEUE_DEPTH_HIGH": str(high), "OM_QUEUE_DEPTH_LOW": str(low)}
     edge = Edge(Service(tmp_path, vhost.amqp_url, rabbitmq.management_url, settings))
-    told = []
+    refusals = []
     with running(edge), _working(vhost.amqp_url, rate=200), requests.Session() as http:
         edge.start()
         wait_until(lambda: queue.ready() > low - 100)
         queue.flood(high)
         wait_until(lambda: _gate(edge)["shedding"])
         while (answer := _post(http, edge, 0)).status_code == 429:
-            told.append((time.monotonic(), int(answer.headers["Retry-After"])))
-            assert len(told) < 200, "it sheds for ever"
+            refusals.append((time.monotonic(), int(answer.headers["Retry-After"])))
+            assert len(refusals) < 200, "shedding does not end"
             time.sleep(0.25)
         ended = time.monotonic()
 
-    # The first seconds measure the rate. A Retry-After is stretched by up to a half, and on a busy machine
-    # worker, poller and probe get out of step for seconds: what holds is the middle of many.
-    settled = [(ended - at, seconds) for at, seconds in told if at - told[0][0] > 4.0]
+    # The first seconds measure the rate. Retry-After has jitter, and on a slow machine
+    # worker, poller and probe are out of step for seconds: only the median is stable.
+    settled = [(ended - at, seconds) for at, seconds in refusals if at - refusals[0][0] > 4.0]
     assert 0.6 <= median(seconds / remaining for remaining, seconds in settled if remaining > 2.0) <= 2.5
     assert median(seconds for remaining, seconds in settled if remaining <= 2.0) <= 6

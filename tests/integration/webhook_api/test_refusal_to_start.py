@@ -10,9 +10,7 @@ import pytest
 import structlog
 
 from tests.servers import free_port
-from tests.services import Service
-
-SECRET = "constructed-secret-0123456789"
+from tests.services import GONE, SECRET, Service
 
 
 @pytest.mark.parametrize(
@@ -45,7 +43,9 @@ SECRET = "constructed-secret-0123456789"
         ({"OM_FLASK_EXTENSIONS": "tests.integration.webhook_api.extension:none"}, "OM_FLASK_EXTENSIONS"),
     ],
 )
-def test_the_variable_is_named_and_no_secret_is(tmp_path, monkeypatch, capsys, settings, variable):
+def test_a_refused_setting_is_named_without_printing_a_secret(
+    tmp_path, monkeypatch, capsys, settings, variable
+):
     service = Service(tmp_path, "amqp://user:broker-password@127.0.0.1:9/", settings=settings)
     for name in [name for name in os.environ if name.startswith("OM_")]:
         monkeypatch.delenv(name)
@@ -64,14 +64,14 @@ def test_the_variable_is_named_and_no_secret_is(tmp_path, monkeypatch, capsys, s
     assert "broker-password" not in printed
 
 
-def test_gunicorn_ends_with_the_same_status(tmp_path):
-    service = Service(tmp_path, "amqp://127.0.0.1:9/", settings={"OM_LOG_LEVEL": "loud"})
-
-    assert start_gunicorn(service).returncode == 78
-
-
-def start_gunicorn(service, *options):
-    return subprocess.run(
+@pytest.mark.parametrize(
+    ("settings", "options"),
+    [({"OM_LOG_LEVEL": "loud"}, []), ({}, ["--threads=4"])],
+    ids=["ours", "gunicorn's"],
+)
+def test_gunicorn_exits_78_on_a_setting_that_is_refused(tmp_path, settings, options):
+    service = Service(tmp_path, GONE, settings={"OM_BIND": f"127.0.0.1:{free_port()}"} | settings)
+    ended = subprocess.run(
         [sys.executable, "-m", "gunicorn", "-c", "python:webhook_api.gunicorn_conf", *options],
         env=service.environment(),
         cwd=service.directory,
@@ -80,16 +80,6 @@ def start_gunicorn(service, *options):
         timeout=30,
         check=False,
     )
-
-
-@pytest.mark.parametrize(
-    "option",
-    ["--threads=4", "--preload", "--access-logfile=-", "--keep-alive=5", "--workers=3", "--max-requests=9"],
-)
-def test_a_setting_of_gunicorn_that_would_be_ignored_is_refused_by_name(tmp_path, option):
-    service = Service(tmp_path, "amqp://127.0.0.1:9/", settings={"OM_BIND": f"127.0.0.1:{free_port()}"})
-
-    ended = start_gunicorn(service, option)
 
     assert ended.returncode == 78
     assert '"event": "configuration_refused"' in ended.stdout

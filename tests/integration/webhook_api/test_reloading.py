@@ -1,4 +1,4 @@
-"""SIGHUP has the edge read its settings file again, and refuses no request meanwhile."""
+"""At SIGHUP the edge reads its settings file again without refusing a request."""
 
 import json
 import os
@@ -42,7 +42,7 @@ def reload(edge):
     )
 
 
-def test_new_settings_are_taken_up_under_load_and_malformed_ones_are_not(edge, settings_file):
+def test_a_reload_under_load_applies_new_settings_and_refuses_malformed_ones(edge, settings_file):
     done = threading.Event()
     statuses = []
 

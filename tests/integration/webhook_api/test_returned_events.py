@@ -1,4 +1,4 @@
-"""Hundreds of events that meet no route come back at once, until `omctl setup` mends it."""
+"""Events without a route are returned in hundreds at once, until the topology is declared again."""
 
 from urllib.parse import quote
 
@@ -13,7 +13,7 @@ SECONDS = 40.0
 EDGE_NAME = "open-messaging edge"
 
 
-def test_events_that_come_back_together_leave_one_connection_and_all_arrive(
+def test_events_that_are_returned_together_all_arrive_later_over_one_connection(
     rabbitmq, vhost, tmp_path, queue_of
 ):
     declare_topology(vhost.amqp_url)
@@ -23,7 +23,7 @@ def test_events_that_come_back_together_leave_one_connection_and_all_arrive(
     edge = Edge(Service(tmp_path, vhost.amqp_url, rabbitmq.management_url))
     with running(edge):
         edge.start(wait_for_broker=False)
-        # Nothing live: it would come back alone, before the first slice of what was left.
+        # A live event would be returned alone, before the first slice of the backlog.
         wait_until(lambda: edge.log.read_text().count("an event was returned") >= 3)
         declare_topology(vhost.amqp_url)
         bodies += [b'{"live":%d}' % number for number in range(200)]

@@ -1,4 +1,4 @@
-"""Attempts spread out and never stop."""
+"""The delay before an attempt grows to a cap, with jitter."""
 
 import pytest
 
@@ -10,7 +10,7 @@ def test_the_first_attempt_does_not_wait():
 
 
 @pytest.mark.parametrize("attempt", [2, 5, 10, 1000, 10**9])
-def test_every_later_attempt_waits_within_the_cap(attempt):
+def test_later_attempts_wait_at_most_the_cap(attempt):
     delays = {delay_before(attempt) for _ in range(50)}
 
     assert all(0 < delay <= CAP_SECONDS for delay in delays)

@@ -1,4 +1,4 @@
-"""A close that the broker does not answer ends all the same."""
+"""A close that the broker does not answer still ends."""
 
 from pika import spec
 
@@ -7,7 +7,7 @@ from messaging.broker import parameters_of
 from tests.fakes.broker import FakeBroker, turn_until
 
 
-def test_a_close_behind_a_question_that_is_not_answered_ends_the_stream(loop, monkeypatch):
+def test_a_close_behind_an_unanswered_method_ends_the_connection(loop, monkeypatch):
     monkeypatch.setattr(broker_connection, "CLOSE_SECONDS", 0.02)
     broker, opened, closed = FakeBroker(), [], []
     (parameters,) = parameters_of(("amqp://127.0.0.1:9/",), client_name="test")

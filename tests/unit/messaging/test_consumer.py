@@ -1,4 +1,4 @@
-"""A failed attempt to connect is given up for the next one, whether pika reports its end or not."""
+"""A failed attempt to connect is followed by another, even if pika does not report its end."""
 
 import pytest
 from pika import spec
@@ -60,9 +60,7 @@ def end(consuming):
 @pytest.mark.parametrize(
     "unanswered", [spec.Connection.Open, spec.Channel.Open, spec.Basic.Qos, spec.Basic.Consume]
 )
-def test_a_broker_that_stops_answering_before_it_delivers_is_given_up_for_the_next(
-    broker, consuming, manager, unanswered
-):
+def test_a_connection_that_stops_answering_while_it_opens_is_replaced(broker, consuming, manager, unanswered):
     loop = consuming._loop
     broker.unanswered.add(unanswered)
     consuming._connect()
@@ -78,7 +76,7 @@ def test_a_broker_that_stops_answering_before_it_delivers_is_given_up_for_the_ne
 
 
 @pytest.mark.parametrize("unanswered", [spec.Channel.Open, spec.Basic.Qos, spec.Basic.Consume])
-def test_an_answer_after_the_end_of_an_attempt_makes_nothing_ready(broker, consuming, manager, unanswered):
+def test_an_answer_after_the_end_of_an_attempt_is_ignored(broker, consuming, manager, unanswered):
     loop, failures = consuming._loop, []
     loop.set_exception_handler(lambda _loop, context: failures.append(context))
     broker.unanswered |= {unanswered, spec.Channel.Close}

@@ -1,4 +1,4 @@
-"""The envelope on the wire and in the journal is what pika would have written."""
+"""The envelope on the wire and in the journal has the bytes that pika would write."""
 
 import time
 
@@ -28,7 +28,7 @@ CHANNEL = 1
 
 
 @given(message_id=TEXT, received_at_us=MICROSECONDS, request_id=TEXT)
-def test_properties_are_byte_for_byte_those_of_pika(message_id, received_at_us, request_id):
+def test_our_encoding_of_properties_equals_pikas(message_id, received_at_us, request_id):
     headers = {"received-at-us": received_at_us, "request-id": request_id, "source": WEBHOOK}
     pika_properties = BasicProperties(message_id=message_id, delivery_mode=2, headers=headers)
 
@@ -42,20 +42,7 @@ def test_properties_are_byte_for_byte_those_of_pika(message_id, received_at_us, 
     assert ours == b"".join(pika_properties.encode())
 
 
-@given(message_id=TEXT, received_at_us=MICROSECONDS, request_id=TEXT, body=st.binary(min_size=1))
-def test_an_envelope_comes_back_as_it_was(message_id, received_at_us, request_id, body):
-    properties = encode_properties(message_id, received_at_us, request_id, WEBHOOK)
-
-    envelope = own_envelope(properties, body)
-
-    assert envelope.message_id == message_id
-    assert envelope.received_at_us == received_at_us
-    assert envelope.request_id == request_id
-    assert envelope.source == WEBHOOK
-    assert envelope.body == body
-
-
-def test_an_event_that_came_back_shows_how_often():
+def test_a_redelivered_event_has_its_delivery_count():
     properties = BasicProperties()
     properties.decode(encode_properties("m-1", 2**50, "r-1", WEBHOOK))
     properties.headers["x-delivery-count"] = 2
@@ -67,7 +54,7 @@ def test_an_event_that_came_back_shows_how_often():
 
 
 @given(cut=st.integers(min_value=0, max_value=200), strange=st.binary(max_size=3))
-def test_properties_that_are_not_quite_ours_are_read_as_pika_reads_them_or_left_to_it(cut, strange):
+def test_foreign_properties_are_read_as_pika_reads_them_or_left_to_pika(cut, strange):
     ours = encode_properties("m-1", 2**50, "r-1", WEBHOOK)
     theirs = ours[:cut] + strange + ours[cut + len(strange) :]
 
@@ -76,7 +63,7 @@ def test_properties_that_are_not_quite_ours_are_read_as_pika_reads_them_or_left_
         assert envelope is None or envelope == envelope_of(decode_properties(properties), b"{}")
 
 
-def test_a_delivery_of_another_publisher_is_an_event_of_now():
+def test_a_delivery_without_our_headers_was_received_now():
     before_us = time.time_ns() // 1000
     envelope = envelope_of(BasicProperties(), b"{}")
 
@@ -88,7 +75,7 @@ def test_a_delivery_of_another_publisher_is_an_event_of_now():
 @pytest.mark.parametrize(
     "received_at_us", [0, 1, True, -1, -(2**62), 2**62, 1_732_462_000_123_456_789, "yesterday", None]
 )
-def test_a_time_that_no_edge_can_have_written_is_the_time_of_the_delivery(received_at_us):
+def test_an_impossible_time_is_replaced_by_that_of_the_delivery(received_at_us):
     before_us = time.time_ns() // 1000
     headers = {"received-at-us": received_at_us, "request-id": "r-1", "source": WEBHOOK}
     properties = BasicProperties(message_id="m-1", delivery_mode=2, headers=headers)
@@ -100,7 +87,7 @@ def test_a_time_that_no_edge_can_have_written_is_the_time_of_the_delivery(receiv
 
 @pytest.mark.parametrize("returns", ["often", -7, 2**62, ["2"], None])
 @pytest.mark.parametrize("death", [["rejected"], {"a": 1}, 7, None])
-def test_what_another_publisher_wrote_into_the_brokers_headers_does_no_harm(returns, death):
+def test_malformed_broker_headers_are_ignored(returns, death):
     headers = {"x-delivery-count": returns, "x-first-death-reason": death}
 
     delivery = read_encoded_delivery("queue", 7, b"".join(BasicProperties(headers=headers).encode()), b"{}")
@@ -110,7 +97,7 @@ def test_what_another_publisher_wrote_into_the_brokers_headers_does_no_harm(retu
 
 
 @given(size=st.integers(min_value=1, max_value=5000), frame_max=st.sampled_from([64, 4096, 131072]))
-def test_a_publish_is_byte_for_byte_that_of_pika(size, frame_max):
+def test_our_encoding_of_a_publish_equals_pikas(size, frame_max):
     body = bytes(index % 251 for index in range(size))
     properties = encode_properties("m-1", 1_732_462_000_123_456, "r-1", WEBHOOK)
 

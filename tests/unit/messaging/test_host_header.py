@@ -1,4 +1,4 @@
-"""A Host header is accepted only if no foreign page's name could be in it."""
+"""A Host header is accepted only if it names this host, so that no foreign page can read ours."""
 
 import socket
 
@@ -33,12 +33,12 @@ HOSTS = {
 
 
 @pytest.mark.parametrize("host", HOSTS)
-def test_only_a_host_that_means_this_host_is_accepted(monkeypatch, host):
+def test_only_names_of_this_host_are_accepted(monkeypatch, host):
     monkeypatch.setattr(socket, "gethostname", lambda: "om-1")
     assert is_own_host(host) is HOSTS[host]
 
 
-def test_a_host_that_is_called_localhost_has_no_name_of_its_own(monkeypatch):
+def test_a_host_named_localhost_does_not_accept_names_below_localhost(monkeypatch):
     monkeypatch.setattr(socket, "gethostname", lambda: "localhost")
     assert not is_own_host("localhost.evil.example")
 
@@ -59,7 +59,7 @@ APPLICATIONS = {
 
 
 @pytest.mark.parametrize("kind", APPLICATIONS)
-def test_a_page_is_shown_to_no_foreign_page(kind):
+def test_a_foreign_page_cannot_read_our_pages(kind):
     make, path = APPLICATIONS[kind]
     client = make().test_client()
     answers = [client.get(path, base_url=f"http://{host}/") for host in ("evil.example:8080", "127.0.0.1")]

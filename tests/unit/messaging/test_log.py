@@ -1,4 +1,4 @@
-"""A line is a JSON object, or readable text on a terminal; a library's line looks like our own."""
+"""Log lines, also those of libraries, are JSON objects, or readable text on a terminal."""
 
 import asyncio
 import json
@@ -10,23 +10,8 @@ from structlog.testing import capture_logs
 from messaging.log import library_formatter, log_callback_failure
 
 
-def line_of(*, as_text=False):
-    record = logging.LogRecord("gunicorn.error", logging.INFO, __file__, 1, "Booting %s", ("worker",), None)
-    return library_formatter(as_text=as_text).format(record)
-
-
-def test_json_is_one_object_a_line():
-    assert json.loads(line_of())["event"] == "Booting worker"
-
-
-def test_text_is_readable():
-    line = line_of(as_text=True)
-    assert "Booting worker" in line
-    assert not line.startswith("{")
-
-
 @pytest.mark.parametrize("as_text", [False, True])
-def test_an_exception_is_logged_in_either_form(as_text):
+def test_an_exception_is_logged_in_both_forms(as_text):
     try:
         int("spoken")
     except ValueError as error:
@@ -36,11 +21,15 @@ def test_an_exception_is_logged_in_either_form(as_text):
     assert "ValueError" in library_formatter(as_text=as_text).format(record)
 
 
-@pytest.mark.parametrize(("force", "begins"), [("", "{"), ("1", "")])
-def test_force_color_stands_for_a_terminal_at_the_other_end_of_a_pipe(monkeypatch, force, begins):
+@pytest.mark.parametrize("force", ["", "1"])
+def test_a_line_is_json_unless_force_color_selects_text_as_a_terminal_does(monkeypatch, force):
     monkeypatch.setenv("FORCE_COLOR", force)
-    assert line_of().startswith(begins)
-    assert line_of().startswith("{") is (not force)
+    record = logging.LogRecord("gunicorn.error", logging.INFO, __file__, 1, "Booting %s", ("worker",), None)
+    line = library_formatter().format(record)
+
+    assert "Booting worker" in line
+    assert force or json.loads(line)["event"] == "Booting worker"
+    assert line.startswith("{") is (not force)
 
 
 def test_the_line_of_a_failed_callback_contains_no_arguments():

@@ -1,4 +1,4 @@
-"""One thread processes all batches; a lost connection drops those that wait and the current one's result."""
+"""One thread processes all batches; a lost connection drops its batches and their results."""
 
 import queue
 import subprocess
@@ -21,7 +21,7 @@ def delivery(tag):
 
 
 class Processor:
-    """Holds the batch of tag 1 until the test lets it go, then does as the test says."""
+    """Blocks on the batch of tag 1 until the test sets `finish`, then raises `error` if the test set it."""
 
     def __init__(self):
         self.started = threading.Event()

@@ -1,4 +1,4 @@
-"""There is one connection at a time, and callbacks of another mean nothing for it."""
+"""The publisher has one connection at a time and ignores callbacks of earlier ones."""
 
 from types import SimpleNamespace
 
@@ -43,7 +43,7 @@ def _started(loop, changes):
     return publishing
 
 
-def test_events_that_come_back_together_cost_one_connection(loop, broker, changes, publishing):
+def test_several_returned_events_end_the_connection_once(loop, broker, changes, publishing):
     broker.links[0].send(3 * RETURN)
     turn_until(loop, lambda: changes == [UP, AWAY, UP])
     turn(loop, 50)
@@ -52,7 +52,7 @@ def test_events_that_come_back_together_cost_one_connection(loop, broker, change
     assert broker.open_links() == broker.links[1:] == [broker.links[1]]
 
 
-def test_what_comes_back_over_a_connection_left_behind_costs_nothing(loop, broker, changes, publishing):
+def test_an_event_returned_over_an_earlier_connection_is_ignored(loop, broker, changes, publishing):
     broker.unanswered.add(spec.Channel.Close)
     broker.links[0].send(RETURN)
     turn_until(loop, lambda: changes == [UP, AWAY, UP])
@@ -65,7 +65,7 @@ def test_what_comes_back_over_a_connection_left_behind_costs_nothing(loop, broke
     assert broker.links[1].bodies == [b"body"]
 
 
-def test_an_alarm_told_to_a_connection_left_behind_blocks_nothing(loop, broker, changes, publishing):
+def test_an_alarm_on_an_earlier_connection_is_ignored(loop, broker, changes, publishing):
     broker.unanswered.add(spec.Channel.Close)
     publishing.abort("test")
     turn_until(loop, lambda: publishing.state is UP)
@@ -78,7 +78,7 @@ def test_an_alarm_told_to_a_connection_left_behind_blocks_nothing(loop, broker, 
     assert publishing.state is BrokerState.BLOCKED
 
 
-def test_an_alarm_before_the_channel_is_ready_counts_once_it_is(loop, broker, changes):
+def test_an_alarm_before_the_channel_is_ready_applies_once_it_is_ready(loop, broker, changes):
     broker.unanswered.add(spec.Queue.Declare)
     publishing = _started(loop, changes)
     turn(loop, 50)
@@ -103,7 +103,7 @@ def test_an_alarm_before_the_channel_is_ready_counts_once_it_is(loop, broker, ch
         spec.Queue.Declare,
     ],
 )
-def test_a_broker_that_stops_answering_before_all_is_ready_is_left_for_the_next(
+def test_a_connection_that_stops_answering_while_it_opens_is_replaced(
     loop, broker, changes, monkeypatch, unanswered
 ):
     monkeypatch.setattr(publisher, "ATTEMPT_SECONDS", SHORT_SECONDS)
@@ -119,9 +119,7 @@ def test_a_broker_that_stops_answering_before_all_is_ready_is_left_for_the_next(
 
 
 @pytest.mark.parametrize("unanswered", [spec.Channel.Open, spec.Exchange.Declare, spec.Queue.Declare])
-def test_an_answer_to_a_connection_left_behind_makes_nothing_ready(
-    loop, broker, changes, monkeypatch, unanswered
-):
+def test_an_answer_over_an_earlier_connection_is_ignored(loop, broker, changes, monkeypatch, unanswered):
     failures = []
     loop.set_exception_handler(lambda _loop, context: failures.append(context))
     monkeypatch.setattr(publisher, "ATTEMPT_SECONDS", SHORT_SECONDS)
@@ -136,7 +134,7 @@ def test_an_answer_to_a_connection_left_behind_makes_nothing_ready(
     assert not failures
 
 
-def test_an_error_that_pika_does_not_report_is_outlived(loop, changes, monkeypatch):
+def test_an_attempt_whose_error_pika_does_not_report_is_followed_by_another(loop, changes, monkeypatch):
     attempts = []
 
     def out_of_descriptors(*_arguments):
@@ -158,7 +156,7 @@ def test_an_error_that_pika_does_not_report_is_outlived(loop, changes, monkeypat
     assert len(attempts) == 3
 
 
-def test_a_stop_between_two_attempts_makes_no_third(loop, broker, changes, publishing, monkeypatch):
+def test_a_stop_between_two_attempts_prevents_the_next(loop, broker, changes, publishing, monkeypatch):
     monkeypatch.setattr(publisher, "delay_before", lambda _attempt: SHORT_SECONDS)
     publishing.abort("test")
     publishing.stop()

@@ -1,4 +1,4 @@
-"""Durable deliveries are acknowledged together, and delayed ones never with them."""
+"""Processed deliveries are acknowledged together, and delayed ones are not covered."""
 
 import pytest
 
@@ -18,7 +18,7 @@ class Timer:
 
 
 class Loop:
-    """A loop whose time passes when the test says so."""
+    """A loop whose timers are due when the test calls pass_time."""
 
     def __init__(self):
         self.timers = []
@@ -54,7 +54,7 @@ def acknowledger(loop, open_tags, acknowledged):
     return Acknowledger(loop, 4, open_tags, lambda tag, multiple: acknowledged.append((tag, multiple)))
 
 
-def test_single_deliveries_are_acknowledged_together_a_little_later(acknowledger, loop, acknowledged):
+def test_single_deliveries_are_acknowledged_together_after_a_short_delay(acknowledger, loop, acknowledged):
     for tag in (1, 2, 3):
         acknowledger.add([tag])
     assert acknowledged == []
@@ -63,7 +63,7 @@ def test_single_deliveries_are_acknowledged_together_a_little_later(acknowledger
     assert acknowledged == [(3, True)]
 
 
-def test_enough_deliveries_are_acknowledged_at_once(acknowledger, loop, acknowledged):
+def test_a_full_number_of_deliveries_is_acknowledged_at_once(acknowledger, loop, acknowledged):
     acknowledger.add([1])
     acknowledger.add([2, 3, 4])
     assert acknowledged == [(4, True)]
@@ -73,7 +73,9 @@ def test_enough_deliveries_are_acknowledged_at_once(acknowledger, loop, acknowle
     assert acknowledged == [(4, True), (5, True)]
 
 
-def test_a_delivery_that_is_delayed_meanwhile_is_not_covered(acknowledger, loop, open_tags, acknowledged):
+def test_a_multiple_acknowledgement_does_not_cover_a_delayed_delivery(
+    acknowledger, loop, open_tags, acknowledged
+):
     acknowledger.add([1, 3])
     open_tags.add(2)
     loop.pass_time()

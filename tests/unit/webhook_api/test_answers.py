@@ -1,4 +1,4 @@
-"""An edge process counts its responses, by delay and by status, and logs a sample of the refusals."""
+"""The edge counts its responses by delay and status, and logs a sample of the refusals."""
 
 import pytest
 from structlog.testing import capture_logs
@@ -24,7 +24,7 @@ def answer(answers, clock, responses=1, seconds=0.0, *, is_durable=True):
     answers.close_turn(responses, is_durable=is_durable)
 
 
-def test_answers_are_counted_by_their_delay(answers, clock):
+def test_responses_are_counted_by_their_delay(answers, clock):
     for responses, seconds in ((16, 0.0), (3, 0.0078125), (2, 0.5), (2, 0.5), (1, 3.5), (1, 11.0), (0, 12.0)):
         answer(answers, clock, responses, seconds)
 
@@ -33,7 +33,7 @@ def test_answers_are_counted_by_their_delay(answers, clock):
     assert answers.status()["longest_s"] == 11.0
 
 
-def test_responses_to_events_that_the_disk_refused_are_refusals(answers, clock):
+def test_a_response_to_an_event_that_the_disk_refused_is_a_refusal(answers, clock):
     answer(answers, clock, 2, is_durable=False)
 
     assert (answers.refusals, sum(answers.durations)) == ({"503": 2}, 0)
@@ -48,7 +48,7 @@ def test_responses_to_events_that_the_disk_refused_are_refusals(answers, clock):
         pytest.param([LONGEST_SECONDS, LONGEST_SECONDS], 0.0, id="forgotten after two"),
     ],
 )
-def test_the_longest_answer_is_that_of_the_last_minute_or_two(answers, clock, ticks, longest):
+def test_the_longest_delay_is_kept_for_one_to_two_minutes(answers, clock, ticks, longest):
     answer(answers, clock, seconds=4.0)
     clock.seconds -= 4.0
     for seconds in ticks:
@@ -58,7 +58,7 @@ def test_the_longest_answer_is_that_of_the_last_minute_or_two(answers, clock, ti
     assert answers.status()["longest_s"] == longest
 
 
-def test_of_a_flood_a_few_lines_a_second_are_logged_and_the_next_says_how_many_were_not(answers, clock):
+def test_refusals_are_logged_a_few_times_a_second_with_the_number_left_out(answers, clock):
     with capture_logs() as lines:
         for _ in range(1000):
             answers.refuse(UNAUTHORIZED, "signature missing")
@@ -79,7 +79,7 @@ def test_of_a_flood_a_few_lines_a_second_are_logged_and_the_next_says_how_many_w
     }
 
 
-def test_every_refusal_of_a_webhook_is_counted_by_its_status(stand):
+def test_refused_webhooks_are_counted_by_status(stand):
     stand.post(b"{}", HTTP_X_HUB_SIGNATURE_256="sha256=none")
     stand.post(b"x" * 3000)
     stand.post(b"")

@@ -1,4 +1,4 @@
-"""One probe at a time; a broker that does not answer, or proves nothing, loses the connection."""
+"""The link sends one probe at a time, and drops a connection whose probes are unanswered or prove nothing."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ TWO = Segment(Path("2"), size=1)
 
 
 class Linked:
-    """A link to a broker that is up, alone or in a cluster, and its calls back."""
+    """A link to a lone broker or a cluster that is up, with its callbacks recorded."""
 
     def __init__(self, directory, brokers=1):
         self.clock, self.publisher = FakeClock(), FakePublisher()
@@ -49,7 +49,7 @@ def linked(tmp_path):
     return Linked(tmp_path)
 
 
-def test_the_next_probe_is_sent_when_the_last_is_answered(linked):
+def test_the_next_probe_is_sent_after_the_answer_to_the_last(linked):
     linked.tick(0)
     linked.tick(0.5)
     assert len(linked.publisher.probes) == 1
@@ -61,7 +61,7 @@ def test_the_next_probe_is_sent_when_the_last_is_answered(linked):
     assert len(linked.publisher.probes) == 2
 
 
-def test_a_probe_without_an_answer_ends_the_connection(linked):
+def test_an_unanswered_probe_ends_the_connection(linked):
     linked.tick(0)
     linked.tick(LONE_PATIENCE_SECONDS)
     assert linked.publisher.aborted == []
@@ -71,7 +71,7 @@ def test_a_probe_without_an_answer_ends_the_connection(linked):
     assert linked.publisher.aborted == ["no answer to a probe"]
 
 
-def test_an_answer_of_an_earlier_connection_is_ignored(linked):
+def test_an_answer_over_an_earlier_connection_is_ignored(linked):
     linked.tick(0)
     linked.publisher.change(BrokerState.AWAY)
     linked.publisher.change(BrokerState.UP)
@@ -83,7 +83,7 @@ def test_an_answer_of_an_earlier_connection_is_ignored(linked):
     assert linked.allowances == [2]
 
 
-def test_time_in_which_the_broker_does_not_read_does_not_count(linked):
+def test_a_probe_does_not_time_out_during_an_alarm(linked):
     linked.tick(0)
     linked.publisher.change(BrokerState.BLOCKED)
     linked.tick(1000)
@@ -92,10 +92,10 @@ def test_time_in_which_the_broker_does_not_read_does_not_count(linked):
 
     assert linked.publisher.aborted == []
     assert linked.changes == [False, True, False, True]
-    assert len(linked.interrupted) == 1, "an alarm takes nothing back"
+    assert len(linked.interrupted) == 1, "an alarm interrupts no proof"
 
 
-def test_a_majority_lost_before_anything_was_published_stops_publishing_at_once(tmp_path):
+def test_a_lost_majority_stops_publishing_at_once(tmp_path):
     linked = Linked(tmp_path, brokers=3)
     linked.report(0.5, online=3)
     linked.changes.clear()
@@ -106,7 +106,7 @@ def test_a_majority_lost_before_anything_was_published_stops_publishing_at_once(
     assert linked.publisher.aborted == []
 
 
-def test_a_report_after_a_long_pause_does_not_make_up_for_those_that_are_missing(tmp_path):
+def test_a_report_after_a_long_pause_ends_the_connection(tmp_path):
     linked = Linked(tmp_path, brokers=3)
     linked.report(0.5, online=3)
     linked.publisher.last_tag = 1

@@ -1,4 +1,4 @@
-"""What a management API answers is the depth or unknown, whatever it is, and never ends the poller."""
+"""The queue's depth is read from the management API, or is unknown if the answer is malformed."""
 
 import pytest
 import requests
@@ -8,7 +8,7 @@ from webhook_api.backpressure import DepthPoller
 
 
 class Answering(BaseAdapter):
-    """Answers every question with the same body."""
+    """Answers every request with the same body."""
 
     def __init__(self, body):
         super().__init__()
@@ -23,7 +23,7 @@ class Answering(BaseAdapter):
         pass
 
 
-def _depth_told(body):
+def _poll(body):
     poller = DepthPoller(("http://broker:15672",), ("amqp://broker/",), lambda _: None, lambda: None)
     with poller._apis[0]._http as http:
         http.mount("http://", Answering(body))
@@ -31,10 +31,10 @@ def _depth_told(body):
     return report.depth if report is not None else None
 
 
-def test_the_depth_comes_with_what_workers_hold_of_it():
-    told = _depth_told('{"name": "q", "messages": 7, "messages_unacknowledged": 2}')
+def test_the_depth_includes_the_unacknowledged_deliveries():
+    depth = _poll('{"name": "q", "messages": 7, "messages_unacknowledged": 2}')
 
-    assert (told.depth, told.unacknowledged, told.is_trusted) == (7, 2, True)
+    assert (depth.depth, depth.unacknowledged, depth.is_trusted) == (7, 2, True)
 
 
 @pytest.mark.parametrize(
@@ -62,5 +62,5 @@ def test_the_depth_comes_with_what_workers_hold_of_it():
     ],
     ids=lambda body: body[:60],
 )
-def test_what_cannot_be_read_is_unknown(body):
-    assert _depth_told(body) is None
+def test_an_unreadable_depth_is_unknown(body):
+    assert _poll(body) is None

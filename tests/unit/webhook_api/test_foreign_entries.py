@@ -1,4 +1,4 @@
-"""Whatever lies in the journal's home, the journal works, says once what it steps around, and goes on."""
+"""Foreign, unreadable or missing files in the journal's directory are logged once and stop nothing."""
 
 import errno
 import os
@@ -11,31 +11,14 @@ import pytest
 from structlog.testing import capture_logs
 
 from tests.unit.webhook_api.journals import NOW_US, die, journal_in, keep, left_by_a_dead_process
-from webhook_api.journal import Backlog, Entry, read_segment
+from webhook_api.journal import Backlog, Entry, list_segments, read_segment
 
 UNPRIVILEGED = 65534
 
 
-def _file(home):
-    (home / "thing").write_text("not mine")
-
-
 def _named_like_a_segment(home):
-    (home / "thing").mkdir()
+    (home / "thing" / "00000001.segment").mkdir(parents=True)
     (home / "thing" / "lock").touch()
-    (home / "thing" / "00000001.segment").mkdir()
-
-
-def _directory(home):
-    (home / "thing").mkdir()
-
-
-def _link_to_a_journal(home):
-    (home / "thing").symlink_to(left_by_a_dead_process(home.parent / "elsewhere", [b"body"]))
-
-
-def _link_to_nowhere(home):
-    (home / "thing").symlink_to(home / "nowhere")
 
 
 def _lock_that_is_a_link(home):
@@ -58,35 +41,35 @@ def _journal_with_a_foreign_file(home):
 @pytest.mark.parametrize(
     ("put", "reason"),
     [
-        (_file, "no directory"),
-        (_directory, "has no lock file; 0 bytes of events in it"),
+        (lambda home: (home / "thing").touch(), "no directory"),
+        (lambda home: (home / "thing").mkdir(), "has no lock file; 0 bytes of events in it"),
         (_named_like_a_segment, "contains files that are not the journal's"),
-        (_link_to_a_journal, "a symbolic link"),
-        (_link_to_nowhere, "a symbolic link"),
+        (lambda home: (home / "thing").symlink_to(home.parent), "a symbolic link"),
+        (lambda home: (home / "thing").symlink_to(home / "nowhere"), "a symbolic link"),
         (_lock_that_is_a_link, "too many levels of symbolic links"),
         (_journal_without_its_lock, "has no lock file; 19 bytes of events in it"),
         (_journal_with_a_foreign_file, "contains files that are not the journal's"),
     ],
 )
-def test_a_foreign_entry_is_told_once_and_stepped_around(tmp_path, put, reason):
+def test_a_foreign_entry_in_the_journal_is_logged_once_and_ignored(tmp_path, put, reason):
     home = tmp_path / "journal"
     home.mkdir()
     put(home)
-    left_by_a_dead_process(home, [b"adopted all the same"])
+    left_by_a_dead_process(home, [b"left by a dead process"])
     journal = journal_in(home)
 
     with capture_logs() as lines:
         adopted = [entry for segment in journal.tend(0.0) for entry in read_segment(segment.path)]
         journal.tend(10.0)
 
-    assert adopted == [Entry(b"p", b"adopted all the same")]
+    assert adopted == [Entry(b"p", b"left by a dead process")]
     assert journal.status()["skipped"] == {"thing": reason}
     assert [line["event"] for line in lines].count("journal_entry_skipped") == 1
     assert os.path.lexists(home / "thing")
     keep(journal, b"and works")
 
 
-def test_what_is_mended_is_adopted(tmp_path):
+def test_a_skipped_directory_is_adopted_once_it_is_repaired(tmp_path):
     _journal_without_its_lock(tmp_path)
     journal = journal_in(tmp_path)
     assert journal.tend(0.0) == []
@@ -99,7 +82,7 @@ def test_what_is_mended_is_adopted(tmp_path):
 
 @contextmanager
 def _as_an_ordinary_user():
-    """Rights mean nothing to root."""
+    """Permissions do not apply to root."""
     if os.geteuid() != 0:
         yield
         return
@@ -119,7 +102,7 @@ def open_directory():
 
 
 @pytest.mark.parametrize("closed", ["directory", "lock"])
-def test_a_directory_that_may_not_be_entered_is_stepped_around(open_directory, closed):
+def test_a_directory_without_permission_is_skipped(open_directory, closed):
     directory = left_by_a_dead_process(open_directory, [b"body"])
     (directory if closed == "directory" else directory / "lock").chmod(0o000)
 
@@ -143,7 +126,7 @@ def _no_descriptor_free():
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-def test_without_a_free_descriptor_a_dead_process_s_directory_waits(tmp_path):
+def test_a_dead_process_s_directory_is_adopted_once_a_descriptor_is_free(tmp_path):
     left_by_a_dead_process(tmp_path, [b"body"])
     journal = journal_in(tmp_path)
 
@@ -159,25 +142,8 @@ def _waiting(*segments):
     return waiting
 
 
-def test_an_intact_segment_is_kept_while_no_descriptor_is_free(tmp_path):
-    journal = journal_in(tmp_path / "journal")
-    keep(journal, b"body")
-    segment = journal.rotate(NOW_US)
-    waiting = _waiting(segment)
-
-    with _no_descriptor_free():
-        assert waiting.read(10) == ([], [])
-    assert (waiting.unreadable, waiting.size) == (1, segment.size)
-    waiting.retry_unreadable(now=10.0)
-
-    assert waiting.read(10) == ([Entry(b"p", b"body")], [segment])
-    journal.discard(segment)
-    assert not (tmp_path / "damaged").exists()
-    assert journal.status()["bytes"] == 0
-
-
 @pytest.mark.parametrize("number", [errno.EIO, errno.EACCES, errno.ENFILE])
-def test_a_segment_that_the_disk_does_not_give_holds_up_no_other(tmp_path, monkeypatch, number):
+def test_a_segment_that_cannot_be_read_does_not_delay_the_next(tmp_path, monkeypatch, number):
     journal = journal_in(tmp_path / "journal")
     segments = []
     for body in (b"one", b"two"):
@@ -186,14 +152,15 @@ def test_a_segment_that_the_disk_does_not_give_holds_up_no_other(tmp_path, monke
     waiting = _waiting(*segments)
     read_bytes = Path.read_bytes
 
-    def give(path):
+    def read(path):
         if path == segments[0].path:
             raise OSError(number, os.strerror(number))
         return read_bytes(path)
 
     with monkeypatch.context() as failing, capture_logs() as lines:
-        failing.setattr(Path, "read_bytes", give)
+        failing.setattr(Path, "read_bytes", read)
         assert waiting.read(10) == ([], [])
+        assert (waiting.unreadable, waiting.size) == (1, segments[0].size + segments[1].size)
         assert waiting.read(10) == ([Entry(b"p", b"two")], [segments[1]])
         waiting.retry_unreadable(now=10.0)
         assert waiting.read(10) == ([], [])
@@ -219,7 +186,7 @@ def test_a_segment_that_was_deleted_is_logged_and_forgotten(tmp_path):
     assert journal.status()["bytes"] == 0
 
 
-def test_without_a_free_descriptor_events_are_refused_and_the_segment_before_is_kept(tmp_path):
+def test_events_are_refused_while_no_descriptor_is_free_and_the_last_segment_is_kept(tmp_path):
     journal = journal_in(tmp_path)
     keep(journal, b"before")
 
@@ -235,14 +202,15 @@ def test_without_a_free_descriptor_events_are_refused_and_the_segment_before_is_
     assert list(read_segment(journal.active.path)) == [Entry(b"p", b"after")]
 
 
-def test_a_directory_whose_name_cannot_be_made_durable_gets_no_event(tmp_path, monkeypatch):
+def test_a_segment_whose_name_cannot_be_made_durable_receives_no_event(tmp_path, monkeypatch):
     journal = journal_in(tmp_path, fsync=True)
     keep(journal, b"before")
 
     with monkeypatch.context() as failing:
         failing.setattr(os, "fsync", _fails)
-        journal.rotate(NOW_US)
+        closed = journal.rotate(NOW_US)
     assert journal.refusal is not None
+    assert [segment.path for segment in list_segments(journal.directory)] == [closed.path]
     journal.tend(1.0)
     keep(journal, b"after")
 
@@ -253,7 +221,7 @@ def _fails(_descriptor):
     raise OSError(errno.EIO, os.strerror(errno.EIO))
 
 
-def test_a_proven_segment_that_the_disk_does_not_let_go_of_is_counted_and_tried_again(tmp_path, monkeypatch):
+def test_a_proven_segment_that_cannot_be_deleted_is_counted_and_deleted_later(tmp_path, monkeypatch):
     journal = journal_in(tmp_path)
     keep(journal, b"body")
     segment = journal.rotate(NOW_US)
@@ -268,7 +236,7 @@ def test_a_proven_segment_that_the_disk_does_not_let_go_of_is_counted_and_tried_
     assert not segment.path.exists()
 
 
-def test_a_journal_whose_directory_was_removed_gets_another(tmp_path):
+def test_a_journal_whose_directory_was_removed_creates_another(tmp_path):
     journal = journal_in(tmp_path / "journal")
     keep(journal, b"body")
     (tmp_path / "journal").rename(tmp_path / "gone")
@@ -279,7 +247,7 @@ def test_a_journal_whose_directory_was_removed_gets_another(tmp_path):
     assert list(read_segment(journal.active.path)) == [Entry(b"p", b"and works")]
 
 
-def test_with_no_room_for_a_directory_a_dead_process_s_is_lived_in(tmp_path, monkeypatch):
+def test_a_process_that_cannot_create_a_directory_uses_that_of_a_dead_process(tmp_path, monkeypatch):
     directory = left_by_a_dead_process(tmp_path, [b"body"])
 
     with monkeypatch.context() as failing:

@@ -1,4 +1,4 @@
-"""gunicorn's settings, and what the edge's master holds when it forks."""
+"""gunicorn's settings, and what the edge's master process has imported before it forks."""
 
 import os
 import subprocess
@@ -19,27 +19,26 @@ print(sorted(set(sys.modules) - before), threading.active_count())
 """
 
 
-def test_a_process_of_the_edge_imports_nothing_after_the_fork(tmp_path):
+def test_an_edge_process_imports_nothing_after_the_fork(tmp_path):
     settings = {
         "OM_WEBHOOK_SECRETS": "constructed-secret-0123456789",
         "OM_STATE_DIRECTORY": str(tmp_path),
         "OM_AMQP_URL": "amqp://guest:guest@127.0.0.1:9/",
         "OM_MANAGEMENT_URL": "http://guest:guest@127.0.0.1:9",
     }
-    # What the tests' own variables would have it log is no module.
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("OM_")}
     command = [sys.executable, "-c", LATER]
     done = subprocess.run(command, env=inherited | settings, capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["[]", "1"]
 
 
-def test_a_configuration_that_sets_nothing_is_accepted(capsys):
+def test_the_default_configuration_is_accepted(capsys):
     LoopWorker.check_config(Config(), None)
     assert not capsys.readouterr().out
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_a_setting_without_effect_is_refused_by_name_with_advice(name, capsys):
+def test_a_gunicorn_setting_without_effect_is_refused_by_name_with_advice(name, capsys):
     cfg = Config()
     cfg.settings[name].value = "changed"
 

@@ -1,8 +1,10 @@
-"""The journal gives back what it was given, whatever became of its process or its bytes."""
+"""The journal returns every event that was appended, after a crash and from damaged files."""
 
 import errno
+import random
 import resource
 import shutil
+from bisect import bisect_right
 from pathlib import Path
 
 import pytest
@@ -15,7 +17,6 @@ from webhook_api.journal import (
     JournalFullError,
     encode_header,
     journal_directories,
-    list_segments,
     process_directory,
     read_segment,
 )
@@ -29,22 +30,7 @@ def _entries(journal):
     return list(read_segment(journal.active.path))
 
 
-def test_what_was_appended_is_read_back_in_order(tmp_path):
-    journal = journal_in(tmp_path)
-    for number in range(100):
-        keep(journal, b"body %d" % number, b"p%d" % number)
-
-    assert _entries(journal) == [Entry(b"p%d" % n, b"body %d" % n) for n in range(100)]
-
-
-def test_a_living_process_keeps_its_directory(tmp_path):
-    first, second = journal_in(tmp_path), journal_in(tmp_path)
-    keep(first, b"body")
-
-    assert second.tend(0.0) == []
-
-
-def test_the_segments_of_a_dead_process_are_taken_over_once(tmp_path):
+def test_the_segments_of_a_dead_process_are_adopted_by_one_process(tmp_path):
     left_by_a_dead_process(tmp_path, [b"one", b"two"])
     one, other = journal_in(tmp_path), journal_in(tmp_path)
 
@@ -60,7 +46,7 @@ def test_the_segments_of_a_dead_process_are_taken_over_once(tmp_path):
 
 
 @pytest.mark.parametrize("is_proven", [True, False])
-def test_a_clean_end_leaves_what_is_unproven_to_the_next_and_nothing_else(tmp_path, is_proven):
+def test_a_closed_journal_leaves_only_unproven_segments_behind(tmp_path, is_proven):
     journal = journal_in(tmp_path)
     keep(journal, b"body")
     if is_proven:
@@ -72,7 +58,7 @@ def test_a_clean_end_leaves_what_is_unproven_to_the_next_and_nothing_else(tmp_pa
     assert len(journal_in(tmp_path).tend(0.0)) == (not is_proven)
 
 
-def test_the_limit_refuses_and_keeps_nothing_of_it_until_a_segment_is_proven(tmp_path):
+def test_a_full_journal_refuses_events_until_a_segment_is_proven(tmp_path):
     journal = journal_in(tmp_path, max_bytes=200)
     keep(journal, b"x" * 100)
 
@@ -85,7 +71,7 @@ def test_the_limit_refuses_and_keeps_nothing_of_it_until_a_segment_is_proven(tmp
     assert _entries(journal) == [Entry(b"p", b"y" * 100)]
 
 
-def test_segments_that_could_not_be_listed_are_not_replaced(tmp_path, monkeypatch):
+def test_segments_that_could_not_be_listed_are_not_overwritten(tmp_path, monkeypatch):
     root = tmp_path / "journal"
     left = left_by_a_dead_process(root, [b"one"])
     shutil.copy(left / "00000001.segment", left / "00000002.segment")
@@ -102,7 +88,7 @@ def test_segments_that_could_not_be_listed_are_not_replaced(tmp_path, monkeypatc
 
 
 @pytest.mark.parametrize("call", ["fcntl.flock", "pathlib.Path.rename"])
-def test_a_directory_that_cannot_be_completed_leaves_no_file_and_no_descriptor(tmp_path, monkeypatch, call):
+def test_a_directory_that_cannot_be_created_leaves_no_file_and_no_descriptor(tmp_path, monkeypatch, call):
     before = len(list(DESCRIPTORS.iterdir()))
     with monkeypatch.context() as patch:
         patch.setattr(call, _refuse)
@@ -113,20 +99,11 @@ def test_a_directory_that_cannot_be_completed_leaves_no_file_and_no_descriptor(t
     assert len(list(DESCRIPTORS.iterdir())) == before
 
 
-def test_a_segment_whose_name_cannot_be_made_durable_is_removed(tmp_path, monkeypatch):
-    monkeypatch.setattr("webhook_api.journal.journal.sync_directory", _refuse)
-    journal = journal_in(tmp_path, fsync=True)
-    with pytest.raises(JournalFullError):
-        journal.append(b"p", b"body")
-
-    assert list_segments(journal.directory) == []
-
-
 def _refuse(*_arguments):
     raise OSError(errno.EIO, "refused")
 
 
-def test_a_write_cut_short_by_the_disk_leaves_no_half_record(tmp_path):
+def test_a_partial_write_is_taken_back(tmp_path):
     journal = journal_in(tmp_path)
     keep(journal, b"first")
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -153,13 +130,13 @@ RECORD = encode_header(b"p", b"one") + b"p" + b"one"
     ],
     ids=["a last record cut short", "zeros behind a record's first bytes"],
 )
-def test_what_is_no_record_is_damage_and_no_event(tmp_path, data, found):
+def test_an_incomplete_record_is_read_as_damage(tmp_path, data, found):
     path = tmp_path / "s"
     path.write_bytes(data)
     assert list(read_segment(path)) == found
 
 
-def test_a_damaged_segment_is_kept_aside_for_a_person(tmp_path):
+def test_a_damaged_segment_is_moved_aside(tmp_path):
     journal = journal_in(tmp_path / "journal")
     keep(journal, b"body")
     segment = journal.rotate(NOW_US)
@@ -169,3 +146,34 @@ def test_a_damaged_segment_is_kept_aside_for_a_person(tmp_path):
 
     assert len(list((tmp_path / "damaged").iterdir())) == 1
     assert journal.status()["bytes"] == 0
+
+
+FLIPS = 10_000
+EVENTS = [
+    (b"p" * (number % 7), b'{"number":%d,"text":"%s"}' % (number, b"x" * (number * 5 % 90)))
+    for number in range(40)
+]
+# Text whose bytes hold the mark of a record's start.
+EVENTS.insert(20, (b"p", '{"text":"\u0249OMJ"}'.encode()))
+
+
+def test_a_flipped_byte_costs_only_the_event_that_it_is_in(tmp_path):
+    journal = journal_in(tmp_path / "journal")
+    path = journal.active.path
+    starts = [0]
+    for properties, body in EVENTS:
+        keep(journal, body, properties)
+        starts.append(path.stat().st_size)
+    intact = path.read_bytes()
+    entries = [Entry(*event) for event in EVENTS]
+    assert list(read_segment(path)) == entries
+
+    choose = random.Random(26)
+    for _ in range(FLIPS):
+        offset = choose.randrange(len(intact))
+        damaged = bytearray(intact)
+        damaged[offset] ^= choose.randrange(1, 256)
+        path.write_bytes(damaged)
+        hit = bisect_right(starts, offset) - 1
+        damage = Damage(starts[hit], starts[hit + 1] - starts[hit])
+        assert list(read_segment(path)) == [*entries[:hit], damage, *entries[hit + 1 :]], offset

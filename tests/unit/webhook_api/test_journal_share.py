@@ -1,4 +1,4 @@
-"""The journals of a host together stay within one limit, whichever process dies and whichever adopts."""
+"""The journals of one host stay within a common limit while processes die and adopt journals."""
 
 import time
 
@@ -32,7 +32,7 @@ def _share(root):
 
 
 class Host:
-    """Some processes on one disk. One that ends is replaced: at once, or before it has ended."""
+    """Processes on one disk. A process that ends is replaced, at once or while it is still running."""
 
     def __init__(self, root):
         self.root = root
@@ -41,26 +41,24 @@ class Host:
         self.orphans = []
         self.now = 0.0
 
-    def do(self, what, who):
+    def do(self, action, who):
         self.now += 6.0
         journal = self.journals[who]
-        # Between two actions there is time for a look at the others, whose count is as old as the last one.
         self.segments[who] += journal.tend(self.now)
-        if what == "append":
+        if action == "append":
             _is_kept(journal, 4_000)
-        elif what == "fill":
+        elif action == "fill":
             while _is_kept(journal, 3_000):
                 pass
-        elif what == "rotate" and journal.active.size:
+        elif action == "rotate" and journal.active.size:
             self.segments[who].append(journal.rotate(NOW_US))
-        elif what == "prove" and self.segments[who]:
+        elif action == "prove" and self.segments[who]:
             journal.discard(self.segments[who].pop(0))
-        elif what in {"die", "stop", "orphan"}:
-            END[what](self, journal)
+        elif action in {"die", "stop", "orphan"}:
+            END[action](self, journal)
             self.journals[who] = _share(self.root)
-            # It ticks before it accepts.
             self.segments[who] = self.journals[who].tend(self.now)
-        elif what == "end orphans":
+        elif action == "end orphans":
             while self.orphans:
                 die(self.orphans.pop())
 
@@ -79,17 +77,17 @@ ACTIONS = st.tuples(
 @settings(max_examples=60, deadline=None)
 @example([("fill", 0), ("fill", 1), ("fill", 2), ("orphan", 0), ("fill", 0)])
 @given(actions=st.lists(ACTIONS, max_size=40))
-def test_the_limit_is_never_passed(tmp_path_factory, actions):
+def test_the_limit_is_never_exceeded(tmp_path_factory, actions):
     host = Host(tmp_path_factory.mktemp("journal"))
-    for what, who in actions:
-        host.do(what, who)
+    for action, who in actions:
+        host.do(action, who)
         assert _bytes_on_disk(host.root) <= MAX_BYTES
         assert all(journal.status()["bytes"] <= SHARE for journal in host.journals)
     for journal in [*host.journals, *host.orphans]:
         die(journal)
 
 
-def test_a_process_adopts_what_fits_and_the_rest_waits_for_room_in_any_journal(tmp_path):
+def test_a_process_adopts_only_a_directory_that_fits_into_its_share(tmp_path):
     directory = left_by_a_dead_process(tmp_path, [b"x" * 10_000])
     full = _share(tmp_path)
     assert _is_kept(full, 8_000)
@@ -104,7 +102,7 @@ def test_a_process_adopts_what_fits_and_the_rest_waits_for_room_in_any_journal(t
     assert full.status()["skipped"] == {}
 
 
-def test_at_first_a_process_adopts_half_of_its_share_and_later_the_rest(tmp_path):
+def test_a_process_adopts_up_to_half_of_its_share_at_first_and_the_rest_later(tmp_path):
     for _ in range(PROCESSES + 1):
         left_by_a_dead_process(tmp_path, [b"x" * 7_000])
     journals = [_share(tmp_path) for _ in range(PROCESSES)]
@@ -114,7 +112,7 @@ def test_at_first_a_process_adopts_half_of_its_share_and_later_the_rest(tmp_path
     assert [len(journal.tend(6.0)) for journal in journals] == [1, 0, 0]
 
 
-def test_what_another_process_moves_during_a_look_does_not_refuse_events_for_long(tmp_path, monkeypatch):
+def test_a_wrong_measurement_of_other_journals_refuses_events_only_until_the_next(tmp_path, monkeypatch):
     left_by_a_dead_process(tmp_path, [b"x" * 10_000])
     journal = _share(tmp_path)
     monkeypatch.setattr("webhook_api.journal.process_directory._measure", lambda _directory: MAX_BYTES)
@@ -127,7 +125,7 @@ def test_what_another_process_moves_during_a_look_does_not_refuse_events_for_lon
     assert _is_kept(journal, 1_000)
 
 
-def test_a_segment_larger_than_the_share_is_adopted_by_a_process_that_holds_nothing(tmp_path):
+def test_a_segment_larger_than_the_share_is_adopted_by_an_empty_process(tmp_path):
     left_by_a_dead_process(tmp_path, [b"x" * 2 * SHARE])
     journal = _share(tmp_path)
 
@@ -136,7 +134,7 @@ def test_a_segment_larger_than_the_share_is_adopted_by_a_process_that_holds_noth
     assert not list_segments(tmp_path)
 
 
-def test_a_large_event_that_found_no_room_is_why_the_journal_counts_as_full(tmp_path):
+def test_a_journal_that_refused_a_large_event_is_full_until_a_segment_is_proven(tmp_path):
     journal = _share(tmp_path)
     assert _is_kept(journal, 8_000)
     assert not _is_kept(journal, 10_000)
@@ -146,6 +144,14 @@ def test_a_large_event_that_found_no_room_is_why_the_journal_counts_as_full(tmp_
     journal.discard(journal.rotate(NOW_US))
 
     assert journal.refusal is None
+
+
+def test_an_edge_process_accepts_events_up_to_its_share_of_the_limit(make_stand):
+    stand = make_stand(OM_JOURNAL_MAX_BYTES="1048576", OM_EDGE_PROCESSES="64")
+
+    statuses = [stand.post(b"x" * 2000).status for _ in range(10)]
+
+    assert statuses.count("200 OK") == 7
 
 
 def _status(pid, journal):
@@ -163,9 +169,7 @@ def _status(pid, journal):
     ("other_holds", "has_room", "is_ready"),
     [(0, True, True), (SHARE - 2_000, False, True), (SHARE - 100, False, False)],
 )
-def test_senders_change_to_a_process_with_room_and_the_host_is_ready_while_there_is_one(
-    tmp_path, other_holds, has_room, is_ready
-):
+def test_a_host_is_ready_while_one_of_its_processes_has_room(tmp_path, other_holds, has_room, is_ready):
     full, other = (_share(tmp_path) for _ in range(2))
     while _is_kept(full, 1_000):
         pass

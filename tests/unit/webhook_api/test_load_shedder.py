@@ -1,4 +1,4 @@
-"""The load shedder believes what is trustworthy, counts in between, and never takes unknown for empty."""
+"""The load shedder combines reports, probes and its own count, and never treats an unknown depth as empty."""
 
 import pytest
 
@@ -14,7 +14,7 @@ def clock():
 
 @pytest.fixture
 def shedders(clock):
-    """Those of two processes of one host."""
+    """The shedders of two processes of one host."""
     marks = Watermarks(high=100, low=50)
     return [LoadShedder(marks, retry_after_max=30, processes=2, clock=clock) for _ in range(2)]
 
@@ -28,7 +28,7 @@ def _sample(clock, depth, **changes):
     return DepthSample(at=clock.monotonic(), depth=depth, **changes)
 
 
-def test_nothing_known_lets_everything_in(shedder):
+def test_an_unknown_depth_refuses_no_request(shedder):
     for _ in range(1000):
         shedder.count_published()
 
@@ -45,7 +45,7 @@ def test_events_published_since_the_sample_count_at_once(shedder, clock):
     assert shedder.is_shedding
 
 
-def test_what_the_other_processes_publish_is_no_slowness_of_the_workers(shedder, clock):
+def test_events_of_other_processes_count_into_the_drain_rate(shedder, clock):
     shedder.on_sample(_sample(clock, 40))
     clock.seconds += 4
     shedder.count_published(30)
@@ -55,7 +55,7 @@ def test_what_the_other_processes_publish_is_no_slowness_of_the_workers(shedder,
     assert shedder.status()["drain_rate_per_s"] == 10
 
 
-def test_a_backlog_fills_the_queue_to_the_low_watermark_with_what_workers_hold_and_no_further(shedder, clock):
+def test_a_backlog_fills_the_queue_to_the_low_watermark_including_unacknowledged_deliveries(shedder, clock):
     assert [shedder.on_probe_answered(ready) for ready in (0, 50)] == [16, 0]
 
     shedder.on_sample(_sample(clock, 30, unacknowledged=30))
@@ -63,7 +63,7 @@ def test_a_backlog_fills_the_queue_to_the_low_watermark_with_what_workers_hold_a
     assert shedder.on_probe_answered(0) == 6
 
 
-def test_what_was_published_since_the_question_takes_room(shedder):
+def test_events_published_since_the_probe_reduce_the_allowance(shedder):
     shedder.count_published(10)
     shedder.on_probe_sent()
     shedder.count_published(10)
@@ -71,7 +71,7 @@ def test_what_was_published_since_the_question_takes_room(shedder):
     assert shedder.on_probe_answered(10) == 10
 
 
-def test_a_backlog_gets_nothing_while_requests_are_refused(shedder, clock):
+def test_the_backlog_waits_while_requests_are_refused(shedder, clock):
     shedder.on_sample(_sample(clock, 100))
     clock.seconds += 1
     shedder.on_sample(_sample(clock, 51))
@@ -81,7 +81,7 @@ def test_a_backlog_gets_nothing_while_requests_are_refused(shedder, clock):
 
 
 @pytest.mark.parametrize("is_late", [False, True])
-def test_all_processes_together_publish_no_further_than_the_low_watermark(shedders, is_late):
+def test_all_processes_together_republish_up_to_the_low_watermark(shedders, is_late):
     """Each publishes all that it may, at once or only while the broker is counting for the other."""
     queued, allowances = 0, [0, 0]
     for turn in range(50):
@@ -95,12 +95,12 @@ def test_all_processes_together_publish_no_further_than_the_low_watermark(shedde
         if not is_late:
             queued += allowances[mine]
             shedders[mine].count_published(allowances[mine])
-        assert queued <= 50 + len(shedders), "one event of each where a share is less"
+        assert queued <= 50 + len(shedders), "a share below one event counts as one"
     assert queued >= 45
 
 
 @pytest.mark.parametrize(("age", "is_believed"), [(0, True), (10, False)])
-def test_a_fresh_answer_of_the_broker_is_believed_over_an_api_that_says_0(shedder, clock, age, is_believed):
+def test_a_fresh_probe_overrides_a_management_api_that_reports_0(shedder, clock, age, is_believed):
     shedder.on_probe_answered(500)
     clock.seconds += age
 
@@ -109,7 +109,7 @@ def test_a_fresh_answer_of_the_broker_is_believed_over_an_api_that_says_0(shedde
     assert shedder.is_shedding is is_believed
 
 
-def test_shedding_ends_with_the_broker_s_own_count_and_not_with_totals_of_seconds_ago(shedder, clock):
+def test_shedding_ends_at_the_depth_that_a_probe_reports(shedder, clock):
     shedder.on_sample(_sample(clock, 200, unacknowledged=5))
     clock.seconds += 1
     shedder.on_probe_answered(46)
@@ -123,10 +123,8 @@ def test_shedding_ends_with_the_broker_s_own_count_and_not_with_totals_of_second
 
 
 @pytest.mark.parametrize(("depths", "is_shedding"), [([51, 60], False), ([56, 60], True), ([90, 95], True)])
-def test_a_process_that_missed_the_low_watermark_opens_with_the_one_that_saw_it(
-    shedder, clock, depths, is_shedding
-):
-    """What the other accepts shows as growth, unless that is slight or the queue nearly full."""
+def test_shedding_ends_in_a_process_that_missed_the_low_watermark(shedder, clock, depths, is_shedding):
+    """The queue grows by what another process accepts, unless growth is slight or the queue nearly full."""
     for depth in (120, *depths):
         shedder.on_sample(_sample(clock, depth))
 
@@ -134,9 +132,7 @@ def test_a_process_that_missed_the_low_watermark_opens_with_the_one_that_saw_it(
 
 
 @pytest.mark.parametrize("is_probed", [True, False])
-def test_shedding_ends_when_the_api_has_said_nothing_for_long_whatever_probes_answer(
-    shedder, clock, is_probed
-):
+def test_shedding_ends_without_a_report_for_long_even_if_probes_are_answered(shedder, clock, is_probed):
     shedder.on_sample(_sample(clock, 200))
     clock.seconds += UNKNOWN_AFTER_SECONDS + 1
     if is_probed:
@@ -149,7 +145,7 @@ def test_shedding_ends_when_the_api_has_said_nothing_for_long_whatever_probes_an
 
 
 @pytest.mark.parametrize("by", ["management API", "connection"])
-def test_a_falling_depth_during_an_alarm_is_no_all_clear(shedder, clock, by):
+def test_a_falling_depth_during_an_alarm_does_not_end_shedding(shedder, clock, by):
     shedder.on_sample(_sample(clock, 200))
     clock.seconds += 5
     shedder.on_blocked(is_blocked=by == "connection")

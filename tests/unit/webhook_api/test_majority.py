@@ -1,4 +1,4 @@
-"""Events go out only on the word of a report that saw a majority, on this connection, not long ago."""
+"""The edge publishes only after a recent report of a majority over the current connection."""
 
 import pytest
 
@@ -15,9 +15,9 @@ def _report(online, *, total=3, asked_at=CONNECTED + 1, address=0, has_leader=Tr
 
 ALL = _report(3)
 LATER = CONNECTED + 2
-NOTHING_OF_MEMBERS = QueueReport(CONNECTED + 1, 0, members=None, depth=None)
+WITHOUT_MEMBERS = QueueReport(CONNECTED + 1, 0, members=None, depth=None)
 CASES = {
-    "nothing told yet": ([], LATER, False),
+    "no report yet": ([], LATER, False),
     "all three online": ([ALL], LATER, True),
     "two of three online": ([_report(2)], LATER, True),
     "one of three online": ([_report(1)], LATER, False),
@@ -30,7 +30,7 @@ CASES = {
     "lost and back": ([ALL, _report(1), _report(2, asked_at=CONNECTED + 3)], CONNECTED + 4, True),
     "seen by another node": ([_report(3, address=1)], LATER, False),
     "another node is a lone broker": ([_report(1, total=1, address=1)], LATER, False),
-    "lost in another node's eyes": ([ALL, _report(1, address=1)], LATER, True),
+    "another node reports a loss": ([ALL, _report(1, address=1)], LATER, True),
     "no leader among them": ([_report(2, has_leader=False)], LATER, False),
     "an election does not end it": ([ALL, _report(2, has_leader=False)], LATER, True),
     "an election does not prolong it": (
@@ -38,8 +38,8 @@ CASES = {
         ALL.asked_at + FRESH_SECONDS + 0.01,
         False,
     ),
-    "members were not told": ([NOTHING_OF_MEMBERS], LATER, False),
-    "members were told before and then not": ([ALL, NOTHING_OF_MEMBERS], LATER, True),
+    "a report without members": ([WITHOUT_MEMBERS], LATER, False),
+    "a report with members, then one without": ([ALL, WITHOUT_MEMBERS], LATER, True),
     "a lone broker": ([_report(1, total=1)], LATER, True),
     "a lone broker long ago": ([_report(1, total=1)], CONNECTED + 86_400, True),
     "a lone broker before the connection": ([_report(1, total=1, asked_at=1.0)], LATER, True),
@@ -48,7 +48,7 @@ CASES = {
 
 
 @pytest.mark.parametrize(("reports", "now", "expected"), CASES.values(), ids=CASES)
-def test_a_majority_is_there_when_the_connections_own_node_saw_it_lately(reports, now, expected):
+def test_a_majority_is_present_if_the_connections_node_reported_it_recently(reports, now, expected):
     majority = Majority(members=3).connect(CONNECTED, address=0)
     for report in reports:
         majority = majority.update(report)
@@ -56,13 +56,13 @@ def test_a_majority_is_there_when_the_connections_own_node_saw_it_lately(reports
     assert majority.is_present(now) is expected
 
 
-def test_what_one_connection_saw_says_nothing_of_the_next():
+def test_a_report_does_not_count_for_the_next_connection():
     majority = Majority(members=3).connect(CONNECTED, address=0).update(ALL).connect(CONNECTED + 2, address=0)
 
     assert not majority.is_present(CONNECTED + 3)
 
 
-def test_where_addresses_are_not_paired_any_nodes_word_counts():
+def test_the_report_of_any_node_counts_if_addresses_are_not_paired():
     majority = Majority(members=3).connect(CONNECTED, address=None).update(_report(3, address=2))
 
     assert majority.is_present(LATER)
@@ -72,7 +72,7 @@ def test_where_addresses_are_not_paired_any_nodes_word_counts():
     ("brokers", "addresses", "is_needed", "expected"),
     [(1, 1, True, True), (3, 3, True, False), (3, 1, True, False), (3, 0, False, True), (1, 0, False, True)],
 )
-def test_before_anything_was_told_several_addresses_are_taken_for_a_cluster(
+def test_several_addresses_are_treated_as_a_cluster_before_the_first_report(
     tmp_path, brokers, addresses, is_needed, expected
 ):
     watch = MajorityWatch(tmp_path, brokers=brokers, management_addresses=addresses, is_needed=is_needed)
@@ -81,7 +81,7 @@ def test_before_anything_was_told_several_addresses_are_taken_for_a_cluster(
 
 
 @pytest.mark.parametrize(("total", "expected"), [(1, True), (3, False)])
-def test_the_number_of_members_is_remembered_over_a_restart(tmp_path, total, expected):
+def test_the_number_of_members_survives_a_restart(tmp_path, total, expected):
     for_one = {"brokers": 2, "management_addresses": 2, "is_needed": True}
     MajorityWatch(tmp_path, **for_one).on_report(_report(total, total=total))
 

@@ -43,7 +43,7 @@ def samples(details, *, is_ready=True):
     }
 
 
-def test_each_number_of_the_report_is_a_metric_with_its_unit():
+def test_the_health_report_is_exported_as_metrics():
     found = samples(DETAILS, is_ready=False)
 
     assert found["om_edge_ready",] == 0
@@ -63,7 +63,7 @@ def test_each_number_of_the_report_is_a_metric_with_its_unit():
     assert found["om_edge_answer_seconds_sum", ("pid", "7")] == 12.5
 
 
-def test_what_is_unknown_is_left_out_and_not_0():
+def test_an_unknown_value_is_left_out():
     assert ("om_edge_queue_depth", ("pid", "7")) not in samples(DETAILS)
     assert ("om_edge_platform_list_age_seconds",) not in samples(DETAILS)
     assert ("om_edge_majority_seen_age_seconds", ("pid", "7")) not in samples(DETAILS)

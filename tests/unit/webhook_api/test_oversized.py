@@ -1,13 +1,12 @@
-"""What is too large for the broker goes into a file before its segment may go, and stays while it cannot."""
+"""An event too large for the broker is saved as a file before its segment is released."""
 
-import json
 import os
 
 import pytest
 
 from messaging.envelope import WEBHOOK, encode_properties
 from tests.fakes.link import FakeLink
-from webhook_api.journal import Entry, Segment, encode_header
+from webhook_api.journal import Segment, encode_header
 from webhook_api.relay.oversized import DAY_SECONDS, Oversized, delete_expired
 from webhook_api.relay.republisher import Republisher
 
@@ -38,20 +37,7 @@ def _allow(loop, republisher):
     loop.run_forever()
 
 
-def test_a_person_finds_the_body_and_the_reason(tmp_path):
-    oversized = Oversized(tmp_path / "oversized")
-
-    assert oversized.keep(Entry(PROPERTIES, LARGE), LIMIT)
-    assert oversized.keep(Entry(PROPERTIES, LARGE), LIMIT)
-
-    (body,) = (tmp_path / "oversized").glob("*.body")
-    assert body.read_bytes() == LARGE
-    reason = json.loads(body.with_suffix(".json").read_text())
-    assert (reason["body_bytes"], reason["max_message_size"]) == (len(LARGE), LIMIT)
-    assert (reason["message_id"], reason["request_id"]) == ("message-1", "request-1")
-
-
-def test_neighbours_are_published_and_the_segment_goes_on(tmp_path, loop, link, segment):
+def test_the_other_events_of_the_segment_are_published(tmp_path, loop, link, segment):
     republisher = Republisher(loop, link, Oversized(tmp_path / "oversized"), lambda: 0)
     republisher.extend([segment])
     _allow(loop, republisher)
@@ -60,7 +46,7 @@ def test_neighbours_are_published_and_the_segment_goes_on(tmp_path, loop, link, 
     assert link.to_prove == [segment]
 
 
-def test_while_the_file_cannot_be_written_the_event_and_those_behind_it_wait(tmp_path, loop, link, segment):
+def test_the_segment_waits_while_the_file_cannot_be_written(tmp_path, loop, link, segment):
     directory = tmp_path / "oversized"
     directory.write_text("in the way")
     republisher = Republisher(loop, link, Oversized(directory), lambda: 0)
@@ -76,7 +62,7 @@ def test_while_the_file_cannot_be_written_the_event_and_those_behind_it_wait(tmp
     assert link.to_prove == [segment]
 
 
-def test_an_interruption_meanwhile_starts_over_with_the_whole_segment(tmp_path, loop, link, segment):
+def test_an_interruption_restarts_the_whole_segment(tmp_path, loop, link, segment):
     directory = tmp_path / "oversized"
     directory.write_text("in the way")
     republisher = Republisher(loop, link, Oversized(directory), lambda: 0)
@@ -92,7 +78,7 @@ def test_an_interruption_meanwhile_starts_over_with_the_whole_segment(tmp_path, 
 
 
 @pytest.mark.parametrize("directory", ["oversized", "damaged"])
-def test_a_file_is_deleted_after_its_days(tmp_path, directory):
+def test_a_saved_file_is_deleted_after_its_retention(tmp_path, directory):
     (tmp_path / directory).mkdir()
     for name, age_days in (("old", 7.1), ("young", 6.9)):
         path = tmp_path / directory / name

@@ -1,4 +1,4 @@
-"""A segment is let go of when the broker surely has it: two answers a grace period apart, or confirms."""
+"""A segment is released after two answers a grace period apart, or after its confirms."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ TWO = Segment(Path("2"), size=1)
 
 
 class ByProbes(Barrier):
-    """The barrier, and what makes it let go of everything published so far."""
+    """The barrier, with the answers that prove everything published so far."""
 
     def broker_takes_all(self, now, last_tag):
         del last_tag
@@ -23,7 +23,7 @@ class ByProbes(Barrier):
 
 
 class ByConfirms(Confirms):
-    """The confirms, and what makes them let go of everything published so far."""
+    """The confirms, with the confirm that proves everything published so far."""
 
     def broker_takes_all(self, now, last_tag):
         self.confirm(last_tag, is_multiple=True)
@@ -35,7 +35,7 @@ def proof(request):
     return request.param()
 
 
-def test_what_the_broker_has_is_let_go_of_in_order(proof):
+def test_proven_segments_are_released_in_order(proof):
     proof.add(ONE, 1)
     proof.add(TWO, 2)
 
@@ -43,7 +43,7 @@ def test_what_the_broker_has_is_let_go_of_in_order(proof):
     assert proof.segments == []
 
 
-def test_one_answer_proves_nothing_by_itself(proof):
+def test_one_answer_proves_no_segment(proof):
     proof.add(ONE, 1)
     proof.on_probe_sent(100.0)
 
@@ -51,7 +51,7 @@ def test_one_answer_proves_nothing_by_itself(proof):
     assert proof.segments == [ONE]
 
 
-def test_an_interruption_gives_everything_unproven_back_in_order(proof):
+def test_an_interruption_returns_all_unproven_segments_in_order(proof):
     proof.add(ONE, 1)
     proof.on_probe_sent(100.0)
     proof.on_probe_answered(100.0, 100.0)
@@ -61,7 +61,7 @@ def test_an_interruption_gives_everything_unproven_back_in_order(proof):
     assert proof.segments == []
 
 
-def test_what_was_heard_before_an_interruption_proves_nothing_of_what_is_published_again(proof):
+def test_an_answer_before_an_interruption_proves_no_segment_published_again(proof):
     proof.add(ONE, 2)
     proof.broker_takes_all(100.0, 1)
     proof.on_probe_sent(100.0)
@@ -72,7 +72,7 @@ def test_what_was_heard_before_an_interruption_proves_nothing_of_what_is_publish
     assert proof.segments == [ONE]
 
 
-def test_a_probe_sent_within_the_grace_period_proves_nothing_however_late_its_answer_is():
+def test_a_probe_sent_within_the_grace_period_proves_no_segment_even_if_answered_late():
     barrier = Barrier()
     barrier.add(ONE, 1)
     barrier.on_probe_sent(100.0)
@@ -83,7 +83,7 @@ def test_a_probe_sent_within_the_grace_period_proves_nothing_however_late_its_an
     assert barrier.segments == [ONE]
 
 
-def test_an_answer_says_nothing_of_what_was_published_after_its_question():
+def test_an_answer_does_not_prove_a_segment_published_after_its_probe():
     barrier = Barrier()
     barrier.add(ONE, 1)
     barrier.on_probe_sent(100.0)
@@ -126,7 +126,7 @@ def test_answers_prove_a_segment_only_if_a_majority_was_seen_a_grace_period_afte
         ([(2, False), (3, True), (4, False)], [ONE, TWO]),
     ],
 )
-def test_a_segment_is_confirmed_when_every_tag_up_to_its_last_is(confirmed, proven):
+def test_a_segment_is_confirmed_when_all_tags_up_to_its_last_are_confirmed(confirmed, proven):
     confirms = Confirms()
     confirms.add(ONE, 2)
     confirms.add(TWO, 4)

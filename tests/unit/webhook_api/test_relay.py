@@ -1,4 +1,4 @@
-"""Published events count for the queue's depth, journalled ones do not; an interruption loses none."""
+"""Published events count into the queue's depth; an interruption publishes unproven events again."""
 
 import pytest
 
@@ -44,14 +44,14 @@ def stand(loop, tmp_path):
     return Stand(loop, tmp_path)
 
 
-def test_with_the_broker_away_the_edge_keeps_more_than_the_watermark_and_refuses_nothing(stand):
+def test_events_kept_during_an_outage_do_not_count_into_the_depth(stand):
     for _ in range(3 * HIGH):
         stand.relay.accept(PROPERTIES, b"{}")
 
     assert not stand.shedder.is_shedding
 
 
-def test_live_events_count_as_they_are_published(stand):
+def test_live_events_count_when_they_are_published(stand):
     stand.publisher.change(BrokerState.UP)
     for _ in range(HIGH):
         assert not stand.shedder.is_shedding
@@ -61,7 +61,7 @@ def test_live_events_count_as_they_are_published(stand):
     assert stand.shedder.is_shedding
 
 
-def test_republished_events_count_as_they_are_published(stand):
+def test_republished_events_count_when_they_are_published(stand):
     for _ in range(HIGH):
         stand.relay.accept(PROPERTIES, b"{}")
     stand.publisher.change(BrokerState.UP)
@@ -71,7 +71,7 @@ def test_republished_events_count_as_they_are_published(stand):
     assert stand.shedder.is_shedding
 
 
-def test_the_reported_age_is_that_of_the_oldest_event_and_not_of_the_quiet_before_it(stand):
+def test_the_reported_age_is_that_of_the_oldest_event(stand):
     stand.relay._journal.active.opened_at_us -= 3_600_000_000
     stand.relay._tick()
     for _ in range(2):
@@ -84,7 +84,7 @@ def test_the_reported_age_is_that_of_the_oldest_event_and_not_of_the_quiet_befor
 
 
 @pytest.mark.parametrize("end", [[BrokerState.AWAY, BrokerState.UP], [BrokerState.AWAY], []])
-def test_what_was_published_over_a_connection_is_published_again_over_the_next(stand, end):
+def test_an_unproven_event_is_published_again_over_the_next_connection(stand, end):
     stand.publisher.change(BrokerState.UP)
     for body in (b"1", b"2"):
         stand.relay.accept(PROPERTIES, body)
@@ -95,7 +95,7 @@ def test_what_was_published_over_a_connection_is_published_again_over_the_next(s
 
     for state in end:
         stand.publisher.change(state)
-    # A new connection, whether the end of the last was noticed or not.
+    # A new connection, even if the end of the last was not noticed.
     stand.publisher.state = BrokerState.AWAY
     stand.publisher.change(BrokerState.UP)
     stand.republish()
@@ -103,7 +103,7 @@ def test_what_was_published_over_a_connection_is_published_again_over_the_next(s
     assert stand.publisher.published == 2 * [b"1", b"2", b"in the active segment"]
 
 
-def test_an_alarm_publishes_nothing_and_republishes_nothing(stand):
+def test_an_alarm_delays_new_events_and_repeats_no_published_one(stand):
     stand.publisher.change(BrokerState.UP)
     for state, body in ((BrokerState.BLOCKED, b"1"), (BrokerState.UP, b"2"), (BrokerState.BLOCKED, b"3")):
         stand.relay.accept(PROPERTIES, body)

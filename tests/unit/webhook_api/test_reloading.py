@@ -1,4 +1,4 @@
-"""At a reload the edge takes up what it can, says what has to wait, and refuses what no start would take."""
+"""A reload applies new settings, logs those that need a restart, and refuses malformed ones."""
 
 import pytest
 from structlog.testing import capture_logs
@@ -8,7 +8,7 @@ from webhook_api.settings import EdgeSettings, ReloadableSettings
 
 @pytest.fixture
 def reloadable(tmp_path, monkeypatch):
-    # What it configures would write past what a test captures.
+    # It would log past capture_logs.
     monkeypatch.setattr("webhook_api.settings.configure_logging", lambda *_, **__: None)
     monkeypatch.setenv("OM_WEBHOOK_SECRETS", "constructed-secret-0123456789")
     monkeypatch.setenv("OM_AMQP_URL", "amqp://127.0.0.1:9/")
@@ -16,7 +16,9 @@ def reloadable(tmp_path, monkeypatch):
     return ReloadableSettings(EdgeSettings.from_environment())
 
 
-def test_another_secret_and_another_watermark_are_taken_up_and_another_address_waits(reloadable, monkeypatch):
+def test_a_reload_applies_secrets_and_watermarks_and_reports_settings_that_need_a_restart(
+    reloadable, monkeypatch
+):
     bind = reloadable.settings.bind
     monkeypatch.setenv("OM_WEBHOOK_SECRETS", "another-secret-0123456789,constructed-secret-0123456789")
     monkeypatch.setenv("OM_QUEUE_DEPTH_HIGH", "777777")
@@ -34,7 +36,7 @@ def test_another_secret_and_another_watermark_are_taken_up_and_another_address_w
     ("name", "value"),
     [("OM_QUEUE_DEPTH_HIGH", "many"), ("OM_AMQP_URL", "amqp://user:constructed[secret@127.0.0.1:9/")],
 )
-def test_a_malformed_setting_is_refused_without_its_value_and_changes_nothing(
+def test_a_reload_with_a_malformed_setting_changes_nothing_and_does_not_log_its_value(
     reloadable, monkeypatch, name, value
 ):
     before = reloadable.settings

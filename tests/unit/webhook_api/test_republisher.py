@@ -1,4 +1,4 @@
-"""The backlog is published fast without requests, and leaves the greater part to them otherwise."""
+"""The backlog is published fast while there are no requests, and slowly beside them."""
 
 from types import SimpleNamespace
 
@@ -14,15 +14,11 @@ from webhook_api.relay.republisher import IDLE_SLICE_EVENTS, MAX_AHEAD_EVENTS, R
     ("accepted", "expected"),
     [(0, IDLE_SLICE_EVENTS), (1, 90), (5, 50), (8, 20), (9, 18), (20, 40), (100, 200), (1_000_000, 200)],
 )
-def test_a_slice_follows_what_came_in_since_the_slice_before(accepted, expected):
+def test_a_slice_depends_on_the_events_accepted_since_the_last_slice(accepted, expected):
     assert slice_events(accepted) == expected
 
 
-def test_a_slice_is_never_empty():
-    assert all(slice_events(accepted) > 0 for accepted in range(1000))
-
-
-def test_no_more_goes_out_than_the_next_probe_can_wait_behind(tmp_path):
+def test_the_number_of_events_ahead_of_a_probe_is_limited(tmp_path):
     path = tmp_path / "00000001.segment"
     path.write_bytes((encode_header(b"p", b"body") + b"pbody") * (2 * MAX_AHEAD_EVENTS))
     calls, link = [], FakeLink()

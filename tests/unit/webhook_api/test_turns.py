@@ -1,4 +1,4 @@
-"""An answer leaves when what it answers is written, and flushed if wanted; one of each serves a turn."""
+"""The events of one loop iteration share one write and one flush before they are answered."""
 
 import errno
 import os
@@ -21,7 +21,7 @@ PROPERTIES = encode_properties("message-1", 1, "request-1", WEBHOOK)
 
 @pytest.fixture
 def happened(monkeypatch):
-    """What happened, in order; flushes are real."""
+    """Steps in their order; flushes are real."""
     happened = []
     flush = os.fdatasync
 
@@ -37,7 +37,9 @@ def happened(monkeypatch):
     ("fsync", "expected"),
     [(True, ["flushed", "answered", "answered"]), (False, ["answered", "answered"])],
 )
-def test_the_answers_of_a_turn_leave_after_one_flush_if_any(loop, tmp_path, happened, fsync, expected):
+def test_the_answers_of_a_turn_are_sent_after_one_flush_if_fsync_is_on(
+    loop, tmp_path, happened, fsync, expected
+):
     journal = journal_in(tmp_path, fsync=fsync)
     relay = _relay(loop, journal, FakeLink(is_open=False))
     for _ in range(2):
@@ -48,7 +50,7 @@ def test_the_answers_of_a_turn_leave_after_one_flush_if_any(loop, tmp_path, happ
     assert happened[: len(expected)] == expected
 
 
-def test_after_a_failed_flush_nothing_is_taken_in_until_the_disk_flushes_again(loop, tmp_path, monkeypatch):
+def test_after_a_failed_flush_events_are_refused_until_a_flush_succeeds(loop, tmp_path, monkeypatch):
     journal = journal_in(tmp_path, fsync=True)
     relay = _relay(loop, journal, FakeLink(is_open=False))
     outcomes = []
@@ -75,14 +77,14 @@ def test_after_a_failed_flush_nothing_is_taken_in_until_the_disk_flushes_again(l
     assert journal.refusal is None
 
 
-def test_the_events_of_a_turn_are_written_at_once_then_sent_then_answered(loop, tmp_path, monkeypatch):
+def test_the_events_of_a_turn_are_written_together_then_published_then_answered(loop, tmp_path, monkeypatch):
     happened = []
     relay, journal = _live(loop, tmp_path, happened)
     write = os.write
     monkeypatch.setattr(os, "write", lambda *args: happened.append("written") or write(*args))
 
     _take_in(relay, happened, b"1")
-    # What the next look at the sockets brings is of the same turn.
+    # Requests read by the next poll of the sockets belong to the same turn.
     loop.call_soon(_take_in, relay, happened, b"2")
     assert not happened
     _turn(loop)
@@ -92,7 +94,7 @@ def test_the_events_of_a_turn_are_written_at_once_then_sent_then_answered(loop, 
 
 
 @pytest.mark.parametrize("way", ["cut short", "refused"])
-def test_a_turn_that_the_disk_does_not_take_is_refused_and_not_published(loop, tmp_path, monkeypatch, way):
+def test_a_turn_that_cannot_be_written_is_refused_and_not_published(loop, tmp_path, monkeypatch, way):
     happened = []
     relay, journal = _live(loop, tmp_path, happened)
     write = os.write
@@ -114,15 +116,15 @@ def test_a_turn_that_the_disk_does_not_take_is_refused_and_not_published(loop, t
     assert [line["event"] for line in lines] == ["journal_full"]
 
 
-def test_what_fails_while_a_turn_ends_leaves_no_request_without_an_answer(loop, tmp_path):
+def test_every_request_of_a_turn_that_fails_is_answered(loop, tmp_path):
     happened = []
     relay, _ = _live(loop, tmp_path, happened)
-    loop.set_exception_handler(lambda *_: happened.append("told"))
+    loop.set_exception_handler(lambda *_: happened.append("logged"))
     relay._link.publish = _fails
     _take_in(relay, happened, b"1")
     _turn(loop)
 
-    assert happened == ["refused", "told"]
+    assert happened == ["refused", "logged"]
 
 
 def _take_in(relay, happened, body):
@@ -143,7 +145,7 @@ def _relay(loop, journal, link):
 
 
 def _turn(loop):
-    """Let the loop look at its sockets twice."""
+    """Let the loop poll its sockets twice."""
     for _ in range(3):
         loop.call_soon(loop.stop)
         loop.run_forever()
