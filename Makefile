@@ -140,7 +140,7 @@ docs: install ## Write the documentation as a site with search; observe serves i
 	@$(BIN)/pip install --quiet --constraint deploy/constraints.txt --editable '.[docs]'
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
-docs-run: install ## Run the shell blocks of README and tutorial on a bare machine in a container, and compare what they print
+docs-run: install ## Run the shell blocks of all pages on bare machines in containers, and compare what they print: half an hour
 	@$(BIN)/python -m tests.machines pages
 
 diagrams: install ## Draw diagrams of the pages that have changed; needs npm

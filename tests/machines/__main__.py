@@ -33,7 +33,7 @@ def upgrade_() -> None:
 
 @machines.command(name="pages")
 def pages_() -> None:
-    """A bare machine: the shell blocks of README and tutorial, with the output that the pages show."""
+    """Bare machines: the shell blocks of README and docs, with the output that the pages show."""
     sys.exit(0 if pages.run() else 1)
 
 

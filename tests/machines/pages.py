@@ -1,68 +1,157 @@
-"""Run the shell blocks of README and tutorial on a bare machine, in order, and compare what they print."""
+"""Run the shell blocks of README and docs on bare machines, in order, and compare what they print."""
 
 import re
-from typing import Final
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from textwrap import dedent
+from typing import Final, NamedTuple
 
+from tests.machines.image import MachineError
 from tests.machines.machine import CHECKOUT, Machine, Network
+from tests.machines.page_states import AS_READER, HOSTS, NOT_RUN, STATES, VALUES
 from tests.machines.progress import format_counts, report
 
 README: Final = CHECKOUT / "README.md"
-"""Of its commands, `make run` is the tutorial's, and the last three are for developers: they take hours."""
+DOCS: Final = CHECKOUT / "docs"
+TUTORIAL: Final = DOCS / "tutorial.md"
+FIRST: Final = (
+    "install",
+    "simulator",
+    "destinations",
+    "operations",
+    "omctl",
+    "runbook",
+    "security",
+    "database",
+)
+"""The order in which one reader follows the pages on one VM; the others follow by name."""
 
-TUTORIAL: Final = CHECKOUT / "docs" / "tutorial.md"
 DEMONSTRATION: Final = re.compile(r"^```\n(demo: .*?)^```\n", re.MULTILINE | re.DOTALL)
-BLOCK: Final = re.compile(r"^```sh\n(.*?)^```\n(?:\n```\n(.*?)^```\n)?", re.MULTILINE | re.DOTALL)
+BLOCK: Final = re.compile(r"^( *)```sh\n(.*?)^\1```\n(?:\n\1```\n(.*?)^\1```\n)?", re.MULTILINE | re.DOTALL)
 """A shell block, with the output that the page shows right after it."""
 
 VARYING: Final = re.compile(r"\b(?!0\b)[0-9a-f]*\d[0-9a-f]*\b")
 """Counts other than 0, times, ids and digests: they differ from run to run."""
 
+FAILING: Final = re.compile(r"^(.+?) +#.* exit status 1$", re.MULTILINE)
+"""A command that fails, as its comment says."""
+
 FOREGROUND: Final = {
     "python3 /tmp/receiver.py": "ss -Hltn 'sport = :9900' | grep -q .",
     "make run": "grep -q 'Ctrl-C stops everything' /tmp/terminal",
+    "omctl simulate --platform": "ss -Hltn 'sport = :8090' | grep -q .",
 }
 """Commands that occupy a terminal, with the condition under which a reader opens the next one."""
 
-READING: Final = "sleep 8"
-"""Between two blocks: a reader is slower than the service."""
+SESSION: Final = """\
+set -a
+if [ -f /tmp/session ]; then . /tmp/session; fi
+{script}
+export -p >/tmp/session
+declare -f >>/tmp/session
+sleep 5"""
+"""Variables and functions last from block to block, and a reader is slower than the service."""
+
+CONSENT: Final = "yes | bash -e /tmp/block >/tmp/output 2>&1; status=$?; cat /tmp/output; exit $status"
+"""Output goes to a file, because a tunnel that stays behind would keep a pipe open."""
+
+
+class Block(NamedTuple):
+    """A shell block of a page, and the output that the page shows right after it."""
+
+    page: str
+    script: str
+    shown: str
+
+    def find(self, starts: Iterable[str]) -> list[str]:
+        """Return the one of *starts* with which this block begins, if any."""
+        return [start for start in starts if self.script.startswith(start)]
+
+
+Plan = list[tuple[str, Block]]
+"""Which host runs which block, in order."""
 
 
 def run() -> bool:
-    """Run both pages and print the last line; return whether each output is as its page shows it."""
-    with Network("open-messaging-pages", "10.83.50") as network, Machine(network, "om-1", 11) as machine:
-        [demonstration] = DEMONSTRATION.findall(README.read_text("utf-8"))
-        outputs = [(demonstration, machine.run("make demo"))]
-        report("README: make demo")
-        blocks = BLOCK.findall(TUTORIAL.read_text("utf-8"))
-        outputs += zip((shown for _, shown in blocks), _run_tutorial(machine, blocks), strict=True)
-    differing = [line for shown, output in outputs for line in _missing(shown, output)]
-    for line in differing:
-        report(f"not printed: {line}")
-    compared = sum(bool(shown) for shown, _ in outputs)
-    numbers = {"blocks": len(outputs), "compared": compared, "differing": len(differing)}
+    """Follow all pages and print the last line; return whether each block does as its page shows."""
+    plans = _plan()
+    with Network("open-messaging-pages", "10.83.50") as network:
+        differing = [difference for plan in plans for difference in _follow(network, plan)]
+    blocks = [block for plan in plans for _, block in plan]
+    compared = sum(bool(block.shown) for block in blocks)
+    numbers = {"blocks": len(blocks), "compared": compared, "differing": len(differing)}
     print(format_counts("docs-run", numbers), flush=True)
     return not differing
 
 
-def _run_tutorial(machine: Machine, blocks: list[tuple[str, str]]) -> list[str]:
-    """Run each block in the terminal that it belongs to; return what each printed."""
-    outputs, session = dict.fromkeys(range(len(blocks)), ""), {}
-    for number, (script, _) in enumerate(blocks):
-        last = re.sub(r"^\w+=\S+ ", "", script.splitlines()[-1])
-        if last in FOREGROUND:
+def _plan() -> list[Plan]:
+    """Return what runs on one machine: README and tutorial; then on one VM; then on several hosts.
+
+    Raises:
+        MachineError: A rule is about no block.
+    """
+    [demonstration] = DEMONSTRATION.findall(README.read_text("utf-8"))
+    tutorial = [Block(README.name, "make demo", demonstration), *_read(TUTORIAL)]
+    pages = sorted(DOCS.glob("*.md"), key=lambda page: (*(page.stem != name for name in FIRST), page.stem))
+    blocks = [block for page in (README, *pages) if page != TUTORIAL for block in _read(page)]
+    for start in (*NOT_RUN, *HOSTS, *STATES):
+        if not any(block.find([start]) for block in blocks):
+            raise MachineError(f"no page has a block that begins with {start}")
+    one_vm = [block for block in blocks if not block.find((*NOT_RUN, *HOSTS))]
+    several = [
+        (host, block)
+        for start, hosts in HOSTS.items()
+        for block in blocks
+        if block.find([start])
+        for host in hosts
+    ]
+    return [[("om-1", block) for block in tutorial], [("om-1", block) for block in one_vm], several]
+
+
+def _read(page: Path) -> list[Block]:
+    found = BLOCK.findall(page.read_text("utf-8"))
+    return [Block(page.name, dedent(script), dedent(shown)) for _, script, shown in found]
+
+
+def _follow(network: Network, plan: Plan) -> Iterator[str]:
+    """Run the blocks on machines of their own; yield how they differ from their pages."""
+    with ExitStack() as stack:
+        machines = {}
+        for host in sorted({host for host, _ in plan}):
+            machines[host] = stack.enter_context(Machine(network, host, int(host[-1]) + 10))
+            machines[host].run(AS_READER)
+        for host, block in plan:
+            report(f"{host}: {block.page}: {block.script.splitlines()[0]}")
+            for difference in _compare(machines[host], block):
+                report(difference)
+                yield difference
+
+
+def _compare(machine: Machine, block: Block) -> Iterator[str]:
+    """Run a block; yield its failure, and the lines that its page shows and that were not printed."""
+    script = FAILING.sub(r"if \1; then false; fi", block.script)
+    for text, value in VALUES.items():
+        script = script.replace(text, value)
+    script = "\n".join([*(STATES[start] for start in block.find(STATES)), script])
+    try:
+        output = _run(machine, script)
+    except MachineError as error:
+        output = str(error)
+        yield f"failed: {output}"
+    printed = {VARYING.sub("#", line).strip() for line in output.splitlines()} | {""}
+    for line in block.shown.splitlines():
+        if VARYING.sub("#", line).strip() not in printed:
+            yield f"not printed: {line}"
+
+
+def _run(machine: Machine, script: str) -> str:
+    """Run a script in the machine's session, or in a terminal of its own; return what it printed."""
+    last = re.sub(r"^\w+=\S+ ", "", script.splitlines()[-1])
+    for command, condition in FOREGROUND.items():
+        if last.startswith(command):
             machine.run("cat >/tmp/block", text=script)
             machine.run("(setsid bash -e /tmp/block >>/tmp/terminal 2>&1 </dev/null &)")
-            machine.run(f"until {FOREGROUND[last]}; do sleep 1; done", timeout=900)
-            report(f"tutorial, block {number + 1}: {last}")
-        else:
-            session[number] = f"{script}\n{READING}\necho @@@@"
-    printed = machine.run("bash -e", text="\n".join(session.values()))
-    report(f"tutorial: the other {len(session)} blocks")
-    outputs |= dict(zip(session, printed.split("@@@@\n")[:-1], strict=True))
-    return list(outputs.values())
-
-
-def _missing(shown: str, output: str) -> list[str]:
-    """Return the lines that a page shows and that were not printed, apart from what varies."""
-    printed = {VARYING.sub("#", line).strip() for line in output.splitlines()}
-    return [line for line in shown.splitlines() if VARYING.sub("#", line).strip() not in {*printed, ""}]
+            return machine.run(f"until {condition}; do sleep 1; done", timeout=900)
+    machine.run("cat >/tmp/block", text=SESSION.format(script=script))
+    return machine.run(CONSENT)
