@@ -1,4 +1,4 @@
-"""Messages that customers send through the integrator's own connector."""
+"""Messages from customers through an integrator's connector."""
 
 import pytest
 
@@ -9,7 +9,7 @@ HOOK = "http://127.0.0.1:9/hook"
 
 
 class Connector:
-    """Posts what one customer writes."""
+    """Posts the messages of customers."""
 
     def __init__(self, organisation):
         self._client = create_platform(organisation).test_client()
@@ -40,7 +40,7 @@ def connector(organisation):
     return Connector(organisation)
 
 
-def test_a_customer_continues_the_open_conversation_and_another_begins_one(connector):
+def test_a_customer_continues_the_open_conversation_and_another_customer_begins_one(connector):
     first, second = connector.write("Hello").json, connector.write("Anybody there?").json
     other = connector.write("Hello", customer="user-2").json
     assert first["conversationId"] == second["conversationId"] != other["conversationId"]
@@ -49,13 +49,13 @@ def test_a_customer_continues_the_open_conversation_and_another_begins_one(conne
     assert [each["purpose"] for each in conversation["participants"]] == ["customer", "acd"]
 
 
-def test_incomplete_messages_are_refused(connector):
+def test_an_incomplete_message_is_refused(connector):
     assert connector.write("Hello", integration_id="unknown").status_code == 404
     assert connector.write("").status_code == 400
     assert connector.write("Hello", customer="").status_code == 400
 
 
-def test_every_answer_shows_the_used_part_of_the_rate_limit(connector, organisation):
+def test_each_answer_shows_how_much_of_the_rate_limit_is_used(connector, organisation):
     organisation.requests_per_minute = 2
     answers = [connector.ask("GET", "/conversations/unknown") for _ in range(3)]
     assert [each.status_code for each in answers] == [404, 404, 429]

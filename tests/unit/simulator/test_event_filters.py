@@ -1,4 +1,4 @@
-"""Which of the guide's webhooks an event is posted to."""
+"""The event filters of the guide's webhooks."""
 
 import pytest
 

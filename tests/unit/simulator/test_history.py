@@ -1,4 +1,4 @@
-"""The simulated platform's history holds what the platform sent or withheld."""
+"""The simulated platform's history of conversations."""
 
 import json
 from datetime import UTC, datetime
@@ -8,17 +8,9 @@ import pytest
 from simulator.platform import Organisation, create_platform
 from simulator.traffic import Dialect, TrafficPlan, traffic
 
-PLAN = TrafficPlan(
-    400,
-    40,
-    7,
-    datetime(2026, 1, 1, 23, 50, tzinfo=UTC),
-    dialect=Dialect.GENESYS,
-    duplicate_share=0.1,
-    disorder_share=0.2,
-    collision_share=0.1,
-    unknown_field_share=0.2,
-)
+START = datetime(2026, 1, 1, 23, 50, tzinfo=UTC)
+SHARES = {"duplicate_share": 0.1, "disorder_share": 0.2, "collision_share": 0.1, "unknown_field_share": 0.2}
+PLAN = TrafficPlan(400, 40, 7, START, dialect=Dialect.GENESYS, **SHARES)
 
 
 @pytest.fixture
@@ -54,7 +46,7 @@ def listed(ask, interval, size=25):
         number += 1
 
 
-def test_every_message_and_receipt_is_in_the_history_once_despite_disorder_and_copies(ask):
+def test_each_message_and_receipt_is_in_the_history_once_despite_disorder_and_duplicates(ask):
     sent = [json.loads(post.body) for post in traffic(PLAN)]
     kinds = ("Text", "Structured", "Receipt")
     expected = {(each["id"], each["type"], each.get("status")) for each in sent if each["type"] in kinds}
@@ -70,7 +62,7 @@ def test_every_message_and_receipt_is_in_the_history_once_despite_disorder_and_c
     assert sorted(found, key=repr) == sorted({each for each in expected if each[0] in known}, key=repr)
 
 
-def test_conversations_are_listed_by_the_day_they_started_page_by_page(ask):
+def test_conversations_are_listed_page_by_page_for_the_day_of_their_start(ask):
     sent = {json.loads(post.body)["conversationId"] for post in traffic(PLAN)}
     first, second = "2026-01-01T12:00:00Z", "2026-01-02T12:00:00Z"
     assert set(listed(ask, f"{first}/{second}")) == sent
@@ -78,12 +70,11 @@ def test_conversations_are_listed_by_the_day_they_started_page_by_page(ask):
     assert listed(ask, f"{second}/{second}") == []
 
 
-def test_malformed_and_too_large_queries_are_refused(ask):
+def test_malformed_oversized_and_unknown_queries_are_refused(ask):
     query = "/analytics/conversations/details/query"
+    paging = {"pageSize": 101, "pageNumber": 1}
     ask(query, {"interval": "yesterday"}, status=400)
-    ask(
-        query, {"interval": "2026-01-01/2026-01-02", "paging": {"pageSize": 101, "pageNumber": 1}}, status=400
-    )
+    ask(query, {"interval": "2026-01-01/2026-01-02", "paging": paging}, status=400)
     ask("/conversations/messages/c/messages/bulk", ["m"] * 1001, status=400)
     ask("/conversations/messages/c/messages/bulk", ["m"], status=404)
     ask("/conversations/messages/c", status=404)

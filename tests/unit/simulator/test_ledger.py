@@ -1,7 +1,6 @@
-"""The ledger, its file, and its comparison with the tables."""
+"""The ledger, its file, and its comparison with records of the tables."""
 
 import json
-from dataclasses import asdict
 
 import pytest
 
@@ -25,7 +24,7 @@ def settled(ledger, outcomes=None, dead=(), *, kept=None, queued=None, **more):
     return settle(ledger, records, queued=dead if queued is None else queued)
 
 
-def test_everything_in_its_place_is_clean():
+def test_a_complete_ledger_has_no_lost_and_no_repeated_event():
     ledger = [sent("a", 1), sent("b", 2, attempts=3), sent("c")]
     verdict = settled(ledger, {"a": "processed", "b": "skipped"}, ["c"])
     assert str(verdict) == (
@@ -33,69 +32,55 @@ def test_everything_in_its_place_is_clean():
     )
 
 
-@pytest.mark.parametrize(
-    ("ledger", "records", "expected"),
-    [
-        ([sent("a", 1)], {}, {"lost": 1}),
-        ([sent("a")], {}, {"lost": 1}),
-        ([sent("a", 1, answered=False)], {}, {"lost": 0}),
-        (
-            [sent("a", 1), sent("a2", 1)],
-            {"outcomes": {"a2": "processed"}, "kept": {"a", "a2"}, "conflicts": {"a"}},
-            {"unique": 1, "processed": 1, "conflicts": 1, "lost": 0, "repeated": 0},
-        ),
-        ([sent("a", 1), sent("a2", 1)], {"outcomes": {"a2": "processed"}}, {"lost": 1}),
-        ([sent("a", 1)], {"outcomes": {"a": "processed"}, "kept": set()}, {"lost": 1}),
-        ([sent("a")], {"dead": ["a"], "queued": []}, {"lost": 1}),
-        ([sent("a", 1), sent("a2", 1)], {"outcomes": {"a": "processed", "a2": "processed"}}, {"repeated": 1}),
-        ([], {"deviations": [3, -1, 0]}, {"lost": 1, "repeated": 3}),
-        (
-            [sent("a", 1)],
-            {"outcomes": {"a": "processed", "z": "processed"}, "dead": ["y"]},
-            {"processed": 1, "dead_lettered": 0},
-        ),
-    ],
-    ids=[
-        "found nowhere",
-        "malformed and found nowhere",
-        "never answered",
-        "other content of a known event is a readable conflict",
-        "other content that can no longer be read",
-        "an event whose body can no longer be read",
-        "a recorded dead letter that is not in the queue",
-        "two rows for one event",
-        "a count above its events, and one below",
-        "rows of other senders",
-    ],
-)
-def test_what_is_lost_or_repeated_is_counted_and_nothing_else(ledger, records, expected):
+CASES = {
+    "found nowhere": ([sent("a", 1)], {}, {"lost": 1}),
+    "malformed and found nowhere": ([sent("a")], {}, {"lost": 1}),
+    "never answered": ([sent("a", 1, answered=False)], {}, {"lost": 0}),
+    "other content of a known event": (
+        [sent("a", 1), sent("a2", 1)],
+        {"outcomes": {"a2": "processed"}, "kept": {"a", "a2"}, "conflicts": {"a"}},
+        {"unique": 1, "processed": 1, "conflicts": 1, "lost": 0, "repeated": 0},
+    ),
+    "unreadable other content": (
+        [sent("a", 1), sent("a2", 1)],
+        {"outcomes": {"a2": "processed"}},
+        {"lost": 1},
+    ),
+    "unreadable body": ([sent("a", 1)], {"outcomes": {"a": "processed"}, "kept": set()}, {"lost": 1}),
+    "recorded dead letter that is not in the queue": (
+        [sent("a")],
+        {"dead": ["a"], "queued": []},
+        {"lost": 1},
+    ),
+    "two rows for one event": (
+        [sent("a", 1), sent("a2", 1)],
+        {"outcomes": {"a": "processed", "a2": "processed"}},
+        {"repeated": 1},
+    ),
+    "counts that are too high and too low": ([], {"deviations": [3, -1, 0]}, {"lost": 1, "repeated": 3}),
+    "rows of other senders": (
+        [sent("a", 1)],
+        {"outcomes": {"a": "processed", "z": "processed"}, "dead": ["y"]},
+        {"processed": 1, "dead_lettered": 0},
+    ),
+}
+
+
+@pytest.mark.parametrize(("ledger", "records", "expected"), CASES.values(), ids=CASES)
+def test_lost_and_repeated_events_are_counted(ledger, records, expected):
     verdict = settled(ledger, **records)
     assert {name: getattr(verdict, name) for name in expected} == expected
 
 
-def test_the_last_line_of_a_body_counts(tmp_path):
-    path = tmp_path / "ledger.jsonl"
-    rows = [sent("a", 1, answered=False), sent("b", 2), sent("a", 1, attempts=2)]
-    path.write_text("".join(json.dumps(asdict(row)) + "\n" for row in rows))
-    assert read_ledger(path) == [rows[2], rows[1]]
-
-
-def test_the_file_of_a_run_in_progress_adds_up_the_requests_of_each_body(tmp_path):
+def test_the_ledger_file_adds_up_the_requests_of_each_body_during_a_run(tmp_path):
     path = tmp_path / "ledger.jsonl"
     with Ledger(path) as ledger:
         ledger.add(POST, status=503, attempts=6)
         ledger.add(POST, status=200, attempts=1)
+        ledger.add(POST, status=None, attempts=6)
         ledger.add(Post(None, "malformed:nan", b"{"), status=200, attempts=1)
         rows = read_ledger(path)
-    assert [(row.event, row.attempts, row.answered) for row in rows] == [(1, 7, True), (None, 1, True)]
+    found = [(row.event, row.status, row.attempts, row.answered) for row in rows]
+    assert found == [(1, None, 13, True), (None, 200, 1, True)]
     fields = {"body_sha256", "event", "kind", "status", "attempts", "answered"}
     assert set(json.loads(path.read_text().splitlines()[0])) == fields
-
-
-def test_a_failed_redelivery_does_not_erase_the_answer():
-    ledger = Ledger(None)
-    ledger.add(POST, status=200, attempts=1)
-    ledger.add(POST, status=None, attempts=6)
-    (row,) = ledger.rows.values()
-    assert row.answered
-    assert row.status is None
