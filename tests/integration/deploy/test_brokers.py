@@ -1,4 +1,4 @@
-"""The named broker comes first, then the package, then a container; only what was started is stopped."""
+"""Which broker a local service uses: a named one, one from the package, or a container."""
 
 import os
 from urllib.parse import urlsplit
@@ -8,8 +8,7 @@ import pytest
 
 from deploy.local import brokers
 from deploy.local.process import ServerStartError
-from deploy.local.rabbitmq import LocalRabbitMQ
-from tests.servers import answers, require_rabbitmq
+from tests.servers import answers
 
 DOCKER = """\
 #!/bin/sh
@@ -18,14 +17,10 @@ exit "${DOCKER_STATUS:-0}"
 """
 
 
-@pytest.fixture(autouse=True)
-def _no_broker_is_named(monkeypatch):
-    monkeypatch.delenv("OM_AMQP_URL", raising=False)
-
-
 @pytest.fixture
 def docker(monkeypatch, tmp_path):
     """A machine without RabbitMQ's package, and a docker that records its arguments."""
+    monkeypatch.delenv("OM_AMQP_URL", raising=False)
     monkeypatch.setattr(brokers, "ensure_rabbitmq", lambda: False)
     programs = tmp_path / "programs"
     programs.mkdir()
@@ -36,21 +31,32 @@ def docker(monkeypatch, tmp_path):
     return tmp_path / "log"
 
 
-def test_the_named_broker_is_used_and_left_alone(monkeypatch, tmp_path, docker):
+def test_a_named_broker_is_used_and_not_stopped(monkeypatch, tmp_path, docker):
     monkeypatch.setenv("OM_AMQP_URL", "amqp://elsewhere")
+    monkeypatch.delenv("OM_MANAGEMENT_URL", raising=False)
     with brokers.broker(tmp_path) as found:
-        assert found.amqp_url == "amqp://elsewhere"
+        assert (found.amqp_url, found.management_url) == ("amqp://elsewhere", "")
     assert not docker.exists()
 
 
-def test_the_package_comes_before_a_container_and_is_stopped_afterwards(
+def test_the_package_is_preferred_to_a_container_and_its_broker_is_stopped_afterwards(
     monkeypatch, tmp_path, rabbitmq, docker
 ):
     monkeypatch.setattr(brokers, "ensure_rabbitmq", lambda: True)
     with brokers.broker(tmp_path) as found:
         assert answers(urlsplit(found.management_url).port)
+        assert {"beam.smp", "epmd"} <= list_programs(tmp_path)
     assert not answers(urlsplit(found.management_url).port)
+    assert list_programs(tmp_path) == set()
     assert not docker.exists()
+
+
+def list_programs(directory):
+    """Return the names of the processes whose working directory is *directory* or below it."""
+    running = psutil.process_iter(["name", "cwd"])
+    return {
+        process.info["name"] for process in running if (process.info["cwd"] or "").startswith(str(directory))
+    }
 
 
 def test_without_the_package_a_container_is_started_and_stopped_afterwards(tmp_path, docker):
@@ -60,20 +66,7 @@ def test_without_the_package_a_container_is_started_and_stopped_afterwards(tmp_p
     assert docker.read_text().endswith("stop rabbitmq\n")
 
 
-def test_without_any_broker_the_error_says_what_to_do(monkeypatch, tmp_path, docker):
+def test_without_any_broker_the_error_names_the_setting(monkeypatch, tmp_path, docker):
     monkeypatch.setenv("DOCKER_STATUS", "1")
     with pytest.raises(ServerStartError, match="OM_AMQP_URL"), brokers.broker(tmp_path):
         pass
-
-
-def test_nothing_of_a_stopped_node_is_left(tmp_path):
-    require_rabbitmq()
-    with LocalRabbitMQ(tmp_path):
-        assert {"beam.smp", "epmd"} <= _programs_in(tmp_path)
-    assert _programs_in(tmp_path) == set()
-
-
-def _programs_in(directory):
-    """Name the processes whose working directory is there; servers are started in their own."""
-    running = psutil.process_iter(["name", "cwd"])
-    return {process.info["name"] for process in running if process.info["cwd"] == str(directory)}

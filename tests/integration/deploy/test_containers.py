@@ -1,4 +1,4 @@
-"""docker/prepare makes up what is secret, once, in the form that broker and services take."""
+"""docker/prepare generates the secrets of the containers."""
 
 import base64
 import hashlib
@@ -24,14 +24,14 @@ def prepare(tmp_path):
     return run
 
 
-def test_everything_that_compose_takes_is_made_once_and_then_left_alone(prepare):
+def test_every_secret_of_compose_is_generated_only_once(prepare):
     made = prepare()
     text = (DOCKER / "compose.yaml").read_text(encoding="utf-8")
     assert set(re.findall(r"file: secrets/(\S+)\}", text)) <= set(made)
     assert prepare() == made
 
 
-def test_the_broker_takes_the_passwords_that_the_addresses_have(prepare):
+def test_the_brokers_password_hashes_match_the_passwords_in_the_addresses(prepare):
     made = prepare()
     users = json.loads(made["rabbitmq_definitions.json"])["users"]
     assert len(users) == 3

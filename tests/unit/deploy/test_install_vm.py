@@ -1,4 +1,4 @@
-"""deploy/install-vm, with stand-ins for Python, pip and sudo, below a directory of its own."""
+"""deploy/install-vm in a temporary directory, with stand-ins for Python, pip, sudo and omctl."""
 
 import os
 import shutil
@@ -11,9 +11,9 @@ from omctl.installing.credentials import VARIABLES
 
 ROOT = Path(__file__).parents[3]
 PACKED = ("messaging", "webhook_api", "workers", "simulator", "omctl")
-TOLD = 'printf "%s\\n" "$(basename "$0") $*" >> "$TOLD"\n'
+RECORD = 'printf "%s\\n" "$(basename "$0") $*" >> "$CALLS"\n'
 OMCTL = f"""\
-{TOLD}case "$FAILS $*" in
+{RECORD}case "$FAILS $*" in
     early*) exit 1 ;;
     *--dry-run*) exit 0 ;;
 esac
@@ -21,19 +21,19 @@ echo "ExecStart=$(dirname "$0")/python -m workers intake" > "$UNITS/om-worker@.s
 [ "$FAILS" != late ]
 """
 PIP = f"""\
-{TOLD}case "$*" in *" $REFUSED"*) exit 1 ;; esac
+{RECORD}case "$*" in *" $REFUSED"*) exit 1 ;; esac
 """
 PYTHON = f"""\
 case "$1" in
     -c) echo 3.13 ;;
     -m) mkdir -p "$3/bin"; cp "$STAND_INS/omctl" "$STAND_INS/pip" "$3/bin" ;;
 esac
-{TOLD}"""
+{RECORD}"""
 NOW = "20261126T120000Z"
 
 
 class Host:
-    """Where the script runs, and what it was seen to call."""
+    """A host on which the script runs; records its calls."""
 
     def __init__(self, root: Path) -> None:
         self.opt = root / "opt"
@@ -57,26 +57,26 @@ class Host:
         self.stand_in("python3", PYTHON)
         self.stand_in("pip", PIP)
         self.stand_in("omctl", OMCTL)
-        self.stand_in("sudo", TOLD)
-        self.it_is(NOW)
+        self.stand_in("sudo", RECORD)
+        self.set_time(NOW)
         self.stand_in("id", "echo 0\n")
 
     def stand_in(self, name, text):
         (self._stand_ins / name).write_text(f"#!/bin/sh\n{text}")
         (self._stand_ins / name).chmod(0o755)
 
-    def it_is(self, now):
+    def set_time(self, now):
         self.stand_in("date", f"echo {now}\n")
 
     def run(self, *arguments, **variables):
-        """Run it and return its exit status."""
+        """Run the script and return its exit status."""
         environment = {
             "PATH": f"{self._stand_ins}:{os.environ['PATH']}",
             "STAND_INS": str(self._stand_ins),
-            "TOLD": str(self._calls),
+            "CALLS": str(self._calls),
             "UNITS": str(self.units),
             "FAILS": "",
-            "REFUSED": "no such word",
+            "REFUSED": "nothing",
             **variables,
         }
         return subprocess.run(
@@ -105,7 +105,7 @@ def host(tmp_path):
     ],
     ids=["all", "none"],
 )
-def test_servers_and_secrets_that_an_ordinary_user_names_pass_sudo(host, named, arguments):
+def test_sudo_passes_the_servers_and_secrets_of_an_ordinary_users_environment(host, named, arguments):
     host.stand_in("id", "echo 1000\n")
 
     assert host.run(*arguments, LANG="C", **dict.fromkeys(named, "a secret\nof two lines")) == 0
@@ -129,7 +129,7 @@ OTHERS = ["1", "20260101", "backup", "handlers of ours", "zz"]
     ],
     ids=["older", "later", "none of ours"],
 )
-def test_the_environment_before_stays_and_older_ones_go(host, before, left):
+def test_the_previous_environment_stays_and_older_ones_are_deleted(host, before, left):
     for name in before:
         (host.opt / name).mkdir()
 
@@ -140,47 +140,48 @@ def test_the_environment_before_stays_and_older_ones_go(host, before, left):
 
 
 @pytest.mark.parametrize("fails", ["early", "late"])
-def test_an_upgrade_of_several_tries_leaves_the_version_before(host, fails):
-    """Early: before the units name the new environment. Late: it runs, and no event arrives."""
+def test_the_running_environment_stays_through_failed_upgrades(host, fails):
+    """Early: before the units name the new environment. Late: after they do."""
     assert host.run() == 0
     for hour in range(1, 4):
-        host.it_is(f"20261127T0{hour}0000Z")
+        host.set_time(f"20261127T0{hour}0000Z")
         assert host.run(FAILS=fails) == 1
-    host.it_is(new := "20261127T040000Z")
+    new = "20261127T040000Z"
+    host.set_time(new)
 
     assert host.run() == 0
     assert {NOW, new} <= set(host.environments())
 
-    host.it_is("20261128T000000Z")
+    host.set_time("20261128T000000Z")
     assert host.run() == 0
     assert host.environments() == [new, "20261128T000000Z"]
 
 
-def test_the_version_that_one_went_back_to_stays(host):
+def test_an_environment_stays_if_the_units_were_set_back_to_it(host):
     assert host.run() == 0
-    went_back_to = (host.units / "om-worker@.service").read_text()
-    host.it_is("20261127T000000Z")
+    earlier = (host.units / "om-worker@.service").read_text()
+    host.set_time("20261127T000000Z")
     assert host.run() == 0
-    (host.units / "om-worker@.service").write_text(went_back_to)
+    (host.units / "om-worker@.service").write_text(earlier)
 
-    host.it_is("20261128T000000Z")
+    host.set_time("20261128T000000Z")
     assert host.run() == 0
 
     assert NOW in host.environments()
 
 
-def test_a_dry_run_leaves_what_there_was(host):
+def test_a_dry_run_changes_no_environment(host):
     for now in ("20260101T000000Z", "20260201T000000Z"):
-        host.it_is(now)
+        host.set_time(now)
         assert host.run() == 0
-    host.it_is(NOW)
+    host.set_time(NOW)
 
     assert host.run("--dry-run") == 0
 
     assert host.environments() == ["20260101T000000Z", "20260201T000000Z"]
 
 
-def test_only_files_with_a_hash_in_the_lock_file_are_installed(host):
+def test_only_packages_with_a_hash_in_the_lock_file_are_installed(host):
     assert host.run() == 0
 
     locked, wheel, own = host.calls("pip")
@@ -201,7 +202,7 @@ def test_an_integrators_packages_are_installed_into_each_new_environment(host):
 
 
 @pytest.mark.parametrize("refused", ["--wheel-dir", "--constraint"])
-def test_an_unfinished_environment_replaces_no_other(host, refused):
+def test_an_incomplete_environment_is_deleted_and_the_others_stay(host, refused):
     (host.settings / "requirements.txt").write_text("order-mentions\n")
     (host.opt / "20260101T000000Z").mkdir()
 
@@ -211,7 +212,7 @@ def test_an_unfinished_environment_replaces_no_other(host, refused):
     assert host.calls("omctl") == []
 
 
-def test_an_environment_stays_that_units_may_run_already(host):
+def test_an_environment_stays_if_the_units_may_run_it_already(host):
     assert host.run(FAILS="late") == 1
 
     assert host.environments() == [NOW]

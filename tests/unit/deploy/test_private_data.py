@@ -1,4 +1,4 @@
-"""Only the user who runs the service locally can read its data."""
+"""Access to the data of a local service."""
 
 import os
 import stat
@@ -16,7 +16,7 @@ def _umask():
 
 
 @pytest.mark.parametrize("exists", [True, False])
-def test_no_other_user_reads_what_is_written_under_var(tmp_path, exists):
+def test_other_users_cannot_read_the_data_of_a_local_service(tmp_path, exists):
     var = tmp_path / "var"
     if exists:
         # An older checkout may have created it world-readable.

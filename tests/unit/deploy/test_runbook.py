@@ -1,4 +1,4 @@
-"""The runbook's first look at the log shows what the service warns of, in either form."""
+"""The runbook's command that searches the log for warnings, for each format of the log."""
 
 import re
 import subprocess
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 RUNBOOK = Path(__file__).parents[3] / "docs" / "runbook.md"
-SAYING = """
+PROGRAM = """
 import logging
 from messaging.log import configure_logging, logger
 if {form!r}:
@@ -25,13 +25,13 @@ except ValueError:
 
 
 @pytest.mark.parametrize("form", ["json", "text", ""])
-def test_the_runbooks_look_at_the_log_shows_every_warning_and_nothing_else(form):
-    """Without a form: as before the settings are read, which is how a refused one is told."""
+def test_the_runbooks_command_finds_every_warning_and_error_in_the_log(form):
+    """Without a form, the log is not configured yet, as when a setting is refused."""
     [pattern] = re.findall(r"journalctl .*\| grep -E '([^']+)'", RUNBOOK.read_text())
-    program = [sys.executable, "-c", SAYING.format(form=form)]
-    said = subprocess.check_output(program, stderr=subprocess.DEVNULL)
+    program = [sys.executable, "-c", PROGRAM.format(form=form)]
+    log = subprocess.check_output(program, stderr=subprocess.DEVNULL)
 
-    shown = subprocess.check_output(["grep", "-E", pattern], input=said).decode()
+    shown = subprocess.check_output(["grep", "-E", pattern], input=log).decode()
 
     events = re.findall(r"edge_started|broker_away|callback_failed|request_failed|worker_timeout", shown)
     library = ["worker_timeout"] if form else []

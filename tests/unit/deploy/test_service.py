@@ -1,4 +1,4 @@
-"""A local service adds the settings that the environment lacks, and no other."""
+"""The settings, processes and commands of a local service."""
 
 import os
 import shlex
@@ -10,32 +10,41 @@ import pytest
 from sqlalchemy.engine import make_url
 
 from deploy.local.brokers import BrokerAddress
+from deploy.local.demonstration import OWN_SETTINGS
 from deploy.local.running import query_command
 from deploy.local.service import LocalService, environment_file, missing_settings
+from messaging.settings import known_settings
 from workers.db.migrations import schema
 
-BROKER = BrokerAddress("amqp://host", "", "a broker")
+BROKER = BrokerAddress("amqp://user:word@host", "http://user:word@host:15672", "a broker")
 
 
 @pytest.fixture(autouse=True)
 def _nothing_set(monkeypatch):
     for name in [name for name in os.environ if name.startswith("OM_")]:
-        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name)
+
+
+def test_a_brokers_password_is_not_shown():
+    assert "word" not in repr(BROKER)
+    assert BROKER.management_page == "http://host:15672"
+
+
+def test_the_demonstration_ignores_every_setting_that_could_lead_it_to_other_data():
+    assert set(OWN_SETTINGS) <= known_settings()
+    assert "OM_SETTINGS_FILE" in OWN_SETTINGS
 
 
 def test_the_secret_is_created_once_and_only_its_owner_can_read_it(tmp_path):
-    (made, mode), again = [_read_secret(tmp_path) for _ in range(2)]
-    assert len(made) >= 32
-    assert (made, mode) == again
-    assert mode == 0o600
+    path = Path(missing_settings(tmp_path)["OM_WEBHOOK_SECRETS_FILE"])
+    secret = path.read_text()
+    assert len(secret) >= 32
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert missing_settings(tmp_path)["OM_WEBHOOK_SECRETS_FILE"] == str(path)
+    assert path.read_text() == secret
 
 
-def _read_secret(var):
-    path = Path(missing_settings(var)["OM_WEBHOOK_SECRETS_FILE"])
-    return path.read_text(), stat.S_IMODE(path.stat().st_mode)
-
-
-def test_settings_in_the_environment_stay(monkeypatch, tmp_path):
+def test_only_settings_that_the_environment_lacks_are_added(monkeypatch, tmp_path):
     monkeypatch.setenv("OM_DATABASE_URL", "postgresql://elsewhere")
     monkeypatch.setenv("OM_WEBHOOK_SECRETS_FILE", "/run/secret")
     assert set(missing_settings(tmp_path)) == {
@@ -48,7 +57,7 @@ def test_settings_in_the_environment_stay(monkeypatch, tmp_path):
     }
 
 
-def test_a_ceiling_of_one_worker_is_not_contradicted(monkeypatch, tmp_path):
+def test_no_minimum_of_workers_is_added_if_the_environment_has_a_maximum(monkeypatch, tmp_path):
     monkeypatch.setenv("OM_SCALE_CEILING", "1")
     assert "OM_SCALE_FLOOR" not in missing_settings(tmp_path)
 
@@ -62,7 +71,7 @@ def test_a_ceiling_of_one_worker_is_not_contradicted(monkeypatch, tmp_path):
         (":81", "http://127.0.0.1:81"),
     ],
 )
-def test_a_client_on_this_machine_can_use_the_address(tmp_path, bind, url):
+def test_the_services_address_can_be_used_on_this_machine(tmp_path, bind, url):
     assert LocalService(tmp_path, bind, BROKER).url == url
 
 
@@ -76,14 +85,14 @@ def test_a_client_on_this_machine_can_use_the_address(tmp_path, bind, url):
         ("http://host", ("OM_GENESYS_API_URL",), {"settle", "observe", "scale", "reconcile"}),
     ],
 )
-def test_each_role_runs_if_its_settings_exist(monkeypatch, tmp_path, management_url, settings, roles):
+def test_a_role_runs_if_its_settings_are_set(monkeypatch, tmp_path, management_url, settings, roles):
     for name in settings:
         monkeypatch.setenv(name, "set")
     service = LocalService(tmp_path, "127.0.0.1:80", BrokerAddress("amqp://host", management_url, "a broker"))
     assert service.commands().keys() == {"edge"} | roles
 
 
-def test_another_shell_can_source_the_settings_while_the_service_runs(monkeypatch, tmp_path):
+def test_another_shell_can_read_the_settings_while_the_service_runs(monkeypatch, tmp_path):
     monkeypatch.setenv("OM_WEBHOOK_SECRETS", "it's $HOME; a secret")
     path = tmp_path / "environment"
     with environment_file(path):
@@ -94,13 +103,13 @@ def test_another_shell_can_source_the_settings_while_the_service_runs(monkeypatc
     assert not path.exists()
 
 
-def test_the_command_for_sqlite_can_be_pasted(tmp_path):
+def test_the_query_command_for_sqlite_runs_in_a_shell(tmp_path):
     url = f"sqlite:///{tmp_path / 'it is here.sqlite3'}"
     schema.upgrade(url)
     subprocess.run(["sh", "-c", query_command(make_url(url))], check=True)
 
 
-def test_the_command_for_postgresql_holds_no_password():
+def test_the_query_command_for_postgresql_has_no_password():
     line = query_command(make_url("postgresql+psycopg://om:hidden@db:5433/events"))
     assert shlex.split(line)[:2] == ["psql", "postgresql://om@db:5433/events"]
     assert "hidden" not in line
