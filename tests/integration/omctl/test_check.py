@@ -22,7 +22,7 @@ SECRET = "constructed-secret-0123456789"
 
 @pytest.fixture
 def environment(rabbitmq, vhost, migrated_sqlite_url, tmp_path):
-    """Settings of a service that is set up; its edge is not running."""
+    """The settings of a prepared service whose edge does not run."""
     with broker_session((vhost.amqp_url,), client_name="test") as connection:
         set_up(connection)
     return {
@@ -44,32 +44,34 @@ def problems(findings):
     return [(finding["area"], finding["subject"]) for finding in findings if finding["level"] == "problem"]
 
 
-EDGE_AWAY = [("edge", "http://127.0.0.1:1/health/ready")]
-
-
 @pytest.mark.parametrize(
-    ("changes", "role", "expected"),
+    ("changes", "role", "needs_edge"),
     [
-        ({}, (), EDGE_AWAY),
+        ({}, (), True),
         # Workers alone need no secrets, an edge alone no database.
-        ({"OM_WEBHOOK_SECRETS": None}, ("--role", "worker"), []),
-        ({"OM_DATABASE_URL": "of another host"}, ("--role", "edge"), EDGE_AWAY),
+        ({"OM_WEBHOOK_SECRETS": None}, ("--role", "worker"), False),
+        ({"OM_DATABASE_URL": "of another host"}, ("--role", "edge"), True),
     ],
 )
-def test_a_service_without_its_edge_has_that_problem_if_it_needs_one(environment, changes, role, expected):
+def test_a_stopped_edge_is_the_only_problem_if_the_host_needs_one(environment, changes, role, needs_edge):
     result, findings = run({**environment, **changes}, *role)
-    assert (problems(findings), result.exit_code) == (expected, int(bool(expected)))
+    expected = [("edge", "http://127.0.0.1:1/health/ready")] if needs_edge else []
+    assert (problems(findings), result.exit_code) == (expected, int(needs_edge))
 
 
-def test_a_deleted_queue_is_a_problem_to_amqp_and_to_the_management_api(environment):
-    with broker_session((environment["OM_AMQP_URL"],), client_name="test") as connection:
-        connection.channel().queue_delete("open-messaging.dead-letters")
+def test_a_missing_queue_and_a_missing_table_are_problems(environment):
+    with broker_session((environment["OM_AMQP_URL"],), client_name="test") as broker:
+        broker.channel().queue_delete("open-messaging.dead-letters")
+    engine = make_engine(environment["OM_DATABASE_URL"])
+    with engine.begin() as connection:
+        drift.drop(connection)
+    engine.dispose()
     _, findings = run(environment)
-    subject = "queue open-messaging.dead-letters"
-    assert {("broker", subject), ("management", subject)} <= set(problems(findings))
+    queue = "queue open-messaging.dead-letters"
+    assert {("broker", queue), ("management", queue), ("database", "tables")} <= set(problems(findings))
 
 
-def test_a_host_whose_clock_is_wrong_is_a_problem(environment):
+def test_a_host_with_a_wrong_clock_is_a_problem(environment):
     engine = make_engine(environment["OM_DATABASE_URL"])
     with engine.begin() as connection:
         for host, ahead in (("slow.example", -7.0), ("right.example", 0.1)):
@@ -77,31 +79,20 @@ def test_a_host_whose_clock_is_wrong_is_a_problem(environment):
                 connection, "intake", f"{host} 1", started_us=1, now_us=1, figures={CLOCK_AHEAD: ahead}
             )
     engine.dispose()
-
     _, findings = run(environment)
-    clocks = {
-        finding["subject"]: finding["level"] for finding in findings if finding["subject"].startswith("clock")
-    }
-    assert clocks == {
+    levels = {finding["subject"]: finding["level"] for finding in findings}
+    assert {subject: level for subject, level in levels.items() if subject.startswith("clock")} == {
         "clock of right.example": "ok",
         "clock of slow.example": "problem",
         "clock of this host": "ok",
     }
 
 
-def test_a_table_that_was_dropped_is_a_problem(environment):
-    engine = make_engine(environment["OM_DATABASE_URL"])
-    with engine.begin() as connection:
-        drift.drop(connection)
-    engine.dispose()
-    _, findings = run(environment)
-    assert ("database", "tables") in problems(findings)
-
-
 @pytest.mark.parametrize("command", [check, migrate])
-def test_an_installation_without_revisions_is_never_called_up_to_date(
-    environment, monkeypatch, tmp_path, command
-):
+@pytest.mark.parametrize("folder", [".", "versions"])
+def test_an_installation_without_migrations_is_an_error(environment, monkeypatch, tmp_path, command, folder):
+    """Alembic would report an empty database as up to date."""
+    (tmp_path / folder).mkdir(exist_ok=True)
     monkeypatch.setattr(schema, "DIRECTORY", tmp_path)
     result = CliRunner().invoke(command, ["--json"], env=environment)
     assert result.exit_code == 1
@@ -109,7 +100,7 @@ def test_an_installation_without_revisions_is_never_called_up_to_date(
 
 
 @pytest.mark.parametrize("body", ["no JSON", "[]"])
-def test_another_program_is_not_taken_for_the_edge_or_the_management_api(body):
+def test_another_program_at_the_address_of_the_edge_or_the_management_api_is_a_problem(body):
     def answer(_environ, start_response):
         start_response("200 OK", [("Content-Type", "text/plain")])
         return [body.encode()]
@@ -121,7 +112,7 @@ def test_another_program_is_not_taken_for_the_edge_or_the_management_api(body):
     assert (api.level, api.text) == (Level.PROBLEM, "answers something else")
 
 
-def test_a_contradiction_of_settings_is_named(environment):
+def test_contradictory_settings_are_reported(environment):
     _, findings = run(environment | {"OM_QUEUE_DEPTH_LOW": "9", "OM_QUEUE_DEPTH_HIGH": "5"})
-    (refusal,) = [each for each in findings if each["subject"] == "edge" and each["area"] == "settings"]
-    assert "OM_QUEUE_DEPTH_LOW" in refusal["advice"]
+    advice = {(finding["area"], finding["subject"]): finding["advice"] for finding in findings}
+    assert "OM_QUEUE_DEPTH_LOW" in advice["settings", "edge"]

@@ -1,4 +1,4 @@
-"""omctl ipranges against the simulated platform, by HTTP; nginx itself reads what was written."""
+"""omctl ipranges against the simulated platform; nginx reads the written list."""
 
 import json
 import subprocess
@@ -8,36 +8,22 @@ from click.testing import CliRunner
 
 from messaging.errors import OpenMessagingError
 from omctl.connect.ipranges import ipranges
-from simulator.platform import Fault, Organisation, create_platform
-from simulator.serving import serve_app
+from simulator.platform import Fault
 from tests.servers import LOOPBACK, ensure_nginx, free_port, nginx
 from workers.genesys import PlatformUnavailableError
 
-SECRET = "constructed-client-secret"
-
 
 @pytest.fixture
-def organisation():
-    return Organisation("client", SECRET)
-
-
-@pytest.fixture
-def environment(organisation):
-    """The variables of a host that runs only the edge: it has no database."""
-    with serve_app(create_platform(organisation)) as url:
-        yield {
-            "OM_GENESYS_API_URL": url,
-            "OM_GENESYS_REGION": "eu-central-1",
-            "OM_GENESYS_CLIENT_ID": "client",
-            "OM_GENESYS_CLIENT_SECRET": SECRET,
-        }
+def environment(platform):
+    """The settings of a host that runs only the edge: it has no database."""
+    return platform | {"OM_GENESYS_REGION": "eu-central-1"}
 
 
 def run(environment, *arguments):
     return CliRunner().invoke(ipranges, arguments, env=environment, catch_exceptions=False)
 
 
-def test_nginx_takes_what_was_written(environment, tmp_path):
+def test_nginx_accepts_the_written_list(environment, tmp_path):
     ensure_nginx()
     written = tmp_path / "addresses.conf"
     assert "replaced: 2 networks" in run(environment, "--format", "nginx", "--output", str(written)).output
@@ -51,7 +37,7 @@ def test_nginx_takes_what_was_written(environment, tmp_path):
     assert tried.returncode == 0, tried.stderr
 
 
-def test_a_second_run_changes_nothing_and_a_dry_run_writes_nothing(environment, organisation, tmp_path):
+def test_the_list_is_replaced_only_if_it_differs_and_never_in_a_dry_run(environment, organisation, tmp_path):
     written = tmp_path / "addresses"
     # A region may be named by its domain.
     run({**environment, "OM_GENESYS_REGION": "mypurecloud.de"}, "--output", str(written))
@@ -65,7 +51,7 @@ def test_a_second_run_changes_nothing_and_a_dry_run_writes_nothing(environment, 
     assert list(tmp_path.iterdir()) == [written]
 
 
-def test_the_last_good_list_stays_when_the_platform_is_away_or_lists_nothing(
+def test_the_last_good_list_stays_if_the_platform_is_away_or_its_list_is_empty(
     environment, organisation, tmp_path
 ):
     written = tmp_path / "addresses"

@@ -1,6 +1,6 @@
-"""A host's broker leaves its cluster, as `omctl uninstall --purge` has it, and the others lose nothing.
+"""A host's broker leaves its cluster, as in `omctl uninstall --purge`, and no event is lost.
 
-Three brokers start and one is taken away, for most of a minute: `make test-nightly`.
+This starts three brokers and takes most of a minute: `make test-nightly`.
 """
 
 import json
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.skipif(
 )
 
 INTEGRATORS = "crm.errors"
-"""By its name no failure of `rabbitmq-queues shrink`."""
+"""A name with "error" in it, which must not count as a failure of `rabbitmq-queues shrink`."""
 BODIES = [b"one", b"two", b"three"]
 
 
@@ -34,7 +34,7 @@ def publish(url):
     connection.close()
 
 
-def test_the_leader_of_the_queue_leaves_and_the_others_keep_all_that_waits(tmp_path, monkeypatch):
+def test_the_leader_of_the_queue_leaves_the_cluster_and_no_waiting_event_is_lost(tmp_path, monkeypatch):
     require_rabbitmq()
     with running_cluster(tmp_path) as brokers:
         leaving, *others = brokers.with_leader_first()

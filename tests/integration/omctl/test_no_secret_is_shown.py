@@ -1,4 +1,4 @@
-"""No command shows a part of a password, whatever characters it has: output, JSON, logs and tracebacks."""
+"""Passwords with any character stay out of output, JSON, logs and tracebacks."""
 
 import logging
 import string
@@ -43,7 +43,7 @@ def settings(password, port):
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
-def test_no_part_of_a_password_is_shown(command, caplog):
+def test_no_command_shows_a_part_of_a_password(command, caplog):
     caplog.set_level(logging.DEBUG)
     port = free_port()
     for character in string.printable:

@@ -1,4 +1,4 @@
-"""A database that other hosts use, and `omctl uninstall --purge` on the host that has it."""
+"""`omctl uninstall --purge` on a host whose database other hosts use."""
 
 import shutil
 
@@ -12,15 +12,15 @@ from omctl.installing.steps import InstallationError
 
 
 @pytest.mark.skipif(shutil.which("psql") is None, reason="needs psql")
-def test_a_database_stays_while_others_are_connected(postgres_url, monkeypatch):
+def test_a_database_is_not_dropped_while_another_host_is_connected(postgres_url, monkeypatch):
     url = make_url(postgres_url).set(drivername="postgresql")
     server = url.set(database="postgres").render_as_string(hide_password=False)
     monkeypatch.setattr(removal, "PSQL", ("psql", "--quiet", "--set=ON_ERROR_STOP=1", server))
-    # The roles are left out: the server may be one that has them.
+    # The roles stay: they may belong to the tests' shared server.
     dropped = removal._DROP.splitlines()[0].replace(DATABASE, f'"{url.database}"')
     monkeypatch.setattr(removal, "_DROP", dropped)
 
-    with psycopg.connect(url.render_as_string(hide_password=False)) as theirs:
+    with psycopg.connect(url.render_as_string(hide_password=False)) as other:
         with pytest.raises(InstallationError, match="from the other hosts first"):
             removal._drop_database()
-        assert theirs.execute("SELECT 1").fetchone() == (1,)
+        assert other.execute("SELECT 1").fetchone() == (1,)

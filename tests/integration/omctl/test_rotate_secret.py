@@ -1,4 +1,4 @@
-"""omctl rotate-secret: the real edge, under traffic from the simulated platform."""
+"""omctl rotate-secret with a real edge and traffic from the simulated platform."""
 
 import json
 import threading
@@ -8,18 +8,15 @@ from click.testing import CliRunner
 
 from omctl.connect.rotate_secret import rotate_secret
 from omctl.connect.rotation import RotationError
-from simulator.platform import Organisation, create_platform
-from simulator.serving import serve_app
 from tests.servers import LOOPBACK
 from tests.services import GONE, Edge, Service, running
 
-CLIENT_SECRET = "constructed-client-secret"
 OLD = "constructed-older-secret-012345"
 SECRET_FIELD = "outboundNotificationWebhookSignatureSecretToken"
 
 
 class Traffic:
-    """The platform's messages, one after the other; each by what the integration says at that moment."""
+    """A thread that sends the platform's messages, each signed with the integration's current secret."""
 
     def __init__(self, organisation, url):
         self._organisation = organisation
@@ -46,24 +43,17 @@ class Traffic:
 
 
 class Stand:
-    """An edge of two processes that reads its secret from a file, registered with a platform."""
+    """An edge of two processes with its secret in a file and a registration at the platform."""
 
-    def __init__(self, directory, platform_url):
+    def __init__(self, directory, platform):
         self.secrets = directory / "secrets"
         self.secrets.write_text(OLD)
-        settings = {
-            "OM_WEBHOOK_SECRETS_FILE": str(self.secrets),
-            "OM_EDGE_PROCESSES": "2",
-            "OM_MANAGEMENT_URL": "",
-        }
+        settings = {"OM_WEBHOOK_SECRETS_FILE": str(self.secrets), "OM_EDGE_PROCESSES": "2"}
         self.edge = Edge(Service(directory, GONE, settings=settings))
         del self.edge._environment["OM_WEBHOOK_SECRETS"]
         file = directory / "registration.toml"
         file.write_text(f'url = "{self.edge.url}"\n[integration]\nname = "Ingest"\n')
-        self.environment = {
-            "OM_GENESYS_API_URL": platform_url,
-            "OM_GENESYS_CLIENT_ID": "client",
-            "OM_GENESYS_CLIENT_SECRET": CLIENT_SECRET,
+        self.environment = platform | {
             "OM_REGISTRATION": str(file),
             "OM_WEBHOOK_SECRETS_FILE": str(self.secrets),
             "OM_BIND": f"{LOOPBACK}:{self.edge.port}",
@@ -77,14 +67,13 @@ class Stand:
     def rotate(self, *arguments):
         command = ["--quiet-seconds", "0.5", "--wait-seconds", "40", *arguments]
         result = CliRunner().invoke(rotate_secret, command, env=self.environment)
-        assert OLD not in result.output
-        assert not any(each in result.output for each in self.live())
+        assert not [secret for secret in (OLD, *self.live()) if secret in result.output]
         if result.exception and not isinstance(result.exception, SystemExit):
             raise result.exception
         return result.output
 
-    def reloading(self):
-        return self.rotate("--reload", f"kill -HUP {self.edge.pid}")
+    def rotate_and_reload(self, *arguments):
+        return self.rotate("--reload", f"kill -HUP {self.edge.pid}", *arguments)
 
     def live(self):
         return self.secrets.read_text().strip().split(",")
@@ -94,20 +83,14 @@ class Stand:
 
 
 @pytest.fixture
-def organisation():
-    return Organisation("client", CLIENT_SECRET)
-
-
-@pytest.fixture
-def stand(organisation, tmp_path, monkeypatch):
+def stand(organisation, platform, tmp_path, monkeypatch):
     monkeypatch.delenv("OM_WEBHOOK_SECRETS", raising=False)
-    with serve_app(create_platform(organisation)) as url:
-        stand = Stand(tmp_path, url)
-        integration = {"name": "Ingest", "outboundNotificationWebhookUrl": stand.edge.url, SECRET_FIELD: OLD}
-        organisation.registrations.create_integration(integration)
-        with running(stand.edge):
-            stand.edge.start(wait_for_broker=False)
-            yield stand
+    stand = Stand(tmp_path, platform)
+    integration = {"name": "Ingest", "outboundNotificationWebhookUrl": stand.edge.url, SECRET_FIELD: OLD}
+    organisation.registrations.create_integration(integration)
+    with running(stand.edge):
+        stand.edge.start(wait_for_broker=False)
+        yield stand
 
 
 def states(organisation):
@@ -123,7 +106,7 @@ def signing_with(organisation):
 
 
 @pytest.mark.parametrize("shows_secrets", [True, False])
-def test_under_traffic_no_event_is_refused_and_only_the_new_secret_is_left(
+def test_no_event_is_refused_during_a_rotation_and_only_the_new_secret_remains(
     stand, organisation, shows_secrets
 ):
     assert list(stand.states().items()) == [
@@ -133,7 +116,7 @@ def test_under_traffic_no_event_is_refused_and_only_the_new_secret_is_left(
     assert stand.live() == [OLD]
     organisation.registrations.shows_secrets = shows_secrets
     with Traffic(organisation, stand.edge.url):
-        stand.reloading()
+        stand.rotate_and_reload()
     (new,) = stand.live()
     assert new != OLD
     assert signing_with(organisation) == new
@@ -141,27 +124,27 @@ def test_under_traffic_no_event_is_refused_and_only_the_new_secret_is_left(
     assert all(len(verified) == 1 for verified in stand.verified())
 
 
-def test_without_traffic_it_waits_in_vain_and_goes_on_at_the_next_run(stand, organisation):
+def test_a_rotation_without_traffic_is_continued_by_the_next_run(stand, organisation):
     with pytest.raises(RotationError, match="run the command again to continue"):
-        stand.rotate("--reload", f"kill -HUP {stand.edge.pid}", "--wait-seconds", "5")
+        stand.rotate_and_reload("--wait-seconds", "5")
     assert len(stand.live()) == 2
     assert signing_with(organisation) == stand.live()[0]
     assert stand.states()["watch"] == "next"
     with Traffic(organisation, stand.edge.url):
-        output = stand.reloading()
+        output = stand.rotate_and_reload()
     assert len(stand.live()) == 1
     assert "add a new secret" not in output
     assert states(organisation) == {("answered", 200)}
 
 
-def test_one_that_was_cut_short_at_the_last_step_ends_and_begins_nothing_anew(stand, organisation):
-    while_there_are_two = f"grep -q , {stand.secrets} && kill -HUP {stand.edge.pid}"
+def test_a_rotation_that_failed_at_its_last_step_is_finished_by_the_next_run(stand, organisation):
+    reload_while_two_secrets = f"grep -q , {stand.secrets} && kill -HUP {stand.edge.pid}"
     with Traffic(organisation, stand.edge.url):
         with pytest.raises(RotationError, match="command of --reload failed"):
-            stand.rotate("--reload", while_there_are_two)
+            stand.rotate("--reload", reload_while_two_secrets)
         (new,) = stand.live()
         assert stand.states()["settle"] == "next"
-        stand.reloading()
+        stand.rotate_and_reload()
     assert stand.live() == [new]
     assert all(len(each) == 1 for each in stand.verified())
     assert states(organisation) == {("answered", 200)}

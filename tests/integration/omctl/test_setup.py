@@ -1,4 +1,4 @@
-"""omctl setup against a real broker."""
+"""omctl setup with a real broker."""
 
 import json
 
@@ -22,7 +22,7 @@ def states(result):
     }
 
 
-def test_an_empty_broker_gets_everything_and_a_second_run_finds_it(vhost):
+def test_exchanges_and_queues_are_created_once_and_not_by_a_dry_run(vhost):
     for _ in range(2):
         assert set(states(run(vhost, "--dry-run")).values()) == {"missing"}
     assert set(states(run(vhost)).values()) == {"created"}
@@ -30,7 +30,7 @@ def test_an_empty_broker_gets_everything_and_a_second_run_finds_it(vhost):
     assert (set(states(again).values()), again.exit_code) == ({"exists"}, 0)
 
 
-def test_a_queue_with_other_arguments_is_told_and_left_and_the_rest_is_made(vhost):
+def test_a_queue_with_different_arguments_is_reported_and_everything_else_is_created(vhost):
     with broker_session((vhost.amqp_url,), client_name="test") as connection:
         connection.channel().queue_declare(
             "open-messaging.events", durable=True, arguments={"x-queue-type": "classic"}
@@ -43,7 +43,7 @@ def test_a_queue_with_other_arguments_is_told_and_left_and_the_rest_is_made(vhos
     assert "inequivalent arg" in result.output
 
 
-def test_a_wrong_virtual_host_is_a_wrong_setting(vhost):
+def test_an_unknown_virtual_host_is_a_wrong_setting(vhost):
     with (
         pytest.raises(ConfigurationError, match="OM_AMQP_URL"),
         broker_session((f"{vhost.amqp_url}x",), client_name="test"),

@@ -1,4 +1,4 @@
-"""omctl simulate against a real HTTP server that answers as it is told."""
+"""omctl simulate against a real HTTP server with scripted answers."""
 
 import json
 import threading
@@ -19,7 +19,7 @@ SECRET = "constructed-secret-0123456789"
 
 
 class Receiver:
-    """Counts each body's requests and answers with `answer(times seen, body)`."""
+    """Counts the requests of each body and answers with `answer(count, body)`."""
 
     def __init__(self, answer):
         self.seen = Counter()
@@ -47,16 +47,12 @@ def receiver(answer):
 
 def run(url, *options):
     arguments = [url, "--json", "--retry-seconds", "0.05", *options]
-    result = CliRunner().invoke(
-        simulate,
-        arguments,
-        env={"OM_WEBHOOK_SECRETS": SECRET, "OM_REQUIRED_HEADERS": ""},
-        catch_exceptions=False,
-    )
+    environment = {"OM_WEBHOOK_SECRETS": SECRET, "OM_REQUIRED_HEADERS": ""}
+    result = CliRunner().invoke(simulate, arguments, env=environment, catch_exceptions=False)
     return result.exit_code, json.loads(result.stdout)
 
 
-def test_every_body_is_signed_sent_and_in_the_ledger(tmp_path):
+def test_every_body_is_signed_sent_and_recorded_in_the_ledger(tmp_path):
     path = tmp_path / "ledger.jsonl"
     mix = ("--duplicates", "20", "--malformed", "10", "--dialect", "both", "--disorder", "20")
     with receiver(lambda _times, _body: 200) as server:
@@ -77,7 +73,7 @@ def test_every_body_is_signed_sent_and_in_the_ledger(tmp_path):
         (lambda _times: 401, 1, {"401": 5}, 1),
     ],
 )
-def test_an_event_is_sent_again_as_the_platform_does(tmp_path, answer, status, by_status, times):
+def test_an_event_is_retried_as_by_the_platform(tmp_path, answer, status, by_status, times):
     path = tmp_path / "ledger.jsonl"
     with receiver(lambda times, _body: answer(times)) as server:
         exit_code, summary = run(server.url, "--events", "5", "--duplicates", "0", "--ledger", str(path))
@@ -86,13 +82,13 @@ def test_an_event_is_sent_again_as_the_platform_does(tmp_path, answer, status, b
     assert {(row.attempts, row.answered) for row in read_ledger(path)} == {(times, not status)}
 
 
-def test_a_port_without_a_listener_counts_as_no_answer():
+def test_a_refused_connection_counts_as_no_answer():
     exit_code, summary = run("http://127.0.0.1:1/webhooks", "--events", "2", "--duplicates", "0")
     assert exit_code == 1
     assert summary["by_status"] == {"no answer": 12}
 
 
-def test_the_same_seed_sends_the_same_bytes_again_and_a_rate_is_kept():
+def test_one_seed_always_sends_the_same_bytes_at_the_given_rate():
     with receiver(lambda _times, _body: 200) as server:
         for _ in range(2):
             _, summary = run(server.url, "--events", "40", "--rate", "80", "--seed", "7", "--duplicates", "0")
@@ -100,7 +96,7 @@ def test_the_same_seed_sends_the_same_bytes_again_and_a_rate_is_kept():
     assert 0.4 < summary["seconds"] < 2.0
 
 
-def test_an_answer_that_comes_too_late_is_sent_again():
+def test_an_event_is_retried_after_a_late_answer():
     def late_once(times, _body):
         time.sleep(0.5 if times == 1 else 0)
         return 200

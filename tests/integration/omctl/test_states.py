@@ -1,4 +1,4 @@
-"""Every command, with every server away, hung or refusing: one plain sentence, and no name of a library."""
+"""The errors of every command while a server is away, hung or refusing, and the JSON of every command."""
 
 import json
 import logging
@@ -41,7 +41,7 @@ WRITING = (("drift", "accept", "x"), ("destinations", "pause", "crm"), ("migrate
 
 @pytest.fixture(autouse=True)
 def no_thread_left():
-    """Wait for the threads that `omctl check` abandons at its deadline: their servers are gone by then."""
+    """Wait for the threads that `omctl check` abandons at its deadline."""
     before = set(threading.enumerate())
     yield
     for thread in set(threading.enumerate()) - before:
@@ -57,7 +57,7 @@ def hung():
 
 @pytest.fixture
 def settings(vhost, rabbitmq, migrated_postgres_url, tmp_path):
-    """The settings of a service that works."""
+    """The settings of a working service."""
     declare_topology(vhost.amqp_url)
     (tmp_path / "event.json").write_text(
         '{"eventType":"openmessaging:conversation:new","conversationId":"c","timestamp":"2024-05-15T14:32:10Z"}'
@@ -78,7 +78,7 @@ def settings(vhost, rabbitmq, migrated_postgres_url, tmp_path):
 
 
 def list_states(settings, hung, unmigrated, tmp_path):
-    """Return each state: its settings, the commands that need what is missing, and what the sentence says."""
+    """Return each state: its settings, the commands that fail in it, and a pattern of their error."""
     unanswered = "no broker of OM_AMQP_URL answers"
     return {
         "broker away": ({"OM_AMQP_URL": f"amqp://u:p@{AWAY}/v"}, BROKER, unanswered),
@@ -107,15 +107,15 @@ def list_states(settings, hung, unmigrated, tmp_path):
     }
 
 
-def judge(command, sentence, status, captured, seconds):
-    """Yield what is wrong with the output of a command."""
+def find_faults(command, sentence, status, captured, seconds):
+    """Yield the faults of a failed command's output."""
     # The address of the database is a setting that `check` shows.
     printed = (captured.out + captured.err).replace("postgresql+psycopg://", "")
     document = json.loads(captured.out)
     if not status:
         yield "exit status 0"
     if not re.search(sentence, printed):
-        yield f"does not say {sentence}"
+        yield f"does not match {sentence}"
     if found := LIBRARIES.search(printed):
         yield f"shows {found[0]}"
     if seconds > MAX_SECONDS[command == CHECK]:
@@ -128,7 +128,7 @@ def judge(command, sentence, status, captured, seconds):
 
 
 @pytest.mark.timeout(300)
-def test_each_command_states_in_each_state_what_does_not_answer_and_what_to_do(  # noqa: PLR0917  # fixtures
+def test_each_command_reports_in_one_plain_sentence_which_server_fails(  # noqa: PLR0917  # fixtures
     settings, hung, postgres_url, tmp_path, monkeypatch, capsys
 ):
     faults = []
@@ -142,7 +142,7 @@ def test_each_command_states_in_each_state_what_does_not_answer_and_what_to_do( 
                 begun = time.monotonic()
                 status = invoke(command)
                 captured = capsys.readouterr()
-            found = judge(command, sentence, status, captured, time.monotonic() - begun)
+            found = find_faults(command, sentence, status, captured, time.monotonic() - begun)
             faults += [(state, " ".join(command), fault, captured.err[-300:]) for fault in found]
     assert not faults, "\n".join(map(str, faults))
 
@@ -193,7 +193,7 @@ def invoke(command):
     ],
     ids=" ".join,
 )
-def test_the_json_of_each_command_is_one_object(settings, tmp_path, monkeypatch, capsys, command):
+def test_each_command_prints_its_json_as_one_object(settings, tmp_path, monkeypatch, capsys, command):
     (tmp_path / "addresses").write_text("192.0.2.0/24\n")
     monkeypatch.chdir(tmp_path)
     for name, value in settings.items():

@@ -85,12 +85,7 @@ ACTIVE = SimpleNamespace(name="content", paused_at=None, paused_because=None)
         (policy(**{"max-length": 10}), Level.PROBLEM, "p sets max-length"),
         (policy(**{"message-ttl": 10}), Level.PROBLEM, "p sets message-ttl"),
         (judge_queue(EVENTS, {}), Level.OK, "depth not known"),
-        (
-            judge_queue(EVENTS, {"error": "Object Not Found", "reason": "Not Found"}),
-            Level.PROBLEM,
-            "Not Found",
-        ),
-        (members(3), Level.OK, "3 of 3"),
+        (judge_queue(EVENTS, {"error": "x", "reason": "Not Found"}), Level.PROBLEM, "Not Found"),
         (members(2), Level.OK, "2 of 3"),
         (members(1), Level.PROBLEM, "1 of its 3"),
         (judge_queue(EVENTS, {"state": "minority"}), Level.PROBLEM, "its state is minority"),
@@ -109,12 +104,10 @@ ACTIVE = SimpleNamespace(name="content", paused_at=None, paused_because=None)
         (judge_list(None, is_enforced=True), Level.WARNING, "not been fetched"),
         (judge_list(8 * 86400.0, is_enforced=True), Level.WARNING, "8.0 days ago"),
         (journal(), Level.OK, "9 entries"),
-        (journal(entries=0, age=0), Level.OK, "0 entries"),
         (journal(is_owned=False, entries=0), Level.OK, "0 entries"),
         (journal(age=500), Level.WARNING, "oldest segment 500 s"),
         (journal(is_owned=False), Level.PROBLEM, "9 entries"),
         (journal(damaged=4), Level.PROBLEM, "4 bytes unreadable"),
-        (judge_clock("a.example", 0.0), Level.OK, "0.0 s behind the database's"),
         (judge_clock("a.example", 2.0), Level.OK, "2.0 s ahead of the database's"),
         (judge_clock("a.example", -1.9), Level.OK, "1.9 s behind the database's"),
         (judge_clock("a.example", 2.1), Level.PROBLEM, "2.1 s ahead of the database's"),
@@ -126,10 +119,7 @@ ACTIVE = SimpleNamespace(name="content", paused_at=None, paused_because=None)
         (judge_tables(["drift"]), Level.PROBLEM, "drift"),
         (judge_setting("OM_WEBHOOK_SECRET", "hidden"), Level.WARNING, "is not a setting"),
         *((finding, Level.WARNING, "OM_EVENTS_HEADERS") for finding in judge_secrets(IN_FILE)),
-        *(
-            (finding, Level.WARNING, "omctl destinations resume crm")
-            for finding in judge_paused([PAUSED, ACTIVE])
-        ),
+        *((finding, Level.WARNING, "destinations resume crm") for finding in judge_paused([PAUSED, ACTIVE])),
     ],
 )
 def test_the_level_of_a_finding_follows_from_its_effect_on_events(finding, level, text):

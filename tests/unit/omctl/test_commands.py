@@ -25,10 +25,6 @@ def commands():
             yield (name, one.name) if isinstance(command, click.Group) else (name,), one
 
 
-def test_each_command_has_the_name_that_the_command_line_lists():
-    assert [command_line.get_command(CONTEXT, name).name for name in NAMES] == NAMES
-
-
 def test_each_command_can_print_json_and_has_a_help_text_for_each_option():
     for path, command in commands():
         options = [option for option in command.params if isinstance(option, click.Option)]

@@ -75,7 +75,9 @@ def written_site(tmp_path, monkeypatch):
     return tmp_path / "site.conf"
 
 
-def test_a_given_certificate_stays_until_another_is_given(written_site):
+def test_a_given_certificate_replaces_the_self_signed_one_and_stays_until_another_is_given(written_site):
+    assert gateway.find_certificate(Options()) == (gateway.CERTIFICATE, gateway.KEY)
+    assert "make a self-signed certificate" in [step.title for step in gateway.gateway_steps(Options())]
     written_site.write_text(gateway.render_site(Options(certificate=OWN)))
     other = Path("/etc/ssl/other.pem"), Path("/etc/ssl/other.key")
 
@@ -86,11 +88,6 @@ def test_a_given_certificate_stays_until_another_is_given(written_site):
         title for title, state in run_steps(gateway.gateway_steps(Options()), dry_run=True) if state == "kept"
     ]
     assert reported == ["the certificate /etc/ssl/hooks.pem of an earlier --certificate"]
-
-
-def test_a_self_signed_certificate_is_made_if_none_was_given(written_site):
-    assert gateway.find_certificate(Options()) == (gateway.CERTIFICATE, gateway.KEY)
-    assert "make a self-signed certificate" in [step.title for step in gateway.gateway_steps(Options())]
 
 
 def test_the_gateway_uses_the_settings_of_the_units(tmp_path, monkeypatch):

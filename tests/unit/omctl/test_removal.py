@@ -83,6 +83,11 @@ def test_a_removal_deletes_each_unit_and_program_that_an_installation_writes():
     assert written - deleted == {str(ENVIRONMENT)}
 
 
+def test_a_unit_without_a_file_is_not_stopped():
+    listed = "om-api.service not-found inactive dead\nom-worker@1.service loaded active running Worker\n"
+    assert removal.parse_loaded(listed) == ["om-worker@1.service"]
+
+
 def test_a_host_leaves_its_cluster_without_touching_shared_data(make_host):
     # A queue with "error" in its name is no failure.
     host = make_host(HERE, "rabbit@om-2", "rabbit@om-3", shrunk=SHRUNK.format("ok"))
