@@ -1,1 +1,1 @@
-"""Measure the service against what one would pick instead: `make bench`, `make bench-quick`."""
+"""Measure the service against alternatives that a team might choose: `make bench`, `make bench-quick`."""

@@ -1,4 +1,4 @@
-"""Run the benchmarks: `python -m tests.benchmarks [--quick]`; exit 1 where a must is missed."""
+"""Run the benchmarks: `python -m tests.benchmarks [--quick]`; exit with 1 if a required value is missed."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ IN_TURN: Final[dict[str, tuple[Callable[[Rig], None], ...]]] = {
     "beside": (measure_beside,),
     "choices": (measure_choices,),
 }
-"""What is measured round by round, so that a slow minute of the machine strikes all of a ratio's sides."""
+"""Scenarios measured round by round, so that a slow minute of the machine affects all sides of a ratio."""
 
 ONCE: Final[dict[str, Callable[[Rig], None]]] = {
     "growth": measure_growth,
@@ -55,19 +55,20 @@ ONCE: Final[dict[str, Callable[[Rig], None]]] = {
     "backlog": measure_backlog,
     "memory": measure_memory,
 }
-"""What takes minutes."""
+"""Scenarios that take minutes."""
 
 REPORT_WIDTH: Final = 130
-"""The longest titles fit, on a terminal and in a log alike."""
+"""Columns: the longest titles fit, on a terminal and in a log."""
 
 SCENARIOS: Final = (*IN_TURN, *ONCE)
 FULL_SCENARIOS: Final = tuple(name for name in SCENARIOS if name != "choices")
 QUICK_SCENARIOS: Final = ("throughput", "half-load", "intake")
 WHOLE: Final = f"of at least {FULL.rounds} rounds, with {', '.join(map(str, FULL.table_rows))} rows"
-"""The figures of a part would stand beside none of the others, and two rounds have no median."""
+"""The figures of a partial run would stand beside none of the others, and two rounds have no median."""
 
 NEEDED: Final = {"without-broker": "half-load", "backlog": "throughput"}
-"""The scenario with whose figures another one is compared: it is measured first, requested or not."""
+"""A scenario, and the one with whose figures it is compared, which is measured first even if it was not
+requested."""
 
 
 @click.command()
@@ -94,7 +95,7 @@ def main(
     json_path: Path | None,
     chart_path: Path | None,
 ) -> None:
-    """Measure the service against what one would pick instead, all in one run."""
+    """Measure the service against its alternatives in one run."""
     plan = QUICK if quick else FULL
     plan = replace(plan, rounds=rounds or plan.rounds, table_rows=rows or plan.table_rows)
     if (json_path or chart_path) and (names or not plan.is_whole):
@@ -133,7 +134,7 @@ def planned(names: Sequence[str]) -> list[str]:
 
 
 def try_to_measure(rig: Rig, name: str) -> None:
-    """Measure one scenario; where that fails, so has the run, which goes on with the others."""
+    """Measure one scenario; if that fails, the run goes on with the others and fails at its end."""
     began = time.monotonic()
     try:
         measure(rig, name)

@@ -1,4 +1,4 @@
-"""Read what processes cost: the CPU time of a process and all its children."""
+"""Read the CPU time of a process and all its children."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def _own_seconds(process: psutil.Process) -> float:
 
 @dataclass(frozen=True, slots=True)
 class CpuMeter:
-    """CPU time of several process trees: the root of each, and its seconds at the start, by a name."""
+    """CPU time of several process trees: by a name, the root of each and its seconds at the start."""
 
     started: Mapping[str, tuple[int, float]]
 

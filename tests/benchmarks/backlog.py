@@ -1,4 +1,4 @@
-"""Measure what an outage leaves behind: a million journalled events, republished while new ones come in."""
+"""Measure the backlog of an outage: a million journalled events, republished while new ones arrive."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 NORMAL: Final = Figure("ingest", "service", "per_second")
 CEILING: Final = Figure("ingest", "pika_publish", "per_second")
 INGEST_SHARE: Final = 0.6
-"""Of the normal ingest, offered at a constant rate meanwhile. A sender that waits for each answer would send
-all that the edges can journal, which is more than any broker takes, and no backlog would ever end."""
+"""Share of the normal ingest, sent at a constant rate meanwhile. A sender that waits for each answer would
+send all that the edges can journal, which is more than any broker accepts, and no backlog would ever end."""
 
 CHUNK_SECONDS: Final = 15.0
 POLL_SECONDS: Final = 0.5
@@ -27,7 +27,7 @@ LONGEST_SECONDS: Final = 180.0
 
 
 def measure_backlog(rig: Rig) -> None:
-    """Take the broker away until a million events wait in the journal, give it back, and go on sending."""
+    """Stop the broker until a million events wait in the journal, start it, and go on sending."""
     normal, ceiling = rig.results.median(NORMAL), rig.results.median(CEILING)
     assert normal is not None, "ingest is measured first"
     assert ceiling is not None

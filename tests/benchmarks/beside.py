@@ -1,4 +1,4 @@
-"""Measure what intake has left where other roles work on the same cores, and where old rows are deleted."""
+"""Measure intake while other roles work on the same cores, and while old rows are deleted."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ LONGER: Final = 3
 """Times the usual number of events: settling begins two seconds after the first, in the middle of a round."""
 
 LEAST_DONE: Final = 0.05
-"""Of the intake's rows, settled and delivered while these came in: with less hardly anybody worked beside it.
-One delivery for nine rows was seen on a busy machine."""
+"""Share of intake's rows that were settled and delivered meanwhile; with less, the other roles were nearly
+idle. One delivery for nine rows was seen on a busy machine."""
 
 DONE_MEANWHILE: Final = """
     WITH measured AS (SELECT min(processed_at) AS first, max(processed_at) AS last FROM :table)
@@ -32,11 +32,11 @@ DONE_MEANWHILE: Final = """
 
 TIMEOUT_SECONDS: Final = 60.0
 RETAIN_ROUNDS: Final = 5
-"""Of some seconds each: two were seen to tell 0.8 of one machine where five told 1.1."""
+"""Rounds of some seconds each: on one machine, two rounds gave 0.8 and five gave 1.1."""
 
 
 def measure_beside(rig: Rig) -> None:
-    """Let the intake work the same events off alone, and while settle and deliver work beside it.
+    """Let intake process the same events alone, and while settle and deliver work beside it.
 
     The outbox is filled before, since the intake is done by the time at which its own events are settled.
     """
@@ -53,7 +53,7 @@ def measure_beside(rig: Rig) -> None:
 
 
 def _note_done(rig: Rig, url: str, growth: Growth) -> None:
-    """Note what settle and deliver did between the intake's first row and its last."""
+    """Record the work of settle and deliver between intake's first row and its last."""
     with event_table(url) as table:
         rows = table.count()
         settled, delivered = table.query(DONE_MEANWHILE)[0]
@@ -65,12 +65,12 @@ def _note_done(rig: Rig, url: str, growth: Growth) -> None:
 
 
 def is_beside(settled: int, delivered: int, rows: int) -> bool:
-    """Tell whether settle and deliver both worked while so many rows came in."""
+    """Return whether settle and deliver both worked while so many rows were inserted."""
     return min(settled, delivered) >= LEAST_DONE * rows
 
 
 def measure_retain(rig: Rig) -> None:
-    """Let the intake work events off beside old rows that stay, and while they are deleted."""
+    """Let intake process events beside old rows that stay, and while they are deleted."""
     rows = rig.plan.old_rows
     url = filled(rig, rows)
     for number in range(max(rig.plan.rounds, RETAIN_ROUNDS)):
@@ -87,6 +87,6 @@ def measure_retain(rig: Rig) -> None:
 
 
 def _gone(url: str) -> int:
-    """Return how many of the filled rows are gone: their ids are the first, and the lowest goes first."""
+    """Return how many of the filled rows are deleted: they have the lowest ids, and the lowest go first."""
     with event_table(url) as table:
         return int(table.query("SELECT min(id) FROM :table")[0][0]) - 1

@@ -47,7 +47,7 @@ CHARTED: Final = {
         },
     ),
 }
-"""A title, how values are written, and the figure of each bar; what was not measured has no bar."""
+"""A title, the format of values, and the figure of each bar; a figure that was not measured has no bar."""
 
 
 def draw_chart(document: dict[str, Any], path: Path) -> None:

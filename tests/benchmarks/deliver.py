@@ -1,4 +1,4 @@
-"""Measure the way from the outbox to a service behind, beside a bare loop of requests, and the whole way."""
+"""Measure deliver against a bare loop of requests, and the way from the webhook to a service behind."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ if TYPE_CHECKING:
     from tests.benchmarks.rig import Rig
 
 THREADS: Final = 8
-"""What a destination has by default; the bare loop gets as many."""
+"""A destination's default; the bare loop gets as many."""
 
 RATE: Final = 100.0
-"""Events a second at which the whole way is measured: about half of what two cores carry all of it at."""
+"""Events a second while the whole way is measured: about half of what two cores can process."""
 
 TIMEOUT_SECONDS: Final = 300.0
 SETTLE_SECONDS: Final = 15.0
@@ -52,8 +52,8 @@ FILL: Final = (
     FROM generate_series(%(first)s::int, %(last)s::int) AS n
     """,
 )
-"""Messages with bodies of the benchmarks' usual size. No intake numbers its events below zero: one may run
-beside."""
+"""Messages with bodies of the benchmarks' usual size. Their numbers are below zero, so that an intake may
+run at the same time."""
 
 OF_EACH: Final = 10
 """Messages of each conversation."""
@@ -77,7 +77,7 @@ def measure_deliver(rig: Rig) -> None:
 
 
 def measure_one_conversation(rig: Rig) -> None:
-    """Work off the same backlog twice: of many conversations, and of one, whose events go one by one."""
+    """Process the same backlog twice: of many conversations, and of one, whose events go one by one."""
     with under_gunicorn(rig, "in_flask:noop", BARE_LOOP) as receiver:
         urls = {"crm": f"http://{LOOPBACK}:{receiver.port}/"}
         for subject, conversations in {"many_conversations": CONVERSATIONS, "one_conversation": 1}.items():
@@ -87,7 +87,7 @@ def measure_one_conversation(rig: Rig) -> None:
 
 
 def measure_whole_way(rig: Rig) -> None:
-    """Send at a steady rate, and see when a service behind has each event."""
+    """Send at a steady rate, and measure when a service behind has each event."""
     rig.say("deliver: whole way")
     seen: dict[bytes, tuple[str, float]] = {}
     with ExitStack() as stack:
@@ -131,7 +131,7 @@ def _bare(url: str, count: int) -> float:
 
 
 def _work_off(rig: Rig, subject: str, urls: dict[str, str], count: int, of_each: int = OF_EACH) -> None:
-    """Fill the outbox, and measure how fast the first destination gets it."""
+    """Fill the outbox, and measure how fast the first destination receives it."""
     database = rig.migrated()
     destinations = destinations_file(rig, urls)
     with role(rig, database, "deliver", OM_DESTINATIONS=destinations):
@@ -152,7 +152,7 @@ def _work_off(rig: Rig, subject: str, urls: dict[str, str], count: int, of_each:
 
 
 def fill_outbox(database: str, rows: int, of_each: int = OF_EACH) -> None:
-    """Put so many messages into the outbox, due now for every destination that deliver has subscribed."""
+    """Put messages into the outbox, due now for every destination that deliver has subscribed."""
     execute(database, (*FILL, "ANALYZE"), first=1, last=rows, of_each=of_each)
 
 
@@ -164,7 +164,7 @@ def destinations_file(rig: Rig, urls: dict[str, str]) -> str:
 
 
 def wait_for_subscriptions(database: str, destinations: int = 1) -> None:
-    """Wait until a deliver process has so many destinations told of what comes."""
+    """Wait until a deliver process has subscribed this number of destinations."""
     with event_table(database) as table:
         query = "SELECT count(DISTINCT destination) FROM subscriptions"
         wait_until(lambda: table.query(query)[0][0] == destinations, TIMEOUT_SECONDS, "deliver has begun")
@@ -172,7 +172,7 @@ def wait_for_subscriptions(database: str, destinations: int = 1) -> None:
 
 @contextmanager
 def _silent() -> Iterator[str]:
-    """Listen, and never answer."""
+    """Listen without ever answering."""
     with socket.socket() as listener:
         listener.bind((LOOPBACK, 0))
         listener.listen(1000)

@@ -18,18 +18,18 @@ if TYPE_CHECKING:
     from tests.benchmarks.table import EventTable
 
 RATE: Final = 200.0
-"""Events a second at which the delay is measured: a large contact centre's busy hour."""
+"""Events a second while the delay is measured: a large contact centre's busy hour."""
 
 DRAIN_SECONDS: Final = 120.0
 POLL_SECONDS: Final = 0.001
-"""Between looks at the table, and the error, upwards. Polling sees a row when anyone else could, after
-commit and disk flush; the time stamps that PostgreSQL keeps of commits are taken before the flush."""
+"""Seconds between two polls of the table, and so the largest error. Polling sees a row when any other
+client could, after commit and disk flush; PostgreSQL's own commit times are taken before the flush."""
 
 SAFETY_SECONDS: Final = 5.0
 
 
 def measure_end_to_end(rig: Rig) -> None:
-    """Load the edge while one worker takes the events off, and count from first request to last commit."""
+    """Load the edge while one worker processes the events, and count from first request to last commit."""
     rig.say("end_to_end")
     with whole_service(rig) as (server, worker, table):
         warmed = _warm_up(rig, server.port, table)
@@ -48,7 +48,7 @@ def measure_end_to_end(rig: Rig) -> None:
 
 
 def measure_commit_delay(rig: Rig) -> None:
-    """Send at a steady rate and see when each event's row can be read; then what is the least of it."""
+    """Send at a steady rate and measure when each event's row can be read; then the least possible delay."""
     rig.say("commit_delay")
     seconds = rig.plan.open_loop_seconds
     count = round(RATE * seconds)
@@ -71,7 +71,7 @@ def measure_commit_delay(rig: Rig) -> None:
 
 
 def _warm_up(rig: Rig, port: int, table: EventTable) -> int:
-    """Let everything connect and compile; return the first request not sent yet."""
+    """Let everything connect and compile; return the number of the first unsent request."""
     result = load(port, rig.requests, seconds=1.0)
     table.wait_for(result.answered, timeout=DRAIN_SECONDS)
     table.start_after_newest()
@@ -79,7 +79,7 @@ def _warm_up(rig: Rig, port: int, table: EventTable) -> int:
 
 
 def _watch(table: EventTable, count: int, seconds: float) -> dict[bytes, float]:
-    """Return when each body's row could first be seen, by the clock of the sender."""
+    """Return when each body's row was first seen, by the sender's clock."""
     looks = [(table.base, 0.0)]
     deadline = time.monotonic() + seconds
     # Ids may have holes: rows are counted when they could be all.

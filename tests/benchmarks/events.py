@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 BODY_BYTES: Final = 550
-"""About a text message in the guide's envelope with its participants."""
+"""Bytes: about a text message in the guide's envelope with its participants."""
 
 EVENTS_PER_CONVERSATION: Final = 10
 FIRST: Final = datetime(2026, 1, 5, 8, tzinfo=UTC)
@@ -32,7 +32,7 @@ _HEAD: Final = (
     f"User-Agent: bench\r\nContent-Length: {BODY_BYTES}\r\nX-Hub-Signature-256: "
 )
 _KINDS: Final = ("new", "message", "message", "updated", "message", "message", "message", "updated")
-"""The start of a conversation; what follows are messages. The two updates queue and route it."""
+"""The start of a conversation; messages follow. The two updates queue and route it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,7 @@ def bodies(count: int, seed: str) -> Iterator[bytes]:
 
 
 def _details(kind: str, conversation: int, position: int) -> tuple[str, str]:
-    """Return what stands before and after the text that fills the body up."""
+    """Return the bytes before and after the text that fills the body up."""
     customer = f"ext:customer:{conversation:06d}"
     if kind == "message":
         before = (

@@ -1,4 +1,4 @@
-"""Measure what rows that are already there cost: the intake's rate."""
+"""Measure the effect of existing rows on intake's rate."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ Payloads and messages are left out: their tables grow at the end, whatever lies 
 
 
 def measure_growth(rig: Rig) -> None:
-    """Let the intake work the same events off on a small and on each larger table in turn."""
+    """Let intake process the same events on a small and on each larger table in turn."""
     urls = {rows: filled(rig, rows) for rows in (SMALL, *rig.plan.table_rows)}
     for number in range(rig.plan.rounds):
         rig.results.round = number + 1
@@ -60,15 +60,15 @@ def measure_growth(rig: Rig) -> None:
 
 
 def subject_of(rows: int) -> str:
-    """Return the name under which a table of so many rows is reported."""
+    """Return the reported name of a table with so many rows."""
     return f"rows_{rows}"
 
 
 def _wal_bytes(url: str) -> float:
-    """Return the bytes that the server has written to its log by now.
+    """Return the number of bytes that the server has written to its log so far.
 
     After each checkpoint it writes every page whole that changes for the first time. Random keys change as
-    many pages as there are events, so this is what large tables cost first.
+    many pages as there are events, so this is the first cost of large tables.
     """
     with event_table(url) as table:
         return float(table.query("SELECT pg_current_wal_insert_lsn() - '0/0'::pg_lsn")[0][0])

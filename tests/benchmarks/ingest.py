@@ -1,4 +1,4 @@
-"""Measure how many webhooks a second are answered, what one costs, and what the alternatives would cost."""
+"""Measure how many webhooks a second are answered and the cost of one, for the edge and its alternatives."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ RECEIVING_TOO: Final[dict[str, Start]] = {
     "bare_loop": lambda rig: under_gunicorn(rig, "in_flask:noop", BARE_LOOP),
     "go_amqp091": go_amqp091,
 }
-"""In full runs alone, the last where it can be built."""
+"""Only in full runs; the last only if it can be built."""
 
 OTHERWISE: Final[dict[str, Start]] = {
     "service": edge,
@@ -48,7 +48,7 @@ OTHERWISE: Final[dict[str, Start]] = {
     "with_fsync": lambda rig: edge(rig, OM_JOURNAL_FSYNC="true"),
     "on_threads": edge_on_threads,
 }
-"""The alternatives that decision records quote: the edge with one thing done otherwise."""
+"""Alternatives that decision records quote: the edge with one difference."""
 
 KEEPING_NOTHING: Final = ("noop", "bare_loop")
 WARM_UP_SECONDS: Final = 1.0
@@ -85,7 +85,7 @@ def measure_choices(rig: Rig) -> None:
 
 
 def load_receiver(rig: Rig, subject: str, server: Server, seconds: float, scenario: str = "ingest") -> None:
-    """Load a receiver, and look for every event it answered in the queue."""
+    """Load a receiver, and check that every event it answered is in the queue."""
     rig.say(f"{scenario}: {subject}")
     load(server.port, rig.requests, seconds=WARM_UP_SECONDS)
     rig.queue.empty()
@@ -101,7 +101,7 @@ def load_receiver(rig: Rig, subject: str, server: Server, seconds: float, scenar
 
 
 def _publish(rig: Rig) -> None:
-    """Measure what one process can publish with pika and nothing around it."""
+    """Measure what one process can publish with pika alone."""
     rig.say("ingest: pika_publish")
     bodies = rig.requests.bodies(rig.plan.publish_events)
     meter = CpuMeter.start(broker=rig.broker.pid)
@@ -121,7 +121,7 @@ def _parse(rig: Rig, subject: str, parse: Callable[[], object]) -> None:
 
 
 class _Request:
-    """Keeps what any server needs of a request."""
+    """Keeps the parts of a request that any server needs."""
 
     def __init__(self) -> None:
         self.headers: dict[bytes, bytes] = {}

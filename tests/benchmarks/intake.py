@@ -1,4 +1,4 @@
-"""Measure how many queued events a second one worker process commits, and what one costs."""
+"""Measure how many queued events a second one worker process commits, and the cost of one."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Trial:
 
 
 def measure_intake(rig: Rig) -> None:
-    """Let each consumer work the same events off in turn."""
+    """Let each consumer process the same events in turn."""
     many = rig.requests.bodies(rig.plan.intake_events)
     few = many[: rig.plan.single_events]
     _insert(rig, many)
@@ -83,7 +83,7 @@ def _insert(rig: Rig, bodies: Sequence[bytes]) -> None:
 
 
 def work_off(rig: Rig, trial: Trial, bodies: Sequence[bytes]) -> Growth:
-    """Fill the queue, start the consumer, and note how it went; the database may hold older events."""
+    """Fill the queue, start the consumer, and record its figures; the database may hold older events."""
     rig.say(f"{trial.scenario}: {trial.subject}")
     if not trial.is_bare:
         rig.migrated(trial.url)

@@ -1,4 +1,4 @@
-"""Measure how long an answer takes at half of the capacity, with the broker there, frozen and away."""
+"""Measure latency at half of the capacity, while the broker runs, is frozen and is away."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ if TYPE_CHECKING:
 RATE: Final = Figure("half_load", "service", "rate")
 CALIBRATION_SECONDS: Final = 3.0
 SETTLE_SECONDS: Final = 1.0
-"""At the start of a window: what the start of the generator does is not the window's."""
+"""Seconds at the start of a window: it excludes the start of the generator."""
 
 MARGIN_SECONDS: Final = 0.2
-"""Around a strike: these requests belong to neither window."""
+"""Seconds around a strike: these requests belong to neither window."""
 
 RECOVERY_SECONDS: Final = 90.0
 
 
 def measure_half_load(rig: Rig) -> None:
-    """Send at half of its own capacity, open loop, constant rate, and look for every event in the queue."""
+    """Send half of the edge's own capacity at a constant rate, and check that every event is in the queue."""
     rig.say("half_load")
     with edge(rig) as server:
         load(server.port, rig.requests, seconds=WARM_UP_SECONDS)
@@ -53,7 +53,7 @@ def measure_half_load(rig: Rig) -> None:
 
 
 def measure_without_broker(rig: Rig) -> None:
-    """Let the broker freeze, and be killed, in the middle of a steady load."""
+    """Freeze and kill the broker in the middle of a steady load."""
     _strike(rig, "broker_frozen", rig.broker.freeze, rig.broker.resume)
     _strike(rig, "broker_away", rig.broker.kill, rig.broker.start)
 
@@ -89,12 +89,12 @@ def _strike(rig: Rig, scenario: str, strike: Callable[[], None], mend: Callable[
 
 
 def _has_handed_over(server: Server) -> bool:
-    """Tell whether everything that was journalled in the meantime has been published and proven."""
+    """Return whether every event journalled meanwhile has been published and proven."""
     return all(each["broker"] == "up" and not each["waiting_bytes"] for each in server.journals())
 
 
 def _check_found(rig: Rig, scenario: str, tries: Sequence[Tried]) -> None:
-    """Look for the body of every 200 in the queue; what is there twice is no fault, the index drops it."""
+    """Check that the body of every 200 is in the queue; duplicates there are no fault."""
     bodies = rig.requests.bodies(len(tries))
     ledger = Ledger()
     ledger.note_answered(bodies[each.number] for each in tries if each.status == 200)

@@ -1,4 +1,4 @@
-"""Measure what broker and database alone take for an event that comes by itself: a flush of each."""
+"""Measure the least delay that broker and database alone allow for a single event: a flush of each."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ DRAIN_SECONDS: Final = 10.0
 
 
 def least_delays(rig: Rig, bodies: Sequence[bytes], rate: float) -> list[float]:
-    """Publish each body by itself, insert and commit each, and return the seconds between the two.
+    """Publish each body by itself, insert and commit it, and return the seconds between the two.
 
     Args:
         rig: Its queue is empty.
@@ -44,7 +44,7 @@ def least_delays(rig: Rig, bodies: Sequence[bytes], rate: float) -> list[float]:
 
 
 def _consume(rig: Rig, count: int, published: Sequence[float], delays: list[float]) -> None:
-    """Commit what comes, in the order in which it was published."""
+    """Commit the deliveries in the order of their publishing."""
     insert = insert_into(rig.fresh_database())
     with _connection(rig) as connection:
         channel = connection.channel()

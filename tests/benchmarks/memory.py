@@ -21,11 +21,11 @@ CHUNK_SECONDS: Final = 10.0
 SAMPLE_SECONDS: Final = 0.5
 DRAIN_SECONDS: Final = 900.0
 FLAT_MEGABYTES: Final = 5.0
-"""Less growth than this over three quarters of a million events is no leak: 7 bytes an event."""
+"""MB. Less growth over three quarters of a million events is no leak: 7 bytes an event."""
 
 
 class MemoryWatch:
-    """Samples of the resident memory of some processes, in a thread of its own."""
+    """Samples of the resident memory of some processes, taken by a thread."""
 
     def __init__(self, processes: Iterable[psutil.Process]) -> None:
         self.samples: dict[psutil.Process, list[float]] = {process: [] for process in processes}
@@ -46,13 +46,13 @@ class MemoryWatch:
                 samples.append(process.memory_info().rss / 1e6)
 
     def figures(self) -> dict[str, float]:
-        """Return the largest of all processes and the most that one of them grew."""
+        """Return the largest memory of all processes and the largest growth of one."""
         series = [samples for samples in self.samples.values() if samples]
         return {"largest_mb": max(map(max, series)), "growth_mb": max(map(growth_of, series))}
 
 
 def growth_of(samples: Sequence[float]) -> float:
-    """Return how much the last tenth lies above the tenth after the first quarter, in MB."""
+    """Return how far the last tenth lies above the tenth after the first quarter, in MB."""
     tenth = max(1, len(samples) // 10)
     quarter = len(samples) // 4
     return fmean(samples[-tenth:]) - fmean(samples[quarter : quarter + tenth])

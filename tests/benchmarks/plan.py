@@ -1,4 +1,4 @@
-"""Say how long and how often each thing is measured."""
+"""Define how long and how often each thing is measured."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Plan:
 
     @property
     def is_whole(self) -> bool:
-        """Whether pages may quote the run: it has no fewer rounds, and no table fewer, than a full one."""
+        """Return whether pages may quote the run: no fewer rounds and no smaller tables than a full one."""
         return self.is_full and self.rounds >= FULL.rounds and set(self.table_rows) >= set(FULL.table_rows)
 
 

@@ -64,7 +64,8 @@ WORKER_LAYERS: Final = {
 }
 OTHER: Final = "other"
 WAITING: Final = ("selectors.py", "threading.py")
-"""Where a thread sleeps, or waits for a core once it is woken: on a busy machine most of its time."""
+"""Files in which a thread sleeps, or waits for a core once it is woken: on a busy machine most of its
+time."""
 
 SECONDS: Final = 8
 SAMPLES_PER_SECOND: Final = 200
@@ -75,7 +76,7 @@ Stacks = Counter[tuple[str, ...]]
 
 
 def main(directory: Path) -> None:
-    """Profile both kinds of process; what waits for a core is counted too, so let the machine be idle."""
+    """Profile both kinds of process on an idle machine: waiting for a core counts too."""
     directory.mkdir(parents=True, exist_ok=True)
     with (
         tempfile.TemporaryDirectory(prefix="bench-", dir="/var/tmp") as scratch,
@@ -121,7 +122,7 @@ def _worker(rig: Rig, directory: Path) -> dict[str, Any]:
 def _profiled(
     name: str, pid: int, layers: Mapping[str, Sequence[str]], flame_graph: Path, work: Callable[[], int]
 ) -> dict[str, Any]:
-    """Let a process tree work three times: for what an event costs, for its flame graph, for its stacks."""
+    """Run a process tree three times: for the cost of an event, for its flame graph, for its stacks."""
     meter = CpuMeter.start(process=pid)
     cost_us = meter.per_event_us(work())["process_cpu_us"]
     _record(pid, "flamegraph", flame_graph, work)
@@ -156,13 +157,13 @@ def _record(pid: int, form: str, output: Path, work: Callable[[], object]) -> No
 
 
 def read_stacks(text: str) -> Stacks:
-    """Return samples by stack: a line has its frames from the outermost in, and their samples."""
+    """Return samples by stack; a line has its frames from the outermost in, and their samples."""
     lines = (line.rpartition(" ") for line in text.splitlines())
     return Counter({tuple(frames.split(";")): int(samples) for frames, _, samples in lines})
 
 
 def shares_of(stacks: Stacks, layers: Mapping[str, Sequence[str]]) -> dict[str, float]:
-    """Return each layer's share of the samples in which something was done, largest first.
+    """Return each layer's share of the active samples, largest first.
 
     Args:
         stacks: Frames from the outermost in, and samples.

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 POLL_SECONDS: Final = 0.1
 SETTLE_SECONDS: Final = 0.6
-"""The queue has settled when its length has not changed for so long."""
+"""Seconds without a change of its length after which the queue has settled."""
 
 PREFETCH: Final = 2000
 ACKNOWLEDGE_EVERY: Final = 500
@@ -42,12 +42,12 @@ class EventsQueue:
             set_up(connection)
 
     def purge(self) -> int:
-        """Throw the ready deliveries away and return how many they were."""
+        """Delete the ready deliveries and return how many there were."""
         with self._connection() as connection:
             return int(connection.channel().queue_purge(topology.EVENTS_QUEUE).method.message_count)
 
     def settle(self, *, timeout: float = 60.0) -> int:
-        """Wait until the queue's length stands still, and return it."""
+        """Wait until the queue's length stops changing, and return it."""
         with self._connection() as connection:
             channel = connection.channel()
             deadline = time.monotonic() + timeout
@@ -61,13 +61,13 @@ class EventsQueue:
             return length
 
     def empty(self) -> int:
-        """Wait until the queue's length stands still, throw all away, and return how many they were."""
+        """Wait until the queue's length stops changing, delete all, and return how many there were."""
         length = self.settle()
         self.purge()
         return length
 
     def drain_digests(self) -> set[bytes]:
-        """Take every delivery off and return the SHA-256 of each body."""
+        """Consume every delivery and return the SHA-256 of each body."""
         digests = set()
         with self._connection() as connection:
             channel = connection.channel()
@@ -83,7 +83,7 @@ class EventsQueue:
         return digests
 
     def fill(self, bodies: Iterable[bytes]) -> float:
-        """Publish each body as the edge would; return the seconds until the broker had taken all."""
+        """Publish each body as the edge would; return the seconds until the broker had received all."""
         now_us = time.time_ns() // 1000
         with self._connection() as connection:
             channel = connection.channel()

@@ -21,7 +21,7 @@ RATE: Final = 1_000
 SECONDS: Final = 20.0
 STEP_SECONDS: Final = 0.05
 PROCESSES: Final = 2
-"""What the scaler starts: one takes about 1,100 events a second if it has a core for itself."""
+"""What the scaler starts: one process sends about 1,100 events a second if it has a core for itself."""
 
 UNFINISHED: Final = "SELECT count(*) FROM deliveries WHERE outcome IS NULL"
 LONGEST: Final = """
@@ -32,7 +32,7 @@ LONGEST: Final = """
 
 
 def measure_refusals(rig: Rig) -> None:
-    """Fill the outbox at a steady rate, and see how long the good events wait from there to their 2xx."""
+    """Fill the outbox at a steady rate, and measure how long good events wait there for their 2xx."""
     rig.say("deliver: a destination that refuses nine of ten")
     database = rig.migrated()
     with under_gunicorn(rig, "in_flask:noop", REFUSING) as receiver, event_table(database) as table:

@@ -28,13 +28,13 @@ CPU_FIGURES: Final = {
     "PostgreSQL": "intake_postgresql service database_cpu_us",
     "RabbitMQ, publish and deliver": "end_to_end service broker_cpu_us",
 }
-"""Whose CPU time an event takes, each where it is measured at full load."""
+"""Processes whose CPU time an event takes, each measured at full load."""
 
 COLOURS: Final = {"aim reached": "green", "missed": "bold red"}
 
 
 def print_report(console: Console, results: Results, verdicts: Sequence[Verdict]) -> None:
-    """Print medians, verdicts, what did not hold, and last the line for scripts."""
+    """Print medians, verdicts and failed checks, and last the line for scripts."""
     console.print(_medians(results), _verdicts(verdicts))
     failed = [check for check in results.checks if not check.holds]
     console.print(f"correctness: {correctness(results)}")
@@ -44,7 +44,7 @@ def print_report(console: Console, results: Results, verdicts: Sequence[Verdict]
 
 
 def correctness(results: Results) -> str:
-    """Say of how many checks how many hold, each counted in every round."""
+    """Return how many of the checks hold, each counted in every round."""
     return f"{sum(check.holds for check in results.checks)} of {len(results.checks)} checks hold"
 
 
@@ -57,7 +57,7 @@ def last_line(verdicts: Sequence[Verdict]) -> str:
 def as_json(
     certificate: dict[str, Any], plan: Plan, results: Results, verdicts: Sequence[Verdict]
 ) -> dict[str, Any]:
-    """Return the run as JSON values: what it was measured with and how often, every verdict, every round."""
+    """Return the run as JSON values: versions, rounds, every verdict and every figure."""
     measured = {verdict.target.name: verdict for verdict in verdicts if verdict.rounds}
     return {
         "certificate": certificate,
@@ -73,7 +73,7 @@ def as_json(
 
 
 def sizing(results: Results) -> list[dict[str, Any]]:
-    """Return the cores that each process keeps busy per thousand events a second, and per more."""
+    """Return how many cores each process keeps busy per thousand events a second."""
     micros = {name: results.median(Figure(*words.split())) for name, words in CPU_FIGURES.items()}
     return [
         {"process": name, "us": us, **{f"at_{rate}": us * rate / 1e6 for rate in RATES}}

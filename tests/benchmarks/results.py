@@ -1,4 +1,4 @@
-"""Collect what was measured and what was checked, round by round."""
+"""Collect measurements and checks, round by round."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 
 class Figure(NamedTuple):
-    """What was measured: what was done, such as "ingest", to what, such as "service", and in which unit."""
+    """One measured value: of an action, such as "ingest", on a subject, such as "service", with its unit."""
 
     scenario: str
     subject: str
@@ -18,7 +18,7 @@ class Figure(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """Something that must hold for a measurement to count, and in which of its rounds it was looked at."""
+    """A condition for a measurement to count, and the rounds in which it was checked."""
 
     claim: str
     round: int
@@ -27,7 +27,7 @@ class Check:
 
 @dataclass(slots=True)
 class Results:
-    """Everything of one run; a figure has a value for each round, in order.
+    """All values of one run; a figure has a value for each round, in order.
 
     Args:
         round: The round that is being measured, from 1; its checks are noted with it.
@@ -38,20 +38,20 @@ class Results:
     round: int = 1
 
     def add(self, scenario: str, subject: str, **values: float) -> None:
-        """Note one measurement; a name ends with its unit."""
+        """Record one measurement; a name ends with its unit."""
         for name, value in values.items():
             self.figures[Figure(scenario, subject, name)].append(value)
 
     def check(self, claim: str, *, holds: bool) -> None:
-        """Note whether a claim held."""
+        """Record whether a condition held."""
         self.checks.append(Check(claim, self.round, holds))
 
     def rounds(self, figure: Figure) -> list[float]:
-        """Return a figure of every round; empty where it was not measured."""
+        """Return a figure of every round; empty if it was not measured."""
         return self.figures.get(figure, [])
 
     def median(self, figure: Figure) -> float | None:
-        """Return the median over the rounds; None where it was not measured."""
+        """Return the median over the rounds; None if it was not measured."""
         rounds = self.rounds(figure)
         return median(rounds) if rounds else None
 
@@ -69,7 +69,7 @@ class Results:
 
 
 def spread_of(rounds: list[float]) -> dict[str, Any]:
-    """Return the median of some rounds, the least, the most, and all of them; None for all of none."""
+    """Return the median, the least and the most of some rounds, and all of them; None without rounds."""
     if not rounds:
         return {"value": None, "least": None, "most": None, "rounds": []}
     return {"value": median(rounds), "least": min(rounds), "most": max(rounds), "rounds": rounds}

@@ -1,4 +1,4 @@
-"""Hold what the measurements share: private servers, prepared requests, results."""
+"""Provide what the measurements share: private servers, prepared requests, results."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
     from tests.benchmarks.plan import Plan
 
 UNBOUNDED: Final = 100_000_000
-"""A queue depth that no run reaches: admission is measured, shedding is not wanted."""
+"""A queue depth that no run reaches: the benchmarks measure accepted requests, not refusals."""
 
 
 @dataclass(slots=True)
 class Rig:
-    """The servers under measurement and what is measured with them.
+    """The servers under measurement and their results.
 
     Args:
         directory: Where everything of this run is written.
@@ -64,7 +64,7 @@ class Rig:
         return f"sqlite:///{self.fresh() / 'bench.sqlite3'}"
 
     def migrated(self, url: str = "") -> str:
-        """Bring a database, by default a fresh one, to the newest schema; return its address."""
+        """Bring a database, a fresh one by default, to the newest schema; return its address."""
         url = url or self.fresh_database()
         with self.product(OM_DATABASE_URL=url) as product:
             product.omctl("migrate")
@@ -87,12 +87,12 @@ class Rig:
             product.close()
 
     def say(self, what: str) -> None:
-        """Print what is being done."""
+        """Print the present action."""
         self.console.log(what)
 
 
 def end_cleanly() -> None:
-    """End as by Ctrl-C when told to stop; anything but a clean way out would leave servers behind."""
+    """End as by Ctrl-C on SIGTERM; any other end would leave servers running."""
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda received, _: sys.exit(128 + received))
 

@@ -1,4 +1,4 @@
-"""Model routing updates beside a busy reconciliation: the product's functions, on a clock of its own.
+"""Model routing updates beside a busy reconciliation: the product's functions on a simulated clock.
 
     python -m tests.benchmarks.routing_updates --rate 30 --minutes 15 [--apply-unverified 60]
 
@@ -68,7 +68,7 @@ def _wait(seconds: float) -> None:
 
 
 def changes(rate: float, seconds: float) -> list[tuple[float, int, str]]:
-    """Return when each conversation gets into which state."""
+    """Return when each conversation changes to which state."""
     found = []
     for number in range(round(seconds * rate / EVENTS_PER_CONVERSATION)):
         queued = random.uniform(0, seconds)
@@ -83,7 +83,7 @@ def changes(rate: float, seconds: float) -> list[tuple[float, int, str]]:
 @click.option("--minutes", type=float, default=15.0)
 @click.option("--apply-unverified", type=float, default=0.0, help="As OM_APPLY_UNVERIFIED_SECONDS.")
 def main(rate: float, minutes: float, apply_unverified: float) -> None:
-    """Print what became of the updates."""
+    """Print the outcome of the updates."""
     random.seed(1)
     with tempfile.TemporaryDirectory(dir="/dev/shm") as directory:
         url = f"sqlite:///{Path(directory) / 'model.sqlite3'}"
@@ -117,7 +117,7 @@ class Model:
         self.background_at = 0.0
 
     def run(self, wanted: list[tuple[float, int, str]], seconds: float) -> None:
-        """Go through the time, and print what became of the updates."""
+        """Run through the time, and print the outcome of the updates."""
         heapq.heapify(wanted)
         began = self.clock.seconds
         while self.clock.seconds < began + seconds and (wanted or self.is_waiting()):
@@ -136,7 +136,7 @@ class Model:
             return waiting.first() is not None
 
     def ask_in_background(self) -> None:
-        """Take every request that is left to a reconciliation."""
+        """Use every remaining request for a reconciliation."""
         if self.clock.seconds < self.background_at:
             return
         try:
@@ -150,7 +150,7 @@ class Model:
             self.client.count("background")
 
     def change(self, number: int, state: str) -> None:
-        """Have the platform change a conversation and notify it."""
+        """Let the platform change a conversation and notify of it."""
         conversation = f"c-{number}"
         others = {QUEUED: Participant("acd", queue_id="q"), ROUTED: Participant("agent", user_id="a")}
         participants = [Participant("customer"), others.get(state, Participant("customer"))]

@@ -1,4 +1,4 @@
-"""Run the service's processes, and the receivers that it is measured against, beside private servers."""
+"""Run the service's processes and its alternatives beside private servers."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ if TYPE_CHECKING:
 RECEIVERS: Final = "tests.benchmarks.receivers"
 START_SECONDS: Final = 30.0
 GTHREAD: Final = ("--worker-class", "gthread", "--threads", "8")
-"""What one does with Flask: gunicorn's threads, and two processes."""
+"""The usual way to run Flask: gunicorn's threads, and two processes."""
 
 BARE_LOOP: Final = ("--worker-class", f"{RECEIVERS}.bare_loop.BareLoopWorker")
 REFUSING: Final = ("--worker-class", f"{RECEIVERS}.bare_loop.RefusingWorker")
 GO_PACKAGES: Final = Path("/usr/share/gocode")
-"""Where Debian's golang-github-rabbitmq-amqp091-go-dev puts its source."""
+"""The path of the source in Debian's golang-github-rabbitmq-amqp091-go-dev."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class Server:
 
 @contextmanager
 def edge(rig: Rig, **settings: str) -> Iterator[Server]:
-    """Run the edge with everything on; yields when it has reached the broker and answered every error."""
+    """Run the edge with everything on; yield once it is connected and has answered every error."""
     with rig.product() as product:
 
         def journals() -> list[dict[str, Any]]:
@@ -75,13 +75,13 @@ def edge(rig: Rig, **settings: str) -> Iterator[Server]:
 
 
 def intake(rig: Rig, database_url: str, **settings: str) -> AbstractContextManager[int]:
-    """Run one intake process on a migrated database; yields its id at once."""
+    """Run one intake process on a migrated database; yield its id at once."""
     return role(rig, database_url, "intake", **settings)
 
 
 @contextmanager
 def role(rig: Rig, database_url: str, name: str, **settings: str) -> Iterator[int]:
-    """Run one process of a role on a migrated database; yields its id at once."""
+    """Run one process of a role on a migrated database; yield its id at once."""
     with (
         rig.product(OM_DATABASE_URL=database_url) as product,
         _running(product.worker(f"{name}-1", role=name, **settings)) as pid,
@@ -91,7 +91,7 @@ def role(rig: Rig, database_url: str, name: str, **settings: str) -> Iterator[in
 
 @contextmanager
 def whole_service(rig: Rig) -> Iterator[tuple[Server, int, EventTable]]:
-    """Run the edge and one intake process on an empty database; yields the latter's id, and its table."""
+    """Run the edge and one intake process on an empty database; yield the latter's id, and its table."""
     url = rig.migrated()
     with edge(rig) as server, intake(rig, url) as worker, event_table(url) as table:
         yield server, worker, table
@@ -99,7 +99,7 @@ def whole_service(rig: Rig) -> Iterator[tuple[Server, int, EventTable]]:
 
 @contextmanager
 def bare_consumer(rig: Rig, database_url: str) -> Iterator[int]:
-    """Run the consumer that intake is measured against; yields its id at once."""
+    """Run the consumer that intake is measured against; yield its id at once."""
     command = [sys.executable, "-m", f"{RECEIVERS}.bare_consumer", database_url]
     with _running(_program(rig, command, {})) as pid:
         yield pid
@@ -128,7 +128,7 @@ def edge_on_threads(rig: Rig) -> Iterator[Server]:
 
 
 def has_go() -> bool:
-    """Tell whether the receiver in Go can be built here."""
+    """Return whether the receiver in Go can be built here."""
     return bool(shutil.which("go")) and (GO_PACKAGES / "src/github.com/rabbitmq/amqp091-go").exists()
 
 

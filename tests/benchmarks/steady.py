@@ -1,4 +1,4 @@
-"""Send the prepared requests at a constant rate, whether or not the server keeps up, each once."""
+"""Send the prepared requests at a constant rate, each once, even if the server does not keep up."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from tests.stand.records import Tried
 
 TURN_SECONDS: Final = 0.00025
-"""Between looks at what is due and what was answered. It makes latencies longer by as much, never shorter,
-and leaves the cores to the server, which a loop that wakes for every request does not."""
+"""Seconds between two checks of due requests and answers. This makes latencies longer by as much, never
+shorter, and leaves the cores to the server, unlike a loop that wakes for every request."""
 
 
 @contextmanager
@@ -46,7 +46,7 @@ def steady_load(rig: Rig, port: int, *, rate: float, seconds: float, first: int 
 
 
 def finished(load: Load) -> Sequence[Tried]:
-    """Wait until all is sent and answered, and return every try."""
+    """Wait until everything is sent and answered, and return every try."""
     load.finish()
     return load.seen().tries
 

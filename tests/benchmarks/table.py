@@ -1,4 +1,4 @@
-"""Watch a table of events fill up, from outside, in PostgreSQL or SQLite."""
+"""Watch a table of events grow, from outside, in PostgreSQL or SQLite."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MISSING_TABLE: Final = (ProgrammingError, OperationalError)
 
 @dataclass(frozen=True, slots=True)
 class Growth:
-    """How a table grew: rows between the first look that found some and the last, and the seconds."""
+    """The growth of a table: rows between the first poll that found some and the last, and the seconds."""
 
     rows: int
     seconds: float
@@ -55,7 +55,7 @@ class EventTable:
         return self._connection.execute(named, parameters).all()
 
     def start_after_newest(self) -> None:
-        """Leave the rows that are there out of every further count."""
+        """Exclude the present rows from every further count."""
         self.base = int(self.query("SELECT coalesce(max(id), 0) FROM :table")[0][0])
 
     def count(self) -> int:
@@ -71,14 +71,14 @@ class EventTable:
         return {number: bytes(digest) for number, digest in rows}
 
     def newest(self) -> int:
-        """Return the highest id; by the driver, so that a thousand looks a second are not felt."""
+        """Return the highest id, read with the driver, so that a thousand polls a second cost little."""
         cursor = self._connection.connection.cursor()
         cursor.execute(f"SELECT max(id) FROM {self._name}")  # noqa: S608  # a table of the benchmarks' own choice
         (newest,) = cursor.fetchone() or (0,)
         return int(newest)
 
     def wait_for(self, expected: int, *, timeout: float) -> int:
-        """Look now and then until the table has so many rows; return how many it has then."""
+        """Poll until the table has so many rows; return how many it then has."""
         deadline = time.monotonic() + timeout
         while (rows := self.count()) < expected and time.monotonic() < deadline:
             # Counting costs the server as much as some hundred inserts.

@@ -1,4 +1,4 @@
-"""Name what must be reached, what is aimed at, and which figures tell it."""
+"""Define required values and aims, and the figures that show them."""
 
 from __future__ import annotations
 
@@ -35,18 +35,18 @@ class Target(NamedTuple):
     title: str
 
     def rounds(self, results: Results) -> list[float]:
-        """Return what was reached in each round."""
+        """Return the value of each round."""
         figures = [Figure(*words.split()) for words in self.read.split(" / ")]
         return results.rounds(*figures) if len(figures) == 1 else results.ratios(*figures)
 
     def is_reached(self, value: float, mark: float | None) -> bool:
-        """Tell whether a value is as good as a mark, or better."""
+        """Return whether a value is as good as a mark, or better."""
         return mark is None or (value <= mark if self.bound == CEILING else value >= mark)
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """A target and what was reached in each round; no round where it was not measured."""
+    """A target and the value of each round; there is none if it was not measured."""
 
     target: Target
     rounds: list[float]
@@ -58,12 +58,12 @@ class Verdict:
 
     @property
     def is_missed(self) -> bool:
-        """Whether it was measured and the must is not reached."""
+        """Return whether the target was measured and its required value is missed."""
         return self.value is not None and not self.target.is_reached(self.value, self.target.must)
 
     @property
     def word(self) -> str:
-        """How good it is in a word."""
+        """Return the rating in one word."""
         if self.value is None:
             return "not measured"
         if self.is_missed:
@@ -75,7 +75,7 @@ class Verdict:
         return "short of the aim" if self.target.must is None else "reached"
 
     def as_json(self) -> dict[str, Any]:
-        """Return what pages quote, marks as text."""
+        """Return the values that pages quote, with marks as text."""
         marks = {"must": self.target.must, "aim": self.target.aim}
         texts = {
             name: None if mark is None else f"{self.target.bound} {mark:g}" for name, mark in marks.items()
@@ -84,7 +84,7 @@ class Verdict:
 
 
 def judge(results: Results) -> list[Verdict]:
-    """Hold the results against every target."""
+    """Compare the results with every target."""
     return [Verdict(target, target.rounds(results)) for target in TARGETS]
 
 

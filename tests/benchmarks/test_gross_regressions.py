@@ -1,7 +1,7 @@
-"""Find what has become several times as dear, as ratios of CPU time within one run.
+"""Find code that has become several times as expensive, by ratios of CPU time within one run.
 
-A busy machine makes both sides of such a ratio dearer alike, so it holds where a rate or a latency would not.
-The bounds are twice what the ratios are; `make bench` measures them closely.
+A busy machine makes both sides of such a ratio more expensive, so it holds when a rate or a latency would
+not. The bounds are twice the usual ratios; `make bench` measures them closely.
 """
 
 from dataclasses import replace
@@ -53,7 +53,7 @@ def test_a_webhook_costs_a_fraction_of_a_flask_view_that_does_nothing(rig, resul
     assert cpu <= EDGE_CPU_VS_NOOP
 
 
-def test_an_event_costs_a_worker_little_more_than_its_bare_insert(rig, results):
+def test_an_event_costs_a_worker_a_small_multiple_of_a_bare_insert(rig, results):
     bodies = rig.requests.bodies(EVENTS)
     work_off(rig, Trial(POSTGRESQL, "bare", rig.fresh_database()), bodies)
     work_off(rig, Trial(POSTGRESQL, "service", rig.fresh_database()), bodies)

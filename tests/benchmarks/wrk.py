@@ -14,16 +14,17 @@ if TYPE_CHECKING:
 CONNECTIONS: Final = 16
 SCRIPT: Final = Path(__file__).with_name("requests.lua")
 ON_THE_WAY: Final = 2 * CONNECTIONS
-"""What wrk had sent and not read the answer of when it stopped, in the warm-up and in the measurement."""
+"""Requests that wrk had sent and not received answers for when it stopped, in the warm-up and in the
+measurement."""
 
 
 class LoadError(RuntimeError):
-    """The load could not be made, or says nothing about the server: the scenario counts for nothing."""
+    """The load failed, or does not measure the server: the scenario does not count."""
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What a server did under load.
+    """The result of a load on a server.
 
     Args:
         answered: Requests answered 200.
@@ -44,17 +45,17 @@ class Load:
 
     @property
     def is_clean(self) -> bool:
-        """Whether there was nothing but 200."""
+        """Return whether every answer was 200."""
         return not self.refused and not self.socket_errors
 
 
 def is_kept(answered: int, found: int) -> bool:
-    """Tell whether no answered event is missing among those found, and no more were found than were sent."""
+    """Return whether every answered event was found, and no more were found than were sent."""
     return answered <= found <= answered + ON_THE_WAY
 
 
 def load(port: int, requests: RequestFile, *, seconds: float, first: int = 0) -> Load:
-    """Send requests of the file from number *first* on, each once, and return what came back.
+    """Send requests of the file from number *first* on, each once, and return the answers.
 
     Raises:
         LoadError: wrk failed, or the file held too few requests.

@@ -1,6 +1,6 @@
-"""Strike the running service with every fault: `python -m tests.chaos` or `make chaos`.
+"""Run every fault against the running service: `python -m tests.chaos` or `make chaos`.
 
-`python -m tests.chaos sabotage` breaks the product first, once for every fault. Both take pytest's options
+`python -m tests.chaos sabotage` breaks the product first, once for every fault. Both accept pytest's options
 and those of plugin.py, such as `--fault 6 --rounds 1 -n 1 --seed 5a`.
 """
 
@@ -14,11 +14,12 @@ from tests.servers import ensure_postgresql, ensure_rabbitmq
 
 HERE = Path(__file__).parent
 LANES = "2"
-"""With four on two cores every start waited for a processor, and five faults of 34 failed by the clock."""
+"""With four lanes on two cores, every start waited for a processor, and five of 34 faults failed on time
+limits."""
 
 
 def main() -> int:
-    """Return 0 only when every fault struck and nothing was lost or repeated."""
+    """Return 0 only if every fault struck and nothing was lost or repeated."""
     ensure_rabbitmq()
     ensure_postgresql()
     ensure_library()

@@ -1,4 +1,4 @@
-"""Stand where the platform's API and the service behind stand, and misbehave as told."""
+"""Simulate the platform's API and the service behind the workers, and make them misbehave on request."""
 
 from __future__ import annotations
 
@@ -26,27 +26,27 @@ if TYPE_CHECKING:
 
 DESTINATION: Final = "crm"
 ARCHIVE: Final = "archive"
-"""The other destination, which nothing ever happens to: it gets the messages."""
+"""The other destination, which no fault strikes: it gets the messages."""
 
 SIGNING_SECRET: Final = "whsec_Y29uc3RydWN0ZWQtZm9yLXRoZS1zdGFuZA=="
 EVENTS: Final = ("new", "message", "updated")
 TIMEOUT_SECONDS: Final = 2.0
-"""Of one delivery."""
+"""The time limit of one delivery."""
 
 REQUESTS_PER_MINUTE: Final = 60_000
-"""The limit of a real organisation would be what everything else waits for."""
+"""Requests a minute. With a real organisation's limit, everything else would wait for it."""
 
 PURPOSES: Final = {"CONTACT-QUEUED": frozenset({"acd"}), "CONTACT-ROUTED": frozenset({"agent"})}
-"""Whom a conversation must hold for an update to be true: a routing queue, or an agent."""
+"""The participant that a conversation must have for an update to be true: a routing queue, or an agent."""
 
 NO_PARTICIPANT: Final = ""
-"""What is noted where the platform was made to know no such conversation."""
+"""Recorded if the platform was made to answer that it does not know a conversation."""
 
 FORBIDDEN: Final = "forbidden"
-"""What is noted where it was made to answer 403."""
+"""Recorded if the platform was made to answer 403."""
 
 MAX_LAG_SECONDS: Final = 3.0
-"""From the first notification of a conversation: its state never changes afterwards here."""
+"""Counted from the first notification of a conversation: its state never changes afterwards here."""
 
 WITH_SHORT_WINDOWS: Final = (str(Path(__file__).with_name("short_windows.py")),)
 PROGRAMS: Final = (
@@ -63,11 +63,11 @@ UNFINISHED: Final = """
 
 
 class Contacts(dict[str, Conversation]):
-    """Every conversation there may be; notes all that was said of each.
+    """The platform's conversations, with a record of each answer about them.
 
-    Of every second one the platform says that it waits in a routing queue, of the others that an agent has
-    it, whatever was notified. A platform that lies says something else at each request. One that lags answers
-    404 or the state before, for some time after it notified of an update.
+    It reports that every second conversation waits in a routing queue and that an agent has the others,
+    whatever was notified. A lying platform gives a different answer to each request. A lagging platform
+    answers 404 or the earlier state for some time after it notified of an update.
     """
 
     def __init__(self) -> None:
@@ -82,7 +82,7 @@ class Contacts(dict[str, Conversation]):
         self.forbidden = 0
 
     def get(self, conversation_id: str, _default: object = None) -> Conversation | None:  # type: ignore[override]
-        """Return what the platform says of a conversation now."""
+        """Return the platform's current answer about a conversation."""
         if self.is_forbidden(conversation_id):
             self.forbidden += 1
             self._note(conversation_id, FORBIDDEN)
@@ -106,9 +106,9 @@ class Contacts(dict[str, Conversation]):
         return self.liar.choice(("acd", "agent", "workflow", NO_PARTICIPANT))
 
     def _purpose_before(self, conversation_id: str) -> str | None:
-        """Return what the platform still says while it lags; None once it has caught up.
+        """Return the earlier state while the platform lags; None once it has caught up.
 
-        That is no reason to keep an update back, so it is not noted.
+        Such an answer does not justify a contradiction of the update, so it is not recorded.
         """
         now = time.monotonic()
         if self.lagging is not None and conversation_id not in self.lagged:
@@ -120,34 +120,34 @@ class Contacts(dict[str, Conversation]):
 
 
 def purpose_of(conversation_id: str) -> str:
-    """Return the participant that a conversation really has, beside the customer."""
+    """Return the participant that a conversation really has besides the customer."""
     return "acd" if conversation_id[-1] in "02468" else "agent"
 
 
 class WatchedInbox(Inbox):
-    """Knows when each event was taken first."""
+    """An inbox that records when each event was first accepted."""
 
     def __init__(self, secrets: dict[str, str]) -> None:
         super().__init__(secrets)
         self._moments: dict[tuple[str, bytes], float] = {}
 
     def accept(self, told: ReceivedEvent) -> None:
-        """Note one that is answered 2xx, and when."""
+        """Record an event that is answered 2xx, with the time."""
         self._moments.setdefault((told.destination, digest_of(payload_of(told))), time.monotonic())
         super().accept(told)
 
     def moments(self, destination: str) -> dict[bytes, float]:
-        """Return when a destination took each event, by the digest of its body."""
+        """Return when a destination accepted each event, by the digest of its body."""
         return {digest: at for (name, digest), at in list(self._moments.items()) if name == destination}
 
 
 def payload_of(told: ReceivedEvent) -> bytes:
-    """Return the platform's body as the destination was given it."""
+    """Return the platform's body as the destination received it."""
     return told.raw.partition(b',"data":')[2][:-1]
 
 
 class CountingOrganisation(Organisation):
-    """Counts the answers that were faults, and may be out of budget."""
+    """An organisation that counts faulty answers and may be out of rate budget."""
 
     faults = 0
     is_out_of_budget = False
@@ -188,7 +188,7 @@ class Behind:
         self.directory = directory
 
     def settings(self) -> dict[str, str]:
-        """Return what leads the workers here."""
+        """Return the settings that direct the workers to these programs."""
         crm = _destination(DESTINATION, self.receiver_proxy.port, EVENTS)
         archive = _destination(ARCHIVE, self._archive_port, EVENTS[1:2])
         self.directory.mkdir(parents=True, exist_ok=True)
@@ -217,11 +217,11 @@ class Behind:
 
     @property
     def older_file(self) -> Path:
-        """A file of destinations from before there was an archive."""
+        """A file of destinations from before the archive was added."""
         return self.directory / "older.toml"
 
     def taken_of(self, run: str, destination: str = DESTINATION) -> list[ReceivedEvent]:
-        """Return what a destination took of a run's conversations, in order."""
+        """Return the events of a run's conversations that a destination accepted, in order."""
         return [each for each in self.inbox.accepted_by(destination) if each.conversation_id.startswith(run)]
 
     def of(self, role: str) -> list[Program]:
@@ -229,7 +229,7 @@ class Behind:
         return [program for program in self.programs if program.name.startswith(role)]
 
     def close(self) -> None:
-        """Serve nothing more."""
+        """Stop serving."""
         self.receiver_proxy.close()
         self.platform_proxy.close()
         self._running.close()

@@ -1,8 +1,8 @@
-"""Say how long requests may take while something strikes, in seconds, and why so long.
+"""State how long requests may take during a fault, in seconds, with the reason for each bound.
 
-Figures are of two cores: alone, and beside other stands that boot servers of their own. A bound is two to
-three times the latter, and is held to the own clock: what the edge or its sender waited for a processor is
-not the product's doing.
+The figures are from two cores: alone, and beside other stands that start servers. A bound is two to three
+times the latter and applies to the own clock: time in which the edge or its sender waited for a processor is
+not the product's fault.
 """
 
 from __future__ import annotations
@@ -10,34 +10,33 @@ from __future__ import annotations
 from typing import Final
 
 HEALS: Final = 180.0
-"""How long anything is waited for that must come to be, soon or late: no promise, past it something hangs. A
-server alone starts in ten seconds, and beside others in several times that."""
+"""The longest wait for anything that must happen eventually. It is no promise: past it, something hangs. A
+server alone starts in ten seconds, and several times slower beside others."""
 
 CATCHES_UP: Final = 300.0
-"""The same for a backlog, which is as long as the machine was slow."""
+"""The same for a backlog, whose length depends on the speed of the machine."""
 
 USUAL_START_SECONDS: Final = 15.0
-"""A stand's programs start in 4 s alone, and within this time beside two other stands. Where they take longer
-without any fault, the machine is slower than the one that these figures are of: all bounds are stretched by
-as much."""
+"""A stand's programs start in 4 s alone, and within this time beside two other stands. If they take longer
+without a fault, this machine is slower than the one measured, and all bounds are stretched in proportion."""
 
 UNFELT: Final = 0.5
 UNFELT_STALL: Final = 2.5
-"""What strikes behind the edge is not felt in it. 99 of 100 requests took 0.02 s alone, 0.25 s beside others;
-the longest 0.1 s and 0.9 s."""
+"""A fault behind the edge does not slow the edge down. 99 of 100 requests took 0.02 s alone, 0.25 s beside
+others; the longest took 0.1 s and 0.9 s."""
 
 A_START: Final = 8.0
-"""While the edge starts anew requests wait in its socket's backlog: one second alone, up to ten beside
+"""While the edge restarts, requests wait in its socket's backlog: one second alone, up to ten beside
 others, of which seven were its own."""
 
 TWO_STARTS: Final = 2 * A_START
 
 A_REFUSAL: Final = 60.0
-"""Nothing is taken while the journal is full, or the queue: until the broker has started and the backlog goes
-down, 30 s alone, or until the workers have taken 3,000 events away."""
+"""No event is accepted while the journal or the queue is full: until the broker has started and the
+backlog shrinks, 30 s alone, or until the workers have processed 3,000 events."""
 
 AN_OUTAGE: Final = 30.0
 """The edge is started after the servers. An attempt without an answer ends after ten seconds."""
 
 AN_EPISODE: Final = 90.0
-"""Taking 2,500 events away takes 16 s at the rate that is set, up to three times as long beside others."""
+"""Processing 2,500 events takes 16 s at the configured rate, up to three times as long beside others."""

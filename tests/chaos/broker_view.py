@@ -1,4 +1,4 @@
-"""Query the broker, and damage it, as an operator with its management page and its AMQP port could."""
+"""Query and damage the broker as an operator could, with its management API and its AMQP port."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from tests.servers import PrivateRabbitMQ
 
 NO_CONNECTION = (pika.exceptions.AMQPError, AMQPConnectorException)
-"""What pika raises where a broker is away, or too busy to greet within its time; they have no common root."""
+"""Exceptions of pika if the broker is away or too busy for the handshake; they have no common base."""
 
 TIMEOUT_SECONDS = 10.0
 INACTIVITY_SECONDS = 5.0
 MAX_UNACKNOWLEDGED = 1000
-"""A quorum queue gives one consumer no more than 2,000 messages at a time, whatever its prefetch."""
+"""A quorum queue gives one consumer at most 2,000 messages at a time, whatever its prefetch."""
 
 EVERYTHING = {"configure": ".*", "write": ".*", "read": ".*"}
 EXCHANGE = "open-messaging"
@@ -31,7 +31,7 @@ UNROUTED = "open-messaging.unrouted"
 DEAD_LETTERS = "open-messaging.dead-letters"
 RECORDS = "open-messaging.dead-letter-records"
 WAITING: Final = (EVENTS, UNROUTED, RECORDS)
-"""What the workers take from: events, and dead letters whose reason is not recorded yet."""
+"""The queues that the workers consume: events, and dead letters whose reason is not recorded yet."""
 
 UNKNOWN: Final = -1
 DEPTH: Final = """
@@ -73,9 +73,9 @@ class BrokerView:
         return self.node.management_url
 
     def queue(self, name: str) -> dict[str, Any]:
-        """Return what the API tells of a queue; empty where there is no answer.
+        """Return the API's report on a queue; empty if there is no answer.
 
-        What the queue says itself goes before the statistics: those of who led it before may stay.
+        The queue's own figures take precedence over the statistics, which may be those of an earlier leader.
         """
         query = "disable_stats=true&enable_queue_totals=true"
         return self._look(f"queues/%2F/{name}") | self._look(f"queues/%2F/{name}?{query}")
@@ -88,7 +88,7 @@ class BrokerView:
             return UNKNOWN
 
     def consumers(self) -> int:
-        """Return how many consumers the events queue has, by the queue's own word; 0 where it has none."""
+        """Return how many consumers the events queue reports; 0 if there is no queue."""
         parameters = pika.URLParameters(self.amqp_url)
         parameters.socket_timeout = parameters.stack_timeout = parameters.blocked_connection_timeout = 3.0
         try:
@@ -115,11 +115,11 @@ class BrokerView:
         return {connection["name"] for connection in answer.json()} if answer.ok else set()
 
     def has_alarm(self) -> bool:
-        """Tell whether the broker lists an alarm."""
+        """Return whether the broker lists an alarm."""
         return self.request("GET", "health/checks/alarms").status_code == 503
 
     def exists(self, path: str) -> bool:
-        """Tell whether the API knows a thing, such as `exchanges/%2F/open-messaging`."""
+        """Return whether the API has an object, such as `exchanges/%2F/open-messaging`."""
         return self.request("GET", path).ok
 
     def bodies(self, queue: str) -> list[bytes]:
@@ -151,7 +151,7 @@ class BrokerView:
         return f"permissions/%2F/{urlsplit(self.management_url).username}"
 
     def request(self, method: str, path: str, body: object = None) -> requests.Response:
-        """Ask the management API, whatever it answers."""
+        """Send a request to the management API and return any answer."""
         return requests.request(
             method, f"{self.management_url}/api/{path}", json=body, timeout=TIMEOUT_SECONDS
         )
@@ -165,7 +165,7 @@ class BrokerView:
 
 
 def _take(channel: Any, queue: str) -> list[bytes]:
-    """Return the bodies of as many ready messages as one consumer is given; none if no more come."""
+    """Return the bodies of the ready messages that one consumer receives; none if no more come."""
     channel.basic_qos(prefetch_count=MAX_UNACKNOWLEDGED)
     deliveries = channel.consume(queue, inactivity_timeout=INACTIVITY_SECONDS)
     bodies = (body for _, _, body in itertools.islice(deliveries, MAX_UNACKNOWLEDGED))

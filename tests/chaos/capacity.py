@@ -1,4 +1,4 @@
-"""Measure how many events a second a stand carries the whole way."""
+"""Measure how many events a second a stand can process from end to end."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 EVENTS = 4000
 TOLD_EVENTS = 1500
-"""Where each is also settled and delivered."""
+"""The same if each event is also settled and delivered."""
 
 COUNT = "SELECT count(*) FROM processed_events"
 SHARE: Final = 0.5
@@ -43,11 +43,11 @@ class Capacity:
 
     @property
     def rate(self) -> float:
-        """Events a second to strike at: half of the best, at most three quarters of what is carried now."""
+        """Events a second to send: half of the best, at most three quarters of the present capacity."""
         return min(SHARE * self.best, MOST_SHARE * self.lately)
 
     def look(self, stand: Stand) -> None:
-        """Measure until it is known what a stand without load can do beside its neighbours."""
+        """Measure until the capacity of the idle stand beside its neighbours is known."""
         found: list[float] = []
         while not is_enough(found, self.best):
             self._loads += 1
@@ -57,10 +57,10 @@ class Capacity:
 
 
 def is_enough(found: Sequence[float], best: float) -> bool:
-    """Tell whether measurements say enough, oldest first.
+    """Return whether the measurements, oldest first, suffice.
 
-    One does that shows half of the best. Otherwise a neighbour may have been starting its servers just then:
-    two must agree within a quarter, or three are taken.
+    One suffices if it shows half of the best. Otherwise a neighbour may have been starting its servers: two
+    must agree within a quarter, or there must be three.
     """
     if not found:
         return False

@@ -1,4 +1,4 @@
-"""Sum up which defects were caught, over several runs where one was broken off."""
+"""Sum up which defects were caught over several runs, of which some may have been interrupted."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 BIRTH: Final = ("commit", "date", "seed")
-"""What each row keeps of the certificate of its own run."""
+"""Parts of its run's certificate that each row keeps."""
 
 
 class Caught:
@@ -37,9 +37,9 @@ class Caught:
             self._take_up(json.loads(path.read_text(encoding="utf-8")))
 
     def _take_up(self, kept: dict[str, Any]) -> None:
-        """Take what was caught of defects that are still what they were, in a product that still is.
+        """Take over defects caught earlier if neither the defect nor the product has changed.
 
-        A row without its control counts for nothing: the intact product may have failed as well.
+        A row without its control does not count: the intact product may have failed as well.
         """
         birth, marks, checkout = kept["certificate"], {each.mark for each in DEFECTS}, Checkout(SOURCES)
         if birth["dirty"]:
@@ -52,11 +52,11 @@ class Caught:
         self.versions = birth["versions"] if self.defects else {}
 
     def is_done(self, name: str) -> bool:
-        """Tell whether a defect needs no other run."""
+        """Return whether a defect needs no further run."""
         return any(each["name"] == name for each in self.defects)
 
     def note(self, told: dict[str, Any], seconds: float, birth: Mapping[str, Any]) -> str:
-        """Note what came of a defect in a run with this certificate, and return it in a line."""
+        """Record the result of a defect in a run with this certificate, and return it as a line."""
         row = told | {"seconds": round(seconds)} | _born(birth)
         self.defects.append(row)
         outcome = row.get("outcome", f"the intact product fails, too: {row['intact']}")
@@ -72,12 +72,12 @@ class Caught:
 
     @property
     def is_complete(self) -> bool:
-        """Tell whether every defect that was asked for is caught."""
+        """Return whether every requested defect is caught."""
         return sum(each["caught"] for each in self.defects) == self._wanted
 
     @property
     def line(self) -> str:
-        """The last line of a run, about all that was asked for, whether it came to its end or not."""
+        """Return the last line of a run, about all requested defects, even if the run was interrupted."""
         line = f"sabotage: defects={self._wanted} caught={sum(each['caught'] for each in self.defects)}"
         commits = dict.fromkeys(each["commit"][:10] for each in self.defects)
         return f"{line} commits={','.join(commits)}" if len(commits) > 1 else line

@@ -1,4 +1,4 @@
-"""Kill a broker under a steady stream and compare what a classic and a quorum queue have kept.
+"""Kill a broker under a steady stream and compare how much a classic and a quorum queue have kept.
 
     python -m tests.chaos.classic_queue
 
@@ -29,7 +29,7 @@ PERSISTENT = 2
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What one queue made of one kill.
+    """The effect of one kill on one queue.
 
     Args:
         kind: classic or quorum.
@@ -47,7 +47,7 @@ class Outcome:
 
 
 def main() -> int:
-    """Return 0 when the quorum queue kept everything that was proven."""
+    """Return 0 if the quorum queue kept everything that was proven."""
     ensure_rabbitmq()
     outcomes: list[Outcome] = []
     with tempfile.TemporaryDirectory(prefix="open-messaging-queues-") as directory:

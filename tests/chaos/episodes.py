@@ -1,4 +1,4 @@
-"""Find the stretches of time in which senders were told 429, and judge what they were told."""
+"""Find the periods in which senders were answered 429, and judge their Retry-After."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ if TYPE_CHECKING:
     from tests.stand.records import Tried
 
 SAME_SECONDS = 0.5
-"""Two processes of the edge may disagree for a moment, in which some are let in and some refused."""
+"""Seconds. For a moment two processes of the edge may disagree, so some requests are accepted and some
+refused."""
 
 
 @dataclass(frozen=True, slots=True)
 class Episode:
-    """One stretch, in monotonic seconds: from its first 429 to the first 200 after its last."""
+    """One period, in monotonic seconds: from its first 429 to the first 200 after its last 429."""
 
     start: float
     end: float
@@ -30,7 +31,7 @@ class Episode:
 
 
 def episodes_of(replies: Iterable[Tried]) -> list[Episode]:
-    """Return the episodes, oldest first; one that has not ended is left out."""
+    """Return the complete episodes, oldest first."""
     ordered = sorted(replies, key=lambda reply: reply.ended)
     found: list[Episode] = []
     start: float | None = None
@@ -48,7 +49,7 @@ def episodes_of(replies: Iterable[Tried]) -> list[Episode]:
 
 
 def excess_of(replies: Iterable[Tried], episodes: Sequence[Episode]) -> float:
-    """Return the typical ratio of Retry-After to what was left of the episode when it was said."""
+    """Return the typical ratio of Retry-After to the time that the episode still lasted."""
     ratios = [
         reply.retry_after / max(1.0, episode.end - reply.ended)
         for reply in replies
@@ -60,7 +61,7 @@ def excess_of(replies: Iterable[Tried], episodes: Sequence[Episode]) -> float:
 
 
 def accepted_between(replies: Iterable[Tried], episodes: Sequence[Episode]) -> list[int]:
-    """Return how many events were taken in between each episode and the next."""
+    """Return how many events were accepted between each episode and the next."""
     accepted = [reply.ended for reply in replies if reply.status == 200]
     return [
         sum(earlier.end <= at < later.start for at in accepted)

@@ -1,4 +1,4 @@
-"""Let every fault strike: `make chaos`. The name keeps `make test` from collecting it."""
+"""Run every fault: `make chaos`. The name keeps `make test` from collecting this file."""
 
 import pytest
 
@@ -9,6 +9,6 @@ __all__ = ["plan", "stands"]
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(1500)]
 
 
-def test_nothing_is_lost_and_nothing_repeated(stands, fault, kind, plan, record_property):
+def test_a_fault_loses_and_repeats_no_event(stands, fault, kind, plan, record_property):
     result = carry_out(stands, fault, kind, plan, record_property)
     assert result.is_good, result

@@ -1,4 +1,4 @@
-"""Break the product once for every fault, and see that fault's check fail: `make chaos-sabotage`."""
+"""Put one defect for every fault into the product, and see that fault's check fail: `make chaos-sabotage`."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -27,17 +27,18 @@ from tests.stand.product import SOURCES
 __all__ = ["plan", "stands"]
 
 STILL_SECONDS = 15.0
-"""Looks for the journals of the dead are five seconds apart, and so are the two halves of a proof. Where
-there is a destination, which is asked again once a minute, the usual time is waited."""
+"""Seconds. Checks for the journals of dead processes are five seconds apart, and so are the two halves of
+a proof. With a destination, which is tried again once a minute, the usual time applies."""
 
 HEALS_SECONDS = 30.0
 PATIENCE_SECONDS = 60.0
-"""What is broken is not waited for as long as what may be slow; the intact product shows it to be enough."""
+"""Seconds. A broken product needs less patience than a slow one; the intact product shows that this is
+enough."""
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(1200)]
 
 
-def test_the_defect_is_caught(stands, defect, plan, tmp_path, record_property):
+def test_the_faults_check_fails_on_a_product_with_the_defect(stands, defect, plan, tmp_path, record_property):
     record_property(VERSIONS, versions_of(stands.of(defect.stand)))
     told = {"name": defect.name, "fault": defect.fault, "form": defect.form, "mark": defect.mark}
     intact = intact_result(stands, defect, plan)
@@ -51,7 +52,7 @@ def test_the_defect_is_caught(stands, defect, plan, tmp_path, record_property):
 
 
 def intact_result(stands: Stands, defect: Defect, plan: Plan) -> Result:
-    """Run the form that shows a defect on the product as it is; a stand that failed keeps its logs."""
+    """Run the form that shows a defect on the intact product; a failed stand keeps its logs."""
     try:
         result = result_of(SOURCES, stands, defect, plan)
     except BaseException:
@@ -71,14 +72,14 @@ def broken_result(stands: Stands, defect: Defect, plan: Plan, directory: Path) -
 
 
 def result_of(sources: Path, stands: Stands, defect: Defect, plan: Plan) -> Result:
-    """Run the form that shows a defect on a product, and say what came of it."""
+    """Run the form that shows a defect on a product, and return the result."""
     stand = stands.of(defect.stand)
     stand.serve(sources)
     return result_on(stand, defect, plan)
 
 
 def result_on(stand: Stand, defect: Defect, plan: Plan) -> Result:
-    """Run the form that shows a defect on a stand, with the patience that a broken product is given."""
+    """Run the form that shows a defect on a stand, with the patience for a broken product."""
     fault = next(fault for fault in FAULTS if fault.number == defect.fault)
     forms = tuple(
         replace(form, lasts=defect.lasts or form.lasts, heals=min(form.heals, HEALS_SECONDS))

@@ -1,4 +1,4 @@
-"""A management API that may be in a bad mood, in front of a real one."""
+"""Serve a management API in front of a real one that can hang, refuse or give wrong answers."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
     def handle_error(self, *_: Any) -> None:
-        """Say nothing of clients that gave up waiting: that is what a hung server is for."""
+        """Ignore clients that stopped waiting: a hung server is meant to cause that."""
 
 
 class FakeManagement:
-    """Serves on a thread of its own until `close`.
+    """Serves on its own thread until `close`.
 
     Args:
         real_url: The API in front of which it stands, with credentials.
@@ -56,7 +56,7 @@ class FakeManagement:
         return f"http://{credentials}@{LOOPBACK}:{self._server.server_port}"
 
     def close(self) -> None:
-        """Let go of hung requests and serve no more."""
+        """End hung requests and stop serving."""
         self._ended.set()
         self._server.shutdown()
         self._server.server_close()

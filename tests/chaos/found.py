@@ -1,4 +1,4 @@
-"""Draw events of a run, and compare what `omctl find` says of each with what became of it."""
+"""Draw events of a run, and compare the report of `omctl find` on each with its real outcome."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from workers.db.timeline import Timeline
 
 DRAWN: Final = 30
-"""Of each fault: a thousand in a whole run."""
+"""Events drawn for each fault: a thousand in a whole run."""
 
 EFFECT: Final = {"processed", "recorded without effect"}
-"""The second for a routing update that the platform has superseded."""
+"""The two reports on a routing update that the platform has superseded."""
 
 
 def count_found(
@@ -31,7 +31,7 @@ def count_found(
     *,
     at_end: AbstractSet[bytes],
 ) -> tuple[int, str]:
-    """Return how many drawn events `find` describes rightly, and the first that it does not.
+    """Return how many drawn events `find` reports correctly, and the first that it does not.
 
     Args:
         engine: Of the database with the run.
@@ -54,7 +54,7 @@ def count_found(
 
 
 def _is_right(timelines: list[Timeline], digest: bytes, *, is_stored: bool, is_at_end: bool) -> bool:
-    """Tell whether one event, and nothing but it, is described, with its beginning and its end."""
+    """Return whether exactly this event is reported, with its beginning and its end."""
     events = [timeline for timeline in timelines if timeline.event_id is not None]
     dead = [timeline for timeline in timelines if timeline.event_id is None]
     steps = [[step.step for step in timeline.steps] for timeline in timelines]

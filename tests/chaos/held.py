@@ -1,4 +1,4 @@
-"""Hold what senders met to the bounds of a fault."""
+"""Compare the senders' measurements with the bounds of a fault."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ if TYPE_CHECKING:
 
 CLOCK_FACTOR: Final = 3.0
 CLOCK_SECONDS: Final = 1.0
-"""The machine's clock may show so many times a bound, and a second more: what waits for a processor is
-excused, but not for ever, or a product that spins would be."""
+"""The machine's clock may show this multiple of a bound, and a second more: waiting for a processor is
+excused, but not without a limit, or a product that spins would be excused, too."""
 
 
 def expect_no_longer_stall(seen: Seen, own: Seen, most: float) -> None:
-    """Hold the longest stall to a bound.
+    """Require that the longest stall stays within a bound.
 
     Args:
         seen: By the machine's clock.
@@ -29,17 +29,17 @@ def expect_no_longer_stall(seen: Seen, own: Seen, most: float) -> None:
 
 
 def expect_no_higher_p99(seen: Seen, own: Seen, most: float) -> None:
-    """Hold the 99th percentile to a bound, as above."""
+    """Require that the 99th percentile stays within a bound, as above."""
     _expect("p99 of", (seen.latency(99), own.latency(99)), most)
 
 
 def expect_no_longer_wait(watched: Watched, waited: Waited, most: float) -> None:
-    """Hold the wait of good events to a bound, as above."""
+    """Require that the wait of good events stays within a bound, as above."""
     _expect(f"{watched.name}: a good event waited", (waited.real, waited.own), most)
 
 
 def expect_none_given_up(seen: Seen) -> None:
-    """See that every event was taken before the platform's retries came to their end.
+    """Require that every event was accepted before the platform's last retry.
 
     Raises:
         AssertionError: Some were not.

@@ -1,4 +1,4 @@
-"""Read the edge's files on the disk by their format, past all code of the edge."""
+"""Read the edge's files on the disk by their documented format, without code of the edge."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 MAGIC = b"\x89OMJ"
 HEADER = struct.Struct("<4sHII")
-"""Magic, length of the properties, length of the body, CRC-32 of both: all of docs/operations.md's record."""
+"""Magic, length of the properties, length of the body, CRC-32 of both: the record of docs/operations.md."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,16 +37,16 @@ class Journals:
 
     @property
     def root(self) -> Path:
-        """Where every process has its directory."""
+        """The directory in which every process has its own."""
         return self.state / "journal"
 
     def segments(self, of: str = "*") -> list[Path]:
-        """Return the segments with something in them, of the directories whose name matches."""
+        """Return the non-empty segments in the directories whose name matches."""
         return [path for path in sorted(self.root.glob(f"{of}/*.segment")) if _size(path)]
 
     @property
     def size(self) -> int:
-        """Bytes that are not proven yet."""
+        """The number of bytes that are not proven yet."""
         return sum(_size(path) for path in self.segments())
 
     def bodies(self) -> list[bytes]:
@@ -54,12 +54,12 @@ class Journals:
         return [record.body for path in self.segments() for record in records_in(path)]
 
     def aside(self, name: str) -> list[Path]:
-        """Return the set-aside files in the directory *name* of the state."""
+        """Return the files that were set aside in the directory *name* of the state."""
         return sorted(path for path in (self.state / name).glob("**/*") if path.is_file())
 
 
 def records_in(path: Path) -> list[Record]:
-    """Return the readable records of a file; none where it has just been let go."""
+    """Return the readable records of a file; none if it has just been unlinked."""
     with suppress(FileNotFoundError):
         return list(_records(path.read_bytes()))
     return []

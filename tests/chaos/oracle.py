@@ -1,4 +1,4 @@
-"""Settle the ledger with the truth: tables, dead letters in the broker, journals on the disk."""
+"""Compare the ledger with the tables, the dead letters in the broker and the journals on the disk."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ EFFECTS = text("""
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a ledger and the truth say together.
+    """The result of a comparison of a ledger with the stored events.
 
     Args:
         answered: Distinct bodies answered 200, without those whose only copy the fault destroyed.
@@ -81,12 +81,12 @@ class Verdict:
 
     @property
     def is_clean(self) -> bool:
-        """Nothing lost, nothing twice, nothing given up without need."""
+        """Return whether no event was lost, repeated or given up without need."""
         return not (self.lost or self.repeated or self.complaint)
 
 
 class Oracle:
-    """Asks everybody but the code under test.
+    """Compares by the servers and the disk alone, without the code under test.
 
     Args:
         stand: Where to look.
@@ -101,7 +101,7 @@ class Oracle:
         self._ledger = ledger
 
     def is_settled(self) -> bool:
-        """Tell cheaply whether everything has come to its end."""
+        """Return cheaply whether everything has come to its end."""
         stand = self._stand
         if stand.journals.segments() or stand.view.waiting() != 0:
             return False
@@ -113,7 +113,7 @@ class Oracle:
         return is_told and processed >= len(self._ledger.owed - self._ledger.doomed)
 
     def progress(self) -> tuple[int, int, int, int]:
-        """Return what changes for as long as anything moves; all but the first are what is under way."""
+        """Return figures that change while anything moves; all but the first count work in progress."""
         stand = self._stand
         untold = 0
         try:
@@ -124,12 +124,9 @@ class Oracle:
         return processed, stand.view.waiting(), stand.journals.size, untold
 
     def verdict(self) -> Verdict:
-        """Return what became of everything.
+        """Return the outcome of everything.
 
-        If anything is missing, the queues themselves are read first, with no worker that takes from them.
-
-        Raises:
-            Exception: The broker or the database does not answer, so that there is no verdict.
+        If an event is missing, the queues themselves are read first, while no worker consumes them.
         """
         verdict = self._judge(frozenset())
         if not verdict.lost:
@@ -166,7 +163,7 @@ class Oracle:
         )
 
     def _found(self, stored: set[bytes], dead: set[bytes]) -> tuple[int, str]:
-        """Return how many drawn events `omctl find` describes rightly, and the first that it does not."""
+        """Return how many drawn events `omctl find` reports correctly, and the first that it does not."""
         # Without a service behind, nothing settles. What a destination refused, or the platform never
         # confirmed, has stopped.
         stopped = self._ledger.refused | set(map(bytes, self._all(KEPT_BACK)))
@@ -183,7 +180,7 @@ class Oracle:
         ]
 
     def _told(self) -> TellTale:
-        """Settle with the service behind, where there is one."""
+        """Compare the deliveries with the events, if there is a service behind the workers."""
         stand = self._stand
         if stand.behind is None:
             return TellTale(0, 0, "")
@@ -204,7 +201,7 @@ class Oracle:
         )
 
     def _all(self, question: TextClause, **values: object) -> Iterator[bytes]:
-        """Yield the bytes that a query finds, however many: those of an hour are millions."""
+        """Yield the rows of a query one by one: those of an hour are millions."""
         engine = self._stand.engine()
         try:
             with engine.connect().execution_options(yield_per=10_000) as connection:

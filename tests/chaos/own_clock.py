@@ -1,4 +1,4 @@
-"""Keep a clock that stands still while one of some processes waits for a processor."""
+"""Measure time without the time in which one of some processes waits for a processor."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PROCESSES: Final = Path("/proc")
 
 
 class OwnClock:
-    """Time less what threads spent ready to run without a processor, by the kernel's own count.
+    """Time less the time that threads were ready to run without a processor, as the kernel counts it.
 
     A thread that sleeps, or waits for a disk, a lock or an answer, is not ready to run: the clock goes on.
     Of several threads that wait in the same moment, the one that waits longest counts.
@@ -42,21 +42,21 @@ class OwnClock:
 
     @property
     def started(self) -> float:
-        """The moment from which it has been looked, on the machine's clock."""
+        """The start of the measurement, on the machine's clock."""
         return self._moments[0]
 
     def close(self) -> None:
-        """Look no more."""
+        """Stop measuring."""
         self._closed.set()
 
     def note(self, moment: float, waited: float) -> None:
-        """Note that up to *moment*, since the last one, a thread waited for so many seconds."""
+        """Record that up to *moment*, since the last one, a thread waited for so many seconds."""
         waited = min(waited, moment - self._moments[-1])
         self._moments.append(moment)
         self._held.append(self._held[-1] + waited)
 
     def at(self, moment: float) -> float:
-        """Return what this clock shows at a moment of the machine's monotonic clock."""
+        """Return the value of this clock at a moment of the machine's monotonic clock."""
         after = bisect_right(self._moments, moment, hi=len(self._held))
         if not 0 < after < len(self._held):
             return moment - self._held[min(after, len(self._held) - 1)]
@@ -65,7 +65,7 @@ class OwnClock:
         return moment - (self._held[after - 1] + share * (self._held[after] - self._held[after - 1]))
 
     def seen(self, tries: Sequence[Tried]) -> Seen:
-        """Return the tries with the times that this clock shows."""
+        """Return the tries with the times of this clock."""
         return Seen(
             [
                 each._replace(due=self.at(each.due), sent=self.at(each.sent), ended=self.at(each.ended))

@@ -1,4 +1,4 @@
-"""Carry faults through pytest: options, a stand for each lane, results from every lane, the last line."""
+"""Run faults through pytest: options, a stand for each lane, results of every lane, the last line."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ if TYPE_CHECKING:
 
 RESULT = "result of a fault"
 USUAL = "postgresql"
-"""The kind of stand that most faults strike; what needs another begins first, all of it in one lane."""
+"""The kind of stand that most faults use; those of other kinds begin first, all of a kind in one lane."""
 
 SABOTAGE = "what came of a defect"
 VERSIONS = "versions of the servers"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Take what `python -m tests.chaos` was told."""
+    """Add the options of `python -m tests.chaos`."""
     group = parser.getgroup("chaos")
     group.addoption("--seed", default=f"{secrets.randbits(32):x}", help="hexadecimal, of an earlier run")
     group.addoption(
@@ -57,7 +57,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Sum up in the process that was started, not in its lanes.
+    """Collect results in the main process, not in its lanes.
 
     Raises:
         pytest.UsageError: There is no such fault or defect.
@@ -92,26 +92,26 @@ def name_on(kind: str, words: str) -> str:
 
 
 class ByStand(LoadScopeScheduling):  # type: ignore[misc]  # xdist ships no annotations
-    """Keep what needs a rare kind of stand in one lane, since three brokers take half a minute to start."""
+    """Keep the tests of a rare kind of stand in one lane, since three brokers take half a minute to start."""
 
     def _split_scope(self, nodeid: str) -> str:
-        """Return whom a test must stay with; xdist's extension point."""
+        """Return the group of a test; this is xdist's extension point."""
         kind = nodeid.rpartition("-")[2].removesuffix("]")
         return nodeid if kind == USUAL else kind
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByStand:
-    """Hand tests out to the lanes, the longest first."""
+    """Distribute the tests to the lanes, the longest first."""
     return ByStand(config, log)
 
 
 def length(fault: Fault) -> float:
-    """Return about how many seconds a fault takes, so that lanes are full to the end."""
+    """Return the approximate seconds of a fault, so that all lanes are busy to the end."""
     return fault.times * sum(form.lasts[1] + 10.0 for form in fault.forms)
 
 
 class Stands:
-    """The stand of this lane, kept from fault to fault, made anew after a failure or for another kind.
+    """The stand of this lane, reused by faults, and made anew after a failure or for another kind.
 
     What a kind of stand has shown that it can do is kept with the lane.
     """
@@ -181,13 +181,13 @@ def versions_of(stand: Stand) -> dict[str, str]:
 
 
 def keep(path: Path, content: dict[str, Any]) -> None:
-    """Write figures into a file that pages quote."""
+    """Write figures into a file that documentation pages quote."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
 class Account:
-    """What all lanes report, in the process that pytest was started in."""
+    """Collects the reports of all lanes in pytest's main process."""
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
@@ -197,7 +197,7 @@ class Account:
         self._certificate = certificate(seed=config.getoption("seed"), servers={}, root=SOURCES)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Take the result of a fault, from this process or from a lane."""
+        """Collect the result of a fault, from this process or from a lane."""
         if report.when != "call":
             return
         for name, value in report.user_properties:
@@ -210,13 +210,13 @@ class Account:
                 self._versions |= value
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """Fail where a fault was not run."""
+        """Fail if a fault was not run."""
         if not self._caught.defects and (missing := self._missing()):
             print(f"\nnot run: faults {', '.join(map(str, missing))}")
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
-        """Print the table and the line, and keep them."""
+        """Print the table and the last line, and keep them."""
         self._certificate["versions"] |= self._versions
         if defects := self._caught.defects:
             self._certificate = self._caught.certificate(self._certificate)
@@ -227,7 +227,7 @@ class Account:
         self._conclude(terminalreporter, summary(rows, self._certificate), "faults", rows)
 
     def _conclude(self, reporter: Any, line: str, name: str, rows: list[dict[str, Any]]) -> None:
-        """Print the line, and keep it with the rows where a file was named."""
+        """Print the last line, and write it with the rows to the file of `--json`."""
         reporter.write_line(line)
         # Pages quote whole runs.
         is_part = any(map(self._config.getoption, ("fault", "defect", "keyword", "rounds", "rate")))
@@ -243,7 +243,7 @@ class Account:
         return "chaos", not (self._missing() or any(map(is_bad, self._rows)))
 
     def _missing(self) -> list[int]:
-        """Return the faults that are listed and were asked for, and have no result of every stand."""
+        """Return the requested faults that lack a result on a kind of stand."""
         only = self._config.getoption("fault")
         wanted = {(f.number, kind) for f in FAULTS for kind in f.stands if not only or f.number in only}
         return sorted(

@@ -1,4 +1,4 @@
-"""Stand between a client and the broker as a bad network would."""
+"""Proxy connections to the broker with the faults of a bad network."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from tests.servers import LOOPBACK, free_port
 CHUNK = 65536
 DELAY_SECONDS = 0.5
 DRIP_SECONDS = 0.001
-"""Between two bytes: a thousand bytes a second, slower than any event stream."""
+"""Seconds between two bytes: a thousand bytes a second, slower than any event stream."""
 
 SLOW_DRIP_SECONDS = 0.5
-"""Within any time limit for a single read."""
+"""Seconds: within any time limit for a single read."""
 
 RESET = struct.pack("ii", 1, 0)
-"""SO_LINGER with no time to linger: a close becomes a reset."""
+"""SO_LINGER with a time of zero: a close becomes a reset."""
 
 
 class Weather(Enum):
-    """What happens to bytes on their way."""
+    """The treatment of bytes on their way."""
 
     FAIR = "all bytes pass"
     SWALLOW = "bytes vanish in both directions, the connections stay open"
@@ -86,7 +86,7 @@ class Proxy:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def url(self, amqp_url: str) -> str:
-        """Return the broker's address with this proxy in the way."""
+        """Return the broker's address through this proxy."""
         return amqp_url.replace(f":{self.target}/", f":{self.port}/")
 
     def reset_all(self) -> int:
@@ -94,11 +94,11 @@ class Proxy:
         return sum(link.end(with_reset=True) for link in self._take_links())
 
     def cut_all(self) -> int:
-        """Close every connection in the middle of whatever was said; return how many were open."""
+        """Close every connection in the middle of its bytes; return how many were open."""
         return sum(link.end() for link in self._take_links())
 
     def close(self) -> None:
-        """Accept no more and cut what there is."""
+        """Accept no more connections and cut the open ones."""
         self._is_closed = True
         with suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
@@ -159,7 +159,7 @@ class Proxy:
             sink.sendall(data)
 
     def _drip(self, data: bytes, sink: socket.socket, pause: float) -> None:
-        """Pass single bytes; the rest at once when the weather changes."""
+        """Pass single bytes; pass the rest at once when the weather changes."""
         weather = self.weather
         for offset in range(len(data)):
             if self.weather is not weather:

@@ -1,4 +1,4 @@
-"""Hold what came of one fault."""
+"""Keep the result of one fault."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ OWN = ("p99_ms", "longest_stall_s")
 
 
 def own_figures(own: Seen) -> dict[str, float]:
-    """Return what is held to bounds: the tries by the clock that leaves the machine's other work out."""
+    """Return the tries to compare with bounds: by the clock that excludes the machine's other work."""
     return {f"own_{name}": own.figures()[name] for name in OWN}
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What came of one fault.
+    """The result of one fault.
 
     Args:
         number: Of the fault.
@@ -64,17 +64,17 @@ class Result:
 
     @property
     def is_good(self) -> bool:
-        """Everything struck, nothing lost, nothing twice, everything else as promised."""
+        """Return whether each strike struck, nothing was lost or repeated, and every promise held."""
         is_whole = self.rounds > 0 and len(self.proofs) >= self.rounds and self.answered > 0
         return is_whole and not (self.failure or self.lost or self.repeated)
 
     @property
     def outcome(self) -> str:
-        """What a defect is looked for in."""
+        """Return the text in which a defect's sign is searched."""
         return f"lost={self.lost} repeated={self.repeated} {self.failure}".rstrip()
 
     def as_row(self) -> dict[str, Any]:
-        """Return the JSON values that are kept of it."""
+        """Return the row for the JSON file."""
         names: tuple[str, ...] = (
             "number",
             "title",

@@ -1,4 +1,4 @@
-"""Let one fault strike a stand under load, let everything heal and drain, and pass judgement."""
+"""Let one fault strike a stand under load, let everything heal and drain, and judge the result."""
 
 from __future__ import annotations
 
@@ -36,39 +36,41 @@ if TYPE_CHECKING:
 
 WARM_SECONDS = 2.0
 START_SECONDS = 60.0
-"""Of the sender: a Python on a machine that is busy with other stands."""
+"""Seconds for the sender to start: a Python process on a machine that is busy with other stands."""
 
 LOOK_SECONDS = 1.0
 DRAIN_SECONDS = 600.0
-"""The backlog of three minutes at half of the capacity takes half as long alone, and three times that beside
-two other stands; twice that is long enough."""
+"""Seconds. The backlog of three minutes at half of the capacity takes half as long alone, and three times
+that beside two other stands; twice that is long enough."""
 
 STILL_SECONDS = 75.0
-"""Longer than any pause that the service makes between two attempts: a destination that is down is asked once
-a minute."""
+"""Seconds: longer than any pause between two attempts of the service. A destination that is down is tried
+once a minute."""
 
 WAY_SECONDS = 0.5
-"""Between two looks at the two hundred threads on an event's way: a percent of a processor."""
+"""Seconds between two checks of the two hundred threads on an event's way: one percent of a processor."""
 
 EMPTY_SECONDS = 10.0
-"""The journals are empty, and the queue's leader says that the queue is: what is missing will not come."""
+"""Seconds. The journals are empty, and the queue's leader reports that the queue is: a missing event will
+not come."""
 
 REPEATED = 0.05
-"""Share of requests that repeat an earlier body, as the platform's retries after a lost answer do."""
+"""Share of requests that repeat an earlier body, like the platform's retries after a lost answer."""
 
 RETRY_SECONDS = 5.0
 """The pause of the platform's retry policy."""
 
 CONNECTIONS = 256
-"""With few, a server that gets the processor seldom but then answers all that wait is taken for a slow one:
-64 connections and a turn every 115 ms are 560 requests a second, and what else is due waits in the sender."""
+"""With few connections, a server that gets the processor rarely but then answers all waiting requests
+looks slow: 64 connections and a turn every 115 ms are 560 requests a second, and other due requests wait
+in the sender."""
 
 MOST_RATE = 4000.0
-"""What the sender itself does easily beside the servers on two cores."""
+"""Events a second that the sender manages easily beside the servers on two cores."""
 
 
 def say(line: str) -> None:
-    """Tell of progress at once, wherever it goes."""
+    """Print progress at once, even into a pipe."""
     print(line, flush=True)
 
 
@@ -117,7 +119,7 @@ def run_fault(stand: Stand, fault: Fault, plan: Plan) -> Result:
 
 
 def _run(scene: Scene, fault: Fault, plan: Plan, result: Result) -> Result:
-    """Strike and settle; after a failure what was arranged still stands while the account is settled."""
+    """Strike and settle; after a failure the fault's arrangement stays while the account is settled."""
     try:
         result = _strike_all(scene, fault, plan, result)
         result = _settle(scene, plan, result)
@@ -135,7 +137,7 @@ def _run(scene: Scene, fault: Fault, plan: Plan, result: Result) -> Result:
 
 
 def scene_of(stand: Stand, name: str, plan: Plan, rate: float) -> Scene:
-    """Start a load on a stand, and return what strikes find there."""
+    """Start a load on a stand, and return the scene for its strikes."""
     seed = plan.seed
     run = f"{name}-{seed:x}-{time.time_ns() // 1_000_000:x}"
     order = Order(
@@ -194,7 +196,7 @@ def _watching(scene: Scene, form: Form) -> Iterator[None]:
 
 
 def strike(scene: Scene, form: Form) -> Seen:
-    """Strike once, see that it struck and that everything heals; return what the senders met meanwhile."""
+    """Strike once and wait until everything has healed; return the senders' tries meanwhile."""
     proved = len(scene.proofs)
     with scene.load.watch() as seen:
         with form.strike(scene):
@@ -232,7 +234,7 @@ def _settle(scene: Scene, plan: Plan, result: Result) -> Result:
 
 
 def _hold_to_bounds(scene: Scene, fault: Fault, plan: Plan) -> None:
-    """Compare what was measured with the fault's bounds.
+    """Compare the measurements with the fault's bounds.
 
     Raises:
         AssertionError: Good events or requests took longer, or events were given up.
@@ -266,7 +268,7 @@ def drain(oracle: Oracle, still_seconds: float, seconds: float = DRAIN_SECONDS) 
 
 
 def _account(scene: Scene, plan: Plan, result: Result) -> Result:
-    """Settle after a failure, for the account's sake; what fails here is less than what failed before."""
+    """Settle the account after a failure; an error here must not hide the earlier one."""
     try:
         return _settle(scene, plan, replace(result, proofs=tuple(scene.proofs)))
     except Exception:  # noqa: BLE001  # the first failure is the one to tell
@@ -287,7 +289,7 @@ def _with_verdict(result: Result, verdict: Verdict) -> Result:
 
 
 def first_of(error: BaseException) -> BaseException:
-    """Return the check that failed first: undoing what a fault arranged may fail after it."""
+    """Return the check that failed first: undoing a fault's arrangement may fail after it."""
     found, earlier = error, error.__context__
     while earlier is not None:
         found = earlier if isinstance(earlier, AssertionError) else found

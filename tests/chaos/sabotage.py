@@ -1,4 +1,4 @@
-"""Name one deliberate defect for every fault, each of which makes that fault's check fail.
+"""Define deliberate defects: at least one for every fault, which makes that fault's check fail.
 
 A defect is a few lines of Python added to the end of one module in a copy of the product: it replaces what it
 names, whatever the lines around look like. tests/unit/chaos holds it to the names that the product has.
@@ -24,7 +24,7 @@ STRUCK_NOTHING: Final = re.compile("it strikes: |did not strike: |nothing proves
 
 @dataclass(frozen=True, slots=True)
 class Defect:
-    """A safeguard taken out.
+    """A removed safeguard.
 
     Args:
         name: What is wrong with the product.
@@ -48,26 +48,26 @@ class Defect:
     lasts: tuple[float, float] | None = None
 
     def is_shown_by(self, result: Result) -> bool:
-        """Tell whether a result is what the defect makes of it; a strike that is not proven shows nothing."""
+        """Return whether a result shows the defect; a strike without its proof shows nothing."""
         outcome = result.outcome
         has_struck = bool(result.proofs) and not STRUCK_NOTHING.search(outcome)
         return has_struck and re.search(self.shows, outcome) is not None
 
     @property
     def mark(self) -> str:
-        """What changes when anything of the defect does."""
+        """Return a value that changes with any part of the defect."""
         return hashlib.sha256(repr(self).encode()).hexdigest()[:12]
 
 
 LOST: Final = r"^(?!.*(did not (drain|empty)|are unfinished)).*lost=[1-9]"
-"""What is still on its way when the run ends is not lost."""
+"""Events that are still on their way when the run ends are not lost."""
 
 REPEATED: Final = r"repeated=[1-9]"
 STUCK: Final = r"journal did not empty|journal empties"
 
 
 def sabotaged_copy(defect: Defect, directory: Path) -> Path:
-    """Copy the product into *directory*, take the safeguard out, return it."""
+    """Copy the product into *directory*, remove the safeguard, and return the copy."""
     copy_of(SOURCES, directory)
     with (directory / defect.module).open("a", encoding="utf-8") as file:
         file.write(f"\n\n{defect.code}")

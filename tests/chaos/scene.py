@@ -1,4 +1,4 @@
-"""Name what a fault is made of, and what it finds when it strikes."""
+"""Define faults and their forms, and the scene that a strike uses."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 CALM = 0.1
 EXTRA_FROM = 100_000_000
-"""The first number of what is posted out of turn."""
+"""The first number of events that are posted beside the load."""
 
 
 @dataclass(slots=True)
@@ -76,7 +76,7 @@ class Scene:
         time.sleep(self.chance.uniform(least, most))
 
     def prove(self, words: str, *, has_struck: bool = True) -> None:
-        """Note how it is known that the strike struck.
+        """Record how it is known that the strike struck.
 
         Raises:
             AssertionError: It did not.
@@ -85,18 +85,18 @@ class Scene:
         self.proofs.append(words)
 
     def await_proof(self, words: str, is_seen: Callable[[], object]) -> None:
-        """Wait until the strike is seen to have struck."""
+        """Wait for the proof that the strike struck."""
         self.wait_until(is_seen, f"it strikes: {words}")
         self.prove(words)
 
     def wait_until(self, is_true: Callable[[], object], words: str) -> None:
-        """Wait for what must come to be, soon or late, for as long as the stand has patience."""
+        """Wait for something that must happen eventually, within the stand's patience."""
         wait_until(is_true, self.stand.pace * self.stand.patience, words)
 
     def let_catch_up(self, fewer: float) -> None:
-        """Send a tenth until so few deliveries are left.
+        """Send a tenth of the rate until only so many deliveries are left.
 
-        Half of what the stand could do in quiet may be more than it can do now.
+        Half of the capacity of an idle stand may be more than its present capacity.
         """
         view, usual = self.stand.view, self.load.rate
         self.load.change_rate(usual * CALM)
@@ -105,18 +105,18 @@ class Scene:
         self.load.change_rate(usual)
 
     def extra_bodies(self, count: int) -> list[bytes]:
-        """Return *count* events that the load will never come to."""
+        """Return *count* events that the load will never send."""
         return [self.traffic.body(number) for number in itertools.islice(self._extra, count)]
 
     def doomed_bodies(self, count: int) -> list[bytes]:
-        """Return *count* bodies for the dead letters, noted as such in the ledger."""
+        """Return *count* bodies for the dead letters, recorded as such in the ledger."""
         bodies = [self.traffic.malformed(number) for number in itertools.islice(self._extra, count)]
         for body in bodies:
             self.ledger.expect_dead_letter(body)
         return bodies
 
     def post(self, body: bytes) -> int:
-        """Post one body out of turn, and return the status."""
+        """Post one body beside the load, and return the status."""
         head = signed(body).split(b"\r\n\r\n")[0].decode().split("\r\n")[1:]
         headers = dict(line.split(": ", 1) for line in head)
         url = f"http://127.0.0.1:{self.stand.product.port}{PATH}"
@@ -126,18 +126,18 @@ class Scene:
         return status
 
     def post_all(self, bodies: list[bytes]) -> None:
-        """Post bodies out of turn; each must be answered 200."""
+        """Post bodies beside the load; each must be answered 200."""
         statuses = {self.post(body) for body in bodies}
         assert statuses == {200}, f"not every request was answered 200: {statuses}"
 
 
 Strike: TypeAlias = Callable[[Scene], AbstractContextManager[None]]
-"""Breaks something, yields, mends it; somewhere on its way it proves that it struck."""
+"""Breaks something, yields, repairs it; at some point it proves that it struck."""
 
 ALL_ANSWERED = frozenset({200})
 ANSWERED_AT_LAST = ALL_ANSWERED | {TIMEOUT}
-"""Where the edge is started anew: at half of its capacity beside two other stands that may outlast the
-senders' ten seconds, and a try that ran out is made again."""
+"""Permitted while the edge restarts: at half of its capacity beside two other stands, this may take longer
+than the senders' ten seconds, and a try that timed out is repeated."""
 
 ANYTHING: frozenset[int] | None = None
 
@@ -171,13 +171,13 @@ class Form:
 
     @property
     def name(self) -> str:
-        """What happens, in words."""
+        """Return what happens, in words."""
         return getattr(self.strike, "__name__", "strike").replace("_", " ")
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One line of the table.
+    """One row of the table in docs/faults.md.
 
     Args:
         number: As in docs/faults.md.
@@ -207,5 +207,5 @@ class Fault:
 
     @property
     def times(self) -> int:
-        """How often each form strikes: once, and a lone one twice."""
+        """Return how often each form strikes: once, and a single one twice."""
         return self.rounds or (1 if len(self.forms) > 1 else 2)

@@ -1,4 +1,4 @@
-"""Run a worker as `python -m workers` does, with short windows, so that a window's commit is struck easily.
+"""Run a worker like `python -m workers`, with short windows, so that a strike easily hits a window's commit.
 
 With OM_TRACE_DIRECTORY it also records its steps.
 Waits for a destination then also differ by two seconds at most for the window alone.

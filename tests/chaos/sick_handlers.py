@@ -1,4 +1,4 @@
-"""Install an integrator's handler that does whatever the text of a marked event tells it to."""
+"""Install an integrator's handler that follows the order in the text of a marked event."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 MARK = "chaos: "
 
 OBEYED = "obeyed"
-"""The file in the package's directory to which the handler adds a line for each order: the word, and once it
-is through with it, how long it took."""
+"""The file in the package's directory to which the handler adds a line for each order: the order's name
+and, once it is done, how long it took."""
 
 HANDLER = '''"""Obey a marked event: die, raise, be slow, hang."""
 
@@ -89,7 +89,7 @@ def obeyed(directory: Path) -> list[str]:
 
 
 def marked(body: bytes, order: str) -> bytes:
-    """Return a copy of an event that tells its handler what to do."""
+    """Return a copy of an event with an order for its handler."""
     event = json.loads(body)
     event.pop("routing", None)
     event["eventType"] = "openmessaging:conversation:message"

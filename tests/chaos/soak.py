@@ -1,4 +1,4 @@
-"""Strike once a minute for an hour, and see that nothing is lost, repeated or left behind: `make soak`."""
+"""Strike once a minute for an hour, and check that nothing is lost, repeated or left behind: `make soak`."""
 
 from __future__ import annotations
 
@@ -33,29 +33,31 @@ if TYPE_CHECKING:
     from tests.chaos.scene import Scene
 
 MOST_GROWTH = 1.3
-"""Of a process's memory from its second minute on; the collector's own ups and downs stay below."""
+"""Growth factor of a process's memory since its second minute; garbage collection causes less."""
 
 MOST_DESCRIPTORS = 50
-"""Beside the connections of clients: of files, and connections to servers that come and go."""
+"""Descriptors without the clients' connections: files, and connections to servers that come and go."""
 
 LEAST_ANSWERED = 0.9
-"""Of the distinct events that were due: what strikes refuse or cut off comes again, and is answered then."""
+"""Share of the distinct events that were due: refused or interrupted events are retried, and answered
+then."""
 
 LEAST_STRIKES = 0.5
-"""A minute."""
+"""Strikes a minute."""
 
 LEAST_LIFE = 0.5
-"""Of the run, for which at least one process was watched: growth is seen within a process's life alone."""
+"""Share of the run for which one process must be watched: growth shows only within a process's life."""
 
 HOUR = 60.0
-"""Minutes; what ran shorter is on no page."""
+"""Minutes; no page quotes a shorter run."""
 
 SETTLED_SECONDS = 60.0
 SHARE = 0.6
-"""Of what the stand does at most: what an outage leaves is worked off before the next, most of the time."""
+"""Share of the stand's capacity: most of the time, the backlog of an outage is processed before the next
+one."""
 
 CAPACITY_EVENTS = 20_000
-"""More than for a fault: the first seconds of a burst are slower than an hour."""
+"""More events than for a fault: the first seconds of a burst are slower than an hour."""
 
 STRIKES = (
     Form(edge.an_edge_process_is_killed, allowed=ANYTHING),
@@ -69,12 +71,12 @@ STRIKES = (
     Form(sparing.a_worker_is_killed, allowed=ANYTHING),
     Form(database.the_database_is_killed, allowed=ANYTHING),
 )
-"""None of them ends the first worker's process. What requests meet meanwhile is for `make chaos` to tell."""
+"""None of them ends the first worker's process. `make chaos` checks the requests meanwhile."""
 
 
 @dataclass(slots=True)
 class Life:
-    """What one process held when it had settled, and what it holds now."""
+    """The memory and descriptors of one process after it settled, and now."""
 
     born: float
     seen: float = 0.0
@@ -89,7 +91,7 @@ class Watch:
     lives: dict[int, Life] = field(default_factory=dict)
 
     def look(self, stand: Stand) -> None:
-        """Note what each living process holds now."""
+        """Record the memory and descriptors of each living process."""
         now = time.monotonic()
         for pid in [stand.edge.pid, *stand.edge.children(), *(worker.pid for worker in stand.workers)]:
             life = self.lives.setdefault(pid, Life(now))
@@ -116,12 +118,12 @@ class Watch:
 
     @property
     def longest_life(self) -> float:
-        """Minutes for which the process was watched that lived longest."""
+        """Return the minutes for which the longest-lived process was watched."""
         return max(((life.seen - life.born) / 60 for life in self.lives.values()), default=0.0)
 
     @property
     def watched(self) -> int:
-        """How many processes lived for long enough to be seen growing."""
+        """Return how many processes lived long enough for growth to show."""
         return len(self._settled())
 
     def _settled(self) -> list[Life]:
@@ -129,7 +131,7 @@ class Watch:
 
 
 def own_descriptors(process: psutil.Process, port: int) -> int:
-    """Return how many descriptors a process holds without the living connections of clients on *port*.
+    """Return how many descriptors a process has without its clients' connections on *port*.
 
     After a stall the sender has up to 256 of them open, and keeps them.
     """
@@ -142,7 +144,7 @@ def own_descriptors(process: psutil.Process, port: int) -> int:
 
 
 def main() -> int:
-    """Return 0 only when nothing was lost, repeated or left behind."""
+    """Return 0 only if nothing was lost, repeated or left behind."""
     parser = argparse.ArgumentParser(prog="python -m tests.chaos.soak", description=__doc__)
     parser.add_argument("minutes", type=float, nargs="?", default=60.0)
     parser.add_argument("--seed", type=lambda text: int(text, 16), default=secrets.randbits(32))
@@ -166,7 +168,7 @@ def main() -> int:
 
 
 def soak(stand: Stand, seed: int, minutes: float, rate: float | None = None) -> dict[str, Any]:
-    """Soak a stand and settle the account; return what came of it."""
+    """Soak a stand, settle the account, and return the result."""
     capacity = measured_capacity(stand, "soak-capacity", CAPACITY_EVENTS)
     scene, watch = scene_of(stand, "soak", Plan(seed), rate or SHARE * capacity), Watch()
     say(f"soak: seed {seed:x}, {scene.load.rate:.0f} events/s")
@@ -232,7 +234,7 @@ def line_of(figures: Mapping[str, Any]) -> str:
 
 
 def is_good(figures: Mapping[str, Any]) -> bool:
-    """Tell whether it was struck under load, and nothing was lost, repeated, left behind or kept for ever."""
+    """Return whether strikes struck under load, and nothing was lost, repeated, left behind or leaked."""
     is_clean = not (figures["lost"] or figures["repeated"] or figures["complaint"])
     due = figures["rate"] * figures["minutes"] * 60 * (1 - REPEATED)
     is_under_load = figures["events"] >= LEAST_ANSWERED * due

@@ -1,4 +1,4 @@
-"""Put the whole service on its feet with real servers, every part of it ready to be struck."""
+"""Run the whole service with real servers, every part of it ready to be struck."""
 
 from __future__ import annotations
 
@@ -34,16 +34,17 @@ if TYPE_CHECKING:
 
 WORKERS = 2
 EDGE_PRIORITY = -5
-"""Before the servers and workers of other stands on the same processors: what is late is its own doing."""
+"""Niceness ahead of other stands' servers and workers on the same processors: this stand's delays are its
+own."""
 
 SUBSCRIBED = "SELECT count(*) FROM subscriptions"
 FALL_BEHIND = {"OM_QUEUE_DEPTH_HIGH": "2000000", "OM_QUEUE_DEPTH_LOW": "1000000"}
-"""At half of what the service can do, an outage of a minute leaves more in the queue than the usual limit."""
+"""At half of the capacity, an outage of a minute leaves more in the queue than the usual limit."""
 
 
 @contextmanager
 def running_stand(kind: str, directory: Path, sources: Path = SOURCES) -> Iterator[Stand]:
-    """Run a stand: postgresql, sqlite, cluster, standby or behind; what a failure leaves is kept there."""
+    """Run a stand: postgresql, sqlite, cluster, standby or behind; a failed one keeps its files there."""
     stand = Stand(
         directory,
         database=kind if kind in {"sqlite", "standby"} else "postgresql",
@@ -100,7 +101,7 @@ class Stand:
         return self.brokers[0]
 
     def start(self, sources: Path = SOURCES) -> None:
-        """Start everything; returns when events flow from end to end."""
+        """Start everything; return when events flow from end to end."""
         for broker in self.brokers:
             broker.launch()
         if self.postgresql:
@@ -149,11 +150,11 @@ class Stand:
 
     @property
     def pace(self) -> float:
-        """By how much bounds are stretched here: how slow the product's quickest start was."""
+        """Return the factor for bounds: how slow the product's quickest start was."""
         return 1.0 if self._quickest_start == inf else max(1.0, self._quickest_start / USUAL_START_SECONDS)
 
     def settings(self) -> dict[str, str]:
-        """Return the settings that have no default here, and what a heavy load needs."""
+        """Return the settings without a default here, and those for a heavy load."""
         return {
             "OM_AMQP_URL": ",".join(broker.amqp_url for broker in self.brokers),
             "OM_MANAGEMENT_URL": ",".join(broker.management_url for broker in self.brokers),
@@ -170,7 +171,7 @@ class Stand:
         return f"postgresql+psycopg://postgres@/{self.database}?{hosts}&target_session_attrs=read-write"
 
     def database_url(self) -> str:
-        """Return the database that takes writes now."""
+        """Return the address of the database that accepts writes now."""
         if self.postgresql:
             return self.postgresql.url(self.database)
         return f"sqlite:///{self.directory}/{self.database}.db"
@@ -181,12 +182,12 @@ class Stand:
         return [self.edge, *self.workers, *(self.behind.programs if self.behind else ())]
 
     def processes(self) -> list[int]:
-        """Return the process ids of all that an event passes, and of what stands behind: this process."""
+        """Return the ids of all processes on an event's way; this process plays the services behind."""
         servers = [*self.brokers, *filter(None, (self.postgresql, self.standby))]
         return [os.getpid(), *(part.pid for part in (*servers, *self.programs))]
 
     def stop_product(self) -> None:
-        """Kill edge and workers, and start them no more."""
+        """Kill edge and workers, without starting them again."""
         if self._supervisor:
             self._supervisor.stop()
             self._supervisor = None
@@ -195,7 +196,7 @@ class Stand:
             self.product.close()
 
     def stop(self) -> None:
-        """Stop everything that was started here, the first node last: the port mapper is its."""
+        """Stop everything that was started here, the first node last: it owns the port mapper."""
         self.stop_product()
         if self.behind:
             self.behind.close()
@@ -215,23 +216,23 @@ class Stand:
         wait_until(self.is_healthy, limit, "the edge has the broker and both workers consume")
 
     def is_healthy(self) -> bool:
-        """Tell whether the edge publishes to the broker and the workers consume from it."""
+        """Return whether the edge publishes to the broker and the workers consume from it."""
         return self.product.is_connected() and self.view.consumers() >= len(self.workers)
 
     def reconfigure_workers(self, **settings: str) -> None:
-        """Start the workers anew with other settings; returns when they consume."""
+        """Restart the workers with other settings; return when they consume."""
         for worker in self.workers:
             worker.reconfigure(**settings)
         self.wait_healthy()
 
     def reconfigure_edge(self, **settings: str) -> None:
-        """Start the edge anew with other settings; returns when it has the broker."""
+        """Restart the edge with other settings; return when it is connected to the broker."""
         self.edge.reconfigure(**settings)
         self.wait_healthy()
 
     @contextmanager
     def paused_workers(self) -> Iterator[None]:
-        """Have no workers for a `with` block, so that deliveries pile up."""
+        """Stop the workers for a `with` block, so that deliveries pile up."""
         for worker in self.workers:
             worker.stop()
         try:
@@ -241,11 +242,11 @@ class Stand:
                 worker.start()
 
     def engine(self) -> Engine:
-        """Return a way to the tables that shares nothing with the workers'."""
+        """Return an engine that shares nothing with those of the workers."""
         return create_engine(self.database_url())
 
     def ask(self, question: str, **values: object) -> int:
-        """Return the number that a query finds."""
+        """Return the number that a query returns."""
         engine = create_engine(self.database_url(), poolclass=NullPool)
         with engine.connect() as connection:
             return int(connection.execute(text(question), values).scalar_one() or 0)

@@ -19,12 +19,12 @@ IN_SYNC = "SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'"
 
 
 class ReplicatedPostgreSQL(PrivatePostgreSQL):
-    """A private server that may be one of two, and knows when each transaction was committed."""
+    """A private server that may be one of two, and records when each transaction was committed."""
 
     settings: ClassVar[dict[str, str]] = {"track_commit_timestamp": "on"}
 
     def follow(self, primary: ReplicatedPostgreSQL) -> None:
-        """Throw all data away, copy the primary's, and follow it; returns when commits wait for this one."""
+        """Delete all data, copy the primary's, and follow it; return when commits wait for this server."""
         self.kill_immediate()
         data = self.directory / "data"
         shutil.rmtree(data, ignore_errors=True)
@@ -47,12 +47,12 @@ class ReplicatedPostgreSQL(PrivatePostgreSQL):
         wait_until(lambda: primary.run(IN_SYNC) > 0, 60, "the standby is in sync")
 
     def promote(self) -> None:
-        """Stop following, and take writes without waiting for anybody."""
+        """Stop following, and accept writes without waiting for a standby."""
         self.run("SELECT pg_promote()::int")
         self.run("ALTER SYSTEM RESET synchronous_standby_names", "SELECT pg_reload_conf()")
 
     def run(self, *statements: str) -> int:
-        """Run statements; return the number that the last one finds, 0 for none."""
+        """Run statements; return the number that the last one returns, or 0."""
         address: Sequence[str] = (
             f"host={LOOPBACK}",
             f"port={self.port}",

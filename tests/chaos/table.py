@@ -1,4 +1,4 @@
-"""Lay the results out for people, and in one last line for scripts."""
+"""Format the results as a table, and as one last line for scripts."""
 
 from __future__ import annotations
 
@@ -65,6 +65,6 @@ def summary(rows: Sequence[Mapping[str, Any]], certificate: Mapping[str, Any]) -
 
 
 def is_bad(row: Mapping[str, Any]) -> bool:
-    """Tell whether a fault's row shows anything but what was promised."""
+    """Return whether a fault's row shows a broken promise."""
     is_proved = row["rounds"] and row["strikes_proved"] >= row["rounds"]
     return bool(row["failure"] or row["lost"] or row["repeated"] or not row["answered"] or not is_proved)

@@ -1,4 +1,4 @@
-"""Let each family of faults strike once, and see two sabotages caught; `make chaos` has all of it."""
+"""Run one fault of each family, and check that two defects are caught; `make chaos` runs all of them."""
 
 import secrets
 from contextlib import contextmanager
@@ -32,13 +32,13 @@ pytestmark = [pytest.mark.chaos, pytest.mark.timeout(500)]
 
 SHORT = (0.5, 1.0)
 RATE = 250.0
-"""Events a second: enough to lose some in each strike, and the other tests keep most of the processors."""
+"""Events a second: enough to lose some in each strike, while other tests use most of the processors."""
 SABOTAGES = ("nothing is journalled", "every copy is new")
 
 
 @contextmanager
 def everything_in_the_way(stand):
-    """Arrange what the forms below need at one go; the stand is not used for anything that minds it."""
+    """Make every arrangement of the forms below at once."""
     package = sick_handlers.install(stand.directory / workers.HANDLERS)
     through_the_proxy = stand.worker_proxy.url(stand.broker.amqp_url)
     stand.edge.reconfigure(OM_AMQP_URL=stand.edge_proxy.url(stand.broker.amqp_url))
@@ -84,7 +84,7 @@ def stand(tmp_path_factory):
 
 @pytest.fixture
 def sabotage(stand, tmp_path):
-    """Serve a copy of the product with a defect; afterwards the stand serves the intact product again."""
+    """Serve a copy of the product with a defect, and the intact product afterwards."""
 
     def serve(name):
         defect = next(defect for defect in DEFECTS if defect.name == name)
@@ -95,19 +95,19 @@ def sabotage(stand, tmp_path):
     stand.serve(SOURCES)
 
 
-def test_nothing_is_lost_and_nothing_repeated_when_each_family_strikes_once(stand, plan):
+def test_one_fault_of_each_family_loses_and_repeats_no_event(stand, plan):
     result = run_fault(stand, EACH_FAMILY, plan)
     assert result.is_good, result
 
 
 @pytest.mark.parametrize("name", SABOTAGES)
-def test_a_defect_is_caught_when(stand, name, plan, sabotage):
+def test_the_faults_check_fails_on_a_product_with_a_defect(stand, name, plan, sabotage):
     defect = sabotage(name)
     result = result_on(stand, defect, plan)
     assert defect.is_shown_by(result), result
 
 
-def test_events_that_still_wait_in_the_queue_are_not_lost(stand, plan):
+def test_events_that_wait_in_the_queue_are_not_counted_as_lost(stand, plan):
     for worker in stand.workers:
         worker.stop()
     scene = scene_of(stand, "waiting", plan, rate=50.0)
@@ -124,7 +124,7 @@ def test_events_that_still_wait_in_the_queue_are_not_lost(stand, plan):
     scene.close()
 
 
-def test_a_depth_that_no_leader_reports_is_unknown(stand):
+def test_the_depth_is_unknown_if_no_leader_reports_it(stand):
     stand.broker.freeze()
     try:
         assert stand.view.depth(EVENTS) == UNKNOWN

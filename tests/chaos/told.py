@@ -1,4 +1,4 @@
-"""Settle what the service behind was told with what it should have been told."""
+"""Compare the deliveries that the service behind accepted with those that it should have received."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ NOT_NOTIFIED: Final = b"null"
 
 @dataclass(frozen=True, slots=True)
 class TellTale:
-    """What became of a run's events behind the outbox.
+    """The outcome of a run's events behind the outbox.
 
     Args:
         lost: Events that the destination was to take and never took.
@@ -43,7 +43,7 @@ def tell_tale(
     kept_back: AbstractSet[bytes],
     refused: AbstractSet[bytes] = frozenset(),
 ) -> TellTale:
-    """Compare.
+    """Compare the deliveries with the events.
 
     Args:
         bodies: What took effect, as it was sent.
@@ -74,27 +74,27 @@ def tell_tale(
 
 
 def _platform_agreed(event: Mapping[str, Any], said: Mapping[str, AbstractSet[str]]) -> bool:
-    """Tell whether the event may be delivered: an update only by the platform's word."""
+    """Return whether the event may be delivered: an update only if the platform confirmed it."""
     if event["eventType"] != UPDATED:
         return True
     return bool(said.get(event["conversationId"], set()) & PURPOSES[event["routing"]["status"]])
 
 
 def _platform_objected(event: Mapping[str, Any], said: Mapping[str, AbstractSet[str]]) -> bool:
-    """Tell whether the event may be kept back."""
+    """Return whether the event may be kept back."""
     if event["eventType"] != UPDATED:
         return False
     return bool(said.get(event["conversationId"], set()) - PURPOSES[event["routing"]["status"]])
 
 
 def missing_at(taken: Iterable[ReceivedEvent], bodies: Iterable[bytes]) -> int:
-    """Count the messages that a destination never took."""
+    """Count the messages that a destination never accepted."""
     known = set(map(payload_of, taken))
     return sum(MESSAGE in body and body not in known for body in bodies)
 
 
 def _disordered(taken: Iterable[ReceivedEvent]) -> int:
-    """Count what came after something newer, by its sequence or, unless marked late, by its timestamp."""
+    """Count deliveries after a newer one, by sequence or, unless marked late, by timestamp."""
     newest: dict[str, tuple[int, str]] = {}
     known: set[str] = set()
     disordered = 0

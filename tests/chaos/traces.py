@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 RECORDED_EDGE = "tests.model.recorded_edge"
-"""Of this checkout."""
+"""The module of this checkout."""
 
 
 class Traces:
-    """The traces that processes write to a directory, each read as far as it goes."""
+    """The traces that processes write to a directory, each read up to its present end."""
 
     def __init__(self, directory: Path) -> None:
         directory.mkdir()

@@ -1,4 +1,4 @@
-"""Measure how long good events waited while a fault cost bad ones something: from their 200 to their effect.
+"""Measure how long good events waited while a fault struck bad ones: from their 200 to their effect.
 
 The effect is the commit of the event's row by the database's own clock, or the destination's 2xx. The normal
 time is that of the same load on the same stand, just before the strike. Each wait is measured by two clocks:
@@ -28,17 +28,17 @@ COMMITTED: Final = text("""
     FROM processed_events AS event JOIN event_payloads AS payload ON payload.event_id = event.id
     WHERE event.conversation_id LIKE :run
 """)
-"""Nothing updates a payload, so its row is of the transaction that processed the event."""
+"""No statement updates a payload, so its row belongs to the transaction that processed the event."""
 
 NORMAL_SECONDS: Final = 12.0
-"""At half an event a second, the least that a form sends, these are six good events."""
+"""At half an event a second, the lowest rate of a form, these are six good events."""
 
 Clock: TypeAlias = Callable[[float], float]
-"""Returns what a clock shows at a moment of the machine's, in monotonic seconds."""
+"""Returns the value of a clock at a moment of the machine's clock, in monotonic seconds."""
 
 MODEST_RATE: Final = 30.0
-"""Good and bad events a second. Everything behind the outbox takes five times as many alone on two cores, so
-that good events wait for the fault and not for the machine."""
+"""Good and bad events a second. On two cores, the workers behind the outbox alone process five times as
+many, so that good events wait for the fault and not for the machine."""
 
 MIN_EVENTS: Final = 3
 EVERY: Final = 10
@@ -56,23 +56,23 @@ def is_any(_number: int) -> bool:
 
 
 def is_no_update(number: int) -> bool:
-    """Count what the platform is not asked about: a true update and a false one end differently."""
+    """Count all but updates: the platform is asked about updates, and true and false ones end differently."""
     return not is_update(number)
 
 
 def is_spared(number: int) -> bool:
-    """Count the same of every tenth conversation; a conversation's numbers are 50 apart."""
+    """Count only every tenth conversation; a conversation's numbers are 50 apart."""
     return number % EVERY == 0 and is_no_update(number)
 
 
 def is_message(number: int) -> bool:
-    """Count what the archive is sent."""
+    """Count only messages, which the archive receives."""
     return is_no_update(number) and not opens(number)
 
 
 @dataclass(frozen=True, slots=True)
 class Good:
-    """Which events a fault must not delay.
+    """The events that a fault must not delay.
 
     Args:
         within: The most seconds that one may wait beyond the normal time.
@@ -91,7 +91,7 @@ class Good:
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """The good events of one strike, by the moments of their 200 in monotonic seconds."""
+    """The good events of one strike, with the time of their 200 in monotonic seconds."""
 
     name: str
     good: Good

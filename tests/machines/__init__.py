@@ -1,1 +1,1 @@
-"""Machines that boot with systemd, to install the service on as its operators do."""
+"""Machines that boot with systemd, for tests that install the service as its operators do."""

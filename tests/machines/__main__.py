@@ -1,4 +1,4 @@
-"""Try the installed service on machines: `python -m tests.machines` lists the suites."""
+"""Test the installed service on machines: `python -m tests.machines` lists the suites."""
 
 import sys
 
@@ -21,13 +21,13 @@ def systemd() -> None:
 
 @machines.command()
 def three() -> None:
-    """Three VMs with one broker over all of them: one is lost under load, and comes back."""
+    """Three VMs with one broker cluster: one is lost under load, and returns."""
     sys.exit(0 if three_machines.run() else 1)
 
 
 @machines.command(name="upgrade")
 def upgrade_() -> None:
-    """One VM with the previous version: to this one and back under traffic, workers or edge first."""
+    """One VM: from the previous version to this one and back under traffic, workers or edge first."""
     sys.exit(0 if upgrade.run() else 1)
 
 

@@ -1,4 +1,4 @@
-"""Compare, on the machine itself, a sender's ledger with tables and queues that only listen there."""
+"""Compare a sender's ledger with tables and queues on the machine itself, since they listen only there."""
 
 import json
 import sys
@@ -20,7 +20,7 @@ REST_SECONDS: Final = 240.0
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """What became of what was sent.
+    """The outcome of the sent events.
 
     Args:
         answered: Distinct bodies that were answered 200.
@@ -36,7 +36,7 @@ class Account:
 
 
 def wait_at_rest() -> None:
-    """Block until neither this machine's journal nor a queue holds anything but dead letters.
+    """Block until this machine's journal is empty and the queues hold only dead letters.
 
     Raises:
         TimeoutError: It has not come to that in time.
@@ -49,14 +49,14 @@ def wait_at_rest() -> None:
 
 
 def settle(ledger: Path) -> Account:
-    """Compare a sender's ledger with tables and dead-letter queue, once everything is at rest."""
+    """Compare a sender's ledger with tables and dead-letter queue, once no work is left."""
     accounts = read_accounts(ledger, _read("OM_DATABASE_URL"), _read("OM_AMQP_URL"))
     verdict, refused = accounts.verdict, sum(not row.answered for row in accounts.ledger)
     return Account(verdict.answered, verdict.lost, verdict.repeated, refused)
 
 
 def _queued() -> dict[str, int]:
-    """Return what waits in the queues; one of which nothing is known is not empty."""
+    """Return the number of waiting messages; a queue of unknown depth does not count as empty."""
     depths = QueueDepths((_read("OM_MANAGEMENT_URL"),), ("amqp:///",)).read()
     queues = (topology.EVENTS_QUEUE, topology.UNROUTED, topology.DEAD_LETTER_RECORDS)
     return {queue: depth for queue in queues if (depth := depths.get(queue, 1))}
@@ -68,7 +68,7 @@ def _journalled() -> dict[str, int]:
 
 
 def _read(name: str) -> str:
-    """Return an address, on a cluster the first of them."""
+    """Return an address, in a cluster the first of several."""
     return (OWNER / name).read_text(encoding="utf-8").strip().split(",")[0]
 
 

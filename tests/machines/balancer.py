@@ -1,4 +1,4 @@
-"""The load balancer before several machines: the example that is shipped, on a port of this host."""
+"""Run the shipped example of a load balancer before several machines, on a port of this host."""
 
 import subprocess
 import tempfile
@@ -28,7 +28,7 @@ http {{
 
 
 class LoadBalancer:
-    """nginx before *machines*, without TLS towards the sender, which stands beside it."""
+    """nginx in front of *machines*, without TLS towards the sender, which runs beside it."""
 
     def __init__(self, machines: list[Machine]) -> None:
         ensure_nginx()
@@ -54,7 +54,7 @@ class LoadBalancer:
 
     @property
     def url(self) -> str:
-        """Where the platform would post to."""
+        """Return the URL to which the platform would post."""
         return f"http://127.0.0.1:{self._port}"
 
     def _site(self, machines: list[Machine], directory: Path) -> str:

@@ -1,4 +1,4 @@
-"""Stop each stage of an event's way, and see the canary of om-observe name it within 90 s."""
+"""Stop each stage of an event's way, and check that the canary of om-observe names it within 90 s."""
 
 import re
 import time
@@ -33,16 +33,13 @@ FAULTS: Final = {
     ),
     "gateway": ("systemctl stop nginx", "systemctl start nginx"),
 }
-"""The stage that is to be named, the command that stops it, and the one that starts it again."""
+"""The stage to be named, the command that stops it, and the one that starts it again."""
 
 
 def run(machine: Machine) -> None:
-    """Switch the canary on, stop one stage after the other, and print the longest time until one was named.
+    """Enable the canary, stop one stage after the other, and print the longest time until one was named.
 
     A stage is stopped when the one before is named, almost a minute before the next canary.
-
-    Raises:
-        MachineError: A stage was not named in time.
     """
     machine.run(f"cat {CERTIFICATE} >>/etc/ssl/certs/ca-certificates.crt")
     machine.run(f"echo OM_CANARY_URL=https://{machine.address}{PATH} >>{ENVIRONMENT}")
@@ -63,7 +60,7 @@ def run(machine: Machine) -> None:
 
 
 def _wait(machine: Machine, stages: list[str]) -> None:
-    """Block until the metrics name these stages alone, at least one canary having arrived."""
+    """Block until the metrics name exactly these stages and at least one canary has arrived."""
     deadline = time.monotonic() + NAMED_SECONDS
     while time.monotonic() < deadline:
         metrics = machine.run(METRICS)

@@ -1,4 +1,4 @@
-"""docker/compose.yaml as an operator brings it up, with ports and secrets of its own."""
+"""Run docker/compose.yaml as an operator would, with separate ports and secrets."""
 
 import os
 import secrets
@@ -14,11 +14,11 @@ from tests.servers import free_port
 
 PORTS: Final = ("OM_GATEWAY_PORT", "OM_PROMETHEUS_PORT", "OM_OBSERVE_PORT")
 UP_SECONDS: Final = 900.0
-"""The image is made too: mostly downloads."""
+"""Seconds. Building the image takes most of them, with its downloads."""
 
 
 class Composition:
-    """The services of a copy of the committed files, from `up` until the `with` block is left."""
+    """The services of a copy of the committed files, from `up` to the end of the `with` block."""
 
     def __init__(self) -> None:
         self._directory = Path(tempfile.mkdtemp(prefix="open-messaging-compose-"))
@@ -37,12 +37,12 @@ class Composition:
         shutil.rmtree(self._directory)
 
     def up(self) -> None:
-        """Bring everything up, by the commands of docs/install.md."""
+        """Start everything with the commands of docs/install.md."""
         subprocess.run([self._directory / "docker" / "prepare", "localhost"], check=True)
         self.run("up", "--build", "--detach", timeout=UP_SECONDS)
 
     def secret(self, name: str) -> Path:
-        """Return the file that a secret is in."""
+        """Return the content of a secret's file."""
         return self._directory / "docker" / "secrets" / name
 
     def run(self, *arguments: str, timeout: float = 180.0) -> str:

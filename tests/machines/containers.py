@@ -1,4 +1,4 @@
-"""The service in containers: brought up by compose, an event through the gateway by TLS, and down again."""
+"""Test the service in containers: start it with compose, send an event over TLS, and stop it again."""
 
 import json
 import secrets
@@ -22,11 +22,11 @@ LASTING: Final = {
     "rabbitmq": 1, "postgresql": 1, "edge": 1, "gateway": 1, "intake": 2, "settle": 1, "retain": 1,
     "observe": 1, "prometheus": 1,
 }  # fmt: skip
-"""What runs, without any profile, and how many of it."""
+"""The services that run without a profile, and how many containers of each."""
 
 
 def run() -> bool:
-    """Go the whole way and print its last line; it fails where something does not come to pass."""
+    """Run all steps and print the last line; fail at the first step that fails."""
     make_stand_ins()
     prepare_compose()
     with Composition() as composition:
@@ -94,14 +94,14 @@ def _running(composition: Composition) -> dict[str, int]:
 
 
 def _restarted(composition: Composition) -> list[str]:
-    """Return the containers that have not held since they were started."""
+    """Return the containers that have restarted since they were started."""
     containers = composition.run("ps", "--all", "--quiet").split()
     shown = docker("inspect", "--format={{.Name}} {{.RestartCount}}", *containers).splitlines()
     return [each for each in shown if not each.endswith(" 0")]
 
 
 def _await(what: str, is_so: Callable[[], bool]) -> None:
-    """Block until something is so.
+    """Block until a condition holds.
 
     Raises:
         MachineError: It has not come to that in time.

@@ -1,4 +1,4 @@
-"""The container engine, and the image of a bare Debian 13: made by debootstrap, no registry is asked."""
+"""Prepare the container engine and an image of a bare Debian 13, made by debootstrap without a registry."""
 
 import os
 import shutil
@@ -34,7 +34,7 @@ def docker(*arguments: str, text: str | None = None, timeout: float = 300.0) -> 
 
 
 def prepare() -> None:
-    """Have an engine and the image: once about two minutes, then nothing."""
+    """Install the engine and make the image; this takes about two minutes once."""
     _prepare_engine()
     _make_image()
 
@@ -46,12 +46,12 @@ def prepare_compose() -> None:
 
 
 def succeeds(*arguments: str) -> bool:
-    """Tell whether the container engine's command ends with status 0."""
+    """Return whether the container engine's command ends with status 0."""
     return not subprocess.run(["docker", *arguments], capture_output=True, check=False).returncode
 
 
 def _prepare_engine() -> None:
-    """Install and start the container engine, where none answers."""
+    """Install and start the container engine if none answers."""
     if _answers():
         return
     if shutil.which("dockerd") is None:

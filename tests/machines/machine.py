@@ -1,4 +1,4 @@
-"""A bare Debian 13 with systemd in a container: what an operator gets from a provider, and no more.
+"""Run a bare Debian 13 with systemd in a container: the machine that an operator gets from a provider.
 
 Machines stand in a network of their own, so that their ports are free.
 """
@@ -22,7 +22,7 @@ DOWNLOADS: Final = {"debian": "/var/cache/apt/archives", "python": "/root/.cache
 
 
 class Network:
-    """A network of machines that know each other by name, while a `with` block lasts.
+    """A network of machines that know each other by name, for a `with` block.
 
     Args:
         name: The engine's name for it.
@@ -44,7 +44,7 @@ class Network:
 
 
 class Machine:
-    """A machine that is booted on entering and thrown away on leaving; it has the project at hand.
+    """A machine that is booted on entry and deleted on exit; it has a copy of the project.
 
     Args:
         network: Where it stands.
@@ -79,11 +79,11 @@ class Machine:
         self.throw_away()
 
     def throw_away(self) -> None:
-        """Remove the machine with all that is on it."""
+        """Delete the machine with all its data."""
         succeeds("rm", "--force", self._container)
 
     def put_project(self, revision: str = "HEAD") -> None:
-        """Copy the committed files of this checkout to where commands run."""
+        """Copy the committed files of this checkout to the directory in which commands run."""
         archive = subprocess.run(
             ["git", "-C", str(CHECKOUT), "archive", revision], capture_output=True, check=True
         ).stdout
@@ -104,21 +104,21 @@ class Machine:
         return docker(*shell, text=text, timeout=timeout)
 
     def reboot(self) -> None:
-        """Shut the machine down in order, and boot it again."""
+        """Shut the machine down cleanly, and boot it again."""
         docker("stop", "--signal", "RTMIN+3", "--time", "90", self._container)
         self.power_on()
 
     def power_off(self) -> None:
-        """Pull the plug."""
+        """Cut the machine's power."""
         docker("kill", self._container)
 
     def power_on(self) -> None:
-        """Boot a machine that is off, with what its disk holds."""
+        """Boot a machine that is off, with the data on its disk."""
         docker("start", self._container)
         self._wait_booted()
 
     def _wait_booted(self) -> None:
-        """Block until commands can be given; services may still be starting."""
+        """Block until commands can be run; services may still be starting."""
         deadline = time.monotonic() + BOOT_SECONDS
         while time.monotonic() < deadline:
             if succeeds("exec", self._container, "systemctl", "is-active", "--quiet", "basic.target"):

@@ -1,4 +1,4 @@
-"""One VM from nothing: installed, struck, scaled, rebooted and upgraded under traffic, and removed."""
+"""One VM from nothing: install, faults, scaling, reboot and upgrade under traffic, and removal."""
 
 import time
 from typing import Final
@@ -11,7 +11,7 @@ from tests.machines.traffic import LAST_RETRIES_SECONDS, Traffic, settle
 
 RATE: Final = 20.0
 PAUSE_SECONDS: Final = 4.0
-"""After each fault: traffic flows again."""
+"""Seconds after each fault, in which traffic flows again."""
 
 DATABASE: Final = "postgresql@17-main"
 KILLED: Final = (
@@ -26,10 +26,10 @@ FAST_SCALER: Final = (
     " -e 's/^COOLDOWN_SECONDS: Final = .*/COOLDOWN_SECONDS: Final = 6.0/'"
     " -e 's/^LOOK_SECONDS: Final = .*/LOOK_SECONDS: Final = 1.0/' workers/settings.py workers/bootstrap.py"
 )
-"""With its own times the scaler would need an hour to come and go at this rate."""
+"""With its own times the scaler would need an hour to start and stop workers at this rate."""
 MAX_WORKERS: Final = 4
 BUDGET_SECONDS: Final = 25.0
-"""The outage that the platform's retries outlast if each is refused at once."""
+"""Seconds: the outage that the platform's retries survive if each is refused at once."""
 
 
 STRANGER: Final = "ulimit -n 65536; exec python3 tests/machines/slow_senders.py"
@@ -39,7 +39,7 @@ ANSWER_SECONDS: Final = 1.0
 
 
 def run() -> bool:
-    """Run the journey and print its last line; return whether nothing was lost or refused."""
+    """Run all steps and print the last line; return whether nothing was lost or refused."""
     with Network("open-messaging-one", "10.83.47") as network, Machine(network, "om-1", 11) as machine:
         report("make install-vm, on a bare Debian 13")
         machine.run(f"mkdir -p /etc/open-messaging && echo '{SETTINGS}' > /etc/open-messaging/environment")
@@ -63,7 +63,7 @@ def run() -> bool:
 
 
 def _crowd(network: Network, machine: Machine, traffic: Traffic) -> None:
-    """Hold 2,000 slow connections open from twenty addresses; webhooks must be answered in a second."""
+    """Hold 2,000 slow connections from twenty addresses open; webhooks must be answered within a second."""
     traffic.wait_for(1)
     with Machine(network, "stranger", 12) as stranger:
         stranger.run(f"({STRANGER} {machine.address} >/tmp/open 2>&1 </dev/null &)")
@@ -78,7 +78,7 @@ def _crowd(network: Network, machine: Machine, traffic: Traffic) -> None:
 
 
 def _strike(machine: Machine) -> None:
-    """Kill each unit, take the database away and bring it back; each is reported when it is verified."""
+    """Kill each unit, and stop and start the database; report each once it is verified."""
     for unit in KILLED:
         before = units.main_pid(machine, unit)
         machine.run(f"systemctl kill --signal=KILL {unit}")
@@ -94,10 +94,11 @@ def _strike(machine: Machine) -> None:
 
 
 def _reboot(machine: Machine, traffic: Traffic) -> int:
-    """Reboot in the middle of traffic; return how many events the sender gave up because it took too long.
+    """Reboot under traffic; return how many events the sender gave up because it took too long.
 
-    While a single machine is off, no edge answers. The platform's retries outlast 25 s of refused
-    connections. Given-up events count against the reboot if it took longer, else against the service.
+    While a single machine is off, no edge answers. The platform's retries survive 25 s of refused
+    connections. Events that were given up count against the reboot if it took longer, else against the
+    service.
     """
     booted, before, began = _boot_time(machine), traffic.given_up(), time.monotonic()
     machine.reboot()
@@ -123,5 +124,5 @@ def _upgrade(machine: Machine) -> None:
 
 
 def _boot_time(machine: Machine) -> str:
-    """Return when the first process began: a container's kernel is the host's, and does not begin again."""
+    """Return when the first process began: a container uses the host's kernel, which does not reboot."""
     return machine.run("stat -c %Y /proc/1")

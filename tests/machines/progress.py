@@ -8,11 +8,11 @@ from tests.figures.certificate import certificate
 from tests.figures.evidence import record
 
 STARTED: Final = certificate(seed="", servers={})
-"""The commit that is installed: others may follow while a suite runs."""
+"""The installed commit: others may follow while a suite runs."""
 
 
 def report(text: str) -> None:
-    """Print what was just verified, with the time."""
+    """Print the step that was just verified, with the time."""
     print(f"{time.strftime('%H:%M:%S')} {text}", flush=True)
 
 

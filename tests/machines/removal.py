@@ -1,4 +1,4 @@
-"""Take the service off a machine, bring it back as two hosts would share it, and take it off for good."""
+"""Remove the service from a machine, install it again as on two hosts that share servers, and purge it."""
 
 from typing import Final
 
@@ -18,7 +18,7 @@ AWAIT: Final = f"for i in $(seq 60); do test $({QUEUED}) {{condition}} && exit; 
 
 
 def run(machine: Machine) -> None:
-    """Go the whole way, and print what was kept and what was not.
+    """Run all steps, and print what was kept and what was deleted.
 
     Raises:
         MachineError: Something was left over, or was taken away that should have stayed.
@@ -46,7 +46,7 @@ def _dry_run(machine: Machine) -> None:
 
 
 def _share(machine: Machine, omctl: str) -> None:
-    """Be an edge alone and then a worker alone, of a broker and a database that are named."""
+    """Install first only the edge and then only a worker, with a broker and a database that are named."""
     machine.run(f"mv {CREDENTIALS}/owner {NAMED} && rm -r {CREDENTIALS}")
     broker = f"OM_AMQP_URL=$(cat {NAMED}/OM_AMQP_URL) OM_MANAGEMENT_URL=$(cat {NAMED}/OM_MANAGEMENT_URL)"
     machine.run(f"{broker} {omctl} install --role edge")

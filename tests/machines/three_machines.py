@@ -1,4 +1,4 @@
-"""Three VMs, one broker over all of them, an edge and workers on each: one is lost, and returns."""
+"""Three VMs with one broker cluster, and an edge and workers on each: one is lost, and returns."""
 
 import time
 from contextlib import ExitStack
@@ -18,7 +18,7 @@ SERVER_NAME: Final = "hooks.example.com"
 OPTIONS: Final = f"--cluster {','.join(NAMES)} --server-name {SERVER_NAME}"
 RATE: Final = 20.0
 EVENTS: Final = 200
-"""That pass between two strikes: ten seconds of traffic, more on a busy machine."""
+"""Events that pass between two strikes: ten seconds of traffic, more on a busy machine."""
 
 LEAD: Final = (
     "rabbitmqctl -q eval '"
@@ -32,7 +32,7 @@ MEMBERS: Final = (
 
 
 def run() -> bool:
-    """Run the journey and print its last line; return whether nothing was lost or refused."""
+    """Run all steps and print the last line; return whether nothing was lost or refused."""
     with Network("open-messaging-three", "10.83.48") as network, ExitStack() as stack:
         numbered = enumerate(NAMES, start=11)
         machines = [stack.enter_context(Machine(network, name, number)) for number, name in numbered]
@@ -58,7 +58,7 @@ def run() -> bool:
 
 
 def _install(machines: list[Machine]) -> None:
-    """Install by the commands of docs/install.md; ssh alone is replaced."""
+    """Install by the commands of docs/install.md; only ssh is replaced."""
     first, *others = machines
     first.run(f"mkdir -p /etc/open-messaging && echo '{SETTINGS}' > /etc/open-messaging/environment")
     first.run(f"make install-vm INSTALL='{OPTIONS}'")
@@ -73,7 +73,7 @@ def _install(machines: list[Machine]) -> None:
 
 
 def _lead(first: Machine, leader: Machine) -> None:
-    """Have the queue be led where it hurts most."""
+    """Move the queue's leader to the machine whose loss has the largest effect."""
     first.run(LEAD.replace("NODE", leader.name))
     time.sleep(1.0)
     if (said := first.run(LEADER).strip()) != f"rabbit@{leader.name}":
@@ -81,7 +81,7 @@ def _lead(first: Machine, leader: Machine) -> None:
 
 
 def _wait_back(machine: Machine) -> None:
-    """Block until a machine that was off is whole again."""
+    """Block until a machine that was off is fully working again."""
     units.wait_for(machine, "om-api")
     units.wait_for(machine, "om-worker@1")
     # Waits until it has started at boot.

@@ -1,4 +1,4 @@
-"""The platform's part: signed events, sent again as the platform sends them again."""
+"""Play the platform: send signed events, and retry them as the platform does."""
 
 import json
 import os
@@ -24,11 +24,11 @@ PATH: Final = "/webhooks/genesys/openmessaging"
 CERTIFICATE: Final = "/etc/open-messaging/tls/certificate.pem"
 SECRETS: Final = "/etc/open-messaging/credentials/OM_WEBHOOK_SECRETS"
 FLUSH_SECONDS: Final = 2.0
-"""The ledger's lines reach the disk within one."""
+"""Seconds within which the ledger's lines reach the disk."""
 
 ANSWER_SECONDS: Final = 180.0
 LAST_RETRIES_SECONDS: Final = 26.0
-"""The platform's retries of what was refused at once: five, five seconds apart."""
+"""Seconds of the platform's retries after immediate refusals: five, five seconds apart."""
 
 
 class Traffic:
@@ -73,7 +73,7 @@ class Traffic:
         self._sender.communicate(timeout=120)
 
     def reaches(self) -> bool:
-        """Tell whether an edge answers now: it refuses what is not signed."""
+        """Return whether an edge answers now: it refuses an unsigned request."""
         try:
             answer = requests.post(self._url, timeout=2.0, verify=self._environment["SSL_CERT_FILE"])
         except requests.RequestException:
@@ -117,7 +117,7 @@ class Traffic:
         return sum(not row.answered for row in self._rows())
 
     def refusals(self) -> list[str]:
-        """Return for each body that was given up its attempts and the last answer."""
+        """Return the attempts and the last answer of each body that was given up."""
         return [
             f"{row.kind}, sent {row.attempts} times, at last answered {row.status or 'nothing'}"
             for row in self._rows()
@@ -132,7 +132,7 @@ class Traffic:
 
 
 def settle(machines: list[Machine], traffic: Traffic) -> dict[str, int]:
-    """Wait until all is worked off, and settle the ledger on the first of *machines*."""
+    """Wait until all work is done, and settle the ledger on the first of *machines*."""
     for machine in machines:
         _account(machine, "rest")
     machines[0].run("cat > /tmp/ledger", text=traffic.ledger.read_text())

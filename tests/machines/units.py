@@ -15,7 +15,7 @@ MAX_EXPOSURE: Final = 1.5
 
 
 def services(machine: Machine) -> list[str]:
-    """Return our running services."""
+    """Return the running services of this project."""
     listed = machine.run("systemctl list-units --plain --no-legend --state=active 'om-*.service'")
     return [line.split()[0] for line in listed.splitlines()]
 

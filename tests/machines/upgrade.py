@@ -1,4 +1,4 @@
-"""A VM with the previous version is upgraded and taken back under traffic, workers or edge first."""
+"""Upgrade a VM from the previous version and back again under traffic, workers or edge first."""
 
 import subprocess
 import time
@@ -12,14 +12,14 @@ from tests.machines.progress import conclude, report
 from tests.machines.traffic import LAST_RETRIES_SECONDS, Traffic, settle
 
 EVENTS: Final = 200
-"""That pass between two changes: ten seconds of traffic, more on a busy machine."""
+"""Events that pass between two changes: ten seconds of traffic, more on a busy machine."""
 
 EDGE: Final = "/etc/systemd/system/om-api.service"
 PREFIX: Final = f"sed -n 's,^ExecStart=\\(.*\\)/bin/gunicorn.*,\\1,p' {EDGE}"
 
 
 def run() -> bool:
-    """Run the journey and print its last line; return whether nothing was lost, repeated or refused."""
+    """Run all steps and print the last line; return whether nothing was lost, repeated or refused."""
     with Network("open-messaging-upgrade", "10.83.49") as network, Machine(network, "om-1", 11) as machine:
         previous = _previous_revision()
         machine.put_project(previous)
@@ -58,7 +58,7 @@ def _previous_revision() -> str:
 
 
 def _change_edge_first(machine: Machine, traffic: Traffic, before: str, after: str) -> None:
-    """Run the edge of another version beside the workers of *before*, then install the other version."""
+    """Run another version's edge beside the workers of *before*, then install the other version."""
     machine.run(
         f"sed -i 's,{before}/,{after}/,' {EDGE} && systemctl daemon-reload && systemctl restart om-api"
     )
@@ -68,7 +68,7 @@ def _change_edge_first(machine: Machine, traffic: Traffic, before: str, after: s
 
 
 def _check(machine: Machine, traffic: Traffic, *, edge: str, worker: str) -> None:
-    """Block until traffic has passed these versions.
+    """Block until traffic has passed through these versions.
 
     Raises:
         MachineError: Another version runs, or events are not answered.

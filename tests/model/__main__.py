@@ -33,7 +33,7 @@ def main() -> int:
 
 
 def judge(results: Sequence[Result]) -> tuple[str, bool]:
-    """Return the summary of the results of all cases, and whether each is as it must be."""
+    """Return the summary of all cases, and whether each has the expected result."""
     by_name = {result.case.name: result for result in results}
 
     def count_stories(cases: Sequence[Case]) -> int:

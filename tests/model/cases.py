@@ -1,4 +1,4 @@
-"""List what is checked: the protocol itself, the windows that it leaves, and known defects put back.
+"""List the cases to check: the protocol itself, its remaining windows, and known defects.
 
 A case is a model with some of its macros replaced. The protocol must have no counterexample. Every window and
 every defect must have one.

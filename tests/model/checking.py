@@ -1,4 +1,4 @@
-"""Check one case with Spin, and tell its shortest counterexample as a story."""
+"""Check one case with Spin, and describe its shortest counterexample as a story."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class ModelError(Exception):
 
 @dataclass(frozen=True)
 class Result:
-    """What Spin found.
+    """The result of Spin.
 
     Args:
         case: That was checked.
@@ -43,7 +43,7 @@ class Result:
 
 
 def is_spin_installed() -> bool:
-    """Tell whether Spin and a C compiler are here, after trying to install them."""
+    """Return whether Spin and a C compiler are installed, after trying to install them."""
     return (
         ensure_package(lambda: shutil.which("spin"), "spin")
         and ensure_package(lambda: shutil.which("gcc"), "gcc")
@@ -85,7 +85,7 @@ def check(case: Case, *, is_expected_to_fail: bool) -> Result:
 
 
 def tell(trail: str) -> tuple[str, ...]:
-    """Return the steps that Spin printed, in words, and what they end in."""
+    """Return the steps that Spin printed, in words, and their outcome."""
     steps = re.findall(r"^\s*> (.*)$", trail, re.MULTILINE)
     if not trail:
         return ()

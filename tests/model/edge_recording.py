@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def record_edge(
     write: Callable[[dict[str, Any]], None], process: Callable[[], int] = os.getpid
 ) -> Callable[[], None]:
-    """Have every edge process of this interpreter record its steps.
+    """Record the steps of every edge process of this interpreter.
 
     Args:
         write: Called with each step.
@@ -54,7 +54,7 @@ def record_edge(
 
 
 class _Recorder:
-    """Publishes are added up until another step follows: the republisher publishes event after event."""
+    """Publishes are added up until another step follows: the republisher publishes one event at a time."""
 
     def __init__(self, write: Callable[[dict[str, Any]], None], process: Callable[[], int]) -> None:
         self._write = write

@@ -1,4 +1,4 @@
-"""Follow calls across the boundaries of a process's parts, and write its steps to a file."""
+"""Record the calls between a process's parts as steps in a file."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class TraceFile:
         atexit.register(self._flush)
 
     def write(self, step: dict[str, Any]) -> None:
-        """Add a step; may be called by any thread."""
+        """Add a step; any thread may call this."""
         with self._lock:
             self._lines.append(json.dumps(step).encode() + b"\n")
             now = time.monotonic()

@@ -1,4 +1,4 @@
-"""The protocol holds in every order of its steps; defects that are put back do not stay hidden."""
+"""The protocol holds in every order of its steps, and inserted defects are found."""
 
 import os
 import re
@@ -11,13 +11,13 @@ from tests.model.cases import DEFECTS, PROTOCOL, WINDOWS
 from tests.model.checking import FOLDER, Result, check, is_spin_installed, tell
 
 FAULTS = "2"
-"""One fewer than `make model` tries: a tenth of the orders."""
+"""One fault fewer than in `make model`: a tenth of the orders."""
 SELECTED = ("no grace period", "claimed outside the effect's transaction")
 
 
 @pytest.fixture(scope="session")
 def spin():
-    """Skip on a laptop without Spin; in CI its absence is a failure."""
+    """Skip on a laptop without Spin; fail in CI."""
     if not is_spin_installed():
         message = "Spin and gcc are not installed; `make test` installs them"
         (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(message)
@@ -34,11 +34,11 @@ def test_the_protocol_loses_and_repeats_nothing_in_any_order_of_its_steps(case):
     "case", [case for case in DEFECTS if case.name in SELECTED], ids=lambda case: case.name
 )
 @pytest.mark.usefixtures("spin")
-def test_a_defect_is_told_as_a_story_that_ends_in_a_loss(case):
+def test_a_defects_counterexample_is_a_story_that_ends_in_a_loss(case):
     assert check(case, is_expected_to_fail=True).story[-1] == "An event that was answered 200 is lost."
 
 
-def test_events_of_a_bit_mask_are_named():
+def test_a_story_names_the_events_of_a_bit_mask():
     steps = "> Worker 1 gets {5}.\n> Worker 1 acknowledges {8}.\n"
     trail = f"{steps}spin: text of failed assertion: assert(promised)\n"
     assert tell(trail) == (
@@ -55,7 +55,7 @@ def results_of(failing):
     ]
 
 
-def test_a_run_is_good_if_windows_and_defects_alone_have_counterexamples():
+def test_a_run_passes_if_only_windows_and_defects_have_counterexamples():
     line, is_good = judge(results_of((*WINDOWS, *DEFECTS)))
     count = len(DEFECTS)
     assert line == f"model: states=50 defects={count} counterexamples={count} windows=3"
@@ -67,7 +67,7 @@ def test_a_run_is_good_if_windows_and_defects_alone_have_counterexamples():
     [(*WINDOWS, *DEFECTS[1:]), (*WINDOWS[1:], *DEFECTS), (*WINDOWS, *DEFECTS, PROTOCOL[0])],
     ids=["a defect is hidden", "a window is closed", "the protocol fails"],
 )
-def test_a_run_is_bad_if_a_case_does_not_end_as_it_must(failing):
+def test_a_run_fails_if_a_case_has_an_unexpected_result(failing):
     assert not judge(results_of(failing))[1]
 
 
@@ -82,7 +82,7 @@ def test_every_module_that_a_model_names_exists(model):
     assert [name for name in names if not any((place / name).exists() for place in PLACES)] == []
 
 
-def test_both_models_together_can_be_read_beside_the_code():
+def test_both_models_are_short_enough_to_read_beside_the_code():
     lines = sum(len(path.read_text().splitlines()) for path in models())
     assert lines <= 400
 

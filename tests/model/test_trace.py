@@ -1,4 +1,4 @@
-"""Steps of edge processes are a run of the protocol, and are not with one left out, doubled or swapped."""
+"""The recorded steps of edge processes follow the protocol, and changed traces are rejected."""
 
 import json
 import os
@@ -43,7 +43,7 @@ INDEPENDENT = [
     {"interrupt"},
     {"adopt"},
 ]
-"""Steps that may follow each other in either order: what waits in the backlog does not concern a probe."""
+"""Steps that may follow each other in either order: the backlog does not affect a probe."""
 
 SECONDS = 60.0
 
@@ -57,7 +57,7 @@ def is_run(trace):
 
 
 def record_traces(seed):
-    """Return the traces of the edge processes of a simulated schedule, and the numbers of the living ones."""
+    """Return the traces of the edge processes of a simulated schedule, and the numbers of the live ones."""
     traces, worlds = defaultdict(list), []
 
     def process():
@@ -76,7 +76,7 @@ def hosts():
     return {seed: record_traces(seed) for seed in SEEDS}
 
 
-def test_in_any_schedule_the_real_code_follows_the_protocol(hosts):
+def test_the_edge_follows_the_protocol_in_every_schedule(hosts):
     for seed, (traces, _) in hosts.items():
         for trace in traces.values():
             try:
@@ -89,7 +89,7 @@ def test_in_any_schedule_the_real_code_follows_the_protocol(hosts):
 
 
 def changes_nothing(trace, number):
-    """Return whether a step has no consequence: an interruption of nothing, a probe that ends with one."""
+    """Return whether a step has no effect: an interruption of nothing, or a probe that ends with one."""
     step, later = trace[number], [one["step"] for one in trace[number + 1 :]]
     ends = {"probe": {"answer", "interrupt"}, "answer": {"probe", "unlink", "interrupt"}}.get(
         step["step"], set()
@@ -105,7 +105,7 @@ def may_be_swapped(first, second):
     return any(kinds == pair or (len(pair) == 1 and pair < kinds) for pair in INDEPENDENT)
 
 
-def test_a_trace_with_a_step_left_out_doubled_or_swapped_is_rejected(hosts):
+def test_a_trace_with_a_missing_repeated_or_swapped_step_is_rejected(hosts):
     changed = 0
     # Of processes that end in good order: a killed one may leave no consequence of its last steps.
     chosen = [traces[number] for traces, living in list(hosts.values())[:20] for number in sorted(living)]
@@ -122,7 +122,7 @@ def test_a_trace_with_a_step_left_out_doubled_or_swapped_is_rejected(hosts):
 
 
 @pytest.mark.parametrize("title", ["no grace period", "a new connection proves what the old one carried"])
-def test_a_defect_in_the_real_code_breaks_the_protocol_in_some_schedule(title):
+def test_a_defect_of_the_edge_breaks_the_protocol_in_some_schedule(title):
     [defect] = [one for one in known_defects() if one.title == title]
     with put_in(defect):
         traces = [trace for seed in SEEDS for trace in record_traces(seed)[0].values()]
@@ -195,7 +195,7 @@ def wait_until(condition):
         time.sleep(0.2)
 
 
-def test_the_steps_of_the_edge_under_gunicorn_are_a_run_of_the_protocol(traces):
+def test_the_edge_under_gunicorn_follows_the_protocol(traces):
     assert len(traces) == 3
     assert sum(check_trace(trace) for trace in traces) > 100
     assert {step["step"] for trace in traces for step in trace} == STEPS

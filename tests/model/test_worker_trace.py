@@ -1,4 +1,4 @@
-"""Steps of intake workers are a run of the protocol, and are not with one left out, doubled or swapped."""
+"""The recorded steps of intake workers follow the protocol, and changed traces are rejected."""
 
 import json
 import time
@@ -45,7 +45,7 @@ class RecordedWorker(IntakeWorker):
 
 @pytest.fixture(scope="module")
 def trace(rabbitmq, migrated_sqlite, tmp_path_factory):
-    """A trace of good events, a copy, a body that is no event, a failing handler, and a lost connection."""
+    """A trace of good events, a duplicate, an invalid body, a failing handler and a lost connection."""
     directory = tmp_path_factory.mktemp("worker")
     traced = directory / "traces"
     traced.mkdir()
@@ -86,7 +86,7 @@ def count(url, table):
         return connection.scalar(select(func.count()).select_from(table))
 
 
-def test_the_steps_of_a_worker_are_a_run_of_the_protocol(trace):
+def test_a_worker_follows_the_protocol(trace):
     Acceptor(Worker(set())).accept(trace)
     assert {step["step"] for step in trace} >= STEPS
 
@@ -137,7 +137,7 @@ RUN = [
 
 
 def mutations():
-    """Yield a name and a trace for each step left out, doubled or swapped with the next one."""
+    """Yield a name and a trace for each step left out, repeated or swapped with the next one."""
     for number, step in enumerate(RUN):
         before, after = RUN[:number], RUN[number + 1 :]
         yield f"{number} {step['step']} is left out", [*before, *after]
@@ -154,11 +154,11 @@ HARMLESS = {
 }
 
 
-def test_a_trace_with_a_step_left_out_doubled_or_swapped_is_rejected():
+def test_a_trace_with_a_missing_repeated_or_swapped_step_is_rejected():
     assert is_run(RUN)
     assert {name for name, mutated in mutations() if is_run(mutated)} == HARMLESS
 
 
-def test_two_workers_do_not_give_one_event_its_effect(trace):
+def test_an_event_that_takes_effect_on_two_workers_is_rejected(trace):
     assert is_run(trace)
     assert not is_run(trace, trace)

@@ -1,4 +1,4 @@
-"""Check that the recorded steps of one edge process are a run of the protocol in edge.pml.
+"""Check that the recorded steps of one edge process follow the protocol in edge.pml.
 
 A trace may end anywhere, since a process may be killed anywhere. edge_recording.py writes it. The steps and
 their fields:
@@ -21,18 +21,19 @@ if TYPE_CHECKING:
 
 GRACE_SECONDS: Final = 5.0
 IN_A_TURN: Final = {"publish", "close", "prove", "respond"}
-"""After a write. A segment is closed there only if it could not be flushed: then no event is answered 200."""
+"""Steps that may follow a write. A segment is closed there only if its flush failed: then no event is
+answered 200."""
 
 
 class TraceError(Exception):
-    """The steps are no run of the protocol; the text names the step."""
+    """The steps do not follow the protocol; the text names the step."""
 
 
 class Process(Protocol):
-    """What a process may do next: an edge process, or a worker."""
+    """The permitted next steps of a process: an edge process, or a worker."""
 
     def take(self, step: Mapping[str, Any]) -> None:
-        """Take one step, or raise a TraceError."""
+        """Accept one step, or raise a TraceError."""
 
 
 class Acceptor:
@@ -79,7 +80,7 @@ class _Segment:
 
 @dataclass
 class _EdgeProcess:
-    """What the process may do next."""
+    """The permitted next steps of an edge process."""
 
     growing: str | None = None
     written: int = 0

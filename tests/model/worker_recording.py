@@ -1,4 +1,4 @@
-"""Record the steps of an intake worker: how it takes, claims, commits and settles deliveries.
+"""Record the steps of an intake worker: how it submits, claims, commits and settles deliveries.
 
 worker_trace.py describes the steps and checks them.
 """
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def record_worker(write: Callable[[dict[str, Any]], None]) -> None:
-    """Have the intake worker of this interpreter record its steps; threads call *write* with each."""
+    """Record the steps of the intake worker of this interpreter; threads call *write* with each."""
     recorder = _Recorder(write)
     # What another thread may answer at once is recorded before it.
     precede(Processing, "submit", recorder.on_submit)
@@ -110,7 +110,7 @@ class _Recorder:
         return call
 
     def _roll_back(self) -> None:
-        """Record the end of a try that was not committed, if there was one."""
+        """Record the end of an uncommitted try, if there was one."""
         if self._is_open:
             self._is_open = False
             self._record("roll_back")

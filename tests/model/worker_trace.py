@@ -1,4 +1,4 @@
-"""Check that the recorded steps of intake workers are a run of the protocol in effect.pml.
+"""Check that the recorded steps of intake workers follow the protocol in effect.pml.
 
 A trace may end anywhere, since a process may be killed anywhere. worker_recording.py writes it. A delivery is
 its tag and a digest of its message id. The steps and their fields:
@@ -27,7 +27,7 @@ Name: TypeAlias = "tuple[int, str]"
 
 
 class Held(Enum):
-    """What has become of a delivery that is neither acknowledged nor rejected."""
+    """The state of a delivery that is neither acknowledged nor rejected."""
 
     SUBMITTED = auto()
     PUT_OFF = auto()
@@ -45,7 +45,7 @@ class _Transaction:
 
 @dataclass
 class Worker:
-    """What a worker may do next.
+    """The permitted next steps of a worker.
 
     Args:
         effects: Keys of the events that took effect, of all workers on one database.
@@ -55,11 +55,11 @@ class Worker:
     _held: dict[Name, Held] = field(default_factory=dict)
     _highest: int = 0
     _lost: set[Name] = field(default_factory=set)
-    """Deliveries of lost connections: the batch in progress then may still be committed."""
+    """Deliveries of lost connections: the batch in progress may still be committed."""
     _transaction: _Transaction | None = None
 
     def take(self, step: Mapping[str, Any]) -> None:
-        """Take one step.
+        """Accept one step.
 
         Raises:
             TraceError: The protocol does not allow it there.

@@ -15,7 +15,8 @@ from tests.power.disk import is_possible
 from tests.servers import ensure_rabbitmq
 
 LONG_SECONDS = 45.0
-"""Longer than the kernel keeps anything in memory: it writes back what is 30 s old, and looks each 5 s."""
+"""Seconds: longer than the kernel keeps data in memory. It writes back data that is 30 s old, and checks
+every 5 s."""
 
 CUTS = 200
 LONG_CUTS = 3
@@ -24,7 +25,7 @@ MOST_LOST_SECONDS = 36.0
 
 
 def main() -> int:
-    """Print what was lost; fail if anything was with OM_JOURNAL_FSYNC, or too much without."""
+    """Print the losses; fail if there are any with OM_JOURNAL_FSYNC, or too many without."""
     parser = argparse.ArgumentParser(prog="python -m tests.power", description=__doc__)
     parser.add_argument(
         "--cuts", type=int, default=CUTS, help="with OM_JOURNAL_FSYNC, after up to two seconds"
@@ -50,7 +51,7 @@ def main() -> int:
 
 
 def judge(flushed: list[Cut], others: list[Cut], brokers: list[BrokerCut]) -> tuple[str, bool]:
-    """Return the last line, and whether no more was lost than the guarantees say."""
+    """Return the last line, and whether the losses are within the guarantees."""
     answered = sum(cut.answered for cut in (*flushed, *others, *brokers))
     lost = sum(cut.lost for cut in flushed)
     lost_s = max((cut.lost_s for cut in others), default=0.0)

@@ -22,14 +22,15 @@ if TYPE_CHECKING:
 
 IMAGE_BYTES = 256 * 1024 * 1024
 AFTERWARDS_SECONDS = 2.0
-"""For the edge to publish to the broker that is back, and for new events."""
+"""Seconds for the edge to publish to the restarted broker, and for new events."""
 SILENT_SECONDS = 15.0
-"""Nothing more comes: above the grace period, after which the edge publishes what is not proven again."""
+"""Seconds without new events: above the grace period, after which the edge publishes unproven events
+again."""
 
 
 @dataclass(frozen=True, slots=True)
 class BrokerCut:
-    """What one cut has shown, in events.
+    """The result of one cut, in events.
 
     Args:
         answered: Answered 200.
@@ -43,7 +44,7 @@ class BrokerCut:
 
 
 def cut_broker(directory: Path, seconds: float) -> BrokerCut:
-    """Run RabbitMQ on a disk and an edge beside it for some seconds under load, and cut the disk's power."""
+    """Run RabbitMQ on a disk and an edge under load for some seconds, and cut the disk's power."""
     directory.mkdir()
     disk, after = Disk(directory / "disk", directory / "broker"), directory / "disk-after"
     disk.format(IMAGE_BYTES)
@@ -90,7 +91,7 @@ def _depth(amqp_url: str) -> int:
 
 
 def _drain(amqp_url: str, wanted: set[bytes]) -> set[bytes]:
-    """Take events from the queue until the wanted are there, or no more come; return their bodies."""
+    """Consume events until the wanted ones are there, or no more come; return their bodies."""
     found: set[bytes] = set()
     with pika.BlockingConnection(pika.URLParameters(amqp_url)) as connection:
         channel = connection.channel()

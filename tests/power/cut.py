@@ -1,4 +1,4 @@
-"""Cut the power of an edge under load, and compare what it answered 200 with what its disk has kept."""
+"""Cut the power of an edge under load, and compare its answers with the events on its disk."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
 
 SENDERS = 2
 NO_BROKER = "amqp://127.0.0.1:1/"
-"""While the broker is away every event is in the journal alone."""
+"""Without a broker, every event is only in the journal."""
 
 ANSWER_SECONDS = 0.1
-"""For answers that were sent before the cut to be read."""
+"""Seconds for reading answers that were sent before the cut."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """What one cut has shown.
+    """The result of one cut.
 
     Args:
         answered: Events answered 200.

@@ -29,7 +29,7 @@ COUNT = """SELECT (SELECT count(*) FROM processed_events), coalesce(sum(event_co
 
 @dataclass(frozen=True, slots=True)
 class DatabaseCut:
-    """What one cut has shown, in events.
+    """The result of one cut, in events.
 
     Args:
         kept: Of the published events, those that the tables had after the recovery.
@@ -70,14 +70,14 @@ class Publisher:
                 self.count += 1
 
     def stop(self) -> int:
-        """Publish nothing more; return the count."""
+        """Stop publishing; return the count."""
         self._is_stopped = True
         self._thread.join()
         return self.count
 
 
 def cut_database(directory: Path, amqp_url: str, seconds: float, *, durable: bool = True) -> DatabaseCut:
-    """Run PostgreSQL on a disk and a worker on it for some seconds under load, and cut the disk's power.
+    """Run PostgreSQL on a disk and a worker under load for some seconds, and cut the disk's power.
 
     Args:
         directory: To be made.

@@ -1,7 +1,7 @@
 """A real ext4 file system in an image file, whose power can be cut.
 
-Its block device is a loop device over the image. What the file system has sent to that device survives a cut,
-what is only in the page cache of its files does not. No drive loses what it has acknowledged here.
+Its block device is a loop device over the image. Data that the file system has sent to that device survives a
+cut; data in the page cache of its files does not. No drive here loses data that it has acknowledged.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ class Disk:
         directory.mkdir(exist_ok=True)
 
     def format(self, size: int = IMAGE_BYTES) -> None:
-        """Make an empty file system of that many bytes."""
+        """Make an empty file system of a number of bytes."""
         with self._image.open("wb") as image:
             image.truncate(size)
         _run("mkfs.ext4", "-q", "-F", str(self._image))
 
     @contextmanager
     def mounted(self) -> Iterator[Path]:
-        """Mount it for a `with` block; what the last cut left in its journal is replayed first."""
+        """Mount it for a `with` block; its journal is replayed first after a cut."""
         _run("mount", "-o", "loop", str(self._image), str(self._directory))
         try:
             yield self._directory
@@ -55,7 +55,7 @@ class Disk:
         raise RuntimeError(f"{self._directory} is busy")
 
     def copy_as_cut(self, image: Path) -> None:
-        """Copy what the device has now; nothing may write to its files meanwhile.
+        """Copy the device's present data; no process may write to its files meanwhile.
 
         The kernel may write back while the image is copied, so two copies must be equal.
         """
@@ -70,7 +70,7 @@ class Disk:
 
 
 def is_possible() -> bool:
-    """Return whether images can be made and mounted here: that needs root and loop devices."""
+    """Return whether images can be made and mounted here; this needs root and loop devices."""
     if shutil.which("mkfs.ext4") is None or shutil.which("mount") is None:
         return False
     return subprocess.run(["losetup", "-f"], capture_output=True, check=False).returncode == 0

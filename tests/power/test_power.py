@@ -1,4 +1,4 @@
-"""A power cut takes nothing that was flushed, and what was not is bounded by the kernel's write-back."""
+"""A power cut loses no flushed data, and the kernel's write-back bounds the loss of unflushed data."""
 
 import os
 
@@ -18,7 +18,7 @@ needs_devices = pytest.mark.skipif(
 
 
 @needs_devices
-def test_with_fsync_a_power_cut_loses_nothing_and_without_it_the_last_second(tmp_path):
+def test_a_power_cut_loses_nothing_with_fsync_and_at_most_the_last_second_without_it(tmp_path):
     flushed = cut_power(tmp_path / "flushed", 1.0, fsync=True)
     assert flushed.answered
     assert flushed.lost == 0
@@ -66,5 +66,5 @@ def test_a_power_cut_of_the_broker_loses_no_answered_event(tmp_path, rabbitmq):
         "no cut takes anything from the broker",
     ],
 )
-def test_a_run_is_judged_by_its_losses(flushed, others, brokers, is_good):
+def test_the_result_of_a_run_follows_from_its_losses(flushed, others, brokers, is_good):
     assert judge(flushed, others, brokers)[1] is is_good

@@ -29,7 +29,7 @@ DEFECT_SEEDS: Final = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What is simulated: how its schedules are chosen and run, how many, and its known defects."""
+    """A part of the product that is simulated: its schedules, how many, and its known defects."""
 
     choose: Callable[[int], schedule.Schedule]
     run: schedule.Run
@@ -41,7 +41,7 @@ SUBJECTS: Final = {
     "edge": Subject(schedule.choose, schedule.run, 200_000, known_defects),
     "behind": Subject(behind_schedule.choose, behind_schedule.run, 2_000, lambda: DEFECTS),
 }
-"""The edge before the queue; settle and deliver behind it."""
+"""The edge in front of the queue; settle and deliver behind it."""
 
 
 def main() -> int:
@@ -64,7 +64,7 @@ def main() -> int:
 
 
 def simulate(subject: str, first: int, seeds: int) -> int:
-    """Run schedules; tell the story of each that breaks a promise."""
+    """Run schedules; print the story of each that breaks a promise."""
     began = time.monotonic()
     slices = [range(start, min(start + SLICE, first + seeds)) for start in range(first, first + seeds, SLICE)]
     answered = lost = repeated = 0
@@ -100,7 +100,7 @@ def run_slice(subject: str, seeds: range) -> tuple[tuple[int, int, int], list[in
 
 
 def tell(subject: str, seed: int) -> int:
-    """Tell what happens with a seed; if it breaks a promise, by the fewest actions that do."""
+    """Print the steps of a seed; if it breaks a promise, with the fewest actions that do."""
     how = SUBJECTS[subject]
     chosen = how.choose(seed)
     if is_broken := bool(how.run(chosen, None).broken):
@@ -126,7 +126,7 @@ def find_defects(subject: str) -> int:
 
 
 def find(subject: str, defect: Defect | None, seeds: int = DEFECT_SEEDS) -> tuple[int | None, str]:
-    """Return the first seed that breaks a promise with a defect, and which."""
+    """Return the first seed that breaks a promise with a defect, and the promise."""
     how = SUBJECTS[subject]
     for seed in range(seeds):
         chosen = how.choose(seed)

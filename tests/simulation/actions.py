@@ -1,4 +1,4 @@
-"""List what may strike in a schedule, how often, and how its details are chosen."""
+"""List the strikes of a schedule, how often they occur, and how their details are chosen."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ERRORS = (
     ("ftruncate", errno.EIO),
 )
 BIG = 700
-"""Bytes that make an event larger than the broker's limit, while it has one."""
+"""Size in bytes of an event above the broker's limit, while it has one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from tests.simulation.world import World
 
 NAME = re.compile(rb"<\d+>")
-"""An event's name, in its body."""
+"""The pattern of an event's name in its body."""
 
 FLUSH_SECONDS = (0.001, 0.01, 0.1, 4.0)
-"""Less than the grace period: a longer flush is the first window in docs/guarantees.md."""
+"""Seconds, less than the grace period: a longer flush is the first window in docs/guarantees.md."""
 
 
 class Broker:
@@ -89,25 +89,25 @@ class Broker:
         connection.confirm(spec.Basic.Ack(tag))
 
     def consume(self, count: int) -> None:
-        """Have the workers process some events."""
+        """Let the workers process some events."""
         for _ in range(min(count, len(self.ready))):
             self.ready.popleft()
 
     def lose_unflushed(self) -> None:
-        """Lose what no majority has flushed."""
+        """Lose every event that no majority has flushed."""
         self._generation += 1
         for connection in self.connections:
             connection.pending = 0
 
     def crash(self) -> None:
-        """Die with what is not flushed; all connections break."""
+        """Crash: lose every unflushed event and break all connections."""
         self.is_up = False
         self.lose_unflushed()
         for connection in list(self.connections):
             connection.cut(self._world.random.random() * 0.5)
 
     def block(self) -> None:
-        """Read nothing from now on, and report that."""
+        """Stop reading, and report that."""
         self.is_blocked = True
         for connection in self.connections:
             connection.reply(connection.on_blocked, connection, None)

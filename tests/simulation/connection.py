@@ -1,4 +1,4 @@
-"""What the publisher takes for pika's connection: frames and answers on their way to and from the broker."""
+"""Stand in for pika's connection: frames and answers on their way to and from the broker."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 FRAME = struct.Struct(">BHI")
 BODY_SIZE = struct.Struct(">Q")
 PENDING = 20
-"""Events without a majority after which a channel reads no more."""
+"""Events without a majority after which a channel stops reading."""
 
 
 def parse_publishes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
@@ -36,7 +36,7 @@ def parse_publishes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 class Connection:
-    """What the publisher takes for pika's connection, and for its only channel."""
+    """Stands in for pika's connection and its only channel."""
 
     channel_number = 1
     unsent_bytes = 0
@@ -122,18 +122,18 @@ class Connection:
             self.reply(self._on_confirm, SimpleNamespace(method=method))
 
     def close_channel(self, code: int, text: str) -> None:
-        """Refuse what was sent; nothing else on the channel counts."""
+        """Refuse what was sent, by closing the channel: later frames are ignored."""
         if self.is_alive:
             self.reply(self._on_channel_closed, self, SimpleNamespace(reply_code=code, reply_text=text))
             self._end()
 
     def cut(self, notice_seconds: float) -> None:
-        """Lose the connection with what is on its way; the process notices some time later."""
+        """Break the connection with all bytes on their way; the process notices some time later."""
         self._end()
         self.loop.call_later(notice_seconds, self._lose)
 
     def read_held(self) -> None:
-        """Handle what arrived while the broker read nothing."""
+        """Handle the frames that arrived while the broker did not read."""
         held, self._held = self._held, []
         for handle, arguments in held:
             self._handle(handle, arguments)
@@ -181,9 +181,9 @@ class Connection:
 
 
 def _ignore(*_: object) -> None:
-    """Before the publisher has said what to call."""
+    """Replace callbacks that the publisher has not set yet."""
 
 
 def method(**fields: object) -> Any:
-    """Return what pika passes for a method."""
+    """Return a method as pika passes it."""
     return SimpleNamespace(method=SimpleNamespace(**fields), **fields)

@@ -1,4 +1,4 @@
-"""Put known defects into the product's code for one run: those of `make chaos-sabotage`, and others."""
+"""Insert known defects into the product's code for one run: those of `make chaos-sabotage`, and others."""
 
 from __future__ import annotations
 
@@ -21,12 +21,13 @@ SIMULATED: Final = (
     "webhook_api/backpressure/",
     "messaging/clock.py",
 )
-"""The rest lies beside a simulation: the start of gunicorn, HTTP, the topology and the list of addresses."""
+"""The other modules are outside of the simulation: the start of gunicorn, HTTP, topology, the list of
+addresses."""
 
 
 @dataclass(frozen=True, slots=True)
 class Defect:
-    """Statements that are run at the end of a module."""
+    """Statements that run at the end of a module."""
 
     title: str
     path: str
@@ -92,7 +93,7 @@ Journal._write = _write_some
 
 
 def known_defects() -> tuple[Defect, ...]:
-    """Return the defects that a simulation can show, each code once."""
+    """Return the defects that a simulation can show, without repeated code."""
     from_chaos = {
         (defect.module, defect.code): Defect(defect.name, defect.module, defect.code)
         for defect in reversed(before_the_queue.DEFECTS)
@@ -103,7 +104,7 @@ def known_defects() -> tuple[Defect, ...]:
 
 @contextmanager
 def put_in(defect: Defect) -> Iterator[None]:
-    """Run with a defect; the module and its classes are as before afterwards."""
+    """Run with a defect, and restore the module and its classes afterwards."""
     module = importlib.import_module(defect.path.removesuffix(".py").replace("/", "."))
     owners = [module, *_classes(module)]
     before = [dict(vars(owner)) for owner in owners]
@@ -116,7 +117,7 @@ def put_in(defect: Defect) -> Iterator[None]:
 
 
 def _classes(module: ModuleType) -> list[type]:
-    """Return the module's classes, and those it imports, which a defect may change too."""
+    """Return the classes that the module defines or imports, which a defect may change too."""
     return [value for value in vars(module).values() if inspect.isclass(value) and "." in value.__module__]
 
 

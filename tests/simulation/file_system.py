@@ -26,7 +26,7 @@ BLOCK = 4096
 
 
 class KilledError(BaseException):
-    """The process is killed at this system call; no handler of errors may catch that."""
+    """The process is killed at this system call; no error handler may catch this."""
 
 
 class FileSystem:
@@ -67,7 +67,7 @@ class FileSystem:
     # What paths need.
 
     def call(self, name: str) -> None:
-        """Make a system call: others may run first, the process may be killed, it may fail."""
+        """Make a system call: other processes may run first, the process may be killed, the call may fail."""
         self._on_call(name)
         if self.errors and (number := self.errors.get(name)):
             raise OSError(number, os.strerror(number))
@@ -134,7 +134,7 @@ class FileSystem:
         return self._next
 
     def write(self, descriptor: int, data: bytes) -> int:
-        """Append, perhaps less than all."""
+        """Append data, possibly not all of it."""
         self.call("write")
         file, _ = self._descriptors[descriptor]
         size = len(data)
@@ -161,7 +161,7 @@ class FileSystem:
         file.flushed = min(file.flushed, size)
 
     def fdatasync(self, descriptor: int) -> None:
-        """Flush a file; after an error its pages count as clean, and are on no disk."""
+        """Flush a file. After an error, its pages count as clean without being on the disk."""
         file, _ = self._descriptors[descriptor]
         try:
             self.call("fdatasync")
@@ -181,7 +181,7 @@ class FileSystem:
         self._flush_names(node)
 
     def _flush_names(self, flushed: Directory) -> None:
-        """Flush the changes of a directory, and those within the directories that they move or remove."""
+        """Flush the changes of a directory, and those in directories that they move or remove."""
         directories, due, rest = [flushed], [], []
         for changes, moved in reversed(self._unflushed):
             is_due = any(directory in directories for directory, _, _ in changes)
@@ -193,7 +193,7 @@ class FileSystem:
             flush(changes)
 
     def close(self, descriptor: int) -> None:
-        """Close; a lock that was taken over this descriptor is free again."""
+        """Close a descriptor and release its lock."""
         self.call("close")
         self._release(descriptor)
 
@@ -217,12 +217,12 @@ class FileSystem:
     # What strikes.
 
     def release(self, process: object) -> None:
-        """Close what a dead process had open."""
+        """Close the descriptors of a dead process."""
         for descriptor in [one for one, (_, owner) in self._descriptors.items() if owner is process]:
             self._release(descriptor)
 
     def cut_power(self, random: random.Random) -> None:
-        """Forget what was not flushed, or a part of it. All processes must be dead."""
+        """Lose all or a part of the unflushed data. All processes must be dead."""
         for changes, _ in self._unflushed[: random.randint(0, len(self._unflushed))]:
             flush(changes)
         self._unflushed.clear()

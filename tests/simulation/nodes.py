@@ -1,4 +1,4 @@
-"""Model the files and directories of the in-memory file system, and what survives a power cut."""
+"""Model the files and directories of the in-memory file system, and their state after a power cut."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ class File:
 
 @dataclass(slots=True, eq=False)
 class Directory:
-    """Names as processes see them, and as the disk has them."""
+    """Names as processes see them, and as they are on the disk."""
 
     entries: dict[str, Any] = field(default_factory=dict)
     durable: dict[str, Any] = field(default_factory=dict)
 
 
 Change = tuple[Directory, str, Any]
-"""A directory, a name in it, and the file or directory of that name from now on, or None."""
+"""A directory, a name in it, and the new file or directory of that name, or None."""
 
 
 def set_name(names: dict[str, Any], name: str, node: object) -> None:
@@ -42,13 +42,13 @@ def set_name(names: dict[str, Any], name: str, node: object) -> None:
 
 
 def flush(changes: tuple[Change, ...]) -> None:
-    """Bring changes of names to the disk."""
+    """Write changes of names to the disk."""
     for directory, name, node in changes:
         set_name(directory.durable, name, node)
 
 
 def restore(directory: Directory, random: random.Random) -> None:
-    """Go back to what the disk has."""
+    """Go back to the state on the disk."""
     directory.entries = dict(directory.durable)
     for node in directory.entries.values():
         if type(node) is Directory:

@@ -132,7 +132,7 @@ class SimulatedPath:
 
 
 class _OpenFile:
-    """What `Path.open("wb")` returns."""
+    """The file that `Path.open("wb")` returns."""
 
     def __init__(self, files: FileSystem, descriptor: int) -> None:
         self._files = files
@@ -149,7 +149,7 @@ class _OpenFile:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def flush(self) -> None:
-        """Nothing is buffered."""
+        """Do nothing: nothing is buffered."""
 
     def fileno(self) -> int:
         return self._descriptor

@@ -1,4 +1,4 @@
-"""One edge process of the simulation: the product's own journal, relay, backpressure and publisher.
+"""Run one edge process in the simulation: the product's own journal, relay, backpressure and publisher.
 
 Only its loop is simulated, and what answers HTTP.
 """
@@ -27,7 +27,7 @@ TICK_SECONDS = 1.0
 
 
 class Timer:
-    """A call that may be cancelled."""
+    """A call that can be cancelled."""
 
     __slots__ = ("is_cancelled",)
 
@@ -52,21 +52,21 @@ class Loop:
         return self.world.now
 
     def call_later(self, seconds: float, call: Callable[..., None], *arguments: object) -> Timer:
-        """Call once, some time after that."""
+        """Call a function once after a delay."""
         timer = Timer()
         late = self.world.random.random() * 0.002
         self.world.schedule_call(self.world.now + seconds + late, self._process, timer, call, arguments)
         return timer
 
     def call_soon(self, call: Callable[..., None], *arguments: object) -> None:
-        """Call after everything that was to be called soon."""
+        """Call a function after all calls that are already due."""
         late = self.world.random.random() * 0.0003
         self._soon_at = max(self._soon_at, self.world.now + late)
         self.world.schedule_call(self._soon_at, self._process, Timer(), call, arguments)
 
 
 class EdgeProcess:
-    """One process; make and use it as the running one of its world."""
+    """One process; it must be made and used while it is the running process of its world."""
 
     def __init__(self, world: World, number: int) -> None:
         self.world = world
@@ -82,7 +82,7 @@ class EdgeProcess:
         self.loop: Any = Loop(world, self)
 
     def start(self) -> None:
-        """Put the process together as webhook_api/app.py does."""
+        """Compose the process as webhook_api/app.py does."""
         world, clock, loop = self.world, SystemClock(), self.loop
         plan, state = world.setting, world.state
         marks = Watermarks(plan.high, plan.low)
@@ -111,7 +111,7 @@ class EdgeProcess:
         self.shedder.tick()
 
     def request(self, body: bytes) -> None:
-        """Handle one webhook; the response is sent at the end of the turn."""
+        """Handle one webhook; the response is sent at the end of the loop's turn."""
         response = self.ingest.accept({}, lambda: body)
         if response is ACCEPTED:
             self.relay.on_durable(lambda is_durable: self._respond(body, is_durable))
@@ -132,13 +132,13 @@ class EdgeProcess:
             self.shedder.on_sample(report.depth)
 
     def stop(self) -> None:
-        """End in good order."""
+        """Stop cleanly."""
         self.is_stopping = True
         self.relay.stop(lambda: self.world.kill(self, "ends"))
 
     @property
     def is_exposed(self) -> bool:
-        """Whether events were published on the present connection, and an old poll still vouches for it."""
+        """Return whether unproven events rely on an old poll of the present connection."""
         is_used = (
             self.is_started and self.publisher.state is not BrokerState.AWAY and self.publisher.last_tag > 0
         )

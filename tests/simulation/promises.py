@@ -1,4 +1,4 @@
-"""Watch the promises of the edge while a world runs."""
+"""Check the promises of the edge while a world runs."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from tests.simulation.world import World
 
 AMPLE_BYTES = 1 << 24
-"""A journal that no schedule fills."""
+"""Bytes of a journal that no schedule fills."""
 
 OVERLOAD_SECONDS = 4.0
-"""A probe and a poll have counted a deep queue by then."""
+"""Seconds after which a probe and a poll have reported a deep queue."""
 
 
 class Promises:
-    """An event answered 200 is in a journal, in the queue or set aside; a refusal has a reason.
+    """Checks that an event answered 200 is journalled, queued or set aside, and that a refusal has a reason.
 
     `answered`: names of events answered 200. `broken`: the first broken promise.
     """
@@ -40,7 +40,7 @@ class Promises:
         self.broken = self.broken or text
 
     def on_response(self, process: EdgeProcess, body: bytes, is_durable: bool) -> None:  # noqa: FBT001  # as told
-        """Check a response: 200 only to what is in the journal."""
+        """Check a response: 200 only for a journalled event."""
         name = _name_of(body)
         self._world.note("edge %d answers %s %d", process.number, name.decode(), 200 if is_durable else 503)
         if not is_durable:
@@ -60,7 +60,7 @@ class Promises:
     def _check_pressure(self, process: EdgeProcess) -> None:
         """Check that a request may be answered 200 at the queue's depth.
 
-        A new process does not know the depth: only the journal's limit holds its senders back.
+        A new process does not know the depth: only the journal's limit can refuse its senders.
         """
         world = self._world
         since = None if world.deep_since is None else max(world.deep_since, process.began)
@@ -86,7 +86,7 @@ class Promises:
             self.fail(f"{name.decode()} is unlinked with {path} before its proof")
 
     def journalled(self, *, durably: bool = False) -> set[bytes]:
-        """Return the names of the events in all journals; *durably*: as a power cut would leave them."""
+        """Return the names of the events in all journals; *durably*: as after a power cut."""
         data = (
             bytes(file.data[: file.flushed] if durably else file.data)
             for file in self._files("journal", durably=durably)

@@ -1,4 +1,4 @@
-"""Choose what strikes a host from a seed, run it, and make a failing run shorter.
+"""Choose the strikes on a host from a seed, run them, and shorten a failing run.
 
 A schedule is a setting and a list of actions. The seed also decides everything beneath them: which process
 runs when, how long an answer takes, and at which system call another process runs in between.
@@ -37,7 +37,7 @@ class Action:
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """What a seed stands for."""
+    """The events and strikes of a seed."""
 
     seed: int
     setting: Any
@@ -46,7 +46,7 @@ class Schedule:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of a run."""
+    """The result of a run."""
 
     broken: str | None
     answered: int
@@ -78,7 +78,7 @@ def run(
     tell: Callable[[str], None] | None = None,
     watch: Callable[[World], None] = lambda _world: None,
 ) -> Outcome:
-    """Carry a schedule out, end all faults, and see that everything arrives; *watch* gets the world first."""
+    """Run a schedule, end all faults, and check that every event arrives; *watch* gets the world first."""
     world = World(schedule.seed, schedule.setting, tell)
     watch(world)
     with simulated(world):
@@ -146,7 +146,7 @@ Run: TypeAlias = "Callable[[Schedule, Callable[[str], None] | None], Outcome]"
 
 
 def shrink(schedule: Schedule, run: Run = run) -> Schedule:
-    """Return a shorter schedule that breaks a promise too: no action can be left out of it."""
+    """Return a shorter schedule that also breaks a promise: it needs each of its actions."""
     size = len(schedule.actions) // 2
     while size:
         start = 0

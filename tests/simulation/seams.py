@@ -1,4 +1,4 @@
-"""Put a simulated world beneath the product's code: its only seams are names in modules."""
+"""Connect the product's code to a simulated world; the only seams are names in modules."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Log:
-    """Take the product's own lines into the story."""
+    """Adds the product's own log lines to the story."""
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -37,7 +37,7 @@ class Log:
 
 @contextmanager
 def simulated(world: World) -> Iterator[None]:
-    """Have the product's code use the world's disk, clock, broker and chance."""
+    """Let the product's code use the world's disk, clock, broker and random numbers."""
     log = Log(world)
     clock = SimpleNamespace(
         monotonic=lambda: world.now,

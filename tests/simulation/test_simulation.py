@@ -1,4 +1,4 @@
-"""Nothing is lost in any of many schedules; known defects are; a seed repeats its run byte for byte."""
+"""The edge loses nothing in many schedules, known defects are found, and a seed repeats its run exactly."""
 
 from types import SimpleNamespace
 
@@ -17,11 +17,11 @@ SELECTED = {
     "a new connection proves what the old one carried": 300,
     "zeros are read as an empty event": 1200,
 }
-"""Seeds within which each is found."""
+"""The number of seeds within which each defect is found."""
 
 
 @pytest.mark.timeout(300)
-def test_in_a_thousand_schedules_no_promise_is_broken(capsys):
+def test_none_of_a_thousand_schedules_breaks_a_promise(capsys):
     assert simulate("edge", 0, SEEDS) == 0
     assert f"simulate: schedules={SEEDS} lost=0 repeated=0\n" in capsys.readouterr().out
 
@@ -36,7 +36,7 @@ def test_in_a_thousand_schedules_no_promise_is_broken(capsys):
         (85327, "a new process has no report of the queue's depth yet"),
     ],
 )
-def test_a_response_that_has_a_reason_breaks_no_promise(seed, reason):
+def test_a_refusal_with_a_reason_breaks_no_promise(seed, reason):
     assert run(choose(seed)).broken is None, reason
 
 
@@ -44,7 +44,7 @@ def test_a_response_that_has_a_reason_breaks_no_promise(seed, reason):
 @pytest.mark.parametrize(
     "defect", [one for one in known_defects() if one.title in SELECTED], ids=lambda defect: defect.title
 )
-def test_a_defect_is_found_and_told_by_its_shortest_schedule(defect):
+def test_a_defect_is_found_and_shown_by_its_shortest_schedule(defect):
     seed, broken = find("edge", defect, SELECTED[defect.title])
     assert seed is not None
     with put_in(defect):
@@ -72,7 +72,7 @@ def test_a_seed_repeats_its_run_byte_for_byte(seed):
 
 
 class Least:
-    """Chooses the least that a power cut may keep."""
+    """Chooses the least data that a power cut may keep."""
 
     def randint(self, least, _most):
         return least
@@ -89,7 +89,7 @@ def files():
     return files
 
 
-def test_a_power_cut_keeps_what_was_flushed_under_a_name_that_was_flushed(files):
+def test_a_power_cut_keeps_flushed_data_under_flushed_names(files):
     directory = SimulatedPath(files, ("d",))
     for name in ("named", "unnamed"):
         descriptor = files.open(directory / name, files.O_CREAT)
@@ -105,7 +105,7 @@ def test_a_power_cut_keeps_what_was_flushed_under_a_name_that_was_flushed(files)
     assert (directory / "named").read_bytes() == b"flushed"
 
 
-def test_a_kill_keeps_what_was_written_and_frees_locks(files):
+def test_a_kill_keeps_written_data_and_releases_locks(files):
     path = SimulatedPath(files, ("d", "lock"))
     descriptor = files.open(path, files.O_CREAT)
     files.flock(descriptor, files.LOCK_EX)
@@ -119,7 +119,7 @@ def test_a_kill_keeps_what_was_written_and_frees_locks(files):
     assert path.read_bytes() == b"written"
 
 
-def test_data_whose_flush_failed_are_lost_whatever_is_flushed_later(files):
+def test_data_whose_flush_failed_is_lost_despite_later_flushes(files):
     directory = SimulatedPath(files, ("d",))
     descriptor = files.open(directory / "file", files.O_CREAT)
     files.fsync(files.open(directory, files.O_RDONLY))

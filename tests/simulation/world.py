@@ -26,16 +26,17 @@ if TYPE_CHECKING:
 POLL_SECONDS = 1.0
 WORK_SECONDS = 0.25
 PEACE_SECONDS = 6.0
-"""After a fault of the disk: it is tried again each half second, other directories each five seconds."""
+"""Seconds after a disk fault: the disk is tried again each half second, other directories each five
+seconds."""
 
 
 class BrokenPromiseError(Exception):
-    """What the run has shown; the first one ends it."""
+    """A promise was broken; the first one ends the run."""
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What does not change during a run."""
+    """The constants of a run."""
 
     nodes: int = 1
     confirms: bool = False
@@ -77,15 +78,15 @@ class World:
         return round((self.now + self.wall_offset + 1_732_462_000) * 1_000_000)
 
     def schedule(self, seconds: float, call: Callable[..., None], *arguments: object) -> None:
-        """Have something happen outside of the processes."""
+        """Schedule a call outside of the processes after a delay."""
         self.schedule_call(self.now + seconds, None, None, call, arguments)
 
     def schedule_at(self, at: float, call: Callable[..., None], *arguments: object) -> None:
-        """Have something happen outside of the processes at that time."""
+        """Schedule a call outside of the processes at a time."""
         self.schedule_call(at, None, None, call, arguments)
 
     def schedule_call(self, at: float, process: Any, timer: Any, call: Any, arguments: Any) -> None:
-        """Call at that time; as that process, if it is one's."""
+        """Schedule a call at a time, as a process if one is given."""
         self._order += 1
         heapq.heappush(self._calls, (at, self._order, process, timer, call, arguments))
 
@@ -141,7 +142,7 @@ class World:
         self.schedule(self.random.random() * POLL_SECONDS, self.poll, process)
 
     def request(self, process: EdgeProcess, size: int = 1) -> None:
-        """Send one webhook to a process, as soon as its loop reads it."""
+        """Send one webhook to a process, which handles it in its next turn."""
         self._requests += 1
         process.loop.call_soon(process.request, b"<%d>%s" % (self._requests, b"." * size))
 
@@ -150,7 +151,7 @@ class World:
         self.disk_is_bad_until = max(self.disk_is_bad_until, self.now + seconds + PEACE_SECONDS)
 
     def kill(self, process: EdgeProcess, how: str = "is killed") -> None:
-        """End a process at once; its successor starts a moment later."""
+        """Kill a process; its successor starts a moment later."""
         if process.is_dead:
             return
         self.note("edge %d %s", process.number, how)
@@ -183,7 +184,7 @@ class World:
         self._until_switch = self.random.randint(1, 60)
 
     def _run_others(self) -> None:
-        """Let others run while a process is within a system call."""
+        """Let other processes run during a process's system call."""
         until = self.now + 0.3
         for _ in range(self.random.randint(1, 8)):
             if not self._calls or self._calls[0][0] > until or self._calls[0][2] in self._running:
@@ -207,7 +208,7 @@ class World:
         process.loop.call_later(self.random.random() * 0.1, process.take_report, report)
 
     def work(self) -> None:
-        """Have the workers consume."""
+        """Let the workers consume."""
         self.schedule(WORK_SECONDS, self.work)
         self.broker.consume(self.workers_rate)
         is_deep = len(self.broker.ready) > self.setting.high + 20
@@ -220,6 +221,6 @@ class World:
         self.deep_since = (self.deep_since or self.now) if is_deep and is_counted else None
 
     def note(self, text: str, *values: object) -> None:
-        """Tell a step of the story, if someone listens."""
+        """Record a step of the story, if it is wanted."""
         if self._tell is not None:
             self._tell(f"{self.now - 1000:9.4f} {text % values}")

@@ -1,1 +1,1 @@
-"""What chaos and benchmarks share: one launcher, one open-loop sender, one ledger."""
+"""Parts that chaos and benchmarks share: one launcher, one open-loop sender, one ledger."""

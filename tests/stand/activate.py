@@ -1,4 +1,4 @@
-"""Start a program with a listening socket handed over, as systemd's socket activation does.
+"""Start a program with a listening socket passed to it, as systemd's socket activation does.
 
     activate.py DESCRIPTOR PROGRAM ARGUMENT...
 
@@ -12,7 +12,7 @@ FIRST_DESCRIPTOR = 3
 
 
 def main() -> None:
-    """Become the program."""
+    """Replace this process with the program."""
     descriptor = int(sys.argv[1])
     if descriptor == FIRST_DESCRIPTOR:
         os.set_inheritable(descriptor, True)

@@ -20,7 +20,7 @@ FAILURES: Final = {
 
 
 class Connection:
-    """One keep-alive connection and what is under way on it."""
+    """One keep-alive connection and its request in progress."""
 
     __slots__ = ("answer", "on", "sent_at", "sock", "unsent")
 
@@ -35,7 +35,7 @@ class Connection:
         self.answer = b""
 
     def go_on(self) -> bool:
-        """Send what is left of the request; return whether all of it is on its way."""
+        """Send the rest of the request; return whether all of it is sent."""
         try:
             self.unsent = self.unsent[self.sock.send(self.unsent) :]
         except BlockingIOError:
@@ -44,7 +44,7 @@ class Connection:
 
 
 def parsed(answer: bytes) -> tuple[int, int, bool] | None:
-    """Return status, Retry-After and whether the connection stays; None until the answer is whole.
+    """Return status, Retry-After and whether the connection stays; None until the answer is complete.
 
     Raises:
         ValueError: It is no answer.

@@ -1,4 +1,4 @@
-"""Remember what was answered 200: the account that the service is held to."""
+"""Record the events that were answered 200: the service must account for them."""
 
 from __future__ import annotations
 
@@ -28,22 +28,22 @@ class Ledger:
         self.refused: set[bytes] = set()
 
     def note_answered(self, bodies: Iterable[bytes]) -> None:
-        """Note that each of these was answered 200."""
+        """Record that each of these was answered 200."""
         self._answered.update(map(digest_of, bodies))
 
     def expect_dead_letter(self, body: bytes) -> None:
-        """Note that this body belongs among the dead letters, and only there."""
+        """Record that this body belongs among the dead letters, and only there."""
         self.doomed.add(digest_of(body))
 
     def excuse_all(self, bodies: Iterable[bytes]) -> None:
-        """Note that the test itself destroys these."""
+        """Record that the test itself destroys these."""
         self._excused.update(map(digest_of, bodies))
 
     @property
     def owed(self) -> set[bytes]:
-        """What the service must account for."""
+        """Return the events that the service must account for."""
         return self._answered - self._excused
 
     def lost(self, *found: AbstractSet[bytes]) -> set[bytes]:
-        """Return what is owed and is in none of these places."""
+        """Return the owed events that are in none of these places."""
         return self.owed.difference(*found)

@@ -1,4 +1,4 @@
-"""Run the open-loop sender beside a test, steer it, and see what it sees."""
+"""Run the open-loop sender beside a test, control it, and read its records."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from tests.stand.order import Order
 
 SETTLE_SECONDS = 90.0
-"""Six tries, each with its time limit, and the pauses between them."""
+"""Seconds: six tries, each with its time limit, and the pauses between them."""
 
 
 class Load:
@@ -49,30 +49,30 @@ class Load:
 
     @property
     def is_running(self) -> bool:
-        """Whether it is still sending, or waiting for answers and retries."""
+        """Return whether it is still sending, or waiting for answers and retries."""
         return self._process.poll() is None
 
     def change_rate(self, rate: float) -> None:
-        """Send so many requests a second from now on."""
+        """Send this number of requests a second from now on."""
         self.rate = rate
         self._say(rate=rate)
 
     def burst(self, events: int) -> None:
-        """Send so many events as fast as the connections allow, all due now."""
+        """Send this number of events as fast as the connections allow, all due now."""
         self._say(burst=events)
 
     def heed_retry_after(self, *, heed: bool) -> None:
-        """Try again when told to, or after the policy's pause whatever is told."""
+        """Retry when Retry-After says, or after the policy's pause in any case."""
         self._say(obeys=heed)
 
     def stop(self) -> None:
-        """Send nothing new; returns when everything is concluded, retries too."""
+        """Send nothing new; return when everything is concluded, including retries."""
         if self.is_running:
             self._say(stop=1)
         self.finish()
 
     def finish(self) -> None:
-        """Wait for the end of what was ordered.
+        """Wait for the end of the ordered requests.
 
         Raises:
             AssertionError: The sender failed, or does not end.
@@ -93,12 +93,12 @@ class Load:
 
     @property
     def answered(self) -> set[int]:
-        """The numbers answered 200 by now."""
+        """Return the numbers answered 200 so far."""
         self._records.read()
         return {each.number for each in self._records.tries if each.status == 200}
 
     def seen(self) -> Seen:
-        """Return every try concluded by now."""
+        """Return every try concluded so far."""
         self._records.read()
         return Seen(self._records.tries)
 

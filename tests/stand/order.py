@@ -1,4 +1,4 @@
-"""Say what a sender sends, and when."""
+"""Define the requests of a sender and their times."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ class RequestFile:
 
 
 def _mapped(path: Path) -> mmap.mmap:
-    """Map a file: it may be large, and only a part of it may be sent."""
+    """Map a file: it may be large, and possibly only a part of it is sent."""
     with path.open("rb") as file:
         return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What to send.
+    """The requests to send.
 
     Args:
         port: On loopback.
@@ -77,7 +77,7 @@ class Order:
     seed: int = 0
 
     def requests(self) -> Requests:
-        """Return what the numbers stand for."""
+        """Return the requests by number."""
         if self.run:
             return Traffic(self.run, self.event_type)
         return RequestFile(_mapped(Path(self.path)), self.size)

@@ -1,4 +1,4 @@
-"""Start the product's programs over given servers, from this checkout or from a copy of it."""
+"""Start the product's programs with given servers, from this checkout or from a copy of it."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class Product:
         role: str = "intake",
         **settings: str,
     ) -> Program:
-        """Return one worker, not started; *runs* is what Python runs."""
+        """Return one worker, not started; *runs* is the module that Python runs."""
         command = [sys.executable, *runs, role, "--name", name]
         return self._program(name, command, settings)
 
@@ -94,12 +94,12 @@ class Product:
         return report
 
     def is_connected(self, processes: int = PROCESSES) -> bool:
-        """Tell whether so many edge processes have the broker."""
+        """Return whether this number of edge processes is connected to the broker."""
         report = self.health().get("processes", [])
         return sum(process["journal"]["broker"] == "up" for process in report) >= processes
 
     def close(self) -> None:
-        """Give the listening socket up."""
+        """Close the listening socket."""
         self._listener.close()
 
     def _program(

@@ -1,4 +1,4 @@
-"""Run one program, and start it again when it ends, as systemd would."""
+"""Run one program, and restart it when it ends, as systemd would."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LOOK_SECONDS = 0.1
 
 
 class Program:
-    """One command that shall run: the master process and its children.
+    """One command that must keep running: the master process and its children.
 
     `priority` is its niceness against other programs, from its next start on.
 
@@ -65,7 +65,7 @@ class Program:
 
     @contextmanager
     def running(self) -> Iterator[Program]:
-        """Run it for a `with` block, without starting it again when it ends; stopped cleanly afterwards."""
+        """Run it for a `with` block, without restarting it when it ends; it is stopped cleanly afterwards."""
         self.start()
         try:
             yield self
@@ -74,7 +74,7 @@ class Program:
 
     @property
     def is_running(self) -> bool:
-        """Whether the master is there."""
+        """Return whether the master runs."""
         return self._process is not None and self._process.poll() is None
 
     def children(self) -> list[int]:
@@ -84,13 +84,13 @@ class Program:
         return []
 
     def start(self) -> None:
-        """Start it; from now on it is started again whenever it ends."""
+        """Start it; from now on it is restarted whenever it ends."""
         with self._lock:
             self._wanted = True
             self._launch()
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
-        """Signal the master, wait for it, then kill what is left of it."""
+        """Signal the master, wait for it, then kill the remaining processes."""
         with self._lock:
             self._wanted = False
             if self._process is None:
@@ -113,7 +113,7 @@ class Program:
         self.start()
 
     def run_from(self, directory: Path) -> None:
-        """Take the code from another directory at the next start; what it lacks, from the first one."""
+        """Use another directory's code from the next start on, and the first one's for files it lacks."""
         *_, first = self.environment["PYTHONPATH"].split(os.pathsep)
         self._directory = directory
         self.environment = {**self.environment, "PYTHONPATH": f"{directory}{os.pathsep}{first}"}
@@ -123,7 +123,7 @@ class Program:
         os.kill(self.pid, number)
 
     def revive(self) -> None:
-        """Start it again if it has ended by itself."""
+        """Restart it if it has ended by itself."""
         with self._lock:
             if self._wanted and not self.is_running:
                 if not self.spares_orphans:
@@ -148,7 +148,7 @@ class Program:
             Path(f"/proc/{self._process.pid}/autogroup").write_text(str(self.priority), encoding="ascii")
 
     def _kill_group(self) -> None:
-        """End what the master left behind, as KillMode=mixed does."""
+        """End the processes that the master left running, as KillMode=mixed does."""
         assert self._process is not None
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
@@ -156,7 +156,7 @@ class Program:
 
 
 class Supervisor:
-    """A thread that revives programs."""
+    """A thread that restarts ended programs."""
 
     def __init__(self, programs: Iterable[Program]) -> None:
         self._programs = list(programs)
@@ -165,7 +165,7 @@ class Supervisor:
         self._thread.start()
 
     def stop(self) -> None:
-        """Revive no more."""
+        """Stop restarting programs."""
         self._stopped.set()
         self._thread.join()
 

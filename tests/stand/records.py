@@ -1,4 +1,4 @@
-"""What a sender records of every try, and what is read out of it."""
+"""The records that a sender writes of every try, and the figures in them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ NAMES: Final = {
     MALFORMED: "malformed answer",
     OTHER: "another failure",
 }
-"""What a status below zero means: the try failed, in whichever way."""
+"""The meaning of a status below zero: the way in which the try failed."""
 
 
 class Tried(NamedTuple):
@@ -49,7 +49,7 @@ class Tried(NamedTuple):
 
     @property
     def latency(self) -> float:
-        """Seconds from when it was due to its end."""
+        """Return the seconds from the time it was due to its end."""
         return self.ended - self.due
 
 
@@ -62,28 +62,28 @@ def percentile(values: Iterable[float], percent: float) -> float:
 
 @dataclass(slots=True)
 class Seen:
-    """All tries that were due in a stretch of time."""
+    """All tries that were due in a period."""
 
     tries: Sequence[Tried]
 
     @property
     def statuses(self) -> set[int]:
-        """Every status that came."""
+        """Return every status that occurred."""
         return {each.status for each in self.tries}
 
     @property
     def counts(self) -> dict[str, int]:
-        """How often each outcome came, failures by their names."""
+        """Return how often each outcome occurred, failures by their names."""
         return dict(Counter(NAMES.get(each.status, str(each.status)) for each in self.tries))
 
     @property
     def given_up(self) -> int:
-        """Events that the platform's policy tries no further."""
+        """Return the events that the platform's policy does not retry further."""
         return sum(each.is_final for each in self.tries)
 
     @property
     def rate(self) -> float:
-        """Requests that were due a second, retries too, for as long as new ones came."""
+        """Return how many requests were due a second, including retries, while new ones came."""
         new = [each.due for each in self.tries if each.attempt == 1]
         begin, end = min(new, default=0.0), max(new, default=0.0)
         return sum(begin <= each.due < end for each in self.tries) / (end - begin) if end > begin else 0.0
@@ -94,7 +94,7 @@ class Seen:
 
     @property
     def longest_stall(self) -> float:
-        """The longest that a try took, or that no try was answered 200, in seconds.
+        """Return the longest time of a try, or without an answer 200, in seconds.
 
         The stretch begins when the first try is due and ends with the last one, however they ended.
         """
@@ -107,7 +107,7 @@ class Seen:
         return max(longest, *gaps)
 
     def figures(self) -> dict[str, float]:
-        """Return what a table tells of the stretch: counts, and latencies in milliseconds."""
+        """Return the figures of the period for a table: counts, and latencies in milliseconds."""
         latencies = sorted(each.latency for each in self.tries)
         return {
             "tries": len(self.tries),

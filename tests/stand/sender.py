@@ -1,4 +1,4 @@
-"""Send requests at given times, whether or not the server keeps up, and record every try.
+"""Send requests at given times, even if the server does not keep up, and record every try.
 
 A try's latency counts from the moment at which it was due, not from when it was sent: a server that stalls,
 or a sender that runs late, makes latencies longer and never fewer. What is refused or fails is tried again
@@ -29,10 +29,10 @@ from tests.stand.order import Order, Try
 from tests.stand.records import CLOSED, MALFORMED, MARK, OTHER, RECORD, TIMEOUT
 
 PRIORITY: Final = -10
-"""Ahead of the servers on the same cores, where that is allowed: what is late is then theirs."""
+"""Niceness ahead of the servers on the same cores, if that is allowed: then only they cause delays."""
 
 AUTOGROUP: Final = Path("/proc/self/autogroup")
-"""Linux shares the processors out by session first; among the sessions only this file has a say."""
+"""Linux first divides the processors among sessions; only this file affects the shares of sessions."""
 
 FLUSH_SECONDS: Final = 0.05
 RECENT: Final = 2000
@@ -67,7 +67,7 @@ class Sender:
         self._poll.register(sys.stdin, select.EPOLLIN)
 
     def run(self) -> None:
-        """Send until told to stop or until the count is reached, and conclude what is under way."""
+        """Send until stopped or until the count is reached, and conclude the requests in progress."""
         while not self._is_done():
             now = time.monotonic()
             self._schedule(now)
@@ -223,7 +223,7 @@ class Sender:
             self._fail(connection, TIMEOUT)
 
     def _flush(self, now: float) -> None:
-        """Write what came in, and a mark: everything due before it is concluded."""
+        """Write the concluded tries, and a mark: everything due before it is concluded."""
         under_way = [connection.on.due for connection in self._open.values() if connection.on]
         oldest = min([now, *under_way, *(request.due for request in list(self._due)[:1])])
         self._records += RECORD.pack(MARK, oldest, 0, now, 0, len(self._later), 0, False)

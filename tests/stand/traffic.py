@@ -12,7 +12,7 @@ from tests.stand.product import SECRET
 
 PATH = "/webhooks/genesys/openmessaging"
 CONVERSATIONS = 50
-"""Conversations that go on at a time: enough for two workers to meet in few of them."""
+"""Conversations in progress at a time: enough for two workers to meet in few of them."""
 
 EVENTS_EACH = 20
 BLOCK = CONVERSATIONS * EVENTS_EACH
@@ -65,12 +65,12 @@ class Traffic:
 
 
 def opens(number: int) -> bool:
-    """Tell whether event *number* is the first of its conversation."""
+    """Return whether event *number* is the first of its conversation."""
     return number % BLOCK < CONVERSATIONS
 
 
 def is_update(number: int) -> bool:
-    """Tell whether event *number* is a routing update."""
+    """Return whether event *number* is a routing update."""
     return number % BLOCK // CONVERSATIONS % 8 == 7
 
 

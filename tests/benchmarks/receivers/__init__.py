@@ -1,1 +1,1 @@
-"""What one would write instead: the applications that the service is measured against."""
+"""The alternatives that the service is measured against."""

@@ -33,14 +33,14 @@ SQLITE_TYPES: Final = ("INTEGER PRIMARY KEY", "blob")
 
 
 def insert_into(url: str) -> Callable[[list[bytes]], None]:
-    """Create the table and return what inserts a batch of bodies in one committed statement."""
+    """Create the table and return a function that inserts a batch of bodies in one committed statement."""
     if url.startswith("sqlite"):
         return _sqlite(url.removeprefix("sqlite:///"))
     return _postgresql(url.replace("+psycopg", ""))
 
 
 def consume(insert: Callable[[list[bytes]], None]) -> None:
-    """Insert what comes, a hundred at a time, until the process is ended."""
+    """Insert deliveries, a hundred at a time, until the process is killed."""
     connection = pika.BlockingConnection(pika.URLParameters(os.environ["OM_AMQP_URL"]))
     channel = connection.channel()
     channel.basic_qos(prefetch_count=PREFETCH)

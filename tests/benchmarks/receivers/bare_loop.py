@@ -1,4 +1,4 @@
-"""Read requests and answer 200 on one loop, without looking at them: what gunicorn, asyncio and Python leave.
+"""Answer 200 to requests on one loop without parsing them: the least cost with gunicorn, asyncio and Python.
 
 A gunicorn worker class, `gunicorn --worker-class tests.benchmarks.receivers.bare_loop.BareLoopWorker`.
 """
@@ -20,14 +20,14 @@ TICK_SECONDS: Final = 1.0
 REFUSAL: Final = b"HTTP/1.1 422 Unprocessable Content\r\nContent-Length: 0\r\n\r\n"
 CONVERSATION: Final = re.compile(rb'"conversation_id":"c-(\d+)"')
 GOOD_EVERY: Final = 10
-"""One conversation in ten is taken by a receiver that refuses most."""
+"""One conversation in ten is accepted by a receiver that refuses most."""
 
 
 class Answering(asyncio.Protocol):
-    """Takes whatever one read brings for one whole request, as those of the benchmarks are."""
+    """Treats the bytes of one read as one whole request, as those of the benchmarks are."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep what to answer on."""
+        """Keep the transport for the answer."""
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
 
@@ -47,12 +47,12 @@ class Refusing(Answering):
 
 
 class BareLoopWorker(Worker):  # type: ignore[misc]  # gunicorn ships no annotations
-    """Serves until it is told to stop."""
+    """Serves until it is stopped."""
 
     protocol: type[Answering] = Answering
 
     def run(self) -> None:
-        """Turn the loop."""
+        """Run the loop."""
         asyncio.run(self._serve())
 
     async def _serve(self) -> None:

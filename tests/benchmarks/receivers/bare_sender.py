@@ -1,4 +1,4 @@
-"""Post bodies with requests, one session for each thread: the least that delivers to a service.
+"""Post bodies with requests, one session for each thread: the simplest program that delivers to a service.
 
 Runs as a process: `python -m tests.benchmarks.receivers.bare_sender URL COUNT THREADS`; prints the rate.
 It signs nothing, reads nothing from a database, records nothing, and tries nothing again.
@@ -17,14 +17,14 @@ BODY = b'{"data":"' + b"x" * 750 + b'"}'
 
 
 def post(url: str, count: int) -> None:
-    """Post so many, one after the other."""
+    """Post a number of bodies, one after the other."""
     session = requests.Session()
     for _ in range(count):
         session.post(url, data=BODY, headers={"Content-Type": "application/json"}, timeout=10)
 
 
 def main(url: str, count: int, threads: int) -> None:
-    """Post from all threads, and tell the rate."""
+    """Post from all threads, and print the rate."""
     post(url, threads)
     started = time.monotonic()
     with ThreadPoolExecutor(threads) as pool:

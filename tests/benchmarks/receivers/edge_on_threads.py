@@ -1,4 +1,4 @@
-"""Serve the edge by gunicorn's threads, with one more thread for the broker: what the loop was chosen over.
+"""Serve the edge by gunicorn's threads, with one more thread for the broker: the alternative to one loop.
 
 The same view, signature, journal and publisher. A request's thread journals under a lock and hands the event
 to the loop's thread, which publishes it: the smallest hand-over that keeps pika in one thread.
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def make_app() -> Flask:
-    """Return the application of a process; call after the fork."""
+    """Return the application of a process; call this after the fork."""
     edge = Edge(EdgeSettings.from_environment())
     relay, lock = edge.relay, threading.Lock()
     journal, accept_on_loop = relay._journal, relay.accept

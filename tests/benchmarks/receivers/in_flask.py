@@ -1,4 +1,4 @@
-"""Views in Flask: one that does nothing, the least that one can cost, and the usual first version.
+"""Views in Flask: one that does nothing, which is the least cost, and the usual first version.
 
 The latter publishes in the request with pika, one connection per thread, without confirms. It checks no
 signature and keeps no journal: what it has acknowledged is lost with the broker's connection.
@@ -28,7 +28,7 @@ def hook_in(app: Flask) -> None:
 
 @noop.post(WEBHOOK_PATH)
 def receive() -> str:
-    """Read the body and throw it away."""
+    """Read the body and discard it."""
     request.get_data()
     return "ok"
 

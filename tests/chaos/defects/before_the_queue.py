@@ -1,4 +1,4 @@
-"""Break the edge, and what it shares with the workers."""
+"""Defects of the edge and of the code that it shares with the workers."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from tests.chaos.sabotage import LOST, STUCK, Defect
 NO_ADOPTION: Final = "ProcessDirectory.adopt = lambda *_: []\n"
 NOTHING_RESTORED: Final = "Republisher.restore = lambda *_: None\n"
 FORGETFUL: Final = "Barrier.interrupt = lambda _self: []\n"
-"""A majority taken for granted is no defect that shows at load: a channel whose events are not committed soon
-stops reading, then no probe is answered, and the connection is given up after ten seconds. It shows where
+"""Assuming a majority is no defect that shows under load: a channel whose events are not committed soon
+stops reading, then no probe is answered, and the edge drops the connection after ten seconds. It shows if
 events are few: tests/integration/webhook_api/test_majority.py."""
 
 DEFECTS: Final = (

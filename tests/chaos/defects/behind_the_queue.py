@@ -1,4 +1,4 @@
-"""Break the workers."""
+"""Defects of the workers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Let what costs one event something delay the others, as earlier versions did."""
+"""Defects of earlier versions through which one event's failure delays the others."""
 
 from __future__ import annotations
 

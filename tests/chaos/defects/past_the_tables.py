@@ -1,4 +1,4 @@
-"""Break what settles and delivers."""
+"""Defects of settle and deliver."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ RARE_SECONDS: Final = 6.0
 """The longest stall while a good event is due every two seconds."""
 
 BURST: Final = 400
-"""Bad events that come first, at once: more than any window over the latest events holds."""
+"""Bad events that arrive first, all at once: more than the length of any window over the latest events."""
 
 UNKNOWN_TYPE: Final = "openmessaging:conversation:presence"
 UNKNOWN: Final = "SELECT count(*) FROM dead_letters WHERE code = 'unknown_event_type'"
@@ -92,7 +92,7 @@ def _flooded(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def headers_that_cannot_be_stored(scene: Scene) -> Iterator[None]:
-    """Publish sound and malformed events with such headers, as any other publisher can."""
+    """Publish valid and malformed events with headers that SQL cannot store."""
     stand = scene.stand
     sound, doomed = scene.extra_bodies(len(HEADERS)), scene.doomed_bodies(len(HEADERS))
     strange = [_of_type(scene, kind) for kind in TYPES]
@@ -109,7 +109,7 @@ def headers_that_cannot_be_stored(scene: Scene) -> Iterator[None]:
 
 
 def _of_type(scene: Scene, kind: str) -> bytes:
-    """Return an event of a strange type, noted for the dead letters."""
+    """Return an event of an unknown type, expected among the dead letters."""
     (body,) = scene.extra_bodies(1)
     strange = body.replace(b"openmessaging:conversation:", f"openmessaging:{kind}:".encode(), 1)
     scene.ledger.expect_dead_letter(strange)

@@ -1,4 +1,4 @@
-"""Strike behind the queue's workers: settle and deliver killed, the destination and the platform failing."""
+"""Faults behind the intake workers: settle and deliver are killed, the destination and the platform fail."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ LOOK_SECONDS: Final = 0.5
 """About as long as a window is open."""
 
 TOLD_AGAIN_SECONDS: Final = 2 * HEALS
-"""A destination that is down is asked once a minute."""
+"""Seconds. deliver tries a destination that is down once a minute."""
 
 
 @contextmanager
 def deliver_is_killed_before_its_record(scene: Scene) -> Iterator[None]:
-    """Let the destination accept an event, and kill the workers before they get the answer."""
+    """Let the destination accept an event, and kill deliver before it receives the answer."""
     behind = behind_of(scene)
     caught: list[ReceivedEvent] = []
     once = threading.Lock()
@@ -64,7 +64,7 @@ def deliver_is_killed_before_its_record(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def deliver_is_killed_before_it_sends(scene: Scene) -> Iterator[None]:
-    """Kill the workers when they have leased events and nothing of them has reached the destination."""
+    """Kill deliver after it has leased events and before the destination receives any of them."""
     proxy = behind_of(scene).receiver_proxy
     before = proxy.struck[Weather.HOLD_REQUESTS]
     proxy.weather = Weather.HOLD_REQUESTS
@@ -77,7 +77,7 @@ def deliver_is_killed_before_it_sends(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def settle_is_killed_before_it_commits(scene: Scene) -> Iterator[None]:
-    """Kill the workers that have locked their conversations and wait for a table that we hold."""
+    """Kill settle while it holds conversations' locks and waits for a table that we lock."""
     stand, engine = scene.stand, scene.stand.engine()
 
     def is_waiting() -> bool:
@@ -98,7 +98,7 @@ def settle_is_killed_before_it_commits(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def the_destination_answers_too_late(scene: Scene) -> Iterator[None]:
-    """Let it accept some events, and answer after the sender has given up."""
+    """Let the destination accept some events, and answer after the sender's time limit."""
     behind = behind_of(scene)
     late: set[str] = set()
 
@@ -119,7 +119,7 @@ def the_destination_answers_too_late(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def the_destination_fails(scene: Scene) -> Iterator[None]:
-    """Let it answer 500 to everything, and take nothing."""
+    """Let the destination answer 500 to everything and accept nothing."""
     behind = behind_of(scene)
     failed: set[str] = set()
 
@@ -135,7 +135,7 @@ def the_destination_fails(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def the_destination_resets(scene: Scene) -> Iterator[None]:
-    """Reset its connections wherever they are: each carries one request."""
+    """Reset the destination's connections at any point of their request."""
     proxy, broken = behind_of(scene).receiver_proxy, 0
 
     def break_some() -> bool:
@@ -149,7 +149,7 @@ def the_destination_resets(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def the_destination_is_away(scene: Scene) -> Iterator[None]:
-    """Leave its address without a listener."""
+    """Leave no listener at the destination's address."""
     with _away(scene, behind_of(scene).receiver_proxy):
         yield
     wait_told(behind_of(scene))
@@ -157,14 +157,14 @@ def the_destination_is_away(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def the_platform_is_away(scene: Scene) -> Iterator[None]:
-    """Leave the address of the platform's API without a listener."""
+    """Leave no listener at the address of the platform's API."""
     with _away(scene, behind_of(scene).platform_proxy):
         yield
 
 
 @contextmanager
 def the_platform_has_no_room(scene: Scene) -> Iterator[None]:
-    """Let it answer 429 for a while."""
+    """Let the platform answer 429 for a while."""
     organisation, before = behind_of(scene).organisation, behind_of(scene).organisation.faults
     organisation.inject_fault(Failing(429, times=REFUSALS, retry_after=1))
     yield
@@ -173,7 +173,7 @@ def the_platform_has_no_room(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def the_platform_lies(scene: Scene) -> Iterator[None]:
-    """Let it say something else of each conversation at each request, or know none."""
+    """Let the platform answer each request about a conversation differently, or with 404."""
     contacts = behind_of(scene).contacts
     lied = contacts.lies
     contacts.liar = scene.chance
@@ -198,7 +198,7 @@ def _away(scene: Scene, proxy: Proxy) -> Iterator[None]:
 
 @contextmanager
 def misbehaving(behind: Behind, fault_for: Callable[[ReceivedEvent], Failing | None]) -> Iterator[None]:
-    """Let the destinations answer what a function says for a `with` block."""
+    """Let a function decide the destinations' answers for a `with` block."""
     usual, behind.inbox.fault_for = behind.inbox.fault_for, fault_for
     try:
         yield
@@ -207,13 +207,13 @@ def misbehaving(behind: Behind, fault_for: Callable[[ReceivedEvent], Failing | N
 
 
 def behind_of(scene: Scene) -> Behind:
-    """Return what stands behind the outbox."""
+    """Return the programs behind the outbox."""
     assert scene.stand.behind is not None
     return scene.stand.behind
 
 
 def wait_told(behind: Behind) -> None:
-    """Wait until the destination takes an event again."""
+    """Wait until the destination accepts an event again."""
     told = len(behind.inbox.accepted_by(DESTINATION))
     wait_until(
         lambda: len(behind.inbox.accepted_by(DESTINATION)) > told,

@@ -1,4 +1,4 @@
-"""Strike the broker: killed, stopped, alarmed, frozen, or with a limit below what it is sent."""
+"""Faults of the broker: killed, stopped, alarmed, frozen, or with a limit below an event's size."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ GET_LIMIT = "persistent_term:get(max_message_size)"
 
 
 def is_frozen(pid: int) -> bool:
-    """Tell whether a process is suspended."""
+    """Return whether a process is suspended."""
     return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0] == "T"
 
 
 @contextmanager
 def the_broker_is_killed(scene: Scene) -> Iterator[None]:
-    """Kill it with thousands of deliveries in the queue, and start it on the same data."""
+    """Kill the broker with thousands of deliveries in the queue, and start it on the same data."""
     stand, before = scene.stand, scene.stand.broker.pid
     with stand.paused_workers():
         scene.wait_until(lambda: stand.view.depth(EVENTS) >= FALLS_BEHIND, "the queue fills up")
@@ -60,7 +60,7 @@ def the_broker_is_killed(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def the_broker_is_away(scene: Scene) -> Iterator[None]:
-    """Stop it for longer than the platform's patience; a typical request is answered as fast as before."""
+    """Stop the broker for longer than the platform retries; typical requests stay as fast as before."""
     stand = scene.stand
     normal = scene.load.watch_for(NORMAL_SECONDS).latency(50)
     before = stand.broker.pid
@@ -75,7 +75,7 @@ def the_broker_is_away(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def all_connections_are_closed(scene: Scene) -> Iterator[None]:
-    """Have the broker close every connection it has."""
+    """Let the broker close all of its connections."""
     view = scene.stand.view
     scene.wait_until(view.connections, "the broker lists its connections")
     before = view.connections()
@@ -103,7 +103,7 @@ def a_disk_alarm(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def the_edge_is_restarted_during_an_alarm(scene: Scene) -> Iterator[None]:
-    """Raise an alarm and restart the edge while what it had sent lies unread in the sockets."""
+    """Raise an alarm and restart the edge while its events lie unread in the sockets."""
     with _alarm(scene, scene.chance.choice(("memory", "disk"))):
         scene.wait(0.5, 2.0)
         before = scene.stand.edge.pid
@@ -127,7 +127,7 @@ def _alarm(scene: Scene, kind: str) -> Iterator[None]:
 
 @contextmanager
 def the_broker_is_frozen(scene: Scene) -> Iterator[None]:
-    """Suspend it: its sockets accept bytes that are not read. Then let it continue."""
+    """Suspend the broker, so that its sockets accept bytes without reading them, and continue it later."""
     with _frozen(scene, scene.stand.broker):
         yield
         scene.stand.broker.resume()
@@ -135,7 +135,7 @@ def the_broker_is_frozen(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def the_broker_is_frozen_and_killed(scene: Scene) -> Iterator[None]:
-    """Suspend it and kill it: what its sockets had taken is gone."""
+    """Suspend the broker and kill it: the bytes in its sockets are lost."""
     with _frozen(scene, scene.stand.broker):
         yield
         scene.stand.broker.kill()
@@ -151,7 +151,7 @@ def _frozen(scene: Scene, broker: PrivateRabbitMQ) -> Iterator[None]:
 
 @contextmanager
 def an_event_is_above_its_limit(scene: Scene) -> Iterator[None]:
-    """Have the broker refuse what is larger than 20,000 bytes, and send something larger."""
+    """Let the broker refuse messages above 20,000 bytes, and send a larger event."""
     broker = scene.stand.broker
     broker.evaluate(SET_LIMIT.format(MESSAGE_LIMIT))
     told = broker.evaluate(GET_LIMIT)
@@ -168,7 +168,7 @@ def an_event_is_above_its_limit(scene: Scene) -> Iterator[None]:
 
 
 def expect_as_fast(seen: float, normal: float) -> None:
-    """Hold a typical latency to twice the normal, or to what is promised anyway."""
+    """Require a typical latency of at most twice the normal one, or of the promised one."""
     words = f"typically {seen * 1000:.1f} ms, normally {normal * 1000:.1f} ms"
     assert seen <= max(2 * normal, PROMISED_SECONDS), words
 

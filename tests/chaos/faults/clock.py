@@ -1,4 +1,4 @@
-"""Strike the host's clock: it steps back and forth by an hour."""
+"""Faults of the host's clock: it steps back and forth by an hour."""
 
 from __future__ import annotations
 
@@ -22,32 +22,32 @@ if TYPE_CHECKING:
 
 HOUR = 3600
 FEW = 1000
-"""Deliveries that are left: their events are committed within a second."""
+"""Deliveries that may be left: their events are committed within a second."""
 
 CAUGHT_UP = 20
-"""Deliveries that are left if nothing waits but the newest."""
+"""Deliveries that are left if only the newest wait."""
 
 ELSEWHEN = """
     SELECT count(*) FROM processed_events
     WHERE conversation_id LIKE :run AND abs(extract(epoch FROM received_at - now()) - :step) < 1700
 """
-"""Events that were received so many seconds from now, by half an hour: what a strike found stays within."""
+"""Counts events received :step seconds from now, give or take half an hour, which covers a strike."""
 
 
 def library() -> Path | None:
-    """Return libfaketime where it is installed (Debian: libfaketime)."""
+    """Return the path of libfaketime if it is installed (Debian: libfaketime)."""
     return next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
 
 
 def ensure_library() -> None:
-    """Install libfaketime where it is missing."""
+    """Install libfaketime if it is missing."""
     if library() is None:
         subprocess.run(["sh", INSTALL, "libfaketime"], check=True)
 
 
 @contextmanager
 def with_a_false_clock(stand: Stand) -> Iterator[None]:
-    """Preload a library that shifts the wall clock by what a file says; the monotonic clock stays true."""
+    """Preload a library that shifts the wall clock by the number in a file, and not the monotonic clock."""
     ensure_library()
     _write(stand, 0)
     false = {
@@ -65,7 +65,7 @@ def with_a_false_clock(stand: Stand) -> Iterator[None]:
 
 @contextmanager
 def the_clock_steps(scene: Scene) -> Iterator[None]:
-    """Step by an hour in either direction, and back; the second time with a journal to be adopted."""
+    """Step by an hour in either direction, and back; the second time with a journal to adopt."""
     stand, run = scene.stand, f"{scene.traffic.run}-%"
     step = scene.chance.choice((HOUR, -HOUR))
 
@@ -95,7 +95,7 @@ def the_clock_steps(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def one_host_is_an_hour_ahead(scene: Scene) -> Iterator[None]:
-    """Restart the second of each role behind the broker with a clock that is an hour ahead."""
+    """Restart the second worker of each role with a clock that is an hour ahead."""
     stand = scene.stand
     assert stand.behind is not None
     host = [program for program in stand.programs if program.name.endswith("-2")]
@@ -117,7 +117,7 @@ def one_host_is_an_hour_ahead(scene: Scene) -> Iterator[None]:
 
 
 def _is_ahead(log: Path) -> bool:
-    """Tell whether the newest line of a log with a time is from about an hour ahead."""
+    """Return whether the newest timed line of a log is from about an hour ahead."""
     found = re.findall(r'"timestamp": ?"([^"]+)"', log.read_text(encoding="utf-8"))
     return bool(found) and datetime.fromisoformat(found[-1]).timestamp() > time.time() + HOUR / 2
 
@@ -133,7 +133,7 @@ def _file(stand: Stand) -> Path:
 
 
 def _write(stand: Stand, seconds: int) -> None:
-    """Replace the file as a whole: a reader must not find half of a number."""
+    """Replace the file as a whole, so that no reader finds half of a number."""
     new = _file(stand).with_suffix(".new")
     new.write_text(f"{seconds:+d}\n", encoding="ascii")
     new.replace(_file(stand))

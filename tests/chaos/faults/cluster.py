@@ -1,4 +1,4 @@
-"""Strike a cluster of three brokers: nodes killed, frozen, cut off, the majority lost."""
+"""Faults of a cluster of three brokers: nodes are killed, frozen or cut off, or the majority is lost."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LET_IN = "[erlang:set_cookie(N, erlang:get_cookie()) || N <- [{nodes}]]"
 
 @contextmanager
 def one_node_is_killed_then_another(scene: Scene) -> Iterator[None]:
-    """Kill a node under load; when it is back and has caught up, kill another; the first address is one."""
+    """Kill a node under load; after it has caught up, kill another. One of them is the first address."""
     named, *others = scene.stand.brokers
     first, second = scene.chance.sample((named, scene.chance.choice(others)), 2)
     _kill(scene, [first])
@@ -40,7 +40,7 @@ def one_node_is_killed_then_another(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def the_majority_is_killed_and_the_edge_restarted(scene: Scene) -> Iterator[None]:
-    """Leave one of three nodes, and let the edge begin on a fresh channel there."""
+    """Leave one of three nodes running, and restart the edge there on a fresh channel."""
     lost = scene.chance.sample(scene.stand.brokers, 2)
     _kill(scene, lost)
     before = scene.stand.edge.pid
@@ -52,7 +52,7 @@ def the_majority_is_killed_and_the_edge_restarted(scene: Scene) -> Iterator[None
 
 @contextmanager
 def the_majority_is_away_for_minutes(scene: Scene) -> Iterator[None]:
-    """Leave the leader alone for so long that the channel's own memory of what it sent is given up."""
+    """Leave the leader alone until the channel forgets the messages that it sent."""
     leader = _leader(scene.stand)
     lost = [broker for broker in scene.stand.brokers if broker is not leader]
     _kill(scene, lost)
@@ -62,7 +62,7 @@ def the_majority_is_away_for_minutes(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def followers_are_frozen_and_the_leader_killed(scene: Scene) -> Iterator[None]:
-    """Let the leader take events that no other node has, and kill it."""
+    """Let the leader accept events that no other node has, and kill it."""
     leader = _leader(scene.stand)
     followers = [broker for broker in scene.stand.brokers if broker is not leader]
     for broker in followers:
@@ -81,7 +81,7 @@ def followers_are_frozen_and_the_leader_killed(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def the_leader_is_frozen(scene: Scene) -> Iterator[None]:
-    """Suspend the node that leads the events queue, until another leads it."""
+    """Suspend the events queue's leader until another node leads the queue."""
     stand, leader = scene.stand, _leader(scene.stand)
     _begin_at(stand, leader)
     leader.freeze()
@@ -98,7 +98,7 @@ def the_leader_is_frozen(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def the_leader_is_cut_off(scene: Scene) -> Iterator[None]:
-    """Part the leader, and the edge with it, from the other nodes; clients reach all of them."""
+    """Separate the leader, with the edge, from the other nodes; clients reach all of them."""
     stand, leader = scene.stand, _leader(scene.stand)
     _begin_at(stand, leader)
     others = [broker for broker in stand.brokers if broker is not leader]
@@ -129,13 +129,13 @@ def _bring_back(stand: Stand, brokers: Sequence[PrivateRabbitMQ]) -> None:
 
 
 def _begin_anew(smaller_part: PrivateRabbitMQ) -> None:
-    """Do what RabbitMQ leaves to an operator after a partition: one part gives up its tables."""
+    """Resolve a partition as an operator must: one part gives up its tables."""
     smaller_part.kill()
     smaller_part.start()
 
 
 def _begin_at(stand: Stand, first: PrivateRabbitMQ) -> None:
-    """Let the edge connect to this node first; each node's own management API stands in the same place."""
+    """Make the edge connect to this node first, and use this node's management API first."""
     ordered = sorted(stand.brokers, key=lambda broker: broker is not first)
     stand.reconfigure_edge(
         OM_AMQP_URL=",".join(broker.amqp_url for broker in ordered),

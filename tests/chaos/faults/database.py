@@ -1,4 +1,4 @@
-"""Strike PostgreSQL: killed, away, full, deadlocked, out of connections, slow, failed over."""
+"""Faults of PostgreSQL: killed, away, full, deadlocked, out of connections, slow, failed over."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tests.chaos.stand import Stand
 
 LOCK_TIMEOUT = b"canceling statement due to lock timeout"
-"""What the server's log says of a statement that waited for its session's lock_timeout."""
+"""Text in the server's log if a statement has waited for its session's lock_timeout."""
 
 SLOW_SECONDS = 60
 OTHERS = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
@@ -40,12 +40,12 @@ DAWDLING = (
     "CREATE TRIGGER dawdling AFTER INSERT ON processed_events FOR EACH STATEMENT EXECUTE FUNCTION dawdle()"
 )
 TIGHT_MEGABYTES = 160
-"""More than the rows of three minutes at the highest rate seen take: it is the strike that fills it."""
+"""More than three minutes of rows take at the highest rate seen: only the strike fills the disk."""
 
 
 @contextmanager
 def on_a_tight_disk(stand: Stand) -> Iterator[None]:
-    """Move the busiest table onto a small file system of its own."""
+    """Move the busiest table to a small file system."""
     disk = stand.directory / "tight"
     disk.mkdir(exist_ok=True)
     subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={TIGHT_MEGABYTES}m", "tmpfs", str(disk)], check=True)
@@ -70,7 +70,7 @@ def on_a_tight_disk(stand: Stand) -> Iterator[None]:
 
 @contextmanager
 def the_database_is_killed(scene: Scene) -> Iterator[None]:
-    """End it as a crash would, and start it again."""
+    """Kill the server as in a crash, and start it again."""
     database = scene.stand.postgresql
     assert database is not None
     with _nothing_given_up(scene):
@@ -83,7 +83,7 @@ def the_database_is_killed(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def the_database_is_away(scene: Scene) -> Iterator[None]:
-    """Stop it, and start it again."""
+    """Stop the server, and start it again."""
     database = scene.stand.postgresql
     assert database is not None
     with _nothing_given_up(scene):
@@ -95,7 +95,7 @@ def the_database_is_away(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def there_are_too_many_connections(scene: Scene) -> Iterator[None]:
-    """Take every connection that the server has to give, the workers' own as well."""
+    """Occupy every connection of the server, including those of the workers."""
     held: list[psycopg.Connection] = []
     with _nothing_given_up(scene):
         try:
@@ -109,7 +109,7 @@ def there_are_too_many_connections(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def a_deadlock_is_forced(scene: Scene) -> Iterator[None]:
-    """Hold what a worker needs and ask for what it holds, until a worker has been the victim."""
+    """Hold a lock that a worker needs and request one that it holds, until a worker is the victim."""
     stand, before = scene.stand, scene.stand.ask(DEADLOCKS)
     with _nothing_given_up(scene), stand.connect() as ours:
         ours.execute("BEGIN")
@@ -126,7 +126,7 @@ def a_deadlock_is_forced(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def statements_are_cancelled_and_locked_out(scene: Scene) -> Iterator[None]:
-    """Hold a lock for longer than the workers wait, and have their statements cancelled."""
+    """Hold a lock for longer than the workers wait, and cancel their statements."""
     before = _lock_timeouts(scene)
     with _nothing_given_up(scene), scene.stand.connect() as ours:
         ours.execute("BEGIN")
@@ -160,7 +160,7 @@ def the_disk_is_full(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def every_claim_takes_a_minute(scene: Scene) -> Iterator[None]:
-    """Let the statement with which events are claimed take a minute, and then be as fast as ever."""
+    """Let the statement that claims events take a minute for a while."""
     stand = scene.stand
     with _nothing_given_up(scene):
         stand.execute(DAWDLE, DAWDLING)
@@ -206,7 +206,7 @@ def _is_told(starts: dict[Path, int]) -> bool:
 
 @contextmanager
 def _nothing_given_up(scene: Scene) -> Iterator[None]:
-    """See that no outage makes a dead letter."""
+    """Check that the outage has made no dead letter."""
     view = scene.stand.view
     # By AMQP: the management API's totals are up to five seconds old.
     dead = sorted(view.bodies(DEAD_LETTERS))
@@ -216,7 +216,7 @@ def _nothing_given_up(scene: Scene) -> Iterator[None]:
 
 
 def _take_all(stand: Stand, held: list[psycopg.Connection]) -> str:
-    """Take connections until there are none, some times, since the workers come back for theirs."""
+    """Open connections until none is left, several times, since the workers reconnect."""
     told = ""
     held.append(stand.connect())
     for _ in range(5):

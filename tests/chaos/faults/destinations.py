@@ -1,4 +1,4 @@
-"""Let one destination refuse, drip or be forgotten, and watch what happens to the other events."""
+"""Faults of one destination that must not delay other events: it refuses, drips, or is missing in a file."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from tests.chaos.scene import Scene
 
 MIN_REFUSED: Final = 5
-"""Conversations: more than the failures in a row after which a destination counts as away."""
+"""Conversations: more than the consecutive failures after which a destination counts as away."""
 
 DEADLINE_SECONDS: Final = 2 * TIMEOUT_SECONDS + 2.0
-"""Of a whole request with its answer, and two seconds for a busy machine."""
+"""Seconds for a request with its answer, and two more for a busy machine."""
 
 DEAD: Final = (
     "SELECT count(*) FROM deliveries WHERE outcome = 'dead' AND destination = :name AND status = :status"
@@ -66,14 +66,14 @@ def _mostly_refused(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def all_is_answered_401(scene: Scene) -> Iterator[None]:
-    """Refuse everything, as after a rotated secret, until it is mended."""
+    """Answer 401 to everything, as after a rotated secret, until it is repaired."""
     with _all_refused(scene, 401):
         yield
 
 
 @contextmanager
 def all_is_answered_404(scene: Scene) -> Iterator[None]:
-    """Refuse everything, as during a deployment, until it is mended."""
+    """Answer 404 to everything, as during a deployment, until it is repaired."""
     with _all_refused(scene, 404):
         yield
 
@@ -103,7 +103,7 @@ def _all_refused(scene: Scene, status: int) -> Iterator[None]:
 
 @contextmanager
 def the_answers_drip(scene: Scene) -> Iterator[None]:
-    """Let the answers of one destination come byte by byte, each within the time of a single read."""
+    """Let one destination answer byte by byte, each within the time limit of a single read."""
     behind = behind_of(scene)
     proxy = behind.receiver_proxy
     proxy.dripped.clear()

@@ -1,4 +1,4 @@
-"""Strike the edge's processes: killed, stopped, rolled over, upgraded."""
+"""Faults of the edge's processes: killed, stopped, reloaded, upgraded."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from tests.chaos.stand import Stand
 
 ADOPTED_SECONDS = 60.0
-"""A look at the others' directories every five seconds, republishing, and the barrier's grace period."""
+"""Seconds: the check for other processes' directories every five seconds, republishing, and the grace
+period."""
 
 
 @contextmanager
@@ -43,7 +44,7 @@ def an_edge_process_is_killed(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def the_edge_master_is_killed(scene: Scene) -> Iterator[None]:
-    """Kill gunicorn's master; its children are killed with it, or left to notice by themselves."""
+    """Kill gunicorn's master; its children are killed too, or find out by themselves."""
     edge = scene.stand.edge
     edge.spares_orphans = scene.chance.random() < 0.5
     before = edge.pid
@@ -56,7 +57,7 @@ def the_edge_master_is_killed(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def the_edge_is_killed_while_the_broker_is_away(scene: Scene) -> Iterator[None]:
-    """Leave events that exist nowhere but in the journals of dead processes."""
+    """Leave events only in the journals of dead processes."""
     stand, master = scene.stand, scene.stand.edge.pid
     stand.broker.kill()
     scene.wait(1.0, 3.0)
@@ -69,7 +70,7 @@ def the_edge_is_killed_while_the_broker_is_away(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def everything_is_told_to_stop(scene: Scene) -> Iterator[None]:
-    """Stop every process and both servers in the same moment, then start them."""
+    """Stop every process and both servers at the same moment, then start them."""
     stand = scene.stand
     before = {program.pid for program in stand.programs}
     stops: list[Callable[[], object]] = [program.stop for program in stand.programs]
@@ -95,7 +96,7 @@ def the_edge_is_reloaded(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def the_edge_is_restarted(scene: Scene) -> Iterator[None]:
-    """Stop the edge and start it again; requests wait in the backlog of the socket that survives."""
+    """Stop and start the edge; requests wait in the backlog of its socket, which stays open."""
     edge, before = scene.stand.edge, scene.stand.edge.pid
     edge.restart()
     scene.prove(f"master {before} has become {edge.pid}", has_struck=edge.pid != before)
@@ -104,7 +105,7 @@ def the_edge_is_restarted(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def the_edge_is_upgraded(scene: Scene) -> Iterator[None]:
-    """Let another copy of the code take the socket and the journals over, and go back again."""
+    """Let another copy of the code take over the socket and the journals, and go back again."""
     edge, product = scene.stand.edge, scene.stand.product
     usual, newer = product.sources, copy_of(product.sources, product.directory / "newer")
     edge.stop()
@@ -126,7 +127,7 @@ def the_edge_is_upgraded(scene: Scene) -> Iterator[None]:
 
 
 def start_everything(stand: Stand) -> None:
-    """Start whatever does not run, servers first; returns when events flow."""
+    """Start every stopped program, servers first; return when events flow."""
     stand.broker.launch()
     if stand.postgresql:
         stand.postgresql.start()

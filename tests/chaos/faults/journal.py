@@ -1,4 +1,4 @@
-"""Strike the journal: its disk full, its limit reached, its files damaged, no descriptors left."""
+"""Faults of the journal: full disk, reached limit, damaged files, no free descriptors."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ if TYPE_CHECKING:
     from tests.chaos.stand import Stand
 
 DISK = 4
-"""Times what the limit has room for: more than any broker here takes to start."""
+"""The disk's size as a multiple of ROOM: filling it takes longer than any broker here takes to start."""
 
 RATE = 300.0
-"""Events a second. What is refused comes again up to five times, which at half of what a stand can do is more
-than it carries: then no backlog goes down."""
+"""Events a second. A refused event is retried up to five times, which at half of a stand's capacity is
+more than it can process: then no backlog shrinks."""
 
 LIMIT_SECONDS = 40.0
-"""Of traffic that a nearly full disk, and the limit, have room for: above the last ten seconds, which are
-always journalled, of the fourfold rate at which what was refused comes again."""
+"""Seconds of traffic that fit on a nearly full disk, and within the limit: more than the last ten seconds,
+which are always journalled, at four times the rate because of retries."""
 
 EVENT_BYTES = 400
-"""In the journal."""
+"""Bytes in the journal."""
 
 ROOM = round(LIMIT_SECONDS * RATE * EVENT_BYTES)
 NEARLY_FULL = 65536
 KNOCKS = 20
-"""Connections more than there are descriptors for."""
+"""Connections beyond the free descriptors."""
 
 DEFAULT_LIMIT = str(1024 * 1024 * 1024)
 NEARLY = 0.8
@@ -46,7 +46,7 @@ NEARLY = 0.8
 
 @contextmanager
 def on_a_small_disk(stand: Stand) -> Iterator[None]:
-    """Give the edge a state directory on a file system of its own."""
+    """Give the edge a state directory on a small file system."""
     usual, small = stand.journals.state, stand.directory / "small"
     small.mkdir(exist_ok=True)
     options = f"size={DISK * ROOM}"
@@ -61,7 +61,7 @@ def on_a_small_disk(stand: Stand) -> Iterator[None]:
 
 @contextmanager
 def the_disk_is_full(scene: Scene) -> Iterator[None]:
-    """Leave the journal's disk little room, and take the broker away until it is full."""
+    """Leave little space on the journal's disk, and stop the broker until it is full."""
     state = scene.stand.journals.state
     filler = state / "filler"
     with filler.open("wb") as file:
@@ -75,7 +75,7 @@ def the_disk_is_full(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def the_limit_is_reached(scene: Scene) -> Iterator[None]:
-    """Take the broker away until the journal has reached its limit."""
+    """Stop the broker until the journal has reached its limit."""
     stand = scene.stand
     stand.reconfigure_edge(OM_JOURNAL_MAX_BYTES=str(ROOM))
     words = f"{NEARLY:.0%} of {ROOM} bytes are journalled"
@@ -88,7 +88,7 @@ def the_limit_is_reached(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def a_byte_is_flipped(scene: Scene) -> Iterator[None]:
-    """Change one byte in the journal of a dead process; its neighbours are recovered."""
+    """Change one byte in the journal of a dead process; the neighbouring records are recovered."""
 
     def flip(path: Path) -> None:
         record = scene.chance.choice(records_in(path))
@@ -105,7 +105,7 @@ def a_byte_is_flipped(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def the_end_is_cut_off(scene: Scene) -> Iterator[None]:
-    """Cut a journal in the middle of its last record; what stands before is recovered."""
+    """Cut a journal within its last record; the earlier records are recovered."""
 
     def cut(path: Path) -> None:
         record = records_in(path)[-1]
@@ -118,7 +118,7 @@ def the_end_is_cut_off(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def descriptors_run_out(scene: Scene) -> Iterator[None]:
-    """Leave the edge's processes as many descriptors as they have open, and knock until none is left."""
+    """Limit the edge's processes to their open descriptors, and connect until none is left."""
     stand, processes = scene.stand, scene.stand.edge.children()
     usual = {pid: resource.prlimit(pid, resource.RLIMIT_NOFILE) for pid in processes}
     for pid in processes:
@@ -157,7 +157,7 @@ def _knock(port: int) -> socket.socket:
 
 @contextmanager
 def _filled(scene: Scene, words: str, is_full: Callable[[], bool]) -> Iterator[None]:
-    """Fill the journal, see that senders are refused, then let the broker come back."""
+    """Fill the journal, check that senders are refused, then start the broker again."""
     stand, load = scene.stand, scene.load
     log, start = stand.edge.log, stand.edge.log.stat().st_size
     stand.broker.stop()

@@ -1,4 +1,4 @@
-"""Strike with more events than the workers take away, so that the threshold is crossed again and again."""
+"""Faults of load: more events than the workers can process, so that the watermarks are crossed repeatedly."""
 
 from __future__ import annotations
 
@@ -19,48 +19,48 @@ if TYPE_CHECKING:
     from tests.stand.records import Seen
 
 CROSSED = 2
-"""How often the threshold is crossed in each strike, there and back."""
+"""How often each strike crosses the watermarks up and down."""
 
 STRIKE_SECONDS = 240.0
-"""A crossing takes some 25 seconds, and three times as long where the workers starve beside other servers."""
+"""Seconds. A crossing takes about 25, and three times as long if other servers slow the workers down."""
 
 LOOK_SECONDS = 3.0
 FILL_RATE = 600.0
 RATE = 200.0
-"""New events, fast until the first are refused. Those come again up to five times, many of them in the very
-second in which the low watermark is reached."""
+"""New events a second, after a fast start until the first refusals. Refused events are retried up to five
+times, many of them in the very second in which the low watermark is reached."""
 
 CALM_RATE = 50.0
-"""Before and after a strike: less than is taken away."""
+"""Events a second before and after a strike: fewer than the workers process."""
 
 SLOW = {"OM_BATCH_EVENTS": "2", "OM_BATCH_SECONDS": "0"}
 SLOW_COMMITS = ("ALTER SYSTEM SET commit_delay = 25000", "ALTER SYSTEM SET commit_siblings = 0")
 USUAL_COMMITS = ("ALTER SYSTEM RESET commit_delay", "ALTER SYSTEM RESET commit_siblings")
-"""Two events for each transaction and 25 milliseconds for each commit: on any machine the two workers take
-away no more than 160 events a second."""
+"""Two events for each transaction and 25 milliseconds for each commit: on any machine the two workers
+process at most 160 events a second."""
 
 USUAL = {"OM_BATCH_EVENTS": "100", "OM_BATCH_SECONDS": "0.02"}
 HIGH = 4000
 WATERMARKS = {"OM_QUEUE_DEPTH_HIGH": str(HIGH), "OM_QUEUE_DEPTH_LOW": "1500"}
 
 LEAST_REFILL = 1000
-"""Events between two episodes: the way up from one watermark to the other is 2,500, less what two processes
-that each count for both of them may err."""
+"""Events between two episodes: from one watermark to the other there are 2,500, less the error of two
+processes that each count for both."""
 
 LONGEST_SECONDS = 120.0
-"""An episode that lasts longer is no episode; draining from one watermark to the other takes some seconds."""
+"""Seconds. Draining from one watermark to the other takes only a few."""
 
 RETRY_AFTER = range(1, 31)
 CLOSE = (1 / 3, 3.0)
-"""How far the typical Retry-After may be from the time that the episode went on, as a factor.
+"""The factor by which the typical Retry-After may differ from the time that the episode still lasted.
 
-The rate is an average over the past, the answer is rounded to seconds and stretched by up to a half.
+The rate is an average over the past, and the answer is rounded to seconds and stretched by up to a half.
 """
 
 
 @contextmanager
 def with_slow_workers(stand: Stand) -> Iterator[None]:
-    """Slow the workers down, and let the edge hold back early."""
+    """Slow the workers down, and let the edge refuse events early."""
     stand.execute(*SLOW_COMMITS, "SELECT pg_reload_conf()")
     stand.reconfigure_workers(**SLOW)
     stand.reconfigure_edge(**WATERMARKS)
@@ -74,7 +74,7 @@ def with_slow_workers(stand: Stand) -> Iterator[None]:
 
 @contextmanager
 def senders_that_obey(scene: Scene) -> Iterator[None]:
-    """Send more than is taken away, and come again when told to."""
+    """Send more than the workers process, and retry when Retry-After says."""
     scene.load.heed_retry_after(heed=True)
     with _overloaded(scene):
         yield
@@ -83,7 +83,7 @@ def senders_that_obey(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def senders_that_do_not(scene: Scene) -> Iterator[None]:
-    """Send more than is taken away, and come again when the policy says, whatever the answer."""
+    """Send more than the workers process, and retry by the policy, whatever the answer."""
     with _overloaded(scene):
         yield
 

@@ -1,4 +1,4 @@
-"""Strike the management API, from which the edge learns the depth of the queue."""
+"""Faults of the management API, from which the edge learns the queue's depth."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 HIGH = 5000
 WATERMARKS = {"OM_QUEUE_DEPTH_HIGH": str(HIGH), "OM_QUEUE_DEPTH_LOW": "2000"}
 FILL_RATE = 400.0
-"""Events a second: past the high watermark in half of that time, however slow the machine was found to be."""
+"""Events a second: enough to pass the high watermark in half of that time, however slow the machine is."""
 
 
 @contextmanager
 def in_front_of_the_api(stand: Stand) -> Iterator[None]:
-    """Put a server between the edge and the API that answers as the mood takes it."""
+    """Put a server with selectable behaviour between the edge and the API."""
     stand.reconfigure_edge(OM_MANAGEMENT_URL=stand.fake_management.url)
     try:
         yield
@@ -35,7 +35,7 @@ def in_front_of_the_api(stand: Stand) -> Iterator[None]:
 
 @contextmanager
 def the_api_hangs(scene: Scene) -> Iterator[None]:
-    """Accept connections and never answer, for longer than a sample is believed."""
+    """Accept connections and never answer, for longer than a sample is valid."""
     with _in_mood(scene, Mood.HUNG):
         yield
 
@@ -49,14 +49,14 @@ def the_api_refuses(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def the_api_talks_nonsense(scene: Scene) -> Iterator[None]:
-    """Answer 200 with what is no answer."""
+    """Answer 200 with something that is no report."""
     with _in_mood(scene, Mood.NONSENSE):
         yield
 
 
 @contextmanager
 def the_api_answers_zero(scene: Scene) -> Iterator[None]:
-    """Claim that the queue is empty while it fills up: the broker's own word counts."""
+    """Report an empty queue while it fills up: the depth that the broker itself reports counts."""
     stand, fake = scene.stand, scene.stand.fake_management
     stand.reconfigure_edge(**WATERMARKS)
     before, usual = fake.answered[Mood.ZERO], scene.load.rate

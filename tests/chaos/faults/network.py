@@ -1,4 +1,4 @@
-"""Strike the network between the edge and the broker."""
+"""Faults of the network between the edge and the broker."""
 
 from __future__ import annotations
 
@@ -27,35 +27,35 @@ def through_the_proxy(stand: Stand) -> Iterator[None]:
 
 @contextmanager
 def bytes_are_swallowed(scene: Scene) -> Iterator[None]:
-    """Leave the connections open and carry nothing, for less or more than the heartbeat's patience."""
+    """Keep the connections open and carry nothing, for less or more than the heartbeat's time limit."""
     with _bad_weather(scene, Weather.SWALLOW):
         yield
 
 
 @contextmanager
 def bytes_are_delayed(scene: Scene) -> Iterator[None]:
-    """Let every chunk take half a second longer, each way."""
+    """Delay every chunk by half a second in each direction."""
     with _bad_weather(scene, Weather.DELAY):
         yield
 
 
 @contextmanager
 def bytes_drip(scene: Scene) -> Iterator[None]:
-    """Let the bytes through one at a time, far slower than events come in."""
+    """Pass one byte at a time, far slower than events arrive."""
     with _bad_weather(scene, Weather.DRIP):
         yield
 
 
 @contextmanager
 def connections_are_reset(scene: Scene) -> Iterator[None]:
-    """Reset every connection, some times in a row."""
+    """Reset every connection, several times in a row."""
     _break(scene, scene.stand.edge_proxy.reset_all)
     yield
 
 
 @contextmanager
 def connections_are_cut(scene: Scene) -> Iterator[None]:
-    """Close every connection in the middle of a frame, some times in a row."""
+    """Close every connection in the middle of a frame, several times in a row."""
     _break(scene, scene.stand.edge_proxy.cut_all)
     yield
 

@@ -1,4 +1,4 @@
-"""Let the platform's API lag behind its notifications, be out of budget, or answer 403."""
+"""Faults of the platform's API: it lags behind its notifications, is out of budget, or answers 403."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ AGE_MS: Final = """
     SELECT 1000 * extract(epoch FROM now() - min(waits_since)) FROM routing_updates
     WHERE conversation_id = :id
 """
-"""How long ago the platform notified of a conversation's first update. What it says of it is the
-same ever after, so an answer from the time before a later update is the same, too."""
+"""Milliseconds since the platform notified of a conversation's first update. Its answer about the
+conversation never changes after that, so an answer from before a later update is the same, too."""
 
 MIN_ANSWERS: Final = 3
 MAX_REFUSED_PER_SECOND: Final = 2.0
-"""Two processes that sleep until their Retry-After, of at least a second, ask once a second each."""
+"""Two processes that sleep until their Retry-After, of at least a second, send one request a second each."""
 
 
 @contextmanager
 def giving_up_soon(stand: Stand) -> Iterator[None]:
-    """Let updates that no answer decides end after seconds, not ten minutes."""
+    """Let undecidable updates end after seconds instead of ten minutes."""
     assert stand.behind is not None
     for program in stand.behind.of("settle"):
         program.reconfigure(**GIVE_UP)
@@ -50,7 +50,7 @@ def giving_up_soon(stand: Stand) -> Iterator[None]:
 
 @contextmanager
 def the_platform_lags(scene: Scene) -> Iterator[None]:
-    """Let it answer 404 or the state before, for up to three seconds; no true update may be superseded."""
+    """Let it answer 404 or the earlier state for up to three seconds; no true update may be superseded."""
     contacts = behind_of(scene).contacts
     before = len(contacts.lagged)
     contacts.notified_seconds_ago = lambda of: scene.stand.ask(AGE_MS, id=of) / 1000
@@ -66,7 +66,7 @@ def the_platform_lags(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def the_platform_is_out_of_budget(scene: Scene) -> Iterator[None]:
-    """Let it answer 429 to everything; no process asks again before it may."""
+    """Let it answer 429 to everything; no process may ask again too early."""
     organisation = behind_of(scene).organisation
     before, began = organisation.refused, time.monotonic()
     organisation.is_out_of_budget = True
@@ -82,7 +82,7 @@ def the_platform_is_out_of_budget(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def the_platform_forbids_some(scene: Scene) -> Iterator[None]:
-    """Let it answer 403 for one conversation in ten, for good."""
+    """Let it permanently answer 403 for one conversation in ten."""
     contacts, run = behind_of(scene).contacts, scene.traffic.run
     before = contacts.forbidden
     contacts.is_forbidden = lambda conversation_id: (

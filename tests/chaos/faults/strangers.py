@@ -1,4 +1,4 @@
-"""Strike the journal's home: strangers live in it."""
+"""Faults of the journal's directory: it contains foreign files."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 OTHER_USER = 65534
 WITHOUT_ROOTS_EYES = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]
 WITHOUT_ROOTS_EYES += ["--inh-caps=-dac_override,-dac_read_search"]
-"""Root reads everything; an edge without these two rights is refused as any user is."""
+"""Root can read everything; an edge without these two rights is refused like any other user."""
 
 
 @contextmanager
@@ -34,7 +34,7 @@ def as_an_ordinary_user(stand: Stand) -> Iterator[None]:
 
 @contextmanager
 def strangers_live_in_its_home(scene: Scene) -> Iterator[None]:
-    """Put foreign, unreadable and broken things beside the journals, and let the edge start there."""
+    """Put foreign, unreadable and broken entries beside the journals, and start the edge there."""
     root = scene.stand.journals.root
     strangers = _settle_in(root)
     edge, before = scene.stand.edge, scene.stand.edge.pid

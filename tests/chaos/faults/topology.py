@@ -1,4 +1,4 @@
-"""Strike the exchanges, queues, bindings and rights in the broker."""
+"""Faults of the exchanges, queues, bindings and rights in the broker."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from tests.chaos.scene import Scene
 
 NEARLY_EMPTY = 200
-"""Deliveries in the queue when it is deleted: what lies there for longer than in the journal goes with it."""
+"""Deliveries in the queue when it is deleted: those that wait there longer than in the journal are lost
+with it."""
 
 MALFORMED = 20
 POLICY = "policies/%2F/chaos"
@@ -39,7 +40,7 @@ def the_queue_is_deleted(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def the_binding_is_deleted(scene: Scene) -> Iterator[None]:
-    """Delete the binding: events go to the alternate exchange, and the workers read there as well."""
+    """Delete the binding: events go to the alternate exchange, whose queue the workers read too."""
     stand = scene.stand
     logs = [worker.log for worker in stand.workers]
     starts = [log.stat().st_size for log in logs]
@@ -58,7 +59,7 @@ def the_binding_is_deleted(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def a_policy_is_removed(scene: Scene) -> Iterator[None]:
-    """Put a policy on the queue and remove it: nothing that keeps an event safe depends on one."""
+    """Put a policy on the queue and remove it: the safety of events depends on no policy."""
     view = scene.stand.view
     policy = {"pattern": EVENTS, "definition": {"delivery-limit": LIMIT}, "apply-to": "queues"}
     view.request("PUT", POLICY, policy).raise_for_status()
@@ -77,7 +78,7 @@ def a_policy_is_removed(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def the_permissions_are_removed(scene: Scene) -> Iterator[None]:
-    """Take the user's rights in the virtual host and its connections, then give the rights back."""
+    """Remove the user's rights in the virtual host and close its connections, then restore them."""
     stand, view = scene.stand, scene.stand.view
     view.request("DELETE", view.permissions).raise_for_status()
     stand.broker.evaluate(CLOSE_ALL)
@@ -89,21 +90,21 @@ def the_permissions_are_removed(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def the_dead_letter_exchange_is_deleted(scene: Scene) -> Iterator[None]:
-    """Dead-letter events while there is no exchange to send them to."""
+    """Dead-letter events while the dead-letter exchange is missing."""
     with _buried(scene, f"exchanges/%2F/{DEAD_LETTERS}"):
         yield
 
 
 @contextmanager
 def the_dead_letter_queue_is_deleted(scene: Scene) -> Iterator[None]:
-    """Dead-letter events while there is no queue to keep them."""
+    """Dead-letter events while the dead-letter queue is missing."""
     with _buried(scene, f"queues/%2F/{DEAD_LETTERS}"):
         yield
 
 
 @contextmanager
 def the_queue_of_their_records_is_deleted(scene: Scene) -> Iterator[None]:
-    """Dead-letter events while there is no queue in which they wait for their reason to be recorded."""
+    """Dead-letter events while the queue is missing in which they wait for their record."""
     with _buried(scene, f"queues/%2F/{RECORDS}"):
         yield
 
@@ -144,6 +145,6 @@ def _delete(scene: Scene, path: str) -> None:
 
 
 def _effective(scene: Scene) -> dict[str, object]:
-    """Return what the policies make of the events queue; a policy that is gone leaves nothing."""
+    """Return the effective policy of the events queue, which is empty once a policy is gone."""
     found = scene.stand.view.queue(EVENTS).get("effective_policy_definition") or {}
     return dict(found)

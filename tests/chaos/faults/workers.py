@@ -1,4 +1,4 @@
-"""Strike the intake workers: killed at every point of their work, by us or by an event."""
+"""Faults of the intake workers: killed at every point of their work, by us or by an event."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ LOCK = text("LOCK TABLE conversation_messages IN ACCESS EXCLUSIVE MODE")
 DELIVERIES = "SELECT max(deliveries) FROM processed_events WHERE body_sha256 = :digest"
 REASON = "SELECT count(*) FROM dead_letters WHERE body_sha256 = :digest AND code = :code"
 HANDLERS = "handlers"
-"""The directory of the sick handlers, in the stand's."""
+"""The sick handlers' directory within the stand's."""
 
 FEW = 500
-"""Deliveries in the queue: the sick event's neighbours are processed."""
+"""Deliveries in the queue: the sick event's neighbours must be processed."""
 
 REVERSED_EVENTS = 300
 LINGER = """
@@ -59,7 +59,7 @@ def through_the_proxy(stand: Stand) -> Iterator[None]:
 
 @contextmanager
 def with_sick_handlers(stand: Stand) -> Iterator[None]:
-    """Install a handler that obeys marked events."""
+    """Install a handler that follows the orders in marked events."""
     sources = stand.product.sources
     package = sick_handlers.install(stand.directory / HANDLERS)
     stand.reconfigure_workers(PYTHONPATH=f"{sources}:{package}")
@@ -71,14 +71,14 @@ def with_sick_handlers(stand: Stand) -> Iterator[None]:
 
 @contextmanager
 def a_worker_is_killed(scene: Scene) -> Iterator[None]:
-    """Kill one at any moment."""
+    """Kill a worker at a random moment."""
     kill(scene, [scene.chance.choice(scene.stand.workers)])
     yield
 
 
 @contextmanager
 def a_worker_is_killed_before_it_commits(scene: Scene) -> Iterator[None]:
-    """Kill those that have claimed their events and wait for a lock that we hold."""
+    """Kill the workers that have claimed events and wait for a lock that we hold."""
     stand, engine = scene.stand, scene.stand.engine()
     with engine.connect() as ours:
         ours.execute(LOCK)
@@ -91,7 +91,7 @@ def a_worker_is_killed_before_it_commits(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def a_worker_is_killed_before_it_acknowledges(scene: Scene) -> Iterator[None]:
-    """Hold back what workers say to the broker; they commit, and are killed before it hears of it."""
+    """Hold back the workers' bytes to the broker; kill them after a commit, before its ack arrives."""
     stand, proxy = scene.stand, scene.stand.worker_proxy
     # One that has yet to connect, or to get over another strike, would be kept from it, and commit nothing.
     before = stand.ask(ROWS)
@@ -111,7 +111,7 @@ def a_worker_is_killed_before_it_acknowledges(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def an_event_kills_its_worker(scene: Scene) -> Iterator[None]:
-    """Send an event that ends every process that handles it; it ends as a dead letter, and alone."""
+    """Send an event that ends every process that handles it; only it becomes a dead letter."""
     before = sum(worker.starts for worker in scene.stand.workers)
     with _dead_lettered(scene, "die", "poison"):
         yield
@@ -121,21 +121,21 @@ def an_event_kills_its_worker(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def a_handler_raises(scene: Scene) -> Iterator[None]:
-    """Let a handler raise over one event, each time."""
+    """Let a handler raise for one event, each time."""
     with _dead_lettered(scene, "raise", "handler_failed"):
         yield
 
 
 @contextmanager
 def a_handler_finds_no_row(scene: Scene) -> Iterator[None]:
-    """Let a handler raise an error of SQLAlchemy's own, which no database is at fault for."""
+    """Let a handler raise an error of SQLAlchemy that is no fault of the database."""
     with _dead_lettered(scene, "no row", "handler_failed"):
         yield
 
 
 @contextmanager
 def a_handler_asks_for_a_missing_table(scene: Scene) -> Iterator[None]:
-    """Let a handler's own statement fail, class 42."""
+    """Let a handler's own statement fail with an SQLSTATE of class 42."""
     with _dead_lettered(scene, "missing table", "handler_failed"):
         yield
 
@@ -149,14 +149,14 @@ def a_handler_hangs(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def a_handler_loops(scene: Scene) -> Iterator[None]:
-    """Let a handler go round for ever, with the interpreter's lock."""
+    """Let a handler loop for ever and hold the interpreter's lock."""
     with _dead_lettered(scene, "loop", "poison"):
         yield
 
 
 @contextmanager
 def a_handler_is_slow(scene: Scene) -> Iterator[None]:
-    """Let a handler take two seconds over one event, which then takes effect like any other."""
+    """Let a handler need two seconds for one event, which then takes effect like any other."""
     body = sick_handlers.marked(scene.extra_bodies(1)[0], "slow")
     before = _slow_ones(scene)
     scene.post_all([body])
@@ -169,7 +169,7 @@ def a_handler_is_slow(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def the_same_events_come_in_reverse(scene: Scene) -> Iterator[None]:
-    """Let both workers meet the same keys in opposite orders."""
+    """Give both workers the same keys in opposite orders."""
     stand, before = scene.stand, deadlocks(scene.stand)
     bodies = scene.extra_bodies(REVERSED_EVENTS)
     some = [digest_of(body) for body in bodies[::50]]
@@ -188,7 +188,7 @@ def the_same_events_come_in_reverse(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def fifty_come_at_once(scene: Scene) -> Iterator[None]:
-    """Post one body on fifty connections in the same moment."""
+    """Post one body over fifty connections at the same moment."""
     (body,) = scene.extra_bodies(1)
     together = threading.Barrier(AT_ONCE)
     statuses: list[int] = []
@@ -212,7 +212,7 @@ def fifty_come_at_once(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def _slow_rows(stand: Stand) -> Iterator[None]:
-    """Let each row take two milliseconds, so that two workers are at their rows in the same moment."""
+    """Let each row take two milliseconds, so that both workers write rows at the same time."""
     if not stand.postgresql:
         yield
         return
@@ -230,7 +230,7 @@ def deadlocks(stand: Stand) -> int:
 
 @contextmanager
 def _dead_lettered(scene: Scene, order: str, code: str) -> Iterator[None]:
-    """Send one marked event; it, and only it, ends as a dead letter with its reason."""
+    """Send one marked event; only it becomes a dead letter, with its reason."""
     stand, before = scene.stand, _obeyed(scene).count(order)
     body = sick_handlers.marked(scene.extra_bodies(1)[0], order)
     scene.ledger.expect_dead_letter(body)
@@ -252,7 +252,7 @@ def _slow_ones(scene: Scene) -> int:
 
 
 def kill(scene: Scene, workers: list[Program]) -> None:
-    """Kill these, and see others come in their place."""
+    """Kill these processes, and wait for their successors."""
     before = [worker.pid for worker in workers]
     for pid in before:
         os.kill(pid, signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""Base images of Debian's packages under the names that docker/ uses, where no registry is reached."""
+"""Stand-ins for the base images of docker/, made of Debian's packages, if no registry can be reached."""
 
 from pathlib import Path
 from typing import Final
@@ -12,13 +12,13 @@ TARGETS: Final = {
     "nginx:1.28": "nginx",
     "prom/prometheus:v3.5.0": "prometheus",
 }
-"""The target of the Dockerfile beside this that stands in for an image."""
+"""The target of this directory's Dockerfile that stands in for an image."""
 
 BUILD_SECONDS: Final = 900.0
 
 
 def make_stand_ins() -> None:
-    """Make those that the engine has not, nor the original: once some two minutes."""
+    """Make the stand-ins for images that the engine lacks; this takes about two minutes once."""
     prepare()
     for image, target in TARGETS.items():
         if not succeeds("image", "inspect", image):

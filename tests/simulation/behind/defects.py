@@ -1,4 +1,4 @@
-"""List known defects of settle and deliver; each is put into the product's code for one run."""
+"""List known defects of settle and deliver; each is inserted into the product's code for one run."""
 
 from typing import Final
 

@@ -1,4 +1,4 @@
-"""Model what stands behind the workers: destinations, the platform's API, the dead-letter exchange."""
+"""Model the services behind the workers: destinations, the platform's API, the dead-letter exchange."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ TIMEOUT_SECONDS: Final = 2.0
 ATTEMPTS: Final = 4
 LATENCIES: Final = (0.002, 0.01, 0.05)
 MIN_LEASE_SECONDS: Final = 9.0
-"""From an answer to the end of its lease at the earliest: the margin of a run, less a slow statement."""
+"""Seconds from an answer to the earliest end of its lease: the margin of a run, less a slow statement."""
 
 
 @dataclass
 class Request:
-    """One request: whether its event was taken, and the result as its process got it."""
+    """One request: whether the destination accepted its event, and the result that the process received."""
 
     process: Process
     taken_at: float | None = None
@@ -34,13 +34,13 @@ class Request:
 
     @property
     def is_lost(self) -> bool:
-        """Whether the event was taken, and the process does not know."""
+        """Return whether the event was accepted without the process knowing."""
         return self.taken_at is not None and (self.result is None or self.result.status is None)
 
 
 @dataclass
 class Destination:
-    """A service that takes, refuses, hangs or is gone. `mode` is what it does to every event now.
+    """A service that accepts, refuses, hangs or is away. `mode` is its present behaviour.
 
     Args:
         bad: What it does to the events of some conversations at all times.
@@ -55,7 +55,7 @@ class Destination:
     longest_wait: float = 0.0
 
     def send(self, message: WebhookMessage, unended: list[int]) -> HttpResult:
-        """Answer a request. *unended* are earlier deliveries of the conversation that SQL has not ended."""
+        """Answer a request. *unended* are earlier deliveries of the conversation without an outcome."""
         world, key, conversation = self.world, message.outbox_id, message.conversation_id
         assert world.process is not None
         request = Request(world.process)
@@ -101,7 +101,7 @@ class Destination:
         return is_refused or len([one for one in requests if one.result]) >= ATTEMPTS
 
     def _check_repetition(self, key: int) -> None:
-        """An event is repeated only if its answer is lost, or its lease had to run out."""
+        """Check that a repeated event's answer was lost, or that its lease had to run out."""
         for earlier in self.requests[key]:
             if earlier.taken_at is None or earlier.is_lost or earlier.process.is_dead:
                 continue
@@ -109,7 +109,7 @@ class Destination:
                 self.world.fail(f"{self.name} gets {key} again, though its answer arrived", repeated=True)
 
     def has_taken(self, key: int) -> bool:
-        """Return whether an event was taken."""
+        """Return whether an event was accepted."""
         return any(request.taken_at for request in self.requests.get(key, ()))
 
 
@@ -133,7 +133,7 @@ MODES: Final = tuple(_RESULTS)[1:]
 
 
 class Platform:
-    """The API of conversations; it is behind its own notifications by up to three seconds.
+    """The API of conversations, which lags behind its own notifications by up to three seconds.
 
     `states`: each conversation's state by the time from which it holds.
     """
@@ -163,7 +163,7 @@ class Platform:
 
 
 class DeadLetterExchange:
-    """Takes dead letters of deliveries, or is away."""
+    """Accepts dead letters of deliveries, or is away."""
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -171,7 +171,7 @@ class DeadLetterExchange:
         self.taken: set[tuple[str, int]] = set()
 
     def publish(self, _urls: object, dead_letters: Iterator[Any]) -> Iterator[Any]:
-        """Take them one by one."""
+        """Accept dead letters one by one."""
         for dead_letter in dead_letters:
             self._world.sleep(0.01 * self._world.random.random())
             if self.is_away:

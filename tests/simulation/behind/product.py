@@ -1,4 +1,4 @@
-"""Put the product's own intake, settle and deliver into a simulated world, on a real SQLite file."""
+"""Run the product's own intake, settle and deliver in a simulated world, on a real SQLite file."""
 
 from __future__ import annotations
 
@@ -55,14 +55,14 @@ SLOTS: Final = ("deliver", "deliver", "settle", "settle", "intake")
 EVENTS: Final = tuple(f"openmessaging:conversation:{kind}" for kind in ("new", "message", "updated"))
 SUBSCRIBED: Final = {"crm": EVENTS, "archive": EVENTS[1:2]}
 IDLE_SECONDS: Final = 1.0
-"""Instead of tens of milliseconds: a run has minutes without anything due."""
+"""Seconds, instead of tens of milliseconds: in a run, nothing is due for minutes."""
 
 GIVE_UP_SECONDS: Final = 30.0
 HANDLERS: Final = installed_handlers()
 
 
 class Database:
-    """One SQLite file with all tables, made anew for each run, and the engines of the processes."""
+    """One SQLite file with all tables, reset for each run, and the engines of the processes."""
 
     def __init__(self) -> None:
         self._directory = tempfile.TemporaryDirectory()
@@ -105,12 +105,12 @@ class Database:
 
 @cache
 def database() -> Database:
-    """Return the database of this process of the simulation."""
+    """Return the database of this Python process."""
     return Database()
 
 
 class Transport:
-    """Takes the place of the product's HTTP."""
+    """Replaces the product's HTTP."""
 
     def __init__(self, behind: Behind, destination: Destination) -> None:
         self._behind = behind
@@ -136,7 +136,7 @@ class SimpleQueue:
             self._world.wake(self._waiting.pop(0))
 
     def get(self, timeout: float | None = None) -> Any:
-        """Return the oldest item; wait for one, or raise Empty after that time."""
+        """Return the oldest item; wait for one, or raise Empty after the timeout."""
         deadline = None if timeout is None else self._world.now + timeout
         while not self._items:
             if deadline is not None and self._world.now >= deadline:
@@ -149,12 +149,12 @@ class SimpleQueue:
         return self.get(0.0)
 
     def empty(self) -> bool:
-        """Return whether there is none."""
+        """Return whether the queue has no item."""
         return not self._items
 
 
 def start_deliver(behind: Behind, engine: Engine, process: Process) -> None:
-    """Put a deliver process together as workers/bootstrap.py does."""
+    """Compose a deliver process as workers/bootstrap.py does."""
     services = [
         Destination(name, f"http://{name}", (), types, TIMEOUT_SECONDS, concurrency=2, attempts=ATTEMPTS)
         for name, types in SUBSCRIBED.items()
@@ -166,7 +166,7 @@ def start_deliver(behind: Behind, engine: Engine, process: Process) -> None:
 
 
 def start_settle(behind: Behind, engine: Engine, process: Process) -> None:
-    """Put a settle process together as workers/bootstrap.py does."""
+    """Compose a settle process as workers/bootstrap.py does."""
     world, platform = behind.world, behind.platform
     client: Any = platform
     states = ConversationStates(client, world.monotonic) if platform else None
@@ -178,7 +178,7 @@ def start_settle(behind: Behind, engine: Engine, process: Process) -> None:
 
 
 def take_in(behind: Behind, engine: Engine, body: dict[str, Any], number: int) -> None:
-    """Have intake process one event."""
+    """Let intake process one event."""
     envelope = Envelope(f"m-{number}", behind.world.now_us(), "r", WEBHOOK, json.dumps(body).encode())
     intake = Intake(engine, HANDLERS, behind.world)
     while True:
@@ -192,7 +192,7 @@ def take_in(behind: Behind, engine: Engine, body: dict[str, Any], number: int) -
 
 @contextmanager
 def simulated(behind: Behind) -> Iterator[None]:
-    """Have the product's code use the world's clock, threads, chance and services."""
+    """Let the product's code use the world's clock, threads, random numbers and services."""
     world = behind.world
 
     class Thread:

@@ -1,4 +1,4 @@
-"""Watch the promises of settle and deliver: order, no loss, no repetition, no delay by bad events."""
+"""Check the promises of settle and deliver: order, no loss, no repetition, no delay by bad events."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from tests.simulation.behind.world import World
 
 GOOD_SECONDS: Final = 2.0 + 1.0
-"""The bound of guarantees 7.6 to 7.9, and the simulation's longer pause of an idle process."""
+"""Seconds: the bound of guarantees 7.6 to 7.9, and the simulation's longer pause of an idle process."""
 
 UNENDED: Final = """SELECT outbox_id FROM deliveries WHERE destination = ? AND conversation_id = ?
     AND outbox_id < ? AND outcome IS NULL"""
@@ -36,7 +36,7 @@ ROUTING: Final = """SELECT c.conversation_id, c.routing_status, u.routing_status
 
 @dataclass
 class Behind:
-    """Everything that one run has, and what it must show.
+    """The state of one run and its checks.
 
     Args:
         is_calm: Whether nothing strikes, so that only bad conversations are beside good ones.
@@ -61,12 +61,12 @@ class Behind:
         return [row[0] for row in database().read(UNENDED, *values)]
 
     def is_settled(self) -> bool:
-        """Return whether nothing is left to do."""
+        """Return whether all work is done."""
         [(left,)] = database().read(WORK_LEFT)
         return left == 0
 
     def judge(self) -> None:
-        """Check everything once nothing is left to do."""
+        """Check everything once all work is done."""
         fail, read = self.world.fail, database().read
         entries = read(ENTRIES)
         if len(entries) != self.events:

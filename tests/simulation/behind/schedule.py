@@ -1,4 +1,4 @@
-"""Choose from a seed what comes and what strikes, run it, and see that everything ends well."""
+"""Choose events and strikes from a seed, run them, and check that everything ends well."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def _choose_details(chance: random.Random, name: str) -> tuple[Any, ...]:
 
 
 def run(schedule: Schedule, tell: Callable[[str], None] | None = None) -> Outcome:
-    """Carry a schedule out, end all strikes, and see that everything arrives."""
+    """Run a schedule, end all strikes, and check that every event arrives."""
     world, setting = World(schedule.seed, tell), schedule.setting
     behind = Behind(world, setting["is_calm"], setting["bad"], setting["has_platform"])
     database().reset(behind)
@@ -104,7 +104,7 @@ def run(schedule: Schedule, tell: Callable[[str], None] | None = None) -> Outcom
 
 
 class Actor:
-    """Does what a schedule says."""
+    """Carries out the actions of a schedule."""
 
     def __init__(self, behind: Behind, setting: dict[str, Any]) -> None:
         self._behind, self._world = behind, behind.world
@@ -174,6 +174,6 @@ class Actor:
         self._world.schedule(seconds, setattr, self._behind.exchange, "is_away", False)
 
     def _choose(self, which: int) -> Any:
-        """Return one of the workers that live; if none does, no process."""
+        """Return one of the live workers; if there is none, no process."""
         _, *workers = self._world.living
         return workers[which % len(workers)] if workers else Process("none", 0, lambda _process: None)

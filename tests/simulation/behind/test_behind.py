@@ -1,4 +1,4 @@
-"""Settle and deliver lose, repeat and reorder nothing in any of many schedules; known defects do."""
+"""Settle and deliver keep their promises in many schedules, and known defects are found."""
 
 import pytest
 
@@ -10,11 +10,11 @@ from tests.simulation.schedule import shrink
 
 SEEDS = 30
 SELECTED = {"the outbox is committed before the state": 5, "a contradiction counts at once": 10}
-"""Seeds within which each is found."""
+"""The number of seeds within which each defect is found."""
 
 
 @pytest.mark.timeout(300)
-def test_in_many_schedules_no_promise_is_broken(capsys):
+def test_no_schedule_breaks_a_promise(capsys):
     assert simulate("behind", 0, SEEDS) == 0
     assert f"simulate: schedules={SEEDS} lost=0 repeated=0\n" in capsys.readouterr().out
 
@@ -23,7 +23,7 @@ def test_in_many_schedules_no_promise_is_broken(capsys):
 @pytest.mark.parametrize(
     "defect", [one for one in DEFECTS if one.title in SELECTED], ids=lambda defect: defect.title
 )
-def test_a_defect_is_found_and_told_by_a_shorter_schedule(defect):
+def test_a_defect_is_found_and_shown_by_a_shorter_schedule(defect):
     seed, broken = find("behind", defect, SELECTED[defect.title])
     assert seed is not None
     with put_in(defect):

@@ -1,4 +1,4 @@
-"""Run settle and deliver processes on one seeded clock, each of their threads as a greenlet.
+"""Run settle and deliver processes on one seeded clock, with each of their threads as a greenlet.
 
 Threads change only where they wait: for a statement, a queue, an answer, time. Every choice comes from the
 seed, so a seed and its actions repeat a run byte for byte.
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 
 EPOCH_US: Final = 1_732_462_000_000_000
 BUSY_SECONDS: Final = 10.0
-"""How long SQLite waits for another writer."""
+"""Seconds for which SQLite waits for another writer."""
 
 PAUSES: Final = (0.0, 0.0, 0.0, 0.001, 0.02)
-"""Of a statement."""
+"""Seconds that a statement takes."""
 
 
 class KilledError(BaseException):
-    """The process is dead: nothing of it runs any more."""
+    """The process is dead: none of its code may run any more."""
 
 
 @dataclass(eq=False)
@@ -53,7 +53,7 @@ class Process:
 
 @dataclass(eq=False)
 class Task:
-    """One thread. Of several times at which it shall go on, the first counts."""
+    """One thread. If it is woken for several times, the earliest counts."""
 
     process: Process
     greenlet: greenlet
@@ -61,7 +61,7 @@ class Task:
 
 
 class World:
-    """The clock, the processes and the lock of the database; `fail` keeps the first broken promise."""
+    """The clock, the processes and the database's lock; `fail` keeps the first broken promise."""
 
     def __init__(self, seed: int, tell: Callable[[str], None] | None = None) -> None:
         self.random = random.Random(seed)
@@ -90,12 +90,12 @@ class World:
         return self.now
 
     def schedule(self, seconds: float, call: Callable[..., None], *arguments: object) -> None:
-        """Have something happen after that time, outside of the processes."""
+        """Schedule a call outside of the processes after a time."""
         self._order += 1
         heapq.heappush(self._calls, (self.now + seconds, self._order, call, arguments))
 
     def run(self, until: float) -> None:
-        """Let time pass until then, or until a promise is broken."""
+        """Run until a time, or until a promise is broken."""
         while self._calls and self._calls[0][0] <= until and self.broken is None:
             at, _, call, arguments = heapq.heappop(self._calls)
             self.now = max(self.now, at)
@@ -103,7 +103,7 @@ class World:
         self.now = max(self.now, until)
 
     def note(self, text: str, *values: object) -> None:
-        """Tell a step of the story, if someone listens."""
+        """Record a step of the story, if it is wanted."""
         if self._tell is not None:
             self._tell(f"{self.now - 1000:9.4f} {self._task.process if self._task else ''} {text % values}")
 
@@ -118,7 +118,7 @@ class World:
 
     @property
     def process(self) -> Process | None:
-        """The process that runs."""
+        """Return the running process."""
         return self._task.process if self._task else None
 
     def spawn(self, process: Process, call: Callable[[], None]) -> None:
@@ -151,7 +151,7 @@ class World:
         self._task = None
 
     def sleep(self, seconds: float | None) -> Task:
-        """Let others run for that time, or until the thread is woken; return the thread."""
+        """Let others run for a time, or until the thread is woken; return the thread."""
         task = self._task
         assert task is not None
         if seconds is not None:
@@ -160,11 +160,11 @@ class World:
         return task
 
     def wake(self, task: Task) -> None:
-        """Have a thread go on that sleeps."""
+        """Continue a sleeping thread."""
         self.schedule(self.random.choice(PAUSES), self._resume, task, task.waits)
 
     def wait_on(self, waiting: list[Task], seconds: float | None) -> None:
-        """Sleep as one of those that wait for something."""
+        """Sleep as one of several waiters."""
         assert self._task is not None
         waiting.append(self._task)
         task = self.sleep(seconds)
@@ -202,7 +202,7 @@ class World:
         self.spawn(process, run)
 
     def kill(self, process: Process, how: str = "is killed") -> None:
-        """End a process that does not run now; its successor starts a moment later."""
+        """Kill a process that is not running now; its successor starts a moment later."""
         if process.is_dead:
             return
         self.note("%s %s", process, how)
@@ -223,7 +223,7 @@ class World:
             self.kill(process)
 
     def _die(self, how: str) -> None:
-        """Have the running process end here."""
+        """End the running process here."""
         assert self._task is not None
         # Before everything else that is to happen now.
         heapq.heappush(self._calls, (0.0, 0, self.kill, (self._task.process, how)))
@@ -232,7 +232,7 @@ class World:
     # The database: one writer at a time, as SQLite has it.
 
     def on_statement(self, statement: str) -> None:
-        """Let others run before a statement, or the process end there."""
+        """Let others run before a statement, or end the process there."""
         if self._task is None:
             return
         process = self._task.process
