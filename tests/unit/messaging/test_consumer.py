@@ -60,7 +60,7 @@ def end(consuming):
 @pytest.mark.parametrize(
     "unanswered", [spec.Connection.Open, spec.Channel.Open, spec.Basic.Qos, spec.Basic.Consume]
 )
-def test_a_connection_that_stops_answering_while_it_opens_is_replaced(broker, consuming, manager, unanswered):
+def test_a_connection_that_opens_too_slowly_is_replaced(broker, consuming, manager, unanswered):
     loop = consuming._loop
     broker.unanswered.add(unanswered)
     consuming._connect()

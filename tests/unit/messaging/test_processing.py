@@ -70,21 +70,8 @@ def connect(processing):
     return settled
 
 
-def test_batches_are_settled_in_order(processing, processor, calls):
-    settled = connect(processing)
-    processor.finish.set()
-    for tags in ([1, 2], [3]):
-        processing.submit([delivery(tag) for tag in tags])
-
-    run_until_idle(processing, calls)
-
-    assert settled == [[1, 2], [3]]
-
-
 @pytest.mark.parametrize("error", [None, RetryLaterError("away", delay=60.0), ValueError("a bug")])
-def test_a_lost_connection_drops_its_batches_and_the_next_one_uses_the_same_thread(
-    processing, processor, calls, error
-):
+def test_a_lost_connection_drops_its_batches_and_keeps_the_thread(processing, processor, calls, error):
     lost = connect(processing)
     processing.submit([delivery(1)])
     processing.submit([delivery(2)])

@@ -1,10 +1,7 @@
 """The publisher has one connection at a time and ignores callbacks of earlier ones."""
 
-from types import SimpleNamespace
-
 import pytest
 from pika import spec
-from pika.adapters.utils import connection_workflow
 
 from messaging.broker import BrokerState, Publisher, publisher
 from messaging.envelope import WEBHOOK, encode_properties
@@ -52,30 +49,19 @@ def test_several_returned_events_end_the_connection_once(loop, broker, changes, 
     assert broker.open_links() == broker.links[1:] == [broker.links[1]]
 
 
-def test_an_event_returned_over_an_earlier_connection_is_ignored(loop, broker, changes, publishing):
+@pytest.mark.parametrize("late", [RETURN, BLOCKED], ids=["return", "alarm"])
+def test_a_method_over_an_earlier_connection_is_ignored(loop, broker, changes, publishing, late):
     broker.unanswered.add(spec.Channel.Close)
-    broker.links[0].send(RETURN)
+    publishing.abort("test")
     turn_until(loop, lambda: changes == [UP, AWAY, UP])
-    broker.links[0].send(RETURN)
+    broker.links[0].send(late)
     turn(loop, 50)
 
     assert changes == [UP, AWAY, UP]
     publishing.publish([(PROPERTIES, b"body")])
     publishing.flush()
     assert broker.links[1].bodies == [b"body"]
-
-
-def test_an_alarm_on_an_earlier_connection_is_ignored(loop, broker, changes, publishing):
-    broker.unanswered.add(spec.Channel.Close)
-    publishing.abort("test")
-    turn_until(loop, lambda: publishing.state is UP)
-    broker.links[0].send(BLOCKED)
-    turn(loop, 50)
-    assert publishing.state is UP
-
-    broker.links[1].send(BLOCKED)
-    turn(loop, 50)
-    assert publishing.state is BrokerState.BLOCKED
+    assert (publishing.last_tag, publishing.buffered_bytes) == (1, 0)
 
 
 def test_an_alarm_before_the_channel_is_ready_applies_once_it_is_ready(loop, broker, changes):
@@ -103,9 +89,7 @@ def test_an_alarm_before_the_channel_is_ready_applies_once_it_is_ready(loop, bro
         spec.Queue.Declare,
     ],
 )
-def test_a_connection_that_stops_answering_while_it_opens_is_replaced(
-    loop, broker, changes, monkeypatch, unanswered
-):
+def test_a_connection_that_opens_too_slowly_is_replaced(loop, broker, changes, monkeypatch, unanswered):
     monkeypatch.setattr(publisher, "ATTEMPT_SECONDS", SHORT_SECONDS)
     broker.unanswered.add(unanswered)
     publishing = _started(loop, changes)
@@ -132,28 +116,6 @@ def test_an_answer_over_an_earlier_connection_is_ignored(loop, broker, changes, 
 
     assert changes == []
     assert not failures
-
-
-def test_an_attempt_whose_error_pika_does_not_report_is_followed_by_another(loop, changes, monkeypatch):
-    attempts = []
-
-    def out_of_descriptors(*_arguments):
-        attempts.append(loop.time())
-        raise OSError("too many open files")
-
-    names = {
-        name: getattr(connection_workflow.socket, name) for name in ("SOCK_STREAM", "IPPROTO_TCP", "timeout")
-    }
-    monkeypatch.setattr(connection_workflow, "socket", SimpleNamespace(socket=out_of_descriptors, **names))
-    monkeypatch.setattr(publisher, "ATTEMPT_SECONDS", SHORT_SECONDS)
-    monkeypatch.setattr(publisher, "delay_before", lambda _attempt: 0.0)
-    loop.set_exception_handler(lambda *_: None)
-    publishing = _started(loop, changes)
-    turn_until(loop, lambda: len(attempts) == 3)
-    publishing.stop()
-    turn(loop, 50)
-
-    assert len(attempts) == 3
 
 
 def test_a_stop_between_two_attempts_prevents_the_next(loop, broker, changes, publishing, monkeypatch):

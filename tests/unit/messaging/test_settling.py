@@ -73,15 +73,6 @@ def test_a_full_number_of_deliveries_is_acknowledged_at_once(acknowledger, loop,
     assert acknowledged == [(4, True), (5, True)]
 
 
-def test_a_multiple_acknowledgement_does_not_cover_a_delayed_delivery(
-    acknowledger, loop, open_tags, acknowledged
-):
-    acknowledger.add([1, 3])
-    open_tags.add(2)
-    loop.pass_time()
-    assert acknowledged == [(1, True), (3, False)]
-
-
 def test_a_delayed_delivery_is_acknowledged_after_later_ones(acknowledger, loop, open_tags, acknowledged):
     open_tags.add(1)
     acknowledger.add([2])

@@ -1,4 +1,4 @@
-"""Journals of several processes of a host, as tests make them."""
+"""Journals of the processes of one host."""
 
 import os
 
@@ -19,17 +19,17 @@ def keep(journal, body, properties=b"p"):
 
 
 def die(journal):
-    """Do what the kernel does when a process dies: its descriptors are closed, nothing else happens."""
+    """Close only the descriptors, as the kernel does when a process dies."""
     os.close(journal._own._lock)
     journal._close_segment()
     journal._own.path = None
 
 
-def left_by_a_dead_process(root, bodies):
+def left_by_a_dead_process(root, bodies, properties=b"p"):
     """Return the directory of a process that kept *bodies* and died."""
     journal = journal_in(root)
     for body in bodies:
-        keep(journal, body)
+        keep(journal, body, properties)
     directory = journal.directory
     die(journal)
     return directory

@@ -19,10 +19,8 @@ MARKS = Watermarks(high=1000, low=600)
 @pytest.mark.parametrize(
     ("was_shedding", "depth", "expected"),
     [
-        (False, 0, False),
         (False, 999, False),
         (False, 1000, True),
-        (True, 1000, True),
         (True, 601, True),
         (True, 600, False),
         (True, 0, False),
@@ -84,26 +82,21 @@ def test_retry_after_is_the_time_to_the_low_watermark_plus_jitter():
     ("processes", "low", "depth", "in_flight", "allowed"),
     [
         (1, 600, 0, 0, 600),
-        (1, 600, 100, 0, 500),
         (1, 600, 100, 200, 300),
         (1, 600, 599, 0, 1),
         (1, 600, 600, 0, 0),
         (1, 600, 500, 100, 0),
-        (1, 600, 900, 0, 0),
         (4, 600, 0, 0, 85),
-        (4, 600, 597, 0, 1),
         (4, 600, 600, 0, 0),
         (4, 3, 0, 0, 1),
         (4, 3, 2, 0, 1),
         (4, 3, 2, 1, 0),
-        (4, 1, 0, 0, 1),
         (4, 1, 1, 0, 0),
         (4, 0, 0, 0, 1),
         (4, 0, 0, 1, 0),
-        (4, 0, 1, 0, 0),
     ],
 )
-def test_each_process_republishes_its_share_of_the_distance_to_the_low_watermark(
+def test_each_process_republishes_its_share_up_to_the_low_watermark(
     processes, low, depth, in_flight, allowed
 ):
     marks = Watermarks(high=1000, low=low)

@@ -3,17 +3,14 @@
 import errno
 import os
 import resource
-import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
 
-from tests.unit.webhook_api.journals import NOW_US, die, journal_in, keep, left_by_a_dead_process
+from tests.unit.webhook_api.journals import NOW_US, journal_in, keep, left_by_a_dead_process
 from webhook_api.journal import Backlog, Entry, list_segments, read_segment
-
-UNPRIVILEGED = 65534
 
 
 def _named_like_a_segment(home):
@@ -81,42 +78,6 @@ def test_a_skipped_directory_is_adopted_once_it_is_repaired(tmp_path):
 
 
 @contextmanager
-def _as_an_ordinary_user():
-    """Permissions do not apply to root."""
-    if os.geteuid() != 0:
-        yield
-        return
-    os.seteuid(UNPRIVILEGED)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
-
-
-@pytest.fixture
-def open_directory():
-    """A directory that any user may enter: pytest's own are closed."""
-    with tempfile.TemporaryDirectory() as name:
-        Path(name).chmod(0o777)
-        yield Path(name)
-
-
-@pytest.mark.parametrize("closed", ["directory", "lock"])
-def test_a_directory_without_permission_is_skipped(open_directory, closed):
-    directory = left_by_a_dead_process(open_directory, [b"body"])
-    (directory if closed == "directory" else directory / "lock").chmod(0o000)
-
-    with _as_an_ordinary_user():
-        journal = journal_in(open_directory)
-        assert journal.tend(0.0) == []
-        skipped = journal.status()["skipped"]
-        keep(journal, b"and works")
-        die(journal)
-
-    assert skipped[directory.name] == "permission denied"
-
-
-@contextmanager
 def _no_descriptor_free():
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
@@ -124,16 +85,6 @@ def _no_descriptor_free():
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-
-
-def test_a_dead_process_s_directory_is_adopted_once_a_descriptor_is_free(tmp_path):
-    left_by_a_dead_process(tmp_path, [b"body"])
-    journal = journal_in(tmp_path)
-
-    with _no_descriptor_free():
-        assert journal.tend(0.0) == []
-
-    assert len(journal.tend(10.0)) == 1
 
 
 def _waiting(*segments):

@@ -243,16 +243,6 @@ def test_a_body_in_small_chunks_takes_little_more_memory_than_its_bytes():
     assert sink.environ["wsgi.input"].read() == b"xy" * (size // 2)
 
 
-@pytest.mark.parametrize("step", [None, 1, 3])
-@pytest.mark.parametrize("parts", [[b"a"], [b"a", b"b"], [b"", b"ab", b"c"], [b"abc"] * 300])
-def test_a_body_in_chunks_is_joined_in_order(parts, step):
-    chunks = b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in parts if part)
-    sink = read(head(CHUNKED) + chunks + b"0\r\n\r\n", step=step)
-
-    assert sink.environ["wsgi.input"].read() == b"".join(parts)
-    assert sink.environ["CONTENT_LENGTH"] == str(len(b"".join(parts)))
-
-
 @pytest.mark.parametrize(
     ("target", "host", "path", "query"),
     [

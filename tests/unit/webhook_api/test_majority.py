@@ -72,7 +72,7 @@ def test_the_report_of_any_node_counts_if_addresses_are_not_paired():
     ("brokers", "addresses", "is_needed", "expected"),
     [(1, 1, True, True), (3, 3, True, False), (3, 1, True, False), (3, 0, False, True), (1, 0, False, True)],
 )
-def test_several_addresses_are_treated_as_a_cluster_before_the_first_report(
+def test_several_addresses_are_a_cluster_until_the_first_report(
     tmp_path, brokers, addresses, is_needed, expected
 ):
     watch = MajorityWatch(tmp_path, brokers=brokers, management_addresses=addresses, is_needed=is_needed)

@@ -43,14 +43,6 @@ def test_proven_segments_are_released_in_order(proof):
     assert proof.segments == []
 
 
-def test_one_answer_proves_no_segment(proof):
-    proof.add(ONE, 1)
-    proof.on_probe_sent(100.0)
-
-    assert proof.on_probe_answered(100.0, 100.0) == []
-    assert proof.segments == [ONE]
-
-
 def test_an_interruption_returns_all_unproven_segments_in_order(proof):
     proof.add(ONE, 1)
     proof.on_probe_sent(100.0)
@@ -76,7 +68,7 @@ def test_a_probe_sent_within_the_grace_period_proves_no_segment_even_if_answered
     barrier = Barrier()
     barrier.add(ONE, 1)
     barrier.on_probe_sent(100.0)
-    barrier.on_probe_answered(100.0, 100.0)
+    assert barrier.on_probe_answered(100.0, 100.0) == []
     barrier.on_probe_sent(100.0 + GRACE_SECONDS - 0.01)
 
     assert barrier.on_probe_answered(200.0, 200.0) == []
@@ -99,9 +91,7 @@ def test_an_answer_does_not_prove_a_segment_published_after_its_probe():
     ("majority_until", "proven"),
     [(float("-inf"), []), (100.0, []), (100.0 + GRACE_SECONDS - 0.01, []), (100.0 + GRACE_SECONDS, [ONE])],
 )
-def test_answers_prove_a_segment_only_if_a_majority_was_seen_a_grace_period_after_the_first(
-    majority_until, proven
-):
+def test_answers_prove_a_segment_only_with_a_recent_majority(majority_until, proven):
     barrier = Barrier()
     barrier.add(ONE, 1)
     barrier.on_probe_sent(100.0)
@@ -116,13 +106,11 @@ def test_answers_prove_a_segment_only_if_a_majority_was_seen_a_grace_period_afte
     [
         ([(1, False)], []),
         ([(1, False), (2, False)], [ONE]),
-        ([(2, True)], [ONE]),
         ([(2, False), (1, False)], [ONE]),
         ([(3, False), (4, False), (2, False)], []),
         ([(3, False), (4, False), (2, False), (1, False)], [ONE, TWO]),
         ([(3, False), (2, True), (4, False)], [ONE, TWO]),
         ([(4, True)], [ONE, TWO]),
-        ([(4, True), (2, True)], [ONE, TWO]),
         ([(2, False), (3, True), (4, False)], [ONE, TWO]),
     ],
 )

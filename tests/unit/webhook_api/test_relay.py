@@ -44,28 +44,17 @@ def stand(loop, tmp_path):
     return Stand(loop, tmp_path)
 
 
-def test_events_kept_during_an_outage_do_not_count_into_the_depth(stand):
-    for _ in range(3 * HIGH):
-        stand.relay.accept(PROPERTIES, b"{}")
-
-    assert not stand.shedder.is_shedding
-
-
-def test_live_events_count_when_they_are_published(stand):
-    stand.publisher.change(BrokerState.UP)
+@pytest.mark.parametrize("is_live", [True, False])
+def test_live_and_republished_events_count_when_they_are_published(stand, is_live):
+    if is_live:
+        stand.publisher.change(BrokerState.UP)
     for _ in range(HIGH):
         assert not stand.shedder.is_shedding
         stand.relay.accept(PROPERTIES, b"{}")
         stand.relay.flush_now()
-
-    assert stand.shedder.is_shedding
-
-
-def test_republished_events_count_when_they_are_published(stand):
-    for _ in range(HIGH):
-        stand.relay.accept(PROPERTIES, b"{}")
-    stand.publisher.change(BrokerState.UP)
-    stand.republish()
+    if not is_live:
+        stand.publisher.change(BrokerState.UP)
+        stand.republish()
 
     assert len(stand.publisher.published) == HIGH
     assert stand.shedder.is_shedding

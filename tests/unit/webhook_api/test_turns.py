@@ -19,137 +19,115 @@ from webhook_api.relay.relay import Relay
 PROPERTIES = encode_properties("message-1", 1, "request-1", WEBHOOK)
 
 
-@pytest.fixture
-def happened(monkeypatch):
-    """Steps in their order; flushes are real."""
-    happened = []
-    flush = os.fdatasync
+class Turns:
+    """A relay whose steps are recorded in their order."""
 
-    def record(descriptor):
-        flush(descriptor)
-        happened.append("flushed")
+    def __init__(self, loop, directory, *, is_live=True, fsync=False):
+        clock, self._loop, self.steps = SystemClock(), loop, []
+        self.journal = journal_in(directory, fsync=fsync)
+        link = FakeLink(self.steps, is_open=is_live)
+        self.relay = Relay(loop, self.journal, link, Oversized(Path("unused")), clock, Answers(clock))
+        self.relay._set_live(is_live)
 
-    monkeypatch.setattr(os, "fdatasync", record)
-    return happened
+    def accept(self, body=b"{}"):
+        self.relay.accept(PROPERTIES, body)
+        self.relay.on_durable(lambda durable: self.steps.append("answered" if durable else "refused"))
+
+    def turn(self):
+        """Let the loop poll its sockets twice."""
+        for _ in range(3):
+            self._loop.call_soon(self._loop.stop)
+            self._loop.run_forever()
+
+    def written(self):
+        return [entry.body for entry in read_segment(self.journal.active.path)]
 
 
 @pytest.mark.parametrize(
     ("fsync", "expected"),
     [(True, ["flushed", "answered", "answered"]), (False, ["answered", "answered"])],
 )
-def test_the_answers_of_a_turn_are_sent_after_one_flush_if_fsync_is_on(
-    loop, tmp_path, happened, fsync, expected
-):
-    journal = journal_in(tmp_path, fsync=fsync)
-    relay = _relay(loop, journal, FakeLink(is_open=False))
+def test_the_answers_of_a_turn_follow_one_flush(loop, tmp_path, monkeypatch, fsync, expected):
+    turns = Turns(loop, tmp_path, is_live=False, fsync=fsync)
+    flush = os.fdatasync
+    monkeypatch.setattr(os, "fdatasync", lambda fd: flush(fd) or turns.steps.append("flushed"))
     for _ in range(2):
-        _take_in(relay, happened, b"{}")
-    assert not happened
-    _turn(loop)
-    journal.close()
-    assert happened[: len(expected)] == expected
+        turns.accept()
+    assert not turns.steps
+    turns.turn()
+    turns.journal.close()
+    assert turns.steps[: len(expected)] == expected
 
 
 def test_after_a_failed_flush_events_are_refused_until_a_flush_succeeds(loop, tmp_path, monkeypatch):
-    journal = journal_in(tmp_path, fsync=True)
-    relay = _relay(loop, journal, FakeLink(is_open=False))
-    outcomes = []
+    turns = Turns(loop, tmp_path, is_live=False, fsync=True)
+    journal = turns.journal
 
-    def take_in():
-        relay.accept(PROPERTIES, b"{}")
-        relay.on_durable(outcomes.append)
+    def accept():
+        turns.accept()
         path = journal.active.path
-        _turn(loop)
+        turns.turn()
         return path
 
     with monkeypatch.context() as failing:
-        failing.setattr(os, "fdatasync", _fails)
-        suspect = take_in()
+        failing.setattr(os, "fdatasync", _fail)
+        suspect = accept()
         journal.tend(1.0)
         with pytest.raises(JournalFullError):
-            take_in()
+            accept()
         assert journal.refusal == "the journal cannot be written: input/output error"
     journal.tend(2.0)
-    fresh = take_in()
+    fresh = accept()
 
-    assert outcomes == [False, True]
+    assert turns.steps == ["refused", "answered"]
     assert fresh != suspect
     assert journal.refusal is None
 
 
 def test_the_events_of_a_turn_are_written_together_then_published_then_answered(loop, tmp_path, monkeypatch):
-    happened = []
-    relay, journal = _live(loop, tmp_path, happened)
+    turns = Turns(loop, tmp_path)
     write = os.write
-    monkeypatch.setattr(os, "write", lambda *args: happened.append("written") or write(*args))
+    monkeypatch.setattr(os, "write", lambda *args: turns.steps.append("written") or write(*args))
 
-    _take_in(relay, happened, b"1")
+    turns.accept(b"1")
     # Requests read by the next poll of the sockets belong to the same turn.
-    loop.call_soon(_take_in, relay, happened, b"2")
-    assert not happened
-    _turn(loop)
+    loop.call_soon(turns.accept, b"2")
+    assert not turns.steps
+    turns.turn()
 
-    assert happened == ["written", "1", "2", "sent", "answered", "answered"]
-    assert [entry.body for entry in read_segment(journal.active.path)] == [b"1", b"2"]
+    assert turns.steps == ["written", "1", "2", "sent", "answered", "answered"]
+    assert turns.written() == [b"1", b"2"]
 
 
-@pytest.mark.parametrize("way", ["cut short", "refused"])
-def test_a_turn_that_cannot_be_written_is_refused_and_not_published(loop, tmp_path, monkeypatch, way):
-    happened = []
-    relay, journal = _live(loop, tmp_path, happened)
+@pytest.mark.parametrize("is_partial", [True, False])
+def test_a_turn_that_cannot_be_written_is_refused_and_not_published(loop, tmp_path, monkeypatch, is_partial):
+    turns = Turns(loop, tmp_path)
     write = os.write
 
     with monkeypatch.context() as failing, capture_logs() as lines:
-        failing.setattr(
-            os, "write", lambda fd, data: write(fd, data[:-1]) if way == "cut short" else _fails(fd)
-        )
+        failing.setattr(os, "write", lambda fd, data: write(fd, data[:-1]) if is_partial else _fail())
         for body in (b"1", b"2"):
-            _take_in(relay, happened, body)
-        _turn(loop)
-    _take_in(relay, happened, b"3")
-    _turn(loop)
-    size = journal.active.path.stat().st_size
+            turns.accept(body)
+        turns.turn()
+    turns.accept(b"3")
+    turns.turn()
+    size = turns.journal.active.path.stat().st_size
 
-    assert happened == ["sent", "refused", "refused", "3", "sent", "answered"]
-    assert [entry.body for entry in read_segment(journal.active.path)] == [b"3"]
-    assert journal.status()["bytes"] == size
+    assert turns.steps == ["sent", "refused", "refused", "3", "sent", "answered"]
+    assert turns.written() == [b"3"]
+    assert turns.journal.status()["bytes"] == size
     assert [line["event"] for line in lines] == ["journal_full"]
 
 
 def test_every_request_of_a_turn_that_fails_is_answered(loop, tmp_path):
-    happened = []
-    relay, _ = _live(loop, tmp_path, happened)
-    loop.set_exception_handler(lambda *_: happened.append("logged"))
-    relay._link.publish = _fails
-    _take_in(relay, happened, b"1")
-    _turn(loop)
+    turns = Turns(loop, tmp_path)
+    loop.set_exception_handler(lambda *_: turns.steps.append("logged"))
+    turns.relay._link.publish = _fail
+    turns.accept(b"1")
+    turns.turn()
 
-    assert happened == ["refused", "logged"]
-
-
-def _take_in(relay, happened, body):
-    relay.accept(PROPERTIES, body)
-    relay.on_durable(lambda is_durable: happened.append("answered" if is_durable else "refused"))
+    assert turns.steps == ["refused", "logged"]
 
 
-def _live(loop, directory, happened):
-    journal = journal_in(directory)
-    relay = _relay(loop, journal, FakeLink(happened))
-    relay._set_live(True)
-    return relay, journal
-
-
-def _relay(loop, journal, link):
-    clock = SystemClock()
-    return Relay(loop, journal, link, Oversized(Path("unused")), clock, Answers(clock))
-
-
-def _turn(loop):
-    """Let the loop poll its sockets twice."""
-    for _ in range(3):
-        loop.call_soon(loop.stop)
-        loop.run_forever()
-
-
-def _fails(*_):
+def _fail(*_):
     raise OSError(errno.EIO, os.strerror(errno.EIO))
