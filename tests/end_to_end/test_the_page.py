@@ -141,7 +141,7 @@ def test_another_site_s_form_begins_nothing(platform):
     assert requests.get(f"{platform.url}/page/state", timeout=10).json()["conversations"] == []
 
 
-def test_axe_finds_nothing_at_either_width_in_light_and_dark(page):
+def test_the_accessibility_checker_finds_nothing_at_any_width_or_colour_scheme(page):
     found = [find_violations(page, PHONE, "light")]
     begin(page, "What is in it?")
     write(page, "Agent answers", "An answer")

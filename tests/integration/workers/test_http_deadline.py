@@ -144,7 +144,7 @@ def test_an_answer_that_is_too_long_is_an_error(session):
         session.get(f"http://{LOOPBACK}:{port}/", timeout=SECONDS)
 
 
-def test_each_request_of_a_connection_has_a_deadline_of_its_own(session):
+def test_each_request_of_a_connection_has_its_own_deadline(session):
     accepted = []
 
     def note(connection):
@@ -158,7 +158,7 @@ def test_each_request_of_a_connection_has_a_deadline_of_its_own(session):
     assert len(accepted) == 1
 
 
-def test_the_rest_of_an_answer_can_be_given_less_time(session):
+def test_the_deadline_can_be_shortened_while_an_answer_is_read(session):
     with server(drips_a_body) as port:
         started = time.monotonic()
         with session.get(f"http://{LOOPBACK}:{port}/", timeout=PATIENCE, stream=True) as answer:

@@ -92,7 +92,7 @@ def test_attempts_are_limited_in_number_and_time_and_probes_do_not_count(
         (1, 1.0, True, (Outcome.REFUSED, 2)),
     ],
 )
-def test_a_refusal_that_may_concern_every_event_counts_only_if_others_are_taken(
+def test_a_refusal_that_may_concern_every_event_counts_only_if_others_are_accepted(
     attempts, refused_seconds, has_taken_since, expected
 ):
     refused_us = None if refused_seconds is None else before(refused_seconds)

@@ -38,7 +38,7 @@ def test_an_attempt_is_logged_without_its_content():
 
 
 @pytest.mark.parametrize(("took_us", "events"), [(1_000, MAX_RUN_EVENTS), (10_000, 100), (500_000, 2)])
-def test_a_run_has_the_events_that_are_sent_in_a_second(took_us, events):
+def test_a_run_has_as_many_events_as_can_be_sent_in_a_second(took_us, events):
     sender = Sender(CRM, None, SystemClock(), None)
     for _ in range(400):
         sender.record(attempt(took_us))
@@ -59,7 +59,7 @@ def deliveries(*ids):
     return [replace(DELIVERY, message=replace(MESSAGE, outbox_id=number)) for number in ids]
 
 
-def test_added_deliveries_follow_the_others_until_the_run_has_ended():
+def test_deliveries_can_be_added_to_a_run_until_it_ends():
     run = Run(deliveries(1, 2), is_probe=False)
     assert run.add(deliveries(3))
     assert [run.advance() for _ in range(3)] == [(1,), (2,), (3,)]
@@ -73,7 +73,7 @@ def test_added_deliveries_follow_the_others_until_the_run_has_ended():
     assert not failed.add(deliveries(5))
 
 
-def test_an_idle_process_looks_less_and_less_often_until_a_delivery_is_due():
+def test_an_idle_process_polls_less_and_less_often_until_a_delivery_is_due():
     delays = [BUSY_SECONDS]
     for is_busy in (False, False, False, False, True):
         delays.append(idle_delay(delays[-1], is_busy=is_busy))

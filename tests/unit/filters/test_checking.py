@@ -39,13 +39,13 @@ def test_a_filter_that_matches_every_custom_channel_gets_a_warning(expression):
 
 
 @pytest.mark.parametrize("expression", [EXACT, "channel.type == 'custom'"])
-def test_updates_without_a_transition_are_refused(expression):
+def test_update_filters_without_a_transition_are_refused(expression):
     with pytest.raises(FilterError, match=r"routing\.status"):
         check_filter(expression, CONVERSATION_UPDATED)
 
 
 @pytest.mark.parametrize("guard", [TRANSITIONS, "has(attributes.vip)"])
-def test_updates_with_a_transition_or_a_field_of_their_own_are_accepted(guard):
+def test_update_filters_with_a_transition_or_another_field_are_accepted(guard):
     assert check_filter(f"{EXACT} && ({guard})", CONVERSATION_UPDATED).warnings == ()
 
 

@@ -85,7 +85,7 @@ def outcome(engine):
         (PlatformRefusedError(400, "bad.request", "an-id"), "refused"),
     ],
 )
-def test_only_a_receipt_that_never_left_is_sent_again(  # noqa: PLR0917  # fixtures
+def test_only_a_receipt_that_was_certainly_not_sent_is_sent_again(  # noqa: PLR0917  # fixtures
     receipts, client, clock, outcome, error, final
 ):
     client.errors = [error]
@@ -158,13 +158,13 @@ def test_a_body_without_an_agents_message_has_no_receipt(changes):
         (None, None, "ServerError"),
     ],
 )
-def test_the_receipt_has_the_platforms_code_of_the_reason(status, reason, code):
+def test_a_receipt_has_the_platforms_code_for_the_reason(status, reason, code):
     _, receipt = receipt_of(status, reason)
     assert [given["code"] for given in receipt["reasons"]] == [code]
     assert receipt["channel"]["time"] == "2025-06-10T21:03:05.427Z"
 
 
-def test_the_recipients_name_does_not_go_back_and_an_integration_id_cannot_change_the_path():
+def test_a_receipt_omits_the_recipients_name_and_quotes_the_integration_id():
     to = {"id": "c", "idType": "Email", "nickname": "Jane"}
     path, receipt = receipt_of(channel=TEXT["channel"] | {"id": "../x", "to": to})
     assert receipt["channel"]["to"] == {"id": "c", "idType": "Email"}

@@ -17,7 +17,7 @@ def read(monkeypatch):
     return read
 
 
-def test_without_region_or_address_there_is_no_platform(read):
+def test_no_platform_is_configured_without_region_or_address(read):
     assert read() is None
 
 
@@ -53,7 +53,7 @@ def test_an_address_replaces_the_regions_and_determines_the_login_service(read, 
         ),
     ],
 )
-def test_an_invalid_setting_is_named(read, variables, named):
+def test_an_invalid_setting_of_the_platform_is_refused_by_name(read, variables, named):
     with pytest.raises(ConfigurationError, match=named):
         read(**variables)
 

@@ -39,7 +39,7 @@ def test_a_canary_is_decoded_as_it_was_encoded():
         b"[" * 100_000,
     ],
 )
-def test_any_other_body_is_an_event(body):
+def test_any_other_body_is_no_canary(body):
     assert decode_canary(body) is None
 
 

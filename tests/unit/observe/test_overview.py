@@ -69,7 +69,7 @@ def test_an_edge_of_another_host_that_stopped_is_named_while_others_are_busy(ans
     assert texts == ["The edge of vm-2 answers no webhook; others do."] * alerts
 
 
-def test_a_slow_activity_hides_no_alert():
+def test_a_failed_activity_query_hides_no_alert():
     found = state(recorded=fail)
 
     assert light(found, "database") == "up"

@@ -175,7 +175,7 @@ def test_a_platform_that_is_away_skips_no_conversation(reconciler, history, comp
 
 
 @pytest.mark.parametrize("list_error", [None, REFUSED, BAD_INTERVAL])
-def test_a_conversation_is_skipped_once_the_platform_answers_anything(
+def test_a_failing_conversation_is_skipped_once_the_platform_answers_another_request(
     reconciler, history, comparison, list_error
 ):
     history.ids = ["c-1", "c-2", "c-3"]

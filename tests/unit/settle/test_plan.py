@@ -60,7 +60,7 @@ def test_an_event_older_than_a_settled_one_is_late_and_overwrites_nothing():
     assert late.state == first.state
 
 
-def test_events_of_one_time_are_not_late():
+def test_an_event_with_the_time_of_a_settled_one_is_not_late():
     first = settle_window(SettledState(has_session=True), [message(10, 1)])
     assert not settle_window(first.state, [message(10, 2)]).entries[0].late
 

@@ -14,7 +14,7 @@ def of_kind(payload, kind, **body):
     return event
 
 
-def test_a_customers_start_starts_the_conversation(read, payload, notes):
+def test_a_customer_start_event_starts_the_conversation(read, payload, notes):
     event = read(payload("eventbridge/customer-start"))
 
     assert (event.event_type, event.dialect, event.skip) == (CONVERSATION_NEW, "eventbridge", None)

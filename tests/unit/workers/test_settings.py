@@ -53,7 +53,7 @@ def test_unset_settings_have_their_defaults(environment):
     assert (settings.batch_events, settings.batch_seconds) == (100, 0.02)
 
 
-def test_events_behind_a_whole_prefetch_of_hanging_ones_do_not_reach_the_delivery_limit(environment):
+def test_a_prefetch_full_of_hanging_events_brings_no_other_event_to_the_delivery_limit(environment):
     hanging = PREFETCH_BATCHES * IntakeSettings.from_environment().batch_events
     assert 1 + POISON_ENDS * hanging < DELIVERY_LIMIT
 

@@ -5,6 +5,7 @@ from sqlalchemy import select, text
 from sqlalchemy.event import listen
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
+from tests.integration.workers.conftest import ON_POSTGRESQL
 from workers.db.engine import insert_into
 from workers.db.engine.bulk import SQLITE_VALUES
 from workers.db.models import suspects
@@ -56,9 +57,8 @@ def test_a_failed_statement_raises_sqlalchemys_error_without_the_values(engine):
     assert caught.value.params is None
 
 
+@ON_POSTGRESQL
 def test_a_lost_connection_is_not_used_again(engine):
-    if engine.dialect.name == "sqlite":
-        pytest.skip("SQLite has no connection that could be lost")
     with pytest.raises(DBAPIError) as caught, engine.begin() as connection:
         _insert_after_its_end(engine, connection)
 

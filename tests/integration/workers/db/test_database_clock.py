@@ -5,6 +5,7 @@ import time
 import pytest
 from sqlalchemy import text
 
+from tests.integration.workers.conftest import ON_POSTGRESQL
 from workers.db.engine import DatabaseClock, make_engine
 
 HOUR_US = 3_600_000_000
@@ -15,20 +16,14 @@ def ahead_by(us):
     return lambda: time.time_ns() // 1000 + us
 
 
-@pytest.fixture
-def server(migrated_postgres_url):
-    engine = make_engine(migrated_postgres_url)
-    yield engine
-    engine.dispose()
-
-
+@ON_POSTGRESQL
 @pytest.mark.parametrize("has_connected", [False, True])
 @pytest.mark.parametrize("off_us", [HOUR_US, -HOUR_US])
-def test_a_host_whose_clock_is_wrong_reads_the_databases_time(server, off_us, has_connected):
+def test_a_host_whose_clock_is_wrong_reads_the_databases_time(engine, off_us, has_connected):
     if has_connected:
-        server.connect().close()
-    clock = DatabaseClock(server, ahead_by(off_us))
-    with server.connect() as connection:
+        engine.connect().close()
+    clock = DatabaseClock(engine, ahead_by(off_us))
+    with engine.connect() as connection:
         before = connection.execute(NOW).scalar_one()
         read = clock.now_us()
         after = connection.execute(NOW).scalar_one()

@@ -19,10 +19,15 @@ def receiver_url(inbox):
 
 
 @pytest.fixture
-def destinations_file(receiver_url, tmp_path):
-    """The path of a file with two destinations at the receiver."""
+def destination_names():
+    return ("crm", "content")
+
+
+@pytest.fixture
+def destinations_file(destination_names, receiver_url, tmp_path):
+    """The path of a file with destinations at the receiver."""
     path = tmp_path / "destinations.toml"
-    for name in ("crm", "content"):
+    for name in destination_names:
         with path.open("a") as file:
             file.write(f'[destinations.{name}]\nurl = "{receiver_url}/{name}"\nsecret = "{SECRET}"\n')
             file.write(f"events = {list(EVENT_TYPES)!r}\ntimeout = 2\n")

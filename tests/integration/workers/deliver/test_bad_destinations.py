@@ -12,6 +12,7 @@ from sqlalchemy import text
 from messaging.clock import SystemClock
 from simulator.platform import Fault
 from tests.fakes.clock import MovedClock
+from tests.integration.workers.conftest import ON_POSTGRESQL
 from tests.integration.workers.deliver.stand import READ, lease_runs, words_of
 from tests.integration.workers.events import deliver, event, said
 from tests.integration.workers.test_http_deadline import OK, server
@@ -142,9 +143,8 @@ def backlog(stand, count, conversation="one"):
     stand.execute(BACKLOG.format(count=count, conversation=conversation))
 
 
+@ON_POSTGRESQL
 def test_a_conversations_backlog_is_not_read_again_for_each_event_of_it(stand):
-    if stand.engine.dialect.name != "postgresql":
-        pytest.skip("PostgreSQL says how many entries were read")
     with stand.delivering(stand.crm):
         pass
     backlog(stand, 20_000)

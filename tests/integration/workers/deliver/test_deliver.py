@@ -14,6 +14,7 @@ from messaging.clock import SystemClock
 from messaging.errors import RetryLaterError
 from messaging.topology import DEAD_LETTER_RECORDS
 from simulator.platform import Fault
+from tests.integration.workers.conftest import ON_POSTGRESQL, ON_SQLITE
 from tests.integration.workers.deliver.stand import READ, SECONDS, lease_runs, words_of
 from tests.integration.workers.events import deliver, event, payload_of, said
 from tests.servers import LOOPBACK, free_port
@@ -240,9 +241,8 @@ def test_a_body_that_was_deleted_for_its_age_is_a_dead_letter(stand):
     assert stand.inbox.requested == []
 
 
+@ON_SQLITE
 def test_every_query_for_due_deliveries_uses_an_index(stand):
-    if stand.engine.dialect.name != "sqlite":
-        pytest.skip("SQLite says which index a plan takes whatever a table holds")
     asked = []
 
     def note(_connection, _cursor, statement, parameters, _context, _is_many):
@@ -274,9 +274,8 @@ BACKLOG = """
     FROM generate_series(1, 2000) AS n"""
 
 
+@ON_POSTGRESQL
 def test_a_backlog_is_leased_and_finished_by_keys_without_table_statistics(stand):
-    if stand.engine.dialect.name != "postgresql":
-        pytest.skip("SQLite says which index a plan takes whatever a table holds")
     with stand.delivering(stand.crm):
         pass
     stand.execute(BACKLOG)

@@ -6,13 +6,8 @@ import signal
 import pytest
 
 from simulator.platform import Fault
-from simulator.receiver import Inbox, serve_receiver
 from tests.integration.workers.events import deliver, event
-from tests.services import Service, Worker, running
-from workers.deliver import EVENT_TYPES
-
-SECRET = "whsec_Y29uc3RydWN0ZWQtc2VjcmV0"
-GONE = "amqp://guest:guest@127.0.0.1:9/"
+from tests.services import GONE, Service, Worker, running
 
 
 class DeliverWorker(Worker):
@@ -21,20 +16,14 @@ class DeliverWorker(Worker):
 
 
 @pytest.fixture
-def inbox():
-    return Inbox({"crm": SECRET})
+def destination_names():
+    return ("crm",)
 
 
 @pytest.fixture
-def make_worker(inbox, migrated_url, tmp_path):
-    with serve_receiver(inbox) as url:
-        path = tmp_path / "destinations.toml"
-        path.write_text(
-            f'[destinations.crm]\nurl = "{url}/crm"\nsecret = "{SECRET}"\n'
-            f"events = {list(EVENT_TYPES)!r}\ntimeout = 2\n"
-        )
-        service = Service(tmp_path, GONE, settings={"OM_DESTINATIONS": str(path)})
-        yield lambda name: DeliverWorker(service, migrated_url, name)
+def make_worker(destinations_file, migrated_url, tmp_path):
+    service = Service(tmp_path, GONE, settings={"OM_DESTINATIONS": destinations_file})
+    return lambda name: DeliverWorker(service, migrated_url, name)
 
 
 def is_delivered(query):

@@ -14,7 +14,10 @@ from messaging.clock import SystemClock
 from messaging.envelope import encode_properties
 from omctl.look.find import find as command
 from simulator.platform import Fault
+from tests.integration.workers.commands import run_omctl
+from tests.integration.workers.conftest import ON_POSTGRESQL
 from tests.integration.workers.events import deliver, native, routed, said
+from tests.rows import make_row
 from webhook_api.journal import encode_header
 from workers.db import timeline_search
 from workers.db.engine import make_engine, transact
@@ -39,15 +42,10 @@ def find(state):
 
 
 @pytest.fixture
-def omctl(find, migrated_url):
+def omctl(state, migrated_url):
     """Run `omctl find` and return the events it finds."""
-
-    def run(*arguments, status=0):
-        result = find(*arguments, "--json", url=migrated_url)
-        assert result.exit_code == status, result.output
-        return json.loads(result.stdout)["events"]
-
-    return run
+    settings = {"OM_DATABASE_URL": migrated_url, "OM_STATE_DIRECTORY": str(state)}
+    return lambda *arguments, **options: run_omctl(command, *arguments, **options, **settings)["events"]
 
 
 def steps(found):
@@ -79,14 +77,13 @@ def test_a_delivered_event_is_complete_and_found_by_each_of_its_ids(stand, omctl
     assert SECRET_WORDS not in bundle
 
 
-def _window(stand):
-    stand.intake(deliver(said("a", conversation="c-stopped")))
+def _window(stand, make=said, what="a"):
+    stand.intake(deliver(make(what, conversation="c-stopped")))
     return "c-stopped"
 
 
 def _routing(stand):
-    stand.intake(deliver(routed("QUEUED", conversation="c-stopped")))
-    return "c-stopped"
+    return _window(stand, routed, "QUEUED")
 
 
 def _undecided(stand):
@@ -98,9 +95,9 @@ def _undecided(stand):
 def _undelivered(stand):
     with stand.delivering(stand.crm):
         pass
-    stand.intake(deliver(said("a", conversation="c-stopped")))
+    identifier = _window(stand)
     stand.settle()
-    return "c-stopped"
+    return identifier
 
 
 def _paused(stand):
@@ -112,10 +109,10 @@ def _paused(stand):
 def _refused(stand):
     stand.inbox.fault_for = lambda _event: Fault(422)
     with stand.delivering(stand.crm):
-        stand.intake(deliver(said("a", conversation="c-stopped")))
+        identifier = _window(stand)
         stand.settle()
         stand.wait_for(lambda: stand.query("SELECT 1 FROM deliveries") and not stand.waiting())
-    return "c-stopped"
+    return identifier
 
 
 def _dead_letter(stand):
@@ -136,12 +133,11 @@ def _replayed(stand):
 
 
 def _decide(stand, action):
-    now = datetime.now(UTC)
-    values = {"operator": "jo@host", "reason": "a test", "selection": "{}", "again": False, "chosen": 1}
+    decision = {"intervention_id": "i-1", "operator": "jo@host", "started_at": datetime.now(UTC)}
+    row = make_row(interventions, action=action, reason="a test", **decision)
     with stand.engine.begin() as connection:
-        row = {"intervention_id": "i-1", "action": action, "started_at": now, **values}
         connection.execute(interventions.insert().values(row))
-        connection.execute(dead_letters.update().values(intervention_id="i-1", decided_at=now))
+        connection.execute(dead_letters.update().values(intervention_id="i-1", decided_at=row["started_at"]))
 
 
 @pytest.mark.parametrize(
@@ -273,9 +269,8 @@ def test_an_unknown_id_is_reported_with_hints_where_it_may_be(find, migrated_url
     assert "another edge host's journal" in find("nothing", url=migrated_url).stderr
 
 
+@ON_POSTGRESQL
 def test_every_query_uses_an_index(engine, intake):
-    if engine.dialect.name != "postgresql":
-        pytest.skip("the indexes of `omctl find` are PostgreSQL's")
     for number in range(20):
         intake(deliver(said("a", conversation=f"c-{number}")))
     statements = []

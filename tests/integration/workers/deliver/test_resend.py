@@ -9,6 +9,7 @@ from messaging.errors import ConfigurationError
 from omctl.repair.destinations import destinations as command
 from simulator.platform import Fault
 from tests.integration.workers.commands import run_omctl
+from tests.integration.workers.conftest import ON_POSTGRESQL
 from tests.integration.workers.deliver.stand import lease_texts, words_of
 from tests.integration.workers.events import deliver, said
 from tests.services import declare_topology
@@ -133,9 +134,8 @@ def test_a_resend_leaves_deliveries_to_the_process_that_is_sending_them(stand, o
     assert lease() == []
 
 
+@ON_POSTGRESQL
 def test_a_resend_leaves_deliveries_to_the_process_that_is_leasing_them(stand, omctl, refused, migrated_url):
-    if stand.engine.dialect.name != "postgresql":
-        pytest.skip("SQLite has one writer")
     stand.intake(deliver(said("later", conversation="c-1", after_ms=9)))
     stand.settle()
     now_us = SystemClock().now_us() + 1_000_000

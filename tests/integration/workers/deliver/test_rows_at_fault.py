@@ -5,6 +5,7 @@ import pytest
 from messaging.admin import broker_session, peek, publish_dead_letters
 from messaging.topology import DEAD_LETTER_RECORDS
 from simulator.platform import Fault
+from tests.integration.workers.conftest import ON_POSTGRESQL
 from tests.integration.workers.deliver.stand import words_of
 from tests.integration.workers.events import deliver, event, said
 from tests.services import declare_topology
@@ -129,10 +130,9 @@ def test_an_unreadable_delivery_is_a_dead_letter_and_its_conversation_continues(
     assert words_of(stand.inbox.accepted_by("crm")) == ["next"]
 
 
+@ON_POSTGRESQL
 def test_deliveries_wait_while_the_database_denies_reading_any_of_them(half_refused):
     stand = half_refused
-    if stand.engine.dialect.name == "sqlite":
-        pytest.skip("SQLite has no permissions")
     for sql in REFUSE:
         stand.execute(sql)
     set_aside = "SELECT count(*) FROM deliveries WHERE due_at > now() + interval '50 minutes'"

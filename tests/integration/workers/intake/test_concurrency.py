@@ -5,10 +5,10 @@ from concurrent.futures import ThreadPoolExecutor
 import psycopg
 from sqlalchemy import text
 
-from tests.integration.workers.consuming import processor, work_at_once
+from tests.integration.workers.conftest import ON_POSTGRESQL
+from tests.integration.workers.consuming import work_at_once
 from tests.integration.workers.events import deliver, routed, said
 from tests.waiting import wait_until
-from workers.db.engine import make_engine
 
 WAITING_FOR_LOCKS = (
     "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
@@ -31,31 +31,19 @@ def test_workers_with_the_same_events_in_reverse_order_neither_deadlock_nor_repe
     assert query("SELECT sum(message_count), sum(event_count) FROM conversations") == [(60, 67)]
 
 
-def test_fifty_copies_at_once_take_effect_once(migrated_url, handlers, query):
-    def work(intake, order):
-        for _ in range(10):
-            intake(deliver(said("Hello")))
-
-    work_at_once(migrated_url, handlers, range(5), work)
-
-    assert query("SELECT message_count FROM conversations") == [(1,)]
-
-
+@ON_POSTGRESQL
 def test_a_repeated_event_is_not_locked_while_its_worker_waits_for_the_conversation(
-    migrated_postgres_url, handlers
+    engine, migrated_url, intake
 ):
-    engine = make_engine(migrated_postgres_url)
-    intake = processor(engine, handlers)
     repeated = said("repeated")
     intake(deliver(repeated))
     # As settle does it: the conversation first, then its events.
     with ThreadPoolExecutor() as pool, engine.begin() as settle:
         settle.execute(text("SELECT 1 FROM conversations FOR UPDATE"))
         batch = pool.submit(intake, deliver(repeated), deliver(said("new", after_ms=1)))
-        with psycopg.connect(migrated_postgres_url.replace("+psycopg", ""), autocommit=True) as view:
+        with psycopg.connect(migrated_url.replace("+psycopg", ""), autocommit=True) as view:
             wait_until(lambda: view.execute(WAITING_FOR_LOCKS).fetchone() == (1,))
         settle.execute(text("SET LOCAL lock_timeout = '500ms'"))
         settle.execute(text("UPDATE processed_events SET reason = reason"))
         settle.commit()
         assert batch.result(timeout=20) == set()
-    engine.dispose()

@@ -1,12 +1,12 @@
 """Unknown names of the platform are listed until an operator accepts them."""
 
-import json
+from functools import partial
 
 import pytest
-from click.testing import CliRunner
 
 from omctl.look.drift import drift as command
 from tests.fakes.clock import FakeClock
+from tests.integration.workers.commands import run_omctl
 from tests.integration.workers.events import deliver, said
 from workers.intake import Intake
 from workers.parsing.drift import WRITE_SECONDS
@@ -14,13 +14,7 @@ from workers.parsing.drift import WRITE_SECONDS
 
 @pytest.fixture
 def omctl(migrated_url):
-    def run(*arguments, status=0):
-        environment = {"OM_DATABASE_URL": migrated_url}
-        result = CliRunner().invoke(command, [*arguments, "--json"], env=environment, catch_exceptions=False)
-        assert result.exit_code == status, result.output
-        return json.loads(result.stdout)
-
-    return run
+    return partial(run_omctl, command, OM_DATABASE_URL=migrated_url)
 
 
 @pytest.fixture

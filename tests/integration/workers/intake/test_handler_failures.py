@@ -8,9 +8,9 @@ from sqlalchemy.exc import DBAPIError, NoResultFound
 
 from messaging.clock import SystemClock
 from messaging.errors import RejectedEventError, RetryLaterError
+from tests.integration.workers.conftest import ON_POSTGRESQL
 from tests.integration.workers.consuming import processor
 from tests.integration.workers.events import deliver, said
-from workers.db.engine import make_engine
 from workers.intake import Intake
 from workers.parsing.events import CONVERSATION_MESSAGE
 
@@ -86,9 +86,7 @@ def failing(handlers):
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_failing_event_is_tried_alone_and_then_dead_lettered_and_no_other(
-    engine, handlers, failing, query, fault
-):
+def test_a_failing_event_is_retried_alone_and_then_dead_lettered(engine, handlers, failing, query, fault):
     if fault is elsewhere and engine.dialect.name == "sqlite":
         pytest.skip("SQLite takes statements after one has failed, so that any lost connection must be ours")
     calls = failing(fault)
@@ -160,7 +158,7 @@ def test_a_handler_can_skip_its_own_events_with_a_reason(engine, handlers, query
     ]
 
 
-def test_a_handler_that_hides_a_failed_statement_fails_its_event_alone(engine, handlers, failing, query):
+def test_a_handler_that_suppresses_a_failed_statement_fails_only_its_event(engine, handlers, failing, query):
     failing(swallowed)
 
     rejected = processor(engine, handlers)(deliver(said("sick")), deliver(said("well")))
@@ -170,7 +168,7 @@ def test_a_handler_that_hides_a_failed_statement_fails_its_event_alone(engine, h
     assert query("SELECT text FROM conversation_messages WHERE text = 'well'") == [("well",)]
 
 
-def test_an_event_that_passes_at_its_second_try_takes_effect_once(engine, handlers, failing, query):
+def test_an_event_that_succeeds_when_it_is_retried_takes_effect_once(engine, handlers, failing, query):
     failures = [NoResultFound(), NoResultFound()]
 
     def fails_twice(_connection):
@@ -212,10 +210,10 @@ def test_a_handler_can_reject_an_event_at_once(engine, handlers, failing, query)
     ]
 
 
+@ON_POSTGRESQL
 def test_an_event_whose_statement_is_too_slow_is_dead_lettered_alone(
-    migrated_postgres_url, handlers, failing, monkeypatch
+    engine, handlers, failing, query, monkeypatch
 ):
-    engine = make_engine(migrated_postgres_url)
     monkeypatch.setattr("workers.intake.dispatch.LONG_SECONDS", 0.1)
 
     def sleeps(connection):
@@ -227,6 +225,4 @@ def test_an_event_whose_statement_is_too_slow_is_dead_lettered_alone(
 
     assert processor(engine, handlers)(deliver(said("well")), sick) == {sick.tag}
     assert calls == [2, 1]
-    with engine.connect() as connection:
-        assert connection.execute(text("SELECT code FROM dead_letters")).scalars().all() == ["too_slow"]
-    engine.dispose()
+    assert query("SELECT code FROM dead_letters") == [("too_slow",)]

@@ -2,10 +2,7 @@
 
 import json
 import os
-import subprocess
-import sys
 import threading
-import time
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,8 +12,8 @@ import pytest
 from messaging import topology
 from tests.integration.workers.consuming import depth
 from tests.integration.workers.events import said
+from tests.waiting import wait_until
 
-PATIENCE_SECONDS = 60.0
 HANDLER_SECONDS = 3
 
 HANDLER = f"""
@@ -50,36 +47,15 @@ FILES = {
 
 
 @pytest.fixture
-def log(tmp_path):
-    return tmp_path / "worker.log"
-
-
-@pytest.fixture
-def start(vhost, migrated_url, tmp_path, log):
-    """Start a worker with the handler of an integrator's installed."""
+def environment(vhost, migrated_url, tmp_path):
+    """Environment variables of a worker, with an integrator's handler installed."""
     for name, content in FILES.items():
         path = tmp_path / "package" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(exist_ok=True, parents=True)
         path.write_text(content)
     sources = Path(__file__).parents[4]
-    environment = {
-        **{name: value for name, value in os.environ.items() if not name.startswith("OM_")},
-        "OM_AMQP_URL": vhost.amqp_url,
-        "OM_DATABASE_URL": migrated_url,
-        "PYTHONPATH": f"{tmp_path / 'package'}:{sources}",
-    }
-    started = []
-
-    def run():
-        with log.open("a") as output:
-            command = [sys.executable, "-m", "workers", "intake", "--name", "test"]
-            started.append(subprocess.Popen(command, env=environment, stdout=output, stderr=output))
-        return started[-1]
-
-    yield run
-    for process in started:
-        process.kill()
-        process.wait()
+    settings = {"OM_AMQP_URL": vhost.amqp_url, "OM_DATABASE_URL": migrated_url}
+    return {**os.environ, **settings, "PYTHONPATH": f"{tmp_path / 'package'}:{sources}"}
 
 
 def publish(channel, texts):
@@ -93,13 +69,6 @@ def with_one_sick(count, sick):
     texts = [f"good {number}" for number in range(count)]
     texts.insert(count // 3, sick)
     return texts
-
-
-def wait_until(condition, log):
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline, log.read_text()[-4000:]
-        time.sleep(0.1)
 
 
 @contextmanager
@@ -130,28 +99,28 @@ def supervised(start, count=1):
     [("sqlite", "sleep"), ("postgresql", "spin"), ("postgresql", "hold the interpreter")],
     indirect=["migrated_url"],
 )
-def test_an_event_that_hangs_ends_three_workers_and_its_neighbours_are_processed(
-    channel, start, query, log, sick
+def test_an_event_that_hangs_three_workers_is_dead_lettered_and_the_others_are_processed(
+    channel, start, query, tmp_path, sick
 ):
     publish(channel, with_one_sick(100, sick))
 
     with supervised(start) as statuses:
-        wait_until(lambda: query("SELECT count(*) FROM processed_events") == [(100,)], log)
-        wait_until(lambda: depth(channel, topology.DEAD_LETTERS) == 1, log)
+        wait_until(lambda: query("SELECT count(*) FROM processed_events") == [(100,)], seconds=60.0)
+        wait_until(lambda: depth(channel, topology.DEAD_LETTERS) == 1, seconds=60.0)
 
     assert query("SELECT message_id, code FROM dead_letters") == [(sick, "poison")]
     assert query("SELECT count(*) FROM suspects") == [(0,)]
     # It costs three times HANDLER_SECONDS and three starts, and no more.
     assert statuses == [1, 1, 1]
     # Where every thread stood.
-    assert "hanging_handler.py" in log.read_text()
+    assert "hanging_handler.py" in (tmp_path / "worker-0.log").read_text()
 
 
-def test_another_worker_processes_the_neighbours_as_soon_as_the_first_one_ends(channel, start, query, log):
+def test_a_second_worker_processes_the_other_events_when_the_first_one_ends(channel, start, query):
     publish(channel, with_one_sick(100, "sleep"))
 
     with supervised(start, count=2):
-        wait_until(lambda: depth(channel, topology.DEAD_LETTERS) == 1, log)
-        wait_until(lambda: query("SELECT count(*) FROM processed_events") == [(100,)], log)
+        wait_until(lambda: depth(channel, topology.DEAD_LETTERS) == 1, seconds=60.0)
+        wait_until(lambda: query("SELECT count(*) FROM processed_events") == [(100,)], seconds=60.0)
 
     assert query("SELECT message_id, code FROM dead_letters") == [("sleep", "poison")]

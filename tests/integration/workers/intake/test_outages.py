@@ -9,6 +9,7 @@ from sqlalchemy import event, text
 
 from messaging.errors import RetryLaterError
 from tests.fakes.clock import FakeClock
+from tests.integration.workers.conftest import ON_POSTGRESQL, ON_SQLITE
 from tests.integration.workers.consuming import processor
 from tests.integration.workers.events import deliver, said
 from tests.servers import free_port
@@ -21,7 +22,7 @@ def raw(url):
     return psycopg.connect(url.replace("+psycopg", "", 1), autocommit=True)
 
 
-def test_a_database_that_is_away_holds_the_batch(handlers):
+def test_deliveries_are_held_while_the_database_is_away(handlers):
     away = make_engine(f"postgresql://postgres@127.0.0.1:{free_port()}/none")
 
     with pytest.raises(RetryLaterError):
@@ -40,11 +41,10 @@ def test_a_batch_uses_the_clock_that_its_connection_has_set(engine, handlers, qu
     assert str(processed_at).startswith("2027-01-15")
 
 
-def test_a_connection_ended_by_the_server_is_replaced(migrated_postgres_url, handlers):
-    engine = make_engine(migrated_postgres_url)
-    intake = processor(engine, handlers)
+@ON_POSTGRESQL
+def test_a_connection_ended_by_the_server_is_replaced(migrated_url, intake):
     intake(deliver(said("a")))
-    with raw(migrated_postgres_url) as connection:
+    with raw(migrated_url) as connection:
         connection.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
             " WHERE datname = current_database() AND pid <> pg_backend_pid()"
@@ -55,12 +55,10 @@ def test_a_connection_ended_by_the_server_is_replaced(migrated_postgres_url, han
         intake(delivery)
 
     assert intake(delivery) == frozenset()
-    engine.dispose()
 
 
-def test_a_statement_that_takes_too_long_delays_the_whole_batch(migrated_postgres_url, handlers):
-    engine = make_engine(migrated_postgres_url)
-
+@ON_POSTGRESQL
+def test_deliveries_are_held_if_a_statement_takes_too_long(engine, handlers, query):
     def sleeps(connection, events, now_us):
         connection.execute(text("SET LOCAL statement_timeout = 50"))
         connection.execute(text("SELECT pg_sleep(5)"))
@@ -70,12 +68,10 @@ def test_a_statement_that_takes_too_long_delays_the_whole_batch(migrated_postgre
 
     with pytest.raises(RetryLaterError):
         processor(engine, handlers)(deliver(said("a")), deliver(said("b")))
-    with raw(migrated_postgres_url) as connection:
-        assert connection.execute("SELECT count(*) FROM dead_letters").fetchone() == (0,)
-    engine.dispose()
+    assert query("SELECT count(*) FROM dead_letters") == [(0,)]
 
 
-def test_a_deadlock_is_tried_again_and_passes(postgres_url):
+def test_a_transaction_is_retried_after_a_deadlock(postgres_url):
     with raw(postgres_url) as connection:
         connection.execute("CREATE TABLE pair (id int PRIMARY KEY, n int)")
         connection.execute("INSERT INTO pair VALUES (1, 0), (2, 0)")
@@ -106,9 +102,8 @@ def test_a_deadlock_is_tried_again_and_passes(postgres_url):
         assert connection.execute("SELECT n FROM pair ORDER BY id").fetchall() == [(2,), (2,)]
 
 
-def test_a_full_disk_holds_the_batch_on_sqlite(migrated_sqlite_url, handlers):
-    engine = make_engine(migrated_sqlite_url)
-    intake = processor(engine, handlers)
+@ON_SQLITE
+def test_deliveries_are_held_while_the_disk_of_sqlite_is_full(engine, intake):
     with engine.begin() as connection:
         pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
     with engine.connect() as connection:
@@ -121,18 +116,16 @@ def test_a_full_disk_holds_the_batch_on_sqlite(migrated_sqlite_url, handlers):
         connection.exec_driver_sql("PRAGMA max_page_count = 1000000")
 
     assert intake(*batch) == frozenset()
-    engine.dispose()
 
 
-def test_a_locked_sqlite_is_waited_for(migrated_sqlite_url, handlers):
-    engine = make_engine(migrated_sqlite_url)
+@ON_SQLITE
+def test_intake_waits_for_a_locked_sqlite_database(engine, intake):
     other = sqlite3.connect(engine.url.database, isolation_level=None, check_same_thread=False)
     other.execute("BEGIN IMMEDIATE")
     release = threading.Timer(0.3, lambda: other.execute("COMMIT"))
     release.start()
 
-    assert processor(engine, handlers)(deliver(said("a"))) == frozenset()
+    assert intake(deliver(said("a"))) == frozenset()
 
     release.join()
     other.close()
-    engine.dispose()

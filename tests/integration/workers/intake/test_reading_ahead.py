@@ -4,6 +4,7 @@ import time
 
 import pytest
 
+from tests.integration.workers.conftest import ON_POSTGRESQL
 from tests.integration.workers.events import deliver, said
 from workers.db.engine import DatabaseClock, prefetch_while_waiting
 from workers.intake import Intake
@@ -47,9 +48,8 @@ def test_nothing_is_prefetched_while_a_suspect_is_processed(worker):
     assert not is_read(worker, following)
 
 
+@ON_POSTGRESQL
 def test_intake_also_reads_ahead_during_the_first_statement_of_a_transaction(engine):
-    if engine.dialect.name != "postgresql":
-        pytest.skip("SQLite works in our own thread")
     moments = []
 
     def work():

@@ -20,7 +20,7 @@ def empty_engine(database_url):
     engine.dispose()
 
 
-def test_the_needed_revision_is_the_newest_migration():
+def test_the_required_revision_is_the_newest_migration():
     versions = Path(schema.__file__).with_name("versions").glob("[0-9]*.py")
 
     assert max(path.name for path in versions).startswith(f"{SCHEMA_REVISION}_")
@@ -44,7 +44,7 @@ def test_an_older_revision_is_refused_and_a_newer_one_is_not(engine, revision):
 
 
 @pytest.mark.parametrize("role", ["intake", "settle"])
-def test_a_worker_ends_with_78_and_names_the_command(start, postgres_url, tmp_path, role):
+def test_a_worker_without_tables_exits_with_78_and_names_the_command(start, postgres_url, tmp_path, role):
     for number, url in enumerate([postgres_url, f"sqlite:///{tmp_path}/empty.db"]):
         worker = start(role=role, OM_DATABASE_URL=url)
 

@@ -1,7 +1,6 @@
 """A dead letter is recorded with any reason and any headers, and the worker continues."""
 
 import json
-from dataclasses import replace
 
 import pika
 import pytest
@@ -69,17 +68,6 @@ def test_a_record_that_the_database_refuses_is_replaced_by_a_minimal_one(engine,
 
     assert query("SELECT message_id, code FROM dead_letters") == [(bad.envelope.message_id, "unrecordable")]
     assert query("SELECT count(*) FROM processed_events") == [(1,)]
-
-
-@pytest.mark.parametrize("received_at_us", [2**62, -(2**62), 1_732_462_000_123_456_789])
-def test_a_time_that_no_database_can_store_is_recorded_as_one_that_it_can(
-    engine, intake, query, received_at_us
-):
-    bad = deliver(b"no event")
-    bad = replace(bad, envelope=replace(bad.envelope, received_at_us=received_at_us))
-
-    assert intake(bad) == {bad.tag}
-    assert query("SELECT code FROM dead_letters") == [("not_json",)]
 
 
 HEADERS = {

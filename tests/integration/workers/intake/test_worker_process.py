@@ -24,7 +24,7 @@ def test_a_worker_exits_with_status_0_on_sigterm(start, publish, count):
     assert worker.wait(PATIENCE_SECONDS) == 0
 
 
-def test_a_killed_worker_loses_nothing_and_repeats_nothing(start, publish, count):
+def test_a_killed_worker_loses_and_repeats_no_event(start, publish, count):
     payloads = [said(f"m{number}", conversation=f"c-{number % 5}") for number in range(600)]
     publish(*payloads)
     for _ in range(3):
@@ -43,7 +43,7 @@ def test_a_killed_worker_loses_nothing_and_repeats_nothing(start, publish, count
 @pytest.mark.parametrize(
     ("name", "value"), [("OM_AMQP_URL", "x"), ("OM_DATABASE_URL", "nonsense"), ("OM_LOG_LEVEL", "loud")]
 )
-def test_a_malformed_setting_refuses_to_start_with_78_and_names_the_variable(start, tmp_path, name, value):
+def test_a_worker_with_a_malformed_setting_exits_with_78_and_names_the_variable(start, tmp_path, name, value):
     worker = start(**{name: value})
 
     assert worker.wait(PATIENCE_SECONDS) == 78

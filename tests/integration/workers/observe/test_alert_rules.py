@@ -208,7 +208,7 @@ def test_deleting_old_gaps_fires_no_alert(rules_hold):
     rules_hold(*(told(name, {GAPS: values}, CALM) for name, values in FALLS.items()))
 
 
-def test_conversations_that_a_later_comparison_reads_fire_no_alert(rules_hold):
+def test_conversations_that_only_one_comparison_skips_fire_no_alert(rules_hold):
     passed_over = {series("om_reconciliation_passed_over"): "0x9 2x89 0x60"}
     quiet = (_firing(minute, "", is_quiet=True) for minute in range(80))
 
@@ -242,7 +242,9 @@ WEEK = 7 * DAY
         (f"0+500x{WEEK} {WEEK * 500}x{DAY + 40}", WEEK + DAY + 31, True),
     ],
 )
-def test_silence_is_compared_with_the_same_hour_a_week_or_a_day_ago(rules_hold, accepted, sample, firing):
+def test_the_silence_alert_compares_with_the_same_hour_a_day_or_a_week_ago(
+    rules_hold, accepted, sample, firing
+):
     test = {
         "name": accepted,
         "interval": "5m",
@@ -274,9 +276,6 @@ def test_every_alert_links_to_its_chapter_of_the_runbook():
     assert links == [name.lower() for name in ALERTS]
     anchors = re.findall(r'<h2 id="(\w+)">', render_runbook(RUNBOOK.read_text()))
     assert set(links) <= set(anchors)
-
-
-def test_what_the_status_page_points_to_is_an_alert():
     assert set(NEXT_COMMANDS) <= set(ALERTS)
 
 

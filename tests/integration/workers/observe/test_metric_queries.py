@@ -5,6 +5,7 @@ import json
 import pytest
 from sqlalchemy import literal, select, text
 
+from tests.integration.workers.conftest import ON_POSTGRESQL
 from tests.rows import make_row
 from workers.db.engine import DatabaseClock, make_engine
 from workers.db.models import (
@@ -36,8 +37,8 @@ FILLED = {
 
 
 @pytest.fixture
-def observer(migrated_postgres_url):
-    engine = make_engine(migrated_postgres_url, OBSERVER_SESSION)
+def observer(migrated_url):
+    engine = make_engine(migrated_url, OBSERVER_SESSION)
     yield engine
     engine.dispose()
 
@@ -86,7 +87,7 @@ def rows_read(node):
     return seen * node["Actual Loops"]
 
 
-def test_a_count_stops_at_its_limit(full):
+def test_a_metric_counts_no_further_than_its_limit(full):
     metrics = read(full)
     assert metrics["om_dead_letters"] == [MAX_COUNTED, MAX_COUNTED]
     assert metrics["om_deliveries_waiting"] == [MAX_COUNTED, MAX_COUNTED]
@@ -94,22 +95,20 @@ def test_a_count_stops_at_its_limit(full):
     assert MAX_GAPS > MAX_COUNTED
 
 
-def test_a_failing_query_leaves_out_only_its_own_metric(migrated_postgres_url, observer):
-    engine = make_engine(migrated_postgres_url)
+@ON_POSTGRESQL
+def test_a_failing_query_leaves_out_only_its_own_metric(engine, observer):
     with engine.begin() as connection:
         connection.execute(text("DROP TABLE drift CASCADE"))
-    engine.dispose()
 
     metrics = read_metrics(observer, DatabaseClock(observer))
     assert find_missing(metrics) == {"om_drift_names"}
 
 
-def test_a_slow_query_leaves_out_only_its_own_metric(migrated_postgres_url, observer):
-    engine = make_engine(migrated_postgres_url)
+@ON_POSTGRESQL
+def test_a_slow_query_leaves_out_only_its_own_metric(engine, observer):
     with engine.begin() as connection:
         connection.execute(text("LOCK TABLE drift IN ACCESS EXCLUSIVE MODE"))
         metrics = read(observer)
-    engine.dispose()
 
     assert {query.name for query in METRIC_QUERIES} - set(metrics) == {"om_drift_names"}
 

@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 
 import pytest
 import requests
-import sqlalchemy as sa
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.rows import THEN, make_row
@@ -46,16 +45,14 @@ def observer(vhost, rabbitmq, migrated_url, tmp_path):
         yield scrape
 
 
-def test_waiting_dead_letters_appear_with_their_age(observer, migrated_url):
+def test_waiting_dead_letters_appear_with_their_age(observer, engine):
     before = observer()
     assert before["om_database_up",] == 1
     assert before["om_queue_messages", "open-messaging.events"] == 0
     assert ("om_dead_letters", "not_json") not in before
 
-    engine = sa.create_engine(migrated_url)
     with engine.begin() as connection:
         connection.execute(dead_letters.insert(), make_row(dead_letters, message_id="m-1", code="not_json"))
-    engine.dispose()
 
     # An answer is used again for some seconds.
     time.sleep(FRESH_SECONDS + 0.1)

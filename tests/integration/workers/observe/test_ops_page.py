@@ -10,6 +10,7 @@ from playwright.sync_api import expect
 
 from simulator.serving import serve_app
 from tests.browser import PHONE, SCREEN, chromium, find_violations, opening, press_until_focused
+from tests.integration.workers.conftest import ON_SQLITE
 from tests.rows import make_row
 from workers.db.engine import DatabaseClock, make_engine
 from workers.db.models import (
@@ -22,7 +23,6 @@ from workers.db.models import (
 )
 from workers.db.stats import record_worker_report
 from workers.observe import ActivityReader, Probe, Probes, make_app, page, read_metrics
-from workers.observe.status.alerts import NEXT_COMMANDS
 
 
 def event(number, at, *, took_ms=20):
@@ -70,8 +70,8 @@ def test_the_last_hour_is_counted_by_minute_and_continues(engine):
     assert [row["id"] for row in second["dead_letters"]] == ["l-1"]
 
 
-def test_counting_continues_after_a_failure_without_starting_again(migrated_sqlite_url):
-    engine = make_engine(migrated_sqlite_url)
+@ON_SQLITE
+def test_counting_continues_after_a_failure_without_starting_again(engine):
     counted = []
 
     @sa.event.listens_for(engine, "before_cursor_execute")
@@ -84,7 +84,6 @@ def test_counting_continues_after_a_failure_without_starting_again(migrated_sqli
     with pytest.raises(TimeoutError):
         reader.read()
     reader.read()
-    engine.dispose()
 
     # Ten minutes before the failure, and perhaps one that has begun since.
     assert sum(counted) - 21 in {100, 102}
@@ -117,13 +116,6 @@ def app_on(engine, **changed):
         "edge": lambda: HEALTH,
     }
     return make_app(Probes(**{name: Probe(name, query) for name, query in (queries | changed).items()}))
-
-
-def test_the_runbook_has_an_anchor_and_a_command_for_each_alert(migrated_sqlite_url):
-    text = app_on(make_engine(migrated_sqlite_url)).test_client().get("/runbook").get_data(as_text=True)
-
-    for name in NEXT_COMMANDS:
-        assert f'id="{name.lower()}"' in text, name
 
 
 def test_the_documentation_is_served_beside_the_page_if_it_was_built(
@@ -275,7 +267,7 @@ def test_the_page_dims_its_values_when_it_loses_its_server(open_page):
 
 
 @pytest.mark.parametrize("path", ["/ops", "/runbook"])
-def test_axe_finds_nothing_at_either_width_in_light_and_dark(browser, busy, path):
+def test_the_accessibility_checker_finds_nothing_at_any_width_or_colour_scheme(browser, busy, path):
     with serve_app(app_on(busy)) as url, opening(browser, f"{url}{path}") as open_with:
         page = open_with(viewport=SCREEN)
         if path == "/ops":

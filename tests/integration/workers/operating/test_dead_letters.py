@@ -14,23 +14,20 @@ import click
 import pika
 import pytest
 from click.testing import CliRunner
-from sqlalchemy import text
 
 from messaging import topology
 from messaging.admin import EventPublisher, lock_dead_letters
 from messaging.admin.dead_letters import DeadLettersLockedError
 from messaging.broker import addresses
-from messaging.clock import SystemClock
 from messaging.envelope import decode_properties, encode_properties
 from messaging.errors import BrokerUnavailableError
 from omctl.repair import dead_letter_windows as dead_letters_module
 from omctl.repair.dead_letters import dead_letters as command
 from tests.integration.workers.commands import run_omctl
-from tests.integration.workers.consuming import depth, running
+from tests.integration.workers.conftest import ON_POSTGRESQL
+from tests.integration.workers.consuming import depth
 from tests.integration.workers.events import said
 from tests.waiting import wait_until
-from workers.db.engine import make_engine
-from workers.intake import Intake
 
 SOURCES = Path(__file__).parents[4]
 DEAD_LETTERS = 10_000 if os.environ.get("HYPOTHESIS_PROFILE") == "nightly" else 2_000
@@ -237,24 +234,6 @@ def test_a_replay_stops_at_its_limit(channel, omctl):
     assert omctl("list")["total"] == 5
 
 
-def test_a_replay_that_is_stopped_leaves_the_other_dead_letters_open(channel, omctl, monkeypatch):
-    for number in range(8):
-        bury(channel, f"m-{number}", body(number))
-    publish_again = EventPublisher.publish
-
-    def stop(self, envelope):
-        publish_again(self, envelope)
-        signal.raise_signal(signal.SIGINT)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(EventPublisher, "publish", stop)
-        told = omctl("replay", "--reason", "try", "--yes", status=1)
-    assert (told["done"], told["cancelled"]) == (1, True)
-    wait_until(lambda: buried(channel) == 7)
-    assert omctl("list")["total"] == 7
-    assert omctl("replay", "--reason", "try", "--yes")["done"] == 7
-
-
 def test_a_replay_that_continues_a_killed_one_takes_effect_once(channel, omctl, query, engine, working):
     """The second replay publishes the event under the generation of the first one."""
     bury(channel, "m-1", body())
@@ -352,34 +331,32 @@ def replaying(vhost, url):
 wait_long = partial(wait_until, seconds=120.0)
 
 
+@ON_POSTGRESQL
 @pytest.mark.timeout(600)
-def test_thousands_of_dead_letters_replayed_cancelled_killed_and_resumed_are_neither_lost_nor_repeated(
-    request, vhost, channel, migrated_postgres_url, handlers
+def test_a_replay_that_is_cancelled_killed_and_continued_loses_and_repeats_no_dead_letter(
+    vhost, channel, migrated_url, working, query
 ):
-    engine = make_engine(migrated_postgres_url)
-    request.addfinalizer(engine.dispose)
     unconfirmed = channel.connection.channel()
     for number in range(DEAD_LETTERS):
         bury(unconfirmed, f"m-{number}", body(number))
     wait_long(lambda: buried(channel) == DEAD_LETTERS)
 
     def sum_of(what):
-        with engine.connect() as connection:
-            return connection.execute(text(f"SELECT {what}")).scalar_one()  # words of ours
+        return query(f"SELECT {what}")[0][0]  # words of ours
 
-    with running(vhost.amqp_url, Intake(engine, handlers, SystemClock()), batch_events=100):
-        with replaying(vhost, migrated_postgres_url) as replay:
+    with working():
+        with replaying(vhost, migrated_url) as replay:
             wait_long(lambda: sum_of("count(*) FROM processed_events") > DEAD_LETTERS // 5)
             replay.send_signal(signal.SIGINT)
             told = json.loads(replay.communicate()[0])
             assert replay.returncode == 1
         assert told["cancelled"]
         wait_until(lambda: buried(channel) == DEAD_LETTERS - told["done"])
-        with replaying(vhost, migrated_postgres_url) as replay:
+        with replaying(vhost, migrated_url) as replay:
             wait_long(lambda: sum_of("count(*) FROM processed_events") > told["done"] + DEAD_LETTERS // 5)
             replay.kill()
         wait_long(lambda: buried(channel) > 0)
-        with replaying(vhost, migrated_postgres_url) as replay:
+        with replaying(vhost, migrated_url) as replay:
             told = json.loads(replay.communicate()[0])
             assert replay.returncode == 0
         wait_long(lambda: depth(channel) == 0)

@@ -140,7 +140,7 @@ def test_an_erasure_abandons_unsent_deliveries(omctl, stored, engine, query):
     assert query("SELECT DISTINCT outcome, reason FROM deliveries") == [("abandoned", "erased")]
 
 
-def test_a_copy_of_an_erased_event_takes_no_effect_again(omctl, intake, query):
+def test_a_copy_of_an_erased_event_has_no_effect(omctl, intake, query):
     payload = said("words", conversation="c-1", participants=[PARTICIPANT])
     intake(deliver(payload))
     omctl("--customer", CUSTOMER, "--reason", "request 2")

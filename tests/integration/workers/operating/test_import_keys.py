@@ -65,7 +65,7 @@ def test_a_cutover_gives_each_event_one_effect(engine, intake, query, tmp_path):
     assert query("SELECT count(*) FROM conversation_messages") == [(2,)]
 
 
-def test_another_spelling_of_the_time_is_the_same_key_and_other_lines_are_refused(
+def test_keys_with_any_spelling_of_the_time_are_imported_and_other_lines_are_refused(
     engine, intake, query, tmp_path
 ):
     payload = said("Hello", conversation="a:b")

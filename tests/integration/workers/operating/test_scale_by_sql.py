@@ -7,11 +7,11 @@ import pytest
 from sqlalchemy import insert
 
 from messaging.clock import SystemClock
+from tests.integration.workers.conftest import ON_POSTGRESQL
 from tests.integration.workers.operating import fast_scaler
 from tests.rows import make_row
 from tests.servers import ServerProcess
 from tests.services import Service, running
-from workers.db.engine import make_engine
 from workers.db.models import conversations, deliveries, destinations
 from workers.scale.scaler import count_due_conversations, count_due_deliveries
 
@@ -79,14 +79,14 @@ def units(tmp_path):
     return directory
 
 
-def test_settle_and_deliver_are_scaled_between_floor_and_ceiling(
-    vhost, rabbitmq, migrated_postgres_url, units, tmp_path
+@ON_POSTGRESQL
+def test_settle_and_deliver_are_scaled_between_floor_and_ceiling(  # noqa: PLR0917  # fixtures
+    vhost, rabbitmq, migrated_url, engine, units, tmp_path
 ):
-    engine = make_engine(migrated_postgres_url)
     fill(engine, due=1200)
     (tmp_path / "destinations.toml").touch()
     settings = {
-        "OM_DATABASE_URL": migrated_postgres_url,
+        "OM_DATABASE_URL": migrated_url,
         "OM_DESTINATIONS": str(tmp_path / "destinations.toml"),
         "OM_SCALE_CEILING": "4",
         "UNITS": str(units),
@@ -116,4 +116,3 @@ def test_settle_and_deliver_are_scaled_between_floor_and_ceiling(
         role.wait_until(
             lambda: running_units() == ["om-deliver@1", "om-settle@1", "om-worker@1"], timeout=60.0
         )
-    engine.dispose()

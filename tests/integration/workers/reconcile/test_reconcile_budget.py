@@ -11,8 +11,8 @@ import pytest
 
 from simulator.platform import Organisation, create_platform
 from tests.fakes.clock import FakeClock
+from tests.integration.workers.conftest import ON_SQLITE
 from tests.integration.workers.events import deliver, native
-from workers.db.engine import make_engine
 from workers.genesys import GenesysSettings, PlatformBusyError, RequestBudget
 from workers.intake import Intake
 from workers.intake.handler_table import OWN_HANDLERS
@@ -110,13 +110,6 @@ def clock():
 
 
 @pytest.fixture
-def engine(migrated_sqlite_url):
-    engine = make_engine(migrated_sqlite_url)
-    yield engine
-    engine.dispose()
-
-
-@pytest.fixture
 def organisation():
     return Organisation("client", "secret", requests_per_minute=10**9)
 
@@ -136,6 +129,7 @@ def converse(engine, clock, organisation):
             batch = []
 
 
+@ON_SQLITE
 def test_missing_events_are_found_within_one_interval_and_the_request_limit(
     engine, organisation, clock, capsys
 ):

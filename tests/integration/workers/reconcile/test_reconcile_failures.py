@@ -13,24 +13,6 @@ from tests.services import GONE
 LAST = " FROM reconciliations ORDER BY id DESC LIMIT 1"
 
 
-@pytest.mark.parametrize("login", [None, ("<html>busy</html>", 503), ('{"error": "invalid_request"}', 400)])
-def test_a_platform_or_a_login_that_fails_leaves_the_comparison_where_it_was(
-    started, organisation, channel, query, login
-):
-    organisation.history.record(native(1, after_s=-300))
-    assert started.reconcile()
-    if login is None:
-        organisation.inject_fault(Fault(503))
-    else:
-        organisation.revoke_tokens()
-        organisation.login_answers.append(login)
-    with pytest.raises(RetryLaterError):
-        started.reconcile()
-    assert query("SELECT conversations" + LAST) == [(0,)]
-    run(started)
-    assert depth(channel) == 1
-
-
 def test_a_conversation_of_another_division_delays_no_other(  # noqa: PLR0917  # fixtures
     started, organisation, channel, query, clock, fail
 ):

@@ -123,7 +123,7 @@ def contact(*others):
 IN_A_QUEUE, WITH_AN_AGENT = Participant("acd", queue_id="queue-1"), Participant("agent", user_id="agent-1")
 
 
-def test_an_answer_from_before_an_update_does_not_supersede_it(  # noqa: PLR0917  # fixtures
+def test_an_answer_older_than_an_update_does_not_supersede_it(  # noqa: PLR0917  # fixtures
     intake, make_settler, clock, query, organisation, states
 ):
     settler = make_settler(states)

@@ -31,26 +31,11 @@ def test_a_conversation_that_never_pauses_is_settled_at_the_limit(intake, make_s
     assert query("SELECT settled_count FROM conversations") == [(11,)]
 
 
-def test_a_session_goes_out_at_once_and_its_content_after_it(intake, make_settler, clock, query):
+def test_a_session_is_sent_at_once_and_its_content_after_its_window(intake, make_settler, clock, query):
     intake(deliver(said("early", after_ms=5)), deliver(event("new")))
     assert types(query) == ["new"]
     make_settler().settle_closed()
     assert types(query) == ["new", "message"]
-
-
-def test_a_session_start_received_after_its_content_is_late_and_not_repeated(
-    intake, make_settler, clock, query
-):
-    intake(deliver(said("a", after_ms=5)))
-    make_settler().settle_closed()
-    intake(deliver(event("new")))
-    assert [
-        (kind.rpartition(":")[2], event_id is None, bool(late)) for kind, event_id, late in query(OUTBOX)
-    ] == [
-        ("new", True, False),
-        ("message", False, False),
-        ("new", False, True),
-    ]
 
 
 def test_an_event_without_a_window_counts_as_settled_at_once(intake, make_settler, clock, query):

@@ -3,9 +3,7 @@
 import pytest
 from sqlalchemy import event
 
-from messaging.clock import SystemClock
 from tests.fakes.clock import FakeClock
-from workers.db.engine import make_engine
 from workers.genesys import PlatformBusyError, RequestBudget
 
 LIMIT = 300
@@ -19,13 +17,6 @@ class OutOfTurnError(Exception):
 
 def waits(_seconds):
     raise OutOfTurnError
-
-
-@pytest.fixture
-def engine(migrated_url):
-    engine = make_engine(migrated_url)
-    yield engine
-    engine.dispose()
 
 
 @pytest.fixture
@@ -108,8 +99,3 @@ def test_a_rolled_back_request_takes_nothing_from_the_budget(engine, urgent):
         urgent.take()
     event.remove(engine, "commit", fail)
     assert takes(urgent)
-
-
-def test_urgent_callers_together_stay_within_the_limit(engine):
-    budgets = [RequestBudget(engine, "client", 20, SystemClock()) for _ in range(2)]
-    assert sum(takes(budgets[number % 2]) for number in range(20)) <= 4

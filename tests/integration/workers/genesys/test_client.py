@@ -7,11 +7,10 @@ from contextlib import contextmanager
 import pytest
 
 from messaging.clock import SystemClock
-from simulator.platform import Conversation, Fault, Organisation, Participant, create_platform
-from simulator.serving import serve_app
+from simulator.platform import Conversation, Fault, Participant
+from tests.integration.workers.conftest import CLIENT_SECRET
 from tests.integration.workers.test_http_deadline import server
 from tests.servers import LOOPBACK, free_port
-from workers.db.engine import make_engine
 from workers.genesys import (
     ConversationStates,
     GenesysClient,
@@ -24,7 +23,6 @@ from workers.genesys import (
 from workers.parsing.events import QUEUED
 
 RECEIPTS = "/api/v2/conversations/messages/integration/inbound/open/receipt"
-SECRET = "constructed-client-secret"
 CONVERSATION = Conversation(
     "c1",
     "2026-01-01T00:00:00.000Z",
@@ -33,35 +31,22 @@ CONVERSATION = Conversation(
 
 
 @pytest.fixture
-def organisation():
-    organisation = Organisation("client", SECRET, requests_per_minute=100)
+def organisation(organisation):
     organisation.put(CONVERSATION)
+    organisation.requests_per_minute = 100
     return organisation
 
 
 @pytest.fixture
-def platform_url(organisation):
-    with serve_app(create_platform(organisation)) as url:
-        yield url
-
-
-@pytest.fixture
-def engine(migrated_url):
-    engine = make_engine(migrated_url)
-    yield engine
-    engine.dispose()
-
-
-@pytest.fixture
 def make_client(platform_url, engine):
-    def make_client(limit=100, secret=SECRET):
+    def make_client(limit=100, secret=CLIENT_SECRET):
         settings = GenesysSettings(platform_url, platform_url, "client", secret, limit)
         return GenesysClient(settings, RequestBudget(engine, "client", limit, SystemClock()))
 
     return make_client
 
 
-def test_a_conversation_is_asked_for_once_in_ten_seconds(make_client, organisation):
+def test_a_conversations_state_is_requested_once_in_ten_seconds(make_client, organisation):
     states = ConversationStates(make_client())
     assert states.find("c1") == PlatformState(QUEUED, "q1")
     assert states.find("c1") == PlatformState(QUEUED, "q1")
@@ -75,13 +60,13 @@ def test_an_unknown_or_malformed_id_has_no_state(make_client, organisation):
     assert states.find("no-uuid") is None
 
 
-@pytest.mark.parametrize("secret", [SECRET, "another-secret"])
+@pytest.mark.parametrize("secret", [CLIENT_SECRET, "another-secret"])
 def test_refused_credentials_are_an_error_and_not_an_unknown_conversation(make_client, organisation, secret):
-    if secret == SECRET:
+    if secret == CLIENT_SECRET:
         organisation.inject_fault(Fault(403))
     with pytest.raises(PlatformRefusedError) as refused:
         ConversationStates(make_client(secret=secret)).find("c1")
-    assert refused.value.is_of_credentials is (secret != SECRET)
+    assert refused.value.is_of_credentials is (secret != CLIENT_SECRET)
     assert secret not in str(refused.value)
 
 
@@ -160,7 +145,7 @@ def test_a_refusal_names_the_platforms_code_and_correlation_id(make_client):
         make_client().get("/api/v2/conversations/unknown")
 
 
-def test_a_post_that_fails_is_sent_once(make_client, organisation):
+def test_a_failed_post_is_not_repeated(make_client, organisation):
     organisation.inject_fault(Fault(503))
     client = make_client()
     with pytest.raises(PlatformUnavailableError):
@@ -172,7 +157,7 @@ def test_a_post_that_fails_is_sent_once(make_client, organisation):
 
 def test_a_platform_that_does_not_answer_is_unavailable(engine):
     gone = f"http://{LOOPBACK}:{free_port()}"
-    settings = GenesysSettings(gone, gone, "client", SECRET, 100)
+    settings = GenesysSettings(gone, gone, "client", CLIENT_SECRET, 100)
     client = GenesysClient(settings, RequestBudget(engine, "client", 100, SystemClock()))
     with pytest.raises(PlatformUnavailableError):
         client.get("/api/v2/conversations/c1")
@@ -201,7 +186,7 @@ DRIPPED = b"HTTP/1.1 200 OK\r\ncontent-length: 100000000\r\n\r\n"
 def test_an_answer_that_never_ends_or_is_too_long_is_a_failure(platform_url, part, piece, request_seconds):
     with dripping(DRIPPED, piece) as url:
         api, login = (url, platform_url) if part == "the API" else (platform_url, url)
-        settings = GenesysSettings(api, login, "client", SECRET)
+        settings = GenesysSettings(api, login, "client", CLIENT_SECRET)
         client = GenesysClient(settings, None, request_seconds)
         began = time.monotonic()
         with pytest.raises(PlatformUnavailableError):
@@ -214,7 +199,7 @@ def test_credentials_are_not_sent_to_another_address_after_a_redirect(platform_u
     elsewhere = f"{platform_url}/oauth/token".encode()
     head = b"HTTP/1.1 307 Temporary Redirect\r\ncontent-length: 0\r\nlocation: " + elsewhere + b"\r\n\r\n"
     with dripping(head, b"") as url:
-        client = GenesysClient(GenesysSettings(platform_url, url, "client", SECRET), None)
+        client = GenesysClient(GenesysSettings(platform_url, url, "client", CLIENT_SECRET), None)
         with pytest.raises(PlatformUnavailableError, match="TooManyRedirects"):
             client.get("/api/v2/conversations/c1")
     assert organisation.tokens_issued == 0
