@@ -3,6 +3,7 @@
 import json
 from configparser import ConfigParser
 from contextlib import closing
+from dataclasses import asdict
 from pathlib import Path
 from sqlite3 import connect
 from tempfile import TemporaryDirectory
@@ -23,25 +24,15 @@ ENVELOPES = (
 def record(folder):
     """Write envelopes as bytes, a segment with the same events, the topology, and the tables' DDL."""
     folder.mkdir(exist_ok=True)
-    events = [
-        (encode_properties(one.message_id, one.received_at_us, one.request_id, one.source), one.body)
-        for one in ENVELOPES
-    ]
-    lines = [
-        {
-            "properties": properties.hex(),
-            "body": body.hex(),
-            "message_id": one.message_id,
-            "received_at_us": one.received_at_us,
-            "request_id": one.request_id,
-            "source": one.source,
-        }
-        for (properties, body), one in zip(events, ENVELOPES, strict=True)
-    ]
-    (folder / "envelopes.json").write_text(json.dumps(lines, indent=1) + "\n")
-    (folder / "segment.bin").write_bytes(
-        b"".join(encode_header(*event) + event[0] + event[1] for event in events)
-    )
+    rows, segment = [], b""
+    for envelope in ENVELOPES:
+        fields = asdict(envelope)
+        body = fields.pop("body")
+        properties = encode_properties(**fields)
+        rows.append({"properties": properties.hex(), "body": body.hex(), **fields})
+        segment += encode_header(properties, body) + properties + body
+    (folder / "envelopes.json").write_text(json.dumps(rows, indent=1) + "\n")
+    (folder / "segment.bin").write_bytes(segment)
     topology = {"exchanges": EXCHANGES, "queues": QUEUES, "bindings": BINDINGS}
     (folder / "topology.json").write_text(json.dumps(topology, indent=1) + "\n")
     with TemporaryDirectory() as directory:

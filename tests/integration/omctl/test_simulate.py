@@ -88,14 +88,6 @@ def test_a_refused_connection_counts_as_no_answer():
     assert summary["by_status"] == {"no answer": 12}
 
 
-def test_one_seed_always_sends_the_same_bytes_at_the_given_rate():
-    with receiver(lambda _times, _body: 200) as server:
-        for _ in range(2):
-            _, summary = run(server.url, "--events", "40", "--rate", "80", "--seed", "7", "--duplicates", "0")
-    assert set(server.seen.values()) == {2}
-    assert 0.4 < summary["seconds"] < 2.0
-
-
 def test_an_event_is_retried_after_a_late_answer():
     def late_once(times, _body):
         time.sleep(0.5 if times == 1 else 0)

@@ -10,7 +10,6 @@ from simulator.platform.registrations import SECRET, URL
 from simulator.sender import RetryPolicy
 from simulator.serving import serve_app
 from tests.servers import LOOPBACK
-from webhook_api.signature import SignatureVerifier
 
 FIRST, SECOND = "constructed-secret-0123456789", "constructed-secret-9876543210"
 PAYLOAD = {"id": "1", "text": "Grüße 👋"}
@@ -57,21 +56,6 @@ def test_only_a_temporary_refusal_is_retried(organisation, answers, state):
 def test_a_delivery_to_an_unreachable_receiver_is_retried_and_then_given_up(organisation):
     delivery = sent(organisation, f"http://{LOOPBACK}:9/hook")
     assert (delivery.state, [status for status, _ in delivery.attempts]) == ("given up", [None] * 3)
-
-
-def test_each_attempt_is_signed_with_the_current_secret(organisation):
-    seen = []
-
-    def answer(body, headers):
-        header = headers["X-Hub-Signature-256"].encode()
-        seen.append((SignatureVerifier((FIRST.encode(),)).is_genuine(body, header), headers["X-Static"]))
-        organisation.registrations.change_integration(integration["id"], {SECRET: SECOND})
-        return 503 if len(seen) == 1 else 200
-
-    with receiver(answer) as url:
-        integration = organisation.registrations.create_integration({"name": "i", URL: url, SECRET: FIRST})
-        sent(organisation, url, integration["id"])
-    assert seen == [(True, "value"), (False, "value")]
 
 
 def test_a_webhook_without_a_secret_is_not_signed_with_an_integrations_secret(organisation):

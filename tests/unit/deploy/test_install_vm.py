@@ -35,31 +35,25 @@ NOW = "20261126T120000Z"
 class Host:
     """A host on which the script runs; records its calls."""
 
-    def __init__(self, root: Path) -> None:
-        self.opt = root / "opt"
-        self.settings = root / "etc"
-        self.units = root / "units"
-        self._stand_ins = root / "bin"
-        self._calls = root / "calls"
+    def __init__(self, root):
+        self.opt, self.settings, self.units = (root / name for name in ("opt", "etc", "units"))
+        self._stand_ins, self._calls = root / "bin", root / "calls"
         self._script = root / "checkout" / "deploy" / "install-vm"
-        for path in (self.opt, self.settings, self.units, self._stand_ins):
-            path.mkdir()
+        for path in (self.opt, self.settings, self.units, self._stand_ins, self._script.parent):
+            path.mkdir(parents=True)
         for name in PACKED:
-            (root / "checkout" / name).mkdir(parents=True)
+            (root / "checkout" / name).mkdir()
         for name in ("setup.cfg", "pyproject.toml", "README.md"):
             (root / "checkout" / name).touch()
-        self._script.parent.mkdir()
         shutil.copy(ROOT / "deploy" / "requirements.lock", self._script.parent)
         text = (ROOT / "deploy" / "install-vm").read_text()
         text = text.replace("/opt/open-messaging", str(self.opt))
         text = text.replace("/etc/systemd/system", str(self.units))
         self._script.write_text(text.replace("/etc/open-messaging", str(self.settings)))
-        self.stand_in("python3", PYTHON)
-        self.stand_in("pip", PIP)
-        self.stand_in("omctl", OMCTL)
-        self.stand_in("sudo", RECORD)
+        programs = {"python3": PYTHON, "pip": PIP, "omctl": OMCTL, "sudo": RECORD, "id": "echo 0\n"}
+        for name, program in programs.items():
+            self.stand_in(name, program)
         self.set_time(NOW)
-        self.stand_in("id", "echo 0\n")
 
     def stand_in(self, name, text):
         (self._stand_ins / name).write_text(f"#!/bin/sh\n{text}")
@@ -79,9 +73,8 @@ class Host:
             "REFUSED": "nothing",
             **variables,
         }
-        return subprocess.run(
-            ["sh", str(self._script), *arguments], env=environment, capture_output=True, check=False
-        ).returncode
+        command = ["sh", str(self._script), *arguments]
+        return subprocess.run(command, env=environment, capture_output=True, check=False).returncode
 
     def calls(self, program):
         """Return the arguments of each call of *program*."""
@@ -137,6 +130,11 @@ def test_the_previous_environment_stays_and_older_ones_are_deleted(host, before,
 
     assert host.environments() == sorted([*left, NOW])
     assert host.calls("omctl") == ["install --workers 2"]
+
+
+def test_an_environment_stays_if_the_units_may_run_it_already(host):
+    assert host.run(FAILS="late") == 1
+    assert host.environments() == [NOW]
 
 
 @pytest.mark.parametrize("fails", ["early", "late"])
@@ -210,9 +208,3 @@ def test_an_incomplete_environment_is_deleted_and_the_others_stay(host, refused)
 
     assert host.environments() == ["20260101T000000Z"]
     assert host.calls("omctl") == []
-
-
-def test_an_environment_stays_if_the_units_may_run_it_already(host):
-    assert host.run(FAILS="late") == 1
-
-    assert host.environments() == [NOW]
