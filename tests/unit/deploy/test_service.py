@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy.engine import make_url
 
-from deploy.local.brokers import BrokerAddress
+from deploy.local.brokers import BrokerAddress, named_broker
 from deploy.local.demonstration import OWN_SETTINGS
 from deploy.local.running import query_command
 from deploy.local.service import LocalService, environment_file, missing_settings
@@ -28,6 +28,12 @@ def _nothing_set(monkeypatch):
 def test_a_brokers_password_is_not_shown():
     assert "word" not in repr(BROKER)
     assert BROKER.management_page == "http://host:15672"
+
+
+def test_only_the_variable_names_a_broker(monkeypatch):
+    assert named_broker() is None
+    monkeypatch.setenv("OM_AMQP_URL", "amqp://elsewhere")
+    assert named_broker().amqp_url == "amqp://elsewhere"
 
 
 def test_the_demonstration_ignores_every_setting_that_could_lead_it_to_other_data():

@@ -216,9 +216,9 @@ def test_the_entries_damaged_bytes_and_owner_of_a_journal_are_read_from_disk(
 
 
 def test_files_that_the_edge_skips_or_set_aside_are_reported_beside_its_journals(tmp_path):
-    for name in ("journal/7-a", "journal/without lock", "damaged"):
+    for name in ("journal/7-a", "journal/without lock", "damaged", "oversized"):
         (tmp_path / name).mkdir(parents=True)
-    for name in ("journal/7-a/lock", "journal/file", "damaged/7-00000001.segment"):
+    for name in ("journal/7-a/lock", "journal/file", "damaged/7-00000001.segment", "oversized/1.body"):
         (tmp_path / name).touch()
     (tmp_path / "journal" / "link").symlink_to(tmp_path)
     findings = {finding.subject: finding for finding in check_journals(tmp_path)}
@@ -228,13 +228,15 @@ def test_files_that_the_edge_skips_or_set_aside_are_reported_beside_its_journals
         "file": Level.WARNING,
         "link": Level.WARNING,
         str(tmp_path / "damaged"): Level.WARNING,
+        str(tmp_path / "oversized"): Level.PROBLEM,
     }
     assert "no file named lock" in findings["without lock"].text
     assert "a symbolic link" in findings["link"].text
     assert "7-00000001.segment" in findings[str(tmp_path / "damaged")].text
 
 
-def test_a_file_in_place_of_the_journal_directory_is_reported(tmp_path):
+def test_a_file_in_place_of_the_journal_directory_is_reported_and_a_missing_one_is_fine(tmp_path):
+    assert [finding.level for finding in check_journals(tmp_path)] == [Level.OK]
     (tmp_path / "journal").touch()
     assert [finding.level for finding in check_journals(tmp_path)] == [Level.WARNING]
 
