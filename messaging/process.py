@@ -64,7 +64,7 @@ class Watchdog:
         self._deadline: float | None = None
 
     def feed(self) -> None:
-        """Report that the loop runs, several times in the patience; end the process if work hangs."""
+        """Report that the loop runs, several times per patience period; end the process if work hangs."""
         now = time.monotonic()
         deadline = self._deadline
         if deadline is not None and now > deadline:

@@ -160,7 +160,7 @@ def _start_socket() -> None:
     Its service requires it and so restarts with it. Meanwhile senders are refused for a few seconds.
     """
     run(f"systemctl enable --quiet {SOCKET}")
-    # In seconds: a unit that became active in an earlier second than its file was written.
+    # Compare whole seconds: restart the socket if it became active before its file was written.
     show = "systemctl show --value --property=ActiveEnterTimestamp --timestamp=unix"
     since = run(f"{show} {SOCKET}").strip().removeprefix("@")
     is_older = since.isdigit() and int(since) < int((UNITS / SOCKET).stat().st_mtime)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import enum
 import subprocess
 from dataclasses import dataclass
@@ -47,14 +48,36 @@ class Checkout:
         return bool(self._git("status", "--porcelain", "--", ".", *excluded).stdout.strip())
 
     def standing_of(self, commit: str, paths: Sequence[str] = PRODUCT) -> Standing:
-        """Compare the files below some paths at a commit with those in the working tree."""
+        """Compare the code below some paths at a commit with that in the working tree.
+
+        Comments, docstrings and the breaks of lines are no code.
+        """
         if self._git("cat-file", "-e", f"{commit}^{{commit}}").returncode:
             return Standing.UNKNOWN
         if self._git("merge-base", "--is-ancestor", commit, "HEAD").returncode:
             return Standing.ELSEWHERE
-        changed = self._git("diff", "--quiet", commit, "--", *paths).returncode
-        return Standing.CHANGED if changed else Standing.SAME
+        changed = self._git("diff", "--name-only", "--no-renames", commit, "--", *paths).stdout.splitlines()
+        is_same = all(self._is_same_code(commit, path) for path in changed)
+        return Standing.SAME if is_same else Standing.CHANGED
+
+    def _is_same_code(self, commit: str, path: str) -> bool:
+        before, now = self._git("show", f"{commit}:{path}"), self.root / path
+        if not path.endswith(".py") or before.returncode or not now.is_file():
+            return False
+        return _code_of(before.stdout) == _code_of(now.read_text(encoding="utf-8"))
 
     def _git(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         command = ["git", "-C", str(self.root), *arguments]
         return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+class _Texts(ast.NodeTransformer):
+    """Removes the docstrings of modules, classes, functions and constants."""
+
+    def visit_Expr(self, node: ast.Expr) -> ast.Expr | None:
+        is_text = isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+        return None if is_text else node
+
+
+def _code_of(source: str) -> str:
+    return ast.dump(_Texts().visit(ast.parse(source)))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 UNKNOWN_AFTER_SECONDS: Final = 15.0
-"""An older sample means nothing any more: about three of RabbitMQ's statistics intervals (5 s)."""
+"""Older samples are ignored: about three of RabbitMQ's statistics intervals (5 s)."""
 
 MEASURE_SECONDS: Final = 2.0
 """The shortest time over which a drain rate is measured: workers acknowledge in batches."""
@@ -17,7 +17,7 @@ SMOOTHING: Final = 0.5
 """Weight of the newest drain rate against all earlier ones."""
 
 TOTALS_SECONDS: Final = 5.0
-"""How often a quorum queue's totals change: an unchanged depth sooner than this means nothing."""
+"""How often a quorum queue's totals change. Unchanged within this time, it shows no standstill."""
 
 JITTER: Final = 1.5
 """A Retry-After is stretched by up to this factor, so that refused senders do not return together."""
@@ -121,12 +121,12 @@ def backlog_allowance(
     """Return how many events this process may publish from its journal until the next sample.
 
     The processes of the host fill the queue up to the low watermark and no further: above it a backlog would
-    have live requests refused. While they are refused it gets nothing, so that they wait for the workers
-    alone. What is missing is divided into one share for this process and two for each other one, which may
-    publish a share that the broker has not counted yet, and another. A share is one event at least: at a
-    watermark below the number of processes a backlog would never leave.
+    have live requests refused. While live requests are refused, the backlog publishes nothing, so that they
+    wait for the workers alone. The space in the queue is divided into one share for this process and two for
+    each other process, which may have published a share that the broker has not counted yet. A share is one
+    event at least: at a watermark below the number of processes a backlog would never leave.
 
-    *depth* is what the broker has just counted, *in_flight* what it may not have counted yet of this process.
+    *depth* is the broker's latest count; it may lack *in_flight* events of this process.
     """
     missing = max(marks.low, 1) - depth - in_flight
     if pressure.is_shedding or missing <= 0:

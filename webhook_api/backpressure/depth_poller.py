@@ -18,8 +18,8 @@ POLL_SECONDS: Final = 1.0
 class QueueReport:
     """One answer of the management API.
 
-    It is no older than *asked_at*, in monotonic seconds. *address* counts the addresses from 0. *members* is
-    None if unknown, and so is *depth*, which then is never 0.
+    It was requested at *asked_at*, in monotonic seconds, and is no older. *address* counts the addresses from
+    0. *members* is None if unknown, and so is *depth*, which then is never 0.
     """
 
     asked_at: float

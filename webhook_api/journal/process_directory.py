@@ -2,7 +2,8 @@
 
 Segments of a dead process are moved here, one rename each, so that each has one owner and is counted once,
 whenever either process ends. Each process has an equal share of the host's limit, and adopts only as many as
-fit into it. What an earlier master's process holds, or what fits into no share, counts for the limit too.
+fit into it. Segments of an earlier gunicorn master's processes, and those that fit into no share, also count
+towards the limit.
 """
 
 import os
@@ -120,7 +121,7 @@ class ProcessDirectory:
         try:
             directory, lock = create_directory(self._root)
         except OSError as exc:
-            # A full disk may have no space for a directory, and gets it only when what is there is published.
+            # A full disk may have no space for a directory until existing segments are published.
             inherited = self._inherit()
             if inherited is None:
                 raise
@@ -174,7 +175,7 @@ class ProcessDirectory:
                 if segment.size == 0:
                     segment.path.unlink()
                     continue
-                # One larger than that goes to a process that holds nothing.
+                # A segment larger than the limit goes to a process that holds nothing.
                 if self.held and self.held + segment.size > self._adoptable:
                     self.problems[directory.name] = "waits until a journal has room for its events"
                     return

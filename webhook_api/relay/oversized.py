@@ -1,6 +1,6 @@
 """Set aside the events that are too large for the broker: each body in a file of its own, with the reason.
 
-RabbitMQ closes the channel for such an event, and for its neighbours with it, as often as it is published.
+RabbitMQ closes the channel whenever such an event is published, and the events around it are lost with it.
 """
 
 import hashlib

@@ -25,25 +25,25 @@ HOLD_SECONDS: Final = 900.0
 MAX_HELD_DELAY_SECONDS: Final = 60.0
 
 MAX_REFUSALS: Final = 2
-"""Refusals that count, after the first one. One is not enough: the event may have met two outages of the
-destination, which took others between them."""
+"""Counted refusals, without the first one, after which an event is given up. After one, the cause may be two
+outages of the destination, which accepted other events between them."""
 
 DOWN_CONVERSATIONS: Final = 5
-"""If as many in a row get no answer, or one that means "away", the destination is down."""
+"""If this many in a row get no answer, or one that means "away", the destination is down."""
 
 MAX_PAUSE_SECONDS: Final = 60.0
 """Between two probes of a destination that is down: its return is noticed within this time."""
 
 REFUSING_CONVERSATIONS: Final = 20
-"""If as many in a row get an answer that may concern every event, the destination refuses everything. A
-destination that refuses nine of ten events gives such a row once in eight times, and is asked on."""
+"""If this many in a row get an answer that may concern every event, the destination refuses everything. A
+destination that refuses nine of ten events gives such a row once in eight times, and is still tried."""
 
 REFUSING_PAUSE_SECONDS: Final = 0.1
-"""Between two probes of a destination that refuses everything: it answers, so probes are cheap, and the
-first event that it takes ends the hold. If the row was chance, good events wait for a second."""
+"""Between two probes of a destination that refuses everything. It answers, so probes are cheap, and the first
+event that it accepts ends the hold. If the row was chance, good events wait for a second."""
 
 REFUSING_SECONDS: Final = 30.0
-"""A destination that has taken nothing for as long, and refused, is reported as refusing everything."""
+"""A destination that has refused and accepted nothing for this long is reported as refusing everything."""
 
 
 class Outcome(StrEnum):
@@ -93,7 +93,7 @@ class History:
 
     Args:
         refused_us: When the destination gave an answer that may concern every event: the first such answer,
-            or the latest one that followed after it had taken other events.
+            or the latest one after the destination had accepted another event.
     """
 
     attempts: int = 0

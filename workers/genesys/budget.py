@@ -5,8 +5,8 @@ be ahead of the present by one burst, never by more.
 
 Urgent callers go first: settle, deliver and the command line may use the whole burst but for one request. A
 background caller, such as reconcile, takes a request only while more than half of the burst is left, so it
-never makes urgent callers wait. While they use all they can get, the background still gets a tenth of the
-limit, by the one request that they leave.
+never makes urgent callers wait. Urgent callers always leave one request of the burst, which secures a tenth
+of the limit for the background.
 """
 
 import time

@@ -24,7 +24,7 @@ class CheckResult:
         read_at_us: When the reading began.
         fingerprint: Digest of its messages; None if some are too new to be compared.
         missing: Events that we do not know, oldest first.
-        unreadable: Events of the history in no known form; without ids, events in excess of ours.
+        unreadable: Events of the history in no known form; for messages without ids, the surplus over ours.
         ours: Our own events that were looked for in the history; `unmatched` of them it lacks.
         refused: Why the platform does not show it; `failed`: why else it could not be compared.
     """

@@ -23,9 +23,9 @@ class ExpiringTable:
     Args:
         is_done: What must hold for a row to go, beside its age since *since*.
         dependent: Columns of other tables that hold the key.
-        rises: The time that rises with the key: a page that is too young by it is the last. It never changes;
-            *since* may, so an event that came again can have older ones behind it. Without it the table is
-            read to its end.
+        rises: A time that grows with the key and never changes: reading stops at the first page that is too
+            young by it. By *since*, which may change, an event that came again can have older ones behind it.
+            Without it the table is read to its end.
     """
 
     table: sa.Table
@@ -93,7 +93,7 @@ _STAYS_IN_OUTBOX: Final = or_(_O.created_at >= OLDER_THAN, exists().where(_D.out
 PAYLOADS: Final = ExpiringTable(
     models.event_payloads,
     since=_P.stored_at,
-    # An event that is still to be delivered is sent with its body, and is not known before it is settled.
+    # An undelivered event needs its body, and an unsettled one may still have to be delivered.
     is_done=and_(
         ~exists().where(_E.id == _P.event_id, _HAS_OPEN_WINDOW),
         ~exists().where(_U.event_id == _P.event_id, _IS_UNDECIDED),

@@ -124,7 +124,7 @@ def apply(
 ) -> list[plan.Decision]:
     """Apply updates, in their conversation's window if one is open, and write the decisions on others.
 
-    Returns every decision; those that the window is to make are left out.
+    Returns every decision, except those that are left to the open window.
     """
     decide(connection, decisions, now_us)
     if row.window_opened_at is not None:

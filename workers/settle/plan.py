@@ -41,7 +41,8 @@ class PendingEvent:
 
     Args:
         platform_status: The platform's state when it was asked; None: it was not asked.
-        verified: True: the platform agreed; False: applied without its answer; None: no platform was asked.
+        verified: True: the platform agreed; False: it contradicted, or the update was applied without its
+            answer; None: no platform was asked.
         since_us: When intake took an update, the database's clock.
     """
 
@@ -129,7 +130,7 @@ def count_fitting(waiting: Iterable[int], max_events: int) -> int:
 
 
 def _apply_routing(state: SettledState, update: PendingEvent) -> SettledState:
-    """Let the newest update decide, whichever comes first; of two at one time their content decides."""
+    """Let the newest update decide, in whatever order they arrive; of two at one time, by their content."""
     routing = Routing(update.routing_status, update.routing_queue, update.position)
     return state if _rank(routing) < _rank(state.routing) else replace(state, routing=routing)
 

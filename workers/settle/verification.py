@@ -14,7 +14,7 @@ UNKNOWN_TO_THE_PLATFORM: Final = "UNKNOWN"
 
 AGREES: Final[Mapping[str, frozenset[str]]] = {
     QUEUED: frozenset({QUEUED}),
-    # The contact is routed when an agent is alerted: whether they answer is no matter of routing.
+    # The contact is routed when an agent is alerted; routing does not depend on whether the agent answers.
     ROUTED: frozenset({ROUTED, ALERTING}),
     # An agent who is alerted may have answered by the time the platform is asked.
     ALERTING: frozenset({ALERTING, ROUTED}),
@@ -23,7 +23,7 @@ AGREES: Final[Mapping[str, frozenset[str]]] = {
 """The platform's states that confirm an update, by its own status. Other statuses cannot be looked up."""
 
 SURE_AFTER_SECONDS: Final = 5.0
-"""The platform's API may be behind its own notifications: an earlier contradiction counts for nothing."""
+"""The platform's API may be behind its own notifications: an earlier contradiction is ignored."""
 
 SURE_UNTIL_SECONDS: Final = 15.0
 """The state that a later answer names may have come after the update, which was true in its time."""
@@ -36,7 +36,7 @@ class Verdict(Enum):
     """What an answer of the platform means for an update."""
 
     CONFIRMED = auto()
-    """Also of a status that cannot be looked up."""
+    """Also the verdict for a status that cannot be looked up."""
     CONTRADICTED = auto()
     ASK_AGAIN = auto()
     """The contradiction is too early to count."""

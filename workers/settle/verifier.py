@@ -133,7 +133,7 @@ class Verifier:
     def _wait(
         self, waiting: Sequence[PendingEvent], asked_us: int, error: RetryLaterError | PlatformRefusedError
     ) -> None:
-        """Ask about a conversation again later; while nothing at all can be asked, have the lane sleep."""
+        """Ask about a conversation again later; while nothing at all can be asked, pause this thread."""
         now, delay = self.clock.monotonic(), 0.0
         if isinstance(error, PlatformBusyError):
             self._resume_at, self._patient_until = now + error.delay, now + PATIENT_SECONDS

@@ -15,7 +15,7 @@ def checkout(tmp_path):
     """A project under git with one product file."""
     git(tmp_path, "init", "--quiet")
     (tmp_path / "docs").mkdir()
-    change(tmp_path, "workers/a.py", "one")
+    change(tmp_path, "workers/a.py", "def one(): return 1")
     return tmp_path
 
 
@@ -42,7 +42,16 @@ def test_a_result_is_current_until_the_code_that_it_covers_changes(checkout):
     assert judge(checkout) == evidence.CURRENT
     change(checkout, "docs/page.md", "changed")
     assert judge(checkout) == evidence.CURRENT
-    change(checkout, "workers/a.py", "two")
+    change(checkout, "workers/a.py", '"""Words."""\n\n\ndef one():\n    return 1  # Words.\n')
+    assert judge(checkout) == evidence.CURRENT
+    change(checkout, "workers/a.py", "def one(): return 2")
+    assert judge(checkout) == "older than the code"
+
+
+@pytest.mark.parametrize("path", ["workers/b.py", "workers/page.html"])
+def test_a_new_file_is_new_code(checkout, path):
+    evidence.record("chaos", "chaos: lost=0", passed=True, root=checkout)
+    change(checkout, path, "new")
     assert judge(checkout) == "older than the code"
 
 

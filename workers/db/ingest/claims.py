@@ -37,8 +37,8 @@ _COLUMNS: Final = {
 _get_values: Final = attrgetter(*_COLUMNS.values())
 
 # An imported key is `conversation:time`, the beginning of the key of each event that it stands for; the time
-# has 27 characters. Keys of other events may be as short, this event's own too. A subquery is answered by
-# index; for EXISTS, PostgreSQL would hash the whole table.
+# has 27 characters. Its length alone does not identify an imported key: this event's own may be as short. A
+# subquery is answered by index; for EXISTS, PostgreSQL would hash the whole table.
 # The conflict target is named, because without it every other violation would be ignored as well, and an
 # event lost with it.
 _CLAIM: Final = insert_into(
@@ -120,9 +120,10 @@ def claim(connection: Connection, arrivals: Sequence[Arrival], now_us: int) -> C
 
 
 def _again(arrival: Arrival, first_time: Collection[str]) -> Arrival:
-    """Return a replay under the key of its generation, which it uses up even if this is the first effect.
+    """Return a replay under the key of its generation.
 
-    It would otherwise take effect a second time when the same delivery arrives again.
+    It claims that key even if the event takes effect for the first time now. Otherwise it would take effect a
+    second time when the same delivery arrives again.
     """
     skip = FIRST_TIME if arrival.event.idempotency_key in first_time else arrival.event.skip
     event = replace(replay_event(arrival.event, arrival.generation or ""), skip=skip)
@@ -140,7 +141,7 @@ def _claim(connection: Connection, arrivals: Iterable[Arrival], now_us: int) -> 
     conflicts: list[Arrival] = []
     for arrival in arrivals:
         key = arrival.event.idempotency_key
-        # Of two arrivals in one batch the first is kept, as it would be in two.
+        # Of two arrivals in one batch the first is kept, as if they had come in two batches.
         kept = first.setdefault(key, arrival)
         if kept is not arrival and kept.body_sha256 == arrival.body_sha256:
             copies[key] += 1

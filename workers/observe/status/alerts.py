@@ -94,7 +94,7 @@ RULES: Final = (
         0.0,
         WAIT,
         "OpenMessagingConversationsUnsettled",
-        "{0:.0f} conversations cannot be settled.",
+        "Conversations that cannot be settled: {0:.0f}.",
     ),
     Rule(
         "om_delivery_oldest_due_age_seconds",
@@ -115,14 +115,14 @@ RULES: Final = (
         0.0,
         WAIT,
         "OpenMessagingConversationsPassedOver",
-        "{0:.0f} conversations could not be compared with the platform's history.",
+        "Conversations that could not be compared with the platform's history: {0:.0f}.",
     ),
     Rule(
         "om_reconciliation_unreadable",
         0.0,
         WAIT,
         "OpenMessagingHistoryUnreadable",
-        "{0:.0f} events of the platform's history cannot be compared.",
+        "Events of the platform's history that cannot be compared: {0:.0f}.",
     ),
     Rule(
         "om_reconciliation_mismatches",
