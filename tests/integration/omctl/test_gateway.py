@@ -173,7 +173,6 @@ def test_a_reload_of_the_edge_causes_no_error(rabbitmq, tmp_path):
             answers.append(gateway.post(BODY).status_code)
             if len(answers) == 10:
                 edge.send(signal.SIGHUP)
-
     assert set(answers) == {200}
 
 
@@ -200,7 +199,6 @@ def test_a_sender_or_ipv6_network_above_its_rate_gets_429_and_all_unlisted_sende
         answers = [
             gateway.post(BODY, **{"X-Forwarded-For": network.format(number)}) for number in range(1, 5)
         ]
-
     assert [answer.status_code for answer in answers] == statuses
     assert {answer.headers["Retry-After"] for answer in answers if answer.status_code == 429} <= {"1"}
     assert accepted(edge) - before == statuses.count(200)
@@ -223,7 +221,6 @@ def test_slow_senders_do_not_block_other_connections(gateway_without_list, sent,
     """More than the 768 connections of Debian's nginx.conf."""
     with slow_connections(gateway_without_list.port, sent, 1000, addresses):
         answers = [gateway_without_list.post(BODY).status_code for _ in range(5)]
-
     assert answers == [200] * 5
 
 
@@ -232,7 +229,6 @@ def test_the_number_of_one_senders_concurrent_requests_is_limited(gateway_withou
         first, second = (
             status_for(address, gateway_without_list.port) for address in ("127.0.1.1", "127.0.1.2")
         )
-
     assert (first, second) == (429, 401)
 
 
@@ -278,7 +274,6 @@ def test_a_429_of_the_edge_is_passed_on_with_its_retry_after(rabbitmq, tmp_path)
         deadline = time.monotonic() + 30
         while (answer := gateway.post(BODY)).ok and time.monotonic() < deadline:
             time.sleep(0.1)
-
     assert answer.status_code == 429
     assert 1 <= int(answer.headers["Retry-After"]) <= 7
 
@@ -299,7 +294,6 @@ def test_the_enforced_list_admits_only_listed_senders_and_the_log_shows_the_resu
     with another_gateway(tmp_path, edge, local=BALANCED, platform_only=True, **changes) as gateway:
         assert gateway.post(BODY, **{"X-Forwarded-For": sender}).status_code == status
         line = gateway.logged()
-
     assert line.startswith(f"{sender} ")
     assert f" POST {status} " in line
     assert f"platform={known}" in line

@@ -47,9 +47,7 @@ def test_the_leader_of_the_queue_leaves_the_cluster_and_no_waiting_event_is_lost
         monkeypatch.setattr(cluster, "STORED_COOKIE", tmp_path / "cookie")
         publish(leaving.amqp_url)
         assert set(cluster.other_members(leaving.node)) == {node.node for node in others}
-
         cluster.leave(leaving.node)
-
         assert cluster.other_members(leaving.node) == []
         assert EVENTS_QUEUE not in leaving.ctl("list_queues", "name")
         deadline = time.monotonic() + 60.0

@@ -100,9 +100,7 @@ def host(tmp_path):
 )
 def test_sudo_passes_the_servers_and_secrets_of_an_ordinary_users_environment(host, named, arguments):
     host.stand_in("id", "echo 1000\n")
-
     assert host.run(*arguments, LANG="C", **dict.fromkeys(named, "a secret\nof two lines")) == 0
-
     [call] = host.calls("sudo")
     kept, *command = call.split()
     assert set(kept.removeprefix("--preserve-env=").split(",")) == {"PYTHON", *named}
@@ -125,9 +123,7 @@ OTHERS = ["1", "20260101", "backup", "handlers of ours", "zz"]
 def test_the_previous_environment_stays_and_older_ones_are_deleted(host, before, left):
     for name in before:
         (host.opt / name).mkdir()
-
     assert host.run("--workers", "2") == 0
-
     assert host.environments() == sorted([*left, NOW])
     assert host.calls("omctl") == ["install --workers 2"]
 
@@ -146,10 +142,8 @@ def test_the_running_environment_stays_through_failed_upgrades(host, fails):
         assert host.run(FAILS=fails) == 1
     new = "20261127T040000Z"
     host.set_time(new)
-
     assert host.run() == 0
     assert {NOW, new} <= set(host.environments())
-
     host.set_time("20261128T000000Z")
     assert host.run() == 0
     assert host.environments() == [new, "20261128T000000Z"]
@@ -161,10 +155,8 @@ def test_an_environment_stays_if_the_units_were_set_back_to_it(host):
     host.set_time("20261127T000000Z")
     assert host.run() == 0
     (host.units / "om-worker@.service").write_text(earlier)
-
     host.set_time("20261128T000000Z")
     assert host.run() == 0
-
     assert NOW in host.environments()
 
 
@@ -173,15 +165,12 @@ def test_a_dry_run_changes_no_environment(host):
         host.set_time(now)
         assert host.run() == 0
     host.set_time(NOW)
-
     assert host.run("--dry-run") == 0
-
     assert host.environments() == ["20260101T000000Z", "20260201T000000Z"]
 
 
 def test_only_packages_with_a_hash_in_the_lock_file_are_installed(host):
     assert host.run() == 0
-
     locked, wheel, own = host.calls("pip")
     assert "--require-hashes --only-binary :all: --requirement deploy/requirements.lock" in locked
     assert "--no-build-isolation" in wheel
@@ -190,9 +179,7 @@ def test_only_packages_with_a_hash_in_the_lock_file_are_installed(host):
 
 def test_an_integrators_packages_are_installed_into_each_new_environment(host):
     (host.settings / "requirements.txt").write_text("order-mentions\n")
-
     assert host.run() == 0
-
     additions = host.calls("pip")[-1]
     assert "--constraint" in additions
     assert additions.endswith(f"--requirement {host.settings}/requirements.txt")
@@ -203,8 +190,6 @@ def test_an_integrators_packages_are_installed_into_each_new_environment(host):
 def test_an_incomplete_environment_is_deleted_and_the_others_stay(host, refused):
     (host.settings / "requirements.txt").write_text("order-mentions\n")
     (host.opt / "20260101T000000Z").mkdir()
-
     assert host.run(REFUSED=refused) == 1
-
     assert host.environments() == ["20260101T000000Z"]
     assert host.calls("omctl") == []

@@ -30,9 +30,7 @@ def test_the_runbooks_command_finds_every_warning_and_error_in_the_log(form):
     [pattern] = re.findall(r"journalctl .*\| grep -E '([^']+)'", RUNBOOK.read_text())
     program = [sys.executable, "-c", PROGRAM.format(form=form)]
     log = subprocess.check_output(program, stderr=subprocess.DEVNULL)
-
     shown = subprocess.check_output(["grep", "-E", pattern], input=log).decode()
-
     events = re.findall(r"edge_started|broker_away|callback_failed|request_failed|worker_timeout", shown)
     library = ["worker_timeout"] if form else []
     assert events == [*library, "broker_away", "callback_failed", "request_failed"]

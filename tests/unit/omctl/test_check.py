@@ -277,7 +277,6 @@ def test_an_area_that_fails_or_hangs_hides_no_other_area_and_is_reported_in_time
     }
     begun = time.monotonic()
     findings = {finding.area: finding for finding in check_areas(areas, 0.2)}
-
     assert time.monotonic() - begun < 5
     assert list(findings) == list(areas)
     assert [finding.level for finding in findings.values()] == [Level.PROBLEM] * 3 + [Level.OK]

@@ -30,7 +30,6 @@ SERVICES = [name for name in (*EDGE_UNITS, *WORKER_UNITS) if name.endswith(".ser
 def test_a_service_runs_the_installed_programs_and_restarts_unless_a_setting_is_refused(name):
     unit = render_unit(name, OPTIONS)
     programs = re.findall(r"^ExecStart=[+-]*(.*)", unit, re.MULTILINE)
-
     assert programs[0].startswith("/opt/open-messaging/1/bin/")
     assert all(program.startswith(("/opt/open-messaging/1/bin/", "/usr/bin/")) for program in programs)
     if "Type=oneshot" not in unit:
@@ -48,7 +47,6 @@ def test_stopping_the_workers_target_stops_the_units_that_it_starts():
 
 def test_the_gateway_passes_requests_to_the_edge_and_includes_the_operators_file():
     text = render_site(OPTIONS)
-
     assert text.count("server 127.0.0.1:9000 max_fails=0;") == 2
     assert "server_name hooks.example.com;" in text
     assert "include /etc/nginx/open-messaging-local*.conf;" in text
@@ -98,12 +96,10 @@ def test_the_installed_omctl_reads_the_destinations_of_om_deliver_and_their_secr
     file, owner, other = (tmp_path / name for name in ("destinations.toml", "owner", "other.toml"))
     text = program.replace(str(DESTINATIONS), str(file)).replace(str(credentials.OWNER), str(owner))
     assert run_program(text, "destinations") == "()\n"
-
     file.write_text(shipped("destinations.example.toml"))
     owner.mkdir()
     (owner / "crm-secret").write_text("whsec_Y29uc3RydWN0ZWQ=\n")
     assert "name='crm'" in run_program(text, "destinations")
-
     other.write_text(file.read_text().replace("destinations.crm", "destinations.other"))
     assert "name='other'" in run_program(text, "destinations", OM_DESTINATIONS=str(other))
 
@@ -130,7 +126,6 @@ def test_the_installed_omctl_hides_the_owners_credentials_from_an_installation(p
 
 def test_the_installed_omctl_reads_the_units_settings_and_queries_the_edge_at_its_socket(program):
     shown = run_program(program, "check", OM_EVENT_FILTER="of the environment")
-
     assert shown.endswith("\nchannel.type == 'custom' && channel.externalId == 'one'\n")
     assert 'OM_BIND="${OM_BIND:-127.0.0.1:9000}"' in program_text(OPTIONS)
 
@@ -187,9 +182,7 @@ def test_the_first_host_of_a_cluster_has_the_database_and_the_others_join_its_br
 def test_broker_and_database_are_not_installed_if_the_environment_names_them(host, monkeypatch, roles):
     monkeypatch.setenv("OM_AMQP_URL", "amqps://elsewhere:5671/%2F")
     monkeypatch.setenv("OM_DATABASE_URL", "postgresql+psycopg://elsewhere/events")
-
     found = [step.title for step in plan_installation(Options(roles=frozenset(roles)))]
-
     assert not {"install rabbitmq-server", "install postgresql"} & set(found)
 
 
@@ -198,9 +191,7 @@ def test_postgresql_accepts_only_the_current_addresses_of_the_cluster(monkeypatc
     monkeypatch.setattr(Options, "other_addresses", lambda _: hosts)
     before = "local all all peer\n# Open Messaging Ingest: the other hosts\nhostssl x y samenet z\n"
     users = "open_messaging open_messaging_owner,open_messaging,open_messaging_reader"
-
     text = database.render_access(before, Options(cluster=CLUSTER, host="om-1"))
-
     assert text.splitlines()[0] == "local all all peer"
     assert text.splitlines()[2:] == [
         f"hostssl {users} samehost scram-sha-256",
@@ -215,7 +206,6 @@ def test_the_clusters_certificate_is_valid_for_each_host_of_the_cluster_only(tmp
     monkeypatch.setattr(credentials, "CREDENTIALS", tmp_path)
     credentials.make_certificate("om-1,om-2")
     kept = tmp_path / "cluster"
-
     verify = ["openssl", "verify", "-x509_strict", "-CAfile", kept / "authority.pem", "-verify_hostname"]
     for host, is_named in {"om-1": True, "om-2": True, "om-3": False}.items():
         done = subprocess.run([*verify, host, kept / "certificate.pem"], check=False)
@@ -235,7 +225,6 @@ def test_the_firewall_closes_the_brokers_ports_to_hosts_outside_the_cluster(
 ):
     monkeypatch.setattr(gateway, "LISTENERS", tmp_path)
     monkeypatch.setattr(Options, "other_addresses", lambda _: [ip_address("10.0.0.2")])
-
     assert expected in gateway.firewall_rules(options)
     assert "@" not in re.sub(
         r"@(platform|trusted|senders|cluster)[46]\b", "", gateway.firewall_rules(options)
@@ -244,7 +233,6 @@ def test_the_firewall_closes_the_brokers_ports_to_hosts_outside_the_cluster(
 
 def test_each_host_of_a_cluster_tries_its_own_broker_first():
     one, two, three = (f"amqp://u:p@{name}:5672/%2F" for name in CLUSTER)
-
     assert cluster.put_own_first(f"{one},{two},{three}\n", "om-2") == f"{two},{one},{three}"
     assert cluster.put_own_first("amqp://u:p@elsewhere:5672/%2F\n", "om-2") == "amqp://u:p@elsewhere:5672/%2F"
 
@@ -256,7 +244,6 @@ def test_a_certificate_contains_an_ip_address_as_such():
 
 def test_the_installations_test_event_is_recorded_without_an_effect():
     [event] = read_body(install.render_event("omctl-install-1"), notes := DriftNotes(), EVENT_TYPES)
-
     assert (event.conversation_id, event.event_type) == ("omctl-install-1", CONVERSATION_UPDATED)
     assert event.skip == "other_medium"
     assert not notes.pending()
@@ -267,9 +254,7 @@ def test_the_installations_test_event_has_the_headers_that_the_edge_requires(tmp
     secrets.write_text("constructed-new,constructed-old\n")
     monkeypatch.setattr(credentials, "WEBHOOK_SECRETS", secrets)
     monkeypatch.setenv("OM_REQUIRED_HEADERS", "X-Webhook-Source=genesys-cloud,X-Custom-Channel=one")
-
     headers = install.request_headers(b"body")
-
     assert (headers["x-webhook-source"], headers["x-custom-channel"]) == ("genesys-cloud", "one")
     assert headers["X-Hub-Signature-256"].startswith("sha256=")
     assert all("    127.0.0.1 1;\n" in written for written in (NO_LIST, format_nginx([], "a day")))

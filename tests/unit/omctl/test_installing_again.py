@@ -36,9 +36,7 @@ def install(monkeypatch, **environment):
 def test_a_retired_secret_is_not_restored_and_this_is_reported(kept, monkeypatch):
     install(monkeypatch, OM_WEBHOOK_SECRETS="constructed-old")
     (kept / "OM_WEBHOOK_SECRETS").write_text("constructed-new\n")
-
     [(state, title)] = install(monkeypatch, OM_WEBHOOK_SECRETS="constructed-old")
-
     assert (kept / "OM_WEBHOOK_SECRETS").read_text() == "constructed-new\n"
     assert (state, "constructed" in title) == ("kept", False)
     assert title.endswith("differs from OM_WEBHOOK_SECRETS: omctl rotate-secret changes it")
@@ -49,7 +47,6 @@ def test_existing_credentials_stay_and_missing_or_empty_ones_are_written(kept, m
     (kept / "edge" / "OM_AMQP_URL").write_text("amqp://less\n")
     (kept / "OM_GENESYS_CLIENT_SECRET").write_text("\n")
     given = {"OM_AMQP_URL": "amqp://all", "OM_GENESYS_CLIENT_SECRET": "constructed"}
-
     assert [state for state, _ in install(monkeypatch, **given)] == ["kept", "done", "done"]
     assert [state for state, _ in install(monkeypatch, **given)] == ["kept", "up to date", "up to date"]
     paths = ("edge/OM_AMQP_URL", "worker/OM_AMQP_URL", "OM_GENESYS_CLIENT_SECRET")
@@ -62,7 +59,6 @@ def test_the_readers_address_is_written_when_a_host_becomes_a_worker(kept, monke
         monkeypatch.setattr(credentials, name, kept / name)
     list(run_steps(credentials.missing_steps(), dry_run=False))
     assert not (kept / "READER_DATABASE").exists()
-
     (kept / "WORKER_DATABASE").write_text("postgresql://named\n")
     list(run_steps(credentials.missing_steps(), dry_run=False))
     assert (kept / "READER_DATABASE").read_text() == "postgresql://named\n"
@@ -80,7 +76,6 @@ def test_a_given_certificate_replaces_the_self_signed_one_and_stays_until_anothe
     assert "make a self-signed certificate" in [step.title for step in gateway.gateway_steps(Options())]
     written_site.write_text(gateway.render_site(Options(certificate=OWN)))
     other = Path("/etc/ssl/other.pem"), Path("/etc/ssl/other.key")
-
     assert gateway.find_certificate(Options()) == OWN
     assert gateway.find_certificate(Options(certificate=other)) == other
     assert "ssl_certificate_key /etc/ssl/hooks.key;" in gateway.render_site(Options())
@@ -101,9 +96,7 @@ def test_the_gateway_uses_the_settings_of_the_units(tmp_path, monkeypatch):
     # Set first, so that the test's end removes what the command sets.
     monkeypatch.setenv("OM_SETTINGS_FILE", "")
     del os.environ["OM_SETTINGS_FILE"]
-
     CliRunner().invoke(command.install, ["--dry-run"], catch_exceptions=False)
-
     assert "client_max_body_size 4096;" in sites[0]
 
 
@@ -118,8 +111,6 @@ def test_a_listening_socket_is_restarted_if_its_unit_was_written_after_its_start
     commands = []
     monkeypatch.setattr(units, "UNITS", tmp_path)
     monkeypatch.setattr(units, "run", lambda command: commands.append(command) or f"{since}\n")
-
     [step] = [step for step in units.start_steps(Options()) if "om-api.socket" in step.title]
     step.do()
-
     assert commands[-1] == f"systemctl {verb} om-api.socket"

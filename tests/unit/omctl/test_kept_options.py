@@ -64,11 +64,9 @@ def host(tmp_path, monkeypatch):
 def test_an_option_stays_until_its_default_is_given(host, given, default):
     host.install(*given)
     first = host.options
-
     [line] = host.reported()
     assert line.startswith(f"kept: {' '.join(given)} of an earlier installation; {default[0]} ")
     assert host.options.values() == first.values()
-
     host.install(*default)
     assert host.options == Options()
     assert not host.reported()
@@ -76,9 +74,7 @@ def test_an_option_stays_until_its_default_is_given(host, given, default):
 
 def test_a_newly_given_option_replaces_the_saved_one(host):
     host.install("--bind", "127.0.0.1:8081", "--workers", "4")
-
     reported = host.install("--bind", "127.0.0.1:8082")
-
     kept = ["kept: --workers 4", f"done: write {host.file}"]
     assert [line.partition(" of an")[0] for line in reported] == kept
     *comment, bind, workers = host.file.read_text().splitlines()
@@ -97,7 +93,6 @@ def test_both_roles_can_be_given_after_one(host):
 def test_a_dry_run_reports_the_same_steps_and_writes_nothing(host):
     assert host.install("--role", "edge", "--dry-run") == [f"would be done: write {host.file}"]
     assert not host.file.exists()
-
     host.install("--role", "edge")
     assert host.reported("--dry-run") == host.reported() != []
 
@@ -109,7 +104,6 @@ UNUSABLE = ["role =", "\xff", 'role = "queen"', 'role = ["edge"]', "workers = tr
 def test_an_unusable_file_of_options_is_reported_with_the_remedy(host, content):
     host.file.parent.mkdir()
     host.file.write_bytes(content.encode("latin-1"))
-
     with pytest.raises(InstallationError, match="correct it, or delete it and give every option") as raised:
         host.install("--role", "edge")
     assert str(raised.value).startswith(str(host.file))
@@ -118,7 +112,6 @@ def test_an_unusable_file_of_options_is_reported_with_the_remedy(host, content):
 
 def test_the_options_of_a_failed_installation_are_not_saved(host, monkeypatch):
     monkeypatch.setattr(credentials, "exist", lambda _: False)
-
     with pytest.raises(InstallationError, match="OM_AMQP_URL"):
         host.install("--role", "edge")
     with pytest.raises(InstallationError, match="does not name"):
@@ -130,10 +123,8 @@ def test_another_host_of_the_cluster_uses_the_options_that_were_copied_to_it(hos
     host.file.parent.mkdir()
     first = Options(cluster=("om-1", Options().host), server_name="hooks.example.com", workers=4, host="om-1")
     host.file.write_text(saved_options.render_options(first))
-
     arguments = ("--cluster", f"om-1,{Options().host}", "--server-name", "hooks.example.com")
     [line] = host.reported(*arguments)
-
     assert line.startswith("kept: --workers 4 ")
     assert (host.options.host, host.options.is_first) == (Options().host, False)
     assert host.file.read_text() == saved_options.render_options(first)
@@ -149,7 +140,6 @@ def test_another_host_of_the_cluster_uses_the_options_that_were_copied_to_it(hos
 def test_a_single_role_and_a_cluster_exclude_each_other_in_either_order(host, earlier, later, way_out):
     host.install(*earlier)
     before = host.file.read_text()
-
     assert "give --role both, or --cluster ''." in "".join(host.install(*later))
     assert host.file.read_text() == before
     host.install(*later, *way_out)

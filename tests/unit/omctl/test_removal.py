@@ -91,9 +91,7 @@ def test_a_unit_without_a_file_is_not_stopped():
 def test_a_host_leaves_its_cluster_without_touching_shared_data(make_host):
     # A queue with "error" in its name is no failure.
     host = make_host(HERE, "rabbit@om-2", "rabbit@om-3", shrunk=SHRUNK.format("ok"))
-
     _, broker, database, *deleted = purge()
-
     assert not host.find(*SHARED)
     assert [command.strip() for command in host.find("shrink", "_app", "reset")] == [
         f"rabbitmq-queues --quiet shrink {HERE}",
@@ -151,7 +149,6 @@ def test_a_failing_purge_stops_with_a_remedy_before_it_deletes_anything(  # noqa
 ):
     host = make_host(*nodes, shrunk=shrunk)
     host.failing = failing
-
     with pytest.raises(InstallationError, match=message):
         purge()
     assert not host.find(*not_run)
@@ -179,7 +176,6 @@ def test_the_confirmation_lists_deleted_and_kept_data(make_host, monkeypatch):
     assert alone.exit_code == 1
     assert "would be done: drop the database open_messaging of this host's PostgreSQL" in alone.stderr
     assert f"would be done: delete {removal.CONFIGURATION}: settings and secrets" in alone.stderr
-
     host = make_host(HERE, "rabbit@om-2")
     shared = CliRunner().invoke(command.uninstall, ["--purge"], input="n\n")
     assert f"would be done: remove {HERE} from the cluster with rabbit@om-2" in shared.stderr

@@ -43,7 +43,6 @@ def test_every_setting_is_explained_with_the_way_to_apply_a_new_value(settings):
 
 def test_a_value_is_shown_with_its_source_and_a_secret_is_hidden(settings, tmp_path):
     found = {name: (setting.value, setting.source) for name, setting in settings.items()}
-
     assert found["OM_BATCH_EVENTS"] == ("250", "environment")
     assert found["OM_WEBHOOK_SECRETS"] == ("set, 2 values", f"file {tmp_path / 'secrets'}")
     assert found["OM_DATABASE_URL"] == ("postgresql://db/om", "credential")
@@ -59,7 +58,6 @@ def test_a_value_is_shown_with_its_source_and_a_secret_is_hidden(settings, tmp_p
 
 def test_the_command_lists_the_settings_and_checks_nothing_else(settings):
     result = CliRunner().invoke(check, ["--settings", "--json"], catch_exceptions=False)
-
     names = [setting["name"] for setting in json.loads(result.output)["settings"]]
     assert result.exit_code == 0
     assert set(names) == known_settings()
