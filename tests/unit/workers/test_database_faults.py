@@ -23,49 +23,36 @@ def sqlite_error(name, kind=sqlite3.OperationalError, wrapper=exc.OperationalErr
     return wrapper("INSERT", {}, error)
 
 
+SQLITE_OUTAGES = ("SQLITE_BUSY", "SQLITE_BUSY_SNAPSHOT", "SQLITE_FULL", "SQLITE_IOERR_WRITE")
+SQLITE_ROW = sqlite_error("SQLITE_CONSTRAINT_NOTNULL", sqlite3.IntegrityError, exc.IntegrityError)
+LOST_CONNECTION = error_with(None, exc.OperationalError)
+
+
 @pytest.mark.parametrize(
-    ("sqlstate", "kind"),
-    [(state, RetryLaterError) for state in OUTAGES + MISSING_SCHEMA]
-    + [(state, StatementRefusedError) for state in SETUP]
-    + [(state, RejectedEventError) for state in ROWS],
+    ("errors", "kind", "is_away"),
+    [
+        (
+            [LOST_CONNECTION, *map(error_with, OUTAGES), *map(sqlite_error, SQLITE_OUTAGES)],
+            RetryLaterError,
+            True,
+        ),
+        (map(error_with, MISSING_SCHEMA), RetryLaterError, False),
+        (
+            [*map(error_with, SETUP), sqlite_error("SQLITE_ERROR"), error_with(None, exc.ProgrammingError)],
+            StatementRefusedError,
+            False,
+        ),
+        ([*map(error_with, ROWS), SQLITE_ROW, error_with(None, exc.DataError)], RejectedEventError, False),
+    ],
 )
-def test_deliveries_are_held_only_if_the_database_is_away_or_not_migrated(sqlstate, kind):
-    assert type(translate(error_with(sqlstate))) is kind
-    assert is_outage(error_with(sqlstate)) == (sqlstate in OUTAGES)
+def test_deliveries_are_held_only_if_the_database_is_away_or_not_migrated(errors, kind, is_away):
+    assert {(type(translate(error)), is_outage(error)) for error in errors} == {(kind, is_away)}
 
 
 def test_a_transaction_that_a_handler_has_failed_is_not_an_outage():
     error = error_with("25P02")
 
     assert translate(error) is error
-    assert not is_outage(error)
-
-
-SQLITE_OUTAGES = ("SQLITE_BUSY", "SQLITE_BUSY_SNAPSHOT", "SQLITE_FULL", "SQLITE_IOERR_WRITE")
-
-
-@pytest.mark.parametrize(
-    "error", [error_with(None, exc.OperationalError), *map(sqlite_error, SQLITE_OUTAGES)], ids=str
-)
-def test_lost_connections_and_sqlite_failures_are_outages(error):
-    assert is_outage(error)
-    assert isinstance(translate(error), RetryLaterError)
-
-
-@pytest.mark.parametrize(
-    ("error", "kind"),
-    [
-        (
-            sqlite_error("SQLITE_CONSTRAINT_NOTNULL", sqlite3.IntegrityError, exc.IntegrityError),
-            RejectedEventError,
-        ),
-        (sqlite_error("SQLITE_ERROR"), StatementRefusedError),
-        (error_with(None, exc.DataError), RejectedEventError),
-        (error_with(None, exc.ProgrammingError), StatementRefusedError),
-    ],
-)
-def test_a_faulty_row_or_statement_is_not_an_outage(error, kind):
-    assert type(translate(error)) is kind
     assert not is_outage(error)
 
 

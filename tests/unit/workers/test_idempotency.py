@@ -38,14 +38,6 @@ def test_a_key_starts_with_conversation_and_instant(payload):
     assert key.startswith("a1b2c3d4-e5f6-7890-abcd-ef1234567890:2024-05-15T14:32:11.250000Z:message:")
 
 
-def test_messages_with_the_same_id_have_one_key_whatever_else_differs(payload):
-    said = {"id": "m-1", "text": "Hello"}
-    original = payload("guide/conversation-message", message=said)
-    recovered = payload("guide/conversation-message", message={"id": "m-1"}, sequence=None)
-
-    assert key_of(original) == key_of(recovered)
-
-
 GUIDE, TEXT, RECEIPT = "guide/conversation-message", "genesys/text", "genesys/receipt-failed"
 ONE_MOMENT = {"sequence": None, "message": {"direction": "inbound", "from": "ext:customer:1"}}
 INTEGRATION = {"id": "another-integration", "time": "2025-06-10T21:03:05.427Z", "to": {"id": "c"}}
@@ -88,16 +80,26 @@ def test_bodies_that_differ_anywhere_are_different_events(payload, bodies):
     assert len({key_of(payload(name, **changes)) for name, changes in bodies}) == len(bodies)
 
 
+SAME = {
+    "a guide's message by its id": [
+        (GUIDE, {"message": {"id": "m-1", "text": "Hello"}}),
+        (GUIDE, {"message": {"id": "m-1"}, "sequence": None}),
+    ],
+    "a native body with and without its own id": [(TEXT, {}), (TEXT, {"id": None})],
+}
+
+
+@pytest.mark.parametrize("bodies", SAME.values(), ids=SAME)
+def test_bodies_with_the_same_message_id_are_one_event(payload, bodies):
+    assert len({key_of(payload(name, **changes)) for name, changes in bodies}) == 1
+
+
 @pytest.mark.parametrize("name", ["genesys/text", "genesys/receipt-failed", "genesys/typing"])
 def test_a_reconciled_copy_may_lack_conversation_and_time_of_the_original(payload, name):
     copied = payload(name, conversationId="another")
     copied["channel"] |= {"time": "2026-01-01T00:00:00Z", "metadata": None}
 
     assert key_of(copied) == key_of(payload(name))
-
-
-def test_the_channels_message_id_replaces_a_missing_id(payload):
-    assert key_of(payload("genesys/text", id=None)) == key_of(payload("genesys/text"))
 
 
 def test_native_bodies_without_any_id_are_distinguished_by_their_content(payload):
