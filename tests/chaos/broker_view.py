@@ -126,7 +126,7 @@ class BrokerView:
         """Return every ready message's body by AMQP; the messages return to the queue afterwards.
 
         Raises:
-            AssertionError: The queue's leader does not say how many there are.
+            AssertionError: The queue's leader does not report how many there are.
         """
         depth = self.depth(queue)
         assert depth != UNKNOWN, f"the depth of {queue} is unknown"

@@ -24,7 +24,7 @@ class Caught:
     """What came of each defect: in this run, and before it where that is gone on with.
 
     Args:
-        config: Of pytest. With `--resume` the file that `--json` names is gone on with, if it is of the same
+        config: Of pytest. With `--resume` the file of `--json` is continued, if it is of the same
             product.
     """
 

@@ -38,7 +38,7 @@ class FakeManagement:
     """Serves on its own thread until `close`.
 
     Args:
-        real_url: The API in front of which it stands, with credentials.
+        real_url: The real API behind it, with credentials.
     """
 
     def __init__(self, real_url: str) -> None:

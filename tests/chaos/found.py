@@ -38,7 +38,7 @@ def count_found(
         seed: Decides which events are drawn.
         stored: Digests of the events that took effect.
         dead: Digests of those that were dead-lettered instead.
-        at_end: Digests of those of which nothing is still to come.
+        at_end: Digests of those with no work left.
     """
     everything = sorted(stored | dead)
     drawn = random.Random(seed).sample(everything, min(DRAWN, len(everything)))

@@ -19,7 +19,7 @@ def expect_no_longer_stall(seen: Seen, own: Seen, most: float) -> None:
 
     Args:
         seen: By the machine's clock.
-        own: The same tries by the clock that stands still for want of a processor.
+        own: The same tries by the clock that excludes waiting for a processor.
         most: In seconds of the own clock.
 
     Raises:

@@ -68,7 +68,7 @@ class Verdict:
         lost: Answered, and found nowhere; and effects that are missing.
         repeated: Rows and counted effects beyond one per event.
         found: Of the events that were drawn, those that `omctl find` describes rightly.
-        complaint: What else is wrong, in one line; empty when nothing is.
+        complaint: Any other fault, in one line; empty without one.
     """
 
     answered: int
@@ -91,7 +91,7 @@ class Oracle:
     Args:
         stand: Where to look.
         run: Begins the conversation ids that are asked for.
-        ledger: What is owed.
+        ledger: The events that the service must account for.
     """
 
     def __init__(self, stand: Stand, run: str, ledger: Ledger) -> None:

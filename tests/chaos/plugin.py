@@ -113,7 +113,7 @@ def length(fault: Fault) -> float:
 class Stands:
     """The stand of this lane, reused by faults, and made anew after a failure or for another kind.
 
-    What a kind of stand has shown that it can do is kept with the lane.
+    The capacity of each kind of stand is kept with the lane.
     """
 
     def __init__(self) -> None:

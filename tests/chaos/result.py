@@ -37,7 +37,7 @@ class Result:
             events are good.
         own_good_waited_s: The same without the time in which a part of the stand waited for a processor.
         figures: Of all tries: counts and latencies.
-        failure: What went wrong, in one line; empty when nothing did.
+        failure: The first error, in one line; empty without one.
         is_broken_off: Whether a check failed before everything had healed, and left the stand as it was then.
     """
 

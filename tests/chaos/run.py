@@ -80,13 +80,13 @@ class Plan:
 
     Args:
         seed: Every random choice comes from it.
-        rounds: Of each form; 0 for as many as the fault says.
+        rounds: Of each form; 0 for the fault's own number.
         retry_seconds: The pause of the platform's retry policy: five, or less to save time.
-        still_seconds: How long nothing may move before what is left counts as stuck.
+        still_seconds: How long nothing may move before the remaining events count as stuck.
         accounts: Whether the account is settled after a failed check, too.
         repeated: Share of requests that repeat an earlier body.
-        rate: Events a second; 0: the fault's, or what the stand's capacity says.
-        say: Told of progress.
+        rate: Events a second; 0: the fault's rate, or by the stand's capacity.
+        say: Called with each line about the progress.
     """
 
     seed: int

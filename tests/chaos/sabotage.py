@@ -27,7 +27,7 @@ class Defect:
     """A removed safeguard.
 
     Args:
-        name: What is wrong with the product.
+        name: The fault in the product.
         fault: The number of the fault that shows it.
         form: The form of that fault that shows the defect.
         module: The file, below the checkout.

@@ -39,16 +39,16 @@ class Scene:
 
     Args:
         stand: Every part of it.
-        load: Sends events all the time.
-        traffic: What is sent.
-        ledger: Told of what is posted out of turn.
+        load: The running sender.
+        traffic: The events of the load.
+        ledger: Records the events that are posted beside the load.
         chance: Seeded; every random choice of a strike comes from it.
-        clock: Tells what of a latency is the machine's doing.
-        proofs: How each strike so far was seen to have struck.
+        clock: Excludes the machine's share of a latency.
+        proofs: The proof of each strike so far.
         watched: The strikes that must not delay good events.
         struck: When the last strike was in effect, in monotonic seconds.
         waits: How long a good event of each watched strike waited beyond the normal time.
-        way_clock: Tells what of these waits is the machine's doing; None until a strike is watched.
+        way_clock: Excludes the machine's share of these waits; None until a strike is watched.
     """
 
     stand: Stand
@@ -152,7 +152,7 @@ class Form:
     """One form of a fault.
 
     Args:
-        strike: What is done.
+        strike: The function that strikes.
         lasts: Least and most seconds between breaking and mending.
         allowed: The statuses that may come meanwhile; failures are statuses below zero. None: any.
         heals: Within how many seconds all is well again; no promise, but a limit to waiting.
@@ -183,13 +183,13 @@ class Fault:
         number: As in docs/faults.md.
         title: What happens, in a few words.
         forms: Each strikes in every round.
-        rounds: How often each form strikes; 0 for as often as `times` says.
+        rounds: How often each form strikes; 0 for the value of `times`.
         stall: The longest that a request may take, or that none is answered 200, in seconds of the own clock.
         p99: What 99 of 100 tries stay below, from when they were due, in the same. If no process answers for
             a while, as during a restart, that while decides it, and it is as long as the stall.
         gives_up: Whether senders may be refused for longer than the platform tries again; nothing is given
             up elsewhere.
-        rate: Events a second, where strikes send at rates of their own; 0: what the stand's capacity says.
+        rate: Events a second, if strikes send at other rates; 0: by the stand's capacity.
         arrange: Prepares the stand before the load, and undoes it after.
         stands: The kinds of stand it strikes, of tests/chaos/stands.py.
     """

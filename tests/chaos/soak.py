@@ -200,7 +200,7 @@ def load_of(rate: float, capacity: float, *, is_told: bool) -> dict[str, Any]:
 
     Args:
         rate: Events a second.
-        capacity: What the stand did at most, just before, in a burst.
+        capacity: The stand's rate in a burst, measured just before.
         is_told: Whether the rate was told by an option, and not made from the capacity.
     """
     return {

@@ -67,7 +67,7 @@ class Stand:
         directory: Servers, journals, logs and databases are kept in it.
         database: "postgresql", "sqlite" or "standby": a PostgreSQL with a synchronous standby.
         nodes: How many brokers make the cluster.
-        has_behind: Whether settle and deliver work, a service behind is told, and the platform is asked.
+        has_behind: Whether settle and deliver run, with a service behind them and a platform.
     """
 
     def __init__(

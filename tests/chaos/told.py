@@ -26,9 +26,9 @@ class TellTale:
     """The outcome of a run's events behind the outbox.
 
     Args:
-        lost: Events that the destination was to take and never took.
-        repeated: Events that it took under two ids, each of which it must take for an event.
-        complaint: What else is wrong, in one line; empty when nothing is.
+        lost: Events that the destination should have accepted and never did.
+        repeated: Events that it accepted under two ids, and so twice.
+        complaint: Any other fault, in one line; empty without one.
     """
 
     lost: int
@@ -46,9 +46,9 @@ def tell_tale(
     """Compare the deliveries with the events.
 
     Args:
-        bodies: What took effect, as it was sent.
-        taken: What the destination answered 2xx, in order.
-        said: What the platform said of each conversation, ever.
+        bodies: The events that took effect, as they were sent.
+        taken: The events that the destination answered 2xx, in order.
+        said: All answers of the platform about each conversation.
         kept_back: Digests of the updates that are recorded as contradicted or undecided.
         refused: Digests of the events that the destination refused for good.
     """

@@ -105,8 +105,8 @@ class Watched:
 
         Args:
             answered: When each event was answered 200.
-            effects: When it took effect; one without an effect is still waiting.
-            clock: Returns what the clock that counts shows at a moment of the machine's.
+            effects: When each took effect; an event without an effect still waits.
+            clock: Converts a moment of the machine's clock to the clock that counts.
 
         Raises:
             AssertionError: Too few good events were answered to compare.

@@ -1,6 +1,6 @@
 """Run a bare Debian 13 with systemd in a container: the machine that an operator gets from a provider.
 
-Machines stand in a network of their own, so that their ports are free.
+Machines have a separate network, so that their ports are free.
 """
 
 import subprocess
@@ -47,8 +47,8 @@ class Machine:
     """A machine that is booted on entry and deleted on exit; it has a copy of the project.
 
     Args:
-        network: Where it stands.
-        name: Its host name, which the other machines know too.
+        network: The network that it belongs to.
+        name: Its host name, which the other machines can resolve.
         number: Makes its address: from 11.
     """
 

@@ -35,7 +35,7 @@ class Traffic:
     """`omctl simulate` beside the machines, until `stop`.
 
     Args:
-        machine: Its certificate and secret are read; on a cluster all have the same.
+        machine: Its certificate and secret are used; in a cluster all machines have the same.
         url: Where the webhook is reached, such as https://10.0.0.1.
         rate: Events per second.
     """

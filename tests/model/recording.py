@@ -20,8 +20,8 @@ COLLECTED_SECONDS: Final = 0.2
 class TraceFile:
     """The file of one process in OM_TRACE_DIRECTORY, one JSON object a line.
 
-    Lines are collected, so recording is cheap. A killed process leaves its last ones out, and what is left is
-    a trace too. Make it when the process starts: later the process may have no descriptor left.
+    Lines are collected, so recording is cheap. A killed process loses its last lines, and the rest is a trace
+    too. Make it when the process starts: later the process may have no descriptor left.
 
     Args:
         kind: Of the process; begins the file's name.

@@ -1,7 +1,7 @@
 """Model the broker behind the publisher's own code, as tests/model/edge.pml and docs/faults.md describe it.
 
-It keeps an event once it has flushed it. It loses what it had not flushed, and silently drops what is
-published on a channel that could not register because the queue had no majority.
+It keeps an event once it has flushed it. It loses unflushed events, and silently drops events published on a
+channel that could not register because the queue had no majority.
 """
 
 from __future__ import annotations

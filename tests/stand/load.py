@@ -29,7 +29,7 @@ class Load:
     """A running sender.
 
     Args:
-        order: What it sends; its output must not exist yet.
+        order: The requests; its output must not exist yet.
     """
 
     def __init__(self, order: Order) -> None:

@@ -54,9 +54,9 @@ class Order:
         repeated: Share of requests that repeat an earlier body, as retries after a lost answer do.
         retries: How often a refused or failed request is tried again.
         retry_seconds: How much later.
-        timeout_seconds: How long an answer is waited for.
-        turn_seconds: Between looks at what is due and what was answered. Latencies grow by as much at most.
-        seed: Chooses what is repeated.
+        timeout_seconds: The time limit for an answer.
+        turn_seconds: Between two checks of due requests and answers. Latencies grow by this at most.
+        seed: Chooses the repeated bodies.
     """
 
     port: int

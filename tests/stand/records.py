@@ -137,7 +137,7 @@ class Records:
         self.waiting_retries = 0
 
     def read(self) -> list[Tried]:
-        """Read what was appended; return the tries since the last call."""
+        """Read the appended records; return the tries since the last call."""
         begin = len(self.tries)
         if self._path.exists():
             with self._path.open("rb") as file:

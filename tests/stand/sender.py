@@ -1,10 +1,10 @@
 """Send requests at given times, even if the server does not keep up, and record every try.
 
 A try's latency counts from the moment at which it was due, not from when it was sent: a server that stalls,
-or a sender that runs late, makes latencies longer and never fewer. What is refused or fails is tried again
-as the platform does it, each retry a try of its own with a due time of its own.
+or a sender that runs late, makes latencies longer and never fewer. A refused or failed request is retried as
+the platform does it; each retry is a separate try with its own due time.
 
-A process of its own, `python -m tests.stand.sender ORDER`; load.py starts it, and says more on its stdin.
+It runs as a process, `python -m tests.stand.sender ORDER`; load.py starts it, and controls it on its stdin.
 
 Source: developer.genesys.cloud, Open Messaging, "Validate webhook notifications": five retries five seconds
 apart after a timeout of ten seconds, a 429 or a 5xx. That failed connections are too is assumed.

@@ -43,7 +43,7 @@ class Destination:
     """A service that accepts, refuses, hangs or is away. `mode` is its present behaviour.
 
     Args:
-        bad: What it does to the events of some conversations at all times.
+        bad: Its treatment of the events of some conversations at all times.
     """
 
     world: World
