@@ -79,7 +79,7 @@ class Stand:
         return self.secrets.read_text().strip().split(",")
 
     def verified(self):
-        return [list(each["signatures"].values()) for each in self.edge.health()["processes"]]
+        return [list(process["signatures"].values()) for process in self.edge.health()["processes"]]
 
 
 @pytest.fixture
@@ -95,8 +95,8 @@ def stand(organisation, platform, tmp_path, monkeypatch):
 
 def states(organisation):
     return {
-        (each.state, each.attempts[-1][0] if each.attempts else None)
-        for each in organisation.outbound.deliveries
+        (delivery.state, delivery.attempts[-1][0] if delivery.attempts else None)
+        for delivery in organisation.outbound.deliveries
     }
 
 
@@ -146,5 +146,5 @@ def test_a_rotation_that_failed_at_its_last_step_is_finished_by_the_next_run(sta
         assert stand.states()["settle"] == "next"
         stand.rotate_and_reload()
     assert stand.live() == [new]
-    assert all(len(each) == 1 for each in stand.verified())
+    assert all(len(verified) == 1 for verified in stand.verified())
     assert states(organisation) == {("answered", 200)}

@@ -46,7 +46,7 @@ def test_a_customer_continues_the_open_conversation_and_another_customer_begins_
     assert first["conversationId"] == second["conversationId"] != other["conversationId"]
     assert first["id"] != second["id"]
     conversation = connector.ask("GET", f"/conversations/{first['conversationId']}").json
-    assert [each["purpose"] for each in conversation["participants"]] == ["customer", "acd"]
+    assert [participant["purpose"] for participant in conversation["participants"]] == ["customer", "acd"]
 
 
 def test_an_incomplete_message_is_refused(connector):
@@ -58,7 +58,7 @@ def test_an_incomplete_message_is_refused(connector):
 def test_each_answer_shows_how_much_of_the_rate_limit_is_used(connector, organisation):
     organisation.requests_per_minute = 2
     answers = [connector.ask("GET", "/conversations/unknown") for _ in range(3)]
-    assert [each.status_code for each in answers] == [404, 404, 429]
-    assert [each.headers["inin-ratelimit-count"] for each in answers] == ["1", "2", "2"]
-    assert len({each.headers["inin-correlation-id"] for each in answers}) == 3
+    assert [answer.status_code for answer in answers] == [404, 404, 429]
+    assert [answer.headers["inin-ratelimit-count"] for answer in answers] == ["1", "2", "2"]
+    assert len({answer.headers["inin-correlation-id"] for answer in answers}) == 3
     assert 0 < int(answers[2].headers["Retry-After"]) <= 61

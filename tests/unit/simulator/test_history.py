@@ -40,7 +40,7 @@ def listed(ask, interval, size=25):
     while True:
         paging = {"pageSize": size, "pageNumber": number}
         page = ask("/analytics/conversations/details/query", {"interval": interval, "paging": paging})
-        found += [each["conversationId"] for each in page["conversations"]]
+        found += [conversation["conversationId"] for conversation in page["conversations"]]
         if len(found) >= page["totalHits"]:
             return found
         number += 1
@@ -49,17 +49,17 @@ def listed(ask, interval, size=25):
 def test_each_message_and_receipt_is_in_the_history_once_despite_disorder_and_duplicates(ask):
     sent = [json.loads(post.body) for post in traffic(PLAN)]
     kinds = ("Text", "Structured", "Receipt")
-    expected = {(each["id"], each["type"], each.get("status")) for each in sent if each["type"] in kinds}
+    expected = {(body["id"], body["type"], body.get("status")) for body in sent if body["type"] in kinds}
     found = []
-    for conversation_id in {each["conversationId"] for each in sent}:
+    for conversation_id in {body["conversationId"] for body in sent}:
         path = f"/conversations/messages/{conversation_id}"
         shown = ask(path)["participants"]
-        ids = [message["messageId"] for each in shown for message in each["messages"]]
+        ids = [message["messageId"] for participant in shown for message in participant["messages"]]
         for data in ask(f"{path}/messages/bulk", ids)["entities"]:
             contents = [data["normalizedMessage"], *data["normalizedReceipts"]]
             found += [(one["id"], one["type"], one.get("status")) for one in contents]
     known = {identity for identity, kind, _ in expected if kind != "Receipt"}
-    assert sorted(found, key=repr) == sorted({each for each in expected if each[0] in known}, key=repr)
+    assert sorted(found, key=repr) == sorted({row for row in expected if row[0] in known}, key=repr)
 
 
 def test_conversations_are_listed_page_by_page_for_the_day_of_their_start(ask):
