@@ -30,7 +30,6 @@ def test_every_link_of_a_page_leads_to_an_existing_file_and_heading(page):
         target = (page.parent / path) if path else page
         if not target.exists() or (anchor and anchor not in anchors_of(target)):
             astray.append(f"{path}#{anchor}")
-
     assert astray == []
 
 
@@ -46,9 +45,7 @@ def test_the_index_of_decisions_lists_each_decision_once_with_its_title():
     titles = {
         path.name: path.read_text().split("\n")[0].removeprefix("# ") for path in directory.glob("[0-9]*.md")
     }
-
     listed = re.findall(r"^\* \[(.+)\]\((.+)\)$", index, re.MULTILINE)
-
     assert sorted(listed) == sorted((title, name) for name, title in titles.items())
 
 
@@ -72,7 +69,6 @@ def test_every_test_that_a_page_links_exists(page):
         for label, name, path in named
         if not path.endswith(f"/{label}") or f"def {name}(" not in (ROOT / path).read_text()
     ]
-
     assert len(named) > 20
     assert missing == []
 
@@ -88,7 +84,6 @@ def test_every_guarantee_has_a_test_or_a_fault():
         for fault in re.findall(r"\d+", " ".join(re.findall(r"faults? ([\d, \u2013]+)", shown_by)))
         if f"\n| {fault} | " not in faults
     ]
-
     assert [number for number, shown_by in rows if not re.search(r"\.py\)|faults? \d|`make", shown_by)] == []
     assert {number.split(".")[0] for number, _ in rows} == set("1234567")
     assert unknown == []
@@ -98,7 +93,6 @@ def test_the_page_about_the_guide_has_all_sections_of_the_guide():
     page = (ROOT / "docs/guide.md").read_text()
     sections = re.split(r"^##+ ", page, flags=re.MULTILINE)
     titles = {section.partition("\n")[0]: section for section in sections}
-
     assert set(SECTIONS_OF_THE_GUIDE) <= titles.keys()
     for title in SECTIONS_OF_THE_GUIDE:
         if not title.startswith("Validation"):
@@ -108,13 +102,11 @@ def test_the_page_about_the_guide_has_all_sections_of_the_guide():
 def test_the_page_about_faults_has_a_row_for_each_fault():
     table = (ROOT / "docs/faults.md").read_text().partition("## The faults")[2].partition("\n## ")[0]
     rows = re.findall(r"^\| (\d+) \|", table, re.MULTILINE)
-
     assert sorted(map(int, rows)) == sorted({fault.number for fault in FAULTS})
 
 
 def test_every_folder_and_module_of_the_architecture_exists():
     named = re.findall(r"`([\w/]+(?:/|\.py))`", (ROOT / "docs/architecture.md").read_text())
-
     assert len(named) > 30
     assert [path for path in named if not (ROOT / path).exists()] == []
 
@@ -122,7 +114,6 @@ def test_every_folder_and_module_of_the_architecture_exists():
 def test_every_table_of_the_architecture_exists():
     diagram = (ROOT / "docs/architecture.md").read_text().partition("erDiagram")[2].partition("```")[0]
     named = set(re.findall(r"^ +(\w+) \S+ (\w+) :", diagram, re.MULTILINE))
-
     assert {table for pair in named for table in pair} - set(metadata.tables) == set()
 
 
@@ -139,7 +130,6 @@ def test_every_log_event_in_the_operations_page_is_logged():
         for package in ("messaging", "webhook_api", "workers")
         for path in (ROOT / package).rglob("*.py")
     )
-
     assert len(named) > 40
     assert {event for event in named if f'"{event}"' not in code} == set()
 
@@ -147,7 +137,6 @@ def test_every_log_event_in_the_operations_page_is_logged():
 def test_every_command_of_omctl_has_a_section():
     headings = re.findall(r"^### (.+)$", (ROOT / "docs/omctl.md").read_text(), re.MULTILINE)
     described = {name for heading in headings for name in re.findall(r"omctl ([\w-]+)", heading)}
-
     assert described == set(omctl.list_commands(None))
 
 
@@ -172,5 +161,4 @@ def test_every_command_and_option_of_a_page_exists(page):
             for name in (*parameter.opts, *parameter.secondary_opts)
         }
         wrong += [f"{words} {option}" for option in options if option not in known | {"--help"}]
-
     assert wrong == []

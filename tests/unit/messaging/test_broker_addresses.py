@@ -38,7 +38,6 @@ def test_a_missing_or_invalid_certificate_is_reported_as_such(tmp_path, option, 
     file = tmp_path / SECRET
     if not is_missing:
         file.write_text(SECRET)
-
     assert "ssl_options" in _refusal_of(
         f"amqps://broker/?ssl_options={{{option}:'{file}','password':'{SECRET}'}}"
     )
@@ -46,7 +45,6 @@ def test_a_missing_or_invalid_certificate_is_reported_as_such(tmp_path, option, 
 
 def test_a_percent_encoded_password_is_decoded():
     [parameters] = parameters_of(("amqp://user:a%5Bb%5D%2F%23@broker:5673/%2F",), client_name="test")
-
     assert parameters.credentials.password == "a[b]/#"
     assert (parameters.host, parameters.port, parameters.virtual_host) == ("broker", 5673, "/")
 

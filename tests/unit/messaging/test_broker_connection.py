@@ -21,7 +21,6 @@ def test_a_close_behind_an_unanswered_method_ends_the_connection(loop, monkeypat
     broker.unanswered.add(spec.Queue.Declare)
     opened[0].queue_declare("events", passive=True, callback=closed.append)
     connection.close()
-
     turn_until(loop, lambda: closed)
     assert not broker.open_links()
     assert connection.is_closed

@@ -71,7 +71,6 @@ def test_a_connection_that_opens_too_slowly_is_replaced(broker, consuming, manag
     links = len(broker.links)
     loop.call_later(0.1, loop.stop)
     loop.run_forever()
-
     assert (len(broker.links), manager.readies) == (links, 1)
 
 
@@ -86,7 +85,6 @@ def test_an_answer_after_the_end_of_an_attempt_is_ignored(broker, consuming, man
     broker.unanswered = {spec.Connection.Open, spec.Channel.Close}
     broker.links[0].answer_at_last()
     turn(loop, 20)
-
     assert manager.readies == 0
     assert not failures
 

@@ -67,9 +67,7 @@ def test_deliveries_are_read_whole_and_in_order_from_any_split_of_the_stream(bod
     stream = b"".join(HEARTBEAT + ACK + delivery(tag, body) for tag, body in enumerate(bodies, 1))
     cuts = sorted(data.draw(st.sets(st.integers(1, len(stream) - 1), max_size=20)))
     broker = Broker()
-
     rest = broker.send(stream, cuts)
-
     assert broker.received == [(tag, PROPERTIES, body) for tag, body in enumerate(bodies, 1)]
     assert [value.NAME for value in broker.left_to_pika] == ["Heartbeat", "METHOD"] * len(bodies)
     assert rest == b""
@@ -93,15 +91,12 @@ def test_a_heartbeat_is_handed_to_pika_at_once(broker):
 def test_an_unusual_delivery_is_left_to_pika(broker, stream):
     assert broker.send(stream) == b""
     assert broker.send(delivery(2, b"next")) == b""
-
     assert broker.received == [(2, PROPERTIES, b"next")]
     assert sum(isinstance(value, frame.Header) for value in broker.left_to_pika) == 1
 
 
 def test_a_broken_frame_is_refused_by_pika(broker):
     broken = delivery(1, b"body")[:-1] + b"\x00"
-
     with pytest.raises(Exception, match="FRAME_END"):
         broker.send(broken)
-
     assert broker.received == []

@@ -31,9 +31,7 @@ CHANNEL = 1
 def test_our_encoding_and_decoding_of_properties_equal_pikas(message_id, received_at_us, request_id):
     headers = {"received-at-us": received_at_us, "request-id": request_id, "source": WEBHOOK}
     pika_properties = BasicProperties(message_id=message_id, delivery_mode=2, headers=headers)
-
     ours = encode_properties(message_id, received_at_us, request_id, WEBHOOK)
-
     assert ours == b"".join(pika_properties.encode())
     assert own_envelope(ours, b"{}") == envelope_of(pika_properties, b"{}")
 
@@ -42,9 +40,7 @@ def test_a_redelivered_event_has_its_delivery_count():
     properties = BasicProperties()
     properties.decode(encode_properties("m-1", 2**50, "r-1", WEBHOOK))
     properties.headers["x-delivery-count"] = 2
-
     delivery = read_encoded_delivery("queue", 7, b"".join(properties.encode()), b"{}")
-
     assert delivery.delivery_count == 3
     assert delivery.envelope == own_envelope(encode_properties("m-1", 2**50, "r-1", WEBHOOK), b"{}")
 
@@ -53,7 +49,6 @@ def test_a_redelivered_event_has_its_delivery_count():
 def test_foreign_properties_are_read_as_pika_reads_them_or_left_to_pika(cut, strange):
     ours = encode_properties("m-1", 2**50, "r-1", WEBHOOK)
     theirs = ours[:cut] + strange + ours[cut + len(strange) :]
-
     for properties in (theirs, theirs[: cut + 20]):
         envelope = own_envelope(properties, b"{}")
         assert envelope is None or envelope == envelope_of(decode_properties(properties), b"{}")
@@ -62,7 +57,6 @@ def test_foreign_properties_are_read_as_pika_reads_them_or_left_to_pika(cut, str
 def test_a_delivery_without_our_headers_was_received_now():
     before_us = time.time_ns() // 1000
     envelope = envelope_of(BasicProperties(), b"{}")
-
     assert envelope.body == b"{}"
     assert before_us <= envelope.received_at_us <= time.time_ns() // 1000
     assert envelope.source == OTHER
@@ -75,9 +69,7 @@ def test_an_impossible_time_is_replaced_by_that_of_the_delivery(received_at_us):
     before_us = time.time_ns() // 1000
     headers = {"received-at-us": received_at_us, "request-id": "r-1", "source": WEBHOOK}
     properties = BasicProperties(message_id="m-1", delivery_mode=2, headers=headers)
-
     delivery = read_encoded_delivery("queue", 7, b"".join(properties.encode()), b"{}")
-
     assert before_us <= delivery.envelope.received_at_us <= time.time_ns() // 1000
 
 
@@ -85,9 +77,7 @@ def test_an_impossible_time_is_replaced_by_that_of_the_delivery(received_at_us):
 @pytest.mark.parametrize("death", [["rejected"], {"a": 1}, 7, None])
 def test_malformed_broker_headers_are_ignored(returns, death):
     headers = {"x-delivery-count": returns, "x-first-death-reason": death}
-
     delivery = read_encoded_delivery("queue", 7, b"".join(BasicProperties(headers=headers).encode()), b"{}")
-
     assert 1 <= delivery.delivery_count < 2**31
     assert delivery.death_reason is None
 
@@ -96,11 +86,9 @@ def test_malformed_broker_headers_are_ignored(returns, death):
 def test_our_encoding_of_a_publish_equals_pikas(size, frame_max):
     body = bytes(index % 251 for index in range(size))
     properties = encode_properties("m-1", 1_732_462_000_123_456, "r-1", WEBHOOK)
-
     frames = PublishFrames(CHANNEL, frame_max)
     frames.add(properties, body)
     frames.add(properties, body)
-
     assert frames.take() == (2, 2 * b"".join(_frames_of_pika(properties, body, frame_max - 8)))
     assert frames.take() == (0, b"")
 

@@ -20,7 +20,6 @@ SECRET = "not-to-be-repeated"
 def test_a_missing_or_blank_variable_has_its_default(monkeypatch, variables):
     for name, text in variables.items():
         monkeypatch.setenv(name, text)
-
     assert Environment().integer(NAME, 7) == 7
     assert Environment().string(NAME, "x") == "x"
     assert Environment().boolean(NAME, default=True) is True
@@ -32,14 +31,12 @@ def test_a_variable_overrides_the_file_that_contains_its_value(monkeypatch, tmp_
     monkeypatch.setenv(f"{NAME}_FILE", str(tmp_path / "value"))
     if text:
         monkeypatch.setenv(NAME, text)
-
     assert Environment().integer(NAME, 7) == value
 
 
 def test_a_value_is_read_from_a_systemd_credential(monkeypatch, tmp_path):
     (tmp_path / NAME).write_text("a, b\n")
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
-
     assert Environment().strings(NAME) == ("a", "b")
 
 
@@ -49,7 +46,6 @@ def test_a_value_is_read_from_a_systemd_credential(monkeypatch, tmp_path):
 )
 def test_a_boolean_has_several_spellings(monkeypatch, text, value):
     monkeypatch.setenv(NAME, text)
-
     assert Environment().boolean(NAME, default=not value) is value
 
 
@@ -61,10 +57,8 @@ def test_an_unreadable_file_or_credential_is_refused_by_name(monkeypatch, tmp_pa
         monkeypatch.setenv(f"{NAME}_FILE", str(tmp_path / NAME))
     else:
         monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
-
     with pytest.raises(ConfigurationError, match=NAME) as refusal:
         Environment().string(NAME)
-
     assert SECRET not in str(refusal.value)
     assert refusal.value.__suppress_context__
 
@@ -80,10 +74,8 @@ def test_an_unreadable_file_or_credential_is_refused_by_name(monkeypatch, tmp_pa
 )
 def test_a_malformed_value_is_refused_by_name_and_not_printed(monkeypatch, read, text):
     monkeypatch.setenv(NAME, text)
-
     with pytest.raises(ConfigurationError, match=NAME) as refusal:
         read(Environment())
-
     assert text not in str(refusal.value)
     assert refusal.value.__cause__ is None
 

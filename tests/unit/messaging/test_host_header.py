@@ -59,6 +59,5 @@ def test_a_foreign_page_cannot_read_our_pages(kind):
     make, path = APPLICATIONS[kind]
     client = make().test_client()
     answers = [client.get(path, base_url=f"http://{host}/") for host in ("evil.example:8080", "127.0.0.1")]
-
     assert answers[0].status_code == 400
     assert answers[1].status_code in {200, 302}

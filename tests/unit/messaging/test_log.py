@@ -26,7 +26,6 @@ def test_a_line_is_json_unless_force_color_selects_text_as_a_terminal_does(monke
     monkeypatch.setenv("FORCE_COLOR", force)
     record = logging.LogRecord("gunicorn.error", logging.INFO, __file__, 1, "Booting %s", ("worker",), None)
     line = library_formatter().format(record)
-
     assert "Booting worker" in line
     assert force or json.loads(line)["event"] == "Booting worker"
     assert line.startswith("{") is (not force)
@@ -39,6 +38,5 @@ def test_the_line_of_a_failed_callback_contains_no_arguments():
     with capture_logs() as lines:
         loop.run_until_complete(asyncio.sleep(0))
     loop.close()
-
     [line] = lines
     assert line["reason"] == "Exception in callback int"

@@ -81,9 +81,7 @@ def test_a_lost_connection_drops_its_batches_and_keeps_the_thread(processing, pr
     processing.submit([delivery(3)])
     processor.error = error
     processor.finish.set()
-
     run_until_idle(processing, calls)
-
     assert (lost, settled) == ([], [[3]])
     assert len(processor.threads) == 1
 

@@ -44,7 +44,6 @@ def test_several_returned_events_end_the_connection_once(loop, broker, changes, 
     broker.links[0].send(3 * RETURN)
     turn_until(loop, lambda: changes == [UP, AWAY, UP])
     turn(loop, 50)
-
     assert changes == [UP, AWAY, UP]
     assert broker.open_links() == broker.links[1:] == [broker.links[1]]
 
@@ -56,7 +55,6 @@ def test_a_method_over_an_earlier_connection_is_ignored(loop, broker, changes, p
     turn_until(loop, lambda: changes == [UP, AWAY, UP])
     broker.links[0].send(late)
     turn(loop, 50)
-
     assert changes == [UP, AWAY, UP]
     publishing.publish([(PROPERTIES, b"body")])
     publishing.flush()
@@ -71,10 +69,8 @@ def test_an_alarm_before_the_channel_is_ready_applies_once_it_is_ready(loop, bro
     broker.links[0].send(BLOCKED)
     turn(loop, 50)
     assert changes == []
-
     broker.links[0].answer_at_last()
     turn(loop, 50)
-
     assert changes == [UP, BrokerState.BLOCKED]
     publishing.stop()
 
@@ -97,7 +93,6 @@ def test_a_connection_that_opens_too_slowly_is_replaced(loop, broker, changes, m
     broker.unanswered.clear()
     turn_until(loop, lambda: publishing.state is UP)
     turn(loop, 50)
-
     assert changes == [UP]
     assert publishing.state is UP
 
@@ -113,7 +108,6 @@ def test_an_answer_over_an_earlier_connection_is_ignored(loop, broker, changes, 
     broker.unanswered = {spec.Connection.Open, spec.Channel.Close}
     broker.links[0].answer_at_last()
     turn(loop, 50)
-
     assert changes == []
     assert not failures
 
@@ -124,6 +118,5 @@ def test_a_stop_between_two_attempts_prevents_the_next(loop, broker, changes, pu
     publishing.stop()
     loop.call_later(2 * SHORT_SECONDS, loop.stop)
     loop.run_forever()
-
     assert len(broker.links) == 1
     assert not broker.open_links()

@@ -1,20 +1,10 @@
 """Processed deliveries are acknowledged together, and delayed ones are not covered."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from messaging.consuming.settling import ACKNOWLEDGE_SECONDS, Acknowledger, plan_acknowledgements
-
-
-class Timer:
-    """A call that is due later."""
-
-    def __init__(self, seconds, callback):
-        self.seconds = seconds
-        self.callback = callback
-        self.is_cancelled = False
-
-    def cancel(self):
-        self.is_cancelled = True
 
 
 class Loop:
@@ -24,14 +14,15 @@ class Loop:
         self.timers = []
 
     def call_later(self, seconds, callback):
-        self.timers.append(Timer(seconds, callback))
-        return self.timers[-1]
+        timer = SimpleNamespace(seconds=seconds, callback=callback)
+        timer.cancel = lambda: setattr(timer, "callback", lambda: None)
+        self.timers.append(timer)
+        return timer
 
     def pass_time(self):
         timers, self.timers = self.timers, []
         for timer in timers:
-            if not timer.is_cancelled:
-                timer.callback()
+            timer.callback()
 
 
 @pytest.fixture

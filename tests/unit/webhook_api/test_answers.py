@@ -27,7 +27,6 @@ def answer(answers, clock, responses=1, seconds=0.0, *, is_durable=True):
 def test_responses_are_counted_by_their_delay(answers, clock):
     for responses, seconds in ((16, 0.0), (3, 0.0078125), (2, 0.5), (2, 0.5), (1, 3.5), (1, 11.0), (0, 12.0)):
         answer(answers, clock, responses, seconds)
-
     assert answers.durations == [19, 0, 4, 0, 1, 1]
     assert answers.seconds == pytest.approx(3 * 0.0078125 + 4 * 0.5 + 3.5 + 11.0)
     assert answers.status()["longest_s"] == 11.0
@@ -35,7 +34,6 @@ def test_responses_are_counted_by_their_delay(answers, clock):
 
 def test_a_response_to_an_event_that_the_disk_refused_is_a_refusal(answers, clock):
     answer(answers, clock, 2, is_durable=False)
-
     assert (answers.refusals, sum(answers.durations)) == ({"503": 2}, 0)
 
 
@@ -54,7 +52,6 @@ def test_the_longest_delay_is_kept_for_one_to_two_minutes(answers, clock, ticks,
     for seconds in ticks:
         clock.seconds += seconds
         answers.tick(seconds if seconds != 9.0 else 1.0)
-
     assert answers.status()["longest_s"] == longest
 
 
@@ -65,7 +62,6 @@ def test_refusals_are_logged_a_few_times_a_second_with_the_number_left_out(answe
         answers.refuse(TOO_LARGE, request_id="r-1")
         clock.seconds += 1
         answers.refuse(UNAUTHORIZED, "signature missing")
-
     *_, other, last = lines
     assert len(lines) == LINES_PER_SECOND + 2
     assert last["left_out"] == 1000 - LINES_PER_SECOND

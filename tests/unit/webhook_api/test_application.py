@@ -96,7 +96,6 @@ def test_both_paths_give_the_same_response_to_a_refused_webhook(short_and_full, 
     for stand in short_and_full(OM_RETRY_AFTER_MAX_SECONDS="1"):
         disturb(stand)
         answers.append(stand.post())
-
     assert answers[0] == answers[1]
     assert answers[0].body == b'{"status": "%b"}\n' % status.encode()
 
@@ -105,9 +104,7 @@ def test_both_paths_give_the_same_response_to_a_refused_webhook(short_and_full, 
 def test_both_paths_give_the_same_status_headers_and_body(short_and_full, kind):
     changes = dict(REQUESTS[kind])
     body = changes.pop("body", b"{}")
-
     answers = [stand.post(body, **changes) for stand in short_and_full()]
-
     assert answers[0] == answers[1]
 
 
@@ -142,9 +139,7 @@ def test_an_error_does_not_change_the_path_of_later_webhooks(make_stand, kind, i
     for stand in (undisturbed, disturbed):
         # The first webhook renders and imports some things once.
         stand.post()
-
     calls = [calls_of(lambda stand=stand: stand.post(b'{"n":1}')) for stand in (undisturbed, disturbed)]
-
     assert calls[0] == calls[1]
     assert calls[1][0].status == "200 OK"
     assert "EdgeApplication._receive" in calls[1][1]
@@ -237,9 +232,7 @@ HOOKS = {
 def test_a_hook_sees_every_webhook(stand, kind):
     seen = []
     HOOKS[kind](stand.app, lambda: seen.append(1))
-
     statuses = [stand.post(b'{"n":%d}' % number).status for number in range(3)]
-
     assert statuses == ["200 OK"] * 3
     assert len(seen) >= 3
 
@@ -248,7 +241,6 @@ def test_the_log_names_the_hook_that_disables_the_short_path(stand, capsys):
     stand.app.teardown_request(lambda _error: None)
     stand.post()
     stand.post()
-
     [line] = [line for line in capsys.readouterr().out.splitlines() if "webhooks_dispatched_by_flask" in line]
     assert "teardown_request_funcs" in line
 
@@ -267,10 +259,8 @@ def test_a_wrapper_added_when_the_view_is_registered_sees_every_webhook(make_sta
 
     monkeypatch.setattr(flask.Flask, "add_url_rule", add_wrapped)
     stand = make_stand()
-
     for _ in range(2):
         stand.post()
-
     assert seen == [WEBHOOK_PATH] * 2
 
 
@@ -281,10 +271,8 @@ def test_a_wrapper_added_when_the_view_is_registered_sees_every_webhook(make_sta
 def test_an_error_handler_sees_every_refused_webhook(stand, code, changes):
     seen = []
     _error_handler(code)(stand.app, lambda: seen.append(code))
-
     body = changes.pop("body", b"{}")
     answer = stand.post(body, **changes)
-
     assert seen == [code]
     assert answer.status.startswith("418 ")
 
@@ -302,7 +290,6 @@ def test_an_error_listener_sees_every_failed_webhook(stand, monkeypatch, hook, s
     seen = []
     hook(stand.app, lambda: seen.append(1))
     monkeypatch.setattr(stand.ingest, "_verifier", None)
-
     assert stand.post().status[:3] == status
     assert seen == [1]
 
@@ -314,10 +301,8 @@ def test_instrumentation_that_replaces_flasks_methods_sees_every_webhook(stand, 
     seen = []
     method = getattr(flask.Flask, name)
     monkeypatch.setattr(flask.Flask, name, lambda *args: seen.append(1) or method(*args))
-
     for _ in range(2):
         stand.post()
-
     assert seen == [1, 1]
 
 
@@ -334,14 +319,12 @@ def test_flasks_configuration_applies_to_webhooks(stand, name, value, status):
 def test_a_foreign_page_cannot_read_the_state(stand, path):
     hosts = ["edge.evil.example", "127.0.0.1:8080"]
     answers = [stand.post(HTTP_HOST=host, PATH_INFO=path, REQUEST_METHOD="GET") for host in hosts]
-
     assert [answer.status[:3] for answer in answers] == ["400", "200"]
     assert b"journal" not in answers[0].body
 
 
 def test_the_response_to_another_method_lists_the_allowed_methods(stand):
     answer = stand.post(REQUEST_METHOD="PUT")
-
     assert answer.status.startswith("405 ")
     assert set(dict(answer.headers)["Allow"].split(", ")) == {"POST", "OPTIONS"}
     assert answer.body == b'{"status": "method not allowed"}\n'
@@ -378,14 +361,12 @@ EXTENSIONS = [
 @pytest.mark.parametrize("extend", EXTENSIONS)
 def test_our_server_receives_a_response_that_waits_for_the_flush(durable, flushed, extend):
     stand = durable(extend)
-
     deferred = stand.app(environ_of(), lambda *_: None)
     assert type(deferred) is DeferredBody
     assert not flushed
     answers = []
     deferred.on_durable(answers.append)
     stand._edge.relay._end_turn()
-
     assert (len(flushed), answers) == (1, [True])
 
 
@@ -398,7 +379,6 @@ def test_a_refusal_does_not_wait_for_the_flush(durable):
 def test_another_reader_of_the_response_flushes_the_event_first(durable, flushed, reader):
     """Middleware iterates, or sends a body of its own and closes this one."""
     reader(durable().app(environ_of(), lambda *_: None))
-
     assert len(flushed) == 1
 
 
@@ -413,7 +393,6 @@ def test_middleware_can_replace_the_body_only_after_the_flush(durable, flushed, 
         return [b"another"]
 
     response, deferred = WsgiAdapter(drop, stand._edge.service.find_failure).respond(environ_of(), True)
-
     assert deferred is None
     assert response.startswith(b"HTTP/1.1 " + status)
     assert len(flushed) == (written is None)
@@ -423,10 +402,8 @@ def test_middleware_can_replace_the_body_only_after_the_flush(durable, flushed, 
 def test_another_reader_receives_an_error_if_the_disk_refuses_the_event(durable, monkeypatch, reader):
     body = durable().app(environ_of(), lambda *_: None)
     monkeypatch.setattr("os.write", lambda *_: 0)
-
     with pytest.raises(NotDurableError) as refused:
         reader(body)
-
     assert refused.value.response.status == 503
 
 

@@ -53,10 +53,8 @@ def test_the_next_probe_is_sent_after_the_answer_to_the_last(linked):
     linked.tick(0)
     linked.tick(0.5)
     assert len(linked.publisher.probes) == 1
-
     linked.publisher.probes[0](40)
     linked.tick(0.5)
-
     assert linked.allowances == [10]
     assert len(linked.publisher.probes) == 2
 
@@ -65,9 +63,7 @@ def test_an_unanswered_probe_ends_the_connection(linked):
     linked.tick(0)
     linked.tick(LONE_PATIENCE_SECONDS)
     assert linked.publisher.aborted == []
-
     linked.tick(0.1)
-
     assert linked.publisher.aborted == ["no answer to a probe"]
 
 
@@ -78,7 +74,6 @@ def test_an_answer_over_an_earlier_connection_is_ignored(linked):
     linked.tick(0.5)
     linked.publisher.probes[0](40)
     assert linked.allowances == []
-
     linked.publisher.probes[1](48)
     assert linked.allowances == [2]
 
@@ -89,7 +84,6 @@ def test_a_probe_does_not_time_out_during_an_alarm(linked):
     linked.tick(1000)
     linked.publisher.change(BrokerState.UP)
     linked.tick(LONE_PATIENCE_SECONDS)
-
     assert linked.publisher.aborted == []
     assert linked.changes == [False, True, False, True]
     assert len(linked.interrupted) == 1, "an alarm interrupts no proof"
@@ -99,9 +93,7 @@ def test_a_lost_majority_stops_publishing_at_once(tmp_path):
     linked = Linked(tmp_path, brokers=3)
     linked.report(0.5, online=3)
     linked.changes.clear()
-
     linked.report(1.0, online=1)
-
     assert linked.changes == [False]
     assert linked.publisher.aborted == []
 
@@ -110,9 +102,7 @@ def test_a_report_after_a_long_pause_ends_the_connection(tmp_path):
     linked = Linked(tmp_path, brokers=3)
     linked.report(0.5, online=3)
     linked.publisher.last_tag = 1
-
     linked.report(FRESH_SECONDS + 0.1, online=3)
-
     assert len(linked.publisher.aborted) == 1
 
 
@@ -141,5 +131,4 @@ def test_a_segment_that_is_never_proven_ends_the_connection(linked, happen, abor
                 published.answered_at = None
         if number == 1:
             happen(linked)
-
     assert linked.publisher.aborted == aborted

@@ -33,7 +33,6 @@ def _poll(body):
 
 def test_the_depth_includes_the_unacknowledged_deliveries():
     depth = _poll('{"name": "q", "messages": 7, "messages_unacknowledged": 2}')
-
     assert (depth.depth, depth.unacknowledged, depth.is_trusted) == (7, 2, True)
 
 

@@ -54,11 +54,9 @@ def test_a_foreign_entry_in_the_journal_is_logged_once_and_ignored(tmp_path, put
     put(home)
     left_by_a_dead_process(home, [b"left by a dead process"])
     journal = journal_in(home)
-
     with capture_logs() as lines:
         adopted = [entry for segment in journal.tend(0.0) for entry in read_segment(segment.path)]
         journal.tend(10.0)
-
     assert adopted == [Entry(b"p", b"left by a dead process")]
     assert journal.status()["skipped"] == {"thing": reason}
     assert [line["event"] for line in lines].count("journal_entry_skipped") == 1
@@ -70,9 +68,7 @@ def test_a_skipped_directory_is_adopted_once_it_is_repaired(tmp_path):
     _journal_without_its_lock(tmp_path)
     journal = journal_in(tmp_path)
     assert journal.tend(0.0) == []
-
     (tmp_path / "thing" / "lock").touch()
-
     assert len(journal.tend(10.0)) == 1
     assert journal.status()["skipped"] == {}
 
@@ -116,7 +112,6 @@ def test_a_segment_that_cannot_be_read_does_not_delay_the_next(tmp_path, monkeyp
         waiting.retry_unreadable(now=10.0)
         assert waiting.read(10) == ([], [])
     waiting.retry_unreadable(now=20.0)
-
     assert waiting.read(10) == ([Entry(b"p", b"one")], [segments[0]])
     assert [line["event"] for line in lines] == ["journal_segment_unreadable"]
     assert not segments[0].is_damaged
@@ -127,44 +122,37 @@ def test_a_segment_that_was_deleted_is_logged_and_forgotten(tmp_path):
     keep(journal, b"body")
     segment = journal.rotate(NOW_US)
     segment.path.unlink()
-
     with capture_logs() as lines:
         assert _waiting(segment).read(10) == ([], [segment])
     journal.discard(segment)
-
     assert [line["event"] for line in lines] == ["journal_segment_missing"]
     assert not (tmp_path / "damaged").exists()
     assert journal.status()["bytes"] == 0
 
 
-def test_events_are_refused_while_no_descriptor_is_free_and_the_last_segment_is_kept(tmp_path):
-    journal = journal_in(tmp_path)
-    keep(journal, b"before")
-
-    with _no_descriptor_free():
-        closed = journal.rotate(NOW_US)
-        journal.tend(0.0)
-        assert journal.refusal == "the journal cannot be written: too many open files"
-    journal.tend(1.0)
-    keep(journal, b"after")
-
-    assert journal.refusal is None
-    assert list(read_segment(closed.path)) == [Entry(b"p", b"before")]
-    assert list(read_segment(journal.active.path)) == [Entry(b"p", b"after")]
+@contextmanager
+def _no_durable_name():
+    with pytest.MonkeyPatch.context() as failing:
+        failing.setattr(os, "fsync", _fails)
+        yield
 
 
-def test_a_segment_whose_name_cannot_be_made_durable_receives_no_event(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("failing", "reason"),
+    [(_no_descriptor_free, "too many open files"), (_no_durable_name, "input/output error")],
+)
+def test_events_are_refused_until_a_segment_can_be_created(tmp_path, failing, reason):
     journal = journal_in(tmp_path, fsync=True)
     keep(journal, b"before")
-
-    with monkeypatch.context() as failing:
-        failing.setattr(os, "fsync", _fails)
+    with failing():
         closed = journal.rotate(NOW_US)
-    assert journal.refusal is not None
+        journal.tend(0.0)
+        assert journal.refusal == f"the journal cannot be written: {reason}"
     assert [segment.path for segment in list_segments(journal.directory)] == [closed.path]
     journal.tend(1.0)
     keep(journal, b"after")
-
+    assert journal.refusal is None
+    assert list(read_segment(closed.path)) == [Entry(b"p", b"before")]
     assert list(read_segment(journal.active.path)) == [Entry(b"p", b"after")]
 
 
@@ -176,13 +164,11 @@ def test_a_proven_segment_that_cannot_be_deleted_is_counted_and_deleted_later(tm
     journal = journal_in(tmp_path)
     keep(journal, b"body")
     segment = journal.rotate(NOW_US)
-
     with monkeypatch.context() as failing:
         failing.setattr(Path, "unlink", lambda _path, **_options: _fails(0))
         journal.discard(segment)
     assert journal.status()["bytes"] == segment.size
     journal.tend(10.0)
-
     assert journal.status()["bytes"] == 0
     assert not segment.path.exists()
 
@@ -191,22 +177,18 @@ def test_a_journal_whose_directory_was_removed_creates_another(tmp_path):
     journal = journal_in(tmp_path / "journal")
     keep(journal, b"body")
     (tmp_path / "journal").rename(tmp_path / "gone")
-
     journal.rotate(NOW_US)
     keep(journal, b"and works")
-
     assert list(read_segment(journal.active.path)) == [Entry(b"p", b"and works")]
 
 
 def test_a_process_that_cannot_create_a_directory_uses_that_of_a_dead_process(tmp_path, monkeypatch):
     directory = left_by_a_dead_process(tmp_path, [b"body"])
-
     with monkeypatch.context() as failing:
         failing.setattr(Path, "mkdir", lambda _path, **_options: _fails(0))
         journal = journal_in(tmp_path)
     keep(journal, b"new")
     [segment] = journal.tend(0.0)
-
     assert journal.directory == directory
     assert list(read_segment(segment.path)) == [Entry(b"p", b"body")]
     assert list(read_segment(journal.active.path)) == [Entry(b"p", b"new")]

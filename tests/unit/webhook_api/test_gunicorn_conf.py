@@ -41,9 +41,7 @@ def test_the_default_configuration_is_accepted(capsys):
 def test_a_gunicorn_setting_without_effect_is_refused_by_name_with_advice(name, capsys):
     cfg = Config()
     cfg.settings[name].value = "changed"
-
     with pytest.raises(SystemExit) as ended:
         LoopWorker.check_config(cfg, None)
-
     assert ended.value.code == 78
     assert f"gunicorn's {name} has no effect: {REFUSED[name]}" in capsys.readouterr().out

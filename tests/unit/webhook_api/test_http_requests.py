@@ -135,7 +135,6 @@ STRICTER = {
 @pytest.mark.parametrize("kind", ACCEPTED)
 def test_a_well_formed_request_is_read_as_h11_reads_it(kind, step):
     sink = read(ACCEPTED[kind], step=step)
-
     method, target, headers, body = by_h11(ACCEPTED[kind])
     environ = sink.environ
     assert sink.refused == []
@@ -153,10 +152,8 @@ def test_a_well_formed_request_is_read_as_h11_reads_it(kind, step):
 @pytest.mark.parametrize("kind", [*REFUSED, *STRICTER])
 def test_a_request_that_is_malformed_ambiguous_or_unsupported_is_refused(kind, step):
     status, data = (REFUSED | STRICTER)[kind]
-
     assert kind in STRICTER or by_h11(data) is None
     sink = read(data, step=step)
-
     assert sink.refused[:1] == [status]
     assert sink.answered == []
 
@@ -174,7 +171,6 @@ def test_the_first_of_two_equal_headers_counts():
 def test_a_header_with_an_underscore_in_its_name_is_ignored(name):
     data = head(f"{name}: forged", start="GET /a HTTP/1.1")
     assert "HTTP_X_HUB_SIGNATURE_256" not in read(data).environ
-
     genuine = head(f"{name}: forged", "X-Hub-Signature-256: genuine", start="GET /a HTTP/1.1")
     assert read(genuine).environ["HTTP_X_HUB_SIGNATURE_256"] == "genuine"
 
@@ -183,7 +179,6 @@ def test_a_header_with_an_underscore_in_its_name_is_ignored(name):
 def test_a_trailer_is_not_read_as_a_header(step):
     trailers = b"X-Hub-Signature-256: late\r\nHost: other.test\r\n"
     environ = read(head(CHUNKED) + b"2\r\n{}\r\n0\r\n" + trailers + b"\r\n", step=step).environ
-
     assert "HTTP_X_HUB_SIGNATURE_256" not in environ
     assert (environ["HTTP_HOST"], environ["CONTENT_LENGTH"]) == ("edge.test", "2")
 
@@ -205,7 +200,6 @@ def test_an_endless_head_or_trailer_is_refused_at_the_limit(start, rest):
     while not sink.refused and fed < 10 * MAX_HEAD_BYTES:
         sink.feed(rest)
         fed += len(rest)
-
     assert sink.refused == [431]
     assert fed <= MAX_HEAD_BYTES + len(rest)
 
@@ -221,7 +215,6 @@ def test_the_limit_of_a_head_does_not_depend_on_its_split_into_reads(surplus, sp
         sink.feed(before)
     for part in (data[:split], data[split:]):
         sink.feed(part)
-
     assert sink.refused[:1] == ([431] if surplus else [])
     assert len(sink.answered) == bool(before) + (not surplus)
 
@@ -238,7 +231,6 @@ def test_a_body_in_small_chunks_takes_little_more_memory_than_its_bytes():
     finally:
         tracemalloc.stop()
     sink.feed(b"0\r\n\r\n")
-
     assert used < 2 * size
     assert sink.environ["wsgi.input"].read() == b"xy" * (size // 2)
 
@@ -280,7 +272,6 @@ def test_a_sender_that_expects_100_continue_is_invited_or_refused_before_the_bod
 
 def test_a_sender_that_is_not_invited_is_answered_without_its_body():
     sink = read(head("Expect: 100-continue", "Content-Length: 2") + b"{}", sink=Sink(inviting=False))
-
     [(environ, keep_alive)] = sink.answered
     assert (sink.invited, keep_alive) == (0, False)
     with pytest.raises(OSError, match="not requested"):

@@ -33,9 +33,7 @@ def _entries(journal):
 def test_the_segments_of_a_dead_process_are_adopted_by_one_process(tmp_path):
     left_by_a_dead_process(tmp_path, [b"one", b"two"])
     one, other = journal_in(tmp_path), journal_in(tmp_path)
-
     [segment] = one.tend(0.0)
-
     assert list(read_segment(segment.path)) == [Entry(b"p", b"one"), Entry(b"p", b"two")]
     assert one.status()["bytes"] == segment.size
     assert other.tend(0.0) == []
@@ -51,9 +49,7 @@ def test_a_closed_journal_leaves_only_unproven_segments_behind(tmp_path, is_prov
     keep(journal, b"body")
     if is_proven:
         journal.discard(journal.rotate(NOW_US))
-
     journal.close()
-
     assert len(journal_directories(tmp_path)) == (not is_proven)
     assert len(journal_in(tmp_path).tend(0.0)) == (not is_proven)
 
@@ -61,10 +57,8 @@ def test_a_closed_journal_leaves_only_unproven_segments_behind(tmp_path, is_prov
 def test_a_full_journal_refuses_events_until_a_segment_is_proven(tmp_path):
     journal = journal_in(tmp_path, max_bytes=200)
     keep(journal, b"x" * 100)
-
     with pytest.raises(JournalFullError):
         keep(journal, b"x" * 100)
-
     assert _entries(journal) == [Entry(b"p", b"x" * 100)]
     journal.discard(journal.rotate(NOW_US))
     keep(journal, b"y" * 100)
@@ -80,9 +74,7 @@ def test_segments_that_could_not_be_listed_are_not_overwritten(tmp_path, monkeyp
         patch.setattr(process_directory, "list_segments", _refuse)
         journal = journal_in(root)
     left_by_a_dead_process(tmp_path, [b"two"]).rename(root / "another")
-
     segments = [*journal.tend(0.0), *journal.tend(6.0)]
-
     bodies = [entry.body for segment in segments for entry in read_segment(segment.path)]
     assert sorted(bodies) == [b"one", b"one", b"two"]
 
@@ -94,7 +86,6 @@ def test_a_directory_that_cannot_be_created_leaves_no_file_and_no_descriptor(tmp
         patch.setattr(call, _refuse)
         with pytest.raises(OSError, match="refused"):
             create_directory(tmp_path)
-
     assert list(tmp_path.iterdir()) == []
     assert len(list(DESCRIPTORS.iterdir())) == before
 
@@ -115,7 +106,6 @@ def test_a_partial_write_is_taken_back(tmp_path):
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     keep(journal, b"second")
-
     assert _entries(journal) == [Entry(b"p", b"first"), Entry(b"p", b"second")]
 
 
@@ -141,9 +131,7 @@ def test_a_damaged_segment_is_moved_aside(tmp_path):
     keep(journal, b"body")
     segment = journal.rotate(NOW_US)
     segment.is_damaged = True
-
     journal.discard(segment)
-
     assert len(list((tmp_path / "damaged").iterdir())) == 1
     assert journal.status()["bytes"] == 0
 
@@ -167,7 +155,6 @@ def test_a_flipped_byte_costs_only_the_event_that_it_is_in(tmp_path):
     intact = path.read_bytes()
     entries = [Entry(*event) for event in EVENTS]
     assert list(read_segment(path)) == entries
-
     choose = random.Random(26)
     for _ in range(FLIPS):
         offset = choose.randrange(len(intact))

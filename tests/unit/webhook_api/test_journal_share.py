@@ -91,12 +91,10 @@ def test_a_process_adopts_only_a_directory_that_fits_into_its_share(tmp_path):
     directory = left_by_a_dead_process(tmp_path, [b"x" * 10_000])
     full = _share(tmp_path)
     assert _is_kept(full, 8_000)
-
     assert full.tend(0.0) == []
     assert full.status()["skipped"] == {directory.name: "waits until a journal has room for its events"}
     newcomer = _share(tmp_path)
     [adopted] = newcomer.tend(0.0)
-
     assert adopted.size > 10_000
     assert full.tend(6.0) == []
     assert full.status()["skipped"] == {}
@@ -106,7 +104,6 @@ def test_a_process_adopts_up_to_half_of_its_share_at_first_and_the_rest_later(tm
     for _ in range(PROCESSES + 1):
         left_by_a_dead_process(tmp_path, [b"x" * 7_000])
     journals = [_share(tmp_path) for _ in range(PROCESSES)]
-
     assert [len(journal.tend(0.0)) for journal in journals] == [1, 1, 1]
     assert not any(journal.is_nearly_full for journal in journals)
     assert [len(journal.tend(6.0)) for journal in journals] == [1, 0, 0]
@@ -119,16 +116,13 @@ def test_a_wrong_measurement_of_other_journals_refuses_events_only_until_the_nex
     journal.tend(0.0)
     monkeypatch.undo()
     assert not _is_kept(journal, 1_000)
-
     journal.tend(0.5)
-
     assert _is_kept(journal, 1_000)
 
 
 def test_a_segment_larger_than_the_share_is_adopted_by_an_empty_process(tmp_path):
     left_by_a_dead_process(tmp_path, [b"x" * 2 * SHARE])
     journal = _share(tmp_path)
-
     assert len(journal.tend(0.0)) == 1
     assert journal.refusal == "the journal is full"
     assert not list_segments(tmp_path)
@@ -140,17 +134,13 @@ def test_a_journal_that_refused_a_large_event_is_full_until_a_segment_is_proven(
     assert not _is_kept(journal, 10_000)
     assert _is_kept(journal, 1_000)
     assert journal.refusal == "the journal is full"
-
     journal.discard(journal.rotate(NOW_US))
-
     assert journal.refusal is None
 
 
 def test_an_edge_process_accepts_events_up_to_its_share_of_the_limit(make_stand):
     stand = make_stand(OM_JOURNAL_MAX_BYTES="1048576", OM_EDGE_PROCESSES="64")
-
     statuses = [stand.post(b"x" * 2000).status for _ in range(10)]
-
     assert statuses.count("200 OK") == 7
 
 
@@ -179,7 +169,6 @@ def test_a_host_is_ready_while_one_of_its_processes_has_room(tmp_path, other_hol
         _is_kept(other, 200)
     for pid, journal in ((1, full), (2, other)):
         write_status(journal.directory, _status(pid, journal))
-
     assert has_peer_with_room(tmp_path, 1) is has_room
     write_status(other.directory, _status(2, other) | {"accepting_at": time.time() - 4.0})
     assert not has_peer_with_room(tmp_path, 1)

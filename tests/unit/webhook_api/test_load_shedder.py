@@ -31,7 +31,6 @@ def _sample(clock, depth, **changes):
 def test_an_unknown_depth_refuses_no_request(shedder):
     for _ in range(1000):
         shedder.count_published()
-
     assert not shedder.is_shedding
 
 
@@ -39,9 +38,7 @@ def test_events_published_since_the_sample_count_at_once(shedder, clock):
     shedder.on_sample(_sample(clock, 80))
     shedder.count_published(19)
     assert not shedder.is_shedding
-
     shedder.count_published()
-
     assert shedder.is_shedding
 
 
@@ -50,16 +47,13 @@ def test_events_of_other_processes_count_into_the_drain_rate(shedder, clock):
     clock.seconds += 4
     shedder.count_published(30)
     shedder.on_sample(_sample(clock, 60))
-
     # Both processes published 30, and 20 are left of them: 40 were acknowledged in four seconds.
     assert shedder.status()["drain_rate_per_s"] == 10
 
 
 def test_a_backlog_fills_the_queue_to_the_low_watermark_including_unacknowledged_deliveries(shedder, clock):
     assert [shedder.on_probe_answered(ready) for ready in (0, 50)] == [16, 0]
-
     shedder.on_sample(_sample(clock, 30, unacknowledged=30))
-
     assert shedder.on_probe_answered(0) == 6
 
 
@@ -67,7 +61,6 @@ def test_events_published_since_the_probe_reduce_the_allowance(shedder):
     shedder.count_published(10)
     shedder.on_probe_sent()
     shedder.count_published(10)
-
     assert shedder.on_probe_answered(10) == 10
 
 
@@ -76,7 +69,6 @@ def test_the_backlog_waits_while_requests_are_refused(shedder, clock):
     clock.seconds += 1
     shedder.on_sample(_sample(clock, 51))
     assert shedder.is_shedding
-
     assert shedder.on_probe_answered(51) == 0
 
 
@@ -103,9 +95,7 @@ def test_all_processes_together_republish_up_to_the_low_watermark(shedders, is_l
 def test_a_fresh_probe_overrides_a_management_api_that_reports_0(shedder, clock, age, is_believed):
     shedder.on_probe_answered(500)
     clock.seconds += age
-
     shedder.on_sample(_sample(clock, 0))
-
     assert shedder.is_shedding is is_believed
 
 
@@ -114,11 +104,9 @@ def test_shedding_ends_at_the_depth_that_a_probe_reports(shedder, clock):
     clock.seconds += 1
     shedder.on_probe_answered(46)
     assert shedder.is_shedding
-
     shedder.on_probe_answered(45)
     assert not shedder.is_shedding
     shedder.on_sample(_sample(clock, 200, unacknowledged=5))
-
     assert not shedder.is_shedding
 
 
@@ -127,7 +115,6 @@ def test_shedding_ends_in_a_process_that_missed_the_low_watermark(shedder, clock
     """The queue grows by what another process accepts, unless growth is slight or the queue nearly full."""
     for depth in (120, *depths):
         shedder.on_sample(_sample(clock, depth))
-
     assert shedder.is_shedding is is_shedding
 
 
@@ -137,9 +124,7 @@ def test_shedding_ends_without_a_report_for_long_even_if_probes_are_answered(she
     clock.seconds += UNKNOWN_AFTER_SECONDS + 1
     if is_probed:
         shedder.on_probe_answered(200)
-
     shedder.tick()
-
     assert shedder.status()["queue_depth"] is None
     assert not shedder.is_shedding
 
@@ -149,8 +134,6 @@ def test_a_falling_depth_during_an_alarm_does_not_end_shedding(shedder, clock, b
     shedder.on_sample(_sample(clock, 200))
     clock.seconds += 5
     shedder.on_blocked(is_blocked=by == "connection")
-
     shedder.on_sample(_sample(clock, 0, is_trusted=by == "connection"))
     shedder.on_probe_answered(0)
-
     assert shedder.is_shedding

@@ -52,19 +52,16 @@ def test_a_majority_is_present_if_the_connections_node_reported_it_recently(repo
     majority = Majority(members=3).connect(CONNECTED, address=0)
     for report in reports:
         majority = majority.update(report)
-
     assert majority.is_present(now) is expected
 
 
 def test_a_report_does_not_count_for_the_next_connection():
     majority = Majority(members=3).connect(CONNECTED, address=0).update(ALL).connect(CONNECTED + 2, address=0)
-
     assert not majority.is_present(CONNECTED + 3)
 
 
 def test_the_report_of_any_node_counts_if_addresses_are_not_paired():
     majority = Majority(members=3).connect(CONNECTED, address=None).update(_report(3, address=2))
-
     assert majority.is_present(LATER)
 
 
@@ -76,7 +73,6 @@ def test_several_addresses_are_a_cluster_until_the_first_report(
     tmp_path, brokers, addresses, is_needed, expected
 ):
     watch = MajorityWatch(tmp_path, brokers=brokers, management_addresses=addresses, is_needed=is_needed)
-
     assert watch.is_present(0.0) is expected
 
 
@@ -84,5 +80,4 @@ def test_several_addresses_are_a_cluster_until_the_first_report(
 def test_the_number_of_members_survives_a_restart(tmp_path, total, expected):
     for_one = {"brokers": 2, "management_addresses": 2, "is_needed": True}
     MajorityWatch(tmp_path, **for_one).on_report(_report(total, total=total))
-
     assert MajorityWatch(tmp_path, **for_one).is_present(0.0) is expected

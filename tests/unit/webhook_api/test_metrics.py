@@ -45,7 +45,6 @@ def samples(details, *, is_ready=True):
 
 def test_the_health_report_is_exported_as_metrics():
     found = samples(DETAILS, is_ready=False)
-
     assert found["om_edge_ready",] == 0
     assert found["om_edge_journal_bytes",] == 1000
     assert found["om_edge_journal_oldest_entry_seconds",] == 3.5

@@ -38,7 +38,6 @@ def proof(request):
 def test_proven_segments_are_released_in_order(proof):
     proof.add(ONE, 1)
     proof.add(TWO, 2)
-
     assert proof.broker_takes_all(100.0, 2) == [ONE, TWO]
     assert proof.segments == []
 
@@ -48,7 +47,6 @@ def test_an_interruption_returns_all_unproven_segments_in_order(proof):
     proof.on_probe_sent(100.0)
     proof.on_probe_answered(100.0, 100.0)
     proof.add(TWO, 2)
-
     assert proof.interrupt() == [ONE, TWO]
     assert proof.segments == []
 
@@ -59,7 +57,6 @@ def test_an_answer_before_an_interruption_proves_no_segment_published_again(proo
     proof.on_probe_sent(100.0)
     proof.interrupt()
     proof.add(ONE, 1)
-
     assert proof.on_probe_answered(200.0, 200.0) == []
     assert proof.segments == [ONE]
 
@@ -70,7 +67,6 @@ def test_a_probe_sent_within_the_grace_period_proves_no_segment_even_if_answered
     barrier.on_probe_sent(100.0)
     assert barrier.on_probe_answered(100.0, 100.0) == []
     barrier.on_probe_sent(100.0 + GRACE_SECONDS - 0.01)
-
     assert barrier.on_probe_answered(200.0, 200.0) == []
     assert barrier.segments == [ONE]
 
@@ -82,7 +78,6 @@ def test_an_answer_does_not_prove_a_segment_published_after_its_probe():
     barrier.add(TWO, 2)
     barrier.on_probe_answered(100.0, 100.0)
     barrier.on_probe_sent(100.0 + GRACE_SECONDS)
-
     assert barrier.on_probe_answered(100.0 + GRACE_SECONDS, 100.0 + GRACE_SECONDS) == [ONE]
     assert barrier.segments == [TWO]
 
@@ -97,7 +92,6 @@ def test_answers_prove_a_segment_only_with_a_recent_majority(majority_until, pro
     barrier.on_probe_sent(100.0)
     barrier.on_probe_answered(100.0, 100.0)
     barrier.on_probe_sent(100.0 + GRACE_SECONDS)
-
     assert barrier.on_probe_answered(200.0, majority_until) == proven
 
 
@@ -120,5 +114,4 @@ def test_a_segment_is_confirmed_when_all_tags_up_to_its_last_are_confirmed(confi
     confirms.add(TWO, 4)
     for tag, is_multiple in confirmed:
         confirms.confirm(tag, is_multiple=is_multiple)
-
     assert confirms.on_probe_answered(100.0, 100.0) == proven

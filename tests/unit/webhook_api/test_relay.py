@@ -55,7 +55,6 @@ def test_live_and_republished_events_count_when_they_are_published(stand, is_liv
     if not is_live:
         stand.publisher.change(BrokerState.UP)
         stand.republish()
-
     assert len(stand.publisher.published) == HIGH
     assert stand.shedder.is_shedding
 
@@ -66,7 +65,6 @@ def test_the_reported_age_is_that_of_the_oldest_event(stand):
     for _ in range(2):
         stand.relay.accept(PROPERTIES, b"{}")
     stand.relay.flush_now()
-
     status = stand.relay.status()
     assert status["oldest_entry_s"] < 60
     assert (status["oldest_unproven_s"], status["entries"]) == (0, 2)
@@ -81,14 +79,12 @@ def test_an_unproven_event_is_published_again_over_the_next_connection(stand, en
         stand.relay._rotate()
     stand.relay.accept(PROPERTIES, b"in the active segment")
     stand.relay.flush_now()
-
     for state in end:
         stand.publisher.change(state)
     # A new connection, even if the end of the last was not noticed.
     stand.publisher.state = BrokerState.AWAY
     stand.publisher.change(BrokerState.UP)
     stand.republish()
-
     assert stand.publisher.published == 2 * [b"1", b"2", b"in the active segment"]
 
 
@@ -101,5 +97,4 @@ def test_an_alarm_delays_new_events_and_repeats_no_published_one(stand):
     assert stand.publisher.published == [b"1", b"3"]
     stand.publisher.change(BrokerState.UP)
     stand.republish()
-
     assert stand.publisher.published == [b"1", b"3", b"2"]

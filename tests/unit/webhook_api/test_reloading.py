@@ -23,7 +23,6 @@ def test_a_reload_applies_new_settings_or_reports_that_a_restart_is_needed(reloa
     monkeypatch.setenv("OM_BIND", "127.0.0.1:1")
     with capture_logs() as lines:
         reloadable.reload()
-
     assert reloadable.settings.secrets == (b"another-secret-0123456789", b"constructed-secret-0123456789")
     assert reloadable.settings.queue_depth_high == 777777
     assert reloadable.settings.bind == bind
@@ -40,7 +39,6 @@ def test_a_reload_refuses_a_malformed_setting_without_logging_it(reloadable, mon
     monkeypatch.setenv(name, value)
     with capture_logs() as lines:
         reloadable.reload()
-
     assert reloadable.settings is before
     [line] = lines
     assert line["event"] == "reload_refused"

@@ -61,12 +61,10 @@ def test_a_segment_waits_until_its_large_event_is_saved(tmp_path, loop, is_inter
     for _ in range(2):
         republish()
     assert (link.published, link.to_prove) == ([SMALL], [])
-
     directory.unlink()
     if is_interrupted:
         republisher.restore([])
     republish()
-
     assert link.published == published
     assert link.to_prove == [segment]
 
@@ -78,7 +76,5 @@ def test_a_saved_file_is_deleted_after_its_retention(tmp_path, directory):
         path = tmp_path / directory / name
         path.write_bytes(b"body")
         os.utime(path, (NOW, NOW - age_days * DAY_SECONDS))
-
     delete_expired(tmp_path, 7, NOW)
-
     assert [path.name for path in (tmp_path / directory).iterdir()] == ["young"]

@@ -19,9 +19,7 @@ HEADERS = {
 def test_a_request_is_accepted_only_with_the_required_header_value(make_stand, setting, path, name):
     key, value = HEADERS[name]
     right, wrong = (make_stand(**{setting: f"{name}={required}"}) for required in (value, "x" * len(value)))
-
     answers = [stand.post(PATH_INFO=path, **{key: value}) for stand in (right, wrong)]
-
     assert [answer.status[:3] for answer in answers] == ["200", "401"]
 
 
@@ -75,7 +73,6 @@ def test_an_unsigned_request_needs_the_required_headers(make_stand, settings, ch
     stand = make_stand(**{"OM_ALLOW_UNSIGNED": "true", "OM_REQUIRED_HEADERS": REQUIRED} | settings)
     if not is_first:
         stand.settle_path()
-
     assert stand.post(**changes).status[:3] == status
 
 

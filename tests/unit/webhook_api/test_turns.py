@@ -78,7 +78,6 @@ def test_after_a_failed_flush_events_are_refused_until_a_flush_succeeds(loop, tm
         assert journal.refusal == "the journal cannot be written: input/output error"
     journal.tend(2.0)
     fresh = accept()
-
     assert turns.steps == ["refused", "answered"]
     assert fresh != suspect
     assert journal.refusal is None
@@ -88,13 +87,11 @@ def test_the_events_of_a_turn_are_written_together_then_published_then_answered(
     turns = Turns(loop, tmp_path)
     write = os.write
     monkeypatch.setattr(os, "write", lambda *args: turns.steps.append("written") or write(*args))
-
     turns.accept(b"1")
     # Requests read by the next poll of the sockets belong to the same turn.
     loop.call_soon(turns.accept, b"2")
     assert not turns.steps
     turns.turn()
-
     assert turns.steps == ["written", "1", "2", "sent", "answered", "answered"]
     assert turns.written() == [b"1", b"2"]
 
@@ -103,7 +100,6 @@ def test_the_events_of_a_turn_are_written_together_then_published_then_answered(
 def test_a_turn_that_cannot_be_written_is_refused_and_not_published(loop, tmp_path, monkeypatch, is_partial):
     turns = Turns(loop, tmp_path)
     write = os.write
-
     with monkeypatch.context() as failing, capture_logs() as lines:
         failing.setattr(os, "write", lambda fd, data: write(fd, data[:-1]) if is_partial else _fail())
         for body in (b"1", b"2"):
@@ -112,7 +108,6 @@ def test_a_turn_that_cannot_be_written_is_refused_and_not_published(loop, tmp_pa
     turns.accept(b"3")
     turns.turn()
     size = turns.journal.active.path.stat().st_size
-
     assert turns.steps == ["sent", "refused", "refused", "3", "sent", "answered"]
     assert turns.written() == [b"3"]
     assert turns.journal.status()["bytes"] == size
@@ -125,7 +120,6 @@ def test_every_request_of_a_turn_that_fails_is_answered(loop, tmp_path):
     turns.relay._link.publish = _fail
     turns.accept(b"1")
     turns.turn()
-
     assert turns.steps == ["refused", "logged"]
 
 
