@@ -33,11 +33,12 @@ WEBHOOK: Final = "http://127.0.0.1:8080/webhooks/genesys/openmessaging"
 PLATFORM: Final = """\
 cp /etc/open-messaging/tls/certificate.pem /usr/local/share/ca-certificates/hooks.crt
 update-ca-certificates
-cd deploy
-sed '/^.webhook.$/,$d; s/api.yourdomain/hooks.example/' registration.example.toml >/tmp/registration.toml
-printf 'OM_%s\\n' REGISTRATION=/tmp/registration.toml GENESYS_API_URL=http://127.0.0.1:8099 \\
+sed '/^.webhook.$/,$d; s/api.yourdomain/hooks.example/' deploy/registration.example.toml \\
+    >/etc/open-messaging/registration.toml
+cd /etc/open-messaging
+printf 'OM_%s\\n' REGISTRATION=$PWD/registration.toml GENESYS_API_URL=http://127.0.0.1:8099 \\
     GENESYS_CLIENT_ID=simulated CANARY_URL=https://hooks.example.com/webhooks/genesys/openmessaging \\
-    >>/etc/open-messaging/environment
+    >>environment
 systemctl restart om-observe
 echo simulated >/etc/open-messaging/credentials/OM_GENESYS_CLIENT_SECRET
 (setsid omctl simulate --platform --port 8099 >/tmp/platform 2>&1 </dev/null &)
