@@ -30,7 +30,6 @@ def test_an_attempt_is_logged_without_its_content():
     sender = Sender(CRM, None, SystemClock(), None)
     with capture_logs() as logged:
         sender.record(attempt(12_500))
-
     [line] = logged
     assert (line["event"], line["log_level"]) == ("delivery_attempted", "debug")
     assert (line["reason"], line["outbox_id"], line["ms"]) == ("204", 7, 12.5)

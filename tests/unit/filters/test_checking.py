@@ -17,7 +17,6 @@ TRANSITIONS = "routing.status == 'CONTACT-QUEUED' || routing.status == 'CONTACT-
 @pytest.mark.parametrize("event_type", [CONVERSATION_NEW, CONVERSATION_MESSAGE, None])
 def test_the_guides_filter_is_accepted_and_matches_its_sample(event_type):
     found = check_filter(EXACT, event_type)
-
     assert found.warnings == ()
     assert found.evaluate(sample(CONVERSATION_NEW))
     assert not found.evaluate(sample(CONVERSATION_NEW, external_id="another"))
@@ -34,7 +33,6 @@ def test_the_guides_filter_is_accepted_and_matches_its_sample(event_type):
 )
 def test_a_filter_that_matches_every_custom_channel_gets_a_warning(expression):
     [warning] = check_filter(expression, CONVERSATION_NEW).warnings
-
     assert "channel.externalId" in warning
 
 
@@ -62,7 +60,6 @@ def test_update_filters_with_a_transition_or_another_field_are_accepted(guard):
 def test_an_unknown_field_is_refused_with_the_nearest_known_one(expression, field, nearest):
     with pytest.raises(FilterError) as caught:
         check_filter(expression, CONVERSATION_NEW)
-
     assert str(caught.value) == f"{field} is not a field of the body: did you mean {nearest}?"
 
 
@@ -95,7 +92,6 @@ def test_an_expression_that_is_no_condition_is_refused(expression, reason):
 
 def test_a_missing_part_of_a_body_is_empty():
     body = {"eventType": CONVERSATION_NEW}
-
     assert not check_filter("has(routing.status)").evaluate(body)
     assert not check_filter("participants.exists(p, p.role == 'customer')").evaluate(body)
     assert check_filter("sequence == null && has(channel.externalId) == false").evaluate(body)
@@ -112,13 +108,11 @@ def test_a_missing_part_of_a_body_is_empty():
 def test_an_expression_that_cannot_be_evaluated_is_an_error_without_the_value(expression, body):
     with pytest.raises(FilterError) as caught:
         check_filter(expression).evaluate(body)
-
     assert "secret" not in str(caught.value)
 
 
 def test_the_cel_library_is_loaded_only_if_a_filter_is_set():
     code = "import workers.__main__, omctl.__main__, sys; sys.exit('cel' in sys.modules)"
-
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
@@ -179,7 +173,6 @@ def test_a_deeply_nested_expression_is_compiled_or_refused(kind, times):
 )
 def test_every_field_that_an_expression_names_is_found(expression, paths):
     found = {".".join(path).replace(".[]", "[]") for path in find_paths(expression)}
-
     # What a macro or a method is called on is named, too.
     assert paths <= found
     assert all(any(path.startswith(extra) for path in paths) for extra in found - paths)

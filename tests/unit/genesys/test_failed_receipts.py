@@ -89,10 +89,8 @@ def test_only_a_receipt_that_was_certainly_not_sent_is_sent_again(  # noqa: PLR0
     receipts, client, clock, outcome, error, final
 ):
     client.errors = [error]
-
     assert receipts.send_failed_receipts() == 1
     assert tuple(outcome()) == ((None, True) if final == "sent" else (final, False))
-
     clock.ahead_us = HOUR_US
     assert receipts.send_failed_receipts() == (final == "sent")
     assert outcome().outcome == final

@@ -58,14 +58,12 @@ def test_the_thresholds_are_those_of_the_alert_rules(metric):
 )
 def test_each_problem_is_reported_with_its_alert_and_next_command(changed, name, level):
     [alert] = find_alerts(WELL | changed)
-
     assert (alert.name, alert.level) == (name, level)
     assert alert.describe()["command"]
 
 
 def test_a_missing_intake_worker_is_an_alert():
     without = {key: value for key, value in WELL.items() if key[0] != "om_worker_up"}
-
     assert [alert.text for alert in find_alerts(without)] == ["No intake worker reports."]
 
 
@@ -73,9 +71,7 @@ def test_a_missing_intake_worker_is_an_alert():
 def test_a_failed_query_is_reported_and_raises_no_other_alert(missing):
     samples = {key: value for key, value in (WELL | STANDING).items() if key[0] != missing}
     samples["om_queue_messages", "open-messaging.events"] = 1001.0 if missing != "om_worker_up" else 1.0
-
     [alert] = find_alerts(samples, {missing})
-
     assert (alert.name, alert.level) == ("OpenMessagingDatabaseAway", "wait")
     assert missing in alert.text
 

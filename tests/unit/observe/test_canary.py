@@ -18,7 +18,6 @@ URL = "https://events.example.com/webhooks/genesys/openmessaging"
 
 def test_a_canary_is_decoded_as_it_was_encoded():
     canary = Canary("vm-1", SENT_US)
-
     assert decode_canary(canary.encode()) == canary
 
 
@@ -58,7 +57,6 @@ def test_the_canary_has_the_newest_secret_and_the_required_headers(read):
     canary = read(
         OM_CANARY_URL=URL, OM_WEBHOOK_SECRETS="new-secret,old", OM_REQUIRED_HEADERS="X-A=1, X-B=secret=2"
     )
-
     assert (canary.url, canary.secret, canary.headers) == (
         URL,
         b"new-secret",
@@ -93,7 +91,6 @@ def silent_server():
 def test_an_unexpected_error_of_the_request_is_attributed_to_the_gateway(silent_server):
     # http.client cannot encode this header.
     settings = CanarySettings(silent_server, None, {"Source": "\u2026"})
-
     with pytest.raises(CanaryStoppedError, match=r"^gateway: could not be asked: UnicodeEncodeError$"):
         post(settings, Canary("vm-1", SENT_US))
 
@@ -114,7 +111,6 @@ def reading(problem=None, value=None):
 def test_an_unknown_canary_is_neither_up_nor_down(found, state, stopped):
     samples = [sample for metric in _build_canary_metrics(found) for sample in metric.samples]
     by_stage = {sample.labels["stage"]: sample.value for sample in samples if sample.labels}
-
     assert _canary_light(found)["state"] == state
     assert by_stage.get("intake") == stopped
     assert bool(_canary_light(found)["problem"]) == (state == "down")

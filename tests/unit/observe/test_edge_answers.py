@@ -29,7 +29,6 @@ def test_metrics_are_read_by_process_and_column():
         process(8, [0, 0, 0, 0, 0, 0], 0.0),
     ]
     counts = parse_counts(render_metrics(lambda: Health(True, {"processes": processes})).decode())
-
     within = {"within_10_ms": 1, "within_100_ms": 3, "within_1_s": 6, "within_3_s": 10, "within_10_s": 15}
     refused = {"status_401": 2, "status_413": 0, "status_429": 3, "status_503": 0, "other_refusals": 2}
     assert counts["7"] == {"answered": 21, **within, **refused, "longest_us": 12_500_000}

@@ -55,7 +55,6 @@ def light(found, name):
 )
 def test_an_edge_is_down_only_if_this_host_has_one(local, edges, shown):
     found = state(local=local, recorded=lambda: activity(*edges))
-
     assert light(found, "edge") == shown
     levels = {alert["level"] for alert in found["alerts"] if alert["name"] == "OpenMessagingEdgeDown"}
     assert levels == {"down": {"bad"}, "unknown": {"wait"}}.get(shown, set())
@@ -64,14 +63,12 @@ def test_an_edge_is_down_only_if_this_host_has_one(local, edges, shown):
 @pytest.mark.parametrize(("answered", "alerts"), [(100, 1), (99, 0)])
 def test_an_edge_of_another_host_that_stopped_is_named_while_others_are_busy(answered, alerts):
     found = state(local=None, recorded=lambda: activity(edge("vm-1", answered), edge("vm-2", 0)))
-
     texts = [alert["text"] for alert in found["alerts"] if alert["name"] == "OpenMessagingEdgeDown"]
     assert texts == ["The edge of vm-2 answers no webhook; others do."] * alerts
 
 
 def test_a_failed_activity_query_hides_no_alert():
     found = state(recorded=fail)
-
     assert light(found, "database") == "up"
     assert found["activity"]["problem"] == "it is away"
     assert [alert["name"] for alert in found["alerts"]].count("OpenMessagingDatabaseAway") == 1
@@ -79,7 +76,6 @@ def test_a_failed_activity_query_hides_no_alert():
 
 def test_values_of_failed_queries_are_unknown():
     found = state()["metrics"]
-
     assert set(found["missing"]) == find_missing([])
     assert [row["count"] for row in found["waiting"]] == [None] * 3
 
@@ -87,7 +83,6 @@ def test_values_of_failed_queries_are_unknown():
 def test_an_edge_at_a_unix_socket_is_not_probed():
     settings = ObserveSettings(amqp_urls=("amqp://localhost/",), edge="unix:/run/edge.sock")
     engine = make_engine("sqlite://")
-
     assert open_probes(settings, engine, DatabaseClock(engine), None).edge is None
 
 
@@ -100,6 +95,5 @@ def test_an_edge_at_a_unix_socket_is_not_probed():
 )
 def test_a_malformed_address_is_refused_before_the_server_starts(database, broker, name):
     settings = ObserveSettings(database_url=database, amqp_urls=(broker,), bind="192.0.2.1:9464")
-
     with pytest.raises(ConfigurationError, match=name):
         run_observe(settings)

@@ -38,7 +38,6 @@ def part():
 
 def test_a_fresh_answer_is_used_again(part):
     reader = Probe("part", part.query, fresh_seconds=60.0)
-
     assert [reader.read(5.0).value for _ in range(3)] == [1, 1, 1]
 
 
@@ -48,7 +47,6 @@ def test_a_part_that_is_answering_is_not_asked_twice(part):
     reader.read(0.05)
     reader.read(0.05)
     part.can_answer.set()
-
     assert reader.read(5.0).value == 1
     time.sleep(0.05)
     assert part.asked == 1
@@ -58,11 +56,9 @@ def test_a_failure_is_named_and_keeps_the_last_answer_until_the_part_answers_aga
     reader = Probe("part", part.query, fresh_seconds=0.0)
     assert reader.read(5.0).problem is None
     part.error = RetryLaterError("the broker is away")
-
     failed = reader.read(5.0)
     assert (failed.value, failed.problem) == (1, "the broker is away")
     assert failed.age_s > 0
-
     part.error = None
     assert reader.read(5.0).problem is None
 
@@ -71,10 +67,8 @@ def test_a_part_that_hangs_blocks_no_reader_and_is_reported(part):
     reader = Probe("part", part.query, fresh_seconds=0.0, silent_seconds=0.05)
     assert reader.read(5.0).problem is None
     part.can_answer.clear()
-
     reader.read(0.06)
     hanging = reader.read(0.06)
-
     assert hanging.value == 1
     assert "hangs" in hanging.problem
     part.can_answer.set()
@@ -83,9 +77,7 @@ def test_a_part_that_hangs_blocks_no_reader_and_is_reported(part):
 
 def test_a_part_that_never_answered_is_unknown(part):
     part.can_answer.clear()
-
     reading = Probe("part", part.query).read(0.01)
-
     assert (reading.value, reading.age_s, reading.problem) == (None, None, "has not answered yet")
 
 
@@ -93,7 +85,6 @@ def test_a_part_that_is_asked_at_intervals_is_asked_again_after_an_error(part):
     part.error = LookupError("no library declares it")
     reader = Probe("part", part.query, every_seconds=0.02)
     wait_until(lambda: part.asked >= 3)
-
     assert reader.read(0.0).problem == UNREACHABLE
     part.error = None
     wait_until(lambda: reader.read(0.0).problem is None)
@@ -103,7 +94,6 @@ def test_a_part_that_hangs_after_a_failure_is_reported_as_hanging(part):
     part.error = LookupError("no library declares it")
     reader = Probe("part", part.query, every_seconds=0.02, silent_seconds=0.1)
     wait_until(lambda: reader.read(0.0).problem == UNREACHABLE)
-
     part.can_answer.clear()
     wait_until(lambda: "hangs" in reader.read(0.0).problem)
 
@@ -111,7 +101,6 @@ def test_a_part_that_hangs_after_a_failure_is_reported_as_hanging(part):
 def test_reading_between_two_intervals_does_not_ask_the_part(part):
     reader = Probe("part", part.query, every_seconds=60.0)
     wait_until(lambda: reader.read(0.0).problem is None)
-
     assert [reader.read(0.01).value for _ in range(3)] == [1, 1, 1]
 
 

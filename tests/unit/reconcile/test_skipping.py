@@ -150,10 +150,8 @@ def test_refused_credentials_and_an_exhausted_limit_skip_no_conversation(
 ):
     history.ids = ["c-1", "c-2"]
     history.errors = {"c-1": error}
-
     # The list, the counts; then nothing.
     assert steps(reconciler, 10) == 8
-
     assert (comparison().passed_over, conversations(), "c-2" in history.asked) == (0, {}, False)
 
 
@@ -164,9 +162,7 @@ def test_a_platform_that_is_away_skips_no_conversation(reconciler, history, comp
     reconciler.reconcile()
     reconciler.reconcile()
     history.errors, history.list_error = dict.fromkeys(history.ids, error), error
-
     assert steps(reconciler, 50) == 50
-
     row = comparison()
     assert (row.conversations, row.passed_over) == (0, 0)
     history.errors, history.list_error = {}, None

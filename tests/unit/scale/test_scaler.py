@@ -26,10 +26,8 @@ class FleetInMemory:
 def test_the_lowest_free_numbers_are_started_and_the_highest_stopped():
     depths, fleet = [3500], FleetInMemory({1, 3})
     scaler = Scaler("intake", FleetLimits(1, 4, 1000, cooldown=0.0), lambda: depths[-1], fleet)
-
     scaler.scale()
     assert fleet.numbers == {1, 2, 3, 4}
-
     depths.append(0)
     for _ in range(5):
         scaler.scale()
@@ -64,7 +62,6 @@ def test_a_worker_is_stopped_when_fewer_were_enough_for_the_whole_cool_down(dept
 def test_a_decision_that_changes_nothing_is_logged_once():
     depths, fleet = [0], FleetInMemory({1})
     scaler = Scaler("intake", FleetLimits(1, 4, 1000, cooldown=3600.0), lambda: depths[-1], fleet)
-
     with capture_logs() as lines:
         for depth in (0, 0, 10, 10, 5000, 0):
             depths.append(depth)

@@ -51,7 +51,6 @@ def test_deliveries_are_held_only_if_the_database_is_away_or_not_migrated(errors
 
 def test_a_transaction_that_a_handler_has_failed_is_not_an_outage():
     error = error_with("25P02")
-
     assert translate(error) is error
     assert not is_outage(error)
 

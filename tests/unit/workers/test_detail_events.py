@@ -16,7 +16,6 @@ def of_kind(payload, kind, **body):
 
 def test_a_customer_start_event_starts_the_conversation(read, payload, notes):
     event = read(payload("eventbridge/customer-start"))
-
     assert (event.event_type, event.dialect, event.skip) == (CONVERSATION_NEW, "eventbridge", None)
     assert event.conversation_id == "5d0d331e-d2a8-4fb5-96f7-7021bef2a8ee"
     assert event.occurred_at_us == 1_749_589_384_000_000
@@ -41,7 +40,6 @@ def test_later_detail_events_update_the_routing_if_they_carry_a_status(
     read, payload, notes, kind, body, *, status
 ):
     event = read(of_kind(payload, kind, **body))
-
     assert (event.event_type, event.routing_status) == (CONVERSATION_UPDATED, status)
     assert event.routing_queue == body.get("queueId")
     assert notes.pending() == []
@@ -59,20 +57,16 @@ def test_a_detail_event_has_one_key_in_every_envelope(read, payload):
     bridged = payload("eventbridge/acd-end")
     again = payload("eventbridge/acd-end", id="another", time="2025-06-10T21:09:20Z")
     notified = {name: bridged["detail"][name] for name in ("topicName", "eventBody", "metadata")}
-
     keys = {read(each).idempotency_key for each in (bridged, again, notified)}
-
     assert len(keys) == 1
 
 
 def test_different_kinds_at_one_moment_are_different_events(read, payload):
     kinds = ("user.start", "user.end", "acd.start")
-
     assert len({read(of_kind(payload, kind)).idempotency_key for kind in kinds}) == 3
 
 
 def test_a_new_kind_is_an_update_without_status_and_noted(read, payload, notes):
     event = read(of_kind(payload, "user.hold"))
-
     assert (event.event_type, event.routing_status) == (CONVERSATION_UPDATED, None)
     assert [drift.name for drift in notes.pending()] == ["detail-type=user-hold"]

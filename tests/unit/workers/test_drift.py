@@ -53,21 +53,18 @@ def test_a_name_is_pending_until_it_is_recorded_and_then_counted_at_intervals(no
 )
 def test_only_the_shape_of_a_value_is_kept_and_not_its_content(notes, value, shape):
     field(notes, "a", value=value)
-
     assert [drift.sample for drift in notes.pending()] == [shape]
 
 
 @pytest.mark.parametrize(("value", "sample"), [("Recalled", "Recalled"), ("Jane Doe", "string(8)")])
 def test_an_unknown_enum_value_is_its_own_sample(notes, value, sample):
     notes.note_value("status", value, "receipt", is_closed=True)
-
     assert [drift.sample for drift in notes.pending()] == [sample]
 
 
 def test_the_same_name_with_another_kind_of_drift_is_listed_separately(notes):
     field(notes, "a")
     notes.note_field(WRONG_TYPE, "", "a", "message", 1)
-
     assert len(notes.pending()) == 2
 
 
@@ -78,7 +75,6 @@ def test_random_names_crowd_only_their_own_place_and_are_logged_once(notes, caps
     field(notes, "newField", "channel.")
     field(notes, "newField")
     field(notes, "newField", "message.", "updated")
-
     assert {"channel.newField", "newField", "message.newField", f"message.{MORE}"} <= names(notes)
     assert len(notes.pending()) <= MAX_NAMES + 4
 
@@ -91,7 +87,6 @@ def test_a_frequent_name_is_noted_in_a_place_full_of_random_names(notes):
         for other in range(99):
             field(notes, f"customer-{number}-{other}", "message.")
         field(notes, "newField", "message.")
-
     assert "message.newField" in names(notes)
 
 
@@ -100,7 +95,6 @@ def test_a_frequent_name_is_noted_in_a_place_full_of_random_names(notes):
 )
 def test_a_name_that_is_no_identifier_is_not_shown(notes, name):
     field(notes, name, "message.")
-
     assert names(notes) == {f"message.{NOT_SHOWN}"}
 
 
@@ -111,5 +105,4 @@ def test_a_name_that_is_no_identifier_is_not_shown(notes, name):
 )
 def test_a_value_is_shown_only_if_it_looks_like_a_word_of_a_closed_list(notes, value, is_closed):
     notes.note_value("status", value, "receipt", is_closed=is_closed)
-
     assert [(drift.kind, drift.name) for drift in notes.pending()] == [(UNKNOWN_VALUE, f"status={NOT_SHOWN}")]

@@ -29,14 +29,12 @@ def test_delays_grow_until_the_attempts_are_used_up(attempt, attempts, delay):
 )
 def test_a_handler_gets_the_delay_that_it_requests_within_bounds(asked, given):
     error = HandlerFailedError("a:b", "RetryLaterError", delay=asked)
-
     assert choose_delay(describe_failure(error), 1, 3) == given
 
 
 @pytest.mark.parametrize("attempts", [2, 3, 10, 100])
 def test_all_delays_together_stay_below_the_brokers_time_limit(attempts):
     delays = [choose_delay(FAILED, attempt, attempts) or 0.0 for attempt in range(1, attempts + 1)]
-
     assert sum(delays) <= MAX_TOTAL_DELAY_SECONDS
 
 
@@ -52,9 +50,7 @@ def test_a_reason_names_the_handler_and_the_error_type_but_not_its_text():
     with pytest.raises(ValueError, match="personal") as caught:
         int("personal")
     error.__cause__ = caught.value
-
     failure = describe_failure(error)
-
     assert failure.reason == "handler acme.crm:on_message: ValueError"
     assert failure.where.startswith("test_failure.py:")
     assert "personal" not in str(failure)

@@ -18,14 +18,12 @@ from workers.parsing import CONVERSATION_MESSAGE, EVENT_TYPES, RECEIPT, TYPING
 )
 def test_every_published_body_is_read_without_drift(read, payload, notes, name, event_type):
     event = read(payload(name))
-
     assert (event.event_type, event.dialect) == (event_type, "genesys")
     assert notes.pending() == []
 
 
 def test_the_fields_of_a_native_body_are_read_into_the_event(read, payload):
     event = read(payload("genesys/text"))
-
     assert event.conversation_id == "5d0d331e-d2a8-4fb5-96f7-7021bef2a8ee"
     assert event.occurred_at_us == 1_749_589_385_427_000
     assert event.platform_message_id == "d7d58935af65a45e5234ac77de017a0a"
@@ -41,7 +39,6 @@ def test_a_body_without_conversation_id_belongs_to_its_customer_and_integration(
     second = read(payload("genesys/receipt-published", conversationId=None))
     other = payload("genesys/text", conversationId=None)
     other["channel"]["to"]["id"] = "another"
-
     assert first.conversation_id == second.conversation_id
     assert first.conversation_id.startswith("e6b352de-ecd0-49c7-94de-7787418869bc/")
     assert read(other).conversation_id != first.conversation_id
@@ -58,7 +55,6 @@ def test_a_body_without_conversation_id_belongs_to_its_customer_and_integration(
 )
 def test_an_unknown_enum_value_is_processed_and_noted(read, payload, notes, changes, name):
     read(payload("genesys/receipt-published", **changes))
-
     assert [(drift.kind, drift.name) for drift in notes.pending()] == [("unknown_value", name)]
 
 
@@ -68,7 +64,6 @@ def listing(payload, *kinds):
 
 def test_a_list_of_several_kinds_becomes_an_event_of_each(read_all, payload, notes):
     events = read_all(listing(payload, "Presence", "Typing", "Typing", "CoBrowse"))
-
     assert [event.event_type for event in events] == [
         "openmessaging:event:presence",
         TYPING,
@@ -83,16 +78,13 @@ def test_a_list_of_several_kinds_becomes_an_event_of_each(read_all, payload, not
 
 def test_a_single_kind_is_read_if_an_integrator_handles_it(read_all, payload, notes):
     handled = "openmessaging:event:presence"
-
     [event] = read_all(listing(payload, "Presence"), EVENT_TYPES | {handled})
-
     assert event.event_type == handled
     assert notes.pending() == []
 
 
 def test_malformed_kinds_become_one_other_kind_and_are_never_shown(read_all, payload, notes):
     events = read_all(listing(payload, "Typing", "Jane Doe", 5, *("x" * n for n in range(1, 31))))
-
     assert len(events) <= 21
     assert sum(event.event_type == "openmessaging:event:other" for event in events) == 1
     assert not any("Jane" in drift.name for drift in notes.pending())
@@ -109,7 +101,6 @@ def test_an_inbound_body_without_conversation_belongs_to_the_customer(read, payl
     first = read(inbound(payload, "customer-1", **channel))
     reply = payload("genesys/text", conversationId=None)
     reply["channel"]["to"]["id"] = "customer-1"
-
     assert read(inbound(payload, "customer-2", **channel)).conversation_id != first.conversation_id
     assert read(reply).conversation_id == first.conversation_id
 
@@ -125,9 +116,7 @@ def test_an_inbound_body_without_conversation_belongs_to_the_customer(read, payl
 def test_only_new_fields_of_a_party_are_noted_and_without_their_values(read, payload, notes, party, drift):
     body = payload("genesys/text")
     body["channel"]["to"] |= party
-
     read(body)
-
     assert {each.name for each in notes.pending()} == drift
 
 
@@ -135,17 +124,13 @@ def test_an_attachment_is_kept_without_its_bytes(read, payload, notes):
     body = payload("genesys/attachment")
     reference = dict(body["content"][0]["attachment"])
     body["content"][0]["attachment"]["bytes"] = "UEsDBA=="
-
     event = read(body)
-
     assert json.loads(event.content) == [{"contentType": "Attachment", "attachment": reference}]
     assert [drift.name for drift in notes.pending()] == ["content[].attachment.bytes"]
 
 
 def test_a_new_kind_of_content_is_kept_whole_and_noted(read, payload, notes):
     part = {"contentType": "Hologram", "hologram": {"url": "https://example.org/1"}}
-
     event = read(payload("genesys/attachment", content=[part]))
-
     assert json.loads(event.content) == [part]
     assert [drift.name for drift in notes.pending()] == ["content[].contentType=Hologram"]

@@ -3,7 +3,6 @@ import pytest
 
 def test_the_guides_own_sample_is_read(read, payload):
     event = read(payload("guide/conversation-new"))
-
     assert event.event_type == "openmessaging:conversation:new"
     assert event.conversation_id == "a1b2c3d4-e5f6-7890-abcd-ef1234567890"
     assert event.occurred_at_us == 1_715_783_530_000_000
@@ -14,7 +13,6 @@ def test_the_guides_own_sample_is_read(read, payload):
 def test_a_message_and_an_update_are_read(read, payload):
     message = read(payload("guide/conversation-message"))
     update = read(payload("guide/conversation-updated"))
-
     assert (message.text, message.sequence, message.sender) == ("Where is my order?", 1, "inbound")
     assert (update.routing_status, update.routing_queue) == ("CONTACT-QUEUED", "queue-1")
 
@@ -25,7 +23,6 @@ def test_an_optional_field_may_be_null_or_missing(read, payload, notes, field, a
     body = payload("guide/conversation-message", **{field: None})
     if absent == "missing":
         del body[field]
-
     assert read(body).conversation_id == body["conversationId"]
     assert notes.pending() == []
 
@@ -53,7 +50,6 @@ def test_an_optional_field_may_be_null_or_missing(read, payload, notes, field, a
 def test_unknown_fields_and_values_are_processed_and_noted_once(read, payload, notes, changes, *, kind, name):
     for _ in range(2):
         read(payload("guide/conversation-message", **changes))
-
     assert [(drift.kind, drift.name) for drift in notes.pending()] == [(kind, name)]
 
 
@@ -64,7 +60,6 @@ def test_characters_that_no_database_stores_are_replaced_in_the_text_and_kept_in
     read, payload, message, text
 ):
     event = read(payload("guide/conversation-message", message=message))
-
     assert event.text == text
     assert event.payload["message"] == message
 
@@ -86,13 +81,11 @@ def test_every_spelling_of_sequence_number_and_message_id_is_read(
     read, payload, changes, sequence, message_id
 ):
     event = read(payload("guide/conversation-message", **changes))
-
     assert (event.sequence, event.platform_message_id) == (sequence, message_id)
     assert event.idempotency_key.endswith(f":id-{message_id}" if message_id else f":seq-{sequence}")
 
 
 def test_the_repr_of_an_event_contains_no_content(read, payload):
     shown = repr(read(payload("guide/conversation-new", message="Hello")))
-
     assert "Hello" not in shown
     assert "customChannelToken" not in shown

@@ -27,14 +27,12 @@ def test_the_guides_literal_key_alone_drops_real_events(payload):
     first = payload("guide/conversation-message", sequence=1)
     second = payload("guide/conversation-message", sequence=2)
     update = payload("guide/conversation-updated", timestamp=first["timestamp"])
-
     assert literal_guide_key(first) == literal_guide_key(second) == literal_guide_key(update)
     assert len({key_of(first), key_of(second), key_of(update)}) == 3
 
 
 def test_a_key_starts_with_conversation_and_instant(payload):
     key = key_of(payload("guide/conversation-message"))
-
     assert key.startswith("a1b2c3d4-e5f6-7890-abcd-ef1234567890:2024-05-15T14:32:11.250000Z:message:")
 
 
@@ -98,7 +96,6 @@ def test_bodies_with_the_same_message_id_are_one_event(payload, bodies):
 def test_a_reconciled_copy_may_lack_conversation_and_time_of_the_original(payload, name):
     copied = payload(name, conversationId="another")
     copied["channel"] |= {"time": "2026-01-01T00:00:00Z", "metadata": None}
-
     assert key_of(copied) == key_of(payload(name))
 
 
@@ -110,7 +107,6 @@ def test_native_bodies_without_any_id_are_distinguished_by_their_content(payload
 
     later = without_id()
     later["channel"]["time"] = "2025-06-10T21:03:06.000Z"
-
     assert key_of(without_id()) == key_of(without_id())
     assert len({key_of(each) for each in (without_id(), without_id(text="Ho"), later)}) == 3
 
@@ -121,7 +117,6 @@ def test_the_longest_key_fits_into_an_index(payload):
     guide = payload("guide/conversation-message", conversationId=longest, message={"id": longest})
     genesys = payload("genesys/receipt-failed", id=longest, direction=longest * 9, status=longest * 9)
     genesys["channel"]["id"] = longest
-
     assert max(len(key_of(each).encode()) for each in (guide, genesys)) < 2_704
 
 
@@ -133,7 +128,6 @@ OFFSETS = st.integers(-14 * 60, 14 * 60).map(lambda minutes: timezone(timedelta(
 def test_the_time_zone_of_a_timestamp_does_not_matter(moment, offset):
     utc = moment.replace(tzinfo=UTC)
     payload = {"eventType": "openmessaging:conversation:new", "conversationId": "c", "sequence": 1}
-
     assert key_of(payload | {"timestamp": utc.isoformat()}) == key_of(
         payload | {"timestamp": utc.astimezone(offset).isoformat()}
     )
@@ -165,14 +159,12 @@ WITHOUT_ID = st.dictionaries(NAMES, VALUES, max_size=4).map(
 def test_any_change_of_a_value_makes_another_event(event, data):
     changed = copy.deepcopy(event)
     _change_a_value(changed, data)
-
     assert (key_of(changed) == key_of(event)) == (_typed(changed) == _typed(event))
 
 
 @given(WITHOUT_ID, st.randoms(), st.sampled_from([None, 1, "\t"]), st.booleans())
 def test_member_order_white_space_and_escapes_do_not_change_the_key(event, random, indent, escapes):
     spelt = json.dumps(_shuffled(event, random), indent=indent, ensure_ascii=escapes)
-
     assert key_of_body(spelt.encode()) == key_of_body(json.dumps(event).encode())
 
 
@@ -181,7 +173,6 @@ def test_the_spelling_of_a_number_does_not_change_the_key():
         b'{"eventType":"openmessaging:conversation:updated","conversationId":"c",'
         b'"timestamp":"2024-05-15T14:32:10Z","new":%s}'
     )
-
     assert len({key_of_body(body % number) for number in (b"1", b"1.0", b"1e0", b"10E-1", b"0.1e+1")}) == 1
     assert len({key_of_body(body % number) for number in (b"1", b'"1"', b"1.5", b"-1", b"true")}) == 5
 

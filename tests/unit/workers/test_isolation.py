@@ -42,9 +42,7 @@ class Work:
 )
 def test_only_the_items_at_fault_are_set_aside(items, faulty, calls, make_error):
     work = Work(set(faulty), make_error)
-
     isolate(items, work, work.set_aside)
-
     assert work.faults == [(item, type(make_error(""))) for item in items if item in faulty]
     assert work.done == [item for item in items if item not in faulty]
     assert work.calls == calls
@@ -52,10 +50,8 @@ def test_only_the_items_at_fault_are_set_aside(items, faulty, calls, make_error)
 
 def test_an_outage_ends_the_call_and_sets_no_item_aside():
     work = Work({"c"}, RetryLaterError)
-
     with pytest.raises(RetryLaterError):
         isolate("abcd", work, work.set_aside)
-
     assert (work.calls, work.done, work.faults) == (1, [], [])
 
 
@@ -67,5 +63,4 @@ def test_an_outage_while_an_item_is_set_aside_ends_the_call():
 
     with pytest.raises(RetryLaterError):
         isolate("abcd", work, fail)
-
     assert work.done == ["a"]

@@ -27,7 +27,6 @@ MALFORMED = {
 def test_a_malformed_body_is_refused_with_a_stable_code_and_a_printable_reason(body, code, words):
     with pytest.raises(RejectedEventError) as caught:
         parse_body(body)
-
     assert caught.value.code == code
     assert words in caught.value.reason
     assert caught.value.reason.isascii()
@@ -97,15 +96,12 @@ WORST = {
 def test_reading_time_grows_linearly_with_the_size_of_the_body(kind):
     """A body 16 times as long takes 16 times as long to read, or 256 times if reading is quadratic."""
     small, large = (_least_seconds_for(_event_with(WORST[kind](size))) for size in (SMALL, LARGE))
-
     assert large / max(small, 0.002) < 160
 
 
 def test_a_body_of_the_largest_size_is_read():
     body = _event_with(WORST["many members of one name"](LARGEST - 200))
-
     [event] = read_body(body, DriftNotes(), EVENT_TYPES)
-
     assert event.payload["b"] == 1
 
 

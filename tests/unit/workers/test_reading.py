@@ -29,7 +29,6 @@ def conversations_of(outcome):
 
 def test_the_next_batch_is_parsed_a_few_at_a_time_in_its_order(reader):
     reader.expect([delivered(number, **{f"field_{number}": True}) for number in range(PREFETCH_STEP + 1)])
-
     assert reader.prefetch()
     assert len(reader.notes.pending()) == PREFETCH_STEP
     assert f"field_{PREFETCH_STEP}" not in [each.name for each in reader.notes.pending()]
@@ -41,11 +40,8 @@ def test_a_prefetched_delivery_is_not_parsed_again(reader):
     delivery = delivered(1)
     reader.expect([delivery])
     reader.prefetch()
-
     prefetched = reader._prefetched[1]
-
     [outcome] = reader.read_all([delivery])
-
     assert outcome is prefetched
     assert conversations_of(outcome) == ["c-1"]
 
@@ -54,7 +50,6 @@ def test_the_same_tag_on_another_connection_is_another_delivery(reader):
     reader.expect([delivered(1)])
     reader.prefetch()
     other = replace(delivered(2), tag=1)
-
     [outcome] = reader.read_all([other])
     assert conversations_of(outcome) == ["c-2"]
 
@@ -62,7 +57,6 @@ def test_the_same_tag_on_another_connection_is_another_delivery(reader):
 @pytest.mark.parametrize("sign", [{"delivery_count": 2}, {"local_attempts": 1}], ids=str)
 def test_a_suspect_delivery_is_not_parsed_early(reader, sign):
     reader.expect([replace(delivered(1), **sign)])
-
     assert not reader.prefetch()
 
 
@@ -76,8 +70,6 @@ def test_a_suspect_delivery_is_not_parsed_early(reader, sign):
 )
 def test_the_filter_marks_events_and_accepts_those_that_it_cannot_evaluate(expression, skip, undecided):
     reader = Reader({CONVERSATION_NEW}, check_filter(expression))
-
     [outcome] = reader.read_all([delivered(1, channel={"type": "custom", "externalId": "mine"})])
-
     assert [arrival.event.skip for arrival in outcome.arrivals] == [skip]
     assert (reader.take_undecided(), reader.take_undecided()) == (undecided, 0)

@@ -60,7 +60,6 @@ def test_a_body_without_type_conversation_or_time_is_refused_and_names_the_field
 ):
     with pytest.raises(RejectedEventError) as caught:
         read(payload(sample, **changes))
-
     assert caught.value.code == code
     assert caught.value.reason.startswith(f"{field}:")
 
@@ -68,5 +67,4 @@ def test_a_body_without_type_conversation_or_time_is_refused_and_names_the_field
 def test_a_body_of_no_dialect_is_refused(read):
     with pytest.raises(RejectedEventError) as caught:
         read({"conversationId": "c", "timestamp": "2024-05-15T14:32:10Z"})
-
     assert (caught.value.code, caught.value.reason) == ("missing_field", "eventType: is missing")

@@ -64,7 +64,6 @@ def names(notes):
 def test_every_message_type_of_the_sdk_is_read_without_drift(kind, notes):
     kinds = set(values_of(kind, "type")) - WITHOUT_HANDLER
     assert kinds
-
     for each in kinds:
         [event] = read(body_of(kind, type=each), notes)
         assert event.conversation_id == "c"
@@ -74,7 +73,6 @@ def test_every_message_type_of_the_sdk_is_read_without_drift(kind, notes):
 def test_every_content_type_of_the_sdk_is_kept(notes):
     kinds = values_of("ConversationMessageContent", "content_type")
     assert len(kinds) > 20
-
     for kind in kinds:
         part = made("ConversationMessageContent") | {"contentType": kind}
         [event] = read(body_of(WHOLE, type="Structured", content=[part]), notes)
@@ -93,8 +91,6 @@ def test_every_receipt_status_of_the_sdk_is_known(notes):
 def test_every_detail_event_of_the_sdk_is_read_without_drift(topic, kind, notes):
     body = made(kind) | {"eventTime": 1_749_589_384_000, "mediaType": "MESSAGE", "messageType": "OPEN"}
     name = f"v2.detail.events.conversation.c.{topic}"
-
     [event] = read({"detail-type": name, "detail": {"topicName": name, "eventBody": body}}, notes)
-
     assert event.skip is None
     assert names(notes) == []

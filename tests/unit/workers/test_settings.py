@@ -48,7 +48,6 @@ def environment(monkeypatch, tmp_path):
 
 def test_unset_settings_have_their_defaults(environment):
     settings = IntakeSettings.from_environment()
-
     assert settings.amqp_urls == ("amqp://user:hidden@a/", "amqp://user:hidden@b/")
     assert (settings.batch_events, settings.batch_seconds) == (100, 0.02)
 
@@ -61,7 +60,6 @@ def test_a_prefetch_full_of_hanging_events_brings_no_other_event_to_the_delivery
 @pytest.mark.parametrize("role", ROLES)
 def test_no_secret_is_shown_and_no_role_starts_without_the_database(environment, role):
     assert "hidden" not in repr(role.from_environment())
-
     environment.delenv("OM_DATABASE_URL")
     with pytest.raises(ConfigurationError, match="OM_DATABASE_URL must name the database"):
         role.from_environment()
@@ -93,6 +91,5 @@ def test_no_secret_is_shown_and_no_role_starts_without_the_database(environment,
 )
 def test_a_malformed_setting_is_refused_by_name(environment, role, name, value):
     environment.setenv(name, value)
-
     with pytest.raises(ConfigurationError, match=name):
         role.from_environment()

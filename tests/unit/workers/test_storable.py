@@ -39,7 +39,6 @@ DEAD_LETTER = DeadLetter(
 )
 def test_every_value_of_a_dead_letter_is_made_storable(field, value, stored):
     dead_letter = make_storable(replace(DEAD_LETTER, **{field: value}))
-
     assert getattr(dead_letter, field) == stored
     assert replace(dead_letter, **{field: getattr(DEAD_LETTER, field)}) == DEAD_LETTER
     assert make_storable(dead_letter) == dead_letter
@@ -47,7 +46,6 @@ def test_every_value_of_a_dead_letter_is_made_storable(field, value, stored):
 
 def test_the_minimal_record_contains_only_the_id_of_the_event():
     record = make_minimal(replace(DEAD_LETTER, message_id="\ud83d"), 2**50 + 1)
-
     assert record == DeadLetter(
         DEAD_LETTER.body_sha256,
         "unrecordable",

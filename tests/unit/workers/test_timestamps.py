@@ -54,5 +54,4 @@ def test_a_timestamp_that_is_malformed_or_out_of_range_is_refused(text, reason):
 @pytest.mark.parametrize("microseconds", [0, 1, 999_999, 1_000_000, 1_715_783_530_123_456, 2**53])
 def test_a_time_has_one_canonical_text_with_microseconds(microseconds):
     usual = moment_of(microseconds).isoformat(timespec="microseconds")
-
     assert canonical_text(microseconds) == usual.replace("+00:00", "Z")

@@ -22,7 +22,6 @@ def test_a_time_is_read_as_it_was_written(engine, microseconds):
     with engine.begin() as connection:
         INSERT.execute(connection, [("m", microseconds)])
         moment = connection.execute(select(suspects.c.attempted_at)).scalar_one()
-
     assert moment == moment_of(microseconds)
 
 
@@ -30,9 +29,7 @@ def test_times_before_the_epoch_sort_before_later_ones(engine, query):
     moments = [1_000_001, -1, 0, -2_000_000, 999_999]
     with engine.begin() as connection:
         INSERT.execute(connection, [(str(moment), moment) for moment in moments])
-
     found = [int(name) for (name,) in query("SELECT message_id FROM suspects ORDER BY attempted_at")]
-
     assert found == sorted(moments)
 
 
@@ -42,7 +39,6 @@ def test_more_rows_than_sqlite_takes_in_one_statement_are_all_written(engine, qu
     names = [f"m-{number:05}" for number in range(SQLITE_VALUES // 2 + 1)]
     with engine.begin() as connection:
         INSERT.execute(connection, [(name, 1) for name in names])
-
     assert [name for (name,) in query("SELECT message_id FROM suspects ORDER BY message_id")] == names
 
 
@@ -53,7 +49,6 @@ def _lower_the_limit(connection, _record):
 def test_a_failed_statement_raises_sqlalchemys_error_without_the_values(engine):
     with pytest.raises(IntegrityError) as caught, engine.begin() as connection:
         INSERT.execute(connection, [("m", 1), ("m", 2)])
-
     assert caught.value.params is None
 
 
@@ -61,7 +56,6 @@ def test_a_failed_statement_raises_sqlalchemys_error_without_the_values(engine):
 def test_a_lost_connection_is_not_used_again(engine):
     with pytest.raises(DBAPIError) as caught, engine.begin() as connection:
         _insert_after_its_end(engine, connection)
-
     assert caught.value.connection_invalidated
     with engine.begin() as connection:
         INSERT.execute(connection, [("m", 1)])

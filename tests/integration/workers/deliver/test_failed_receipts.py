@@ -52,9 +52,7 @@ def give_up(engine, stand, inbox, vhost):
 
 def test_an_agent_gets_one_receipt_for_a_message_that_was_given_up(give_up, receipts, organisation, query):
     give_up(receipts, TEXT)
-
     assert [receipts.send_failed_receipts() for _ in range(2)] == [1, 0]
-
     [receipt] = organisation.receipts
     assert receipt["integration"] == TEXT["channel"]["id"]
     assert (receipt["id"], receipt["status"], receipt["isFinalReceipt"]) == (TEXT["id"], "Failed", True)
@@ -71,7 +69,6 @@ def test_only_an_agents_message_to_a_named_destination_gets_a_receipt(
     give_up, receipts, query, payload, is_named
 ):
     give_up(receipts if is_named else None, payload)
-
     assert query("SELECT count(*) FROM dead_letters") == [(2,)]
     assert query(OUTCOMES) == []
 
@@ -93,9 +90,7 @@ def test_a_receipt_whose_process_ended_while_sending_is_unknown(  # noqa: PLR091
 ):
     give_up(receipts, TEXT)
     execute(engine, "UPDATE failed_receipts SET begun_at = due_at")
-
     assert make_receipts(clock=MovedClock(3_600_000_000)).send_failed_receipts() == 0
-
     assert organisation.receipts == []
     assert query(OUTCOMES) == [("content", "unknown", 0)]
 

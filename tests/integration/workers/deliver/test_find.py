@@ -168,18 +168,14 @@ def test_a_conflict_and_a_copy_are_steps_of_the_first_event(stand, omctl):
     stand.intake(deliver(first))
     stand.intake(deliver(first))
     stand.intake(deliver(first | {"novelty": 1}, message_id="conflicting"))
-
     [found] = omctl("conflicting")
-
     assert {"received again", "conflict"} <= set(steps(found))
 
 
 def test_the_operator_of_a_decision_is_shown_but_not_put_into_the_bundle(stand, omctl, tmp_path):
     stand.intake(deliver(b"{", message_id="dead-2"))
     _decide(stand, "discard-dead-letters")
-
     [found] = omctl("dead-2", "--bundle", str(tmp_path / "bundle"))
-
     assert (found["stopped"], steps(found)[-1]) == (None, "discard dead letters")
     assert found["steps"][-1]["operator"] == "jo@host: a test"
     assert "i-1" in (tmp_path / "bundle").read_text()
@@ -189,9 +185,7 @@ def test_the_operator_of_a_decision_is_shown_but_not_put_into_the_bundle(stand, 
 def test_a_discarded_dead_letter_of_a_destination_leaves_nothing_to_do(stand, omctl):
     identifier = _refused(stand)
     _decide(stand, "discard-dead-letters")
-
     found = omctl(identifier)
-
     assert {event["stopped"] for event in found} == {None}
     assert "delivery to crm: dead" in [step for event in found for step in steps(event)]
 
@@ -199,7 +193,6 @@ def test_a_discarded_dead_letter_of_a_destination_leaves_nothing_to_do(stand, om
 def test_a_replayed_dead_letter_is_complete_once_its_event_is_processed(stand, omctl):
     identifier = _replayed(stand)
     stand.intake(deliver(said("a", conversation="c-1"), message_id=identifier))
-
     assert [found["stopped"] for found in omctl(identifier) if found["event_id"] is None] == [None]
 
 
@@ -214,7 +207,6 @@ def keep_in_journal(state, body, message_id):
 def test_an_event_in_this_hosts_journal_is_found_by_message_request_conversation_and_digest(omctl, state):
     body = json.dumps(said(SECRET_WORDS, conversation="c-journal")).encode()
     keep_in_journal(state, body, "m-journal")
-
     for identifier in ("m-journal", "r-journal", "c-journal", hashlib.sha256(body).hexdigest()):
         [found] = omctl(identifier)
         assert found["stopped"].startswith("in this host's journal")

@@ -92,7 +92,6 @@ def test_an_event_that_is_refused_again_is_a_dead_letter_with_its_new_reason(sta
     stand.inbox.fault_for = lambda _told: Fault(409)
     omctl("crm")
     deliver_all(stand)
-
     reasons = (
         "SELECT reason, count(*), count(intervention_id) FROM dead_letters GROUP BY reason ORDER BY reason"
     )

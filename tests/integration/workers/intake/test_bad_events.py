@@ -25,7 +25,6 @@ def test_good_events_in_and_behind_a_flood_of_bad_ones_are_processed(start, publ
     start(OM_BATCH_EVENTS="50")
     publish(*[bad] * FLOOD)
     publish(*[bad if number % 20 else said("good", after_ms=number) for number in range(FLOOD)])
-
     wait_until(lambda: count() == FLOOD // 20)
     wait_until(lambda: depth(channel, topology.DEAD_LETTERS) == 2 * FLOOD - FLOOD // 20)
 
@@ -39,7 +38,6 @@ def test_events_that_request_a_later_retry_delay_no_other_event(working, channel
     for number in range(300):
         body = json.dumps(said("later" if number % 2 else "good", after_ms=number)).encode()
         channel.basic_publish(topology.EXCHANGE, topology.EVENT_ROUTING_KEY, body)
-
     with working(handlers=handlers):
         wait_until(lambda: query("SELECT count(*) FROM processed_events") == [(150,)])
         time.sleep(2.0)

@@ -26,7 +26,6 @@ def test_workers_with_the_same_events_in_reverse_order_neither_deadlock_nor_repe
             intake(*[deliver(each) for each in payloads[::order][start : start + 30]])
 
     work_at_once(migrated_url, handlers, (1, -1, 1, -1), work)
-
     assert query("SELECT count(*) FROM processed_events") == [(67,)]
     assert query("SELECT sum(message_count), sum(event_count) FROM conversations") == [(60, 67)]
 

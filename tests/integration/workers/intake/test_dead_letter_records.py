@@ -54,7 +54,6 @@ def test_a_dead_letter_keeps_the_reason_that_intake_gave(working, channel, query
     publish(channel, "broken", b"{")
     with working():
         [(_, properties, body)] = dead_letters(channel, 1)
-
     assert query(REASONS) == [("broken", "not_json")]
     assert body == b"{"
     assert properties.headers["x-first-death-queue"] == topology.EVENTS_QUEUE
@@ -66,7 +65,6 @@ def test_a_dead_letter_is_recorded_once_and_never_circulates(working, channel, q
     with working():
         wait_until(lambda: depth(channel, topology.DEAD_LETTERS) == 30)
         time.sleep(1.0)
-
     assert depth(channel, topology.DEAD_LETTERS) == 30
     assert depth(channel, topology.DEAD_LETTER_RECORDS) == 0
     assert query("SELECT count(*) FROM dead_letters") == [(30,)]

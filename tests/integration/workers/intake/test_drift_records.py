@@ -26,7 +26,6 @@ def test_an_accepted_name_is_not_listed_again(intake, omctl):
     intake(deliver(said("a", novelty=1, surprise=2)))
     names = {each["name"] for each in omctl("list")["drift"]}
     assert {"novelty", "surprise"} <= names
-
     assert omctl("accept", "novelty", "--dry-run")["accepted"] == ["novelty"]
     assert omctl("accept", "novelty")["accepted"] == ["novelty"]
     assert omctl("accept", "novelty", status=1)["unknown"] == ["novelty"]

@@ -22,7 +22,6 @@ def message(words="Hello", message_id="m-1", **others):
 def test_copies_are_counted_on_the_events_row_in_any_batches(intake, query, batches):
     for copies in batches:
         assert intake(*[deliver(message()) for _ in range(copies)]) == frozenset()
-
     assert query("SELECT message_count FROM conversations") == [(1,)]
     assert query(COUNTED) in ([(3, False)], [(3, 0)])
     assert query(CONFLICTS) == []
@@ -36,7 +35,6 @@ def test_different_content_under_a_known_key_is_kept_and_has_no_effect(intake, q
     else:
         intake(first)
         intake(other)
-
     [(body, deliveries, message_id, _)] = query(CONFLICTS)
     assert (bytes(body), deliveries) == (other.envelope.body, 1)
     assert message_id == other.envelope.message_id
@@ -84,19 +82,15 @@ def test_copies_conflicts_and_new_events_of_one_batch_are_distinguished(intake, 
 def test_a_conflicting_body_with_two_events_conflicts_with_both(intake, query):
     kinds = [{"eventType": "Typing"}, {"eventType": "Presence"}]
     body = payload_of("genesys/typing") | {"events": kinds}
-
     intake(deliver(body))
     intake(deliver(body | {"note": "other"}))
-
     assert query("SELECT count(*) FROM duplicate_events") == [(2,)]
 
 
 def test_a_batchs_line_counts_duplicates_and_conflicts(intake, capsys):
     intake(deliver(message("Hello")))
     capsys.readouterr()
-
     intake(deliver(message("Hello")), deliver(message("Goodbye")), deliver(message("new", "m-2")))
-
     line = capsys.readouterr().out
     assert "conflicts=1" in line
     assert "duplicates=1" in line
@@ -112,7 +106,6 @@ def test_concurrent_workers_count_every_copy_and_every_conflict_of_a_key(migrate
             intake(*[deliver(each) for each in bodies[::order]])
 
     work_at_once(migrated_url, handlers, (1, -1, 1, -1), work)
-
     [(events, copies)] = query("SELECT count(*), sum(deliveries) FROM processed_events")
     [(conflicts, others)] = query("SELECT count(*), sum(deliveries) FROM duplicate_events")
     assert (events, conflicts) == (5, 10)

@@ -105,9 +105,7 @@ def test_a_failing_event_is_retried_alone_and_then_dead_lettered(engine, handler
 
 def test_a_handlers_error_is_logged_and_recorded_without_its_text(engine, handlers, failing, query, capsys):
     failing(quoting)
-
     processor(engine, handlers)(deliver(said("sick")))
-
     [(reason,)] = query("SELECT reason FROM dead_letters")
     assert "ValueError" in reason
     assert PERSONAL not in reason + capsys.readouterr().out
@@ -160,9 +158,7 @@ def test_a_handler_can_skip_its_own_events_with_a_reason(engine, handlers, query
 
 def test_a_handler_that_suppresses_a_failed_statement_fails_only_its_event(engine, handlers, failing, query):
     failing(swallowed)
-
     rejected = processor(engine, handlers)(deliver(said("sick")), deliver(said("well")))
-
     # SQLite takes more statements, so there nothing has failed.
     assert len(rejected) == (0 if engine.dialect.name == "sqlite" else 1)
     assert query("SELECT text FROM conversation_messages WHERE text = 'well'") == [("well",)]
@@ -176,7 +172,6 @@ def test_an_event_that_succeeds_when_it_is_retried_takes_effect_once(engine, han
             raise failures.pop()
 
     failing(fails_twice)
-
     assert processor(engine, handlers)(deliver(said("sick")), deliver(said("well"))) == set()
     assert query("SELECT message_count FROM conversations") == [(2,)]
     assert query("SELECT count(*) FROM dead_letters") == [(0,)]
@@ -188,9 +183,7 @@ def test_a_handler_can_request_a_later_retry(engine, handlers, failing, query):
 
     failing(asks)
     sick, well = deliver(said("sick")), deliver(said("well"))
-
     settlement = Intake(engine, handlers, SystemClock()).process([sick, well])
-
     assert settlement.retries == {sick.tag: 42.0}
     assert settlement.rejected == frozenset()
     assert query("SELECT text FROM conversation_messages") == [("well",)]
@@ -201,9 +194,7 @@ def test_a_handler_can_reject_an_event_at_once(engine, handlers, failing, query)
         raise RejectedEventError("unknown_customer", "customer: not known here")
 
     calls = failing(refuses)
-
     processor(engine, handlers)(deliver(said("sick")))
-
     assert calls == [1]
     assert query("SELECT code, reason FROM dead_letters") == [
         ("unknown_customer", "customer: not known here")
@@ -222,7 +213,6 @@ def test_an_event_whose_statement_is_too_slow_is_dead_lettered_alone(
 
     calls = failing(sleeps)
     sick = deliver(said("sick"))
-
     assert processor(engine, handlers)(deliver(said("well")), sick) == {sick.tag}
     assert calls == [2, 1]
     assert query("SELECT code FROM dead_letters") == [("too_slow",)]

@@ -118,9 +118,7 @@ def test_an_event_that_hangs_three_workers_is_dead_lettered_and_the_others_are_p
 
 def test_a_second_worker_processes_the_other_events_when_the_first_one_ends(channel, start, query):
     publish(channel, with_one_sick(100, "sleep"))
-
     with supervised(start, count=2):
         wait_until(lambda: depth(channel, topology.DEAD_LETTERS) == 1, seconds=60.0)
         wait_until(lambda: query("SELECT count(*) FROM processed_events") == [(100,)], seconds=60.0)
-
     assert query("SELECT message_id, code FROM dead_letters") == [("sleep", "poison")]

@@ -62,7 +62,6 @@ SESSIONS = {
 def test_a_session_is_announced_once_and_before_its_events(counting, query, batches, entries):
     for batch in batches:
         counting(*[deliver(payload_of(name) | changes) for name, changes in batch])
-
     assert told(query) == entries
 
 
@@ -71,7 +70,6 @@ def test_a_conversations_start_is_sent_before_its_receipt_in_a_batch_with_other_
     start, receipt = payload_of("eventbridge/customer-start"), payload_of("genesys/receipt-published")
     of_another = receipt | {"conversationId": "0-before-the-other", "id": "another"}
     counting(deliver(of_another), deliver(start), deliver(receipt))
-
     told_of = "SELECT event_type, event_id IS NULL, late FROM outbox WHERE conversation_id = :id ORDER BY id"
     rows = query(told_of, id=receipt["conversationId"])
     assert [(kind, bool(unnotified), bool(late)) for kind, unnotified, late in rows] == [
@@ -82,7 +80,6 @@ def test_a_conversations_start_is_sent_before_its_receipt_in_a_batch_with_other_
 
 def test_an_answered_detail_event_routes_the_conversation(counting, query):
     counting(deliver(payload_of("eventbridge/customer-start")), deliver(payload_of("eventbridge/acd-end")))
-
     assert query("SELECT status, routing_status, routing_queue FROM conversations") == [
         ("started", "CONTACT-ROUTED", "0b6d2a1e-0000-4000-8000-000000000000")
     ]
@@ -90,7 +87,6 @@ def test_an_answered_detail_event_routes_the_conversation(counting, query):
 
 def test_an_event_of_another_medium_is_recorded_and_creates_no_conversation(counting, query):
     counting(deliver(payload_of("eventbridge/customer-start-chat")), deliver(payload_of("genesys/text")))
-
     assert query("SELECT outcome, reason FROM processed_events WHERE dialect = 'eventbridge'") == [
         ("skipped", "other_medium")
     ]
@@ -100,7 +96,6 @@ def test_an_event_of_another_medium_is_recorded_and_creates_no_conversation(coun
 
 def test_typing_is_counted_by_day_and_not_stored(counting, query):
     settlements = [counting(deliver(payload_of("genesys/typing"))) for _ in range(3)]
-
     assert not any(settlement.rejected or settlement.retries for settlement in settlements)
     assert query("SELECT event_type, events FROM unstored_events") == [("openmessaging:typing", 3)]
     assert query("SELECT count(*) FROM processed_events") == [(0,)]
@@ -110,7 +105,6 @@ def test_typing_is_counted_by_day_and_not_stored(counting, query):
 def test_events_in_one_body_with_a_typing_indicator_are_stored(counting, query):
     kinds = [{"eventType": "Typing"}, {"eventType": "Presence"}]
     counting(deliver(payload_of("genesys/typing") | {"events": kinds}))
-
     assert query("SELECT event_type, reason FROM processed_events") == [
         ("openmessaging:event:presence", "no_handler")
     ]
@@ -119,7 +113,6 @@ def test_events_in_one_body_with_a_typing_indicator_are_stored(counting, query):
 
 def test_typing_is_stored_if_an_integrators_handler_exists_for_it(handlers):
     handlers["openmessaging:typing"] += (lambda *_: {},)
-
     assert unstored_types(handlers) == frozenset()
 
 

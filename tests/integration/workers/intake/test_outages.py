@@ -24,7 +24,6 @@ def raw(url):
 
 def test_deliveries_are_held_while_the_database_is_away(handlers):
     away = make_engine(f"postgresql://postgres@127.0.0.1:{free_port()}/none")
-
     with pytest.raises(RetryLaterError):
         processor(away, handlers)(deliver(said("a")), deliver(b"malformed"))
 
@@ -49,11 +48,9 @@ def test_a_connection_ended_by_the_server_is_replaced(migrated_url, intake):
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
             " WHERE datname = current_database() AND pid <> pg_backend_pid()"
         )
-
     delivery = deliver(said("b"))
     with pytest.raises(RetryLaterError):
         intake(delivery)
-
     assert intake(delivery) == frozenset()
 
 
@@ -65,7 +62,6 @@ def test_deliveries_are_held_if_a_statement_takes_too_long(engine, handlers, que
         return {}
 
     handlers[CONVERSATION_MESSAGE] = (sleeps,)
-
     with pytest.raises(RetryLaterError):
         processor(engine, handlers)(deliver(said("a")), deliver(said("b")))
     assert query("SELECT count(*) FROM dead_letters") == [(0,)]
@@ -109,12 +105,10 @@ def test_deliveries_are_held_while_the_disk_of_sqlite_is_full(engine, intake):
     with engine.connect() as connection:
         connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
     batch = [deliver(said("x" * 5000, after_ms=number)) for number in range(100)]
-
     with pytest.raises(RetryLaterError):
         intake(*batch)
     with engine.connect() as connection:
         connection.exec_driver_sql("PRAGMA max_page_count = 1000000")
-
     assert intake(*batch) == frozenset()
 
 
@@ -124,8 +118,6 @@ def test_intake_waits_for_a_locked_sqlite_database(engine, intake):
     other.execute("BEGIN IMMEDIATE")
     release = threading.Timer(0.3, lambda: other.execute("COMMIT"))
     release.start()
-
     assert intake(deliver(said("a"))) == frozenset()
-
     release.join()
     other.close()

@@ -35,16 +35,13 @@ def test_batches_that_were_read_ahead_take_effect_once_each(worker, query):
     for batch, following in zip(batches, [*batches[1:], []], strict=True):
         worker.prefetch(following)
         worker.process(batch)
-
     assert query("SELECT count(*), count(DISTINCT text) FROM conversation_messages") == [(20, 20)]
 
 
 def test_nothing_is_prefetched_while_a_suspect_is_processed(worker):
     following = deliver(said("Second"))
-
     worker.prefetch([following])
     worker.process([deliver(said("First"), attempt=2)])
-
     assert not is_read(worker, following)
 
 
@@ -62,5 +59,4 @@ def test_intake_also_reads_ahead_during_the_first_statement_of_a_transaction(eng
         # What waited for BEGIN alone would be at work for a fraction of this.
         connection.exec_driver_sql("SELECT pg_sleep(0.5)")
         worked = moments[-1] - moments[0]
-
     assert worked > 0.4

@@ -22,7 +22,6 @@ def empty_engine(database_url):
 
 def test_the_required_revision_is_the_newest_migration():
     versions = Path(schema.__file__).with_name("versions").glob("[0-9]*.py")
-
     assert max(path.name for path in versions).startswith(f"{SCHEMA_REVISION}_")
 
 
@@ -35,7 +34,6 @@ def test_a_database_without_tables_is_refused(empty_engine):
 def test_an_older_revision_is_refused_and_a_newer_one_is_not(engine, revision):
     with engine.begin() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = :it"), {"it": revision})
-
     if revision < SCHEMA_REVISION:
         with pytest.raises(ConfigurationError, match=r"is at revision 0000 .* `omctl migrate`"):
             check_schema(engine)
@@ -47,7 +45,6 @@ def test_an_older_revision_is_refused_and_a_newer_one_is_not(engine, revision):
 def test_a_worker_without_tables_exits_with_78_and_names_the_command(start, postgres_url, tmp_path, role):
     for number, url in enumerate([postgres_url, f"sqlite:///{tmp_path}/empty.db"]):
         worker = start(role=role, OM_DATABASE_URL=url)
-
         assert worker.wait(PATIENCE_SECONDS) == 78
         assert "omctl migrate" in (tmp_path / f"worker-{number}.log").read_text()
 

@@ -38,13 +38,11 @@ def deadly(engine, handlers):
 
 def test_a_poison_event_is_dead_lettered_and_its_neighbours_are_processed(deadly, query):
     payloads = [said("before"), said("poison"), said("after")]
-
     for attempt in range(1, 4):
         with pytest.raises(WorkerKilledError):
             deadly(*[deliver(each, attempt=attempt, message_id=each["message"]["text"]) for each in payloads])
     last = [deliver(each, attempt=4, message_id=each["message"]["text"]) for each in payloads]
     rejected = deadly(*last)
-
     assert rejected == {last[1].tag}
     assert query("SELECT message_id, code FROM dead_letters") == [("poison", "poison")]
     assert query("SELECT text FROM conversation_messages ORDER BY text") == [("after",), ("before",)]
@@ -53,7 +51,6 @@ def test_a_poison_event_is_dead_lettered_and_its_neighbours_are_processed(deadly
 
 def test_a_harmless_suspect_is_processed_and_its_mark_is_cleared(intake, query):
     assert intake(deliver(said("a"), attempt=9)) == frozenset()
-
     assert query("SELECT message_count FROM conversations") == [(1,)]
     assert query("SELECT count(*) FROM suspects") == [(0,)]
 
@@ -86,11 +83,9 @@ def test_an_outage_during_an_attempt_never_makes_an_event_poison(engine, handler
 def test_a_held_suspect_keeps_the_mark_of_the_worker_that_it_killed(engine):
     Suspects(engine, SystemClock()).mark("m-1")
     holding = Suspects(engine, SystemClock())
-
     for _ in range(3):
         with pytest.raises(RetryLaterError), holding.attempt("m-1"):
             raise RetryLaterError("away")
-
     assert Suspects(engine, SystemClock()).mark("m-1") == 1
 
 
@@ -103,7 +98,6 @@ def test_held_poison_is_still_poison_for_the_next_worker(engine, handlers, query
         with pytest.raises(RetryLaterError):
             processor(engine, handlers)(poison)
     _rename(engine, "unmigrated", "dead_letters")
-
     assert processor(engine, handlers)(poison) == {poison.tag}
     assert query("SELECT code FROM dead_letters") == [("poison",)]
 

@@ -52,7 +52,6 @@ def test_a_refusal_with_any_code_and_reason_is_recorded(engine, handlers, query,
     rejected = processor(engine, refusing(handlers, RejectedEventError(code, reason)))(
         deliver(said("good", after_ms=1)), bad, deliver(said("good", after_ms=2))
     )
-
     assert rejected == {bad.tag}
     assert query("SELECT message_id FROM dead_letters") == [(bad.envelope.message_id,)]
     assert query("SELECT count(*) FROM processed_events") == [(2,)]
@@ -63,9 +62,7 @@ def test_a_record_that_the_database_refuses_is_replaced_by_a_minimal_one(engine,
         for statement in REFUSE_RECORD[engine.dialect.name]:
             connection.execute(text(statement))
     bad = deliver(b"no event")
-
     assert intake(bad, deliver(said("good"))) == {bad.tag}
-
     assert query("SELECT message_id, code FROM dead_letters") == [(bad.envelope.message_id, "unrecordable")]
     assert query("SELECT count(*) FROM processed_events") == [(1,)]
 

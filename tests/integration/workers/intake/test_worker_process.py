@@ -18,9 +18,7 @@ def test_a_worker_exits_with_status_0_on_sigterm(start, publish, count):
     worker = start()
     publish(*[said(f"m{number}") for number in range(250)])
     wait_until(lambda: count() == 250)
-
     worker.send_signal(signal.SIGTERM)
-
     assert worker.wait(PATIENCE_SECONDS) == 0
 
 
@@ -45,7 +43,6 @@ def test_a_killed_worker_loses_and_repeats_no_event(start, publish, count):
 )
 def test_a_worker_with_a_malformed_setting_exits_with_78_and_names_the_variable(start, tmp_path, name, value):
     worker = start(**{name: value})
-
     assert worker.wait(PATIENCE_SECONDS) == 78
     assert name in (tmp_path / "worker-0.log").read_text()
 
@@ -57,7 +54,6 @@ def test_sigterm_does_not_wait_for_a_silent_broker(start):
         connection, _ = silent.accept()
         before = time.monotonic()
         worker.send_signal(signal.SIGTERM)
-
         assert worker.wait(PATIENCE_SECONDS) == 0
         assert time.monotonic() - before < 5.0
         connection.close()

@@ -211,7 +211,6 @@ def test_deleting_old_gaps_fires_no_alert(rules_hold):
 def test_conversations_that_only_one_comparison_skips_fire_no_alert(rules_hold):
     passed_over = {series("om_reconciliation_passed_over"): "0x9 2x89 0x60"}
     quiet = (_firing(minute, "", is_quiet=True) for minute in range(80))
-
     rules_hold(told("passed over for three quarters of an hour", passed_over, *quiet))
 
 
@@ -262,7 +261,6 @@ def test_the_burn_rate_needs_no_reconciliation(rules_hold):
 
 def test_prometheus_accepts_the_rules_and_the_configuration(promtool):
     checked = promtool("check", "config", str(RULES.with_name("prometheus.yml")))
-
     assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
@@ -272,7 +270,6 @@ def test_the_runbook_has_exactly_one_chapter_for_every_alert():
 
 def test_every_alert_links_to_its_chapter_of_the_runbook():
     links = re.findall(r"runbook_url: http://127.0.0.1:9464/runbook#(\w+)", RULES.read_text())
-
     assert links == [name.lower() for name in ALERTS]
     anchors = re.findall(r'<h2 id="(\w+)">', render_runbook(RUNBOOK.read_text()))
     assert set(links) <= set(anchors)

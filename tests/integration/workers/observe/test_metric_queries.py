@@ -74,7 +74,6 @@ def test_no_metric_query_reads_more_rows_than_it_counts(full, metric):
     query = metric.statement.compile(full, compile_kwargs={"literal_binds": True})
     with full.connect() as connection:
         plan = connection.exec_driver_sql(f"EXPLAIN (ANALYZE, FORMAT JSON) {query}").scalar_one()
-
     # Two codes and two destinations, counted each by itself.
     assert rows_read(plan[0]["Plan"]) <= 2 * MAX_COUNTED + 100, json.dumps(plan, indent=1)
 
@@ -99,7 +98,6 @@ def test_a_metric_counts_no_further_than_its_limit(full):
 def test_a_failing_query_leaves_out_only_its_own_metric(engine, observer):
     with engine.begin() as connection:
         connection.execute(text("DROP TABLE drift CASCADE"))
-
     metrics = read_metrics(observer, DatabaseClock(observer))
     assert find_missing(metrics) == {"om_drift_names"}
 
@@ -109,16 +107,13 @@ def test_a_slow_query_leaves_out_only_its_own_metric(engine, observer):
     with engine.begin() as connection:
         connection.execute(text("LOCK TABLE drift IN ACCESS EXCLUSIVE MODE"))
         metrics = read(observer)
-
     assert {query.name for query in METRIC_QUERIES} - set(metrics) == {"om_drift_names"}
 
 
 def test_a_database_that_is_away_is_reported_down():
     engine = make_engine("postgresql+psycopg://absent@127.0.0.1:1/none", OBSERVER_SESSION)
     probe = Probe("metrics", lambda: read_metrics(engine, DatabaseClock(engine)))
-
     [metric] = ServiceCollector(probe, None).collect()
-
     assert (metric.name, metric.samples[0].value) == ("om_database_up", 0)
 
 

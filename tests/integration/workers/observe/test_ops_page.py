@@ -94,9 +94,7 @@ def test_an_edge_that_has_stopped_stays_listed_with_its_age(engine):
     with engine.begin() as connection:
         rows = [answers("vm-1", now), answers("vm-2", now, began_at=now - timedelta(hours=3))]
         connection.execute(edge_statistics.insert(), rows)
-
     one, other = ActivityReader(engine).read()["edges"]
-
     assert (one["edge"], one["answered"], one["percent_within_100_ms"]) == ("vm-1", 1500, 99.6)
     assert (other["edge"], other["answered"], other["percent_within_100_ms"]) == ("vm-2", 0, None)
     assert 3 * 3600 <= other["last_s"] < 3 * 3600 + 60
@@ -124,7 +122,6 @@ def test_the_documentation_is_served_beside_the_page_if_it_was_built(
     client = app_on(make_engine(migrated_sqlite_url)).test_client()
     monkeypatch.setattr(page, "SITE", tmp_path)
     assert client.get("/docs/").status_code == 404
-
     (tmp_path / "index.html").write_text("the start")
     with client.get("/docs/") as site, client.get("/ops") as status_page:
         assert site.get_data(as_text=True) == "the start"
@@ -134,7 +131,6 @@ def test_the_documentation_is_served_beside_the_page_if_it_was_built(
 
 def test_tables_that_are_missing_are_named_with_the_command(sqlite_url):
     state = app_on(make_engine(sqlite_url)).test_client().get("/ops/state").get_json()
-
     [text] = [alert["text"] for alert in state["alerts"] if alert["name"] == "OpenMessagingDatabaseAway"]
     assert "omctl migrate" in text
 
@@ -239,7 +235,6 @@ def test_the_page_shows_values_of_failed_queries_as_unknown(browser, busy):
         connection.execute(sa.text("DROP TABLE destinations"))
     with serve_app(app_on(busy)) as url, opening(browser, f"{url}/ops") as open_with:
         page = open_with(viewport=SCREEN)
-
         expect(page.locator("#destinations")).to_have_text("Unknown: the database did not answer this query.")
         expect(page.locator("#alerts")).to_contain_text("unknown: om_destination_paused.")
         expect(page.locator("#lights li.good")).to_have_count(4)
@@ -247,7 +242,6 @@ def test_the_page_shows_values_of_failed_queries_as_unknown(browser, busy):
 
 def test_the_page_fits_a_phone_in_dark_mode(open_page):
     page = open_page(viewport=PHONE, color_scheme="dark")
-
     expect(page.locator("#workers tr")).to_have_count(5)
     expect(page.locator("#events code")).to_have_count(50)
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
@@ -257,9 +251,7 @@ def test_the_page_fits_a_phone_in_dark_mode(open_page):
 def test_the_page_dims_its_values_when_it_loses_its_server(open_page):
     page = open_page(viewport=SCREEN)
     expect(page.locator("#chart rect.bar")).to_have_count(60)
-
     page.evaluate("window.fetch = () => Promise.reject(new Error('away')); refresh()")
-
     expect(page.locator("#verdict")).to_have_text("om-observe does not answer")
     expect(page.locator("#lights")).to_have_text("this page cut off: nothing below is current")
     expect(page.locator("[data-part]:not(.stale)")).to_have_count(0)
@@ -277,7 +269,6 @@ def test_the_accessibility_checker_finds_nothing_at_any_width_or_colour_scheme(b
             for size in (SCREEN, PHONE)
             for scheme in ("light", "dark")
         }
-
     assert found == {key: [] for key in found}
 
 
@@ -285,8 +276,6 @@ def test_the_runbook_of_an_alert_is_opened_by_keyboard(open_page):
     page = open_page(viewport=SCREEN)
     link = page.locator("#alerts a").first
     expect(link).to_be_visible()
-
     assert press_until_focused(page, link)
     page.keyboard.press("Enter")
-
     page.wait_for_url("**/runbook#*")

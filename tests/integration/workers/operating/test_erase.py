@@ -123,7 +123,6 @@ def test_an_erasure_removes_a_customers_data_from_every_table_and_queue(
 
 def test_other_customers_keep_their_data_and_the_erasure_is_recorded(omctl, stored, query, state):
     omctl("--customer", CUSTOMER, "--reason", "request 1")
-
     assert query("SELECT count(*) FROM event_payloads") == [(1,)]
     assert query("SELECT count(*) FROM conversation_messages WHERE text IS NOT NULL") == [(1,)]
     assert [path.name for path in state.rglob("*") if path.is_file()] == ["2-00000001.segment"]
@@ -144,9 +143,7 @@ def test_a_copy_of_an_erased_event_has_no_effect(omctl, intake, query):
     payload = said("words", conversation="c-1", participants=[PARTICIPANT])
     intake(deliver(payload))
     omctl("--customer", CUSTOMER, "--reason", "request 2")
-
     intake(deliver(payload))
-
     assert query("SELECT message_count FROM conversations") == [(1,)]
     assert query("SELECT count(*) FROM event_payloads") == [(0,)]
     assert query("SELECT text FROM conversation_messages") == [(None,)]

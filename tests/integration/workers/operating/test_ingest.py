@@ -50,7 +50,6 @@ def test_a_dry_run_of_ingest_publishes_nothing(omctl, channel):
 
 def test_unreadable_lines_are_reported_and_the_others_are_published(omctl, channel):
     told = omctl(body=f"{LINES}\nnonsense\n" + '{"eventType":"openmessaging:conversation:new"}\n', status=1)
-
     assert [(each["number"], each["code"]) for each in told["refused"]] == [
         (4, "not_json"),
         (5, "missing_field"),

@@ -113,5 +113,4 @@ def test_the_answers_of_all_edge_processes_are_added_up(omctl, record, query):
 
 def test_slow_answers_make_the_statistics_unhealthy(omctl, record):
     record(answers(answered=100, within=(90, 90, 90, 99, 100)))
-
     assert omctl(status=1)["healthy"] is False

@@ -76,9 +76,7 @@ def test_a_single_conversation_can_be_compared(sent, omctl):
 
 def test_the_command_works_long_after_the_first_comparison(sent, omctl, engine):
     long_ago_us = SystemClock().now_us() - 60 * DAY_US
-
     transact(engine, begin_reconciliation, TIMER, (long_ago_us, long_ago_us), "first", long_ago_us)
-
     assert omctl("--dry-run", status=4)["missing"] == 2
 
 

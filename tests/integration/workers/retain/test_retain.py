@@ -49,7 +49,6 @@ def test_only_older_rows_are_deleted_and_none_by_a_dry_run(  # fixtures and case
     engine, migrated_url, query, ages, expired
 ):
     keep(engine, *ages)
-
     assert run(migrated_url, "--dry-run")["event_payloads"] == expired
     assert query("SELECT count(*) FROM event_payloads") == [(len(ages),)]
     assert run(migrated_url)["event_payloads"] == expired
@@ -62,7 +61,6 @@ def test_bodies_and_events_have_separate_retention_times(engine, migrated_url):
     keep(engine, 90, 31, 29, 0)
     now_us = SystemClock().now_us()
     found = list(retain(engine, now_us, payload_days=7, event_days=30, dry_run=True))
-
     assert {expired.table: (moment_of(now_us) - expired.older_than).days for expired in found} == {
         table.name: 7 if table in {event_payloads, duplicate_events, discarded_dead_letters} else 30
         for table in (expiring.table for expiring in (*BODY_TABLES, *EVENT_TABLES))
@@ -81,9 +79,7 @@ def test_a_run_goes_past_conflicts_that_were_received_again(engine, migrated_url
     old = [conflict(2 * BATCH_ROWS + number, 40) for number in range(BATCH_ROWS + 1)]
     with engine.begin() as connection:
         connection.execute(duplicate_events.insert(), [*young, *old])
-
     assert run(migrated_url)["duplicate_events"] == len(old)
-
     assert query("SELECT count(*), max(event_id) FROM duplicate_events") == [(len(young), len(young) - 1)]
 
 
@@ -98,9 +94,7 @@ def test_other_tables_expire_by_their_own_time_column(engine, migrated_url, quer
             if table is discarded_dead_letters:
                 values["message_id"] = f"m-{days}"
             connection.execute(table.insert(), make_row(table, **values))
-
     assert run(migrated_url)[table.name] == 1
-
     assert run(migrated_url)[table.name] == 0
     assert query(f"SELECT count(*) FROM {table.name}") == [(1,)]  # noqa: S608  # names of ours
 
@@ -109,7 +103,6 @@ def test_the_retain_worker_deletes_expired_rows_or_only_counts_them(engine, migr
     keep(engine, 90, 1)
     command = [sys.executable, "-m", "workers", "retain"]
     environment = {"OM_DATABASE_URL": migrated_url, "PATH": "", "PYTHONPATH": str(SOURCES)}
-
     for arguments, left, word in ((["--dry-run"], 2, "rows_would_expire"), ([], 1, "rows_expired")):
         done = subprocess.run(
             command + arguments, env=environment, capture_output=True, text=True, check=True
@@ -136,9 +129,7 @@ def test_old_comparisons_are_deleted_except_the_newest_watermark(engine, migrate
     reconciled(engine, 60, "first")
     reconciled(engine, 50, "person", started_by="operator@host")
     reconciled(engine, 40, "newest")
-
     gone = run(migrated_url)
-
     assert (gone["reconciliations"], gone["reconciliation_gaps"], gone["platform_conversations"]) == (2, 3, 3)
     assert query("SELECT held_by FROM reconciliations") == [("newest",)]
     reconciled(engine, 1, "new")
@@ -151,7 +142,6 @@ def test_old_comparisons_are_deleted_except_the_newest_watermark(engine, migrate
 def test_an_unfinished_comparison_is_kept(engine, migrated_url, query):
     reconciled(engine, 60, "killed", is_finished=False)
     reconciled(engine, 1, "person", started_by="operator@host")
-
     assert run(migrated_url)["reconciliations"] == 0
 
 

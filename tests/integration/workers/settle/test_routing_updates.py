@@ -333,7 +333,6 @@ def test_an_update_is_verified_again_after_its_process_was_killed(intake, make_s
     platform = Platform()
     settler = make_settler(platform)
     intake(deliver(routed("QUEUED")))
-
     platform.find = lambda *_: (_ for _ in ()).throw(KilledError)
     with pytest.raises(KilledError):
         settler.settle_updates()
