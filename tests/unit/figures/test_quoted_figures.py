@@ -58,6 +58,9 @@ def test_a_page_is_filled_with_the_recorded_figure_and_filling_it_again_changes_
     assert repository.page(filled) == filled
 
 
+MEASURE = Repository.measure
+
+
 def _measure_on_another_branch(repository):
     repository.git("checkout", "--quiet", "-b", "aside")
     repository.commit("webhook_api/app.py", "aside")
@@ -68,22 +71,10 @@ def _measure_on_another_branch(repository):
 @pytest.mark.parametrize(
     ("before", "after", "note"),
     [
-        (Repository.measure, lambda it: it.commit("docs/page.md", "changed"), "measured at `{commit}`, on "),
-        (
-            Repository.measure,
-            lambda it: it.commit("simulator/new.py", "two"),
-            "`, before later changes of the product, on ",
-        ),
-        (
-            Repository.measure,
-            lambda it: it.write("webhook_api/app.py", "two"),
-            "before later changes of the product",
-        ),
-        (
-            lambda it: it.write("webhook_api/app.py", "two"),
-            Repository.measure,
-            "with changes that were not committed",
-        ),
+        (MEASURE, lambda it: it.commit("docs/page.md", "changed"), "measured at `{commit}`, on "),
+        (MEASURE, lambda it: it.commit("simulator/new.py", "two"), "`, before later changes of the product"),
+        (MEASURE, lambda it: it.write("webhook_api/app.py", "two"), "before later changes of the product"),
+        (lambda it: it.write("webhook_api/app.py", "two"), MEASURE, "with changes that were not committed"),
         (lambda _it: None, _measure_on_another_branch, "on another line of development"),
     ],
     ids=["changed docs", "changed code", "uncommitted code", "uncommitted measured code", "another branch"],
