@@ -1,4 +1,4 @@
-"""A real headless browser for the pages that people look at."""
+"""A real headless browser for the pages."""
 
 from contextlib import contextmanager
 
@@ -14,7 +14,6 @@ PHONE = {"width": 390, "height": 844}
 
 @contextmanager
 def chromium():
-    """Run Debian's chromium."""
     program = require_chromium()
     with sync_playwright() as playwright:
         # Without its own sandbox, which root may not use: it sees our pages alone.
@@ -25,14 +24,14 @@ def chromium():
 
 @contextmanager
 def opening(browser, url):
-    """Yield what opens *url* in a viewport; whatever the browser complains of fails the test."""
-    pages, said = [], []
+    """Yield a function that opens *url*; a message of the browser's console fails the test."""
+    pages, messages = [], []
 
     def open_page(**options):
         page = browser.new_page(**options)
         page.set_default_timeout(MILLISECONDS)
-        page.on("console", lambda message: said.append(message.text))
-        page.on("pageerror", lambda error: said.append(str(error)))
+        page.on("console", lambda message: messages.append(message.text))
+        page.on("pageerror", lambda error: messages.append(str(error)))
         page.goto(url)
         pages.append(page)
         return page
@@ -40,11 +39,11 @@ def opening(browser, url):
     yield open_page
     for page in pages:
         page.close()
-    assert said == []
+    assert messages == []
 
 
 def find_violations(page, viewport, color_scheme):
-    """Return what axe-core finds on the page at this size, in light or dark: rules and elements."""
+    """Return the rules that axe-core finds violated at this size, in light or dark, with their elements."""
     page.set_viewport_size(viewport)
     page.emulate_media(color_scheme=color_scheme)
     found = Axe().run(page).response["violations"]

@@ -78,7 +78,7 @@ class Gateway(ServerProcess):
         )
 
     def logged(self):
-        """The log's newest line; nginx writes it after the answer has left."""
+        """Return the log's newest line; nginx writes it after it has sent the response."""
         log = self.directory / "open-messaging.log"
         self.wait_until(lambda: log.read_text().endswith("\n"), timeout=10.0)
         return log.read_text().splitlines()[-1]

@@ -1,13 +1,11 @@
-"""Take the events queue's majority away from under an edge, in each form in which RabbitMQ then loses events.
+"""Take the events queue's majority away from an edge, in each way in which RabbitMQ then loses events.
 
-Without publisher confirms RabbitMQ says nothing of it: a fresh channel's publishes are dropped because their
-enqueuer cannot register, those of an old channel are lost when it is kept open long enough, and what only a
-leader has taken dies with it. Each form strikes, heals, and leaves the rest to the caller.
+Without publisher confirms RabbitMQ does not report it: publishes on a new channel are dropped because their
+enqueuer cannot register, those on an open channel are lost if it stays open long enough, and events that only
+the leader has are lost with it. Each context manager begins an outage and ends it.
 """
 
-from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import pika
 import requests
@@ -23,67 +21,53 @@ QUEUE_PATH = f"/api/queues/%2F/{EVENTS_QUEUE}?disable_stats=true&enable_queue_to
 
 
 class Cluster:
-    """Three private nodes with the topology on all of them.
+    """Three private nodes with the topology on all of them."""
 
-    Args:
-        directory: Created where missing; nothing is written outside it.
-    """
-
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory):
         first = PrivateRabbitMQ(directory / "node-1", name="node-1")
         self.nodes = [first] + [
             PrivateRabbitMQ(directory / f"node-{number}", name=f"node-{number}", peer=first)
             for number in range(2, NODES + 1)
         ]
-        self._seen: set[bytes] = set()
+        self._seen = set()
 
-    def start(self) -> None:
-        """Start the nodes side by side, make one cluster of them, declare."""
+    def start(self):
         start_all(self.nodes)
         for node in self.nodes[1:]:
             node.join_cluster(self.nodes[0])
         declare_topology(self.nodes[0].amqp_url)
         self.wait_complete()
 
-    def stop(self) -> None:
-        """End every node, the first one last: the port mapper is its."""
+    def stop(self):
+        # The first node last: the port mapper belongs to it.
         for node in reversed(self.nodes):
             node.kill()
             node.stop()
 
-    def report(self, node: PrivateRabbitMQ) -> dict:
-        """Return what *node* says of the events queue, nothing where it does not answer."""
+    def report(self, node):
+        """Return *node*'s report of the events queue, empty if it does not answer."""
         try:
             return requests.get(node.management_url + QUEUE_PATH, timeout=3).json()
         except (requests.RequestException, ValueError):
             return {}
 
-    def leader(self) -> PrivateRabbitMQ:
-        """Return the node that leads the events queue."""
+    def with_leader_first(self):
         name = self.report(self.nodes[0])["leader"]
-        return next(node for node in self.nodes if node.node == name)
+        return sorted(self.nodes, key=lambda node: node.node != name)
 
-    def with_leader_first(self) -> list[PrivateRabbitMQ]:
-        """Return the nodes, the events queue's leader first."""
-        leader = self.leader()
-        return [leader, *(node for node in self.nodes if node is not leader)]
-
-    def wait_complete(self) -> None:
+    def wait_complete(self):
         """Block until each node sees every copy of the events queue."""
         wait_until(
             lambda: all(len(self.report(node).get("online", [])) == NODES for node in self.nodes),
             SETTLE_SECONDS,
         )
 
-    def lost(self, answered: set[bytes], seconds: float = SETTLE_SECONDS) -> set[bytes]:
-        """Return what of *answered* has not come out of the events queue yet, now or at an earlier call.
-
-        Waits until all of it came, or nothing for *seconds*.
-        """
+    def lost(self, answered):
+        """Consume the events queue, and return the bodies of *answered* that have never come out of it."""
         node = next(node for node in self.nodes if self.report(node).get("leader"))
         connection = pika.BlockingConnection(pika.URLParameters(node.amqp_url))
         channel = connection.channel()
-        consumer = channel.consume(EVENTS_QUEUE, inactivity_timeout=seconds)
+        consumer = channel.consume(EVENTS_QUEUE, inactivity_timeout=SETTLE_SECONDS)
         while not answered <= self._seen:
             method, _properties, body = next(consumer)
             if method is None:
@@ -95,8 +79,7 @@ class Cluster:
 
 
 @contextmanager
-def running_cluster(directory: Path) -> Iterator[Cluster]:
-    """Start a cluster, and end its nodes afterwards."""
+def running_cluster(directory):
     cluster = Cluster(directory)
     try:
         cluster.start()
@@ -105,8 +88,7 @@ def running_cluster(directory: Path) -> Iterator[Cluster]:
         cluster.stop()
 
 
-def start_all(nodes: list[PrivateRabbitMQ]) -> None:
-    """Start nodes side by side; returns when all of them answer."""
+def start_all(nodes):
     for node in nodes:
         node.launch()
     for node in nodes:
@@ -114,11 +96,10 @@ def start_all(nodes: list[PrivateRabbitMQ]) -> None:
 
 
 @contextmanager
-def two_nodes_killed(cluster: Cluster, survivor: PrivateRabbitMQ) -> Iterator[None]:
-    """Kill all but *survivor*; bring them back afterwards.
+def two_nodes_killed(cluster, survivor):
+    """Kill all nodes but *survivor*.
 
-    RabbitMQ drops what is published to the survivor on a fresh channel meanwhile, and after 190 s and more
-    also what was published on one that was open before and is kept open.
+    RabbitMQ drops events published to the survivor on a new channel, and after 190 s on an open one too.
     """
     others = [node for node in cluster.nodes if node is not survivor]
     for node in others:
@@ -129,11 +110,8 @@ def two_nodes_killed(cluster: Cluster, survivor: PrivateRabbitMQ) -> Iterator[No
 
 
 @contextmanager
-def followers_frozen_then_leader_killed(cluster: Cluster) -> Iterator[None]:
-    """Freeze both followers; afterwards kill the leader, let the followers go on, bring the leader back.
-
-    What only the leader has taken meanwhile is gone.
-    """
+def followers_frozen_then_leader_killed(cluster):
+    """Freeze both followers; at the end kill the leader, so that events that only it has are lost."""
     leader, *followers = cluster.with_leader_first()
     for node in followers:
         node.freeze()
@@ -146,22 +124,15 @@ def followers_frozen_then_leader_killed(cluster: Cluster) -> Iterator[None]:
 
 
 @contextmanager
-def partition(cluster: Cluster, cut_off: PrivateRabbitMQ) -> Iterator[None]:
-    """Cut one node off from the two others, every client still reaching all three; restart it afterwards.
-
-    The nodes refuse each other by a wrong cookie, since all of them share one network.
-    """
+def partition(cluster, cut_off):
+    """Separate one node from the two others by a wrong cookie; clients still reach all three."""
     others = [node for node in cluster.nodes if node is not cut_off]
-    for other in others:
-        _refuse(other, cut_off)
-        _refuse(cut_off, other)
+    for node in others:
+        for one, two in ((node, cut_off), (cut_off, node)):
+            one.evaluate(f"erlang:set_cookie('{two.node}', wrong), erlang:disconnect_node('{two.node}')")
     yield
-    for other in others:
-        other.evaluate(f"erlang:set_cookie('{cut_off.node}', erlang:get_cookie())")
+    for node in others:
+        node.evaluate(f"erlang:set_cookie('{cut_off.node}', erlang:get_cookie())")
     cut_off.kill()
     cut_off.start()
     cluster.wait_complete()
-
-
-def _refuse(node: PrivateRabbitMQ, other: PrivateRabbitMQ) -> None:
-    node.evaluate(f"erlang:set_cookie('{other.node}', wrong), erlang:disconnect_node('{other.node}')")

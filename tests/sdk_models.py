@@ -1,7 +1,4 @@
-"""Read and make JSON by the models of the platform's official SDK: as they declare it, every field filled.
-
-Each model is loaded by itself: to import the package is to load thousands, which takes many seconds.
-"""
+"""Check and make JSON by the models of the platform's official SDK, without importing all of them."""
 
 import importlib
 import importlib.util
@@ -18,11 +15,10 @@ import pytest
 
 PACKAGE = "PureCloudPlatformClientV2"
 OUTDATED = "outdated_sdk_version"
-"""What a setter of the SDK puts in the place of a value that its enumeration does not have."""
-
+"""A setter of the SDK replaces a value by this if its enumeration lacks it."""
 MOMENT = "2026-01-05T08:00:00.000Z"
 DEEPEST = 6
-"""A carousel has cards, which have actions; deeper the models only repeat themselves."""
+"""A carousel has cards, which have actions; deeper models only repeat."""
 SCALARS = {"str": str, "int": int, "bool": bool, "float": (int, float), "object": object}
 
 
@@ -37,7 +33,7 @@ def require_sdk():
 
 
 def faults(kind, value, path="$"):
-    """Yield what of *value* is not as the SDK declares *kind*: its fields, types, enumerations."""
+    """Yield the differences of *value* from the SDK's declaration of *kind*: fields, types, enumerations."""
     if value is None:
         return
     if kind in SCALARS:
@@ -94,7 +90,7 @@ def _home():
 
 @cache
 def _model(kind):
-    """Load one model, past what its packages would import."""
+    """Load one model without the imports of its package."""
     for name, directory in ((PACKAGE, _home()), (f"{PACKAGE}.models", _home() / "models")):
         if name not in sys.modules:
             package = types.ModuleType(name)

@@ -1,4 +1,4 @@
-"""The product's own processes, as tests start them: the real edge and the real intake worker."""
+"""The product's own processes as tests start them: edge and workers."""
 
 import base64
 import hmac
@@ -16,7 +16,7 @@ from tests.servers import LOOPBACK, ServerProcess, free_port
 
 SECRET = "constructed-secret-0123456789"
 GONE = "amqp://guest:guest@127.0.0.1:9/"
-"""Where no broker is."""
+"""An address without a broker."""
 
 # Constructed: the signature was computed with openssl, apart from the code under test.
 SIGNED = (
@@ -33,7 +33,7 @@ START_SECONDS = 30.0
 
 
 def signature(body: bytes, secret: str = SECRET) -> str:
-    """Sign as the platform does; written down here again so that the product cannot agree with itself."""
+    """Sign as the platform does; implemented again, so that an error of the product shows."""
     digest = hmac.new(secret.encode(), body, "sha256").digest()
     return "sha256=" + base64.b64encode(digest).decode()
 
@@ -54,7 +54,7 @@ class Service:
             "OM_MANAGEMENT_URL": self.management_url,
             "OM_WEBHOOK_SECRETS": SECRET,
             "OM_STATE_DIRECTORY": str(self.directory / "state"),
-            # Events of tests are from any time.
+            # Events of tests have any age.
             "OM_RETENTION_DAYS": "36500",
             "PYTHONPATH": str(Path(__file__).parents[1]),
             **self.settings,
@@ -64,10 +64,12 @@ class Service:
 class Edge(ServerProcess):
     """gunicorn with the edge, on a free port."""
 
-    def __init__(self, service: Service, configuration: str = "webhook_api.gunicorn_conf") -> None:
+    def __init__(
+        self, service: Service, configuration: str = "webhook_api.gunicorn_conf", port: int = 0
+    ) -> None:
         super().__init__("edge", service.directory / "edge.log")
         self._configuration = configuration
-        self.port = free_port()
+        self.port = port or free_port()
         self.log = service.directory / "edge.log"
         self._environment = {"OM_EDGE_PROCESSES": "1"} | service.environment()
         self._environment["OM_BIND"] = f"{LOOPBACK}:{self.port}"
@@ -86,6 +88,10 @@ class Edge(ServerProcess):
     def health(self) -> dict:
         return requests.get(f"http://{LOOPBACK}:{self.port}/health/ready", timeout=10).json()
 
+    def status(self, part: str) -> dict:
+        """Return one part, such as "journal", of the only process's health report."""
+        return self.health()["processes"][0][part]
+
     def _is_live(self) -> bool:
         try:
             return requests.get(f"http://{LOOPBACK}:{self.port}/health/live", timeout=10).ok
@@ -99,7 +105,7 @@ class Edge(ServerProcess):
 
 
 def post(url: str, body: bytes, **headers: str) -> requests.Response:
-    """Post a signed body; a header given by name takes the place of the signature's."""
+    """Post a signed body; *headers* override those of the signature."""
     signed = {"X-Hub-Signature-256": signature(body), "Content-Type": "application/json"}
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     return requests.post(url, data=body, headers=signed | named, timeout=10)
@@ -113,7 +119,7 @@ def declare_topology(amqp_url: str) -> None:
 
 @contextmanager
 def running(process: ServerProcess):
-    """Kill the process and its children when the test is over: the edge takes seconds to end by itself."""
+    """Kill the process and its children at the end: the edge takes seconds to end by itself."""
     try:
         yield process
     finally:
@@ -162,5 +168,5 @@ def leave_in_journal(directory: Path, bodies: list[bytes]) -> None:
     with running(edge):
         edge.start(wait_for_broker=False)
         assert {post(edge.url, body).status_code for body in bodies} == {200}
-        assert edge.health()["processes"][0]["journal"]["broker"] == "away"
+        assert edge.status("journal")["broker"] == "away"
         edge.end(signal.SIGKILL, timeout=5)

@@ -1,4 +1,4 @@
-"""The whole service: a real edge, a real broker, a real worker, a real database."""
+"""The whole service: a real edge, broker, worker and database."""
 
 import shutil
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +14,7 @@ from workers.db.engine import make_engine
 
 
 class WholeService:
-    """A running service and what its tables say."""
+    """A running service and queries of its tables."""
 
     def __init__(self, edge, worker, engine, amqp_url, environment):
         self.edge = edge

@@ -3,25 +3,16 @@
 import json
 from uuid import uuid4
 
-import pika
 import pytest
 
+from messaging.admin import broker_session, peek
 from messaging.topology import DEAD_LETTERS
-
-
-def _event(**changes):
-    event = {
-        "eventType": "openmessaging:conversation:message",
-        "conversationId": str(uuid4()),
-        "timestamp": "2024-05-15T14:32:10.000Z",
-        "channel": {"type": "custom", "externalId": "custom-social-channel-01"},
-        "message": {"id": str(uuid4()), "text": "Good day"},
-    } | changes
-    return {name: value for name, value in event.items() if value is not ...}
+from tests.end_to_end import payloads
 
 
 def _body(**changes):
-    return json.dumps(_event(**changes)).encode()
+    event = json.loads(payloads.message(str(uuid4()), "14:32:10.000", "Good day")) | changes
+    return json.dumps({name: value for name, value in event.items() if value is not ...}).encode()
 
 
 def _with(raw):
@@ -32,7 +23,6 @@ def _with(raw):
 MALFORMED = {
     "bad UTF-8": (_with(b'"\xff"'), "not_utf8", "body"),
     "truncated": (_body()[:-5], "not_json", "body"),
-    "not JSON at all": (b"Good day", "not_json", "body"),
     "a byte order mark": (b"\xef\xbb\xbf" + _body(), "byte_order_mark", "body"),
     "NaN": (_with(b"NaN"), "not_a_number", "body"),
     "100,000 brackets": (_with(b"[" * 100_000 + b"]" * 100_000), "too_deep", "body"),
@@ -41,41 +31,20 @@ MALFORMED = {
     "conversationId with a NUL": (_body(conversationId="a\x00b"), "invalid_field", "conversationId"),
     "an array": (b"[1]", "not_an_object", "body"),
     "no conversationId": (_body(conversationId=...), "missing_field", "conversationId"),
-    "conversationId null": (_body(conversationId=None), "missing_field", "conversationId"),
-    "conversationId a number": (_body(conversationId=7), "invalid_field", "conversationId"),
-    "no timestamp": (_body(timestamp=...), "missing_field", "timestamp"),
-    "timestamp a list": (_body(timestamp=["now"]), "invalid_field", "timestamp"),
-    "timestamp no time": (_body(timestamp="yesterday"), "invalid_field", "timestamp"),
-    "an unknown eventType": (
-        _body(eventType="openmessaging:conversation:gone"),
-        "unknown_event_type",
-        "eventType",
-    ),
+    "an unknown eventType": (_body(eventType="openmessaging:gone"), "unknown_event_type", "eventType"),
 }
 
 
-def test_each_malformed_event_becomes_a_dead_letter_with_its_fault_and_the_worker_goes_on(whole_service):
+def test_each_malformed_event_becomes_a_dead_letter_with_its_reason_and_others_are_processed(whole_service):
     neighbour = _body()
     assert {whole_service.send(body) for body, _, _ in [*MALFORMED.values(), (neighbour, "", "")]} == {200}
-
     assert whole_service.event_of(neighbour)["outcome"] == "processed"
     for kind, (body, code, field) in MALFORMED.items():
         dead_letter = whole_service.dead_letter_of(body)
         assert dead_letter["code"] == code, kind
         assert dead_letter["reason"].startswith(field), kind
-    assert {body for body, _, _ in MALFORMED.values()} <= _drained(whole_service.amqp_url, DEAD_LETTERS)
-
-
-def _drained(amqp_url, queue):
-    connection = pika.BlockingConnection(pika.URLParameters(amqp_url))
-    channel = connection.channel()
-    bodies = set()
-    for method, _, body in channel.consume(queue, auto_ack=True, inactivity_timeout=2.0):
-        if method is None:
-            break
-        bodies.add(body)
-    connection.close()
-    return bodies
+    with broker_session((whole_service.amqp_url,), client_name="test") as connection:
+        assert {body for body, _, _ in MALFORMED.values()} <= set(peek(connection, DEAD_LETTERS))
 
 
 WELL_FORMED = {
@@ -92,23 +61,21 @@ WELL_FORMED = {
 
 
 @pytest.mark.parametrize("kind", WELL_FORMED)
-def test_what_is_new_or_missing_or_in_an_unused_field_is_processed(whole_service, kind):
+def test_an_event_with_unknown_missing_or_odd_fields_is_processed(whole_service, kind):
     assert whole_service.send(WELL_FORMED[kind]) == 200
-
     assert whole_service.event_of(WELL_FORMED[kind])["outcome"] == "processed"
 
 
-def test_the_unknown_is_noted_once_per_name(whole_service):
+def test_an_unknown_field_is_recorded_once(whole_service):
     name = f"field{uuid4().hex}"
     bodies = [_body(**{name: number}) for number in range(3)]
     for body in bodies:
         whole_service.send(body)
         whole_service.event_of(body)
-
     assert len(whole_service.rows("SELECT * FROM drift WHERE name = :name", name=name)) == 1
 
 
-def test_no_secret_and_no_text_is_in_any_log(whole_service):
+def test_logs_contain_no_secret_and_no_text(whole_service):
     token, text = f"token-{uuid4()}", f"text-{uuid4()}"
     good = _body(metadata={"customChannelToken": token}, message={"id": str(uuid4()), "text": text})
     bad = good[:-1]
@@ -116,7 +83,6 @@ def test_no_secret_and_no_text_is_in_any_log(whole_service):
     whole_service.send(bad)
     whole_service.event_of(good)
     whole_service.dead_letter_of(bad)
-
     logs = whole_service.edge.log.read_text() + whole_service.worker.log.read_text()
     assert token not in logs
     assert text not in logs

@@ -1,4 +1,4 @@
-"""What the edge answered is read from its metrics and recorded once."""
+"""The edge's responses are read from its metrics and recorded once."""
 
 import signal
 
@@ -15,7 +15,7 @@ ROWS = text(
 )
 
 
-def test_each_answer_is_recorded_once(migrated_sqlite_url, tmp_path):
+def test_each_response_is_recorded_once(migrated_sqlite_url, tmp_path):
     engine = make_engine(migrated_sqlite_url)
     edge = Edge(Service(tmp_path, GONE))
     with running(edge):
@@ -32,7 +32,6 @@ def test_each_answer_is_recorded_once(migrated_sqlite_url, tmp_path):
         recorder.record()
         recorder.record()
         edge.end(signal.SIGTERM, timeout=15)
-
     with engine.connect() as connection:
         assert [tuple(row) for row in connection.execute(ROWS)] == [("om-1", 3, 3, 1, 1, 1)]
     engine.dispose()

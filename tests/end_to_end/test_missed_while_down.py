@@ -1,4 +1,4 @@
-"""What the platform sent while the edge was down past its retries is what the reconciliation finds."""
+"""Reconciliation recovers the events that the platform gave up while the edge was down."""
 
 import json
 import signal
@@ -27,7 +27,7 @@ def organisation():
     organisation.outbound.stop()
 
 
-def test_exactly_what_was_given_up_is_recovered(vhost, organisation, migrated_sqlite_url, tmp_path):
+def test_exactly_the_missed_events_are_recovered(vhost, organisation, migrated_sqlite_url, tmp_path):
     declare_topology(vhost.amqp_url)
     service = Service(tmp_path, vhost.amqp_url)
     edge, worker = Edge(service), IntakeWorker(service, migrated_sqlite_url)
@@ -65,8 +65,7 @@ def test_exactly_what_was_given_up_is_recovered(vhost, organisation, migrated_sq
         }
         command = [sys.executable, "-m", "omctl", "reconcile", "--since", "1h", "--json"]
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-
     assert done.returncode == RECOVERED, done.stderr
-    told = json.loads(done.stdout)
-    assert sorted(gap["message"] for gap in told["gaps"]) == ["m-5", "m-6", "m-7", "m-8"]
-    assert (told["missing"], told["recovered"], told["unlisted"]) == (4, 4, None)
+    report = json.loads(done.stdout)
+    assert sorted(gap["message"] for gap in report["gaps"]) == ["m-5", "m-6", "m-7", "m-8"]
+    assert (report["missing"], report["recovered"], report["unlisted"]) == (4, 4, None)

@@ -1,6 +1,6 @@
-"""Every body that the platform is documented, or was seen, to post, through the real edge and worker.
+"""Every documented or observed body of the platform passes through the real edge and worker.
 
-Source: tests/payloads/README.md names that of each body.
+Source: tests/payloads/README.md names the source of each body.
 """
 
 from pathlib import Path
@@ -31,19 +31,16 @@ def body_of(name):
     return (PAYLOADS / f"{name}.json").read_bytes()
 
 
-def test_no_payload_is_left_out():
+def test_every_payload_has_an_expected_outcome():
     there = {str(path.relative_to(PAYLOADS).with_suffix("")) for path in PAYLOADS.rglob("*.json")}
-
     assert there == {*STORED, *COUNTED}
 
 
-def test_the_vector_of_the_signature_is_let_in_and_its_words_are_kept(whole_service):
+def test_a_body_with_a_known_signature_is_accepted_and_its_text_stored(whole_service):
     assert SECRET == "constructed-secret-0123456789"
-
     answer = requests.post(
         whole_service.edge.url, data=SIGNED, headers={"X-Hub-Signature-256": SIGNATURE}, timeout=10
     )
-
     assert answer.status_code == 200
     event = whole_service.event_of(SIGNED)
     [row] = whole_service.rows("SELECT text FROM conversation_messages WHERE event_id = :id", id=event["id"])
@@ -51,20 +48,17 @@ def test_the_vector_of_the_signature_is_let_in_and_its_words_are_kept(whole_serv
 
 
 @pytest.mark.parametrize("name", sorted(STORED.keys() - {"genesys/text"}))
-def test_every_body_is_taken_in_and_has_its_effect(whole_service, name):
+def test_every_body_has_its_expected_outcome(whole_service, name):
     assert whole_service.send(body_of(name)) == 200
-
     event = whole_service.event_of(body_of(name))
-
     assert (event["event_type"], event["outcome"], event["reason"]) == STORED[name]
     assert not whole_service.rows("SELECT name FROM drift")
 
 
-def test_a_real_organisations_text_is_another_content_of_the_vectors_event(whole_service):
+def test_a_body_with_a_known_message_id_and_other_content_is_recorded_as_a_duplicate(whole_service):
     whole_service.send(SIGNED)
     whole_service.event_of(SIGNED)
     whole_service.send(body_of("genesys/text"))
-
     # One message id on one integration is one event, whatever its recipient.
     [row] = whole_service.wait_for("SELECT event_id FROM duplicate_events")
     [event] = whole_service.rows("SELECT * FROM processed_events WHERE id = :id", id=row["event_id"])
@@ -72,9 +66,8 @@ def test_a_real_organisations_text_is_another_content_of_the_vectors_event(whole
 
 
 @pytest.mark.parametrize("name", COUNTED)
-def test_typing_is_counted(whole_service, name):
+def test_a_typing_indicator_is_counted_and_not_stored(whole_service, name):
     assert whole_service.send(body_of(name)) == 200
-
     [row] = whole_service.wait_for("SELECT events FROM unstored_events")
     assert row["events"] == 1
     assert not whole_service.rows("SELECT * FROM processed_events WHERE event_type LIKE '%typing'")

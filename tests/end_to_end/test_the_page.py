@@ -1,4 +1,4 @@
-"""The simulated platform's page in a real browser, before the whole service."""
+"""The simulated platform's page in a real browser, connected to the whole service."""
 
 import os
 import sys
@@ -8,7 +8,7 @@ import requests
 from playwright.sync_api import expect
 
 from tests.browser import MILLISECONDS, PHONE, chromium, find_violations, opening, press_until_focused
-from tests.servers import LOOPBACK, ServerProcess, free_port
+from tests.servers import LOOPBACK, ServerProcess, answers, free_port
 from tests.services import running
 
 pytestmark = pytest.mark.parametrize("whole_service", ["sqlite"], indirect=True)
@@ -16,35 +16,16 @@ pytestmark = pytest.mark.parametrize("whole_service", ["sqlite"], indirect=True)
 SCREEN = {"width": 1280, "height": 860}
 
 
-class Platform(ServerProcess):
-    """`omctl simulate --platform`, which posts to the service's edge."""
-
-    def __init__(self, service, directory):
-        super().__init__("platform", directory / "platform.log")
-        self.url = f"http://{LOOPBACK}:{free_port()}"
-        self._service = service
-        self._directory = directory
-
-    def start(self):
-        port = self.url.rpartition(":")[2]
-        command = [sys.executable, "-m", "omctl", "simulate", "--platform", "--port", port]
-        command += [self._service.edge.url]
-        self.launch(command, environment=self._service.environment, directory=self._directory)
-        self.wait_until(self._answers, timeout=60)
-
-    def _answers(self):
-        try:
-            return requests.get(self.url, timeout=5).ok
-        except requests.ConnectionError:
-            return False
-
-
 @pytest.fixture
 def platform(whole_service, tmp_path):
-    platform = Platform(whole_service, tmp_path)
-    with running(platform):
-        platform.start()
-        yield platform
+    """Run `omctl simulate --platform`, which posts to the service's edge; yield its address."""
+    port = free_port()
+    with running(ServerProcess("platform", tmp_path / "platform.log")) as process:
+        command = [sys.executable, "-m", "omctl", "simulate", "--platform", "--port", str(port)]
+        command += [whole_service.edge.url]
+        process.launch(command, environment=whole_service.environment, directory=tmp_path)
+        process.wait_until(lambda: answers(port), timeout=60)
+        yield f"http://{LOOPBACK}:{port}"
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +36,7 @@ def browser():
 
 @pytest.fixture
 def page(browser, platform):
-    with opening(browser, platform.url) as open_page:
+    with opening(browser, platform) as open_page:
         yield open_page(viewport=SCREEN)
 
 
@@ -74,12 +55,12 @@ def webhooks(page, kind):
 
 
 def keep_picture(page):
-    """Take the picture that docs/simulator.md shows, where OM_TEST_PICTURE names its file."""
+    """Take the screenshot of docs/simulator.md if OM_TEST_PICTURE names its file."""
     if path := os.environ.get("OM_TEST_PICTURE"):
         page.screenshot(path=path)
 
 
-def test_what_is_said_on_the_page_comes_to_the_service_and_its_fate_comes_back(page, whole_service):
+def test_a_message_from_the_page_reaches_the_service_and_its_outcome_is_shown(page, whole_service):
     begin(page, "Where is my order?")
     expect(page.locator("#state")).to_have_text("waiting in the queue")
     write(page, "Agent answers", "One moment, I am looking it up.")
@@ -99,7 +80,7 @@ def test_what_is_said_on_the_page_comes_to_the_service_and_its_fate_comes_back(p
     assert [each["text"] for each in texts] == ["One moment, I am looking it up."]
 
 
-def test_a_webhook_s_body_is_shown_and_stays_open(page):
+def test_a_webhook_s_body_can_be_opened_and_stays_open(page):
     begin(page, "What is in <b>it</b>?")
     expect(page.locator("#messages")).to_contain_text("What is in <b>it</b>?")
     new = webhooks(page, "new").first
@@ -110,7 +91,7 @@ def test_a_webhook_s_body_is_shown_and_stays_open(page):
     expect(webhooks(page, "new").first.locator("pre")).to_be_visible()
 
 
-def test_what_shall_never_be_sent_is_lost_and_not_posted(page, whole_service):
+def test_a_message_marked_as_lost_is_not_posted(page, whole_service):
     begin(page, "The first")
     page.get_by_label("Lose this message").check()
     write(page, "Customer writes", "The lost one")
@@ -120,14 +101,14 @@ def test_what_shall_never_be_sent_is_lost_and_not_posted(page, whole_service):
     expect(page.get_by_label("Lose this message")).not_to_be_checked()
 
 
-def test_a_conversation_that_is_over_takes_nothing_more(page):
+def test_an_ended_conversation_accepts_no_message(page):
     begin(page, "Good bye")
     page.get_by_role("button", name="End").click()
     expect(page.locator("#state")).to_have_text("ended")
     expect(page.get_by_role("button", name="Customer writes")).to_be_disabled()
 
 
-def test_it_fits_a_phone(page):
+def test_the_page_fits_a_phone(page):
     page.set_viewport_size(PHONE)
     begin(page, "A message that is much longer than a phone is wide " + "w" * 80)
     expect(webhooks(page, "new")).to_have_count(1, timeout=MILLISECONDS)
@@ -135,10 +116,10 @@ def test_it_fits_a_phone(page):
     expect(page.get_by_role("button", name="Agent answers")).to_be_visible()
 
 
-def test_another_site_s_form_begins_nothing(platform):
-    answer = requests.post(f"{platform.url}/page/conversations", data={"text": "x"}, timeout=10)
+def test_a_form_of_another_site_cannot_start_a_conversation(platform):
+    answer = requests.post(f"{platform}/page/conversations", data={"text": "x"}, timeout=10)
     assert answer.status_code == 415
-    assert requests.get(f"{platform.url}/page/state", timeout=10).json()["conversations"] == []
+    assert requests.get(f"{platform}/page/state", timeout=10).json()["conversations"] == []
 
 
 def test_the_accessibility_checker_finds_nothing_at_any_width_or_colour_scheme(page):
@@ -148,11 +129,10 @@ def test_the_accessibility_checker_finds_nothing_at_any_width_or_colour_scheme(p
     expect(webhooks(page, "message")).to_have_count(2, timeout=MILLISECONDS)
     webhooks(page, "new").first.locator("summary").click()
     found += [find_violations(page, size, scheme) for size in (SCREEN, PHONE) for scheme in ("light", "dark")]
-
     assert found == [[]] * 5
 
 
-def test_a_conversation_is_led_by_keyboard_alone(page):
+def test_a_conversation_needs_only_the_keyboard(page):
     assert press_until_focused(page, page.get_by_label("First message"))
     page.keyboard.type("Where is my order?")
     page.keyboard.press("Enter")
@@ -168,7 +148,7 @@ def test_a_conversation_is_led_by_keyboard_alone(page):
     expect(webhooks(page, "new").first.locator("pre")).to_be_visible()
 
 
-def test_each_webhook_names_the_registration_that_it_went_to(page):
+def test_each_webhook_shows_its_registration(page):
     begin(page, "Hello")
     expect(webhooks(page, "new").first).to_contain_text("webhook")
     expect(webhooks(page, "published").first).to_contain_text("integration", timeout=MILLISECONDS)

@@ -1,4 +1,4 @@
-"""What is installed works away from the checkout, with the documented example of a handler beside it."""
+"""The installed wheel works without the checkout, together with the documented example of a handler."""
 
 import os
 import shutil
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.timeout(300)
 
 @pytest.fixture(scope="module")
 def programs(tmp_path_factory):
-    """Return the folder of the programs in an environment that has two wheels and what they need."""
+    """Install both wheels and their dependencies, and return the folder of the programs."""
     directory = tmp_path_factory.mktemp("installed")
     sources, own, wheels = (directory / name for name in ("sources", "own", "wheels"))
     shutil.copytree(CHECKOUT, sources, ignore=shutil.ignore_patterns(*NO_SOURCES))
@@ -126,11 +126,11 @@ def query(database_url):
     engine.dispose()
 
 
-def test_the_status_page_has_its_runbook(programs):
+def test_the_installed_status_page_has_its_runbook(programs):
     run(programs / "python", "-c", "from workers.observe.page import RUNBOOK; assert RUNBOOK.is_file()")
 
 
-def test_an_event_goes_all_the_way_into_sql_and_past_an_integrators_handler(installation, query):
+def test_an_installed_service_processes_an_event_with_an_integrators_handler(installation, query):
     assert "0001" in installation.omctl("migrate", "--dry-run", "--json", directory=CHECKOUT)
     installation.omctl("migrate")
     installation.omctl("setup")

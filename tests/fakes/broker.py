@@ -1,4 +1,4 @@
-"""A broker without a socket: pika's own connections, over links that answer each method as RabbitMQ does."""
+"""A broker without a socket: links under pika's own connections answer each method as RabbitMQ does."""
 
 import time
 
@@ -35,7 +35,6 @@ class FakeBroker:
         self.unanswered = set()
 
     def connect(self, parameters, **options):
-        """Do as the class BrokerConnection does when it is called."""
         broker = self
 
         class Linked(BrokerConnection):
@@ -49,7 +48,7 @@ class FakeBroker:
 
 
 class Link:
-    """What pika calls a transport: one connection's way to the broker and back."""
+    """A transport in pika's terms: the two directions of one connection."""
 
     def __init__(self, broker, connection):
         self._broker = broker
@@ -79,7 +78,7 @@ class Link:
             self.answer(*answer)
 
     def answer_at_last(self):
-        """Answer what was not answered."""
+        """Send the answers that were held back."""
         owed, self._owed = self._owed, []
         for answer in owed:
             self.answer(*answer)
@@ -105,10 +104,10 @@ class Link:
 
 
 def turn_until(loop, condition, seconds=5.0):
-    """Let the loop turn until it has come to pass."""
+    """Run the loop until *condition* holds."""
     deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < deadline, "it did not come to pass"
+        assert time.monotonic() < deadline, "the condition never held"
         turn(loop)
 
 

@@ -4,11 +4,7 @@ from messaging.clock import SystemClock
 
 
 class FakeClock:
-    """A clock that stands still until a test moves it.
-
-    Args:
-        seconds: The time of both its clocks.
-    """
+    """A clock that stands still until a test moves it."""
 
     def __init__(self, seconds=1_700_000_000.0):
         self.us = round(seconds * 1_000_000)

@@ -1,4 +1,4 @@
-"""A link to the broker that takes what it is given."""
+"""A link without a broker."""
 
 from messaging.broker import NO_LIMIT
 

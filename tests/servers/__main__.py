@@ -13,7 +13,7 @@ from tests.servers.disposable import servers
 def main() -> None:
     """Start the servers, run pytest with the arguments and exit as it does."""
     for number in (signal.SIGTERM, signal.SIGHUP):
-        # Anything but a clean way out would leave servers behind.
+        # An unclean exit would leave servers behind.
         signal.signal(number, lambda received, _: sys.exit(128 + received))
     try:
         with servers() as started:

@@ -37,7 +37,6 @@ class Servers:
     description: str
 
     def environment(self) -> dict[str, str]:
-        """Return the variables that the tests' fixtures read."""
         return {
             "OM_TEST_AMQP_URL": self.amqp_url,
             "OM_TEST_MANAGEMENT_URL": self.management_url,
@@ -55,7 +54,7 @@ def servers() -> Iterator[Servers]:
 
 @contextmanager
 def _private() -> Iterator[Servers]:
-    """Run servers from Debian's packages; both come up at the same time."""
+    """Run servers from Debian's packages, started at the same time."""
     with ExitStack() as stack:
         place = TemporaryDirectory(prefix="open-messaging-tests-", dir=in_memory())
         directory = Path(stack.enter_context(place))
@@ -72,11 +71,7 @@ def _private() -> Iterator[Servers]:
 
 
 def in_memory() -> Path | None:
-    """Return a directory in memory with room for both servers' data, where there is one.
-
-    Hundreds of databases are made and dropped, each of five hundred files: a file system on a disk
-    takes three to five times as much CPU time for that.
-    """
+    """Return a directory in memory if it has space: on a disk, databases cost three times the CPU time."""
     try:
         has_room = shutil.disk_usage(MEMORY).free > ROOM_BYTES and os.access(MEMORY, os.W_OK)
     except OSError:
@@ -98,7 +93,7 @@ def _in_containers() -> Iterator[Servers]:
 
 
 def _wait_for_management(url: str) -> None:
-    """Wait for what testcontainers does not: it is content when AMQP answers."""
+    """Wait for the management API: testcontainers waits only for AMQP."""
     deadline = time.monotonic() + CONTAINER_SECONDS
     while not _has_virtual_hosts(url):
         if time.monotonic() > deadline:

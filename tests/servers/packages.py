@@ -12,17 +12,13 @@ from tests.servers.postgresql import programs
 
 
 def ensure(find: Callable[[], Path | str | None], package: str) -> None:
-    """Install a Debian package unless *find* finds what it brings.
-
-    Raises:
-        ServerStartError: it cannot be had.
-    """
+    """Install a Debian package unless *find* finds its program."""
     if not ensure_package(find, package):
         raise ServerStartError(f"{package} is needed and could not be installed")
 
 
 def nginx() -> str | None:
-    """Return nginx's program, where it is installed; it is in the PATH of root alone."""
+    """Return nginx's program if it is installed; it is in the PATH of root alone."""
     return shutil.which("nginx", path="/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin")
 
 

@@ -1,8 +1,4 @@
-"""A private PostgreSQL server from the machine's packages.
-
-It listens on a free loopback port without a Unix socket, keeps its data under one directory, and
-has nothing to do with a PostgreSQL that may already run here.
-"""
+"""A private PostgreSQL server from the machine's packages, on a free loopback port, with its own data."""
 
 import functools
 import os
@@ -22,12 +18,11 @@ from deploy.local.process import ServerProcess, ServerStartError
 
 SUPERUSER = "postgres"
 START_SECONDS = 300.0
-"""A server that was killed under load first replays what it had written since its last checkpoint: minutes,
-where others take the processors. One that ends while starting is not waited for."""
+"""A server killed under load replays its log since the last checkpoint: minutes on a busy machine."""
 
 STOP_SECONDS = 20.0
 
-# Unit tests throw their databases away: without these they need a quarter of the time.
+# For databases that are thrown away: it takes a quarter of the time.
 NOT_DURABLE = {
     "fsync": "off",
     "synchronous_commit": "off",
@@ -50,14 +45,7 @@ def _version(directory: Path) -> int:
 
 
 class PrivatePostgreSQL:
-    """A server on a free loopback port with its data under `directory`.
-
-    `stop` or `kill_immediate` and then `start` come back on the same port with the same data.
-
-    Args:
-        directory: created where missing; everything the server writes is in it.
-        durable: False trades every guarantee after a crash for speed.
-    """
+    """A server that starts again on the same port with the same data; not *durable*, it is faster."""
 
     settings: ClassVar[dict[str, str]] = {}
 
@@ -71,7 +59,6 @@ class PrivatePostgreSQL:
 
     @property
     def pid(self) -> int:
-        """The postmaster's process id."""
         return self._process.pid
 
     def __enter__(self) -> Self:
@@ -82,16 +69,13 @@ class PrivatePostgreSQL:
         self.stop()
 
     def url(self, database: str = "postgres") -> str:
-        """Return the SQLAlchemy address of a database."""
         return f"postgresql+psycopg://{SUPERUSER}@{LOOPBACK}:{self.port}/{database}"
 
     def start(self) -> None:
-        """Start the server, with new data where there are none; returns when it answers."""
         self.launch()
         self.wait_ready()
 
     def launch(self) -> None:
-        """Start the server without waiting for it to answer."""
         if not (self._data / "PG_VERSION").exists():
             self._initialise()
         settings = {
@@ -107,11 +91,9 @@ class PrivatePostgreSQL:
         self._process.launch(command, environment=_environment(), directory=self._data)
 
     def wait_ready(self) -> None:
-        """Block until the server takes queries."""
         self._process.wait_until(self.is_ready, timeout=START_SECONDS)
 
     def is_ready(self) -> bool:
-        """Tell whether the server takes queries now."""
         try:
             self._connect().close()
         except psycopg.OperationalError:
@@ -131,7 +113,6 @@ class PrivatePostgreSQL:
         self._signal_all(signal.SIGSTOP)
 
     def resume(self) -> None:
-        """Let a frozen server go on."""
         self._signal_all(signal.SIGCONT)
 
     def _signal_all(self, number: signal.Signals) -> None:
@@ -139,11 +120,6 @@ class PrivatePostgreSQL:
         for pid in (self.pid, *map(int, children)):
             with suppress(ProcessLookupError):
                 os.kill(pid, number)
-
-    def restart(self) -> None:
-        """Stop cleanly and start again on the same port and data."""
-        self.stop()
-        self.start()
 
     def create_database(self, name: str) -> str:
         """Create an empty database and return its SQLAlchemy address."""
@@ -184,13 +160,12 @@ def program(name: str) -> str:
 
 
 def _environment() -> dict[str, str]:
-    """Pass nothing on that would steer the server, such as PGDATA or PGPORT."""
     return {"PATH": os.environ.get("PATH", os.defpath), "LANG": "C.UTF-8"}
 
 
 @functools.cache
 def _server_user() -> pwd.struct_passwd | None:
-    """Return whom the server runs as when we are root, which PostgreSQL refuses to be."""
+    """Return the server's user if we are root, which PostgreSQL refuses."""
     if os.geteuid() != 0:
         return None
     known = {user.pw_name: user for user in pwd.getpwall()}
@@ -198,11 +173,7 @@ def _server_user() -> pwd.struct_passwd | None:
 
 
 def unprivileged() -> list[str]:
-    """Return the command prefix that drops root.
-
-    The user keeps the one capability to walk through directories that are closed to it, because
-    the data may lie in a temporary directory that is open to root alone.
-    """
+    """Return the command prefix that drops root but may still enter root's temporary directories."""
     user = _server_user()
     if user is None:
         return []

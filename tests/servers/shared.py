@@ -48,11 +48,7 @@ class PostgreSQL:
 
     @contextmanager
     def make_database(self, *, like: str | None = None) -> Iterator[str]:
-        """Create a database, and drop it even when a test left connections open.
-
-        Args:
-            like: the address of a database to copy, without connections; empty otherwise.
-        """
+        """Create a database, a copy of *like* if given, and drop it even if a test left connections open."""
         name = f"test_{secrets.token_hex(4)}"
         # Files are copied for half of what it costs to have their pages logged.
         copied = f'TEMPLATE "{like.rpartition("/")[2]}" STRATEGY FILE_COPY' if like else ""
@@ -67,7 +63,7 @@ class PostgreSQL:
 
 @contextmanager
 def shared_broker(directory: Path) -> Iterator[Broker]:
-    """Take the broker that `make test` started, or else start a private one."""
+    """Use the broker that `make test` started, or start a private one."""
     if url := os.environ.get("OM_TEST_AMQP_URL"):
         yield Broker(url, os.environ["OM_TEST_MANAGEMENT_URL"])
         return
@@ -78,7 +74,7 @@ def shared_broker(directory: Path) -> Iterator[Broker]:
 
 @contextmanager
 def shared_postgresql(directory: Path) -> Iterator[PostgreSQL]:
-    """Take the server that `make test` started, or else start a private one."""
+    """Use the server that `make test` started, or start a private one."""
     if url := os.environ.get("OM_TEST_POSTGRES_URL"):
         yield PostgreSQL(url)
         return

@@ -1,6 +1,6 @@
 """A missing confirm is reported in time, in an alarm and without a majority.
 
-A queue whose process is suspended confirms as little as one without its majority: the connection is well.
+A queue whose process is suspended confirms nothing, as one without its majority, on a healthy connection.
 """
 
 import time
@@ -25,12 +25,12 @@ from tests.chaos.faults.broker import ALARM_OFF, ALARM_ON
 from tests.servers import PrivateRabbitMQ, require_rabbitmq
 from tests.services import declare_topology
 
-# Without a limit a confirm is waited for for ever.
+# Without a limit a test would wait for its confirm for ever.
 pytestmark = pytest.mark.timeout(120)
 
 SECONDS = 1.5
 NOTICED_SECONDS = 10.0
-"""What a busy machine may need more."""
+"""Additional time for a busy machine."""
 
 ENVELOPE = Envelope("m-1", 1_700_000_000_000_000, "r-1", "webhook", b"{}")
 DEAD_LETTER = DestinationDeadLetter(ENVELOPE, "crm", "constructed")
@@ -38,7 +38,7 @@ DEAD_LETTER = DestinationDeadLetter(ENVELOPE, "crm", "constructed")
 
 @pytest.fixture(scope="module")
 def broker(tmp_path_factory):
-    """A broker of one's own: an alarm is one for all."""
+    """A private broker, since an alarm affects all virtual hosts."""
     require_rabbitmq()
     with PrivateRabbitMQ(tmp_path_factory.mktemp("rabbitmq")) as node:
         declare_topology(node.amqp_url)
@@ -73,21 +73,21 @@ def await_alarms(node, *, is_on):
 @contextmanager
 def no_majority(node):
     for queue in (DEAD_LETTER_RECORDS, EVENTS_QUEUE):
-        node.evaluate(told(queue, "suspend"))
+        node.evaluate(system_call(queue, "suspend"))
     try:
         yield
     finally:
         for queue in (DEAD_LETTER_RECORDS, EVENTS_QUEUE):
-            node.evaluate(told(queue, "resume"))
+            node.evaluate(system_call(queue, "resume"))
 
 
-def told(queue, verb):
+def system_call(queue, verb):
     found = f'rabbit_amqqueue:lookup(rabbit_misc:r(<<"/">>, queue, <<"{queue}">>))'
     return f"{{ok, Queue}} = {found}, {{Name, _}} = amqqueue:get_pid(Queue), sys:{verb}(Name)"
 
 
 @contextmanager
-def told_in_time():
+def refused_in_time():
     began = time.monotonic()
     with pytest.raises(BrokerUnavailableError, match="confirmed nothing"):
         yield
@@ -95,7 +95,7 @@ def told_in_time():
 
 
 @contextmanager
-def left_in_time():
+def interrupted_in_time():
     began = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
         yield
@@ -103,31 +103,28 @@ def left_in_time():
 
 
 def interrupt_a_publish(connection):
-    """Leave it as a second Ctrl-C does: published, and the confirm is not awaited."""
+    """Interrupt a publish before its confirm, as a second Ctrl-C does."""
     connection.channel().basic_publish("", EVENTS_QUEUE, b"{}")
     raise KeyboardInterrupt
 
 
 @pytest.mark.parametrize("strike", [an_alarm, no_majority])
-def test_dead_letters_without_a_confirm_are_returned_to_be_published_again(broker, strike):
-    with strike(broker), told_in_time():
+def test_unconfirmed_dead_letters_can_be_published_again(broker, strike):
+    with strike(broker), refused_in_time():
         list(publish_dead_letters((broker.amqp_url,), [DEAD_LETTER]))
-
     assert list(publish_dead_letters((broker.amqp_url,), [DEAD_LETTER])) == [DEAD_LETTER]
     with broker_session((broker.amqp_url,), client_name="test") as connection:
         assert set(peek(connection, DEAD_LETTER_RECORDS)) == {ENVELOPE.body}
 
 
 @pytest.mark.parametrize("strike", [an_alarm, no_majority])
-def test_an_event_without_a_confirm_is_reported_to_the_operator(broker, strike):
-    with strike(broker), told_in_time(), event_publisher((broker.amqp_url,), client_name="test") as to_broker:
+def test_an_unconfirmed_event_is_reported(broker, strike):
+    with (
+        strike(broker),
+        refused_in_time(),
+        event_publisher((broker.amqp_url,), client_name="test") as to_broker,
+    ):
         to_broker.publish(ENVELOPE)
-
-
-def test_a_publish_can_be_interrupted_during_an_alarm(broker):
-    urls = (broker.amqp_url,)
-    with an_alarm(broker), left_in_time(), broker_session(urls, client_name="test") as connection:
-        interrupt_a_publish(connection)
 
 
 def test_a_replay_of_dead_letters_can_be_interrupted_during_an_alarm(broker):
@@ -136,23 +133,23 @@ def test_a_replay_of_dead_letters_can_be_interrupted_during_an_alarm(broker):
         connection.channel().basic_publish("", DEAD_LETTERS, b"{}")
     with (
         an_alarm(broker),
-        left_in_time(),
+        interrupted_in_time(),
         lock_dead_letters(urls, client_name="test") as queue,
     ):
         assert len(next(queue.windows())) == 1
         interrupt_a_publish(queue._connection)
 
 
-def test_a_broker_that_stands_still_holds_up_no_close(broker):
+def test_a_frozen_broker_does_not_delay_a_close(broker):
     try:
-        with left_in_time(), broker_session((broker.amqp_url,), client_name="test"):
+        with interrupted_in_time(), broker_session((broker.amqp_url,), client_name="test"):
             broker.freeze()
             raise KeyboardInterrupt
     finally:
         broker.resume()
 
 
-def test_a_connection_whose_confirms_come_in_time_lives_on(broker):
+def test_a_connection_stays_open_while_its_confirms_arrive_in_time(broker):
     with event_publisher((broker.amqp_url,), client_name="test") as to_broker:
         for _ in range(2):
             to_broker.publish(ENVELOPE)

@@ -1,4 +1,4 @@
-"""The consumer and a real broker: what is settled, when, and what is delivered again."""
+"""The consumer settles deliveries of a real broker; unsettled ones are delivered again."""
 
 import threading
 import time
@@ -8,9 +8,8 @@ import pytest
 
 from messaging import topology
 from messaging.admin import set_up
-from messaging.consuming import Consumer, Settlement
+from messaging.consuming import Settlement
 from messaging.errors import RetryLaterError
-from messaging.process import ServiceManager
 from tests.integration.workers.consuming import Recorder, depth, rejecting, running
 from tests.services import declare_topology
 from tests.waiting import wait_until
@@ -38,37 +37,34 @@ def publish(channel, *bodies, exchange=topology.EXCHANGE, routing_key=topology.E
         channel.basic_publish(exchange, routing_key, body, pika.BasicProperties(message_id=body.decode()))
 
 
-def words(count):
+def numbered(count):
     return [f"event-{number}".encode() for number in range(count)]
 
 
-def test_everything_processed_is_acknowledged_for_good(vhost, broker, recorder):
-    publish(broker, *words(25))
+def test_processed_deliveries_are_not_delivered_again(vhost, broker, recorder):
+    publish(broker, *numbered(25))
     with running(vhost.amqp_url, recorder):
         wait_until(lambda: len(recorder.deliveries) == 25)
-
-    assert recorder.bodies() == words(25)
+    assert recorder.bodies() == numbered(25)
     assert max(len(batch) for batch in recorder.batches) == 10
     with running(vhost.amqp_url, recorder):
         time.sleep(0.5)
     assert len(recorder.deliveries) == 25
 
 
-def test_bodies_of_every_size_come_in_the_order_of_the_queue(vhost, broker, recorder):
+def test_bodies_of_all_sizes_are_delivered_in_order(vhost, broker, recorder):
     sizes = [1, 0, 70_000, 300_000, 550, 131_072, 2]
     bodies = [bytes([65 + number]) * size for number, size in enumerate(sizes)]
     properties = pika.BasicProperties(message_id="m", headers={"received-at-us": 2**50, "request-id": "r"})
     for body in bodies:
         broker.basic_publish(topology.EXCHANGE, topology.EVENT_ROUTING_KEY, body, properties)
-
     with running(vhost.amqp_url, recorder):
         wait_until(lambda: len(recorder.deliveries) == len(sizes))
-
     assert recorder.bodies() == bodies
     assert {each.envelope.received_at_us for each in recorder.deliveries} == {2**50}
 
 
-def test_nothing_is_acknowledged_before_it_is_processed(vhost, broker, recorder):
+def test_a_delivery_is_not_acknowledged_before_it_is_processed(vhost, broker, recorder):
     started, finish = threading.Event(), threading.Event()
 
     def hold(_batch):
@@ -76,15 +72,14 @@ def test_nothing_is_acknowledged_before_it_is_processed(vhost, broker, recorder)
         assert finish.wait(PATIENCE_SECONDS)
 
     recorder.on_batch = hold
-    publish(broker, *words(1))
+    publish(broker, *numbered(1))
     with running(vhost.amqp_url, recorder, stop_seconds=0.0):
         assert started.wait(PATIENCE_SECONDS)
     finish.set()
-
     wait_until(lambda: depth(broker) == 1)
 
 
-def test_an_event_alone_waits_for_no_company_and_what_comes_meanwhile_is_one_batch(vhost, broker, recorder):
+def test_a_single_event_is_processed_at_once_and_later_ones_form_one_batch(vhost, broker, recorder):
     started, finish = threading.Event(), threading.Event()
 
     def hold(_batch):
@@ -95,62 +90,47 @@ def test_an_event_alone_waits_for_no_company_and_what_comes_meanwhile_is_one_bat
     with running(vhost.amqp_url, recorder, batch_seconds=2 * PATIENCE_SECONDS) as consumer:
         publish(broker, b"alone")
         assert started.wait(PATIENCE_SECONDS)
-        publish(broker, *words(7))
+        publish(broker, *numbered(7))
         wait_until(lambda: consumer._subscription.received == 8)
         finish.set()
         wait_until(lambda: len(recorder.deliveries) == 8)
-
     assert [len(batch) for batch in recorder.batches] == [1, 7]
 
 
-def test_after_a_batch_that_was_half_full_the_next_event_waits_for_company(vhost, broker, recorder):
+def test_after_a_half_full_batch_the_next_event_waits_for_more(vhost, broker, recorder):
     with running(vhost.amqp_url, recorder, batch_seconds=3.0) as consumer:
-        # What the broker sends at once may be read in parts, so the last batch of it may be a small one.
+        # Events that the broker sends at once may be read in parts, so the last batch may be small.
         while not recorder.batches or len(recorder.batches[-1]) < 5:
             received = len(recorder.deliveries) + 10
-            publish(broker, *words(10))
+            publish(broker, *numbered(10))
             wait_until(lambda received=received: len(recorder.deliveries) == received)
         publish(broker, b"first")
         wait_until(lambda: consumer._subscription.received == received + 1)
         publish(broker, b"second")
         wait_until(lambda: len(recorder.deliveries) == received + 2)
-
     assert [len(batch) for batch in recorder.batches][-1] == 2
 
 
-def test_rejected_events_become_dead_letters_and_their_neighbours_do_not(vhost, broker, recorder):
+def test_only_rejected_events_become_dead_letters(vhost, broker, recorder):
     recorder.on_batch = lambda batch: rejecting(
         each for each in batch if each.envelope.body in {b"event-0", b"event-4"}
     )
-    publish(broker, *words(5))
+    publish(broker, *numbered(5))
     with running(vhost.amqp_url, recorder):
         wait_until(lambda: depth(broker, topology.DEAD_LETTERS) == 2)
-
     assert depth(broker) == 0
     bodies = {broker.basic_get(topology.DEAD_LETTERS, auto_ack=True)[2] for _ in range(2)}
     assert bodies == {b"event-0", b"event-4"}
 
 
-def test_a_batch_of_nothing_but_dead_letters_is_settled(vhost, broker, recorder):
-    recorder.on_batch = rejecting
-    publish(broker, *words(10))
-    with running(vhost.amqp_url, recorder):
-        wait_until(lambda: depth(broker, topology.DEAD_LETTERS) == 10)
-        publish(broker, b"later")
-        wait_until(lambda: depth(broker, topology.DEAD_LETTERS) == 11)
-
-    assert len(recorder.deliveries) == 11
-
-
-def test_events_that_met_no_binding_are_consumed_too(vhost, broker, recorder):
+def test_unrouted_events_are_consumed_too(vhost, broker, recorder):
     publish(broker, b"lost", routing_key="nowhere")
     with running(vhost.amqp_url, recorder):
         wait_until(lambda: recorder.bodies() == [b"lost"])
-
     assert recorder.deliveries[0].queue == topology.UNROUTED
 
 
-def test_a_held_batch_is_processed_at_last_and_not_delivered_again(vhost, broker, recorder):
+def test_a_held_batch_is_processed_later_without_redelivery(vhost, broker, recorder):
     outage = [True]
 
     def away_for_a_while(_batch):
@@ -158,17 +138,16 @@ def test_a_held_batch_is_processed_at_last_and_not_delivered_again(vhost, broker
             raise RetryLaterError("database away", delay=0.05)
 
     recorder.on_batch = away_for_a_while
-    publish(broker, *words(5))
+    publish(broker, *numbered(5))
     with running(vhost.amqp_url, recorder):
         wait_until(lambda: len(recorder.batches) >= 3)
         outage[0] = False
         wait_until(lambda: len({len(batch) for batch in recorder.batches[-1:]}) == 1 and depth(broker) == 0)
-
     assert len(recorder.deliveries) == 5
     assert {each.delivery_count for each in recorder.deliveries} == {1}
 
 
-def test_a_bug_in_processing_holds_the_batch_and_ends_nothing(vhost, broker, recorder):
+def test_an_exception_in_processing_holds_the_batch(vhost, broker, recorder):
     failures = [RuntimeError("bug")]
 
     def fails_once(_batch):
@@ -176,28 +155,26 @@ def test_a_bug_in_processing_holds_the_batch_and_ends_nothing(vhost, broker, rec
             raise failures.pop()
 
     recorder.on_batch = fails_once
-    publish(broker, *words(1))
+    publish(broker, *numbered(1))
     with running(vhost.amqp_url, recorder):
         wait_until(lambda: len(recorder.batches) == 2)
-
     assert len(recorder.deliveries) == 1
 
 
-def test_a_lost_connection_brings_unsettled_events_back_and_counts_the_attempt(vhost, broker, recorder):
+def test_unsettled_events_of_a_lost_connection_are_delivered_again_with_their_count(vhost, broker, recorder):
     finish = threading.Event()
     recorder.on_batch = lambda _batch: finish.wait(PATIENCE_SECONDS) and None
-    publish(broker, *words(1))
+    publish(broker, *numbered(1))
     with running(vhost.amqp_url, recorder) as consumer:
         wait_until(lambda: recorder.batches)
         consumer._loop.call_soon_threadsafe(lambda: consumer._subscription.drop("test"))
         wait_until(lambda: consumer._subscription is not None and consumer._subscription.received == 1)
         finish.set()
         wait_until(lambda: len(recorder.deliveries) == 2 and depth(broker) == 0)
-
     assert [each.delivery_count for each in recorder.deliveries] == [1, 2]
 
 
-def test_a_deleted_queue_is_waited_for(vhost, broker, recorder):
+def test_the_consumer_waits_for_a_deleted_queue(vhost, broker, recorder):
     with running(vhost.amqp_url, recorder):
         publish(broker, b"before")
         wait_until(lambda: recorder.bodies() == [b"before"])
@@ -207,13 +184,13 @@ def test_a_deleted_queue_is_waited_for(vhost, broker, recorder):
         wait_until(lambda: recorder.bodies() == [b"before", b"after"])
 
 
-def test_a_delayed_delivery_delays_no_other_and_is_processed_again_alone(vhost, broker, recorder):
+def test_a_delayed_delivery_does_not_delay_others_and_is_processed_again_alone(vhost, broker, recorder):
     def delays_one(batch):
         sick = [each for each in batch if each.envelope.body == b"event-5" and each.local_attempts < 2]
         return Settlement(retries={each.tag: 1.0 for each in sick})
 
     recorder.on_batch = delays_one
-    publish(broker, *words(5))
+    publish(broker, *numbered(5))
     with running(vhost.amqp_url, recorder):
         wait_until(lambda: len(recorder.deliveries) == 5)
         publish(broker, *[f"event-{number}".encode() for number in range(5, 40)])
@@ -221,7 +198,6 @@ def test_a_delayed_delivery_delays_no_other_and_is_processed_again_alone(vhost, 
         assert sum(each.local_attempts for each in recorder.deliveries) == 0
         wait_until(lambda: recorder.batches[-1][0].local_attempts == 2)
         time.sleep(0.3)
-
     retries = [batch for batch in recorder.batches if batch[0].local_attempts]
     assert [len(batch) for batch in retries] == [1, 1]
     assert {each.delivery_count for each in recorder.deliveries} == {1}
@@ -232,80 +208,51 @@ def test_a_delayed_delivery_is_delivered_again_when_the_worker_stops(vhost, brok
     recorder.on_batch = lambda batch: Settlement(
         retries={each.tag: 60.0 for each in batch if each.envelope.body == b"event-1"}
     )
-    publish(broker, *words(4))
+    publish(broker, *numbered(4))
     with running(vhost.amqp_url, recorder):
         wait_until(lambda: len(recorder.deliveries) == 4)
         time.sleep(0.3)
-
     wait_until(lambda: depth(broker) == 1)
     _, _, body = broker.basic_get(topology.EVENTS_QUEUE)
     assert body == b"event-1"
 
 
-def test_above_the_limit_of_delayed_deliveries_others_are_processed_a_last_time_at_once(
-    vhost, broker, recorder
-):
+def test_deliveries_above_the_limit_of_delayed_ones_get_their_last_attempt_at_once(vhost, broker, recorder):
     recorder.on_batch = lambda batch: Settlement(
         retries={each.tag: 60.0 for each in batch if not each.local_attempts}
     )
-    publish(broker, *words(40))
+    publish(broker, *numbered(40))
     with running(vhost.amqp_url, recorder):
         wait_until(lambda: sum(batch[0].local_attempts for batch in recorder.batches) == 20)
         time.sleep(0.3)
-
     assert all(batch[0].is_last_attempt for batch in recorder.batches if batch[0].local_attempts)
     wait_until(lambda: depth(broker) == 20)
 
 
-def test_a_suspect_is_acknowledged_before_the_next_one_is_tried(vhost, broker, recorder):
-    publish(broker, *words(10))
+def test_suspects_are_processed_and_acknowledged_one_by_one(vhost, broker, recorder):
+    publish(broker, *numbered(10))
     with running(vhost.amqp_url, Recorder(on_batch=lambda _batch: time.sleep(1.0)), stop_seconds=0.0):
         wait_until(lambda: depth(broker) == 0)
     wait_until(lambda: depth(broker) == 10)
-
     with running(vhost.amqp_url, recorder):
         wait_until(lambda: len(recorder.batches) == 10)
-
     assert {len(batch) for batch in recorder.batches} == {1}
-    assert recorder.bodies() == words(10)
+    assert recorder.bodies() == numbered(10)
     assert depth(broker) == 0
 
 
-def test_a_broker_that_is_away_is_tried_until_it_is_there(vhost, broker, recorder):
-    publish(broker, b"event")
-    urls = ("amqp://guest:guest@127.0.0.1:1/", vhost.amqp_url)
-    consumer = Consumer(
-        urls,
-        recorder,
-        client_name="test",
-        batch_events=10,
-        batch_seconds=0.02,
-        stop_seconds=5.0,
-        service_manager=ServiceManager(),
-    )
-    thread = threading.Thread(target=consumer.run)
-    thread.start()
-
-    wait_until(lambda: recorder.bodies() == [b"event"])
-
-    consumer.stop()
-    thread.join(PATIENCE_SECONDS)
-
-
-def test_a_stop_settles_what_was_received(vhost, broker, recorder):
+def test_a_stop_settles_the_deliveries_in_process(vhost, broker, recorder):
     recorder.on_batch = lambda _batch: time.sleep(0.05)
-    publish(broker, *words(30))
+    publish(broker, *numbered(30))
     with running(vhost.amqp_url, recorder):
         wait_until(lambda: recorder.batches)
-
     settled = sum(len(batch) for batch in recorder.batches)
     assert depth(broker) == 30 - settled
     assert {each.delivery_count for batch in recorder.batches for each in batch} == {1}
 
 
-def test_a_stop_does_not_wait_for_a_broker_that_is_away(recorder):
+def test_a_stop_does_not_wait_for_an_unreachable_broker(recorder):
     before = time.monotonic()
     with running("amqp://guest:guest@127.0.0.1:1/", recorder):
         time.sleep(0.5)
-
     assert time.monotonic() - before < 3.0

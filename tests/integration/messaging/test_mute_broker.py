@@ -1,4 +1,4 @@
-"""What accepts connections and never speaks is left for the next address."""
+"""An address that accepts connections and never answers is left for the next one."""
 
 import asyncio
 import socket
@@ -20,7 +20,7 @@ PATIENCE_SECONDS = 5.0
 
 
 class Mute(threading.Thread):
-    """Accepts one connection, and reads it to its end."""
+    """Accepts one connection and reads it to its end without answering."""
 
     def __init__(self):
         super().__init__(daemon=True)
@@ -47,7 +47,7 @@ def mute():
     return mute
 
 
-def test_a_publisher_goes_on_to_the_next_address(vhost, mute, monkeypatch):
+def test_a_publisher_tries_the_next_address(vhost, mute, monkeypatch):
     declare_topology(vhost.amqp_url)
     monkeypatch.setattr(publisher, "ATTEMPT_SECONDS", ATTEMPT_SECONDS)
     loop = asyncio.new_event_loop()
@@ -55,7 +55,6 @@ def test_a_publisher_goes_on_to_the_next_address(vhost, mute, monkeypatch):
     publishing.start(lambda _before: loop.stop())
     timer = loop.call_later(PATIENCE_SECONDS, loop.stop)
     loop.run_forever()
-
     assert publishing.state is BrokerState.UP
     assert publishing.node == 1
     assert mute.was_left.wait(PATIENCE_SECONDS)
@@ -66,15 +65,14 @@ def test_a_publisher_goes_on_to_the_next_address(vhost, mute, monkeypatch):
     loop.close()
 
 
-def test_a_consumer_goes_on_to_the_next_address(vhost, mute, monkeypatch):
+def test_a_consumer_tries_the_next_address(vhost, mute, monkeypatch):
     declare_topology(vhost.amqp_url)
     monkeypatch.setattr(consumer, "ATTEMPT_SECONDS", ATTEMPT_SECONDS)
     with consuming(vhost.amqp_url, Recorder(), first=(mute.url,)) as running:
         deadline = time.monotonic() + PATIENCE_SECONDS
         while running._up_since is None:
-            assert time.monotonic() < deadline, "it waits for the mute one"
+            assert time.monotonic() < deadline, "the consumer still waits for the mute address"
             time.sleep(0.02)
-        # pika cannot give up a handshake; its own limit does.
+        # pika ends a handshake only after its own time limit.
         assert mute.was_left.wait(4 * PATIENCE_SECONDS)
-
     assert running._attempt == 2

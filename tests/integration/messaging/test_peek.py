@@ -1,10 +1,10 @@
-"""Looking into a queue leaves it as it was."""
+"""Peeking leaves a queue unchanged."""
 
 from messaging import topology
 from messaging.admin import broker_session, peek, set_up
 
 
-def test_every_message_is_seen_and_stays_where_it_is_however_often_one_looks(vhost):
+def test_peek_returns_all_messages_in_order_every_time(vhost):
     bodies = [b"message %d" % number for number in range(30)]
     with broker_session((vhost.amqp_url,), client_name="test") as connection:
         set_up(connection)

@@ -1,4 +1,4 @@
-"""What the kernel does not take at once follows in order, by pika's own transport."""
+"""Bytes that the kernel does not accept at once are sent later, in order, by pika's own transport."""
 
 import socket
 
@@ -21,22 +21,20 @@ def sockets():
         each.close()
 
 
-def test_what_the_kernel_does_not_take_at_once_follows_in_order(loop, sockets):
+def test_bytes_that_the_kernel_does_not_accept_at_once_are_sent_later_in_order(loop, sockets):
     ours, brokers = sockets
     connection = BrokerConnection.__new__(BrokerConnection)
     connection.bytes_sent = connection.frames_sent = 0
     connection._transport = _AsyncPlaintextTransport(ours, None, _AsyncioIOServicesAdapter(loop))
     pieces = [b"small", b"a" * MORE_THAN_A_SOCKET_TAKES, b"behind it", b"b" * MORE_THAN_A_SOCKET_TAKES]
-
     connection.send_frames(pieces[0])
     assert brokers.recv(100) == pieces[0], "not sent at once"
     connection.send_frames(pieces[1])
     assert connection.unsent_bytes
-    # Now the kernel would take more, and what waits must go first.
+    # Now the kernel accepts more, but the waiting bytes must be sent first.
     received = brokers.recv(1024 * 1024)
     for piece in pieces[2:]:
         connection.send_frames(piece)
-
     expected = b"".join(pieces[1:])
     received += loop.run_until_complete(_receive(loop, brokers, len(expected) - len(received)))
     assert received == expected
