@@ -24,6 +24,7 @@ HOSTS: Final = {
     "export OM_AMQP_URL=amqps://… OM_MANAGEMENT_URL=https://… OM_DATABASE_URL": ("om-4",),
     "omctl uninstall --dry-run": ("om-4", "om-3"),
     "$(ls -d /opt/open-messaging": ("om-4", "om-3"),
+    "systemctl stop om-scaler om-workers.target\n": ("om-2",),
     "sed -i -E 's#,[^,]*@om-3:": ("om-1",),
     "ssh om-1 tar -C / -cz etc/open-messaging/credentials": ("om-2",),
 }
