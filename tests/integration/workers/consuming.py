@@ -1,9 +1,12 @@
 """Run a consumer on intake or on any other processor, and read its queues."""
 
+import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+
+import pika
 
 from messaging import topology
 from messaging.clock import SystemClock
@@ -89,6 +92,13 @@ def work_at_once(url, handlers, orders, work):
     with ThreadPoolExecutor(len(orders)) as pool:
         for worker in [pool.submit(run, order) for order in orders]:
             worker.result(timeout=60)
+
+
+def publish(channel, content, **properties):
+    """Publish a payload or raw bytes as the edge does."""
+    body = content if isinstance(content, bytes) else json.dumps(content).encode()
+    properties = pika.BasicProperties(delivery_mode=2, **properties)
+    channel.basic_publish(topology.EXCHANGE, topology.EVENT_ROUTING_KEY, body, properties)
 
 
 def depth(channel, queue=topology.EVENTS_QUEUE):

@@ -65,6 +65,20 @@ class Stand:
     def publisher(self, amqp_url):
         return DeadLetterPublisher(self.engine, SystemClock(), (amqp_url,))
 
+    def register(self, *destinations):
+        """Subscribe destinations to the events that are settled from now on."""
+        with self.delivering(*destinations):
+            pass
+
+    def deliver_all(self, *deliveries, to=()):
+        """Process deliveries, if any, and deliver until no event waits for the CRM or these destinations."""
+        destinations = to or [self.crm]
+        with self.delivering(*destinations):
+            if deliveries:
+                self.intake(*deliveries)
+                self.settle()
+            self.wait_for(lambda: not any(self.waiting(destination.name) for destination in destinations))
+
     @contextmanager
     def delivering(self, *destinations):
         """Deliver to destinations until the block ends."""

@@ -145,8 +145,7 @@ def backlog(stand, count, conversation="one"):
 
 @ON_POSTGRESQL
 def test_a_conversations_backlog_is_not_read_again_for_each_event_of_it(stand):
-    with stand.delivering(stand.crm):
-        pass
+    stand.register(stand.crm)
     backlog(stand, 20_000)
     now_us, read = SystemClock().now_us(), []
     delivered = text("UPDATE deliveries SET outcome = 'delivered' WHERE outbox_id = ANY(:ids)")
@@ -168,8 +167,7 @@ def test_one_conversations_backlog_delays_no_other_and_is_delivered_in_its_order
     stand.inbox.fault_for = lambda event: (
         Fault(status) if event.body["sequence"] == count // 2 and (status := next(failures, None)) else None
     )
-    with stand.delivering(stand.crm):
-        pass
+    stand.register(stand.crm)
     backlog(stand, count)
     backlog(stand, 1, "other")
     with stand.delivering(stand.crm):

@@ -53,10 +53,11 @@ def test_a_destination_gets_its_event_types_from_its_registration_on(stand):
     stand.intake(deliver(said("before")))
     stand.settle()
     messages_alone = replace(stand.content, events=(CONVERSATION_MESSAGE,))
-    with stand.delivering(stand.crm, messages_alone):
-        stand.intake(deliver(said("after", after_ms=5)), deliver(payload_of("genesys/receipt-published")))
-        stand.settle()
-        stand.wait_for(lambda: not stand.waiting() and not stand.waiting("content"))
+    stand.deliver_all(
+        deliver(said("after", after_ms=5)),
+        deliver(payload_of("genesys/receipt-published")),
+        to=[stand.crm, messages_alone],
+    )
     assert (
         words_of(stand.inbox.accepted_by("crm")) == words_of(stand.inbox.accepted_by("content")) == ["after"]
     )
@@ -71,10 +72,7 @@ def test_a_failed_delivery_is_retried_under_its_id_while_its_conversation_waits(
     stand.inbox.fault_for = lambda told: (
         Fault(status) if told.event_type.endswith("message") and (status := next(fails, None)) else None
     )
-    with stand.delivering(stand.crm):
-        stand.intake(deliver(said("a", after_ms=1)), deliver(said("b", after_ms=2)))
-        stand.settle()
-        stand.wait_for(lambda: not stand.waiting())
+    stand.deliver_all(deliver(said("a", after_ms=1)), deliver(said("b", after_ms=2)))
     ids = [event.webhook_id for event in stand.inbox.requested if event.event_type.endswith("message")]
     assert len(set(ids[:5])) == 1
     assert len(ids) == 6
@@ -111,10 +109,7 @@ def test_a_retry_after_delays_every_event_of_the_destination(stand):
 def test_a_refused_event_is_a_dead_letter_and_its_conversation_goes_on(stand, vhost):
     stand.inbox.fault_for = lambda told: Fault(422) if "bad" in words_of([told]) else None
     bad = json.dumps(said("bad", after_ms=1)).encode()
-    with stand.delivering(stand.crm):
-        stand.intake(deliver(bad), deliver(said("good", after_ms=2)))
-        stand.settle()
-        stand.wait_for(lambda: not stand.waiting())
+    stand.deliver_all(deliver(bad), deliver(said("good", after_ms=2)))
     assert words_of(stand.inbox.accepted_by("crm")) == ["good"]
     [(message_id, code, reason)] = stand.query("SELECT message_id, code, reason FROM dead_letters")
     assert (code, reason) == ("delivery_refused", "destination crm: 422")
@@ -135,9 +130,7 @@ def test_a_refused_event_is_a_dead_letter_and_its_conversation_goes_on(stand, vh
 
 def test_a_dead_letter_waits_for_a_broker_that_is_away_or_refuses(stand, vhost):
     stand.inbox.fault_for = lambda _told: Fault(400)
-    with stand.delivering(stand.crm):
-        stand.intake(deliver(event("new")))
-        stand.wait_for(lambda: not stand.waiting())
+    stand.deliver_all(deliver(event("new")))
     gone = stand.publisher(f"amqp://guest:guest@{LOOPBACK}:{free_port()}/")
     # As while its node boots: to the client it is a virtual host that there is not.
     refusing = stand.publisher(f"{vhost.amqp_url}x")
@@ -150,9 +143,7 @@ def test_a_dead_letter_waits_for_a_broker_that_is_away_or_refuses(stand, vhost):
 
 def test_dead_letters_that_a_slow_broker_confirmed_are_not_published_again(stand, vhost, monkeypatch):
     stand.inbox.fault_for = lambda _told: Fault(400)
-    with stand.delivering(stand.crm):
-        stand.intake(*[deliver(event("new", conversation=f"c-{number}")) for number in range(4)])
-        stand.wait_for(lambda: not stand.waiting())
+    stand.deliver_all(*[deliver(event("new", conversation=f"c-{number}")) for number in range(4)])
     declare_topology(vhost.amqp_url)
     publish, published = dead_letters._publish, []
 
@@ -180,10 +171,11 @@ def test_dead_letters_that_a_slow_broker_confirmed_are_not_published_again(stand
 
 def test_an_event_that_fails_too_often_is_given_up_alone(stand):
     stand.inbox.fault_for = lambda told: Fault(500) if "bad" in words_of([told]) else None
-    with stand.delivering(replace(stand.crm, attempts=4)):
-        stand.intake(deliver(said("bad", after_ms=1)), deliver(said("good", after_ms=2)))
-        stand.settle()
-        stand.wait_for(lambda: not stand.waiting())
+    stand.deliver_all(
+        deliver(said("bad", after_ms=1)),
+        deliver(said("good", after_ms=2)),
+        to=[replace(stand.crm, attempts=4)],
+    )
     assert words_of(stand.inbox.accepted_by("crm")) == ["good"]
     assert stand.query("SELECT code, reason, attempts FROM dead_letters") == [
         ("delivery_given_up", "destination crm: 500, given up after 4 attempts", 4)
@@ -231,12 +223,10 @@ def test_a_paused_destination_gets_its_events_once_it_is_resumed(stand, because)
 
 
 def test_a_body_that_was_deleted_for_its_age_is_a_dead_letter(stand):
-    with stand.delivering(stand.crm):
-        pass
+    stand.register(stand.crm)
     stand.intake(deliver(event("new")))
     stand.execute("DELETE FROM event_payloads")
-    with stand.delivering(stand.crm):
-        stand.wait_for(lambda: not stand.waiting())
+    stand.deliver_all()
     assert stand.query("SELECT reason FROM dead_letters") == [("destination crm: payload_gone",)]
     assert stand.inbox.requested == []
 
@@ -276,8 +266,7 @@ BACKLOG = """
 
 @ON_POSTGRESQL
 def test_a_backlog_is_leased_and_finished_by_keys_without_table_statistics(stand):
-    with stand.delivering(stand.crm):
-        pass
+    stand.register(stand.crm)
     stand.execute(BACKLOG)
     now_us = SystemClock().now_us()
     with stand.engine.begin() as connection:

@@ -39,10 +39,7 @@ def give_up(engine, stand, inbox, vhost):
 
     def refuse(receipts, payload):
         inbox.fault_for = lambda sent: Fault(422) if sent.event_type.endswith("message") else None
-        with stand.delivering(stand.content, stand.crm):
-            stand.intake(deliver(payload))
-            stand.settle()
-            stand.wait_for(lambda: not stand.waiting() and not stand.waiting("content"))
+        stand.deliver_all(deliver(payload), to=[stand.content, stand.crm])
         publisher = DeadLetterPublisher(engine, SystemClock(), (vhost.amqp_url,), receipts)
         while publisher.publish_dead_letters():
             pass

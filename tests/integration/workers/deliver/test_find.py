@@ -58,10 +58,7 @@ SECRET_WORDS = "words that no screen may show"
 
 def test_a_delivered_event_is_complete_and_found_by_each_of_its_ids(stand, omctl, tmp_path):
     delivery = deliver(native(1, text=SECRET_WORDS), request_id="request-of-nginx")
-    with stand.delivering(stand.crm):
-        stand.intake(delivery)
-        stand.settle()
-        stand.wait_for(lambda: not stand.waiting())
+    stand.deliver_all(delivery)
     digest = hashlib.sha256(delivery.envelope.body).hexdigest()
 
     [found] = omctl(digest, "--bundle", str(tmp_path / "bundle"))
@@ -93,8 +90,7 @@ def _undecided(stand):
 
 
 def _undelivered(stand):
-    with stand.delivering(stand.crm):
-        pass
+    stand.register(stand.crm)
     identifier = _window(stand)
     stand.settle()
     return identifier

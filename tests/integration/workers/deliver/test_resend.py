@@ -47,11 +47,6 @@ def refused(stand):
     }
 
 
-def deliver_all(stand):
-    with stand.delivering(stand.crm, stand.content):
-        stand.wait_for(lambda: not stand.waiting() and not stand.waiting("content"))
-
-
 def test_resent_events_keep_their_ids_and_order_and_the_intervention_is_recorded(
     stand, omctl, refused, monkeypatch
 ):
@@ -62,7 +57,7 @@ def test_resent_events_keep_their_ids_and_order_and_the_intervention_is_recorded
     assert stand.waiting() == 0
     done = omctl("crm")
     assert (done["chosen"], done["done"], stand.waiting()) == (4, 4, 4)
-    deliver_all(stand)
+    stand.deliver_all(to=[stand.crm, stand.content])
 
     again = stand.inbox.accepted[before:]
     assert {(event.destination, event.webhook_id) for event in again} <= refused
@@ -91,7 +86,7 @@ def test_an_event_that_is_refused_again_is_a_dead_letter_with_its_new_reason(sta
     assert publisher.publish_dead_letters() == 8
     stand.inbox.fault_for = lambda _told: Fault(409)
     omctl("crm")
-    deliver_all(stand)
+    stand.deliver_all(to=[stand.crm, stand.content])
     reasons = (
         "SELECT reason, count(*), count(intervention_id) FROM dead_letters GROUP BY reason ORDER BY reason"
     )
@@ -114,7 +109,7 @@ def test_an_event_resent_while_its_dead_letter_is_published_is_published_again(
     assert publisher.publish_dead_letters() == 8
     monkeypatch.undo()
     stand.inbox.fault_for = lambda _told: Fault(409)
-    deliver_all(stand)
+    stand.deliver_all(to=[stand.crm, stand.content])
     assert publisher.publish_dead_letters() == 4
 
 

@@ -44,8 +44,7 @@ PERMIT = ("DROP VIEW event_payloads", "ALTER TABLE kept_payloads RENAME TO event
 def half_refused(stand):
     """Many waiting events, every second of which the destination refuses."""
     stand.inbox.fault_for = lambda told: Fault(422) if is_odd(told.body["conversation_id"]) else None
-    with stand.delivering(stand.crm):
-        pass
+    stand.register(stand.crm)
     stand.intake(*[deliver(event("new", conversation=f"c-{number}")) for number in range(MANY)])
     return stand
 
@@ -64,8 +63,7 @@ ODD = {f"c-{number}" for number in range(1, MANY, 2)}
 def test_a_dead_letter_whose_event_is_unreadable_is_published_once_it_is_readable(half_refused, vhost):
     stand = half_refused
     stand.execute(UNREADABLE[stand.engine.dialect.name])
-    with stand.delivering(stand.crm):
-        stand.wait_for(lambda: not stand.waiting())
+    stand.deliver_all()
     assert stand.inbox.counts()["delivered"] == MANY // 2
     assert dead_letters(stand) == ODD
 
@@ -87,8 +85,7 @@ def test_a_confirmed_dead_letter_is_not_published_again_after_a_later_failure(
     half_refused, vhost, monkeypatch
 ):
     stand = half_refused
-    with stand.delivering(stand.crm):
-        stand.wait_for(lambda: not stand.waiting())
+    stand.deliver_all()
     declare_topology(vhost.amqp_url)
 
     def publish_until_a_bug(urls, unpublished):
@@ -120,8 +117,7 @@ def test_an_unreadable_delivery_is_a_dead_letter_and_its_conversation_continues(
     stand.execute(UNSENDABLE[stand.engine.dialect.name])
     stand.intake(deliver(said("next", conversation="c-6", after_ms=5)))
     stand.settle()
-    with stand.delivering(stand.crm):
-        stand.wait_for(lambda: not stand.waiting())
+    stand.deliver_all()
     assert dead_letters(stand) == ODD | {"c-6"}
     [(code, reason)] = stand.query("SELECT code, reason FROM dead_letters WHERE conversation_id = 'c-6'")
     assert (code, reason.partition(":")[0]) == ("delivery_given_up", "destination crm")
@@ -143,7 +139,6 @@ def test_deliveries_wait_while_the_database_denies_reading_any_of_them(half_refu
     for sql in PERMIT:
         stand.execute(sql)
     stand.execute("UPDATE deliveries SET due_at = now()")
-    with stand.delivering(stand.crm):
-        stand.wait_for(lambda: not stand.waiting())
+    stand.deliver_all()
     assert dead_letters(stand) == ODD
     assert stand.inbox.counts() == {"delivered": MANY // 2, "repeated": 0, "disordered": 0, "forged": 0}

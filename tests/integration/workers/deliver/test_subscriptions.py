@@ -30,8 +30,7 @@ def omctl(migrated_url):
 
 
 def test_a_process_with_an_older_file_removes_no_destination(stand):
-    with stand.delivering(stand.crm, stand.content):
-        pass
+    stand.register(stand.crm, stand.content)
     with stand.delivering(stand.crm):
         stand.intake(deliver(event("new")))
     with stand.delivering(replace(stand.crm, enabled=False)):
@@ -40,16 +39,14 @@ def test_a_process_with_an_older_file_removes_no_destination(stand):
 
 
 def test_an_operator_removes_backfills_and_abandons_and_each_is_recorded(stand, omctl):
-    with stand.delivering(stand.crm):
-        pass
+    stand.register(stand.crm)
     assert omctl("remove", "crm", "--dry-run")["done"] == 0
     assert omctl("remove", "crm", "--reason", "by mistake")["done"] == 4
     stand.intake(*[deliver(event("new", conversation=f"c-{number}")) for number in range(6)])
     stand.execute("DELETE FROM event_payloads WHERE event_id = (SELECT min(event_id) FROM event_payloads)")
     assert stand.query(PLANNED) == []
 
-    with stand.delivering(stand.crm):
-        pass
+    stand.register(stand.crm)
     stand.intake(deliver(event("new", conversation="c-planned")))
     assert omctl("backfill", "crm", "--since", "1h", "--dry-run") == {
         "destination": "crm",
@@ -61,8 +58,7 @@ def test_an_operator_removes_backfills_and_abandons_and_each_is_recorded(stand, 
     }
     assert omctl("backfill", "crm", "--since", "1h", "--reason", "it was removed")["done"] == 5
     assert omctl("backfill", "crm", "--since", "1h", "--reason", "again")["done"] == 0
-    with stand.delivering(stand.crm):
-        stand.wait_for(lambda: not stand.waiting())
+    stand.deliver_all()
     assert stand.inbox.counts() == {"delivered": 6, "repeated": 0, "disordered": 0, "forged": 0}
 
     stand.intake(*[deliver(event("new", conversation=f"d-{number}")) for number in range(3)])
@@ -79,8 +75,7 @@ def test_an_operator_removes_backfills_and_abandons_and_each_is_recorded(stand, 
 def test_two_backfills_at_once_plan_each_delivery_once(stand, monkeypatch):
     monkeypatch.setattr(subscriptions_module, "BATCH_ROWS", 3)
     stand.intake(*[deliver(event("new", conversation=f"c-{number}")) for number in range(8)])
-    with stand.delivering(stand.crm):
-        pass
+    stand.register(stand.crm)
     since, begun = datetime.now(tz=UTC) - timedelta(hours=1), threading.Event()
     unplanned = choose_unplanned("crm", since, transact(stand.engine, newest_entry))
 
@@ -105,8 +100,7 @@ def test_two_backfills_at_once_plan_each_delivery_once(stand, monkeypatch):
 
 
 def test_a_delivery_that_waits_longer_than_events_are_kept_is_abandoned(stand):
-    with stand.delivering(stand.crm):
-        pass
+    stand.register(stand.crm)
     stand.intake(deliver(event("new")))
     stand.settle()
     later_us = SystemClock().now_us() + 31 * 86_400_000_000

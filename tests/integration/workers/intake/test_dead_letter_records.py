@@ -3,20 +3,13 @@
 import json
 import time
 
-import pika
-
 from messaging import topology
-from tests.integration.workers.consuming import depth
+from tests.integration.workers.consuming import depth, publish
 from tests.integration.workers.events import said
 from tests.waiting import wait_until
 
 GOOD = json.dumps(said("good")).encode()
 REASONS = "SELECT message_id, code FROM dead_letters ORDER BY message_id"
-
-
-def publish(channel, message_id, body, **properties):
-    properties = pika.BasicProperties(message_id=message_id, delivery_mode=2, **properties)
-    channel.basic_publish(topology.EXCHANGE, topology.EVENT_ROUTING_KEY, body, properties)
 
 
 def deliver_in_vain(channel):
@@ -33,11 +26,11 @@ def dead_letters(channel, count):
 
 
 def test_an_event_dead_lettered_by_the_broker_is_recorded_with_the_brokers_reason(working, channel, query):
-    publish(channel, "limit", GOOD)
+    publish(channel, GOOD, message_id="limit")
     deliver_in_vain(channel)
-    publish(channel, "late", GOOD, expiration="1")
+    publish(channel, GOOD, message_id="late", expiration="1")
     wait_until(lambda: depth(channel, topology.DEAD_LETTER_RECORDS) == 2)
-    publish(channel, "operator", GOOD)
+    publish(channel, GOOD, message_id="operator")
     wait_until(lambda: depth(channel) == 1)
     method, _, _ = channel.basic_get(topology.EVENTS_QUEUE)
     channel.basic_reject(method.delivery_tag, requeue=False)
@@ -51,7 +44,7 @@ def test_an_event_dead_lettered_by_the_broker_is_recorded_with_the_brokers_reaso
 
 
 def test_a_dead_letter_keeps_the_reason_that_intake_gave(working, channel, query):
-    publish(channel, "broken", b"{")
+    publish(channel, b"{", message_id="broken")
     with working():
         [(_, properties, body)] = dead_letters(channel, 1)
     assert query(REASONS) == [("broken", "not_json")]
@@ -61,7 +54,7 @@ def test_a_dead_letter_keeps_the_reason_that_intake_gave(working, channel, query
 
 def test_a_dead_letter_is_recorded_once_and_never_circulates(working, channel, query):
     for number in range(30):
-        publish(channel, f"broken-{number}", b"[")
+        publish(channel, b"[", message_id=f"broken-{number}")
     with working():
         wait_until(lambda: depth(channel, topology.DEAD_LETTERS) == 30)
         time.sleep(1.0)

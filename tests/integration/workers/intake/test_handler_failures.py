@@ -1,5 +1,6 @@
 """An exception in a handler is attributed to its event, unless the database is away."""
 
+import sys
 from contextlib import suppress
 
 import pytest
@@ -15,18 +16,11 @@ from workers.intake import Intake
 from workers.parsing.events import CONVERSATION_MESSAGE
 
 PERSONAL = "a customer's words"
-
-
-def no_result(connection):
-    connection.execute(text("SELECT 1 WHERE 1 = 0")).one()
+ABSENT = "postgresql+psycopg://absent@127.0.0.1:9/none"
 
 
 def missing_table(connection):
     connection.execute(text("SELECT * FROM no_such_table"))
-
-
-def violation(connection):
-    connection.execute(text("UPDATE conversations SET status = NULL"))
 
 
 def swallowed(connection):
@@ -34,36 +28,24 @@ def swallowed(connection):
         missing_table(connection)
 
 
-def rolled_back(connection):
-    connection.rollback()
-
-
-def wrong_parameters(connection):
-    connection.execute(text("SELECT :value"), {"value": object()})
-
-
 def quoting(_connection):
     raise ValueError(PERSONAL)
 
 
-def leaving(_connection):
-    raise SystemExit(3)
-
-
-def garbage(_connection):
-    return 7
-
-
-def empty(_connection):
-    return []
-
-
-def elsewhere(_connection):
-    create_engine("postgresql+psycopg://absent@127.0.0.1:9/none").connect()
-
-
-FAULTS = [no_result, missing_table, violation, rolled_back, wrong_parameters]
-FAULTS += [quoting, leaving, garbage, empty, elsewhere]
+FAULTS = {
+    "no result": lambda connection: connection.execute(text("SELECT 1 WHERE 1 = 0")).one(),
+    "a missing table": missing_table,
+    "a violated constraint": lambda connection: connection.execute(
+        text("UPDATE conversations SET status = NULL")
+    ),
+    "a rolled back transaction": lambda connection: connection.rollback(),
+    "a wrong parameter": lambda connection: connection.execute(text("SELECT :value"), {"value": object()}),
+    "an error": quoting,
+    "an exit": lambda _connection: sys.exit(3),
+    "a number": lambda _connection: 7,
+    "an empty list": lambda _connection: [],
+    "another database": lambda _connection: create_engine(ABSENT).connect(),
+}
 
 
 @pytest.fixture
@@ -87,9 +69,9 @@ def failing(handlers):
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_failing_event_is_retried_alone_and_then_dead_lettered(engine, handlers, failing, query, fault):
-    if fault is elsewhere and engine.dialect.name == "sqlite":
+    if fault == "another database" and engine.dialect.name == "sqlite":
         pytest.skip("SQLite takes statements after one has failed, so that any lost connection must be ours")
-    calls = failing(fault)
+    calls = failing(FAULTS[fault])
     deliveries = [deliver(said("sick" if number == 5 else f"m{number}")) for number in range(16)]
 
     rejected = processor(engine, handlers)(*deliveries)

@@ -1,5 +1,6 @@
 """A worker without its tables refuses to start; if they disappear later, it holds its deliveries."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -9,25 +10,13 @@ from messaging.errors import ConfigurationError, RetryLaterError
 from tests.integration.workers.consuming import processor
 from tests.integration.workers.events import deliver, said
 from tests.waiting import PATIENCE_SECONDS
-from workers.db.engine import SCHEMA_REVISION, check_schema, make_engine
+from workers.db.engine import SCHEMA_REVISION, check_schema
 from workers.db.migrations import schema
-
-
-@pytest.fixture
-def empty_engine(database_url):
-    engine = make_engine(database_url)
-    yield engine
-    engine.dispose()
 
 
 def test_the_required_revision_is_the_newest_migration():
     versions = Path(schema.__file__).with_name("versions").glob("[0-9]*.py")
     assert max(path.name for path in versions).startswith(f"{SCHEMA_REVISION}_")
-
-
-def test_a_database_without_tables_is_refused(empty_engine):
-    with pytest.raises(ConfigurationError, match=r"has no tables .* `omctl migrate`"):
-        check_schema(empty_engine)
 
 
 @pytest.mark.parametrize("revision", ["0000", SCHEMA_REVISION, "0002"])
@@ -46,7 +35,7 @@ def test_a_worker_without_tables_exits_with_78_and_names_the_command(start, post
     for number, url in enumerate([postgres_url, f"sqlite:///{tmp_path}/empty.db"]):
         worker = start(role=role, OM_DATABASE_URL=url)
         assert worker.wait(PATIENCE_SECONDS) == 78
-        assert "omctl migrate" in (tmp_path / f"worker-{number}.log").read_text()
+        assert re.search("has no tables .* `omctl migrate`", (tmp_path / f"worker-{number}.log").read_text())
 
 
 @pytest.mark.parametrize(

@@ -1,14 +1,11 @@
 """A dead letter is recorded with any reason and any headers, and the worker continues."""
 
-import json
-
-import pika
 import pytest
 from sqlalchemy import text
 
 from messaging import topology
 from messaging.errors import RejectedEventError
-from tests.integration.workers.consuming import depth, processor
+from tests.integration.workers.consuming import depth, processor, publish
 from tests.integration.workers.events import deliver, said
 from tests.waiting import wait_until
 from workers.parsing import CONVERSATION_MESSAGE
@@ -79,13 +76,10 @@ HEADERS = {
 
 @pytest.mark.parametrize("headers", HEADERS.values(), ids=HEADERS)
 def test_an_event_with_unreadable_headers_takes_effect_and_delays_no_other(working, channel, query, headers):
-    body = json.dumps(said("strange")).encode()
-    properties = pika.BasicProperties(message_id="m", headers=headers)
-    channel.basic_publish(topology.EXCHANGE, topology.EVENT_ROUTING_KEY, body, properties)
-    channel.basic_publish(topology.EXCHANGE, topology.EVENT_ROUTING_KEY, b"no event", properties)
+    for content in (said("strange"), b"no event"):
+        publish(channel, content, message_id="m", headers=headers)
     for number in range(1, 20):
-        body = json.dumps(said("good", after_ms=number)).encode()
-        channel.basic_publish(topology.EXCHANGE, topology.EVENT_ROUTING_KEY, body)
+        publish(channel, said("good", after_ms=number))
 
     with working():
         wait_until(lambda: query("SELECT count(*) FROM processed_events") == [(20,)])

@@ -12,6 +12,7 @@ from simulator.platform import Fault
 from tests.integration.workers.commands import run_omctl
 from tests.integration.workers.conftest import CLIENT_SECRET
 from tests.integration.workers.events import deliver, native
+from tests.rows import make_row
 from workers.db.engine import transact
 from workers.db.models import edge_statistics
 from workers.db.stats import REFUSALS, WITHIN
@@ -70,16 +71,10 @@ def test_the_platforms_own_statistics_are_shown_and_decide_the_exit_status(omctl
 
 def answers(process="p", *, days=0.0, answered=0, within=(0, 0, 0, 0, 0), refused=(0, 0, 0, 0, 0)):
     """Return a minute's statistics of an edge process."""
-    return {
-        "process": process,
-        "began_at": datetime.now(UTC) - timedelta(days=days, minutes=1),
-        "edge": "host",
-        "duration_us": 60_000_000,
-        "answered": answered,
-        "longest_us": 4_500_000,
-        **dict(zip(WITHIN.values(), within, strict=True)),
-        **dict(zip(REFUSALS.values(), refused, strict=True)),
-    }
+    began_at = datetime.now(UTC) - timedelta(days=days, minutes=1)
+    counts = dict(zip((*WITHIN.values(), *REFUSALS.values()), (*within, *refused), strict=True))
+    changes = {"began_at": began_at, "answered": answered, "longest_us": 4_500_000}
+    return make_row(edge_statistics, process=process, **changes, **counts)
 
 
 @pytest.fixture
