@@ -85,7 +85,7 @@ def server_steps(options: Options) -> Iterator[Step]:
     # A lone broker listens on this host only from its first start. A cluster's needs its account for the key.
     if options.cluster:
         yield package_step(PACKAGE)
-        yield certificate_step(CERTIFICATES, "rabbitmq")
+        yield certificate_step(CERTIFICATES, "rabbitmq", "rabbitmqctl eval ssl:clear_pem_cache().")
     if is_ours:
         yield Step(f"write {LISTENERS}", lambda: read(LISTENERS) == text, lambda: _write_listeners(text))
     yield package_step(PACKAGE)

@@ -134,14 +134,18 @@ def authority_steps(options: Options) -> Iterator[Step]:
     yield Step("trust the cluster's authority", trusted.is_done, trust)
 
 
-def certificate_step(directory: Path, group: str) -> Step:
-    """Return the step that writes the cluster's certificate and key for a server; its group may read them."""
+def certificate_step(directory: Path, group: str, reload: str) -> Step:
+    """Return the step that writes the cluster's certificate and key for a server; its group may read them.
+
+    The command *reload* has a running server read them.
+    """
     names = ("certificate.pem", "key.pem")
 
     def write() -> None:
         for name in names:
             replace(directory / name, _certificate_text(name), mode=0o640)
             shutil.chown(directory / name, "root", group)
+        steps.succeeds(reload)
 
     return Step(
         f"write the cluster's certificate to {directory}",

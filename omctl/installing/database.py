@@ -67,7 +67,7 @@ def database_steps(options: Options) -> Iterator[Step]:
     title = f"create the database {DATABASE} and its users"
     yield Step(title, lambda: not missing_roles(options), lambda: _create(options))
     if options.cluster:
-        yield certificate_step(_CERTIFICATES, "postgres")
+        yield certificate_step(_CERTIFICATES, "postgres", "systemctl reload postgresql")
         title = "let PostgreSQL accept the cluster's hosts"
         yield Step(title, lambda: _listens(options), lambda: _listen(options))
 

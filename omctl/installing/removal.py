@@ -107,6 +107,7 @@ def _stop() -> None:
     for units in ([name for name in _units() if name == SCALER], _units()):
         if units:
             run(["systemctl", "disable", "--now", *units])
+            succeeds(["systemctl", "reset-failed", *units])
 
 
 def _drop_database() -> None:

@@ -79,14 +79,9 @@ def run(command: Command, *, text: str = "", environment: dict[str, str] | None 
     return done.stdout
 
 
-def commands(*lines: str) -> Callable[[], None]:
+def commands(*lines: str) -> Callable[[], object]:
     """Return what runs these commands in order."""
-
-    def run_all() -> None:
-        for line in lines:
-            run(line)
-
-    return run_all
+    return lambda: [run(line) for line in lines]
 
 
 def make_certificate(certificate: Path, key: Path, *arguments: str) -> None:

@@ -162,4 +162,4 @@ def _report(erased: dict[str, int], conversations: int, intervention: str | None
     print_table(("place", heading), erased.items())
     click.echo("\n".join(notes))
     if intervention:
-        click.echo(f"{conversations} conversations erased; recorded as intervention {intervention}.")
+        click.echo(f"Conversations erased: {conversations}; recorded as intervention {intervention}.")
