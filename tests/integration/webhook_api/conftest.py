@@ -1,10 +1,12 @@
 """A real edge with a real broker."""
 
+from contextlib import ExitStack
+
 import pika
 import pytest
 
-from messaging.topology import EVENTS_QUEUE
-from tests.services import SECRET, Edge, Service, declare_topology, running
+from messaging.topology import EVENT_ROUTING_KEY, EVENTS_QUEUE, EXCHANGE
+from tests.services import GONE, SECRET, Edge, Service, declare_topology, running
 
 
 class EventsQueue:
@@ -27,11 +29,37 @@ class EventsQueue:
         self._channel.cancel()
         return taken
 
+    def ready(self):
+        """Return the number of events in the queue."""
+        return self._channel.queue_declare(EVENTS_QUEUE, passive=True).method.message_count
+
+    def flood(self, count):
+        """Publish events as another host would."""
+        for number in range(count):
+            self._channel.basic_publish(EXCHANGE, EVENT_ROUTING_KEY, b'{"flood":%d}' % number)
+
     def is_empty(self):
         return not self.take(1, timeout=0.5)
 
     def close(self):
         self._connection.close()
+
+
+@pytest.fixture
+def make_edge(tmp_path):
+    """Start edges; an edge without a broker is ready when it is live."""
+    with ExitStack() as edges:
+
+        def make(
+            amqp_url=GONE, management_url="", directory=tmp_path, *, port=0, wait_for_broker=True, **settings
+        ):
+            directory.mkdir(exist_ok=True)
+            edge = Edge(Service(directory, amqp_url, management_url, settings), port=port)
+            edges.enter_context(running(edge))
+            edge.start(wait_for_broker=wait_for_broker and amqp_url != GONE)
+            return edge
+
+        yield make
 
 
 @pytest.fixture(scope="module")
@@ -69,12 +97,11 @@ def events_queue(declared_vhost):
 
 @pytest.fixture
 def queue_of():
-    opened = []
+    with ExitStack() as opened:
 
-    def open_queue(amqp_url):
-        opened.append(EventsQueue(amqp_url))
-        return opened[-1]
+        def open_queue(amqp_url):
+            queue = EventsQueue(amqp_url)
+            opened.callback(queue.close)
+            return queue
 
-    yield open_queue
-    for queue in opened:
-        queue.close()
+        yield open_queue

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+from types import SimpleNamespace
 
 import pytest
 
@@ -19,15 +20,10 @@ def _application(environ, start_response):
     return [environ["wsgi.input"].read()]
 
 
-class Switch:
-    """Whether the service yields to another process; the test sets it."""
-
-    is_yielding = False
-
-
 @pytest.fixture
 def switch():
-    return Switch()
+    """Whether the process yields to another."""
+    return SimpleNamespace(is_yielding=False)
 
 
 @pytest.fixture
@@ -78,10 +74,8 @@ def _turn(loop):
 def test_a_stopping_process_answers_a_request_that_was_already_sent(loop, server, client):
     server.finish()
     client.sendall(REQUEST)
-
     server.close_idle()
     _turn(loop)
-
     answer = client.recv(1000)
     assert answer.startswith(b"HTTP/1.1 200 OK")
     assert answer.endswith(b"hello")
@@ -91,7 +85,6 @@ def test_a_stopping_process_answers_a_request_that_was_already_sent(loop, server
 def test_a_stopping_process_closes_an_idle_connection(loop, server, client):
     server.close_idle()
     _turn(loop)
-
     assert client.recv(1000) == b""
 
 
@@ -101,11 +94,10 @@ def test_a_yielding_process_closes_each_connection_after_a_response(loop, switch
         client.sendall(REQUEST)
         _turn(loop)
         assert b"\r\nConnection: %b\r\n" % connection in client.recv(1000)
-
     assert client.recv(1000) == b""
 
 
-def test_a_yielding_process_accepts_no_connection_and_closes_idle_ones(
+def test_a_yielding_process_accepts_none_and_closes_idle_connections(
     loop, switch, server, client, monkeypatch
 ):
     monkeypatch.setattr("webhook_api.http.server.YIELD_IDLE_SECONDS", 0.0)
@@ -120,7 +112,6 @@ def test_a_yielding_process_accepts_no_connection_and_closes_idle_ones(
         _turn(loop)
         assert client.recv(1000) == b""
         assert server.is_idle
-
         switch.is_yielding = False
         _turn(loop)
         _turn(loop)

@@ -1,6 +1,5 @@
 """Connections are limited in number and spread over processes; no sender can end a process."""
 
-import re
 import resource
 import signal
 import socket
@@ -9,9 +8,8 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
-import requests
 
-from tests.services import GONE, Edge, Service, post, running, signature
+from tests.services import post, signature
 from tests.waiting import wait_until
 from webhook_api.http.connection import MAX_ANSWERS_PER_READ
 
@@ -23,20 +21,6 @@ WEBHOOK = (
     f"POST /webhooks/genesys/openmessaging HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n"
     f"X-Hub-Signature-256: {signature(b'{}')}\r\n\r\n{{}}"
 ).encode()
-
-
-@pytest.fixture
-def make_edge(tmp_path):
-    """Make edges without a broker, which connections do not need."""
-    with ExitStack() as edges:
-
-        def make(**settings):
-            edge = Edge(Service(tmp_path, GONE, settings=settings))
-            edges.enter_context(running(edge))
-            edge.start(wait_for_broker=False)
-            return edge
-
-        yield make
 
 
 @pytest.fixture
@@ -55,12 +39,10 @@ def test_the_number_of_requests_answered_per_read_is_limited(make_edge, connect)
     edge = make_edge()
     sock = connect(edge)
     sock.sendall(b"GET / HTTP/1.1\r\nHost:\r\n\r\n" * 2_500)
-
     answers = b""
     with suppress(ConnectionResetError):
         while received := sock.recv(65536):
             answers += received
-
     assert answers.count(b"HTTP/1.1 404 ") == MAX_ANSWERS_PER_READ
     assert answers.count(b"Connection: close") == 1
 
@@ -69,13 +51,6 @@ def _ask(sock):
     """Send a request and return the response, empty if the connection was closed."""
     sock.sendall(LIVE)
     return sock.recv(65536)
-
-
-def _is_live(edge):
-    try:
-        return requests.get(f"http://127.0.0.1:{edge.port}/health/live", timeout=10).ok
-    except requests.ConnectionError:
-        return False
 
 
 def _processes(edge):
@@ -106,12 +81,10 @@ def _fill(edge, connect, count):
 def test_connections_past_the_limit_are_answered_503_and_the_others_still_work(make_edge, connect):
     edge = make_edge(OM_MAX_CONNECTIONS="4")
     kept = _fill(edge, connect, 4)
-
     flood = [connect(edge) for _ in range(100)]
     for sock in flood:
         sock.sendall(LIVE)
     answers = [sock.recv(65536) for sock in flood]
-
     assert {answer[:13] for answer in answers} == {b"HTTP/1.1 503 "}
     assert all(b"\r\nRetry-After: 1\r\n" in answer for answer in answers)
     assert all(b"\r\nConnection: close\r\n" in answer for answer in answers)
@@ -128,7 +101,6 @@ def test_the_soft_limit_of_open_files_is_raised_to_the_hard_one(make_edge):
         [pid] = _processes(make_edge())
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-
     assert resource.prlimit(pid, resource.RLIMIT_NOFILE) == (hard, hard)
 
 
@@ -140,13 +112,11 @@ def test_a_process_without_free_descriptors_pauses_accepting(make_edge, connect)
     _, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
     used = len(list(Path(f"/proc/{pid}/fd").iterdir()))
     resource.prlimit(pid, resource.RLIMIT_NOFILE, (used + 3, hard))
-
     others = [connect(edge) for _ in range(20)]
     wait_until(lambda: '"event": "accepting_paused"' in edge.log.read_text(), words="accepting goes on")
     assert _ask(first).startswith(b"HTTP/1.1 200 ")
     time.sleep(2.5)
     resource.prlimit(pid, resource.RLIMIT_NOFILE, (hard, hard))
-
     assert all(_ask(sock).startswith(b"HTTP/1.1 200 ") for sock in others)
     assert _processes(edge) == [pid]
     log = edge.log.read_text()
@@ -165,7 +135,6 @@ def test_kept_connections_are_spread_over_the_processes(make_edge, connect):
         assert sock.recv(4096).startswith(b"HTTP/1.1 200 ")
     time.sleep(COUNTED_SECONDS)
     after = {each["pid"]: each["journal"]["accepted"] for each in edge.health()["processes"]}
-
     assert sum(after.values()) - sum(before.values()) == len(kept)
     # The kernel's choice is a matter of chance; one process that takes all of them is not.
     assert min(after[pid] - before[pid] for pid in before) >= len(kept) // 8
@@ -184,7 +153,6 @@ def test_the_edge_stops_reading_from_a_client_that_does_not_read_its_responses(m
     sock = connect(edge)
     sock.settimeout(1.0)
     before = _resident_bytes(pid)
-
     sent = 0
     # So long that one read contains fewer requests than the limit per read.
     request = b"GET /health/ready HTTP/1.1\r\nHost: x\r\nX-Padding: %b\r\n\r\n" % (b"x" * 1200)
@@ -194,7 +162,6 @@ def test_the_edge_stops_reading_from_a_client_that_does_not_read_its_responses(m
             sent += sock.send(requests_at_once[sent % len(request) :])
     except TimeoutError:
         pass
-
     # The buffers of the kernel and the process hold some megabytes.
     assert sent < 50_000_000
     assert _resident_bytes(pid) - before < 5_000_000
@@ -219,25 +186,13 @@ def test_after_its_master_is_killed_an_edge_frees_the_port(make_edge, connect, t
     sock = connect(edge)
     assert _ask(sock).startswith(b"HTTP/1.1 200 ")
     edge.end(signal.SIGKILL, timeout=5)
-
     # gunicorn tries five times, a second apart, before it gives up.
-    successor = _on_the_port_of(edge, tmp_path / "successor")
-    with running(successor):
-        # An orphan may answer at first.
-        successor.start(wait_for_broker=False)
-        wait_until(lambda: not any(map(_is_alive, orphans)), words="orphans go on")
-        wait_until(lambda: _is_live(successor), words="the new one does not listen")
-
-        assert post(successor.url, b"{}").status_code == 200
+    successor = make_edge(directory=tmp_path / "successor", port=edge.port)
+    # An orphan may answer at first.
+    wait_until(lambda: not any(map(_is_alive, orphans)), words="orphans go on")
+    wait_until(successor._is_live, words="the new one does not listen")
+    assert post(successor.url, b"{}").status_code == 200
     assert '"event": "edge_orphaned"' in edge.log.read_text()
-
-
-def _on_the_port_of(edge, directory):
-    directory.mkdir()
-    successor = Edge(Service(directory, GONE))
-    successor.port = edge.port
-    successor._environment["OM_BIND"] = f"127.0.0.1:{edge.port}"
-    return successor
 
 
 def test_a_stopping_edge_frees_the_port_at_once_and_finishes_its_requests(make_edge, connect, tmp_path):
@@ -246,15 +201,11 @@ def test_a_stopping_edge_frees_the_port_at_once_and_finishes_its_requests(make_e
     begun.sendall(LIVE[:10])
     time.sleep(0.2)
     edge.send(signal.SIGTERM)
-    wait_until(lambda: not _is_live(edge), words="connections are still accepted")
-
-    successor = _on_the_port_of(edge, tmp_path / "successor")
-    with running(successor):
-        successor.start(wait_for_broker=False)
-        time.sleep(2.5)
-        begun.sendall(LIVE[10:])
-
-        answer = begun.recv(65536)
-        assert answer.startswith(b"HTTP/1.1 200 ")
-        assert re.search(rb"\r\nConnection: close\r\n", answer)
-        wait_until(lambda: not edge.is_running, words="it does not end")
+    wait_until(lambda: not edge._is_live(), words="connections are still accepted")
+    make_edge(directory=tmp_path / "successor", port=edge.port)
+    time.sleep(2.5)
+    begun.sendall(LIVE[10:])
+    answer = begun.recv(65536)
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert b"\r\nConnection: close\r\n" in answer
+    wait_until(lambda: not edge.is_running, words="it does not end")

@@ -2,16 +2,15 @@
 
 import os
 import subprocess
-import time
 from contextlib import suppress
 
 import pytest
 import requests
 
-from tests.services import GONE, Edge, Service, post, running
+from tests.services import post
+from tests.waiting import wait_until
 
 DISK_BYTES = 2 * 1024 * 1024
-SECONDS = 10.0
 FULL = "the journal cannot be written: no space left on device: senders are answered 503"
 
 
@@ -36,56 +35,40 @@ def _fill(directory):
     return path
 
 
-def _readiness(edge):
-    return requests.get(edge.url.replace("/webhooks/genesys/openmessaging", "/health/ready"), timeout=10)
-
-
 def _wait_for_status(edge, status):
-    deadline = time.monotonic() + SECONDS
-    while (answer := _readiness(edge)).status_code != status:
-        assert time.monotonic() < deadline, answer.json()
-        time.sleep(0.1)
-    return answer.json()
+    url = edge.url.replace("/webhooks/genesys/openmessaging", "/health/ready")
+    return wait_until(
+        lambda: (answer := requests.get(url, timeout=10)).status_code == status and answer.json()
+    )
 
 
-def test_an_edge_with_a_full_disk_is_not_ready_until_the_disk_has_room(tmp_path, small_disk):
-    edge = Edge(Service(tmp_path, GONE))
-    with running(edge):
-        edge.start(wait_for_broker=False)
-        assert post(edge.url, b"{}").status_code == 200
-
-        filler = _fill(small_disk)
-        report = _wait_for_status(edge, 503)
-        refused = post(edge.url, b"x" * 8192)
-        filler.unlink()
-        _wait_for_status(edge, 200)
-
-        assert FULL in report["problems"]
-        assert (refused.status_code, refused.headers["Retry-After"]) == (503, "5")
-        assert post(edge.url, b"x" * 8192).status_code == 200
-
-
-def test_an_edge_that_starts_on_a_full_disk_accepts_events_once_the_disk_has_room(tmp_path, small_disk):
+def test_an_edge_with_a_full_disk_is_not_ready_until_the_disk_has_room(small_disk, make_edge):
+    edge = make_edge()
+    assert post(edge.url, b"{}").status_code == 200
     filler = _fill(small_disk)
-    edge = Edge(Service(tmp_path, GONE))
-    with running(edge):
-        edge.start(wait_for_broker=False)
-        _wait_for_status(edge, 503)
-        filler.unlink()
-        _wait_for_status(edge, 200)
+    report = _wait_for_status(edge, 503)
+    refused = post(edge.url, b"x" * 8192)
+    filler.unlink()
+    _wait_for_status(edge, 200)
+    assert FULL in report["problems"]
+    assert (refused.status_code, refused.headers["Retry-After"]) == (503, "5")
+    assert post(edge.url, b"x" * 8192).status_code == 200
 
-        assert post(edge.url, b"{}").status_code == 200
+
+def test_an_edge_that_starts_on_a_full_disk_accepts_events_once_the_disk_has_room(small_disk, make_edge):
+    filler = _fill(small_disk)
+    edge = make_edge()
+    _wait_for_status(edge, 503)
+    filler.unlink()
+    _wait_for_status(edge, 200)
+    assert post(edge.url, b"{}").status_code == 200
 
 
-def test_an_edge_with_a_full_journal_answers_503_and_is_not_ready(tmp_path):
-    settings = {"OM_JOURNAL_MAX_BYTES": str(1024 * 1024), "OM_MAX_BODY_BYTES": str(512 * 1024)}
-    edge = Edge(Service(tmp_path, GONE, settings=settings))
-    with running(edge):
-        edge.start(wait_for_broker=False)
-        assert _readiness(edge).status_code == 200
-        answers = [post(edge.url, b"x" * 300_000) for _ in range(5)]
-
-        assert [answer.status_code for answer in answers] == [200, 200, 200, 503, 503]
-        assert answers[-1].headers["Retry-After"] == "5"
-        assert "the journal is full: senders are answered 503" in _wait_for_status(edge, 503)["problems"]
+def test_an_edge_with_a_full_journal_answers_503_and_is_not_ready(make_edge):
+    edge = make_edge(OM_JOURNAL_MAX_BYTES=str(1024 * 1024), OM_MAX_BODY_BYTES=str(512 * 1024))
+    _wait_for_status(edge, 200)
+    answers = [post(edge.url, b"x" * 300_000) for _ in range(5)]
+    assert [answer.status_code for answer in answers] == [200, 200, 200, 503, 503]
+    assert answers[-1].headers["Retry-After"] == "5"
+    assert "the journal is full: senders are answered 503" in _wait_for_status(edge, 503)["problems"]
     assert '"event": "journal_full"' in edge.log.read_text()

@@ -10,26 +10,19 @@ import pytest
 import requests
 
 from messaging.envelope import WEBHOOK, encode_properties
-from messaging.topology import EVENT_ROUTING_KEY, EVENTS_QUEUE, EXCHANGE
-from tests.services import Edge, Service, declare_topology, running, signature
+from messaging.topology import EVENTS_QUEUE
+from tests.services import declare_topology, signature
+from tests.unit.webhook_api.journals import left_by_a_dead_process
 from tests.waiting import wait_until
-from webhook_api.journal import encode_header
 
 PREFETCH = 50
 
 
 def _leave_in_journal(directory, count):
-    """Write a journal as a dead process would have left it."""
-    home = directory / "state" / "journal" / "1-dead"
-    home.mkdir(parents=True)
-    (home / "lock").touch()
-    with (home / "00000001.segment").open("wb") as segment:
-        for number in range(count):
-            properties, body = (
-                encode_properties(f"dead-{number}", 1, "request", WEBHOOK),
-                b'{"n":%d}' % number,
-            )
-            segment.write(encode_header(properties, body) + properties + body)
+    properties = encode_properties("dead", 1, "request", WEBHOOK)
+    left_by_a_dead_process(
+        directory / "state" / "journal", [b'{"n":%d}' % n for n in range(count)], properties
+    )
 
 
 class Worker(threading.Thread):
@@ -72,31 +65,10 @@ def _working(amqp_url, rate):
         worker.stop()
 
 
-class Queue:
-    """Reads the length of the events queue without consuming."""
-
-    def __init__(self, amqp_url):
-        self._connection = pika.BlockingConnection(pika.URLParameters(amqp_url))
-        self._channel = self._connection.channel()
-
-    def ready(self):
-        return self._channel.queue_declare(EVENTS_QUEUE, passive=True).method.message_count
-
-    def flood(self, count):
-        """Publish events as another host would."""
-        for number in range(count):
-            self._channel.basic_publish(EXCHANGE, EVENT_ROUTING_KEY, b'{"flood":%d}' % number)
-
-    def close(self):
-        self._connection.close()
-
-
 @pytest.fixture
-def queue(vhost):
+def queue(vhost, queue_of):
     declare_topology(vhost.amqp_url)
-    queue = Queue(vhost.amqp_url)
-    yield queue
-    queue.close()
+    return queue_of(vhost.amqp_url)
 
 
 def _post(http, edge, number):
@@ -104,58 +76,49 @@ def _post(http, edge, number):
     return http.post(edge.url, data=body, headers={"X-Hub-Signature-256": signature(body)}, timeout=10)
 
 
-def _gate(edge):
-    return edge.health()["processes"][0]["gate"]
-
-
-def test_a_backlog_stops_at_the_low_watermark_and_causes_no_refusal(rabbitmq, vhost, tmp_path, queue):
+def test_a_backlog_stops_at_the_low_watermark(rabbitmq, vhost, tmp_path, make_edge, queue):
     low, high = 300, 500
     _leave_in_journal(tmp_path, 3000)
-    settings = {"OM_QUEUE_DEPTH_HIGH": str(high), "OM_QUEUE_DEPTH_LOW": str(low)}
-    edge = Edge(Service(tmp_path, vhost.amqp_url, rabbitmq.management_url, settings))
+    watermarks = {"OM_QUEUE_DEPTH_HIGH": str(high), "OM_QUEUE_DEPTH_LOW": str(low)}
     depths, statuses = [], []
-    with running(edge), _working(vhost.amqp_url, rate=15), requests.Session() as http:
-        edge.start()
-        wait_until(lambda: _gate(edge)["queue_depth"] is not None)
+    with _working(vhost.amqp_url, rate=15), requests.Session() as http:
+        edge = make_edge(vhost.amqp_url, rabbitmq.management_url, **watermarks)
+        wait_until(lambda: edge.status("gate")["queue_depth"] is not None)
         ends = time.monotonic() + 15.0
         while time.monotonic() < ends:
             statuses.append(_post(http, edge, len(statuses)).status_code)
             depths.append(queue.ready())
             time.sleep(0.2)
         republished = edge.health()["republished"]
-
     assert statuses.count(429) == 0
     assert max(depths) <= low + 50
     assert republished > low
 
 
-def test_a_backlog_is_published_into_an_empty_queue_at_a_low_watermark_of_0(rabbitmq, vhost, tmp_path, queue):
+def test_a_low_watermark_of_0_allows_a_backlog(rabbitmq, vhost, tmp_path, make_edge, queue):
     count = 3
     _leave_in_journal(tmp_path, count)
     settings = {"OM_QUEUE_DEPTH_HIGH": "5", "OM_QUEUE_DEPTH_LOW": "0", "OM_EDGE_PROCESSES": "2"}
-    edge = Edge(Service(tmp_path, vhost.amqp_url, rabbitmq.management_url, settings))
-    with running(edge), _working(vhost.amqp_url, rate=50) as worker:
-        edge.start()
+    with _working(vhost.amqp_url, rate=50) as worker:
+        make_edge(vhost.amqp_url, rabbitmq.management_url, **settings)
         wait_until(lambda: worker.taken == count)
 
 
-def test_retry_after_is_about_the_time_until_shedding_ends(rabbitmq, vhost, tmp_path, queue):
+def test_retry_after_is_about_the_time_until_shedding_ends(rabbitmq, vhost, tmp_path, make_edge, queue):
     low, high = 1000, 3000
     _leave_in_journal(tmp_path, 4000)
-    settings = {"OM_QUEUE_DEPTH_HIGH": str(high), "OM_QUEUE_DEPTH_LOW": str(low)}
-    edge = Edge(Service(tmp_path, vhost.amqp_url, rabbitmq.management_url, settings))
+    watermarks = {"OM_QUEUE_DEPTH_HIGH": str(high), "OM_QUEUE_DEPTH_LOW": str(low)}
     refusals = []
-    with running(edge), _working(vhost.amqp_url, rate=200), requests.Session() as http:
-        edge.start()
+    with _working(vhost.amqp_url, rate=200), requests.Session() as http:
+        edge = make_edge(vhost.amqp_url, rabbitmq.management_url, **watermarks)
         wait_until(lambda: queue.ready() > low - 100)
         queue.flood(high)
-        wait_until(lambda: _gate(edge)["shedding"])
+        wait_until(lambda: edge.status("gate")["shedding"])
         while (answer := _post(http, edge, 0)).status_code == 429:
             refusals.append((time.monotonic(), int(answer.headers["Retry-After"])))
             assert len(refusals) < 200, "shedding does not end"
             time.sleep(0.25)
         ended = time.monotonic()
-
     # The first seconds measure the rate. Retry-After has jitter, and on a slow machine
     # worker, poller and probe are out of step for seconds: only the median is stable.
     settled = [(ended - at, seconds) for at, seconds in refusals if at - refusals[0][0] > 4.0]

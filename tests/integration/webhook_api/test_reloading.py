@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from tests.services import GONE, SECRET, Edge, Service, post, running, signature
+from tests.services import SECRET, post, signature
 
 NEW_SECRET = "constructed-secret-of-next-month"
 PASSWORD = "constructed-password"
@@ -22,11 +22,8 @@ def settings_file(tmp_path):
 
 
 @pytest.fixture
-def edge(tmp_path, settings_file):
-    edge = Edge(Service(tmp_path, GONE, settings={"OM_SETTINGS_FILE": str(settings_file)}))
-    with running(edge):
-        edge.start(wait_for_broker=False)
-        yield edge
+def edge(make_edge, settings_file):
+    return make_edge(OM_SETTINGS_FILE=str(settings_file))
 
 
 def lines_of(edge, event):
@@ -63,7 +60,6 @@ def test_a_reload_under_load_applies_new_settings_and_refuses_malformed_ones(edg
     after_refusal = post(edge.url, b"{}", X_Hub_Signature_256=signature(b"{}", NEW_SECRET))
     done.set()
     sender.join()
-
     assert set(statuses) == {200}
     assert (by_new_secret.status_code, by_new_secret.headers["X-Request-ID"]) == (200, "r-7")
     assert after_refusal.status_code == 200

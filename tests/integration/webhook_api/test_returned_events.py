@@ -6,32 +6,26 @@ import pika
 import requests
 
 from messaging.topology import EVENT_ROUTING_KEY, EVENTS_QUEUE, EXCHANGE, UNROUTED
-from tests.services import Edge, Service, declare_topology, leave_in_journal, post, running
+from tests.services import declare_topology, leave_in_journal, post
 from tests.waiting import wait_until
 
-SECONDS = 40.0
 EDGE_NAME = "open-messaging edge"
 
 
-def test_events_that_are_returned_together_all_arrive_later_over_one_connection(
-    rabbitmq, vhost, tmp_path, queue_of
-):
+def test_returned_events_arrive_later_over_one_connection(rabbitmq, vhost, tmp_path, make_edge, queue_of):
     declare_topology(vhost.amqp_url)
     _take_routes_away(vhost.amqp_url)
     bodies = [b'{"left":%d}' % number for number in range(400)]
     leave_in_journal(tmp_path, bodies)
-    edge = Edge(Service(tmp_path, vhost.amqp_url, rabbitmq.management_url))
-    with running(edge):
-        edge.start(wait_for_broker=False)
-        # A live event would be returned alone, before the first slice of the backlog.
-        wait_until(lambda: edge.log.read_text().count("an event was returned") >= 3)
-        declare_topology(vhost.amqp_url)
-        bodies += [b'{"live":%d}' % number for number in range(200)]
-        assert {post(edge.url, body).status_code for body in bodies[-200:]} == {200}
-        wait_until(lambda: edge.health()["journal_bytes"] == 0)
-        wait_until(lambda: len(_edge_connections(rabbitmq, vhost)) == 1)
-        arrived = {body for _, body in queue_of(vhost.amqp_url).take(100 * len(bodies), timeout=2.0)}
-
+    edge = make_edge(vhost.amqp_url, rabbitmq.management_url, wait_for_broker=False)
+    # A live event would be returned alone, before the first slice of the backlog.
+    wait_until(lambda: edge.log.read_text().count("an event was returned") >= 3)
+    declare_topology(vhost.amqp_url)
+    bodies += [b'{"live":%d}' % number for number in range(200)]
+    assert {post(edge.url, body).status_code for body in bodies[-200:]} == {200}
+    wait_until(lambda: edge.health()["journal_bytes"] == 0)
+    wait_until(lambda: len(_edge_connections(rabbitmq, vhost)) == 1)
+    arrived = {body for _, body in queue_of(vhost.amqp_url).take(100 * len(bodies), timeout=2.0)}
     assert arrived == set(bodies)
 
 
