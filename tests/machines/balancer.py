@@ -34,6 +34,8 @@ class LoadBalancer:
         ensure_nginx()
         self._directory = tempfile.TemporaryDirectory()
         directory = Path(self._directory.name)
+        # nginx's workers, which have an account of their own, keep large bodies in a folder below it.
+        directory.chmod(0o711)
         self._port = free_port()
         (directory / "certificate.pem").write_text(machines[0].run(f"cat {CERTIFICATE}"))
         (directory / "site.conf").write_text(self._site(machines, directory))
