@@ -1,1 +1,1 @@
-"""The edge: verify, journal, publish, answer. It never looks into a body and never waits."""
+"""The edge: verify, journal, publish and answer webhooks. It never parses a body and never blocks."""

@@ -9,7 +9,7 @@ from messaging.log import logger
 from webhook_api.http import Response
 
 BOUNDS_SECONDS: Final = (0.01, 0.1, 1.0, 3.0, 10.0)
-"""The product's own promise; two between; the guide's limit; the platform's."""
+"""Our own promise is 0.01 s, the guide's limit 3 s and the platform's 10 s; the others lie in between."""
 
 FIRST_BOUND: Final = BOUNDS_SECONDS[0]
 
@@ -17,19 +17,19 @@ NOT_DURABLE: Final = "503"
 """The status of responses to events that the journal failed to write."""
 
 LONGEST_SECONDS: Final = 60.0
-"""The longest time covers one to two of these: as often as om-observe records it."""
+"""The reported longest time covers the last one to two of these periods; om-observe records it as often."""
 
 LINES_PER_SECOND: Final = 5
-"""Of each kind of refusal: as many as an operator can read, and enough to show that it is more than one."""
+"""Limit for each kind of refusal: few enough to read, and enough to show that refusals are repeated."""
 
 
 class Answers:
     """The counts since the process began, as the metrics report them.
 
     `refusals`: by status.
-    `durations`: 200s, by the first of BOUNDS_SECONDS that they did not exceed; the last counts those that
-    exceeded all.
-    `seconds`: the sum of these durations.
+    `durations`: responses with status 200, by the smallest of BOUNDS_SECONDS that they did not exceed; the
+    last element counts those that exceeded every bound.
+    `seconds`: the sum of the durations.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -61,7 +61,7 @@ class Answers:
             self.refusals[NOT_DURABLE] += responses
 
     def tick(self, expected_seconds: float) -> None:
-        """Called every *expected_seconds*. While the loop is held up, requests wait in the kernel."""
+        """Measure delays of the loop, which keep requests waiting; call every *expected_seconds*."""
         now = self._monotonic()
         self._longest = max(self._longest, now - self._ticked_at - expected_seconds)
         self._ticked_at = now
@@ -80,8 +80,8 @@ class Answers:
     def refuse(self, response: Response, reason: str | None = None, **facts: object) -> Response:
         """Count a refusal, log it unless enough of its kind were logged in this second, and return it.
 
-        *reason* is one of a limited number, since each is a kind of its own; None: the response's text.
-        *facts* are further fields of the line: identifiers and sizes.
+        *reason* must come from a small fixed set, because each reason is counted separately; None means the
+        response's text. *facts* are further fields of the log line: identifiers and sizes.
         """
         self.refusals[str(response.status)] += 1
         kind = response.status, reason or response.text

@@ -1,4 +1,4 @@
-"""Put one edge process together: every object gets its collaborators here."""
+"""Assemble one edge process: every object gets its collaborators here."""
 
 import asyncio
 import os
@@ -25,7 +25,7 @@ DAY_SECONDS = 86_400.0
 
 
 class Edge:
-    """One edge process: make it after the fork."""
+    """One edge process; it must be created after the fork."""
 
     def __init__(self, settings: EdgeSettings, clock: Clock | None = None) -> None:
         self.settings = settings
@@ -86,7 +86,7 @@ class Edge:
         self._poller = DepthPoller(
             settings.management_urls,
             settings.amqp_urls,
-            # From the poller's thread to the loop.
+            # Pass the report from the poller's thread to the loop.
             lambda report: self.loop.call_soon_threadsafe(self._on_report, report),
             lambda: watch.address,
         )
@@ -95,7 +95,7 @@ class Edge:
         return Relay(self.loop, self._journal, self._link, oversized, self._clock, self._answers)
 
     def start(self) -> None:
-        """Connect, poll and report from now on; the worker runs the loop."""
+        """Start to connect, poll and write status reports; the worker runs the loop."""
         if self.settings.is_cluster_unwatched:
             logger().warning(
                 "majority_unwatched",
@@ -113,7 +113,7 @@ class Edge:
         self.relay.stop(then)
 
     def status(self) -> dict[str, Any]:
-        """Return this process's state, JSON values only."""
+        """Return this process's state, as JSON values only."""
         return {
             "pid": os.getpid(),
             "accepting_at": self._clock.now_us() / 1_000_000 if self._is_accepting else 0.0,
@@ -148,13 +148,13 @@ class Edge:
             write_status(self._journal.directory, self.status())
 
     def _is_yielding(self) -> bool:
-        """Return whether this process's journal is nearly full and another one's has room."""
+        """Return whether this process's journal is nearly full while another process's journal has space."""
         if not self._journal.is_nearly_full:
             return False
         now = self._clock.monotonic()
         if now - self._peers_checked_at >= STATUS_SECONDS:
             self._peers_checked_at = now
-            # First: two processes must not leave new connections to each other.
+            # Write our status first, so that two processes do not leave new connections to each other.
             self._write_status()
             self._peer_has_room = has_peer_with_room(self.settings.journal_directory, os.getpid())
         return self._peer_has_room

@@ -1,8 +1,8 @@
 """Define the edge's Flask application: its routes, and a short path to the webhook's view.
 
-Every request enters through `wsgi_app`, so middleware sees it. A webhook goes directly to its view if that
-skips nothing that is hooked into Flask, which saves three quarters of the CPU time of a request
-(docs/decisions/0013). Otherwise, and for every other request, Flask dispatches.
+Every request enters through `wsgi_app`, so middleware sees it. If nothing is hooked into Flask, a webhook
+goes directly to its view, which saves three quarters of a request's CPU time (docs/decisions/0013). Flask
+dispatches all other requests.
 """
 
 from collections.abc import Callable, Iterable
@@ -29,7 +29,7 @@ BUS_PATH: Final = "/webhooks/genesys/events"
 """An API destination of Amazon EventBridge posts the platform's detail events here."""
 
 FAILURE: Final = "webhook_api.failure"
-"""Environ key of what the short path raised, for Flask to handle."""
+"""Environ key of the exception that the short path raised, so that Flask can handle it."""
 
 
 class EdgeApplication(Flask):
@@ -49,22 +49,22 @@ class EdgeApplication(Flask):
         self._accepted_body = self._defer([self._accepted.body])
 
     def wsgi_app(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        """Answer a webhook by the short path if it skips nothing, everything else by Flask's dispatch.
+        """Answer a webhook by the short path if that skips no hook, and all others by Flask's dispatch.
 
-        The response to an accepted event, whatever hooks have made of it, is deferred until it is durable.
+        The response to an accepted event is deferred until the event is durable, even if hooks changed it.
         """
         if (
             self._can_skip_dispatch
             and environ["PATH_INFO"] == WEBHOOK_PATH
             and environ["REQUEST_METHOD"] == "POST"
-            # Under another server, Flask has to find out where the body ends.
+            # If another server does not set this, Flask has to find the end of the body.
             and environ.get("wsgi.input_terminated")
             # A test client looks at the contexts afterwards.
             and "werkzeug.debug.preserve_context" not in environ
         ):
             return self._receive(environ, start_response)
         if self._can_skip_dispatch is None:
-            # At the first request, which Flask dispatches; Flask refuses hooks from then on.
+            # Flask dispatches the first request, and accepts no further hooks after it.
             hook = find_hook(self, WEBHOOK_PATH, self._as_made)
             self._can_skip_dispatch = hook is None
             if hook is not None:
@@ -85,7 +85,7 @@ class EdgeApplication(Flask):
             environ[FAILURE] = exc
             return self._dispatch(environ, start_response)
         if response is ACCEPTED:
-            # Nearly always: the same body for all of them.
+            # This is the usual case; all accepted webhooks share one response body.
             start_response(self._accepted.status, list(self._accepted.headers))
             return self._accepted_body
         status, headers, body = render(response)
@@ -93,7 +93,7 @@ class EdgeApplication(Flask):
         return [body]
 
     def make_response(self, rv: ResponseReturnValue) -> flask.Response:
-        """Make a response of a view's result; of an HTTP error in JSON like all others."""
+        """Make a response from a view's result; an HTTP error gets a JSON body like every other response."""
         if isinstance(rv, HTTPException) and rv.response is None:
             response = super().make_response(rv)
             response.data = json.dumps({"status": rv.name.lower()}) + "\n"
@@ -138,7 +138,7 @@ def _make_blueprint(ingest: Ingest, health: Callable[[], Health]) -> Blueprint:
 
     @routes.get("/metrics")
     def metrics() -> flask.Response:
-        """Return the same for Prometheus."""
+        """Return the health report as Prometheus metrics."""
         _check_host()
         return flask.Response(render_metrics(health), content_type=CONTENT_TYPE)
 
@@ -146,7 +146,7 @@ def _make_blueprint(ingest: Ingest, health: Callable[[], Health]) -> Blueprint:
 
 
 def _check_host() -> None:
-    """Refuse a foreign page; only the platform, which sees no state of ours, calls the edge by any name."""
+    """Refuse a foreign Host header, so that no web page can read our state; the webhook routes accept any."""
     if not is_own_host(request.headers.get("Host", "")):
         raise BadRequest
 
@@ -155,11 +155,11 @@ def _accept(accept: Callable[[dict[str, Any], Callable[[], bytes]], Response]) -
     try:
         response = accept(request.environ, request.get_data)
     except RequestEntityTooLarge:
-        # If Flask has to read the body itself, it stops at the same limit.
+        # Flask enforces the same limit when it reads the body itself.
         response = TOO_LARGE
     status, headers, body = render(response)
     rendered = flask.Response(body, status=status, headers=headers)
     if response.status != 200:
-        # Raised, so that Flask's error handlers see it. Without a handler, this response is sent.
+        # Raise an exception, so that Flask's error handlers see it. Without a handler, this response is sent.
         raise default_exceptions[response.status](response.text, rendered)
     return rendered

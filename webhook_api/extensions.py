@@ -1,4 +1,4 @@
-"""Load an integrator's extensions of the Flask application, and find hooks that any code has set in it."""
+"""Load an integrator's extensions of the Flask application, and find hooks that are installed in it."""
 
 from __future__ import annotations
 
@@ -55,9 +55,9 @@ PARTS: Final = (
 
 
 def load_extensions(names: tuple[str, ...]) -> tuple[Extension, ...]:
-    """Import the functions of OM_FLASK_EXTENSIONS (package.module:function); call them with the application.
+    """Import the functions that OM_FLASK_EXTENSIONS names; the caller calls each with the application.
 
-    Raises ConfigurationError if one cannot be imported, or is no function.
+    Raises ConfigurationError if a name is not package.module:function, cannot be imported or is not callable.
     """
     return tuple(_load(name) for name in names)
 
@@ -69,7 +69,7 @@ def _load(name: str) -> Extension:
     try:
         function: Any = getattr(import_module(module_name), function_name, None)
     except Exception as exc:
-        # Importing runs the module, which may raise anything.
+        # Importing runs the module's code, which may raise any exception.
         raise ConfigurationError(
             f"OM_FLASK_EXTENSIONS: {module_name} cannot be imported ({type(exc).__name__})"
         ) from exc
@@ -79,7 +79,7 @@ def _load(name: str) -> Extension:
 
 
 def dispatch_parts(app: flask.Flask, path: str) -> dict[str, Any]:
-    """Return the parts that the dispatch of a POST to *path*, a route without parameters, uses, by name."""
+    """Return, by name, the parts that Flask uses to dispatch a POST to *path*, a route without parameters."""
     endpoint, arguments = app.url_map.bind("localhost").match(path, method="POST")
     return {
         "Flask.wsgi_app": flask.Flask.wsgi_app,
@@ -91,7 +91,7 @@ def dispatch_parts(app: flask.Flask, path: str) -> dict[str, Any]:
 
 
 def find_hook(app: flask.Flask, path: str, as_made: Mapping[str, Any]) -> str | None:
-    """Return the name of a hook that a direct call of the view would skip; None if there is none.
+    """Return the name of a hook that a direct call of the view would skip, or None.
 
     For each request, Flask 3.1 runs the functions in its registries, sends its signals, and calls the parts
     above. If the registries and signals are empty and every part is Flask's own, calling the view directly

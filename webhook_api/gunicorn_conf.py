@@ -3,8 +3,8 @@
 import sys
 from typing import Any
 
-# The processes' modules are imported once, before the fork, so that a new process answers at once: importing
-# alone takes seconds on a busy machine. The modules open nothing and start no thread.
+# Modules are imported once, before the fork, because imports take seconds on a busy machine and a new process
+# should answer at once. Importing them opens no files or sockets and starts no threads.
 import webhook_api.http  # noqa: F401  # as above
 from messaging.errors import EX_CONFIG, ConfigurationError
 from messaging.log import configure_logging, logger
@@ -29,18 +29,18 @@ warn_of_unknown_settings()
 
 
 def make_service() -> Service:
-    """Make an edge process with the master's present settings; gunicorn calls it after the fork."""
+    """Create the edge's service with the master's present settings; gunicorn calls this after the fork."""
     configure_logging(_reloadable.settings.log_level, process="edge")
     return Edge(_reloadable.settings).service
 
 
 def on_reload(_server: Any) -> None:
-    """Read the settings again; gunicorn calls it at SIGHUP, before it forks new processes."""
+    """Reload the settings; gunicorn calls this on SIGHUP, before it forks new processes."""
     _reloadable.reload()
 
 
 def on_starting(server: Any) -> None:
-    """Refuse a command line that contradicts the settings below; gunicorn calls it first."""
+    """Refuse a command line that contradicts the settings below; gunicorn calls this first."""
     compared = {
         "workers: set OM_EDGE_PROCESSES": (server.cfg.workers, workers),
         "worker_class": (server.cfg.worker_class_str, worker_class),
@@ -72,4 +72,4 @@ logconfig_dict = {
     "root": {"level": "WARNING", "handlers": ["console"]},
     "loggers": {"gunicorn.error": {"level": "INFO", "handlers": [], "propagate": True}},
 }
-"""gunicorn's own lines look like all others."""
+"""Gives gunicorn's own log lines the same format as all others."""

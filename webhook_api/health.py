@@ -1,6 +1,6 @@
 """Report whether this host accepts events, and the state of its journals.
 
-Each process writes its status to its journal directory, so that any of them can report for the host.
+Each process writes its status to its journal directory, so that any process can report for the host.
 """
 
 import json
@@ -14,10 +14,10 @@ from typing import Any, Final
 from webhook_api.journal import STATUS_NAME, journal_directories
 
 MAX_STATUS_AGE_SECONDS: Final = 3.0
-"""An older status is that of a process that hangs or has died."""
+"""A status older than this means that its process hangs or has died."""
 
 PLATFORM_LIST: Final = Path("/var/lib/open-messaging-ipranges/networks")
-"""Written by om-ipranges.service, each time that the platform confirms its addresses."""
+"""om-ipranges.service writes this file each time the platform confirms its addresses."""
 
 _SHOWN: Final = frozenset(
     ["bytes", "is_nearly_full", "oldest_entry_s", "refusal", "republished", "skipped", "unreadable_segments"]
@@ -26,14 +26,14 @@ _SHOWN: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """Whether any process of the host accepts events now, and the report: JSON values only, no secrets."""
+    """Whether any process of the host accepts events now, and the report as JSON values without secrets."""
 
     is_ready: bool
     details: dict[str, Any]
 
 
 def report(own: dict[str, Any], journal_root: Path, journal_max_bytes: int) -> Health:
-    """Combine this process's fresh status and the others' last ones."""
+    """Combine this process's current status with the last status of each other process."""
     statuses = read_statuses(journal_root)
     processes = [own, *(status for status in statuses if status["pid"] != own["pid"])]
     is_ready = any(process["journal"]["refusal"] is None for process in processes)
@@ -53,7 +53,7 @@ def report(own: dict[str, Any], journal_root: Path, journal_max_bytes: int) -> H
 
 
 def _disk_space(directory: Path) -> dict[str, int]:
-    """Return size and free space of a directory's disk; nothing if it cannot be read."""
+    """Return size and free space of a directory's disk; empty if they cannot be read."""
     with suppress(OSError):
         usage = shutil.disk_usage(directory)
         return {"disk_bytes": usage.total, "disk_free_bytes": usage.free}
@@ -69,9 +69,9 @@ def platform_list_age() -> float | None:
 
 
 def read_statuses(journal_root: Path) -> list[dict[str, Any]]:
-    """Return the last status of each process that has a journal directory, at most about a second old.
+    """Return the last status of each process that has a journal directory; each writes one every second.
 
-    Files that cannot be read, or are no status of this version, are left out.
+    Files that cannot be read, or are not in this version's format, are left out.
     """
     statuses = []
     with suppress(OSError):
@@ -82,7 +82,7 @@ def read_statuses(journal_root: Path) -> list[dict[str, Any]]:
 
 
 def write_status(directory: Path, status: dict[str, Any]) -> None:
-    """Write this process's status; if the disk is full, the journal reports it."""
+    """Write this process's status; ignore a full disk, because the journal reports it."""
     temporary = directory / f"{STATUS_NAME}.new"
     with suppress(OSError):
         temporary.write_text(json.dumps(status), encoding="utf-8")
@@ -90,7 +90,7 @@ def write_status(directory: Path, status: dict[str, Any]) -> None:
 
 
 def has_peer_with_room(journal_root: Path, pid: int) -> bool:
-    """Return whether another process of the host than *pid* accepts events and has room for them."""
+    """Return whether a process of the host other than *pid* accepts events and has journal space."""
     oldest = time.time() - MAX_STATUS_AGE_SECONDS
     return any(
         status["pid"] != pid

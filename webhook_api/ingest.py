@@ -1,4 +1,4 @@
-"""Accept one webhook: admission, size, signature, journal. In this order, nothing else.
+"""Accept one webhook: check admission, size and signature, in this order, and journal it.
 
 Flask's view and the short path to it (webhook_api/application.py) call the same function.
 """
@@ -22,15 +22,15 @@ SIGNATURE_KEY: Final = environ_key(HEADER)
 REQUEST_ID_KEY: Final = "HTTP_X_REQUEST_ID"
 CANARY_KEY: Final = environ_key(CANARY_HEADER)
 RETRY_SECONDS: Final = 5
-"""The platform's own pause between retries; a longer one would only cost it attempts."""
+"""The platform's own pause between retries; a longer pause would only cost it attempts."""
 
 ACCEPTED: Final = Response(200, "accepted")
 UNAUTHORIZED: Final = Response(401, "unauthorized")
 NOT_FOUND: Final = Response(404, "not found")
 JOURNAL_FULL: Final = Response(503, "journal full", RETRY_SECONDS)
 NOT_DURABLE: Final = Response(503, "journal not written", RETRY_SECONDS)
-"""Instead of ACCEPTED if the disk refused the turn's events. An event that it wrote and failed to flush may
-still take effect, once."""
+"""Sent instead of ACCEPTED if the disk failed to write or flush the turn's events. An event that was written
+but not flushed may still take effect, once."""
 
 EMPTY: Final = Response(400, "empty body")
 TOO_LARGE: Final = Response(413, "body too large")
@@ -59,7 +59,7 @@ class Ingest:
 
     @property
     def verified(self) -> list[int]:
-        """The number of bodies that each secret has signed, newest secret first."""
+        """The number of genuine bodies signed with each secret, newest secret first."""
         return self._verifier.verified
 
     def is_admitting(self) -> bool:
@@ -69,9 +69,9 @@ class Ingest:
     def accept(self, environ: dict[str, Any], read_body: Callable[[], bytes]) -> Response:
         """Accept one webhook.
 
-        *environ* is WSGI's; an accepted request gets its REQUEST_ID. *read_body* returns the whole body,
-        undecoded; it is called once the webhook is admitted. Return ACCEPTED, to be sent when the event is
-        durable (see `Relay.accept`), or a refusal.
+        *environ* is WSGI's; REQUEST_ID is added to it if the request is accepted. *read_body* returns the
+        whole body, undecoded; it is called only if the webhook is admitted. Return ACCEPTED, to be sent when
+        the event is durable (see `Relay.accept`), or a refusal.
         """
         if self._shedder.is_shedding:
             return self._refuse(self._too_many(), environ)
@@ -79,7 +79,7 @@ class Ingest:
         if len(body) > self.max_body_bytes:
             return self._refuse(TOO_LARGE, environ)
         signature = environ.get(SIGNATURE_KEY, "").encode("latin-1")
-        # Without a signature, a secret among the required headers is the proof (OM_ALLOW_UNSIGNED).
+        # Under OM_ALLOW_UNSIGNED, a secret in a required header authenticates an unsigned request.
         if (self._needs_signature or (signature and self._has_secrets)) and not self._verifier.is_genuine(
             body, signature
         ):
@@ -90,15 +90,15 @@ class Ingest:
         return self._journal(body, environ)
 
     def accept_from_bus(self, environ: dict[str, Any], read_body: Callable[[], bytes]) -> Response:
-        """Accept one event of EventBridge, which signs nothing: it can only prove itself by a header.
+        """Accept one event from EventBridge, which does not sign requests: a secret header authenticates it.
 
-        Args and result are those of `accept`; NOT_FOUND if no header is configured.
+        Arguments and result are those of `accept`, but the result is NOT_FOUND if no header is configured.
         """
         if not self._bus_headers:
             return NOT_FOUND
         if self._shedder.is_shedding:
             return self._refuse(self._too_many(), environ)
-        # All are compared, whichever matches: the time must not depend on it.
+        # Compare all of them, so that the time does not show which one matches.
         matches = [_matches(environ, key, value) for key, value in self._bus_headers]
         if not any(matches):
             return self._refuse(UNAUTHORIZED, environ, "none of OM_EVENTS_HEADERS")
@@ -130,7 +130,7 @@ class Ingest:
         return Response(429, "too many requests", self._shedder.retry_after())
 
     def _refuse(self, response: Response, environ: Mapping[str, Any], reason: str | None = None) -> Response:
-        """Record a refusal, under the id that the proxy gave the request."""
+        """Record a refusal under the request id that the proxy assigned."""
         request_id = environ.get(REQUEST_ID_KEY)
         facts = {"request_id": request_id[:REQUEST_ID_LENGTH]} if request_id else {}
         return self._answers.refuse(response, reason, **facts)

@@ -25,7 +25,7 @@ _HOST: Final = {
     "disk_bytes": ("om_edge_disk_bytes", "Size of that disk."),
     "time_s": ("om_edge_time_seconds", "This host's clock, in seconds since the epoch."),
 }
-"""Of the whole host, by name in the health report."""
+"""Metrics of the whole host, by name in the health report."""
 
 _GAUGES: Final = {
     ("journal", "entries"): (
@@ -66,7 +66,7 @@ _GAUGES: Final = {
         "Longest time to a 200 in the last minute or two, or that one may have waited.",
     ),
 }
-"""Of each process, by part and name in its status."""
+"""Metrics of each process, by part and name in its status."""
 
 _COUNTERS: Final = {
     "accepted": ("om_edge_accepted", "Webhooks answered 200."),
@@ -78,13 +78,13 @@ _STATES: Final = ("up", "away", "blocked", "no_majority")
 
 
 class EdgeCollector(Collector):
-    """One report at each scrape; *health* returns a fresh one."""
+    """Collects the metrics from one fresh report at each scrape; *health* returns the report."""
 
     def __init__(self, health: Callable[[], Health]) -> None:
         self._health = health
 
     def collect(self) -> Iterator[Metric]:
-        """Return every number in the report."""
+        """Yield a metric for each exported number of the report."""
         report = self._health()
         yield GaugeMetricFamily(
             "om_edge_ready", "1 while webhooks are accepted.", value=float(report.is_ready)
@@ -96,7 +96,7 @@ class EdgeCollector(Collector):
 
 
 def _collect_processes(processes: list[dict[str, Any]]) -> Iterator[Metric]:
-    """Return each process's own numbers; the counts of a process that ended are gone."""
+    """Yield each process's own metrics; the counts of a process that has ended are lost."""
     for name, (metric, text) in _COUNTERS.items():
         counter = CounterMetricFamily(metric, text, labels=("pid",))
         for process in processes:

@@ -1,4 +1,4 @@
-"""Read the edge's settings from its environment, or refuse to start; take new ones up at a reload."""
+"""Read the edge's settings from its environment, refuse invalid ones, and apply new ones at a reload."""
 
 import os
 from collections.abc import Iterable
@@ -16,10 +16,10 @@ from webhook_api.extensions import load_extensions
 
 MEBIBYTE: Final = 1024 * 1024
 MAX_MESSAGE_BYTES: Final = 16 * MEBIBYTE
-"""RabbitMQ's own default of `max_message_size` since 4.0."""
+"""RabbitMQ's default `max_message_size` since version 4.0."""
 
 MIN_SECRET_LENGTH: Final = 16
-"""Of a signature secret, and of a header's value that is a proof.
+"""Minimum length of a signature secret, and of a header value that authenticates a request.
 
 Source: the platform's error for a signature secret: "must be longer than 15 characters".
 """
@@ -27,13 +27,13 @@ Source: the platform's error for a signature secret: "must be longer than 15 cha
 STATE_DIRECTORY: Final = Path("/var/lib/open-messaging")
 
 FIXED: Final = {"bind": "OM_BIND", "processes": "OM_EDGE_PROCESSES", "state_directory": "OM_STATE_DIRECTORY"}
-"""Settings that gunicorn's master uses itself, by field: another value needs a restart."""
+"""Settings that gunicorn's master uses itself, by field: a new value takes effect only after a restart."""
 
 
 def parse_headers(
     pairs: tuple[str, ...], variable: str = "OM_REQUIRED_HEADERS"
 ) -> tuple[tuple[str, str], ...]:
-    """Parse Name=value pairs, names to lower case; refuse an empty value, which would admit everyone."""
+    """Parse Name=value pairs, lower-case the names; refuse an empty value, which would admit any request."""
     headers = []
     for pair in pairs:
         name, _, value = pair.partition("=")
@@ -97,7 +97,7 @@ class EdgeSettings(Settings):
                 f"OM_MAX_BODY_BYTES must be at most {MAX_MESSAGE_BYTES}, RabbitMQ's limit for a message"
             )
         if self.journal_max_bytes // self.processes < 2 * self.max_body_bytes:
-            # A body larger than a process's share would be refused for ever, with an empty journal too.
+            # A body larger than a process's share would always be refused, even with an empty journal.
             raise ConfigurationError(
                 "OM_JOURNAL_MAX_BYTES must be at least twice OM_MAX_BODY_BYTES for each of OM_EDGE_PROCESSES"
             )
@@ -136,7 +136,7 @@ class EdgeSettings(Settings):
 
     @property
     def is_cluster_unwatched(self) -> bool:
-        """Whether the majority of a cluster's queue, without which it loses events, cannot be seen."""
+        """Whether a cluster could lose events because nothing can show that its queue has a majority."""
         return len(self.amqp_urls) > 1 and not (self.management_urls or self.publisher_confirms)
 
     @property
@@ -146,13 +146,13 @@ class EdgeSettings(Settings):
 
 
 class ReloadableSettings:
-    """The master's settings: every process is forked with them, also one that replaces a dead one."""
+    """The master's settings, with which it forks every process, including replacements of dead processes."""
 
     def __init__(self, settings: EdgeSettings) -> None:
         self.settings = settings
 
     def reload(self) -> None:
-        """Read the settings again; keep the previous ones if a start would refuse the new ones."""
+        """Reload the settings; keep the previous ones if the new ones are invalid."""
         try:
             new = EdgeSettings.from_environment()
             load_extensions(new.flask_extensions)

@@ -22,10 +22,10 @@ ID_BYTES: Final = 4
 
 
 class SignatureVerifier:
-    """The valid secrets, each as two keyed hashes. Copying them for each body is twice as fast as `hmac`.
+    """Verifies bodies with two keyed hashes per secret. Copying the hashes is twice as fast as `hmac`.
 
-    A body signed with any of *secrets*, newest first, is genuine, so that one can be rotated. `verified`:
-    genuine bodies by secret, which shows when a secret is no longer used.
+    A body signed with any of *secrets* (newest first) is genuine, so that secrets can be rotated. `verified`
+    counts the genuine bodies by secret, which shows when a secret is no longer used.
 
     Source:
         Genesys Cloud, "Validate webhook notifications": base64, not hex, of HMAC-SHA256 over the body.
@@ -39,7 +39,7 @@ class SignatureVerifier:
         self.verified = [0] * len(secrets)
 
     def is_genuine(self, body: bytes, header: bytes) -> bool:
-        """Compare in constant time, as bytes: a non-ASCII header must not raise."""
+        """Compare in constant time, and as bytes: comparing a non-ASCII header as text would raise."""
         genuine = False
         for number, inner, outer in self._keyed:
             digest, mac = inner.copy(), outer.copy()
@@ -52,7 +52,7 @@ class SignatureVerifier:
 
 
 def _keyed_hashes(secret: bytes) -> tuple[hashlib._Hash, hashlib._Hash]:
-    """Return HMAC's inner and outer hash, each after its block of the key."""
+    """Return HMAC's inner and outer hash, each already fed with its padded key block."""
     key = secret if len(secret) <= BLOCK_BYTES else hashlib.sha256(secret).digest()
     block = key.ljust(BLOCK_BYTES, b"\0")
     inner = hashlib.sha256(bytes(byte ^ INNER_PAD for byte in block))
@@ -67,9 +67,9 @@ def sign(body: bytes, secret: bytes) -> str:
 
 
 def secret_id(secret: bytes) -> str:
-    """Return a name for a secret that may be shown; takes some hundredths of a second, on purpose.
+    """Return an identifier of a secret that may be shown; deliberately takes some hundredths of a second.
 
-    It is one-way, slow and short: it neither reveals the secret nor confirms a guess.
+    It is one-way, slow and short, so that it neither reveals the secret nor confirms a guess.
     """
     return hashlib.pbkdf2_hmac("sha256", secret, b"open-messaging secret id", ID_ROUNDS, ID_BYTES).hex()
 

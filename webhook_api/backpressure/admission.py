@@ -1,6 +1,6 @@
 """Decide whether the edge accepts more, and when a refused sender should retry.
 
-These are pure functions: the poller and the probes bring the samples, the load shedder acts.
+These functions are pure: the poller and the probes supply the samples, and the load shedder acts.
 """
 
 import random
@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 UNKNOWN_AFTER_SECONDS: Final = 15.0
-"""Older samples are ignored: about three of RabbitMQ's statistics intervals (5 s)."""
+"""Samples older than this are ignored: about three of RabbitMQ's statistics intervals (5 s)."""
 
 MEASURE_SECONDS: Final = 2.0
 """The shortest time over which a drain rate is measured: workers acknowledge in batches."""
@@ -17,7 +17,7 @@ SMOOTHING: Final = 0.5
 """Weight of the newest drain rate against all earlier ones."""
 
 TOTALS_SECONDS: Final = 5.0
-"""How often a quorum queue's totals change. Unchanged within this time, it shows no standstill."""
+"""How often a quorum queue's totals change. Totals unchanged for a shorter time do not show a standstill."""
 
 JITTER: Final = 1.5
 """A Retry-After is stretched by up to this factor, so that refused senders do not return together."""
@@ -58,8 +58,8 @@ class _Baseline:
 class Pressure:
     """The present state.
 
-    `depth`: the one last believed; None when unknown. `drain_rate`: deliveries a second that the workers
-    acknowledge; 0 when not known yet. `sampled_at`: monotonic seconds of the sample behind it. `lowest`: the
+    `depth`: the last trusted one; None when unknown. `drain_rate`: deliveries a second that the workers
+    acknowledge; 0 if not known yet. `sampled_at`: monotonic seconds of the sample behind it. `lowest`: the
     lowest depth since shedding began.
     """
 
@@ -72,7 +72,7 @@ class Pressure:
 
 
 def update(pressure: Pressure, sample: DepthSample, published: int, marks: Watermarks) -> Pressure:
-    """Return the state after a new sample; *published*: this host's events since the sample before."""
+    """Return the state after a new sample; *published*: this host's events since the previous one."""
     if not sample.is_trusted:
         return mark_stale(pressure, sample.at)
     lowest = min(pressure.lowest, sample.depth) if pressure.is_shedding else sample.depth
@@ -91,7 +91,7 @@ def update(pressure: Pressure, sample: DepthSample, published: int, marks: Water
 def mark_stale(pressure: Pressure, now: float) -> Pressure:
     """Keep the last state for a while without a trusted sample; after that the depth is unknown.
 
-    Unknown is not "empty": the journal's own limit takes over.
+    An unknown depth does not mean an empty queue: the journal's own limit takes over.
     """
     if now - pressure.sampled_at <= UNKNOWN_AFTER_SECONDS:
         return pressure
@@ -104,13 +104,13 @@ def is_over(was_shedding: bool, depth: int, marks: Watermarks) -> bool:  # noqa:
 
 
 def is_reopened_by_peer(depth: int, lowest: int, marks: Watermarks) -> bool:
-    """Return whether another process has seen the low watermark and this one has missed it.
+    """Return whether another process has seen the low watermark while this process has missed it.
 
-    The events that the other accepts lift the queue again before this one's next sample. They show as growth
-    while this process accepts nothing. Near the high watermark, growth only means that others have not begun
-    to refuse.
+    The events that the other process accepts deepen the queue again before this process's next sample. So the
+    depth grows while this process accepts nothing. Near the high watermark, growth only means that other
+    processes have not begun to refuse.
     """
-    # A tenth: between two samples workers move fewer deliveries from ready to unacknowledged than that.
+    # A tenth: workers move fewer deliveries from ready to unacknowledged between two samples.
     has_grown = depth - lowest >= max(1, (marks.high - marks.low) // 10)
     return has_grown and depth < (marks.low + marks.high) / 2
 
@@ -120,13 +120,13 @@ def backlog_allowance(
 ) -> int:
     """Return how many events this process may publish from its journal until the next sample.
 
-    The processes of the host fill the queue up to the low watermark and no further: above it a backlog would
-    have live requests refused. While live requests are refused, the backlog publishes nothing, so that they
+    The processes of the host fill the queue only up to the low watermark, because a deeper backlog would
+    cause live requests to be refused. While live requests are refused, no backlog is published, so that they
     wait for the workers alone. The space in the queue is divided into one share for this process and two for
-    each other process, which may have published a share that the broker has not counted yet. A share is one
-    event at least: at a watermark below the number of processes a backlog would never leave.
+    each other process, which may have published a share that the broker has not counted yet. A share is at
+    least one event; otherwise a low watermark below the number of processes would stop the backlog for ever.
 
-    *depth* is the broker's latest count; it may lack *in_flight* events of this process.
+    *depth* is the broker's latest count, which may not yet include *in_flight* events of this process.
     """
     missing = max(marks.low, 1) - depth - in_flight
     if pressure.is_shedding or missing <= 0:
@@ -135,7 +135,7 @@ def backlog_allowance(
 
 
 def retry_after(pressure: Pressure, marks: Watermarks, maximum: int) -> int:
-    """Return the whole seconds until the queue is down at the low watermark; *maximum* if nothing drains."""
+    """Return the jittered whole seconds until the low watermark is reached; *maximum* if nothing drains."""
     if pressure.depth is None or pressure.drain_rate <= 0:
         return maximum
     seconds = (pressure.depth - marks.low) / pressure.drain_rate
@@ -154,7 +154,7 @@ def _measure(pressure: Pressure, sample: DepthSample, published: int) -> tuple[f
         return pressure.drain_rate, replace(baseline, published=published)
     newest = max(0.0, (baseline.depth + published - sample.depth) / elapsed)
     if baseline.depth == 0 or pressure.drain_rate == 0:
-        # Workers that wait for events could acknowledge more: the measured rate is only a lower bound.
+        # Workers that wait for events could acknowledge more, so the measured rate is only a lower bound.
         drain_rate = max(pressure.drain_rate, newest)
     else:
         drain_rate = SMOOTHING * newest + (1 - SMOOTHING) * pressure.drain_rate

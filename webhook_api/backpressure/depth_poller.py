@@ -1,4 +1,4 @@
-"""Poll the management API for the events queue, on a thread of its own, never in a request."""
+"""Poll the management API for the events queue on a separate thread, never during a request."""
 
 import threading
 import time
@@ -18,8 +18,8 @@ POLL_SECONDS: Final = 1.0
 class QueueReport:
     """One answer of the management API.
 
-    It was requested at *asked_at*, in monotonic seconds, and is no older. *address* counts the addresses from
-    0. *members* is None if unknown, and so is *depth*, which then is never 0.
+    *asked_at* is when the request was sent, in monotonic seconds, so the state is no older. *address* is the
+    index of the address queried. *members* and *depth* are None if unknown; an unknown depth is never 0.
     """
 
     asked_at: float
@@ -29,9 +29,9 @@ class QueueReport:
 
 
 class DepthPoller:
-    """A thread that polls every second; *on_report* is called on it with each answer.
+    """Polls every second on a thread of its own, and calls *on_report* on that thread with each answer.
 
-    *preferred_address* returns the index of the address to query first; None: the one that answered last.
+    *preferred_address* returns the index of the address to query first; None: the one that failed least.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class DepthPoller:
     def _query(self, address: int) -> QueueReport | None:
         """Return one address's report.
 
-        The depth is not trusted during an alarm, nor without a majority, when 0 may be wrong.
+        The depth is not trusted during an alarm, or without a majority, when a reported 0 may be wrong.
         """
         asked_at, depth = time.monotonic(), None
         self._failures[address] += 1

@@ -1,6 +1,6 @@
-"""Track the pressure behind this process, for the request path to read.
+"""Track the load of the events queue, so that the request path can read it.
 
-Everything here runs on the loop; the poller's thread posts its samples to it.
+All methods run on the loop; the poller's thread posts its samples to the loop.
 """
 
 from dataclasses import replace
@@ -12,7 +12,7 @@ from webhook_api.backpressure import admission
 from webhook_api.backpressure.admission import DepthSample, Pressure, Watermarks
 
 PROBE_FRESH_SECONDS: Final = 3.0
-"""Six probes' time: an older probe's count is no longer better than the management API's."""
+"""The time of six probes. The count of an older probe is not better than the management API's."""
 
 
 class LoadShedder:
@@ -34,7 +34,7 @@ class LoadShedder:
     def on_sample(self, sample: DepthSample) -> None:
         """Use a sample of the management API; a fresh probe's count of ready deliveries replaces the API's.
 
-        A quorum queue's totals are up to five seconds old, and an API that wrongly reports 0 is not believed.
+        The API's totals of a quorum queue are up to five seconds old, and it may wrongly report 0.
         """
         if self._is_blocked:
             sample = replace(sample, is_trusted=False)
@@ -46,7 +46,7 @@ class LoadShedder:
         self._update(sample)
 
     def on_probe_sent(self) -> None:
-        """Called when a probe is sent: its answer counts what this process has published until now."""
+        """Called when a probe is sent: its answer counts the events that this process published before."""
         self._published_at_probe = self._published
 
     def on_probe_answered(self, ready_count: int) -> int:
@@ -65,7 +65,7 @@ class LoadShedder:
         return admission.backlog_allowance(self._pressure, depth, in_flight, self._marks, self._processes)
 
     def on_blocked(self, *, is_blocked: bool) -> None:
-        """Set whether the depth means nothing for now: during a broker alarm, or without a majority."""
+        """Set whether the depth is meaningless, because of a broker alarm or a missing majority."""
         self._is_blocked = is_blocked
 
     def tick(self) -> None:
@@ -73,7 +73,7 @@ class LoadShedder:
         self._change(admission.mark_stale(self._pressure, self._clock.monotonic()))
 
     def count_published(self, events: int = 1) -> None:
-        """Count published events, live or from the journal; shed at once if they alone are too many.
+        """Count published events, live or from the journal; start shedding if they reach the high watermark.
 
         Events that wait in the journal are not counted: they are not in the queue.
         """
@@ -104,8 +104,9 @@ class LoadShedder:
         }
 
     def _update(self, sample: DepthSample) -> None:
-        # The other processes of the host are taken to publish as much: connections are spread over them. If
-        # that is too much, the drain rate is too high, and a sender retries too soon rather than too late.
+        # Connections are spread over the host's processes, so assume that each publishes as much. If the
+        # others publish less, the drain rate is overestimated, and senders retry too soon rather than too
+        # late.
         published = (self._published - self._published_at_sample) * self._processes
         if sample.is_trusted:
             self._published_at_sample = self._published

@@ -1,8 +1,8 @@
-"""Publish events to the broker while that is safe, and find out when it surely has them.
+"""Publish events to the broker while that is safe, and detect when the broker is certain to have them.
 
 The link is open while the connection is up, the broker reads from it and, on a cluster, the events queue was
-seen to have a majority. Without a majority, RabbitMQ may silently drop events. The link then gives up the
-connection, so that everything unproven is published again on a new one.
+seen to have a majority. Without a majority, RabbitMQ may silently drop events. The link then closes the
+connection, so that all unproven events are published again on a new connection.
 """
 
 from collections.abc import Callable, Iterable
@@ -16,14 +16,14 @@ from webhook_api.relay.majority import MajorityWatch
 from webhook_api.relay.proof import DeliveryProof
 
 STALL_SECONDS: Final = 120.0
-"""A proof takes seconds. RabbitMQ may also forget a publish without ever refusing its confirm, and all later
-segments would wait behind it."""
+"""Limit for proving a segment, which normally takes seconds. RabbitMQ may forget a publish without a negative
+confirm, and all later segments would wait behind it."""
 
 
 class BrokerLink:
     """The connection to the broker, the probes on it and the segments published over it.
 
-    `size_limit` is the largest body that the broker accepts, in bytes, as far as is known.
+    `size_limit` is the largest body, in bytes, that the broker is known to accept.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class BrokerLink:
         self._watch = watch
         self._shedder = shedder
         self._clock = clock
-        # The oldest unproven segment, and since when it has been that.
+        # The oldest unproven segment, and when it became the oldest.
         self._oldest: Segment | None = None
         self._oldest_since = 0.0
         self._probe_sent_at: float | None = None
@@ -55,11 +55,11 @@ class BrokerLink:
         on_interrupted: Callable[[list[Segment]], None],
         on_answer: Callable[[list[Segment], int], None],
     ) -> None:
-        """Connect to the broker, and again whenever the connection is lost.
+        """Connect to the broker, and reconnect whenever the connection is lost.
 
         *on_change* is called with whether events can be published now; after that *on_interrupted* with the
         segments to publish again, oldest first; *on_answer* when a probe is answered, with the segments that
-        the broker surely has, and how many events may be published from the journal until the next answer.
+        are proven, and how many events may be published from the journal until the next answer.
         """
         self._on_change, self._on_interrupted, self._on_answer = on_change, on_interrupted, on_answer
         self._publisher.start(self._on_broker_change)
@@ -87,15 +87,15 @@ class BrokerLink:
 
     @property
     def majority_age(self) -> float | None:
-        """Seconds since a majority was seen; None if none is needed, or this connection saw none."""
+        """Seconds since a majority was seen; None if no majority is needed, or none was seen."""
         return self._watch.seen_age(self._clock.monotonic())
 
     def publish(self, events: Iterable[tuple[bytes, bytes]]) -> None:
-        """Add events (properties, body) to what the next `flush` sends; call only while open."""
+        """Add events (properties, body) to the next `flush`; call only while the link is open."""
         self._publisher.publish(events)
 
     def flush(self) -> None:
-        """Send what was published since the last flush, and count it."""
+        """Send the events published since the last flush, and count them."""
         self._shedder.count_published(self._publisher.flush())
 
     def prove(self, segment: Segment) -> None:
@@ -121,14 +121,14 @@ class BrokerLink:
     def on_report(self, report: QueueReport) -> None:
         """Use a report of the queue's members; act on a lost majority at once.
 
-        After a pause of the process, act on the missing reports first: a new one does not make up for them.
+        If the process was paused, act on the missing reports first: a new report does not make up for them.
         """
         self._demand_majority()
         self._watch.on_report(report)
         self._demand_majority()
 
     def stop(self, then: Callable[[], None]) -> None:
-        """Close the connection, if the broker is up after the answer to a last probe; then call *then*."""
+        """Close the connection (if the broker is up, after the answer to a last probe), and call *then*."""
 
         def finish() -> None:
             self._publisher.stop()
@@ -148,7 +148,7 @@ class BrokerLink:
             if state is BrokerState.UP:
                 self._watch.on_connected(now, self._publisher.node)
         elif state is BrokerState.UP:
-            # The broker reads again: what is on its way may be answered only now.
+            # The broker reads again: it may answer a probe that is on its way only now.
             self._oldest = None
             if self._probe_sent_at is not None:
                 self._probe_sent_at = now
@@ -156,16 +156,16 @@ class BrokerLink:
             self._on_change(self.is_open)
 
     def _interrupt(self) -> None:
-        """Take back what the last connection carried: it is not on its way over the next one."""
+        """Take back the segments that were published on the lost connection."""
         self._probe_sent_at = None
         self._probe_number += 1
         self.size_limit = self._publisher.size_limit
-        # First: this closes the active segment, which is among the unproven ones then.
+        # Call this first: it closes the active segment, which then belongs to the unproven segments.
         self._on_change(False)
         self._on_interrupted(self._proof.interrupt())
 
     def _demand_majority(self) -> None:
-        """Give up a connection that events were published on, or that waits in vain for a majority."""
+        """Without a majority, abort a connection that has carried events or waited for too long."""
         now = self._clock.monotonic()
         is_present = self._watch.is_present(now)
         if self._publisher.state is BrokerState.AWAY or is_present:

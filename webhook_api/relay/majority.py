@@ -1,8 +1,8 @@
 """Decide from the management API's reports whether the events queue has a majority to publish to.
 
-Without publisher confirms RabbitMQ silently drops events while a quorum queue has no majority, and answers
-probes all the same (docs/decisions/0020-majority-seen.md). So on a cluster, events are published and segments
-released only if a report has shown a majority.
+Without publisher confirms, RabbitMQ silently drops events while a quorum queue has no majority, but still
+answers probes (docs/decisions/0020-majority-seen.md). So on a cluster, the edge publishes events and deletes
+segments only if a report has shown a majority.
 """
 
 from __future__ import annotations
@@ -16,28 +16,28 @@ from messaging.log import logger
 from webhook_api.backpressure import QueueReport
 
 FRESH_SECONDS: Final = 10.0
-"""How long one look at a majority counts: several polls, of which one or two may time out."""
+"""How long a report of a majority stays valid: several polls, of which one or two may time out."""
 
 NEVER: Final = float("-inf")
 
 MEMBERS_NAME: Final = "queue-members"
-"""File in the state directory: the number of the queue's members that was reported last."""
+"""File in the state directory with the last reported number of the queue's members."""
 
 PATIENCE_SECONDS: Final = 10.0
 """How long a cluster may take to answer a probe, or to show its majority to a new connection."""
 
 LONE_PATIENCE_SECONDS: Final = 120.0
-"""A lone broker that has reported no alarm and takes longer than this will never answer."""
+"""If a single broker without a reported alarm takes longer than this, it will never answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Majority:
-    """What is known of the queue's members, for the present connection.
+    """The state of the queue's members, as known to the present connection.
 
-    `members`: nodes that hold the queue, as reported last; 1 on a lone broker, which needs no majority.
-    `address`: the management address whose reports count for this connection; None for any. `connected_at`:
+    `members`: nodes that hold the queue, as last reported; 1 on a single broker, which needs no majority.
+    `address`: the management address whose reports apply to this connection; None means any. `connected_at`:
     when the connection was made, monotonic seconds. `seen_at`: when the last report that showed a majority
-    was requested; NEVER if there was none since the connection was made.
+    was requested; NEVER if no report has shown one since the connection was made.
     """
 
     members: int
@@ -46,18 +46,18 @@ class Majority:
     seen_at: float = NEVER
 
     def connect(self, now: float, address: int | None) -> Majority:
-        """Start over with a new connection: earlier reports mean nothing for its channel."""
+        """Start over with a new connection: earlier reports prove nothing about its channel."""
         return replace(self, address=address, connected_at=now, seen_at=NEVER)
 
     def update(self, report: QueueReport) -> Majority:
-        """Return the state after a report. A lost majority counts at once.
+        """Return the state after a report. A lost majority takes effect at once.
 
-        If the leader is not among the members online, there is an election: that refreshes nothing, and is no
-        reason to give up the connection before the last look is too old.
+        If the leader is not among the online members, an election is in progress: the report does not renew
+        the majority, but the connection is kept until the last majority is too old.
         """
         members = report.members
         if members is None or self.address not in {None, report.address}:
-            # Another node's view means nothing: that node may be on the other side of a partition.
+            # Ignore another node's view: that node may be on the other side of a partition.
             return self
         if not members.has_majority:
             return replace(self, members=members.total, seen_at=NEVER)
@@ -71,11 +71,11 @@ class Majority:
 
 
 class MajorityWatch:
-    """Whether the present connection may be published to; remembers the number of members across restarts.
+    """Decides whether to publish on the present connection; keeps the number of members across restarts.
 
-    Several *brokers* are taken for a cluster until the management API reports otherwise. If there are as many
-    *management_addresses*, each reports for its own broker. *is_needed* is False if confirms prove the
-    events, or there is no management API.
+    Several *brokers* are assumed to be a cluster until the management API reports otherwise. If there are as
+    many *management_addresses* as brokers, each reports for its own broker. *is_needed* is False if publisher
+    confirms prove the events, or there is no management API.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class MajorityWatch:
 
     @property
     def address(self) -> int | None:
-        """The management address that reports for the present connection, if it has one of its own."""
+        """The management address that reports for the present connection; None if any of them may."""
         return self._known.address
 
     @property
@@ -125,15 +125,15 @@ class MajorityWatch:
         return is_present
 
     def is_overdue(self, now: float) -> bool:
-        """Return whether the present connection has had its time to show a majority."""
+        """Return whether the time in which the present connection had to show a majority is over."""
         return now - self._known.connected_at > PATIENCE_SECONDS
 
     def seen_until(self, now: float) -> float:
-        """Return until when this connection is known to have had a majority."""
+        """Return the last time at which this connection is known to have had a majority."""
         return self._known.seen_at if self._is_cluster else now
 
     def seen_age(self, now: float) -> float | None:
-        """Return how long ago a majority was seen; None if none is needed, or this connection saw none."""
+        """Return the seconds since a majority was seen; None if none is needed, or none was seen."""
         return now - self._known.seen_at if self._is_cluster and self._known.seen_at != NEVER else None
 
 
@@ -145,7 +145,7 @@ def _read(path: Path) -> int | None:
 
 
 def _write(path: Path, members: int) -> None:
-    """Replace the file at once; every process of the host may, they receive the same reports."""
+    """Replace the file atomically; every process of the host writes it, with the same reported number."""
     temporary = path.with_suffix(".new")
     with suppress(OSError):
         temporary.write_text(f"{members}\n", encoding="ascii")

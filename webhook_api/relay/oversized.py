@@ -1,6 +1,6 @@
-"""Set aside the events that are too large for the broker: each body in a file of its own, with the reason.
+"""Set aside events that are too large for the broker: write each body to a file, and the reason beside it.
 
-RabbitMQ closes the channel whenever such an event is published, and the events around it are lost with it.
+RabbitMQ closes the channel whenever such an event is published, and loses other events on that channel.
 """
 
 import hashlib
@@ -28,10 +28,10 @@ class Oversized:
         self.count = 0
 
     def keep(self, entry: Entry, size_limit: int) -> bool:
-        """Write one event's body and the reason; blocks for the disk's flush.
+        """Write one event's body and the reason; blocks until the disk has flushed them.
 
-        After a crash, a second call writes the same files. Return whether they are durable; if not, the event
-        must stay in the journal, to be tried again.
+        A second call after a crash writes the same files. Return whether the files are durable. If they are
+        not, the event must stay in the journal for another attempt.
         """
         reason = _reason(entry, size_limit)
         name = hashlib.sha256(entry.properties + entry.body).hexdigest()[:32]
@@ -57,7 +57,7 @@ class Oversized:
 def delete_expired(state_directory: Path, days: int, now: float) -> None:
     """Delete set-aside files that were last written more than *days* before *now*, in epoch seconds.
 
-    Blocks for a moment: such files are rare. A file that cannot be deleted is tried again the next day.
+    Blocks only briefly, because such files are rare. A file that cannot be deleted is retried the next day.
     """
     deleted = 0
     for path in (path for name in SET_ASIDE for path in (state_directory / name).glob("*")):
@@ -87,7 +87,7 @@ def _reason(entry: Entry, size_limit: int) -> dict[str, Any]:
 
 
 def _write(path: Path, data: bytes) -> None:
-    """Write a file as a whole or not at all, and flush it."""
+    """Write a file atomically, and flush it."""
     temporary = path.with_name(f"{path.name}.new")
     with temporary.open("wb") as file:
         file.write(data)

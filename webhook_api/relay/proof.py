@@ -1,11 +1,11 @@
-"""Prove that the broker has the events of published segments: by probes, or by publisher confirms.
+"""Prove that the broker has the events of published segments, by probes or by publisher confirms.
 
 A probe is a synchronous method on the channel of the publishes. RabbitMQ handles a channel's methods in
-order, so its answer proves that everything sent before was received, parsed and passed to the queue. It does
-not prove that the quorum queue has flushed it. That takes milliseconds; the answer to a probe that is sent a
-grace period later, on the same connection and without any interruption, shows that the broker outlived them.
-On a cluster this holds only while the queue has a majority, so one must have been seen for as long
-(majority.py).
+order, so its answer proves that all events sent before it were received, parsed and passed to the queue. The
+answer does not prove that the quorum queue has flushed them, which takes milliseconds. A second probe is sent
+after a grace period on the same connection. If no interruption occurred, its answer shows that the broker did
+not fail before the flush. On a cluster this holds only while the queue has a majority, so a majority must
+have been seen for that whole time (majority.py).
 """
 
 from collections import deque
@@ -15,12 +15,12 @@ from typing import Final
 from webhook_api.journal import Segment
 
 GRACE_SECONDS: Final = 5.0
-"""A thousand times the write-ahead log's usual flush, and still short compared with a journal's capacity."""
+"""A thousand times a usual flush of the write-ahead log; the journal easily holds the events of this time."""
 
 
 @dataclass(slots=True)
 class _Published:
-    """A segment whose events were all published on the present connection, none later than *last_tag*."""
+    """A segment whose events were all published on the present connection, with tags up to *last_tag*."""
 
     segment: Segment
     last_tag: int
@@ -28,7 +28,7 @@ class _Published:
 
 
 class DeliveryProof:
-    """The segments published over the present connection and not proven yet, oldest first."""
+    """The unproven segments that were published over the present connection, oldest first."""
 
     def __init__(self) -> None:
         self._published: deque[_Published] = deque()
@@ -39,7 +39,7 @@ class DeliveryProof:
         return [published.segment for published in self._published]
 
     def add(self, segment: Segment, last_tag: int) -> None:
-        """Add a segment whose events have all been published, none later than as *last_tag*."""
+        """Add a segment whose events have all been published, with delivery tags up to *last_tag*."""
         self._published.append(_Published(segment, last_tag))
 
     def on_probe_sent(self, now: float) -> None:
@@ -50,15 +50,15 @@ class DeliveryProof:
 
         Args:
             now: Monotonic seconds.
-            majority_until: Until when the queue is known to have had a majority; *now* on a lone broker.
+            majority_until: When the queue was last known to have a majority; *now* on a single broker.
 
         Returns:
-            The segments proven by now, which are removed from here.
+            The segments that are now proven; they are removed from this object.
         """
         raise NotImplementedError
 
     def interrupt(self) -> list[Segment]:
-        """Return everything unproven, oldest first: the connection is gone, so publish it again."""
+        """Return all unproven segments, oldest first, to be published again: the connection was lost."""
         unproven = self.segments
         self._published.clear()
         return unproven
@@ -73,14 +73,14 @@ class Barrier(DeliveryProof):
         self._probe_sent_at = 0.0
 
     def on_probe_sent(self, now: float) -> None:
-        """Cover every segment that is here now."""
+        """Record that this probe covers all segments added so far."""
         self._covered = len(self._published)
         self._probe_sent_at = now
 
     def on_probe_answered(self, now: float, majority_until: float) -> list[Segment]:
-        """Return the segments whose first answer came GRACE_SECONDS or more before this probe was sent.
+        """Return the segments whose first answer arrived at least GRACE_SECONDS before this probe was sent.
 
-        When the answer came does not count: the broker may have died while it was on its way.
+        The time of this probe's answer does not count: the broker may have failed after it sent the answer.
         """
         alive_until = min(self._probe_sent_at, majority_until)
         proven = []
@@ -94,7 +94,7 @@ class Barrier(DeliveryProof):
         return proven
 
     def interrupt(self) -> list[Segment]:
-        """Forget the probe with the segments."""
+        """Forget the segments, and the probe that covers them."""
         self._covered = 0
         return super().interrupt()
 
@@ -103,7 +103,7 @@ class Confirms(DeliveryProof):
     """Proof by publisher confirms. The 200 is sent long before the confirm arrives.
 
     A segment waits until every tag up to its last is confirmed, including those of other segments' events in
-    between: the broker confirms all of them within moments, and ranges are cheaper to keep than sets.
+    between: the broker confirms all of them within moments, and a range is cheaper to keep than a set.
     """
 
     def __init__(self) -> None:
@@ -124,14 +124,14 @@ class Confirms(DeliveryProof):
             self._confirmed_above.remove(self._confirmed_up_to)
 
     def on_probe_answered(self, _now: float, _majority_until: float) -> list[Segment]:
-        """Return the confirmed segments; the answer itself proves nothing here."""
+        """Return the confirmed segments; here, the answer to a probe proves nothing by itself."""
         proven = []
         while self._published and self._published[0].last_tag <= self._confirmed_up_to:
             proven.append(self._published.popleft().segment)
         return proven
 
     def interrupt(self) -> list[Segment]:
-        """Forget the confirms with the segments: the next connection counts its tags from 1."""
+        """Forget the segments and their confirms: the next connection counts its tags from 1."""
         self._confirmed_up_to = 0
         self._confirmed_above.clear()
         return super().interrupt()

@@ -1,13 +1,13 @@
-"""Relay accepted events to the broker: live while it accepts them, from the journal when it did not.
+"""Relay accepted events to the broker: live while it accepts them, otherwise later from the journal.
 
-An event is always in the journal first. It is in exactly one of these states, and moves only downwards,
-except that an interruption moves everything unproven back to the top:
+An event is always written to the journal first. It is in exactly one of these states, and moves only down the
+list, except that an interruption moves all unproven events back to the top:
 
-* waiting: in a closed segment of the republisher, or in the active one while not `_is_live`
-* published: in the active segment while `_is_live`, or in a segment of the link
+* waiting: in a closed segment of the republisher, or in the active segment while not `_is_live`
+* published: in the active segment while `_is_live`, or in one of the link's segments
 * proven: its segment is unlinked, or the event was set aside because it is too large for the broker
 
-Publishing an event twice costs nothing, because the unique index drops it. So in doubt it is sent again.
+Publishing an event twice is harmless, because the unique index drops the copy. So in doubt it is repeated.
 """
 
 import asyncio
@@ -22,17 +22,17 @@ from webhook_api.relay.oversized import Oversized
 from webhook_api.relay.republisher import BUFFER_LOW_BYTES, Republisher
 
 TICK_SECONDS: Final = 0.5
-"""Between probes: short enough that little is published twice after an interruption."""
+"""Time between probes: short enough that few events are published twice after an interruption."""
 
 BUFFER_HIGH_BYTES: Final = 2 * 1024 * 1024
-"""Unsent bytes, beyond the kernel's, above which events go to the journal only: the broker is too slow."""
+"""While more bytes than this wait for the kernel, new events are only journalled: the broker is too slow."""
 
 
 class Relay:
     """The journal and the link to the broker, working together.
 
-    A turn of the loop accepts events; at its end they are written at once, published, and their responses
-    released. `accepted`: webhooks since the start.
+    A turn of the loop accepts events. At its end, they are written together and published, and their
+    responses are sent. `accepted`: webhooks since the start.
     """
 
     def __init__(  # noqa: PLR0917  # collaborators
@@ -58,14 +58,14 @@ class Relay:
         self.accepted = 0
 
     def start(self) -> None:
-        """Connect to the broker, adopt the journals of dead processes, and tick from now on."""
+        """Connect to the broker, adopt the journals of dead processes, and start the timer."""
         self._link.start(self._set_live, self._republisher.restore, self._on_probe_answered)
         self._tick()
 
     def accept(self, properties: bytes, body: bytes) -> None:
-        """Accept one event, or raise JournalFullError: answer 503.
+        """Accept one event; raises JournalFullError if it cannot be kept: respond 503.
 
-        Do not respond 200 before it is durable: see `on_durable` and `flush_now`.
+        Do not respond 200 before the event is durable: see `on_durable` and `flush_now`.
         """
         self._journal.append(properties, body)
         self._is_undeferred = True
@@ -77,7 +77,7 @@ class Relay:
     def on_durable(self, callback: Callable[[bool], None]) -> None:
         """Call *callback* at the end of this turn, with whether all events accepted in it are durable.
 
-        Durable is what `OM_JOURNAL_FSYNC` demands.
+        `OM_JOURNAL_FSYNC` defines what counts as durable.
         """
         self._is_undeferred = False
         self._deferred.append(callback)
@@ -85,7 +85,7 @@ class Relay:
             self._open_turn()
 
     def flush_undeferred(self) -> bool:
-        """End the turn if the last event's response was not deferred; return whether it is durable."""
+        """End the turn if the last response was not deferred; return False if its event is not durable."""
         return not self._is_undeferred or self.flush_now()
 
     def flush_now(self) -> bool:
@@ -98,14 +98,14 @@ class Relay:
         return outcomes[0]
 
     def accept_canary(self, properties: bytes, body: bytes) -> None:
-        """Accept an event of our own, which is not counted as a webhook; raises as `accept`."""
+        """Accept a canary, which is not counted as a webhook; raises as `accept`."""
         self.accept(properties, body)
         self._canaries += 1
 
     def stop(self, then: Callable[[], None]) -> None:
         """Flush, wait for one last answer if the broker is up, close the journal, then call *then*.
 
-        What is not proven by then stays in the directory for the next process to adopt.
+        Unproven events stay in the directory, and another process adopts them.
         """
 
         def finish() -> None:
@@ -150,7 +150,7 @@ class Relay:
     def _open_turn(self) -> None:
         self._is_turn_open = True
         self._answers.open_turn()
-        # One more look at the sockets first: requests that arrived meanwhile join these.
+        # Read the sockets once more first, so that requests that arrived meanwhile join this turn.
         self._loop.call_soon(self._loop.call_soon, self._end_turn)
 
     def _end_turn(self) -> None:
@@ -158,7 +158,7 @@ class Relay:
         is_durable = False
         try:
             is_durable = self._write_turn()
-            # Before the responses: their readers need the processor next.
+            # Publish before the responses are sent: their receivers need the processor next.
             self._link.flush()
         finally:
             deferred, self._deferred = self._deferred, []
@@ -175,7 +175,7 @@ class Relay:
         """Write the turn's events and publish them; return whether all of them are durable."""
         if self._has_oversized:
             self._has_oversized = False
-            # The republisher sets it aside; what was published before it is in a segment of its own.
+            # The republisher sets the event aside. Events published before it are in a separate segment.
             self._set_live(False)
         events = self._journal.write()
         self.accepted += len(events) - self._canaries
@@ -194,7 +194,7 @@ class Relay:
         if self._is_live:
             self._rotate()
         if not self._journal.active.size:
-            # Its first event may arrive hours later: reports show that one's age, not the file's.
+            # The first event may arrive hours later, and reports show the age of that event, not of the file.
             self._journal.active.opened_at_us = self._clock.now_us()
         self._link.tick()
         self._republisher.resume()
@@ -202,7 +202,7 @@ class Relay:
     # What is published, and when.
 
     def _set_live(self, live: bool) -> None:  # noqa: FBT001  # a callback's argument
-        """Change over at a segment's border, so that each segment is published as a whole or not at all."""
+        """Switch at the border of a segment, so that a segment is published live as a whole or not at all."""
         if live != self._is_live:
             self._rotate()
             self._is_live = live
@@ -220,6 +220,6 @@ class Relay:
 
 
 def _oldest_age(segments: Iterable[Segment], now_us: int) -> float:
-    """Return the age of the oldest, in seconds; 0 if there is none."""
+    """Return the age of the oldest segment, in seconds; 0 if there is none."""
     oldest_us = min((segment.opened_at_us for segment in segments), default=now_us)
     return round(max(0.0, (now_us - oldest_us) / 1_000_000), 3)

@@ -1,7 +1,7 @@
 """Publish the journal's backlog, slice by slice, between the requests of the loop.
 
-It stays in the journal while the events queue is deep. There a backlog costs disk space; in the queue it
-would have live requests refused, and slow the broker down (docs/performance.md).
+The backlog stays in the journal while the events queue is deep. In the journal it costs only disk space. In
+the queue it would cause live requests to be refused, and slow the broker down (docs/performance.md).
 """
 
 import asyncio
@@ -14,31 +14,31 @@ from webhook_api.relay.link import BrokerLink
 from webhook_api.relay.oversized import Oversized
 
 BUFFER_LOW_BYTES: Final = 512 * 1024
-"""Unsent bytes up to which more is published; the rest of the buffer is for live events."""
+"""Unsent bytes up to which the backlog is published; the rest of the buffer is for live events."""
 
 SLICE_SECONDS: Final = 0.005
-"""Between slices: a slice is a millisecond or two of work, and no request waits for more than one."""
+"""Time between slices: a slice takes a millisecond or two, and a request waits for at most one slice."""
 
 IDLE_SLICE_EVENTS: Final = 100
-"""Without requests in between: 20,000 a second and process, more than a broker accepts."""
+"""Size of a slice when no requests arrive: 20,000 events a second and process, more than a broker accepts."""
 
 MAX_SLICE_EVENTS: Final = 200
-"""The first slice after an outage counts all events accepted meanwhile; it must not hold the loop up."""
+"""Limits the first slice after an outage, because it counts all events accepted during the outage."""
 
 MAX_AHEAD_EVENTS: Final = 5000
-"""How much the next probe may have to wait behind, on the same channel.
+"""The most republished events that the next probe may have to wait behind, on the same channel.
 
-A cluster at its limit took longer for a whole backlog than the 10 s that a probe may take: the connection was
-given up and all of it published again, for ever. Of this much it must accept 500 events a second.
+An overloaded cluster once took longer for a whole backlog than the 10 s that a probe may take, so that the
+backlog was published again and again. With this limit, a cluster must accept 500 events a second.
 """
 
 
 def slice_events(accepted: int) -> int:
-    """Return how many waiting events to publish along with those accepted since the slice before.
+    """Return how many waiting events to publish after *accepted* live events since the previous slice.
 
-    A trickle of requests hardly slows the backlog. From some 1,500 requests a second on, the backlog gets two
-    events for each request: republishing one costs a third of a request, so that ingest keeps more than half
-    of its throughput, on a fast machine as on a slow one.
+    A few requests hardly slow the backlog. From about 1,500 requests a second, two waiting events are
+    published for each request. Republishing an event costs a third of a request, so ingest keeps more than
+    half of its throughput, whether the machine is fast or slow.
     """
     return min(MAX_SLICE_EVENTS, max(2 * accepted, IDLE_SLICE_EVENTS - 10 * accepted))
 
@@ -79,12 +79,12 @@ class Republisher:
         self._allowed = 0
 
     def allow(self, events: int) -> None:
-        """Publish this many events and no more until the next probe's answer."""
+        """Publish at most this many events until the next probe is answered."""
         self._allowed = min(events, MAX_AHEAD_EVENTS)
         self.resume()
 
     def resume(self) -> None:
-        """Publish slice after slice from now on, while there is a backlog and the broker accepts it."""
+        """Start to publish slice after slice, while there is a backlog and the broker accepts events."""
         self.backlog.retry_unreadable(self._loop.time())
         has_work = bool(self._slice or len(self.backlog))
         if not self._is_pumping and has_work and self._allowed > 0 and self._link.is_open:
@@ -94,7 +94,7 @@ class Republisher:
     def _pump(self) -> None:
         self._is_pumping = False
         if self._link.is_open and self._link.buffered_bytes <= BUFFER_LOW_BYTES:
-            # The disk may have refused to set an event of the slice before aside.
+            # A previous slice remains if the disk refused to set one of its events aside.
             if not self._slice:
                 before, self._accepted = self._accepted, self._count_accepted()
                 limit = min(self._allowed, slice_events(self._accepted - before))
@@ -106,7 +106,7 @@ class Republisher:
     def _publish_slice(self) -> None:
         while self._slice:
             if not self._publish(self._slice[0]):
-                # The disk may take the event later; until then no event behind it is published either.
+                # The disk may accept the event later; until then no later event is published either.
                 self._allowed = 0
                 break
             self._slice.popleft()
@@ -119,7 +119,7 @@ class Republisher:
             self._finished = []
 
     def _publish(self, entry: Entry) -> bool:
-        """Publish one event or set it aside; return whether either succeeded."""
+        """Publish one event or set it aside; return whether that succeeded."""
         if len(entry.body) > self._link.size_limit:
             return self._oversized.keep(entry, self._link.size_limit)
         self._link.publish([(entry.properties, entry.body)])
