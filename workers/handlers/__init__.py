@@ -1,8 +1,8 @@
 """What an integrator's handler needs, and our own handlers, one file for each event type.
 
 A handler gets the transaction's connection, the new events of its type in their order within each
-conversation, and the database's time in microseconds since the epoch. It uses SQL alone, since no other
-effect is undone with the transaction. It returns the events without an effect, and raises nothing for those.
+conversation, and the database's time in microseconds since the epoch. It uses only SQL, since a rollback
+undoes no other effect. It returns the events that have no effect, instead of raising an error for them.
 The table of types and handlers is workers/intake/handler_table.py.
 """
 

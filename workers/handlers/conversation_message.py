@@ -23,7 +23,7 @@ _COLUMNS: Final = {
     "text": "arrival.event.text",
     "content": "arrival.event.content",
 }
-"""The attribute of an event for each column."""
+"""The event's attribute that fills each column."""
 
 _get_values: Final = attrgetter(*_COLUMNS.values())
 _BUFFER: Final = insert_into(conversation_messages, _COLUMNS)

@@ -1,4 +1,4 @@
-"""Start the session of a conversation at once; it waits for no window."""
+"""Start the session of a conversation at once, without waiting for a window."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -10,8 +10,8 @@ from workers.db.models import conversations, outbox
 from workers.handlers.handler import Skips
 from workers.parsing import CONVERSATION_NEW, ClaimedEvent
 
-# Before the update below: if a session is open already, by an earlier start or by content without one, this
-# start is late.
+# This runs before the update below, to see whether an earlier start, or content without a start, has opened
+# the session already. If so, this start is late.
 _ANNOUNCE: Final = BulkStatement(
     f"""
     INSERT INTO outbox (conversation_id, event_id, event_type, occurred_at, late, created_at)

@@ -30,7 +30,7 @@ _COLUMNS: Final = {
     "routing_status": "arrival.event.routing_status",
     "routing_queue": "arrival.event.routing_queue",
 }
-"""The attribute of an event for each column."""
+"""The event's attribute that fills each column."""
 
 _get_values: Final = attrgetter(*_COLUMNS.values())
 _KEEP: Final = insert_into(routing_updates, (*_COLUMNS, "waits_since", "next_attempt_at"))

@@ -21,13 +21,13 @@ _COLUMNS: Final = {
     "reasons": "arrival.event.receipt_reasons",
     "occurred_at": "arrival.event.occurred_at_us",
 }
-"""The attribute of an event for each column."""
+"""The event's attribute that fills each column."""
 
 _get_values: Final = attrgetter(*_COLUMNS.values())
 _RECORD: Final = insert_into(message_receipts, _COLUMNS)
 
 # The native dialect has no start event: a conversation's first message opens its session when it is settled,
-# and its first receipt, which waits for no window, opens it here.
+# and its first receipt opens it here, without waiting for a window.
 _OPEN: Final = BulkStatement(
     """
     UPDATE conversations SET session_opened_at = {session_opened_at}
@@ -40,7 +40,7 @@ _OPEN: Final = BulkStatement(
 
 
 def receipt(connection: Connection, events: Sequence[ClaimedEvent], now_us: int) -> Skips:
-    """Record the receipts and put them into the outbox at once: they wait for no window."""
+    """Record the receipts and put them into the outbox at once, without waiting for a window."""
     _RECORD.execute(connection, list(map(_get_values, events)))
     entries = [
         (new.event.conversation_id, new.event_id, RECEIPT, new.event.occurred_at_us, False, None, now_us)
@@ -56,7 +56,7 @@ def _open_sessions(
     """Open the sessions of conversations that have none, and return their entries for the outbox."""
     first: dict[str, int] = {}
     for event in (claimed.event for claimed in events):
-        # A substitute for a missing conversationId has no session.
+        # An id that stands in for a missing conversationId has no session.
         if event.conversation_id == event.payload.get("conversationId"):
             first.setdefault(event.conversation_id, event.occurred_at_us)
     opened = _OPEN.execute(connection, [(key, now_us) for key in first]) if first else []

@@ -1,4 +1,4 @@
-"""Give a batch its effects: claim the new events, enter their conversations, call the handlers."""
+"""Apply the effects of a batch: claim new events, add them to their conversations, call the handlers."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -19,28 +19,28 @@ from workers.intake.failure import HANDLER_FAILED, TOO_SLOW, HandlerFailedError,
 from workers.parsing import CONVERSATION_NEW, Arrival, ClaimedEvent
 
 NO_HANDLER: Final = "no_handler"
-"""Skip reason of an event without a handler whose body also holds events that have one."""
+"""Reason for skipping an event that has no handler, although another event in its body has one."""
 
 TOO_OLD: Final = "too_old"
-"""Skip reason of a webhook's event so old that the record of a first copy may have been deleted."""
+"""Reason for skipping an old webhook event: the record of its first copy may have been deleted."""
 
 LONG_SECONDS: Final = 5.0
-"""A statement that was cancelled sooner was not too slow: an operator cancelled it."""
+"""A statement that was cancelled sooner than this was cancelled by an operator, not for being too slow."""
 
 MAX_REASON_LENGTH: Final = 200
-"""Of a skip reason. It is meant to be one stable word to group by; the column would take a whole message."""
+"""Longest skip reason. It should be one stable word to group by, but the column accepts a whole message."""
 
 TimeLimit: TypeAlias = Callable[[], AbstractContextManager[None]]
-"""`Watchdog.limit`: ends the process if the work within takes too long."""
+"""`Watchdog.limit`, which ends the process if the work inside this context takes too long."""
 
 _get_order: Final = attrgetter("event.conversation_id", "event.occurred_at_us", "event.sequence")
 
 
 @dataclass(frozen=True, slots=True)
 class Dispatched:
-    """The result of one transaction's arrivals; `new` events were not recorded before.
+    """The result of dispatching one transaction's arrivals. The `new` events were not recorded before.
 
-    Conflicts are arrivals with the key of a known event and other content.
+    Conflicts are arrivals with the key of a known event and different content.
     """
 
     new: Sequence[ClaimedEvent]
@@ -58,7 +58,7 @@ def dispatch(
     now_us: int,
     limit: TimeLimit,
 ) -> Dispatched:
-    """Give each new event its one effect in the connection's transaction; for the options see `Intake`.
+    """Apply the one effect of each new event in the connection's transaction. `Intake` explains the options.
 
     A skipped event is recorded with its reason and does not touch its conversation.
     """
@@ -78,16 +78,16 @@ def dispatch(
                 for handler in handlers.get(event_type, ()):
                     skips |= call_handler(handler, connection, group, now_us, limit)
         ingest.mark_skipped(connection, skips)
-    # Last: settle locks conversations before it updates their events.
+    # This comes last, because settle also locks conversations before it updates their events.
     conflicts = ingest.record_duplicates(connection, claims.known, now_us)
     return Dispatched(claims.new, skips, conflicts)
 
 
 def find_age_reason(arrival: Arrival, retention_us: int | None, now_us: int) -> str | None:
-    """Return TOO_OLD if a webhook's event is older than its record would be: it may be a replayed request.
+    """Return TOO_OLD if a webhook's event is older than records are kept: it may be a replayed request.
 
-    It counts only if the edge's clock and the database's both show that age. An event that was replayed,
-    reconciled or ingested may have any age.
+    The event is too old only if the edge's clock and the database's clock agree on that. An event that was
+    replayed, reconciled or ingested may have any age.
     """
     if retention_us is None or arrival.source != WEBHOOK:
         return None
@@ -96,12 +96,12 @@ def find_age_reason(arrival: Arrival, retention_us: int | None, now_us: int) -> 
 
 
 def _group_by_type(events: Sequence[ClaimedEvent]) -> dict[str, list[ClaimedEvent]]:
-    """Group the events by type, each group in the order within its conversations; starts come first.
+    """Group the events by type, in their order within each conversation. Conversation starts come first.
 
-    A receipt opens a session that has not been announced; a start in the same batch must be announced before.
+    A receipt opens a session if none is open, so a start in the same batch must be announced before it.
     """
     groups: dict[str, list[ClaimedEvent]] = {}
-    # The sort is stable, so that of one time and sequence the arrival decides.
+    # The sort is stable: events with the same time and sequence stay in the order of their arrival.
     for claimed in sorted(events, key=_get_order):
         groups.setdefault(claimed.event.event_type, []).append(claimed)
     return dict(sorted(groups.items(), key=lambda group: group[0] != CONVERSATION_NEW))
@@ -112,18 +112,18 @@ def call_handler(
 ) -> Skips:
     """Call *handler* with new events of its type, in the transaction that claimed them.
 
-    The database limits the time of our own handlers, which only run statements. A failed statement of theirs
-    is attributed to the database, since a missing table would fail it for any event.
+    Our own handlers only run statements, and the database limits their time. If such a statement fails, the
+    database is considered at fault, since a missing table would make it fail for any event.
 
     Raises:
-        HandlerFailedError: The events are at fault, the handler, or the value that it returned.
+        HandlerFailedError: The events, the handler or its return value are at fault.
         RejectedEventError: The handler reports that a retry is useless.
-        DBAPIError: The database is at fault, or a row in a statement of ours.
+        DBAPIError: The database is at fault, or a row in one of our own statements.
     """
     module = getattr(handler, "__module__", type(handler).__module__)
     if module.startswith("workers."):
         return handler(connection, events, now_us)
-    # As its entry point would give it.
+    # The form in which an entry point names a handler.
     name = f"{module}:{getattr(handler, '__qualname__', type(handler).__qualname__)}"
     started = time.monotonic()
     try:
@@ -144,15 +144,15 @@ def call_handler(
     if (fault := _find_fault(skips, events)) is not None:
         raise HandlerFailedError(name, fault)
     if not is_committable(connection):
-        # It hid a failed statement, or ended the transaction: the claims would be lost without notice.
+        # The handler hid a failed statement or ended the transaction: the claims would be lost silently.
         raise HandlerFailedError(name, "left the transaction failed or ended")
     return skips or {}
 
 
 def _find_fault(skips: object, events: Sequence[ClaimedEvent]) -> str | None:
-    """Return what is wrong with a handler's return value, without quoting it; None: nothing.
+    """Return what is wrong with a handler's return value, without quoting it; None if it is valid.
 
-    Unchecked, it could mark other events as skipped.
+    An unchecked value could mark other events as skipped.
     """
     if skips is None:
         return None
@@ -170,9 +170,9 @@ def _find_fault(skips: object, events: Sequence[ClaimedEvent]) -> str | None:
 
 
 def _has_failed(connection: Connection) -> bool:
-    """Return whether this transaction failed, and not one of another database that the handler uses.
+    """Return whether this transaction failed, rather than one on another database that the handler uses.
 
-    A transaction in which a statement has failed accepts no other. SQLite's does, so there it is assumed.
+    PostgreSQL refuses further statements after a failure. SQLite accepts them, so a failure is assumed there.
     """
     if connection.invalidated or connection.dialect.name == "sqlite":
         return True

@@ -16,22 +16,22 @@ TOO_SLOW: Final = "too_slow"
 
 FIRST_DELAY_SECONDS: Final = 1.0
 DELAY_GROWTH: Final = 4.0
-"""1, 4, 16 … seconds: time for a related event to arrive, or for a lock to be released."""
+"""Delays of 1, 4, 16 … seconds leave time for a related event to arrive or for a lock to be released."""
 
 MAX_TOTAL_DELAY_SECONDS: Final = 900.0
-"""All delays of one delivery together. The broker takes back a delivery that was held for 30 minutes."""
+"""Limit for the sum of a delivery's delays: the broker requeues a delivery that is held for 30 minutes."""
 
 BROKER_REASONS: Final = frozenset({"delivery_limit", "expired", "maxlen", "rejected"})
-"""Why RabbitMQ dead-letters."""
+"""RabbitMQ's reasons for dead-lettering a message."""
 
 
 class HandlerFailedError(Exception):
-    """Process each event of the call alone: one of them is at fault, or the handler.
+    """Process each event of the call alone, since either one of them or the handler is at fault.
 
     Args:
-        problem: What it raised or returned: a type, never its text, which may quote the event.
+        problem: What the handler raised or returned, described without its text, which may quote the event.
         code: HANDLER_FAILED or TOO_SLOW.
-        delay: After how many seconds it asks to be called again; None: it did not ask.
+        delay: Seconds after which the handler asks to be called again; None if it does not ask.
     """
 
     def __init__(
@@ -47,9 +47,9 @@ class Failure:
     """Why an event that was processed alone failed.
 
     Args:
-        reason: For people; quotes no value.
-        delay: After how many seconds the handler asks for a retry.
-        where: File, line and function that raised it, for the log.
+        reason: Text for operators, which quotes no value.
+        delay: Seconds after which the handler asks for a retry.
+        where: File, line and function that raised the error, for the log.
     """
 
     code: str
@@ -63,7 +63,7 @@ POISON: Final = Failure("poison", "event: hung or ended each worker that process
 
 
 def describe_death(reason: str | None) -> Failure:
-    """Explain a dead letter that the broker made, without a worker that recorded it.
+    """Explain a dead letter that the broker made and that no worker has recorded.
 
     Source: RabbitMQ, "Dead Letter Exchanges", x-first-death-reason.
     """
@@ -72,7 +72,7 @@ def describe_death(reason: str | None) -> Failure:
 
 
 def describe_failure(error: Exception) -> Failure:
-    """Explain the exception that was raised over one event alone."""
+    """Explain the exception that was raised when an event was processed alone."""
     if isinstance(error, RejectedEventError):
         reason: object = error.reason
         text = reason if isinstance(reason, str) else f"not a text but {type(reason).__name__}"
@@ -85,7 +85,7 @@ def describe_failure(error: Exception) -> Failure:
 
 
 def choose_delay(failure: Failure, attempt: int, attempts: int) -> float | None:
-    """Return after how many seconds the event is retried; None: give it up. Attempts count from 1."""
+    """Return the seconds until the event is retried; None to give it up. Attempts count from 1."""
     if failure.is_final or attempt >= attempts:
         return None
     delay = failure.delay
@@ -95,7 +95,7 @@ def choose_delay(failure: Failure, attempt: int, attempts: int) -> float | None:
 
 
 def describe(error: BaseException) -> str:
-    """Return an error's type and, for one of the database, its code."""
+    """Return an error's type and, for a database error, its code."""
     name = type(error).__name__
     if isinstance(error, StatementRefusedError):
         return f"{name} ({error})"
@@ -103,7 +103,7 @@ def describe(error: BaseException) -> str:
 
 
 def _locate(error: BaseException | None) -> str:
-    """Return where it was raised, without the line of code, which may hold a value."""
+    """Return where an error was raised, without the line of code, which may contain a value."""
     frames = traceback.extract_tb(error.__traceback__) if error is not None else None
     if not frames:
         return ""

@@ -10,7 +10,7 @@ from workers import handlers, parsing
 ENTRY_POINTS: Final = "open_messaging.handlers"
 
 TRANSIENT_TYPES: Final = frozenset({parsing.TYPING})
-"""Counted and not stored: typing is over before a service could use it."""
+"""These events are counted but not stored: typing is over before a service could use it."""
 
 
 OWN_HANDLERS: Final[Mapping[str, tuple[handlers.Handler, ...]]] = {
@@ -26,8 +26,8 @@ OWN_HANDLERS: Final[Mapping[str, tuple[handlers.Handler, ...]]] = {
 def installed_handlers() -> dict[str, tuple[handlers.Handler, ...]]:
     """Return every event type with its handlers.
 
-    An entry point's name is the event type: `name = package.module:function` in the integrator's package. One
-    that does not load, or is not callable, raises a ConfigurationError.
+    An entry point's name is the event type: `name = package.module:function` in the integrator's package. If
+    its handler does not load or is not callable, a ConfigurationError is raised.
     """
     table = dict(OWN_HANDLERS)
     for entry_point in sorted(entry_points(group=ENTRY_POINTS), key=lambda point: (point.name, point.value)):
@@ -42,5 +42,5 @@ def installed_handlers() -> dict[str, tuple[handlers.Handler, ...]]:
 
 
 def unstored_types(table: Mapping[str, Collection[handlers.Handler]]) -> frozenset[str]:
-    """Return the event types that need no record; one with an integrator's handler beside ours does."""
+    """Return the event types that need no record: transient types without an integrator's handler."""
     return frozenset(kind for kind in TRANSIENT_TYPES if len(table.get(kind, ())) == 1)

@@ -1,7 +1,7 @@
 """Process a batch of deliveries: parse, claim, dispatch, commit, and return how to settle each.
 
 A batch is parsed, and committed in one transaction (`_commit`). If that fails, it is halved until the
-event at fault is alone (`_commit_together`). That event is retried later, or refused (`_give_up`).
+event at fault is alone (`_commit_together`). That event is retried later or dead-lettered (`_give_up`).
 """
 
 from collections import Counter
@@ -40,8 +40,8 @@ class Intake:
     """Gives each event its one effect, or records why it has none.
 
     Args:
-        attempts: How often an event is processed whose handler fails.
-        retention_us: How long events are kept; None: for ever.
+        attempts: Number of times that an event is processed if its handler fails.
+        retention_us: How long events are kept; None means forever.
         unstored: Event types that are only counted.
         limit: Limits the time of parsing and of an integrator's handler.
     """
@@ -86,13 +86,13 @@ class Intake:
         Calling it again with the same batch is safe: committed events are identified by their keys.
 
         Raises:
-            RetryLaterError: The database is away; some may be committed. Hold them all, call again.
+            RetryLaterError: The database is away. Some events may be committed: keep the batch, call again.
         """
         started = self._clock.monotonic()
         results = Results()
         suspects = [delivery for delivery in batch if delivery.is_suspect]
         if suspects:
-            # Nothing else happens while a suspect is processed, so that a hang or an end is its doing.
+            # Nothing else runs meanwhile, so that only a suspect can be the cause of a hang or a crash.
             self._reader.expect(())
         together = [delivery for delivery in batch if not delivery.is_suspect]
         self._commit_together(self._reader.read_all(together), results)
@@ -107,7 +107,7 @@ class Intake:
         return results.settlement()
 
     def _commit_together(self, outcomes: Sequence[Parsed], results: Results) -> None:
-        """Commit all in one transaction, or in several, so that an exception costs only its own event."""
+        """Commit all in one transaction. If it fails, split it, so that only the event at fault is affected."""
         isolate(
             outcomes,
             lambda some: self._commit(some, results),
@@ -115,7 +115,7 @@ class Intake:
         )
 
     def _give_up(self, outcome: Parsed, failure: Failure, results: Results) -> None:
-        """Retry later an event that failed alone, or refuse it after its last attempt."""
+        """Schedule a retry of an event that failed alone, or dead-letter it after its last attempt."""
         delivery = outcome.delivery
         attempts = 1 if delivery.is_last_attempt else self._attempts
         delay = choose_delay(failure, delivery.local_attempts + 1, attempts)
@@ -132,11 +132,11 @@ class Intake:
             logger().error("dead_letter_unrecordable", **ids, reason=reason, error=describe(error))
             record([ingest.make_minimal(dead_letter, self._clock.now_us())])
 
-        # If the database refuses the record, one without the event's values takes its place.
+        # If the database refuses the record, a record without the event's values takes its place.
         isolate([make_dead_letter(delivery, failure, outcome.arrivals)], record, record_minimally)
 
     def _process_suspect(self, delivery: Delivery, results: Results) -> None:
-        """Process alone a delivery that may end this process."""
+        """Process a delivery alone, because it may crash or hang this process."""
         with self._suspects.attempt(delivery.envelope.identity) as is_poison:
             if is_poison:
                 self._give_up(Parsed(delivery), POISON, results)
@@ -150,7 +150,7 @@ class Intake:
         drift = self._reader.notes.pending(self._clock.monotonic())
 
         def work(connection: Connection) -> tuple[Dispatched, AbstractSet[str], Sequence[Drift]]:
-            # The connection may be the first, which sets the clock.
+            # The first connection sets the clock, so the time is read only now.
             now_us = self._clock.now_us()
             dispatched = self._dispatch(connection, arrivals, now_us=now_us)
             new_drift = ingest.record_drift(connection, drift, now_us) if drift else []

@@ -87,7 +87,7 @@ def partition(outcomes: Iterable[Parsed], unstored: AbstractSet[str]) -> tuple[l
 
 
 def source_of(delivery: Delivery) -> str:
-    """Return where the event came from; names that other publishers give themselves are not kept."""
+    """Return the event's source; the name that any other publisher gave itself becomes OTHER."""
     source = delivery.envelope.source.partition(":")[0]
     return source if source in SOURCES else OTHER
 
@@ -150,7 +150,7 @@ def log_events(arrivals: Sequence[Arrival], dispatched: Dispatched) -> None:
     """Log a line for each event of a committed transaction, at level debug."""
     if not log.is_enabled_for(logging.DEBUG):
         return
-    # By identity: copies of one event in one batch are equal.
+    # Compare by identity, because copies of one event in one batch are equal.
     new = {id(claimed.arrival): claimed.event_id for claimed in dispatched.new}
     for arrival in arrivals:
         event_id = new.get(id(arrival))

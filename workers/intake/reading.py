@@ -1,4 +1,4 @@
-"""Parse deliveries, and those of the next batch while the database works on this one."""
+"""Parse deliveries, including those of the next batch while the database works on this one."""
 
 import hashlib
 from collections.abc import Sequence
@@ -19,11 +19,11 @@ from workers.intake.outcome import Parsed, make_dead_letter, source_of
 from workers.parsing import Arrival, DriftNotes, Event, read_body
 
 FILTERED: Final = "filtered"
-"""Skip reason of events that OM_EVENT_FILTER rejects."""
+"""Reason for skipping events that OM_EVENT_FILTER rejects."""
 
 PREFETCH_STEP: Final = 10
-"""Deliveries parsed between two looks at the connection. A look costs a fraction of that, and the answer
-waits for at most half a millisecond."""
+"""Deliveries parsed between two checks of the database connection. A check costs a fraction of the parsing,
+and the database's answer waits for at most half a millisecond."""
 
 
 @dataclass(slots=True)
@@ -40,7 +40,7 @@ class Reader:
     _prefetched: dict[int, Parsed] = field(default_factory=dict)
 
     def expect(self, deliveries: Sequence[Delivery]) -> None:
-        """Announce the next batch; deliveries that may do harm are not parsed early, beside other events."""
+        """Announce the next batch. Suspects and retried deliveries are not parsed early with the others."""
         self._next = [one for one in deliveries if not (one.is_suspect or one.local_attempts)]
 
     def prefetch(self) -> bool:
@@ -51,14 +51,14 @@ class Reader:
         return bool(some)
 
     def read_all(self, deliveries: Sequence[Delivery]) -> list[Parsed]:
-        """Parse a batch, and drop other prefetched deliveries: their connection is lost."""
+        """Parse a batch, and discard other prefetched deliveries, whose connection is lost."""
         prefetched, self._prefetched = self._prefetched, {}
         with self.limit():
             parsed = []
             for delivery in deliveries:
                 early = prefetched.get(delivery.tag)
                 if early is None or early.delivery is not delivery:
-                    # Not parsed early; another connection uses the same tags again.
+                    # It was not parsed early, or another connection reused the tag of one that was.
                     early = self._read(delivery)
                 parsed.append(early)
             return parsed
@@ -69,7 +69,7 @@ class Reader:
         return undecided
 
     def _read(self, delivery: Delivery) -> Parsed:
-        # The header that marks a canary is not signed, so another body is processed like any event.
+        # The header that marks a canary is not signed, so any other body is processed as an ordinary event.
         if delivery.envelope.source == CANARY and (canary := decode_canary(delivery.envelope.body)):
             return Parsed(delivery, canary=canary)
         if delivery.queue == DEAD_LETTER_RECORDS:
@@ -79,7 +79,7 @@ class Reader:
             events = read_body(delivery.envelope.body, self.notes, self.event_types)
             if self.event_filter is not None and not self._is_wanted(self.event_filter, events[0]):
                 events = tuple([replace(event, skip=event.skip or FILTERED) for event in events])
-        except Exception as error:  # noqa: BLE001  # a bug in parsing one event must not hold all
+        except Exception as error:  # noqa: BLE001  # a bug in parsing one event must not block the others
             return Parsed(delivery, dead_letter=make_dead_letter(delivery, describe_failure(error)))
         return Parsed(delivery, _make_arrivals(delivery, events))
 
@@ -101,9 +101,9 @@ class Reader:
 
 
 def _make_arrivals(delivery: Delivery, events: Sequence[Event]) -> tuple[Arrival, ...]:
-    """Combine the events of a body with how it arrived."""
+    """Combine the events of a body with the data of its arrival."""
     envelope, request_id = delivery.envelope, delivery.envelope.request_id
-    # Not if it is longer than the edge permits, or cannot be stored.
+    # An id that is longer than the edge permits, or that cannot be stored, is dropped.
     is_kept = 0 < len(request_id) <= REQUEST_ID_LENGTH and request_id.isprintable()
     how = (
         envelope.identity,
