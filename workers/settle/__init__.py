@@ -1,4 +1,4 @@
-"""Settle conversations: a closed window's events, in their order, to one state and the outbox."""
+"""Settle conversations: turn a closed window's events, in order, into one state and outbox entries."""
 
 from workers.settle.settler import Settler
 from workers.settle.verifier import Verifier

@@ -1,4 +1,4 @@
-"""Lock conversations whose window has closed, read what waits in it, write what was settled."""
+"""Lock conversations whose window has closed, read their waiting events, and write the result."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -19,9 +19,9 @@ _M: Final = conversation_messages.c
 def lock_closed(
     connection: Connection, now_us: int, opened_before_us: int, limit: int, among: Sequence[str] | None
 ) -> list[str]:
-    """Lock conversations, or some *among* these, whose window has closed; return their ids.
+    """Lock conversations whose window has closed, if given only *among* these ids; return their ids.
 
-    No window that was opened after *opened_before_us* can be closed, which limits what is read.
+    A window that opened after *opened_before_us* cannot have closed yet, so such windows are not read.
     """
     closed = (
         select(_C.conversation_id)
@@ -36,13 +36,13 @@ def lock_closed(
 
 
 def lock(connection: Connection, conversation_ids: Sequence[str]) -> list[Row[Any]]:
-    """Lock conversations, those of other processes left out, and return their rows."""
+    """Lock conversations, except those that other processes have locked, and return their rows."""
     rows = select(conversations).where(_C.conversation_id.in_(conversation_ids))
     return list(connection.execute(rows.with_for_update(skip_locked=True)))
 
 
 def try_to_lock(connection: Connection, conversation_id: str) -> bool:
-    """Lock one conversation, and read nothing else of it; return False if another process has it."""
+    """Lock one conversation without reading its state; return False if another process has it."""
     row = select(_C.conversation_id).where(_C.conversation_id == conversation_id)
     return connection.scalar(row.with_for_update(skip_locked=True)) is not None
 
@@ -50,9 +50,9 @@ def try_to_lock(connection: Connection, conversation_id: str) -> bool:
 def set_aside(connection: Connection, conversation_id: str, code: str, until_us: int) -> None:
     """Record that a conversation cannot be settled; no process tries again before *until_us*.
 
-    Its row, events or updates cannot be read or written; *code* is the reason, never a value.
+    Its row, events or updates cannot be read or written; *code* is the reason, and quotes no value.
     """
-    # A window that opens later is not looked at, whatever events come to it meanwhile.
+    # A window that opens in the future is not read, even if more events arrive meanwhile.
     opened_at = case((_C.window_opened_at.is_not(None), moment_of(until_us)))
     row = update(conversations).where(_C.conversation_id == conversation_id)
     connection.execute(row.values(unsettled_because=code, window_opened_at=opened_at))
@@ -63,13 +63,13 @@ def set_aside(connection: Connection, conversation_id: str, code: str, until_us:
 def read_messages(
     connection: Connection, conversation_ids: Sequence[str]
 ) -> dict[str, list[plan.PendingEvent]]:
-    """Return the messages that came since their conversation was settled, by conversation."""
+    """Return, by conversation, the messages that arrived since it was last settled."""
     query = (
         select(_M.conversation_id, _M.event_id, _M.occurred_at, _M.sequence, _M.received_at)
         .join(conversations, _C.conversation_id == _M.conversation_id)
         .where(
             _M.conversation_id.in_(conversation_ids),
-            # The index finds the window's oldest event; the position skips events that are settled.
+            # The index starts at the window's oldest event; the position skips settled events.
             _M.occurred_at >= _C.window_from_at,
             _M.position > _C.settled_count,
         )
@@ -81,7 +81,7 @@ def read_messages(
 
 
 def close_windows(connection: Connection, conversation_ids: Sequence[str]) -> None:
-    """Remove the windows: the next event opens a new one."""
+    """Remove the windows, so that the next event opens a new one."""
     rows = update(conversations).where(_C.conversation_id.in_(conversation_ids))
     columns = ("window_opened_at", "window_closes_at", "window_limit_at", "window_from_at")
     connection.execute(rows.values(**dict.fromkeys(columns)))
@@ -92,8 +92,8 @@ def write(
 ) -> None:
     """Write the outbox, the conversations' states and the decisions on their updates.
 
-    Each settlement has the number of its conversation's settled events. The outbox's trigger plans the
-    deliveries: see `put_in_outbox`.
+    Each settlement is paired with its conversation's number of settled events. The outbox's trigger plans the
+    deliveries, as `put_in_outbox` explains.
     """
     put_in_outbox(
         connection,
@@ -122,9 +122,9 @@ def apply(
     decisions: Sequence[plan.Decision],
     now_us: int,
 ) -> list[plan.Decision]:
-    """Apply updates, in their conversation's window if one is open, and write the decisions on others.
+    """Apply updates, or leave them to their conversation's open window; write the decisions on others.
 
-    Returns every decision, except those that are left to the open window.
+    Returns every decision except those that are left to the open window.
     """
     decide(connection, decisions, now_us)
     if row.window_opened_at is not None:

@@ -1,8 +1,8 @@
-"""Decide what a conversation's closed window amounts to: values in, values out.
+"""Decide the outcome of a conversation's closed window; these functions have no side effects.
 
-In whatever order a conversation's events arrive and are settled, the state is the same in the end: the newest
-update decides the routing, and each message and update makes one outbox entry. Only which entries are marked
-late depends on when they came.
+The final state does not depend on the order in which a conversation's events arrive and are settled. The
+newest update decides the routing, and each message and update creates one outbox entry. The order of arrival
+affects only which entries are marked late.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ UNDECIDED: Final = "undecided"
 
 @dataclass(frozen=True, slots=True, order=True)
 class Position:
-    """An event's place among those of its conversation: the platform's time and number, then arrival."""
+    """An event's place in its conversation, ordered by the platform's time and number, then by arrival."""
 
     occurred_at_us: int
     sequence: int = 0
@@ -30,20 +30,20 @@ class Position:
     event_id: int = 0
 
     def is_before(self, other: Position | None) -> bool:
-        """Return whether this is older by the platform's data; arrival alone makes nothing late."""
+        """Return whether this is earlier by the platform's data; its arrival alone makes no event late."""
         ours = (self.occurred_at_us, self.sequence)
         return other is not None and ours < (other.occurred_at_us, other.sequence)
 
 
 @dataclass(frozen=True, slots=True)
 class PendingEvent:
-    """An event that waits to be settled: a message, or an update, which has a routing status.
+    """An event that waits to be settled. An update has a routing status; a message has none.
 
     Args:
-        platform_status: The platform's state when it was asked; None: it was not asked.
-        verified: True: the platform agreed; False: it contradicted, or the update was applied without its
-            answer; None: no platform was asked.
-        since_us: When intake took an update, the database's clock.
+        platform_status: The state that the platform returned; None if it was not queried.
+        verified: True if the platform agreed; False if it contradicted, or if the update was applied without
+            its answer; None if no platform was queried.
+        since_us: When intake stored an update, by the database's clock.
     """
 
     position: Position
@@ -65,7 +65,7 @@ class Routing:
 
 @dataclass(frozen=True, slots=True)
 class SettledState:
-    """A conversation's settled state: its newest settled event, routing, whether its session was sent."""
+    """A conversation's settled state: its newest settled event, its routing, and whether it has a session."""
 
     through: Position | None = None
     routing: Routing = Routing()
@@ -74,7 +74,7 @@ class SettledState:
 
 @dataclass(frozen=True, slots=True)
 class OutboxEntry:
-    """One row for the outbox; without an event it is a session that had no notification."""
+    """One row for the outbox. A row without an event opens a session that had no start notification."""
 
     event_type: str
     occurred_at_us: int
@@ -93,7 +93,7 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """What one transaction commits for one conversation."""
+    """The changes that one transaction commits for one conversation."""
 
     state: SettledState
     entries: tuple[OutboxEntry, ...]
@@ -124,13 +124,13 @@ def settle_window(state: SettledState, pending: Iterable[PendingEvent]) -> Settl
 
 
 def count_fitting(waiting: Iterable[int], max_events: int) -> int:
-    """Return how many conversations to settle together: at least one, or as many as have *max_events*."""
+    """Return how many conversations to settle together: as many as fit in *max_events*, at least one."""
     totals = list(accumulate(waiting))
     return max(1, sum(total <= max_events for total in totals)) if totals else 0
 
 
 def _apply_routing(state: SettledState, update: PendingEvent) -> SettledState:
-    """Let the newest update decide, in whatever order they arrive; of two at one time, by their content."""
+    """Apply the newest update, whatever the order of arrival; equal times are decided by the content."""
     routing = Routing(update.routing_status, update.routing_queue, update.position)
     return state if _rank(routing) < _rank(state.routing) else replace(state, routing=routing)
 

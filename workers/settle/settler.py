@@ -17,19 +17,19 @@ from workers.settle import conversations, updates
 from workers.settle.plan import Settlement, count_fitting, settle_window
 
 MAX_CONVERSATIONS: Final = 100
-"""Of one transaction: its locks hold up the intake of these conversations for some milliseconds."""
+"""Conversations in one transaction, whose locks delay the intake of their events by some milliseconds."""
 
 MAX_EVENTS: Final = 10_000
-"""Of one transaction, unless one conversation has more: a backlog shall neither fill the memory nor take
-longer than a statement may."""
+"""Events in one transaction, unless a single conversation has more: a backlog must neither fill the memory
+nor exceed the time limit of a statement."""
 
 ASIDE_SECONDS: Final = 300.0
-"""Until a conversation that could not be settled is tried again."""
+"""Delay before a conversation that could not be settled is tried again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Settler:
-    """Settles conversations, batch by batch; if it *verifies*, updates wait for the platform's answer."""
+    """Settles conversations in batches. If *verifies* is set, updates wait for the platform's answer."""
 
     engine: Engine
     clock: Clock
@@ -38,12 +38,12 @@ class Settler:
     window: WindowBounds = field(default_factory=WindowBounds)
 
     def settle_windows(self) -> int:
-        """Settle up to a batch of closed windows; return how many conversations."""
+        """Settle up to a batch of closed windows; return the number of conversations."""
         try:
             return self._settle_some(None)
         except RetryLaterError:
             raise
-        except Exception:  # noqa: BLE001  # one conversation's fault, whatever it is: the others go on
+        except Exception:  # noqa: BLE001  # whatever failed in one conversation, the others must go on
             ids = transact(self.engine, self._lock_closed)
             return isolate(ids, self._settle_some, partial(set_aside, self.engine, self.clock))
 
@@ -61,14 +61,14 @@ class Settler:
         return conversations.lock_closed(connection, now_us, before_us, MAX_CONVERSATIONS, among)
 
     def _settle(self, connection: Connection, among: Sequence[str] | None) -> list[Settlement]:
-        """Settle the conversations whose window has closed, or those of these; some may be open again."""
+        """Settle the conversations whose window has closed, if given only *among* these ids."""
         locked = conversations.lock(connection, self._lock_closed(connection, among))
         rows = locked[: count_fitting([row.event_count - row.settled_count for row in locked], MAX_EVENTS)]
         if not rows:
             return []
         ids = [row.conversation_id for row in rows]
         waiting = conversations.read_messages(connection, ids)
-        # No message waits for the platform's answer.
+        # Only updates wait for the platform's answer.
         answered = updates.read_waiting(connection, ids, is_answered=True if self.verifies else None)
         for conversation_id, pending in answered.items():
             waiting.setdefault(conversation_id, []).extend(pending)

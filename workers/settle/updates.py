@@ -1,4 +1,4 @@
-"""Find routing updates to ask the platform about, read those that wait, write what was decided."""
+"""Find routing updates to verify with the platform, read waiting updates, and write the decisions."""
 
 from collections.abc import Sequence
 from typing import Any, Final
@@ -31,9 +31,9 @@ def _select_due(now_us: int, since_us: int) -> Select[Any]:
 
 
 def lease(connection: Connection, conversation_id: str, now_us: int, until_us: int) -> bool:
-    """Leave a conversation's due updates to this process until *until_us*; return whether there were any.
+    """Lease a conversation's due updates to this process until *until_us*; return whether there were any.
 
-    The caller holds the conversation's lock. If it is killed, another process takes them after that.
+    The caller holds the conversation's lock. If it is killed, another process takes over after *until_us*.
     """
     is_due = _U.decision.is_(None) & (_U.next_attempt_at <= moment_of(now_us))
     due = update(routing_updates).where(_U.conversation_id == conversation_id, is_due)
@@ -41,7 +41,7 @@ def lease(connection: Connection, conversation_id: str, now_us: int, until_us: i
 
 
 def ask_again(connection: Connection, pending: PendingEvent, at_us: int) -> None:
-    """Ask about one update again at *at_us*, in microseconds, unless it is answered or decided."""
+    """Schedule the next query about an update for *at_us* (microseconds) unless it is answered or decided."""
     waiting = update(routing_updates).where(_U.event_id == pending.position.event_id, IS_WAITING)
     values = {"next_attempt_at": moment_of(at_us), "platform_status": pending.platform_status}
     connection.execute(waiting.values(**values))
@@ -55,7 +55,7 @@ def read_unanswered(connection: Connection, conversation_id: str) -> list[Pendin
 def read_waiting(
     connection: Connection, conversation_ids: Sequence[str], *, is_answered: bool | None = None
 ) -> dict[str, list[PendingEvent]]:
-    """Return the undecided routing updates: those that are to be applied, those that are not, or all."""
+    """Return the undecided routing updates: those to be applied, those still unanswered, or all of them."""
     query = select(routing_updates).where(_U.conversation_id.in_(conversation_ids), _U.decision.is_(None))
     if is_answered is not None:
         is_null = _U.next_attempt_at.is_(None)
@@ -75,7 +75,7 @@ def read_waiting(
 
 
 def record_answers(connection: Connection, applied: Sequence[PendingEvent]) -> None:
-    """Leave updates that are to be applied to their conversation's open window."""
+    """Record the answers of updates that their conversation's open window is to apply."""
     for pending in applied:
         row = update(routing_updates).where(_U.event_id == pending.position.event_id)
         answer = {"platform_status": pending.platform_status, "verified": pending.verified}
@@ -83,7 +83,7 @@ def record_answers(connection: Connection, applied: Sequence[PendingEvent]) -> N
 
 
 def decide(connection: Connection, decisions: Sequence[Decision], now_us: int) -> None:
-    """Write decisions on updates of locked conversations, and the outcome of those without effect."""
+    """Write decisions on updates of locked conversations, and the outcome of updates without effect."""
     rows = [
         {
             "key": decision.update.position.event_id,

@@ -1,4 +1,4 @@
-"""Verify a routing update against the platform's state of its conversation: values in, values out."""
+"""Verify a routing update against the platform's state of its conversation, without side effects."""
 
 from collections.abc import Mapping
 from enum import Enum, auto
@@ -20,16 +20,16 @@ AGREES: Final[Mapping[str, frozenset[str]]] = {
     ALERTING: frozenset({ALERTING, ROUTED}),
     ENDED: frozenset({ENDED}),
 }
-"""The platform's states that confirm an update, by its own status. Other statuses cannot be looked up."""
+"""The platform's states that confirm an update, by the update's status; no other can be looked up."""
 
 SURE_AFTER_SECONDS: Final = 5.0
-"""The platform's API may be behind its own notifications: an earlier contradiction is ignored."""
+"""The platform's API may lag behind its notifications, so a contradiction before this age is ignored."""
 
 SURE_UNTIL_SECONDS: Final = 15.0
-"""The state that a later answer names may have come after the update, which was true in its time."""
+"""An answer after this age may show a newer state, although the update was correct when it was sent."""
 
 SECOND_ASK_SECONDS: Final = 2.0
-"""The age at which an update is asked about for the second time; most windows close then."""
+"""The age at which the platform is queried about an update again; most windows close then."""
 
 
 class Verdict(Enum):
@@ -41,11 +41,11 @@ class Verdict(Enum):
     ASK_AGAIN = auto()
     """The contradiction is too early to count."""
     TOO_LATE = auto()
-    """No answer can decide on the update any more."""
+    """The update is too old for any answer to decide on it."""
 
 
 def describe_state(update: PendingEvent, platform: PlatformState | None) -> str:
-    """Return the platform's state as a code, with the routing queue if it is not the update's."""
+    """Return the platform's state as a code, with the routing queue if it differs from the update's."""
     if platform is None:
         return UNKNOWN_TO_THE_PLATFORM
     name = platform.status or "NONE"
@@ -57,7 +57,7 @@ def describe_state(update: PendingEvent, platform: PlatformState | None) -> str:
 
 
 def verify(update: PendingEvent, platform: PlatformState | None, age: float) -> Verdict:
-    """Decide what an answer means for an update, *age* seconds old when the platform was asked."""
+    """Decide what an answer means for an update that was *age* seconds old when the platform was queried."""
     expected = AGREES.get(update.routing_status or "")
     if expected is None or describe_state(update, platform) in expected:
         return Verdict.CONFIRMED
@@ -67,7 +67,7 @@ def verify(update: PendingEvent, platform: PlatformState | None, age: float) -> 
 
 
 def seconds_until_next_ask(age: float, delay: float = 0.0) -> float:
-    """Return how long to wait before an update is asked about again, by its age; at least *delay*."""
+    """Return the seconds until the next query about an update of this age, at least *delay*."""
     ages = (SECOND_ASK_SECONDS, SURE_AFTER_SECONDS, 2 * age)
     return max(delay, next(next_age for next_age in ages if next_age > age) - age)
 

@@ -1,4 +1,4 @@
-"""Ask the platform about routing updates, and end those that no answer decides."""
+"""Query the platform about routing updates, and end updates that no answer decides."""
 
 import threading
 from collections import Counter
@@ -35,24 +35,24 @@ from workers.settle.verification import (
 )
 
 LEASE_SECONDS: Final = 60.0
-"""For a process to ask the platform about a conversation; a login and two requests take less."""
+"""A process has this long to query the platform about a conversation: a login and two requests take less."""
 
 PATIENT_SECONDS: Final = 600.0
-"""After the budget was used up, or the API was seen to lag, updates are first asked about when the answer
-counts: one request each instead of two or three."""
+"""For this long after the budget was used up or the API lagged, the first query about an update waits until
+any answer counts. Each update then needs one request instead of two or three."""
 
 CREDENTIALS_SECONDS: Final = 60.0
-"""Until the platform is asked again after it refused our credentials."""
+"""Delay before the next query after the platform refused our credentials."""
 
 ENDING_SECONDS: Final = 1.0
-"""Between two looks for updates that have waited long enough."""
+"""Interval between two searches for updates that have waited long enough."""
 
 UNVERIFIED: Final = "unverified"
 
 
 @dataclass(slots=True)
 class Verifier:
-    """Has routing updates confirmed, contradicted or ended; its two steps may run in two threads.
+    """Confirms, contradicts or ends routing updates. Its two steps may run in two threads.
 
     An update that no answer has decided after *end_seconds* is recorded as undecided or, with
     *applies_unverified* or without *states*, applied as notified.
@@ -75,17 +75,17 @@ class Verifier:
         return {kind: self._counts[kind] for kind in (UNDECIDED, UNVERIFIED)}
 
     def settle_updates(self) -> int:
-        """Ask the platform about the conversation of the newest update that is due; return 1 if it answered.
+        """Query the platform about the conversation of the newest due update; return 1 if it answered.
 
-        The answer decides on all waiting updates of the conversation. No lock is held meanwhile. While the
-        request budget is used up, nothing is touched.
+        The answer decides on all waiting updates of the conversation. No lock is held during the query. While
+        the request budget is used up, no update is leased.
         """
         if self.states is None or self.clock.monotonic() < self._resume_at:
             return 0
         return isolate(transact(self.engine, self._lease), partial(self._ask, self.states), self._set_aside)
 
     def end_updates(self) -> int:
-        """End updates that no answer has decided in time; return of how many conversations."""
+        """End updates that no answer has decided in time; return the number of their conversations."""
         if self.clock.monotonic() < self._end_at:
             return 0
         now_us = self.clock.now_us()
@@ -114,12 +114,12 @@ class Verifier:
         return [found] if updates.lease(connection, found, now_us, until_us) else []
 
     def _ask(self, states: ConversationStates, leased: Sequence[str]) -> int:
-        """Ask about a conversation, and settle what the answer decides; return 1 if there was one."""
+        """Query the platform about a conversation, and settle what it decides; return 1 if it answered."""
         [conversation_id] = leased
         waiting = transact(self.engine, updates.read_unanswered, conversation_id)
         asked_us = self.clock.now_us()
         try:
-            # A remembered answer may confirm updates; only a new one contradicts them.
+            # A cached answer may confirm updates; only a new answer may contradict them.
             platform = states.find(
                 conversation_id,
                 lambda state: all(verify(update, state, 0.0) is Verdict.CONFIRMED for update in waiting),
@@ -133,7 +133,7 @@ class Verifier:
     def _wait(
         self, waiting: Sequence[PendingEvent], asked_us: int, error: RetryLaterError | PlatformRefusedError
     ) -> None:
-        """Ask about a conversation again later; while nothing at all can be asked, pause this thread."""
+        """Postpone the next query about a conversation. If no query at all can succeed, pause all of them."""
         now, delay = self.clock.monotonic(), 0.0
         if isinstance(error, PlatformBusyError):
             self._resume_at, self._patient_until = now + error.delay, now + PATIENT_SECONDS
@@ -149,7 +149,7 @@ class Verifier:
         transact(self.engine, self._put_off, waiting, delay)
 
     def _put_off(self, connection: Connection, waiting: Iterable[PendingEvent], delay: float) -> None:
-        """Ask about updates again after a delay, or look at them when they end."""
+        """Schedule the next query about updates after a delay, but no later than the time when they end."""
         next_us = self.clock.now_us() + round(delay * 1_000_000)
         for update in waiting:
             updates.ask_again(connection, update, min(next_us, update.since_us + self._end_us))
@@ -171,7 +171,7 @@ class Verifier:
             update = replace(pending, platform_status=describe_state(pending, platform))
             if verdict is Verdict.CONFIRMED:
                 if pending.platform_status is not None:
-                    # Contradicted at first: the API is behind its own notifications.
+                    # It was contradicted at first, so the API lags behind its own notifications.
                     self._patient_until = self.clock.monotonic() + PATIENT_SECONDS
                 confirmed.append(replace(update, verified=update.routing_status in AGREES or None))
             elif verdict is Verdict.CONTRADICTED:
@@ -179,7 +179,7 @@ class Verifier:
             elif verdict is Verdict.TOO_LATE and not applies:
                 decisions.append(Decision(update, UNDECIDED))
             elif age >= 0:
-                # One that came while the platform was asked is due already.
+                # An update that arrived during the query has a negative age, and is due already.
                 self._put_off(connection, [update], seconds_until_next_ask(age))
         return conversations.apply(connection, rows[0], confirmed, decisions, self.clock.now_us())
 
@@ -198,7 +198,7 @@ class Verifier:
         return decisions
 
     def _count(self, decisions: Iterable[Decision]) -> None:
-        """Count and log decisions, those that a window is to make left out."""
+        """Count and log decisions; those that are left to an open window are not among them."""
         for decision in decisions:
             kind, update = decision.kind, decision.update
             logger().info("routing_update_settled", event_id=update.position.event_id, decision=kind)
