@@ -1,4 +1,4 @@
-"""Publish the dead letters of deliveries that ended without success; they are recorded already."""
+"""Publish the dead letters of deliveries that ended without success and are already recorded."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,26 +23,26 @@ from workers.parsing import microseconds_of, moment_of
 DEAD: Final = "dead"
 
 BATCH_ROWS: Final = 100
-"""Dead letters of one transaction and one connection: bodies may be large."""
+"""Dead letters in one transaction and on one connection; the number is small because bodies may be large."""
 
 LEASE_SECONDS: Final = 60.0
 
 SET_ASIDE_SECONDS: Final = 3600.0
-"""Until a dead letter that cannot be read or published is tried again; the others go on."""
+"""Delay before a dead letter that cannot be read or published is retried; the others continue."""
 
 _D: Final = deliveries.c
-# Not a parameter: the index of unpublished dead letters has the word in its condition.
+# A literal, not a parameter, because the index of unpublished dead letters has it in its condition.
 _DEAD: Final[Any] = literal_column(f"'{DEAD}'")
 _E: Final = processed_events.c
 
 
 Key = tuple[int, str]
-"""Outbox id and destination."""
+"""The key of a delivery: outbox id and destination."""
 
 
 @dataclass(frozen=True, slots=True)
 class DeadLetterPublisher:
-    """Publishes given-up deliveries to the dead-letter exchange, and plans receipts for them if set."""
+    """Publishes given-up deliveries to the dead-letter exchange, and plans receipts if *receipts* is set."""
 
     engine: Engine
     clock: Clock
@@ -50,21 +50,21 @@ class DeadLetterPublisher:
     receipts: FailedReceipts | None = None
 
     def publish_dead_letters(self) -> int:
-        """Publish up to a batch, each confirmed by the broker; return how many. Blocks for seconds.
+        """Publish up to a batch, with the broker's confirms; return how many. Blocks for seconds.
 
-        A process that is killed before it has recorded this leaves another copy with the same message id.
+        If the process is killed before it records this, they are published again with the same message ids.
         Raises RetryLaterError if the broker is away; dead letters that it has confirmed are recorded.
         """
         return isolate(transact(self.engine, self._lease), self._publish, self._set_aside)
 
     def publish_and_rest(self) -> int:
-        """Publish up to a batch; return 0, so that the role pauses: a flood must not slow deliveries."""
+        """Publish up to a batch; return 0, so that the role pauses and a flood does not slow deliveries."""
         self.publish_dead_letters()
         return 0
 
     def _publish(self, keys: Sequence[Key]) -> int:
         rows = transact(self.engine, _read, keys)
-        # All of them before any is published: if one cannot be made, none of the others was published.
+        # All of them are made before any is published, so that a row at fault fails before any publishing.
         made = [_make_dead_letter(row) for row in rows]
         confirmed: list[Row[Any]] = []
         try:
@@ -73,12 +73,12 @@ class DeadLetterPublisher:
             for row, _ in zip(rows, published, strict=True):
                 confirmed.append(row)
         except (BrokerUnavailableError, ConfigurationError) as error:
-            # A broker also refuses while a node boots or a password changes: no reason to deliver nothing.
+            # A broker also refuses while a node boots or a password changes; deliveries must continue then.
             rest = [_key(row) for row in rows[len(confirmed) :]]
             transact(self.engine, self._update, rest, due_at=self._now())
             raise RetryLaterError(str(error)) from None
         finally:
-            # Whatever failed: otherwise all of them would begin anew each time, and add copies.
+            # Record them after any failure: otherwise each retry would publish all of them again.
             self._record_published(confirmed)
         return len(confirmed)
 
@@ -102,8 +102,8 @@ class DeadLetterPublisher:
 
     def _record_published(self, rows: Sequence[Row[Any]]) -> None:
         def record(connection: Connection) -> None:
-            # A delivery that an operator has sent again meanwhile is not dead, and is published if it dies
-            # again.
+            # A delivery that an operator has resent meanwhile is not dead now; if it is given up again, it is
+            # published.
             self._update(connection, [_key(row) for row in rows], dead_lettered_at=self._now())
             if self.receipts is not None:
                 self.receipts.plan(connection, rows)
@@ -113,7 +113,7 @@ class DeadLetterPublisher:
             logger().warning("destination_dead_lettered", destination=row.destination, outbox_id=row.id)
 
     def _update(self, connection: Connection, /, keys: Sequence[Key], **values: object) -> None:
-        # By ids, not by pairs, which a plan made for an empty table compares with every row.
+        # Update by ids, not by pairs: a plan made for an empty table would compare pairs with every row.
         for name in {destination for _, destination in keys}:
             ids = [outbox_id for outbox_id, destination in keys if destination == name]
             rows = update(deliveries).where(_D.destination == name, _D.outbox_id.in_(ids), _D.outcome == DEAD)
@@ -124,7 +124,7 @@ class DeadLetterPublisher:
 
 
 def make_dead_letter_id(destination: str, outbox_id: int, created_at_us: int) -> str:
-    """Return the message id of a dead letter, equal in every copy."""
+    """Return the message id of a dead letter, which is the same in every copy."""
     return f"{destination}:{make_webhook_id(outbox_id, created_at_us)}"
 
 
@@ -147,7 +147,7 @@ def _key(row: Any) -> Key:
 
 
 def _make_dead_letter(row: Row[Any]) -> DestinationDeadLetter:
-    """Return the event as it came; for a session without a notification, the body that was to be sent."""
+    """Return the event as received; for a session without a notification, the body that was to be sent."""
     message = to_message(row)
     envelope = Envelope(
         message_id=make_dead_letter_id(row.destination, message.outbox_id, message.created_at_us),

@@ -1,4 +1,4 @@
-"""Deliver what is due: one thread for the database, some for each destination's requests."""
+"""Deliver due events: one thread uses the database, and several send each destination's requests."""
 
 import queue
 import time
@@ -18,22 +18,22 @@ from workers.deliver.webhook import Transport
 from workers.isolation import isolate
 
 STOP_SECONDS: Final = 4.0
-"""How long a stop waits for answers; an event without an answer is sent again."""
+"""How long a stop waits for responses; an event without a response is sent again."""
 
 BUSY_SECONDS: Final = 0.02
-"""Between two looks at a database that had something due."""
+"""Delay between two polls of the database while deliveries are due."""
 
 IDLE_SECONDS: Final = 0.08
-"""Between two looks at one that has had nothing due for a while: below the 100 ms an event may take."""
+"""Longest delay between two polls while nothing is due: less than the 100 ms that an event may take."""
 
 
 def idle_delay(delay: float, *, is_busy: bool) -> float:
-    """Return how long to wait for the next look, by the delay before the last: it grows while idle."""
+    """Return the delay before the next poll, given the delay before the last poll: it grows while idle."""
     return BUSY_SECONDS if is_busy else min(2 * delay, IDLE_SECONDS)
 
 
 class Deliverer:
-    """Delivers to the destinations that are enabled, step by step; one thread takes the steps."""
+    """Delivers to the enabled destinations. One thread calls `deliver` again and again."""
 
     def __init__(self, engine: Engine, clock: Clock, destinations: Sequence[Destination]) -> None:
         self._engine = engine
@@ -50,9 +50,9 @@ class Deliverer:
         self._is_registered = False
 
     def deliver(self) -> int:
-        """Record the attempts that have ended, and begin deliveries that are due; waits for either.
+        """Wait briefly for a run to end, record the attempts that have ended, and begin due deliveries.
 
-        If the database is away, RetryLaterError is raised, and the next step records what has ended.
+        If the database is away, RetryLaterError is raised, and the next call records the ended attempts.
         """
         if not self._is_registered:
             transact(self._engine, register, self._destinations, self._clock.now_us())
@@ -60,14 +60,14 @@ class Deliverer:
             for sender in self._senders.values():
                 sender.start()
         self._await_attempts(time.monotonic() + (0.0 if self._unrecorded else self._delay))
-        # Together in one transaction, as long as no row is at fault.
+        # All in one transaction, unless a row is at fault.
         isolate([self._unrecorded], self._work, self._work_apart)
         return 1
 
     def finish(self, seconds: float = STOP_SECONDS) -> None:
         """Start no more requests, and record the results of the current ones; blocks for at most *seconds*.
 
-        A lease of what has not ended then runs out, and another process repeats it under the same id.
+        The leases of unfinished deliveries then expire, and another process repeats them with the same ids.
         """
         for sender in self._senders.values():
             sender.stop()
@@ -77,7 +77,7 @@ class Deliverer:
         recording.record_apart(self._engine, self._clock, self._unrecorded)
 
     def figures(self) -> dict[str, float | dict[str, float]]:
-        """Return what this process has counted so far, by destination and event type; for any thread."""
+        """Return this process's counts so far, by destination and event type; any thread may call this."""
         senders, now = self._senders.items(), time.monotonic()
         return {
             "destinations_digest": float(compute_digest(tuple(self._destinations))),
@@ -89,7 +89,7 @@ class Deliverer:
         }
 
     def _await_attempts(self, until: float) -> None:
-        """Take up the attempts that have ended. Waits until a run ends, or until a monotonic time."""
+        """Collect the attempts that have ended. Waits until a run ends or until the given monotonic time."""
         try:
             while True:
                 attempt = self._ended.get(timeout=max(0.0, until - time.monotonic()))
@@ -101,7 +101,7 @@ class Deliverer:
             return
 
     def _work(self, _: object) -> None:
-        """Record and lease in one transaction, then begin."""
+        """Record attempts and lease deliveries in one transaction, then begin to send."""
         leased = transact(self._engine, self._record_and_lease)
         self._delay = idle_delay(self._delay, is_busy=bool(leased or self._unrecorded))
         self._unrecorded.clear()
@@ -116,7 +116,7 @@ class Deliverer:
         ]
 
     def _lease(self, connection: Connection) -> list[tuple[Sender, list[int], int]]:
-        """Lease deliveries that are due; return the ids and the end of the lease of each destination."""
+        """Lease due deliveries; return senders, each with the leased ids and the end of their lease."""
         now_us = self._clock.now_us()
         slots = {name: free for name, sender in self._senders.items() if (free := sender.free_slots())}
         leased = []
@@ -135,7 +135,7 @@ class Deliverer:
         return leased
 
     def _work_apart(self, attempts: Sequence[recording.DeliveryAttempt], _error: Exception) -> None:
-        """Do the same in several transactions, so that one row at fault costs only its own event."""
+        """Do the same in several transactions, so that a row at fault affects only its own event."""
         recording.record_apart(self._engine, self._clock, attempts)
         self._unrecorded.clear()
         for sender, ids, lease_us in transact(self._engine, self._lease):
@@ -150,5 +150,5 @@ class Deliverer:
 
 
 def _by_type(counts: dict[str, Counter[str]]) -> dict[str, float]:
-    """Return counts by "destination event_type": neither has a space."""
+    """Return counts by "destination event_type"; neither part contains a space."""
     return {f"{name} {kind}": count for name, of in counts.items() for kind, count in list(of.items())}

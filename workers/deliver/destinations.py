@@ -33,7 +33,7 @@ _KEYS: Final[Mapping[str, tuple[tuple[type, ...], str]]] = {
     "enabled": ((bool,), "must be true or false"),
 }
 _LIMITS: Final = {
-    # A request that takes longer is no notification.
+    # No notification needs a request longer than 300 seconds.
     "timeout": (0.001, 300.0),
     "concurrency": (1, 64),
     "attempts": (1, 1e9),
@@ -48,9 +48,9 @@ class Destination:
     """A service that events are delivered to.
 
     Args:
-        secrets: Signing keys, newest first; each signs, so that one can be rotated.
-        timeout: Seconds that a whole request may take, its answer included.
-        concurrency: Requests under way at a time, of each process.
+        secrets: Signing keys, newest first. Every key signs, so that keys can be rotated.
+        timeout: Seconds that a whole request may take, including its response.
+        concurrency: Maximum number of concurrent requests of each process.
         attempts: An event is given up after this number of failed attempts, or *give_up* seconds after
             the first.
     """
@@ -73,7 +73,7 @@ class Destination:
 
 
 def read_destinations(path: str) -> tuple[Destination, ...]:
-    """Return the destinations of the file; a ConfigurationError names the key that is at fault."""
+    """Return the destinations in the file; a ConfigurationError names the key that is at fault."""
     try:
         content = tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError):
@@ -85,7 +85,7 @@ def read_destinations(path: str) -> tuple[Destination, ...]:
         unknown = ", ".join(content) or "destinations"
         raise ConfigurationError(f"OM_DESTINATIONS: {unknown}: only [destinations.NAME] tables are known")
     if bool(tables) == (is_none is True):
-        # An empty file is a template gone wrong more often than a decision.
+        # An empty file is more often a broken template than a decision.
         raise ConfigurationError(
             "OM_DESTINATIONS: has no [destinations.NAME] table; if that is intended, it must say none = true"
             if not tables
@@ -95,7 +95,7 @@ def read_destinations(path: str) -> tuple[Destination, ...]:
 
 
 def compute_digest(destinations: tuple[Destination, ...]) -> int:
-    """Return a number by which processes with different files differ; secrets are left out."""
+    """Return a number that differs between processes with different files; secrets are left out."""
     shown = sorted((destination.name, repr(destination), destination.url) for destination in destinations)
     # Fewer than 53 bits, so that JSON and Prometheus keep it exactly.
     return int.from_bytes(hashlib.sha256(repr(shown).encode()).digest()[:6], "big")
@@ -138,13 +138,13 @@ def _check(name: str, key: str, value: object) -> None:
         raise _error(name, key, expectation)
     if key in _LIMITS:
         lowest, highest = _LIMITS[key]
-        # NaN is within no limits.
+        # NaN fails this comparison too.
         if isinstance(value, int | float) and not lowest <= value <= highest:
             raise _error(name, key, f"must be from {lowest:g} to {highest:g}")
 
 
 def _read_secrets(name: str, table: Mapping[str, Any], directory: Path) -> tuple[str, ...]:
-    """Return the secrets; a relative file is systemd's credential, else beside the TOML file."""
+    """Return the secrets; a relative path is a systemd credential, or else is next to the TOML file."""
     secrets = _list(table, "secret")
     if file := table.get("secret_file"):
         home = Path(os.environ.get("CREDENTIALS_DIRECTORY", directory))
@@ -160,7 +160,7 @@ def _read_secrets(name: str, table: Mapping[str, Any], directory: Path) -> tuple
 
 
 def _is_secret(text: str) -> bool:
-    """Return whether the library can sign with it; it ignores characters that are not base64."""
+    """Return whether the library can sign with a key; the library alone would ignore invalid characters."""
     try:
         return bool(_SECRET.fullmatch(text) and Webhook(text))
     except (EmptyWebhookSecretError, ValueError):
@@ -173,13 +173,13 @@ def _list(table: Mapping[str, Any], key: str) -> tuple[str, ...]:
 
 
 def _error(name: str, key: str, expectation: str) -> ConfigurationError:
-    """Return the error for a key; it repeats no value."""
+    """Return the error for a key; it quotes no value."""
     return ConfigurationError(f"OM_DESTINATIONS: destinations.{name}{key and '.'}{key}: {expectation}")
 
 
 def configured_destinations(
     environment: Environment, name: str = "OM_DESTINATIONS", default: tuple[Destination, ...] = ()
 ) -> tuple[Destination, ...]:
-    """Return the destinations of OM_DESTINATIONS; none if it is not set."""
+    """Return the destinations of OM_DESTINATIONS, or *default* if it is not set."""
     path = environment.string(name)
     return read_destinations(path) if path else default

@@ -1,4 +1,4 @@
-"""Lease the deliveries that are due for a destination, in the order of each conversation."""
+"""Lease the due deliveries of a destination, in order within each conversation."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from workers.deliver.webhook import WebhookMessage
 from workers.parsing import microseconds_of, moment_of
 
 MIN_RUN_EVENTS: Final = 10
-"""Events of each conversation that are leased at a time if many conversations wait."""
+"""Number of events that are leased at a time for each conversation while many conversations wait."""
 
 _D: Final = deliveries.c
 _O: Final = outbox.c
@@ -33,7 +33,7 @@ MESSAGE_COLUMNS: Final = (
     _O.created_at,
     event_payloads.c.body,
 )
-"""The columns of a message."""
+"""The columns from which `to_message` makes a message."""
 
 _IS_FREE: Final = "(w.due_at <= {due_at} OR w.due_at > '9000-01-01')"
 _RUNS: Final = {
@@ -46,7 +46,7 @@ _RUNS: Final = {
 
 @cache
 def _runs(dialect: str, count: int) -> BulkStatement:
-    """Return the query for up to *count* waiting deliveries of each conversation that follow one of it."""
+    """Return the query for up to *count* waiting deliveries of each conversation after a given delivery."""
     following = f"{OF_CONVERSATION} AND w.outbox_id > {{outbox_id}} {IN_ORDER} {count}"
     kinds = column_kinds(deliveries, "destination", "conversation_id", "outbox_id", "due_at")
     return BulkStatement(_RUNS[dialect].format(is_free=_IS_FREE, following=following), kinds)
@@ -54,7 +54,7 @@ def _runs(dialect: str, count: int) -> BulkStatement:
 
 @dataclass(frozen=True, slots=True)
 class LeasedDelivery:
-    """A delivery that belongs to this process until *lease_us*, which marks its row as this process's."""
+    """A delivery that this process has leased until *lease_us*; that value in its row marks the lease."""
 
     message: WebhookMessage
     history: History
@@ -62,7 +62,7 @@ class LeasedDelivery:
 
 
 def find_unpaused(connection: Connection, names: Iterable[str]) -> list[str]:
-    """Return which of the destinations are not paused."""
+    """Return the destinations that are not paused."""
     query = select(destinations.c.name).where(
         destinations.c.name.in_(names), destinations.c.paused_at.is_(None)
     )
@@ -74,13 +74,13 @@ def lease(
 ) -> list[int]:
     """Lease about *events* deliveries of some conversations, in their order; return their outbox ids.
 
-    A delivery that follows one that waits, or that another process has leased or is leasing, is left alone.
-    Nothing but ids and due times is read, so no row that cannot be read stands in the way. The lease begins
-    when the transaction is committed, and ends at *lease_us*.
+    Deliveries behind one that waits, or that another process has leased or is leasing, are left alone. Only
+    ids and due times are read, so an unreadable row cannot block the others. The lease begins when the
+    transaction is committed, and ends at *lease_us*.
     """
     found = find_first(connection, destination, now_us, conversations)
-    # A first delivery that was recalled may have become due after those that wait behind it: then it is not
-    # itself among those found.
+    # A recalled first delivery may have become due after the deliveries that wait behind it. It may then be
+    # missing from the due deliveries that were found.
     first = [first_id for outbox_id, first_id in found if outbox_id == first_id]
     ids = list(dict.fromkeys([*first, *(first_id for _, first_id in found)]))[:conversations]
     locked = lock(connection, destination, ids, now_us) if ids else []
@@ -96,7 +96,7 @@ def lease_more(
 ) -> list[int]:
     """Lease the deliveries that follow *last*, which this process is sending or will send; return their ids.
 
-    They get the same lease, and are sent only if all before them come to an end.
+    They get the same lease, and are sent only if all deliveries before them end.
     """
     row = (destination, last.message.conversation_id, last.message.outbox_id, now_us)
     return _lease_runs(connection, [row], events, last.lease_us)
@@ -137,7 +137,7 @@ def split_runs(leased: Sequence[LeasedDelivery]) -> list[list[LeasedDelivery]]:
 
 
 def to_message(row: Any) -> WebhookMessage:
-    """Make a message of a row that has MESSAGE_COLUMNS."""
+    """Make a message from a row that has MESSAGE_COLUMNS."""
     return WebhookMessage(
         row.id,
         row.conversation_id,
@@ -156,11 +156,11 @@ def _lease_runs(
 ) -> list[int]:
     """Lease the deliveries of each conversation before the first that is not free; return their ids.
 
-    A start has the destination, the conversation, the id before the first delivery, and the present.
+    A start holds the destination, the conversation, the id before the first delivery, and the current time.
     """
     (destination, _, _, now_us), *_ = starts
     rows = _runs(connection.dialect.name, count).execute(connection, starts)
-    # If a later one is not due, another process has it, since before an earlier one was to be sent again.
+    # If a later delivery is not due, another process leased it before an earlier one became due again.
     free = _cut_runs((row[0], row[1], bool(row[2])) for row in rows)
     is_free = WAITS & or_(_D.due_at <= moment_of(now_us), _D.due_at == PARKED)
     update_due = (

@@ -107,7 +107,7 @@ class Intake:
         return results.settlement()
 
     def _commit_together(self, outcomes: Sequence[Parsed], results: Results) -> None:
-        """Commit all in one transaction. If it fails, halve it, so that only the event at fault is given up."""
+        """Commit all in one transaction. If it fails, split it, so that only the one at fault is given up."""
         isolate(
             outcomes,
             lambda some: self._commit(some, results),
