@@ -33,16 +33,16 @@ from workers.settings import DeliverSettings, IntakeSettings, ScaleSettings, Set
 from workers.settle import Settler, Verifier
 
 HANDLER_SECONDS: Final = 25.0
-"""How long a handler may take with a batch before the worker ends and starts again; above the time limit of a
-statement. An event hangs in a batch and twice alone, so its neighbours wait for three times this and three
-starts of the worker: about 100 s for each event that hangs."""
+"""A handler's time limit for one batch, longer than a statement's. After it the worker ends and is restarted.
+An event that hangs does so once in a batch and twice alone, so its neighbours wait for three time limits and
+three restarts of the worker: about 100 s for each event that hangs."""
 
 SWITCH_SECONDS: Final = 0.0005
-"""How long a thread of deliver waits for the interpreter at most while another computes. With Python's 5 ms,
-the thread that sends a long conversation waits after each answer for the one that records the last."""
+"""The longest time that a thread of deliver waits for the interpreter while another computes. With Python's
+default of 5 ms, a sending thread would wait after each answer for the thread that records results."""
 
 LOOK_SECONDS: Final = 5.0
-"""Between two looks of the scale role: a started worker works some seconds later anyway."""
+"""Interval between two checks of the backlog. A new worker takes some seconds to start anyway."""
 
 
 def run_settle(settings: SettleSettings, *, name: str) -> None:
@@ -75,7 +75,7 @@ def run_deliver(settings: DeliverSettings, *, name: str) -> None:
         client = _platform_client(engine, settings.genesys, clock)
         receipts = FailedReceipts(engine, clock, settings.failed_receipts, client)
     publisher = DeadLetterPublisher(engine, clock, settings.amqp_urls, receipts)
-    # The first step waits by itself. Dead letters and receipts may wait for a second.
+    # The first step does its own waiting. Dead letters and receipts may be a second late.
     steps = [deliverer.deliver, publisher.publish_and_rest]
     if receipts is not None:
         steps.append(receipts.send_failed_receipts)
@@ -139,7 +139,7 @@ def run_intake(settings: IntakeSettings, *, name: str) -> None:
 
 
 def _open_database(url: str, session: Mapping[str, str] = WORKER_SESSION) -> tuple[Engine, DatabaseClock]:
-    """Return the database and its clock; refuse one that is not migrated, and wait for one that is away."""
+    """Return the database and its clock; refuse a database that is not migrated, unless it is away now."""
     engine = make_engine(url, session)
     with suppress(RetryLaterError):
         check_schema(engine)
@@ -160,7 +160,7 @@ def run_retain(settings: RetainSettings, *, dry_run: bool) -> None:
 def run_scale(settings: ScaleSettings, *, processes: bool, seconds: float = LOOK_SECONDS) -> None:
     """Start and stop the intake, settle and deliver workers of this host by their backlog.
 
-    With *processes*, only intake workers, as children that end with this process. It looks each *seconds*.
+    With *processes*, it runs only intake workers, as its children. *seconds* is the time between two checks.
     """
     depths = QueueDepths(settings.management_urls, settings.amqp_urls[:1])
     children = scale.Processes()
@@ -182,7 +182,7 @@ def run_observe(settings: observe.ObserveSettings) -> None:
 
     Raises ConfigurationError if an address of the settings is malformed.
     """
-    # Here, not in gunicorn's process, whose exit status systemd would answer with a restart.
+    # Refuse malformed addresses here: if gunicorn's process refused them, systemd would restart it.
     engine = make_engine(settings.database_url, observe.OBSERVER_SESSION)
     depths = QueueDepths(settings.management_urls, settings.amqp_urls)
 

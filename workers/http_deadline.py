@@ -1,10 +1,10 @@
-"""Give each HTTP request one deadline for the whole of it, limit how much is read, and parse Retry-After.
+"""Give each HTTP request one overall deadline, limit the size of its answer, and parse Retry-After.
 
-Mount the adapter on a session; the `timeout` of each request is then the deadline for connecting to each
-address of the host in turn, TLS, sending, headers and body, even if the answer arrives one byte at a time. It
-does not interrupt the lookup of a host name; nothing is sent if the lookup outlasts the deadline. After the
-deadline, or if the answer is too long, a `requests.RequestException` is raised, or an error of urllib3 while
-the body of a streamed answer is read from `raw`.
+Mount the adapter on a session. The `timeout` of each request is then one deadline for connecting to each
+address of the host in turn, TLS, sending, headers and body, even if the answer arrives one byte at a time.
+The lookup of a host name is not interrupted; if it outlasts the deadline, nothing is sent. A missed deadline
+or an answer that is too long raises a `requests.RequestException`, or an error of urllib3 while the body of a
+streamed answer is read from `raw`.
 """
 
 import errno
@@ -37,14 +37,14 @@ class _Deadline:
         return seconds
 
 
-# A request runs in its caller's thread from its first step to its last: urllib3 passes nothing else along.
+# A context variable, since urllib3 passes no deadline along. A request runs entirely in its caller's thread.
 _current: Final[ContextVar[_Deadline]] = ContextVar("deadline")
 
 
 class DeadlineAdapter(HTTPAdapter):
     """Sends requests whose `timeout` is the deadline for the whole request, in seconds.
 
-    *max_answer_bytes* limits what is read of an answer, headers included and before decompression.
+    *max_answer_bytes* limits the size of an answer, including its headers and before decompression.
     """
 
     def __init__(self, *, max_answer_bytes: int) -> None:
@@ -70,7 +70,7 @@ class DeadlineAdapter(HTTPAdapter):
 
 
 def shorten_deadline(seconds: float) -> None:
-    """Leave the rest of this thread's last request at most *seconds* from now."""
+    """Shorten the deadline of this thread's last request to at most *seconds* from now."""
     deadline = _current.get()
     deadline.ends = min(deadline.ends, time.monotonic() + seconds)
 
@@ -131,8 +131,8 @@ class _Connection(HTTPConnection):
 
     response_class = _Answer
 
-    # _new_conn and _dns_host are urllib3's own names: it has no public way to limit the time of all addresses
-    # of a host together. setup.cfg therefore pins urllib3 below its next minor release.
+    # _new_conn and _dns_host are private names of urllib3, which has no public way to limit the total time of
+    # all addresses of a host. setup.cfg therefore pins urllib3 below its next minor release.
     def _new_conn(self) -> socket.socket:
         deadline, name = _current.get(), self._dns_host
         try:
@@ -148,7 +148,7 @@ class _Connection(HTTPConnection):
                 except (ConnectTimeoutError, NewConnectionError) as error:
                     failure = error
                 else:
-                    # TLS has what is left.
+                    # The TLS handshake gets the remaining time.
                     sock.settimeout(deadline.remaining())
                     return sock
         except TimeoutError:

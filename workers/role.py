@@ -1,4 +1,4 @@
-"""Run a role: repeat its steps until a signal, and report meanwhile that it runs.
+"""Run a role: repeat its steps until a signal arrives, and regularly report that the worker is alive.
 
 A step returns how much it has done, or raises RetryLaterError if something that it needs is away.
 """
@@ -22,19 +22,19 @@ from workers.db.engine import DatabaseClock, make_engine, transact
 from workers.db.stats import CLOCK_AHEAD, REPORT_SECONDS, Figures, delete_worker_report, record_worker_report
 
 IDLE_SECONDS: Final = 0.03
-"""Between two looks at a database without work: little beside the 100 ms that settling and delivering
-together may add to a window."""
+"""Pause before a step that had nothing to do looks for work again. It is short compared with the 100 ms that
+settling and delivering together may add to a window."""
 
 TICK_SECONDS: Final = 1.0
 
 STOP_SECONDS: Final = 4.5
-"""How long a stop waits for the steps in progress; what is not committed then is rolled back."""
+"""How long a stop waits for the steps in progress. Transactions that are still open then are rolled back."""
 
 STUCK_SECONDS: Final = 120.0
-"""A step that takes longer is stuck: the process no longer reports to systemd, which restarts it."""
+"""A step that takes longer counts as stuck: the process stops reporting to systemd, which restarts it."""
 
 GOODBYE_SECONDS: Final = 1.0
-"""How long a stop waits for the last report. Without it the worker counts as silent for an hour."""
+"""How long a stop waits for the deletion of the report. A report that stays counts as silent for an hour."""
 
 Step = Callable[[], int]
 
@@ -82,8 +82,8 @@ def run_role(
 ) -> None:
     """Repeat steps side by side until SIGTERM or SIGINT, so that a slow one delays no other.
 
-    Every step is committed or without trace when this returns. The process must end then: a step that does
-    not end in time is abandoned. If a step fails unexpectedly, this raises its exception.
+    The process must exit when this returns: a step that did not finish in time is abandoned, and leaves no
+    trace unless it has committed. If a step fails unexpectedly, this re-raises its exception.
 
     A step that returned 0 had nothing to do, and is called again after *idle_seconds*. *finish* is called
     after the last call of the first step, on its thread.
@@ -116,10 +116,10 @@ def report_presence(
 ) -> Iterator[None]:
     """Report this worker every ten seconds during the `with` block, on a thread of its own.
 
-    It holds no connection between two reports. While the database is away, reports are left out; each one
-    sets *clock* anew. *name* is unique only on this host; *figures* returns its counts, on that thread.
+    No connection stays open between two reports, so each report sets *clock* again. Reports are skipped while
+    the database is away. *name* is unique only on this host. *figures* returns counts, on that thread.
     """
-    # Not the worker's own engine: nothing that hooks into its connections may run on this thread.
+    # A separate engine: hooks on the connections of the worker's own engine must not run on this thread.
     engine, worker = make_engine(database_url), f"{socket.gethostname()} {name}"
     clock.follow(engine)
     started_us = clock.now_us()

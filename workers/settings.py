@@ -1,4 +1,4 @@
-"""Define the settings of the roles: which variable each is read from, and what contradicts what."""
+"""Define the settings of each role: the variable of each setting, and the checks between settings."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -15,14 +15,14 @@ from workers.retain import EVENT_DAYS
 from workers.scale import FleetLimits
 
 MAX_BATCH_EVENTS: Final = 1000
-"""The prefetch is three batches, and a quorum queue delivers about 2,000 messages at a time."""
+"""A consumer prefetches three batches, and a quorum queue delivers about 2,000 messages at a time."""
 
 EVENTS_PER_WORKER: Final = 2000
-"""Fewer than an intake worker takes in a second, so that help is started early, and with the ceiling far
-below OM_QUEUE_DEPTH_HIGH, so that all work before an event is refused."""
+"""Backlog per worker. An intake worker processes more in a second, so that workers are added early. Times the
+ceiling, it is far below OM_QUEUE_DEPTH_HIGH, so that all workers run before an event is refused."""
 
 COOLDOWN_SECONDS: Final = 300.0
-"""Longer than the time between two bursts of a usual day."""
+"""A worker is stopped if fewer were enough for this time. It outlasts the pauses between usual bursts."""
 
 
 def read_event_filter(environment: Environment, name: str, default: Filter | None = None) -> Filter | None:
@@ -85,7 +85,7 @@ class DeliverSettings(WorkerSettings):
     genesys: GenesysSettings | None = setting("OM_FAILED_RECEIPTS", _read_platform_for_receipts, None)
 
     def __post_init__(self) -> None:
-        """Refuse what is missing, and receipts that could not be sent."""
+        """Refuse a missing broker, and receipts that could not be sent."""
         if not self.amqp_urls:
             raise ConfigurationError("OM_AMQP_URL must name the broker, which gets dead letters")
         if unknown := sorted(self.failed_receipts - {destination.name for destination in self.destinations}):

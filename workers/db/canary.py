@@ -24,7 +24,7 @@ _RECORD: Final = insert_into(
 
 @dataclass(frozen=True, slots=True)
 class Canary:
-    """An event of our own: the host that sent it, and when by that host's clock."""
+    """A canary: the host that sent it, and when it was sent, by that host's clock."""
 
     sender: str
     sent_at_us: int
@@ -35,7 +35,7 @@ class Canary:
 
 
 def decode_canary(body: bytes) -> Canary | None:
-    """Read a body; None if it is something else."""
+    """Return the canary in a body; None if the body is something else."""
     try:
         canary = Canary(**json.loads(body))
         is_ours = canary.sender.isprintable() and MIN_RECEIVED_US <= canary.sent_at_us <= MAX_RECEIVED_US
@@ -45,7 +45,7 @@ def decode_canary(body: bytes) -> Canary | None:
 
 
 def record_canaries(connection: Connection, arrived: Iterable[Canary], now_us: int) -> None:
-    """Update each sender's row; a repetition, or one older than the newest, changes nothing."""
+    """Update each sender's row; a repeated canary, or one older than the recorded one, changes nothing."""
     newest = {canary.sender: canary for canary in sorted(arrived, key=lambda canary: canary.sent_at_us)}
     if newest:
         rows = [(sender, newest[sender].sent_at_us, now_us, 1) for sender in sorted(newest)]
@@ -53,6 +53,6 @@ def record_canaries(connection: Connection, arrived: Iterable[Canary], now_us: i
 
 
 def read_newest_canary(connection: Connection, sender: str) -> int:
-    """Return when the newest that arrived was sent, microseconds since the epoch; 0 if none arrived yet."""
+    """Return when the newest canary that arrived was sent, in microseconds since the epoch; 0 if none."""
     sent_at_us = select(canaries.c.sent_at_us).where(canaries.c.sender == sender)
     return connection.execute(sent_at_us).scalar() or 0

@@ -1,7 +1,7 @@
 """Erase the personal data of conversations from the tables.
 
-Bodies and texts go. The rows that name an event by its ids stay: without its idempotency key, a copy of an
-erased event would take effect again, and bring its data back.
+Bodies and texts are erased. The rows that identify an event by its ids stay: without its idempotency key, a
+copy of an erased event would take effect again, and restore its data.
 """
 
 import json
@@ -24,7 +24,7 @@ from workers.db.models import (
 )
 
 SEARCH_ROWS: Final = 10_000
-"""Bodies searched in one statement, by their ids: some milliseconds, so that progress can be shown."""
+"""How many bodies, by id, one statement searches: it takes milliseconds, so that progress can be shown."""
 
 
 def encode_needles(identifier: str) -> tuple[bytes, ...]:
@@ -40,7 +40,7 @@ def search_conversations(
 ) -> set[str]:
     """Return the conversations of kept bodies that contain any of *needles*; reads every body.
 
-    *report* gets the event id reached, and the last one, after each statement.
+    *report* is called after each statement with the last event id searched and the last id to search.
     """
     wanted, found = list(needles), set[str]()
     if not wanted:
@@ -73,8 +73,8 @@ def erase_conversations(
 ) -> dict[str, int]:
     """Erase the content of conversations; unsent deliveries are given up without dead letters.
 
-    Discarded dead letters whose body contains one of *needles* go too: only their body names a customer.
-    Returns the number of rows erased, or to be erased, by table.
+    Discarded dead letters whose body contains one of *needles* are erased too: only their body names a
+    customer. Returns the number of rows that are erased, or would be, by table.
     """
     chosen = list(conversation_ids)
     given_up = {"outcome": "abandoned", "reason": "erased", "finished_at": now}

@@ -37,7 +37,7 @@ def begin_intervention(connection: Connection, values: Mapping[str, object]) -> 
 
 
 def update_intervention(connection: Connection, intervention_id: str, values: Mapping[str, object]) -> None:
-    """Record how far an intervention has come, or how it ended."""
+    """Record an intervention's progress, or how it ended."""
     statement = update(interventions).where(interventions.c.intervention_id == intervention_id)
     connection.execute(statement.values(values))
 
@@ -56,7 +56,7 @@ class DeadLetterFilter:
     Args:
         types: Event types, whole or only the last part.
         since: Recorded at this time or later, and before `until`.
-        with_destinations: Also events that a destination did not accept; intake has processed these.
+        with_destinations: Include events that a destination did not accept; intake has processed them.
     """
 
     message_ids: tuple[str, ...] = ()
@@ -118,7 +118,7 @@ def find_dead_letter(connection: Connection, message_id: str) -> Row[Any] | None
 def match_dead_letters(
     connection: Connection, message_ids: Sequence[str], selected: DeadLetterFilter
 ) -> dict[str, tuple[str | None, bool]]:
-    """Return the matching dead letters: the intervention of each, and whether it was carried out."""
+    """Return the intervention of each matching dead letter, and whether it was carried out."""
     query = select(_D.message_id, _D.intervention_id, _D.decided_at.is_not(None)).where(
         _D.message_id.in_(message_ids), selected.condition()
     )
@@ -128,9 +128,9 @@ def match_dead_letters(
 def record_decision(
     connection: Connection, message_ids: Sequence[str], intervention_id: str
 ) -> dict[str, str]:
-    """Record an operator's decision about dead letters before it is carried out; return each one's.
+    """Record an operator's decision on dead letters before it is carried out; return each one's decision.
 
-    An earlier one stays, so that a replay that was killed between publishing and removing is the same replay
+    An earlier decision stays. So a replay that was killed between publishing and removing is the same replay
     when it is repeated.
     """
     statement = (
@@ -145,7 +145,7 @@ def record_decision(
 def record_execution(connection: Connection, message_ids: Sequence[str], now_us: int) -> None:
     """Record that the decisions about these dead letters are carried out.
 
-    An event that was dead-lettered again meanwhile has no decision any more, and stays open.
+    If an event was dead-lettered again meanwhile, its decision has been removed, and it stays open.
     """
     decided = _D.message_id.in_(sorted(message_ids)) & _D.intervention_id.is_not(None)
     connection.execute(update(dead_letters).where(decided).values(decided_at=moment_of(now_us)))

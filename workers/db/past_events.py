@@ -48,7 +48,7 @@ class PastEventFilter:
             last_part = _E.event_type.endswith(f":{self.event_type}", autoescape=True)
             conditions.append(or_(_E.event_type == self.event_type, last_part))
         if self.since is not None:
-            # Nothing is processed before it is received; the index by processed_at then spares most blocks.
+            # Events are processed after they are received, so the index by processed_at skips most blocks.
             conditions += [_E.received_at >= self.since, _E.processed_at >= self.since]
         if self.until is not None:
             conditions.append(_E.received_at < self.until)
@@ -70,7 +70,7 @@ def count_past_events(connection: Connection, selected: PastEventFilter) -> dict
 def read_past_events(connection: Connection, selected: PastEventFilter, after: int, limit: int) -> list[Any]:
     """Return up to *limit* selected events with an id above *after*, in the order of their ids.
 
-    Each has the raw body of its request, which may hold several events.
+    Each comes with the raw body of its request, which may contain several events.
     """
     query = select(_E.id, _E.message_id, _E.received_at, _P.body).join(event_payloads, _P.event_id == _E.id)
     query = query.where(selected.condition(), _E.id > after).order_by(_E.id).limit(limit)

@@ -13,16 +13,16 @@ from workers.db.models import edge_statistics, worker_reports
 from workers.parsing import moment_of
 
 REPORT_SECONDS: Final = 10.0
-"""Between two reports of a worker: as often as Prometheus usually scrapes, and no load for a database."""
+"""Interval between two reports of a worker: Prometheus' usual interval, and a negligible load."""
 
 SILENT_SECONDS: Final = 60.0
-"""A worker that has not reported for so long is dead, hangs, or does not reach the database."""
+"""A worker that has not reported for this time has ended, hangs, or cannot reach the database."""
 
 FORGOTTEN_SECONDS: Final = 3600.0
-"""A worker that was silent for so long will not come back under this name."""
+"""A worker that was silent for this time will not return under this name, so its report is deleted."""
 
 CLOCK_AHEAD: Final = "clock_ahead"
-"""The figure in each report: seconds that its host's clock is ahead of the database's."""
+"""Name of the figure for how many seconds the clock of the worker's host is ahead of the database's."""
 
 Figures: TypeAlias = "Mapping[str, float | Mapping[str, float]]"
 """Counts by name, or by name and then by destination."""
@@ -67,7 +67,7 @@ _COMPARED: Final = text(
 
 @dataclass(frozen=True, slots=True)
 class Acknowledgements:
-    """What all edge processes answered together: 200s, how many within seconds, refusals by status."""
+    """Answers of all edge processes together: 200s, how many of them within a time, refusals by status."""
 
     answered: int
     within: dict[float, int]
@@ -99,9 +99,9 @@ class Notifications:
 
     Args:
         day: In UTC; "all" for a sum.
-        notified: Events that a webhook brought, each once.
-        repeated: Repetitions: the platform repeats what was not answered well in time.
-        recovered: Events that no webhook brought, found in the platform's history.
+        notified: Events that a webhook delivered, each counted once.
+        repeated: Copies: the platform repeats a webhook that was not answered with success in time.
+        recovered: Events that no webhook delivered, found in the platform's history.
         dead_letters: Webhooks that could not be processed.
         is_compared: Whether any comparison with the platform's history has finished.
     """
@@ -115,21 +115,21 @@ class Notifications:
 
     @property
     def success_percent(self) -> float | None:
-        """The percentage of the platform's events that a webhook brought; None if that is unknown."""
+        """The percentage of the platform's events that a webhook delivered; None if that is unknown."""
         arrived = self.notified + self.dead_letters
         is_known = self.recovered or (self.is_compared and arrived)
         return 100.0 * arrived / (arrived + self.recovered) if is_known else None
 
 
 def read_notifications(connection: Connection, since: str) -> list[Notifications]:
-    """Return each day from *since* on that has any; blocks while the events of all days are read."""
+    """Return each day from *since* on that has events; blocks while the events of all days are read."""
     rows = connection.execute(_DAYS, {"since": since})
     is_compared = connection.execute(_COMPARED).first() is not None
     return [Notifications(day, *map(int, counts), is_compared=is_compared) for day, *counts in rows]
 
 
 def sum_notifications(days: Sequence[Notifications]) -> Notifications:
-    """Return the days together."""
+    """Return the sum of the days."""
     names = ("notified", "repeated", "recovered", "dead_letters")
     sums = (sum(getattr(day, name) for day in days) for name in names)
     return Notifications("all", *sums, is_compared=any(day.is_compared for day in days))
@@ -153,7 +153,7 @@ class WorkerReport:
 def record_worker_report(
     connection: Connection, role: str, worker: str, *, started_us: int, now_us: int, figures: Figures
 ) -> None:
-    """Record a worker's report, and delete those of workers that have been silent for long."""
+    """Record a worker's report, and delete the reports of workers silent for FORGOTTEN_SECONDS."""
     _RECORD_WORKER.execute(connection, [(role, worker, started_us, now_us, json.dumps(figures))])
     oldest = moment_of(now_us - round(FORGOTTEN_SECONDS * 1_000_000))
     connection.execute(delete(worker_reports).where(_W.reported_at < oldest))

@@ -13,13 +13,13 @@ from workers.db.interventions import Action
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One thing that happened, at a known time; a step that is still to come has none."""
+    """One thing that happened, and when; a step that is still to come has no time."""
 
     at: datetime | None
     step: str
     detail: str = ""
     operator: str = ""
-    """Who decided it and why: personal data, left out of what third parties get."""
+    """Who decided the step and why. This is personal data, and left out of exports for third parties."""
 
 
 @dataclass(slots=True)
@@ -37,11 +37,11 @@ class Timeline:
     advice: str | None = None
 
     def add(self, at: datetime | None, step: str, detail: str = "", operator: str = "") -> None:
-        """Add a step; the order is made later."""
+        """Add a step; steps are sorted later."""
         self.steps.append(Step(at, step, detail, operator))
 
     def stop(self, place: str, advice: str) -> None:
-        """Record where the event stopped; the first place counts."""
+        """Record where the event stopped; only the first call counts."""
         if self.stopped is None:
             self.stopped, self.advice = place, advice
 
@@ -53,7 +53,7 @@ def read_rows(connection: Connection, column: Column[Any], values: Iterable[Any]
 
 
 def trace_event(row: Any) -> Timeline:
-    """Return the timeline that a row of processed_events begins."""
+    """Return the timeline that starts with a row of processed_events."""
     digest = row.body_sha256.hex()
     ids = (row.message_id, row.conversation_id, row.event_type, digest, row.id, row.idempotency_key)
     timeline = Timeline(*ids)
@@ -69,7 +69,7 @@ def trace_event(row: Any) -> Timeline:
 def trace_dead_letter(row: Any, decision: Any, *, is_processed: bool) -> Timeline:
     """Return the timeline of a dead letter, with an operator's decision about it or None.
 
-    *is_processed*: its event has been processed, before or after a replay.
+    *is_processed*: whether its event has been processed, before or after a replay.
     """
     timeline = Timeline(row.message_id, row.conversation_id, row.event_type, row.body_sha256.hex())
     timeline.idempotency_key = row.idempotency_key
@@ -96,7 +96,7 @@ def trace_dead_letter(row: Any, decision: Any, *, is_processed: bool) -> Timelin
 
 
 def add_conflicts(connection: Connection, by_id: dict[int, Timeline]) -> None:
-    """Add other bodies that came with the key of an event."""
+    """Add other bodies that arrived with the key of an event."""
     for row in read_rows(connection, models.duplicate_events.c.event_id, by_id):
         detail = f"message {row.message_id}, body {row.body_sha256.hex()}: same key, other content, no effect"
         by_id[row.event_id].add(row.first_seen_at, "conflict", detail)
@@ -134,7 +134,7 @@ def add_outbox(connection: Connection, by_id: dict[int, Timeline], rows: list[An
     ids = sorted({row.conversation_id for row in rows})
     states = read_rows(connection, models.conversations.c.conversation_id, ids)
     by_conversation = {state.conversation_id: state for state in states}
-    # With the conversation too: only it has an index.
+    # The condition on the conversation is there because only this column has an index.
     o = models.outbox.c
     query = select(models.outbox).where(o.conversation_id.in_(ids), o.event_id.in_(sorted(by_id)))
     entries = {row.id: row for row in connection.execute(query)} if by_id else {}

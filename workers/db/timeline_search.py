@@ -1,4 +1,4 @@
-"""Find all that happened to the events which an id names; on PostgreSQL every query has an index."""
+"""Find the timelines of the events that an id names; on PostgreSQL every query uses an index."""
 
 import re
 from collections.abc import Iterable
@@ -20,7 +20,7 @@ from workers.db.timeline import (
 )
 
 MAX_EVENTS: Final = 500
-"""Events, and dead letters, that one search shows: the newest."""
+"""How many events, and how many dead letters, one search shows: the newest."""
 
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 _MAX_ID: Final = 2**63 - 1
@@ -65,7 +65,7 @@ def _find_events(connection: Connection, identifier: str) -> list[Any]:
     rows = _read_newest(connection, e.id, conditions)
     if rows and not is_digest:
         return rows
-    # Last: their indexes are Bloom filters, which take tenths of a second on millions of rows.
+    # Searched last: these indexes are Bloom filters, which take tenths of a second on millions of rows.
     tables = (models.conversation_messages, models.message_receipts)
     ids = (select(table.c.event_id).where(table.c.platform_message_id == identifier) for table in tables)
     conditions += [e.request_id == identifier, e.id.in_(sorted(connection.scalars(union_all(*ids))))]
@@ -77,9 +77,9 @@ def _find_events(connection: Connection, identifier: str) -> list[Any]:
 def _read_newest(
     connection: Connection, order: Column[Any], conditions: Iterable[ColumnElement[bool]]
 ) -> list[Any]:
-    """Return the newest rows, oldest first; each condition has an index, so each is a query of its own."""
+    """Return the newest rows, oldest first; each condition has an index, so it gets its own query."""
     query = select(order.table).order_by(order.desc()).limit(MAX_EVENTS)
-    # By primary key, the first column: a row may change between two queries.
+    # Rows are identified by primary key, the first column: a row may change between two queries.
     rows = {row[0]: row for condition in conditions for row in connection.execute(query.where(condition))}
     return sorted(rows.values(), key=attrgetter(order.name))[-MAX_EVENTS:]
 

@@ -26,7 +26,7 @@ UNGUARDED: Final = (
 _TYPE: Final = ("channel", "type")
 _EXTERNAL_ID: Final = ("channel", "externalId")
 _GUARDS: Final = frozenset({("routing", "status"), ("attributes",), ("metadata",)})
-"""An explicit transition, or a field to synchronise."""
+"""A filter for updates must name one of these: an explicit transition, or a field to synchronise."""
 
 EXTERNAL_ID: Final = "custom-social-channel-01"
 
@@ -38,10 +38,10 @@ _DETAILS: Final[Mapping[str, Mapping[str, Any]]] = {
 
 
 def check_filter(expression: str, event_type: str | None = None) -> Filter:
-    """Return a valid filter, with its warnings; a FilterError names what is wrong with it.
+    """Return a valid filter with its warnings; raise a FilterError that names the mistake for an invalid one.
 
-    A filter for the platform is for one *event_type*, and may name only fields of the guide's envelope.
-    OM_EVENT_FILTER, which has none, applies to every dialect.
+    With an *event_type*, it is a filter for the platform and may name only fields of the guide's envelope.
+    OM_EVENT_FILTER has no event type, because it applies to every dialect.
     """
     found = compile_filter(expression)
     paths = found.paths
@@ -88,7 +88,7 @@ def _text(path: Path) -> str:
 
 
 def _accepts_unknown_channel(found: Filter) -> bool:
-    """Return whether it accepts a channel that it cannot name."""
+    """Return whether a filter accepts a channel whose id it cannot contain."""
     try:
         return found.evaluate(sample(parsing.CONVERSATION_MESSAGE, external_id="\x01an unknown channel"))
     except NoConditionError:

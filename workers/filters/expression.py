@@ -1,7 +1,7 @@
 """Compile a CEL expression once, find the fields that it names, and evaluate it over bodies.
 
-The library reports an expression's variables, but not their members. Since it has compiled the expression,
-its form is valid, and its tokens suffice to find the members: channel.externalId, participants[].role.
+The library reports an expression's variables, but not their members. An expression that it has compiled is
+well formed, so its tokens are enough to find the members: channel.externalId, participants[].role.
 
 Source: the CEL specification, "Syntax" and "Macros".
 """
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 Path: TypeAlias = "tuple[str, ...]"
 
 ELEMENT: Final = "[]"
-"""Any member of a list."""
+"""Stands for any member of a list in a path."""
 
 MACROS: Final = frozenset({"all", "exists", "exists_one", "filter", "map"})
-"""Their first argument names each member of the list or object."""
+"""Macros whose first argument is the name of a variable for each member of the list or object."""
 
 WORDS: Final = frozenset({"true", "false", "null", "in"})
 
@@ -42,10 +42,10 @@ _TOKEN: Final = re.compile(
 )
 
 EMPTY: Final[Mapping[type, Any]] = {dict: {}, list: []}
-"""Substitutes for parts that a body lacks, so that `has(routing.status)` is false and not an error."""
+"""Substitutes for parts that a body lacks, so that `has(routing.status)` is false instead of an error."""
 
 MAX_EXPRESSION_LENGTH: Final = 4096
-"""The parser limits the depth to 96, but 100,000 brackets make it panic, unseen by `except Exception`."""
+"""The parser limits the depth to 96, but 100,000 brackets cause a panic that `except Exception` misses."""
 
 
 class FilterError(OpenMessagingError):
@@ -53,7 +53,7 @@ class FilterError(OpenMessagingError):
 
 
 class NoConditionError(FilterError):
-    """Make it a condition: the expression's value is neither true nor false."""
+    """Rewrite the expression as a condition: its value is neither true nor false."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +67,8 @@ class Filter:
     warnings: tuple[str, ...] = ()
 
     def evaluate(self, payload: Mapping[str, Any]) -> bool:
-        """Return whether it accepts a parsed body; raise FilterError if a field is missing or malformed."""
-        # Only the parts that it names: to convert the whole body would cost the most.
+        """Return whether the filter accepts a body; raise FilterError if a field is missing or malformed."""
+        # Pass only the parts that it names: converting the whole body would take most of the time.
         values = {name: payload.get(name, default) for name, default in self._parts}
         try:
             accepted = self._program.execute(values)
@@ -85,13 +85,13 @@ def compile_filter(expression: str) -> Filter:
     """Compile an expression without checking its fields."""
     if len(expression) > MAX_EXPRESSION_LENGTH:
         raise FilterError(f"is longer than {MAX_EXPRESSION_LENGTH} characters")
-    # Half a second and some megabytes, only if a filter is set.
+    # The import takes half a second and some megabytes, so it is done only if a filter is set.
     import cel  # noqa: PLC0415
 
     try:
         program = cel.compile(expression)
     except ValueError as error:
-        # The library's message about the first mistake, without its drawing.
+        # The library's message about the first mistake, without the drawing that follows it.
         first = str(error).partition("ERROR: ")[2].splitlines()[0].removeprefix("<input>:")
         raise FilterError(f"is not CEL: {first}") from None
     known = all_fields()
@@ -132,7 +132,7 @@ def _paths(tokens: Sequence[str], bound: Mapping[str, Path]) -> Iterator[Path]:
 
 
 def _arguments(method: str, tokens: Sequence[str], path: Path, bound: Mapping[str, Path]) -> Iterator[Path]:
-    """Yield the fields in a method's arguments; in a macro's, the first argument names the members."""
+    """Yield the fields in a method's arguments; the first argument of a macro is the members' variable."""
     if method in MACROS and tokens[1:2] == [","]:
         bound, tokens = {**bound, tokens[0]: (*path, ELEMENT)}, tokens[2:]
     return _paths(tokens, bound)

@@ -1,8 +1,8 @@
-"""Notice and count, name by name, what the platform sends and this version does not know.
+"""Count the fields, values and types in the platform's events that this version does not know.
 
-The sender chooses the names: a customer's name may stand where a word of the platform is expected. A name is
-recorded only if it has the shape of such a word, and a value only if the platform has a closed list of them.
-Of any other value the shape is recorded.
+Senders choose the names, so a customer's name may appear where a word of the platform is expected. A name is
+recorded only if it has the shape of such a word, and a value only if the platform has a closed list of
+values. For any other value, only its type and size are recorded.
 """
 
 import math
@@ -22,17 +22,17 @@ NOT_SHOWN: Final = "(not shown)"
 MORE: Final = "(more)"
 
 MAX_NAMES: Final = 50
-"""Names recorded at first sight in one place of one event type. The platform adds a handful in years; a
-sender that puts identifiers into field names adds one with each event."""
+"""How many names are recorded when first seen, in one place of one event type. The platform adds a handful in
+years; a sender that puts identifiers into field names adds a name with each event."""
 
 OFTEN: Final = 20
-"""How often a name must occur to be recorded in a place that already has MAX_NAMES; random names never do."""
+"""How often a name must occur to be recorded in a place that has MAX_NAMES; no random name does so."""
 
 MAX_CANDIDATES: Final = 1000
-"""The latest names whose occurrences are counted for that."""
+"""How many names, the latest, are counted until they occur OFTEN."""
 
 WRITE_SECONDS: Final = 10.0
-"""Between two updates of the counts of known names; a new name is written at once."""
+"""Interval between two updates of the counts of recorded names. A new name is recorded at once."""
 
 _FIELD_SHAPE: Final = re.compile(r"[A-Za-z_$][A-Za-z0-9_$-]{0,63}")
 _VALUE_SHAPE: Final = re.compile(r"[A-Za-z_-]{1,40}")
@@ -45,8 +45,8 @@ class Drift:
     """One name or value that this version does not know.
 
     Args:
-        name: The field's path, for values followed by "=" and the value; never a value of a free-text field.
-        event_type: Of the first event that had it.
+        name: The field's path; for an unknown value, also "=" and the value, but never free text.
+        event_type: The type of the first event that had it.
         sample: The shape of a value or, for an unknown value that is shown, the value.
         count: How often it was read; copies and retries of an event count too.
     """
@@ -66,7 +66,7 @@ def describe_shape(value: Any) -> str:
 
 @dataclass(slots=True)
 class DriftNotes:
-    """Drift that is not recorded yet: `pending` is recorded, and subtracted once that is committed."""
+    """Drift that is not recorded yet. The caller records `pending()`, and then calls `mark_recorded`."""
 
     _names: dict[tuple[str, str], Drift] = field(default_factory=dict)
     _new: set[tuple[str, str]] = field(default_factory=set)
@@ -91,7 +91,7 @@ class DriftNotes:
         return [replace(self._names[key], count=self._counts[key]) for key in sorted(self._counts)]
 
     def mark_recorded(self, recorded: list[Drift], now: float) -> None:
-        """Subtract committed drift; what was noted meanwhile stays."""
+        """Subtract committed drift; drift that was noted meanwhile stays."""
         if not recorded:
             return
         self._write_at = now + WRITE_SECONDS
@@ -119,7 +119,7 @@ class DriftNotes:
         self._counts[key] += 1
 
     def _is_frequent(self, key: tuple[str, str]) -> bool:
-        """Count a name in a place that is full; random names push each other out."""
+        """Count a name in a full place; return whether it is frequent. Random names displace each other."""
         count = self._candidates.pop(key, 0) + 1
         if count >= OFTEN:
             return True

@@ -23,7 +23,7 @@ ALERTING: Final = "ALERTING"
 """An agent's phone rings; no agent has answered yet."""
 
 AGENT_LEFT: Final = "AGENT-LEFT"
-"""An agent's part is over, by a transfer or for good."""
+"""An agent has left the conversation, by a transfer or for good."""
 
 ENDED: Final = "ENDED"
 
@@ -40,14 +40,14 @@ class Event:
     times as long (docs/decisions/0182-what-is-made-for-each-event.md).
 
     Args:
-        conversation_id: The platform's; for a native event without one, one customer on one integration.
-        occurred_at_us: The platform's clock, microseconds since the epoch, UTC.
-        sequence: Order within one moment; 0 if the platform gives none.
-        platform_message_id: Of the message that this event is, or is about.
+        conversation_id: The platform's id; for a native event without one, made of integration and customer.
+        occurred_at_us: Time by the platform's clock, in microseconds since the epoch, UTC.
+        sequence: Order of events with the same time; 0 if the platform gives none.
+        platform_message_id: The platform's id of the message that this event is or concerns.
         social_channel: The customer's channel, or the integration in the native dialect.
         sender: The direction, or "human" or "bot" in the native dialect.
         content: Attachments and other structured parts of a message, as JSON, like the reasons of a receipt.
-        skip: Why it must have no effect, one stable word; None if it may have one.
+        skip: Why the event must have no effect, as one stable word; None if it may take effect.
     """
 
     event_type: str
@@ -71,7 +71,7 @@ class Event:
 
 
 def replay_event(event: Event, generation: str) -> Event:
-    """Return an event with a key for this generation of a replay: it takes effect once in each."""
+    """Return the event with a key of this replay's generation: it takes effect once in each generation."""
     return replace(event, idempotency_key=f"{event.idempotency_key}:again-{generation}")
 
 
@@ -80,12 +80,12 @@ class Arrival:
     """One event as it arrived; two arrivals of one event share its idempotency key.
 
     Args:
-        message_id: The envelope's, unique per accepted request.
-        received_at_us: When the edge had read it, microseconds since the epoch, UTC.
+        message_id: The envelope's message id, unique for each accepted request.
+        received_at_us: When the edge had read the request, in microseconds since the epoch, UTC.
         source: webhook, reconcile, replay, ingest or other.
-        body_sha256: Of the raw body, hexadecimal.
-        request_id: As in the gateway's log; None if a publisher gave none that can be stored.
-        generation: Of a replay that must take effect again; None for any other arrival.
+        body_sha256: The SHA-256 of the raw body, in hexadecimal.
+        request_id: The request's id in the gateway's log; None if the publisher gave no storable id.
+        generation: The generation of a replay that must take effect again; None for any other arrival.
     """
 
     event: Event

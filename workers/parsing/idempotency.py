@@ -1,7 +1,7 @@
 """Build the key that decides whether an event is new.
 
-The guide's key is `conversationId:timestamp`. Alone it drops real events, because several events of a
-conversation occur in one millisecond; the parts after it distinguish them
+The guide's key is `conversationId:timestamp`. That key alone would drop real events, because several events
+of a conversation can occur in one millisecond. Further parts of our key distinguish them
 (docs/decisions/0101-idempotency-key.md).
 """
 
@@ -15,7 +15,7 @@ DIGEST_BYTES = 16
 """128 bits: two events of one conversation, type and microsecond never collide by chance."""
 
 MAX_PART = 40
-"""The platform has no longer word in a key; an index entry has at most 2,704 bytes."""
+"""No word of the platform in a key is longer. An index entry has at most 2,704 bytes."""
 
 
 def guide_key(conversation_id: str, occurred_at_us: int, kind: str, discriminator: str) -> str:
@@ -31,13 +31,13 @@ def literal_key(conversation_id: str, occurred_at_us: int) -> str:
 def genesys_key(integration: str | None, direction: str | None, kind: str, discriminator: str) -> str:
     """Return the key of a native event.
 
-    It has neither conversation nor time: the platform's history lacks them, or writes them differently.
+    The key has neither conversation nor time: the platform's history lacks them or writes them differently.
     """
     return f"{integration or '-'}:{_shorten(direction or '-')}:{_shorten(kind)}:{discriminator}"
 
 
 def digest_of(value: Any) -> str:
-    """Return a digest of a whole value of a parsed body, whatever its spelling."""
+    """Return the digest of a value of a parsed body; all spellings of the value give the same digest."""
     return hashlib.blake2b(canonical_json(value), digest_size=DIGEST_BYTES).hexdigest()
 
 

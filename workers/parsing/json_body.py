@@ -1,7 +1,7 @@
 """Parse a raw body as JSON, with a stable code for each way in which it can be malformed.
 
-Everything that RFC 8259 permits is accepted, in time proportional to the body's size. Of two members of one
-name the last counts, as in JavaScript and PostgreSQL (docs/decisions/0113-json-as-it-is-permitted.md).
+Everything that RFC 8259 permits is accepted, in time proportional to the body's size. If a name occurs twice,
+the last value counts, as in JavaScript and PostgreSQL (docs/decisions/0113-json-as-it-is-permitted.md).
 """
 
 import json
@@ -13,13 +13,13 @@ from messaging.errors import RejectedEventError
 BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 
 MAX_EXACT: Final = 2**53
-"""A whole float is exactly that integer up to here."""
+"""Up to this number, a float without a fraction represents its integer exactly."""
 
 _IDENTIFIER: Final = re.compile(r"[\w:.\-]{1,200}", re.ASCII)
 
 
 def parse_body(body: bytes) -> dict[str, Any]:
-    """Return the JSON object of a webhook body; raise RejectedEventError if it is none."""
+    """Return the JSON object in a webhook's body; raise RejectedEventError if the body is anything else."""
     if body.startswith(BYTE_ORDER_MARK):
         raise RejectedEventError("byte_order_mark", "body: starts with a byte order mark")
     try:
@@ -38,7 +38,7 @@ def parse_body(body: bytes) -> dict[str, Any]:
 
 
 def read_identifiers(body: bytes) -> tuple[str | None, str | None]:
-    """Return event type and conversation of a body that could not be processed, as far as it has them."""
+    """Return event type and conversation of a body that could not be processed, each None if unknown."""
     try:
         payload = parse_body(body)
     except RejectedEventError:
@@ -51,12 +51,12 @@ def read_identifiers(body: bytes) -> tuple[str | None, str | None]:
 
 
 def json_text(value: Any) -> str:
-    """Write a value of a parsed body as JSON, in ASCII, which a database stores as text."""
+    """Write a value of a parsed body as ASCII JSON, which a database can store as text."""
     return json.dumps(value, separators=(",", ":"))
 
 
 def canonical_json(value: Any) -> bytes:
-    """Write a value of a parsed body in the one way that all its spellings have in common."""
+    """Write a value of a parsed body as canonical JSON, which is the same for all its spellings."""
     return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
 
 
@@ -66,7 +66,7 @@ def _parse(text: str) -> Any:
     except json.JSONDecodeError:
         raise
     except ValueError:
-        # Only int() raises it, for more than 4,300 digits. Our own function would cost every other body.
+        # Only int() raises this, for more than 4,300 digits. A parse_int of our own would slow all bodies.
         return _PATIENT_DECODER.decode(text)
 
 
@@ -75,7 +75,7 @@ def _refuse_constant(name: str) -> NoReturn:
 
 
 def _parse_float(text: str) -> float | str:
-    """Return a number: 1.0 and 1e0 are 1, and a number that no float can represent stays text."""
+    """Return a number: 1.0 and 1e0 become 1, and a number beyond the range of floats stays text."""
     number = float(text)
     if abs(number) <= MAX_EXACT and number.is_integer():
         return int(number)

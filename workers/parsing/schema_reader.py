@@ -1,7 +1,7 @@
 """Read objects by marshmallow's schemas, quickly and without refusing unknown fields.
 
-`Schema.load` would make intake half as expensive again: it spends most of its time on hooks and error stores
-that are not used here. `LenientSchema.read` calls only each field's check
+`Schema.load` would make intake 50 % more expensive, because it spends most of its time on hooks and error
+stores that are not used here. `LenientSchema.read` calls only each field's check
 (docs/decisions/0102-schema-reader.md).
 """
 
@@ -19,18 +19,18 @@ from workers.parsing.drift import UNKNOWN_FIELD, WRONG_TYPE, DriftNotes
 from workers.parsing.timestamps import EPOCH, LATEST, MILLISECOND, moment_of, parse_timestamp
 
 MAX_UNKNOWN: Final = 100
-"""Unknown names looked at in one object; an object with more is a mapping, not a record."""
+"""How many unknown names of one object are noted. An object with more of them is a mapping, not a record."""
 
 
 class Checked(Field[Any]):
-    """A field whose values a function checks; marshmallow's other features have no place in it.
+    """A field whose values a function checks; it supports no other feature of marshmallow.
 
     Args:
         check: Returns the value to use, or raises ValidationError, without quoting the value.
-        name: In the object, if it is not the attribute's.
-        required: Without it, or if it is malformed, the event is refused.
-        is_strict: If it is malformed, the event is refused. Any other field is noted as drift and left out.
-        known: Its values; others are kept and noted as drift.
+        name: The field's name in the object, if it differs from the attribute's.
+        required: Refuse the event if the field is missing or malformed.
+        is_strict: Refuse the event if the field is malformed; otherwise note the field as drift and omit it.
+        known: The known values; other values are kept and noted as drift.
         is_closed: Whether the known values are a list of the platform; see workers/parsing/drift.py.
     """
 
@@ -54,8 +54,8 @@ class Checked(Field[Any]):
 class LenientSchema(Schema):
     """A flat schema of Checked fields: an object within an object has a schema of its own.
 
-    The path is the object's position in the body, "" for the body itself. Any other field is refused: it may
-    have a feature that `read` does not honour.
+    *path* is the object's position in the body, "" for the body itself. Fields of other classes are refused,
+    because they may have features that `read` does not support.
     """
 
     unread: ClassVar[frozenset[str]] = frozenset()
@@ -105,17 +105,17 @@ class LenientSchema(Schema):
 
 
 MAX_IDENTIFIER: Final = 255
-"""Far above any identifier seen, far below the limit of an index entry (2,704 bytes in PostgreSQL)."""
+"""Longer than any identifier seen, and far below PostgreSQL's limit for an index entry (2,704 bytes)."""
 
 MAX_SEQUENCE: Final = 2**63 - 1
-"""The largest bigint."""
+"""The largest value of a bigint column."""
 
 REPLACEMENT: Final = "\N{REPLACEMENT CHARACTER}"
 
 _LATEST_MS: Final = (LATEST - EPOCH) // MILLISECOND
 
 _UNSTORABLE: Final = re.compile("[\x00\ud800-\udfff]")
-"""Characters that JSON has and no database does: NUL, and halves of surrogate pairs."""
+"""Characters that JSON permits and no database stores: NUL, and halves of surrogate pairs."""
 
 
 def names(text: str) -> frozenset[str]:
@@ -163,7 +163,7 @@ def message_id(value: Any) -> str:
 
 
 def words(value: Any) -> str:
-    """Check a text, empty or not; characters that no database stores are replaced, but in the payload."""
+    """Check a text, which may be empty; replace characters that no database stores (not in the payload)."""
     if not isinstance(value, str):
         raise ValidationError("is not a text")
     return value if _is_storable(value) else _UNSTORABLE.sub(REPLACEMENT, value)

@@ -1,4 +1,4 @@
-"""Parse the platform's timestamps: one instant, whatever its spelling."""
+"""Parse the platform's timestamps: all spellings of an instant give the same value."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -10,7 +10,7 @@ MICROSECOND: Final = timedelta(microseconds=1)
 MILLISECOND: Final = timedelta(milliseconds=1)
 
 LATEST: Final = EPOCH + timedelta(microseconds=2**53)
-"""Year 2255: PostgreSQL multiplies intervals in floating point, which is exact up to here."""
+"""Year 2255: PostgreSQL multiplies intervals in floating point, which is exact up to this time."""
 
 _LEAP_SECOND: Final = re.compile(r"(?<=\d[T ]\d\d:\d\d:)60", re.ASCII)
 
@@ -18,7 +18,7 @@ _LEAP_SECOND: Final = re.compile(r"(?<=\d[T ]\d\d:\d\d:)60", re.ASCII)
 def parse_timestamp(text: str) -> datetime:
     """Parse an RFC 3339 timestamp: the instant in UTC, truncated to microseconds.
 
-    A leap second is the second after it, as in PostgreSQL.
+    A leap second counts as the second after it, as in PostgreSQL.
 
     Raises:
         ValueError: It is not a timestamp, has no UTC offset, or is before 1970 or after 2255.
@@ -54,12 +54,12 @@ def moment_of(microseconds: int) -> datetime:
 
 
 def canonical_text(microseconds: int) -> str:
-    """Write an instant in the one way that all its spellings have in common."""
+    """Write an instant in canonical form, which is the same for all its spellings."""
     second, rest = divmod(microseconds, 1_000_000)
     return f"{_write_second(second)}.{rest:06d}Z"
 
 
 @lru_cache(maxsize=1024)
 def _write_second(second: int) -> str:
-    """Write a second; most events of a batch share it, and writing is slow."""
+    """Write a second; the result is cached, because writing is slow and most events of a batch share it."""
     return moment_of(second * 1_000_000).isoformat()[:19]

@@ -1,4 +1,4 @@
-"""Statements and transactions on PostgreSQL or SQLite, and whose fault a failure is.
+"""Run statements and transactions on PostgreSQL or SQLite, and decide whose fault a failure is.
 
 `bulk` is for statements over the events of a batch; all other statements are SQLAlchemy's.
 """

@@ -1,7 +1,7 @@
 """Pass many rows to one statement, so that one round trip serves a batch.
 
-PostgreSQL gets them as one JSON parameter that it reads as a table, SQLite as a list of VALUES: the cheapest
-way that was measured for each (docs/decisions/0103-one-statement-for-many-rows.md). Bodies are passed beside
+PostgreSQL reads the rows as a table from one JSON parameter, and SQLite from a list of VALUES. Each is the
+cheapest way that was measured (docs/decisions/0103-one-statement-for-many-rows.md). Bodies are passed beside
 the JSON, as one byte string that the database splits (docs/decisions/0112-payloads.md). Values are always
 parameters.
 """
@@ -23,7 +23,7 @@ SQLITE_VALUES: Final = 32_766
 
 
 class Form(NamedTuple):
-    """How each database reads a value, by its position in a row: from 0, and as a number from 1."""
+    """How each database reads a value: by `position` in the row, from 0, or by `number`, from 1."""
 
     postgresql: str
     sqlite: str = "r.column{number}"
@@ -58,7 +58,7 @@ _FORMS: Final[Mapping[type, Form]] = {
     BigInteger: _INTEGER,
     Text: Form("(r.value->>{position})"),
 }
-"""The form of a column is that of the first of these types that it has."""
+"""A column has the form of the first of these types that its own type is or extends."""
 
 
 class BulkStatement:
@@ -82,7 +82,7 @@ class BulkStatement:
     def execute(self, connection: Connection, rows: Sequence[Sequence[object]]) -> list[Any]:
         """Run the statement for at least one row, and return the rows that it returns, in the driver's types.
 
-        On SQLite it runs several times above the limit. Values are in the order of the columns, as in JSON.
+        On SQLite it runs several times for many rows. Values are in the order of the columns, as in JSON.
         """
         if connection.dialect.name == "sqlite":
             found = []
@@ -114,14 +114,14 @@ def insert_into(table: Table, names: Iterable[str], tail: str = "", **fixed: str
 
 
 def _run(connection: Connection, statement: str, parameters: Any) -> list[Any]:
-    """Run a statement on the driver's cursor; SQLAlchemy's result would cost as much again."""
+    """Run a statement on the driver's cursor; SQLAlchemy's result object would double the cost."""
     cursor = connection.connection.cursor()
     try:
         cursor.execute(statement, parameters)
         return list(cursor.fetchall()) if cursor.description else []
     except connection.dialect.loaded_dbapi.Error as error:
         # SQLAlchemy's private handler of every error: it raises a DBAPIError, and empties the pool if the
-        # connection is lost. Without the parameters, which may quote an event.
+        # connection is lost. The parameters are left out, because they may quote an event.
         connection._handle_dbapi_exception(error, statement, None, cursor, None)  # noqa: SLF001
 
 

@@ -16,11 +16,11 @@ _NOW_US: Final = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigi
 class DatabaseClock:
     """The database's time, the same for every host, however wrong the host's clock is.
 
-    Each new connection to PostgreSQL reads the server's time. Between two of them the time advances with this
-    host's monotonic clock, so that reading it costs no request, and a step of the host's clock changes
-    nothing. SQLite is on this host, and so is its clock.
+    Each new connection to PostgreSQL reads the server's time. Between two connections the time advances with
+    this host's monotonic clock, so that reading it costs no request, and a step of the host's clock has no
+    influence. SQLite runs on this host and uses its clock.
 
-    *host_us* is this host's clock, microseconds since the epoch: SQLite's, and PostgreSQL's until it answers.
+    *host_us* returns this host's time, microseconds since the epoch, also used until PostgreSQL answers.
     """
 
     def __init__(self, engine: Engine, host_us: Callable[[], int] = lambda: time.time_ns() // 1000) -> None:
@@ -28,15 +28,15 @@ class DatabaseClock:
         self._host_us = host_us
         self._ahead_us = host_us() - _monotonic_us()
         self.follow(engine)
-        # A connection that the engine has made before would be used first, and does not set the clock.
+        # Close older connections of the engine: they would be used first, and they do not set the clock.
         if not self._is_host:
             engine.dispose()
         with suppress(RetryLaterError):
-            # The first rows have the database's time, too.
+            # Connect now, so that the first rows have the database's time, too.
             transact(engine, lambda _: None)
 
     def follow(self, engine: Engine) -> None:
-        """Set the clock by each new connection of this engine as well."""
+        """Also set the clock at each new connection of this engine."""
         if not self._is_host:
             event.listen(engine, "connect", self._set)
 

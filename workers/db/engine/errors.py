@@ -12,17 +12,17 @@ from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, InterfaceError
 from messaging.errors import RejectedEventError, RetryLaterError, StatementRefusedError
 
 CONFLICTS: Final = frozenset({"40001", "40P01"})
-"""serialization_failure, deadlock_detected: the same transaction may well pass the next time."""
+"""serialization_failure, deadlock_detected: the same transaction may succeed if it is repeated."""
 
 OUTAGES: Final = ("08", "40", "53", "57", "58", "55P03")
-"""Beginnings of an SQLSTATE that no event causes: connection, rollback, resources, operator, system; and
+"""Prefixes of SQLSTATEs that no event causes: connection, rollback, resources, operator, system; and
 lock_not_available."""
 
 QUERY_CANCELED: Final = "57014"
-"""statement_timeout, or an operator cancelled it."""
+"""A statement exceeded statement_timeout, or an operator cancelled it."""
 
 FAILED_TRANSACTION: Final = "25P02"
-"""A handler went on after a statement of its own had failed."""
+"""A handler continued after one of its own statements had failed."""
 
 MISSING_SCHEMA: Final = frozenset({"42P01", "42703"})
 """undefined_table, undefined_column: the database is not migrated."""
@@ -33,10 +33,10 @@ ROW_FAULTS: Final = ("22", "23", "54")
 _SQLITE_OUTAGES: Final = re.compile(
     "SQLITE_(BUSY|CANTOPEN|CORRUPT|FULL|INTERRUPT|IOERR|LOCKED|NOMEM|NOTADB|PROTOCOL|READONLY)"
 )
-"""Matches the beginning of SQLite's name of such a failure."""
+"""Matches the start of SQLite's names of failures that no event causes."""
 
 _SQLITE_MISSING_SCHEMA: Final = re.compile(r"no such (table|column)|has no column named")
-"""SQLite has one code for every mistake in a statement."""
+"""Matches the text of an error, because SQLite has one code for all mistakes in a statement."""
 
 
 def sqlstate(error: BaseException) -> str | None:
@@ -55,12 +55,12 @@ def is_outage(error: BaseException) -> bool:
         return state.startswith(OUTAGES)
     if isinstance(error.orig, sqlite3.Error):
         return _SQLITE_OUTAGES.match(getattr(error.orig, "sqlite_errorname", "")) is not None
-    # psycopg's own: these two mean that no statement reaches the server; its others, that this one was wrong.
+    # Errors of psycopg itself. These two mean that no statement reaches the server; others blame this one.
     return isinstance(error, OperationalError | InterfaceError)
 
 
 def error_code(error: DBAPIError) -> str:
-    """Return the code of a failure or, if it has none, its type; its text would quote the row."""
+    """Return the code of a failure or, if it has none, its type, because its text would quote the row."""
     state = sqlstate(error)
     if state is not None:
         return f"SQLSTATE {state}"
@@ -71,11 +71,11 @@ def translate(error: DBAPIError) -> Exception:
     """Translate the failure of one of our own statements, without its text, which quotes the row.
 
     Returns:
-        RejectedEventError: A row is at fault; if there are several, try them apart.
+        RejectedEventError: A row is at fault; if there are several rows, try them separately.
         RetryLaterError: The database is away, busy, full or not migrated; hold everything and try again.
-        StatementRefusedError: It refuses the statement, perhaps for a missing permission, which may concern
-            one kind of event alone; if there are several items, try them apart.
-        The error itself: A handler has left the transaction unusable; try the events apart.
+        StatementRefusedError: The database refuses the statement, perhaps for a missing permission. This may
+            concern only one kind of event; if there are several items, try them separately.
+        The error itself: A handler has left the transaction unusable; try the events separately.
     """
     state = sqlstate(error)
     if state == FAILED_TRANSACTION:

@@ -1,7 +1,7 @@
-"""Connections to PostgreSQL that work while a statement runs, and that do not wait for ever.
+"""Do useful work while PostgreSQL runs a statement, and limit the wait for its answer.
 
-The thread that processes batches has nothing to do while it waits for an answer; a second thread would
-compete with it for the interpreter at each statement
+The thread that processes batches would be idle while it waits for an answer. A second thread would not help,
+because it would compete for the interpreter at each statement
 (docs/decisions/0181-the-next-batch-is-read-meanwhile.md).
 """
 
@@ -15,14 +15,14 @@ from psycopg.waiting import WAIT_R
 from sqlalchemy import Engine, event
 
 ANSWER_SECONDS: Final = 40.0
-"""Above every time limit of the server. A server that is frozen keeps none of them, and its operating system
-keeps the connection alive; another host of the list may answer meanwhile."""
+"""Longer than every time limit of the server. A frozen server enforces none of them, and its operating system
+keeps the connection alive. Another host of the URL may answer meanwhile."""
 
 
 class PrefetchingConnection(psycopg.Connection[Any]):
     """A connection that works while it waits for an answer.
 
-    psycopg 3 waits for the server in `wait` alone. Its argument is a generator that sends the request and
+    psycopg 3 waits for the server only in `wait`. Its argument is a generator that sends the request and
     yields what it waits for.
     """
 
@@ -30,7 +30,7 @@ class PrefetchingConnection(psycopg.Connection[Any]):
     """Does a little work, some microseconds long, and returns whether there is more."""
 
     def wait(self, gen: Any, *arguments: Any, **options: Any) -> Any:
-        """Wait for the answer, and work until it is there; raise OperationalError if there is none."""
+        """Wait for the answer, and work until it arrives; raise OperationalError if it does not arrive."""
         if self.prefetch is not None:
             gen = _prefetch_meanwhile(gen, self.fileno(), self.prefetch)
         try:
@@ -41,21 +41,21 @@ class PrefetchingConnection(psycopg.Connection[Any]):
 
 
 def prefetch_while_waiting(engine: Engine, prefetch: Callable[[], bool]) -> None:
-    """Call *prefetch*, which raises nothing, while a connection of the engine waits; on SQLite none does."""
+    """Call *prefetch*, which must not raise, while a connection of the engine waits; not on SQLite."""
     if engine.dialect.name != "postgresql":
         return
 
     def on_checkout(connection: PrefetchingConnection, _record: Any, _proxy: Any) -> None:
         connection.prefetch = prefetch
 
-    # Not at the connect: the clock has opened the pool's first connection already.
+    # Not at "connect": the clock has already opened the pool's first connection.
     event.listen(engine, "checkout", on_checkout)
 
 
 def _prefetch_meanwhile(gen: Any, fileno: int, prefetch: Callable[[], bool]) -> Generator[Any, Any, Any]:
-    """Run a generator of psycopg; whenever it waits for an answer alone, the request has been sent.
+    """Run a generator of psycopg, and prefetch while it waits only to read: the request has been sent then.
 
-    The first statement of a transaction waits twice: BEGIN goes before it.
+    The first statement of a transaction waits twice, because BEGIN is sent before it.
     """
     answer = select.poll()
     answer.register(fileno, select.POLLIN)

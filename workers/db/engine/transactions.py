@@ -1,4 +1,4 @@
-"""Run transactions on PostgreSQL or SQLite, on a database that is migrated."""
+"""Run transactions on PostgreSQL or SQLite, and refuse a database that is not migrated."""
 
 import sqlite3
 from collections.abc import Callable, Mapping
@@ -23,13 +23,13 @@ SCHEMA_REVISION: Final = "0001"
 """Newest migration that this version needs; a test compares it with the migrations. It sorts as text."""
 
 WORKER_SESSION: Final[Mapping[str, str]] = {
-    # A statement or a lock that takes longer is an outage, and the deliveries are held. Below
+    # A statement or a lock that takes longer is an outage, and the deliveries are held. Both are shorter than
     # HANDLER_SECONDS (workers/bootstrap.py), so that a slow statement of a handler does not end its worker.
     "statement_timeout": "20s",
     "lock_timeout": "10s",
     "idle_in_transaction_session_timeout": "60s",
-    # Every statement here reaches at most a batch of rows by their keys. A plan made for a table that was
-    # small yesterday, with a scan of all of it, stays with a prepared statement until the table is analyzed.
+    # Every statement here finds at most a batch of rows by their keys. A prepared statement would otherwise
+    # keep a plan that scans the whole table, made while the table was small, until the table is analyzed.
     "enable_seqscan": "off",
     "enable_hashjoin": "off",
     "enable_mergejoin": "off",
@@ -40,9 +40,9 @@ PATIENT_SESSION: Final[Mapping[str, str]] = {"lock_timeout": "10s"}
 """Settings of sessions whose statements may read a whole table: operators', retention, migrations."""
 
 POSTGRESQL_OPTIONS: Final = {
-    # A database that does not answer is given up as quickly as one that is away.
+    # Give up on a database that does not answer as quickly as on one that is away.
     "connect_timeout": 5,
-    # A host that disappeared is noticed in half a minute, not in two hours.
+    # Notice within half a minute instead of two hours that a host has disappeared.
     "keepalives_idle": 10,
     "keepalives_interval": 5,
     "keepalives_count": 3,
@@ -53,7 +53,7 @@ UNHEX_SINCE: Final = (3, 41)
 """The first version of SQLite with a function unhex(); Debian 12 still ships 3.40."""
 
 SQLITE_BUSY_SECONDS: Final = 10.0
-"""How long a worker waits for SQLite's only writer."""
+"""How long a worker waits for SQLite's write lock, which only one connection can hold."""
 
 _RETRY_CONFLICTS: Final = Retrying(
     retry=retry_if_exception(lambda error: sqlstate(error) in CONFLICTS),
@@ -67,7 +67,7 @@ _RETRY_CONFLICTS: Final = Retrying(
 def make_engine(url: str, session: Mapping[str, str] = WORKER_SESSION) -> Engine:
     """Return an engine that connects when it is first used; its errors show no parameters of statements.
 
-    The *session* has PostgreSQL's settings; in SQLite, a read-only one takes no lock. A URL of neither
+    *session* has settings for PostgreSQL. On SQLite, a read-only session takes no lock. A URL of any other
     database raises a ConfigurationError.
     """
     parsed = _parse(url)
@@ -87,8 +87,8 @@ def make_engine(url: str, session: Mapping[str, str] = WORKER_SESSION) -> Engine
         event.listen(engine, "do_connect", lambda _dialect, _record, given, named: connect(*given, **named))
         return engine
     engine = create_engine(parsed, connect_args={"timeout": SQLITE_BUSY_SECONDS}, hide_parameters=True)
-    # A write lock at the start: a reader that turns writer fails at once if another was first. Readers of a
-    # write-ahead log take no lock and delay no other transaction.
+    # Take the write lock at the start: a reader that becomes a writer fails at once if another was first.
+    # Readers of a write-ahead log take no lock and delay no other transaction.
     is_reader = session.get("default_transaction_read_only") == "on"
     begin = "BEGIN" if is_reader else "BEGIN IMMEDIATE"
     event.listen(engine, "connect", _prepare_sqlite)
@@ -117,11 +117,11 @@ def transact(
     *arguments: Arguments.args,
     **options: Arguments.kwargs,
 ) -> Result:
-    """Run *work* with its arguments in one transaction: durable on return, without trace if it raises.
+    """Run *work* in one transaction, which is durable on return and leaves no trace if this raises.
 
     Raises:
-        RejectedEventError: A row is at fault; if there are several, try them apart.
-        RetryLaterError: The database is at fault; hold everything and try the same again.
+        RejectedEventError: A row is at fault; if there are several rows, try them separately.
+        RetryLaterError: The database is at fault; hold everything and try the same work again.
         Exception: Any other exception of *work*.
     """
 
@@ -154,7 +154,7 @@ def is_committable(connection: Connection) -> bool:
 
 
 def _read_revision(connection: Connection) -> str | None:
-    """Return the revision that Alembic has recorded; None if there is none."""
+    """Return the revision that Alembic has recorded; None if it has recorded none."""
     if not inspect(connection).has_table("alembic_version"):
         return None
     revision: str | None = connection.scalar(text("SELECT max(version_num) FROM alembic_version"))
@@ -179,7 +179,7 @@ def _parse(url: str) -> URL:
 
 
 def _prepare_sqlite(connection: sqlite3.Connection, _record: Any) -> None:
-    """Let readers and one writer work at once, survive a killed process, and leave BEGIN to us."""
+    """Let readers and one writer work concurrently, survive a killed process, and leave BEGIN to us."""
     connection.isolation_level = None
     connection.execute("PRAGMA journal_mode = WAL")
     # FULL syncs the log at each commit: what is acknowledged to the broker survives a power cut.

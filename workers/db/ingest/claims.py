@@ -18,7 +18,7 @@ FIRST_TIME: Final = "first_time"
 """Skip reason of a replay that must take effect again, if its event had not taken effect before."""
 
 IMPORTED: Final = "imported"
-"""Skip reason of an event that took effect in the guide's own code: `omctl import-keys`."""
+"""Skip reason of an event that already took effect in the guide's own code; see `omctl import-keys`."""
 
 _COLUMNS: Final = {
     "idempotency_key": "event.idempotency_key",
@@ -39,8 +39,8 @@ _get_values: Final = attrgetter(*_COLUMNS.values())
 # An imported key is `conversation:time`, the beginning of the key of each event that it stands for; the time
 # has 27 characters. Its length alone does not identify an imported key: this event's own may be as short. A
 # subquery is answered by index; for EXISTS, PostgreSQL would hash the whole table.
-# The conflict target is named, because without it every other violation would be ignored as well, and an
-# event lost with it.
+# The conflict target is named: without it, every other violation would be ignored as well, and its event
+# would be lost.
 _CLAIM: Final = insert_into(
     processed_events,
     (*_COLUMNS, "deliveries", "last_delivered_at", "processed_at"),
@@ -96,7 +96,7 @@ _COUNT_UNSTORED: Final = insert_into(
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """The first arrivals of events that were not recorded before, and all others: copies and conflicts."""
+    """The first arrivals of new events, and all other arrivals: copies and conflicts."""
 
     new: list[ClaimedEvent]
     known: list[Arrival]
@@ -105,8 +105,8 @@ class Claims:
 def claim(connection: Connection, arrivals: Sequence[Arrival], now_us: int) -> Claims:
     """Record the events that are new.
 
-    A replay that must take effect again claims its event's own key first. Only if that key is known does it
-    claim the key of its generation. Otherwise the own key would stay free, and a late copy of the event would
+    A replay that must take effect again claims its event's own key first, and then the key of its generation.
+    If it claimed only the second one, the event's own key could stay free, and a late copy of the event would
     take effect a second time.
     """
     claims = _claim(connection, arrivals, now_us)
@@ -134,14 +134,14 @@ def _claim(connection: Connection, arrivals: Iterable[Arrival], now_us: int) -> 
     """Insert a row for each key that is not known.
 
     Rows are inserted in the order of their keys. Two transactions with the same keys in different orders
-    would wait for each other for ever: ON CONFLICT waits for the other's uncommitted row.
+    would deadlock, because ON CONFLICT waits for the other transaction's uncommitted row.
     """
     first: dict[str, Arrival] = {}
     copies: Counter[str] = Counter()
     conflicts: list[Arrival] = []
     for arrival in arrivals:
         key = arrival.event.idempotency_key
-        # Of two arrivals in one batch the first is kept, as if they had come in two batches.
+        # The first of two arrivals in one batch is kept, as if they had arrived in two batches.
         kept = first.setdefault(key, arrival)
         if kept is not arrival and kept.body_sha256 == arrival.body_sha256:
             copies[key] += 1
@@ -189,7 +189,7 @@ def mark_skipped(connection: Connection, reasons: Mapping[int, str]) -> None:
 def record_duplicates(connection: Connection, arrivals: Iterable[Arrival], now_us: int) -> int:
     """Count copies on their event's row, record conflicts, and return the number of conflicting arrivals.
 
-    Call it in the transaction of the claim and after it, so that it sees what others committed meanwhile.
+    Call it after the claim, in the same transaction, so that it sees rows that others committed meanwhile.
     """
     first: dict[tuple[str, str], Arrival] = {}
     deliveries: Counter[tuple[str, str]] = Counter()

@@ -1,4 +1,4 @@
-"""Record why an event is dead-lettered, before it is."""
+"""Record in SQL why an event is dead-lettered, before the broker is asked to dead-letter it."""
 
 import re
 from collections.abc import Iterable
@@ -22,8 +22,8 @@ _COLUMNS: Final = {
 
 _get_values: Final = attrgetter(*_COLUMNS.values())
 
-# A dead letter that arrives again, after a crash or on its way through the records queue, has a record: the
-# first one stays. Only after an operator replayed or resent it does a new reason replace the old one.
+# A dead letter that arrives again, after a crash or through the records queue, already has a record, which
+# stays. A new reason replaces the old one only after an operator has replayed or resent the event.
 _RECORD: Final = insert_into(
     table,
     (*_COLUMNS, "recorded_at"),
@@ -41,7 +41,7 @@ _RECORD: Final = insert_into(
 UNRECORDABLE: Final = "unrecordable"
 INVALID_CODE: Final = "invalid_code"
 MAX_REASON: Final = 300
-"""Characters: a handler's reason of 200, and the number of attempts."""
+"""Characters: enough for a handler's reason of 200 and the number of attempts."""
 MAX_KEY: Final = 500
 """Characters of an id or a key. PostgreSQL refuses an index entry above 2,700 bytes."""
 MAX_ATTEMPTS: Final = 1_000_000
@@ -54,12 +54,12 @@ class DeadLetter:
     """One event that cannot be processed, and why.
 
     Args:
-        code: What is wrong, a stable code.
-        reason: The same for people; it names the field and never its value.
-        body_sha256: Of the raw body, hexadecimal.
+        code: A stable code of the problem.
+        reason: A description of the problem, which names the field but never its value.
+        body_sha256: The SHA-256 of the raw body, in hexadecimal.
         source: webhook, reconcile, replay, ingest or other.
-        attempt: Which delivery this was, from 1.
-        idempotency_key: The event's, by which reconcile knows it; None if its body was not parsed.
+        attempt: The number of this delivery, from 1.
+        idempotency_key: The event's key, by which reconcile finds it; None if its body was not parsed.
         destination: The service that did not accept it; None for an event that intake could not process.
     """
 
@@ -115,9 +115,9 @@ def record_dead_letters(
     """Record the reasons in the connection's transaction.
 
     Returns:
-        The message ids of those that had no record, or none since an operator's decision.
+        The message ids of dead letters without a record, or without one since an operator's decision.
     """
-    # The first of several copies, since PostgreSQL updates no row twice in one statement.
+    # Keep the first of several copies, because PostgreSQL cannot update a row twice in one statement.
     first: dict[str, DeadLetter] = {}
     for dead_letter in map(make_storable, dead_letters):
         first.setdefault(dead_letter.message_id, dead_letter)

@@ -1,8 +1,8 @@
-"""Enter conversations: create, lock, count and date a batch's in one statement; fill their outbox.
+"""Add a batch's events to their conversations in one statement, which locks them; fill their outbox.
 
 Every transaction enters its conversations once, after its claims and before its handlers, in the order of
-conversation_id. So handlers find the rows that they need, already locked, and two transactions never wait for
-each other in a cycle, whatever their handlers update afterwards.
+conversation_id. Handlers therefore find their rows already locked, and two transactions never wait for each
+other in a cycle, whatever their handlers update afterwards.
 
 A window is timed by the database's clock, not by the platform's: after an outage a conversation's backlog
 arrives in one burst and is settled together.
@@ -61,9 +61,9 @@ class WindowBounds:
     """How long a conversation's window is open, in microseconds."""
 
     quiet_us: int = 2_000_000
-    """After its newest event: the guide's "sliding window of two seconds"."""
+    """Time after the newest event: the guide's "sliding window of two seconds"."""
     limit_us: int = 10_000_000
-    """After its first one, so that a conversation without a pause is settled too."""
+    """Limit after the first event, so that a conversation without a pause is settled too."""
 
 
 @dataclass(slots=True)
@@ -93,7 +93,7 @@ class _Entry:
 def enter_conversations(
     connection: Connection, claimed: Sequence[ClaimedEvent], bounds: WindowBounds, now_us: int
 ) -> list[ClaimedEvent]:
-    """Add new events to their conversations, and lock those until the transaction ends.
+    """Add new events to their conversations, which stay locked until the transaction ends.
 
     Returns the events, each with its position in its conversation.
     """
@@ -132,7 +132,7 @@ def put_in_outbox(connection: Connection, rows: Sequence[tuple[object, ...]]) ->
 
     The trigger `outbox_plans_deliveries` (in workers/db/migrations/versions) inserts into `deliveries`, in
     the same transaction, one row for each entry and destination that `subscriptions` has for its event type.
-    The caller holds the locks of the conversations, so that within each the ids rise in the order of the
+    The caller has locked the conversations, so that the ids within a conversation rise in the order of the
     commits.
     """
     if rows:

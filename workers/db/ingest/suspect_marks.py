@@ -1,8 +1,8 @@
-"""Mark deliveries that may end or hang their worker, so that the next worker knows which one did.
+"""Mark deliveries that may crash or hang their worker, so that the next worker knows which one did.
 
-The broker's delivery count cannot distinguish such an event from its neighbours: the end of a worker counts
-for every delivery that it held. So a delivery that comes back is processed alone, with a mark in SQL before
-and none after. A mark that exists at the next attempt was left by the event itself.
+The broker's delivery count cannot identify such an event, because the crash of a worker increases the count
+of every delivery that it held. So a redelivered event is processed alone. It is marked in SQL before, and the
+mark is removed after. A mark that exists at the next attempt was left by the event itself.
 """
 
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ from workers.db.engine import insert_into, transact
 from workers.db.models import suspects
 
 POISON_ENDS: Final = 2
-"""Two ends of a worker by one event alone are evidence; one could be the machine's fault."""
+"""How many workers an event must end while processed alone; a single one could be the machine's fault."""
 
 _MARK: Final = insert_into(
     suspects,
@@ -39,21 +39,21 @@ class Suspects:
     def __init__(self, engine: Engine, clock: Clock) -> None:
         self._engine = engine
         self._clock = clock
-        # If the database was away, a mark of this process may remain. The next attempt here needs no other.
+        # If the database was away, a mark of this process may remain; the next attempt here uses it.
         self._ends: dict[str, int] = {}
 
     @contextmanager
     def attempt(self, message_id: str) -> Iterator[bool]:
         """Mark an attempt while it lasts; if it ends this process, the mark remains.
 
-        Yields whether the delivery is poison, which must not be processed.
+        Yields whether the delivery is poison and must not be processed.
         """
         ends = self.mark(message_id)
         try:
             yield ends >= POISON_ENDS
         except RetryLaterError:
-            # It is held and has ended no worker: a mark that remained would count each restart as an end. The
-            # marks of earlier attempts remain.
+            # The delivery is held and has ended no worker. If its mark stayed, each restart would count as an
+            # end. The marks of earlier attempts stay.
             with suppress(RetryLaterError):
                 self._unmark(message_id, _TAKE_BACK if ends else _CLEAR)
             raise

@@ -15,7 +15,7 @@ ANYTHING: Final = "anything"
 """A free-form value: any name within it is accepted."""
 
 VALUE: Final = "value"
-"""A text, a number or a truth value: it has no names within it."""
+"""A text, a number or a truth value, which contains no names."""
 
 _LISTS: Final = ("content", "events", "reasons", "relatedMessages")
 """Fields of a native body that hold free-form objects."""
@@ -27,10 +27,10 @@ Fields: TypeAlias = "dict[str, Fields] | list[Fields] | str"
 def read_body(body: bytes, notes: DriftNotes, event_types: AbstractSet[str]) -> tuple[Event, ...]:
     """Parse a raw body: one event, or in the native dialect one for each kind in a list of events.
 
-    The notes collect unknown names and values; the event types are those that have a handler.
+    *notes* collects unknown names and values; *event_types* has the types that have a handler.
 
     Raises:
-        RejectedEventError: It is not a JSON object, or type, conversation or time is missing or malformed.
+        RejectedEventError: The body is no JSON object, or type, conversation or time is missing or malformed.
     """
     payload = parse_body(body)
     try:
@@ -75,7 +75,7 @@ def all_fields() -> dict[str, Fields]:
 
 
 def _list_fields(schema: LenientSchema, **members: Fields) -> dict[str, Fields]:
-    """Return a schema's fields; one that is not read may hold anything."""
+    """Return a schema's fields; a field that is not read may contain anything."""
     read: dict[str, Fields] = dict.fromkeys(schema.names, VALUE)
     return dict.fromkeys(schema.unread, ANYTHING) | read | members
 

@@ -41,11 +41,11 @@ OTHERS: Final = schema.names("""
 """Known kinds without a routing state."""
 
 OTHER_MEDIUM: Final = "other_medium"
-"""Skip reason of events of calls, mails and other messengers than Open Messaging."""
+"""Skip reason of events of calls, emails, and messengers other than Open Messaging."""
 
 
 class DetailEventSchema(schema.LenientSchema):
-    """The body of every kind; participants and their addresses are personal and not read."""
+    """The body of every kind of detail event; participants and addresses are personal, and not read."""
 
     unread = schema.names("""
         addressFrom addressTo alertingDurationMs ani answeredUserId attributes callbackDurationMs
@@ -94,7 +94,7 @@ def read_detail_event(
         event_type=event_type,
         conversation_id=conversation_id,
         occurred_at_us=occurred_at_us,
-        # Without the envelope, which differs between EventBridge and the socket.
+        # The key leaves out the envelope, which differs between EventBridge and the socket.
         idempotency_key=guide_key(conversation_id, occurred_at_us, kind, digest_of(body)),
         dialect=events.EVENTBRIDGE,
         routing_status=status,

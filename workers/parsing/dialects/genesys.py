@@ -63,7 +63,7 @@ class PartySchema(schema.LenientSchema):
         nickname
         """)
 
-    # Of any length; only a digest of it is kept.
+    # The id may have any length, because only its digest is kept.
     party_id = schema.Words("id")
     id_kind = schema.Checked(
         lambda value: schema.words(value).lower(), "idType", known=schema.names("email opaque phone")
@@ -87,7 +87,7 @@ REFERENCE: Final = schema.names("id mediaType url mime filename text sha256 cont
 _KIND_SHAPE: Final = re.compile(r"[A-Za-z]{1,30}")
 
 MAX_KINDS: Final = 20
-"""Kinds distinguished in one list of events; the platform has a handful."""
+"""How many kinds are distinguished in one list of events; the platform has a handful."""
 
 OTHER: Final = "Other"
 """The kind of an entry that has no valid one, or that exceeds MAX_KINDS."""
@@ -98,7 +98,7 @@ def read_genesys_events(
 ) -> tuple[Event, ...]:
     """Parse one native body: one event, or one for each kind in its list of events.
 
-    A kind without a handler becomes an event too, if another in the list has one.
+    A kind without a handler becomes an event too, if another kind in the list has a handler.
     """
     kinds = _read_kinds(payload)
     known = event_types & set(kinds.values())
@@ -137,7 +137,7 @@ def _read_kinds(payload: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _reduce(part: Mapping[str, Any], notes: DriftNotes, event_type: str) -> Mapping[str, Any]:
-    """Return a message's part, with an attachment reduced to a reference; the payload keeps everything."""
+    """Return a part of a message, with its attachment reduced to a reference; the payload keeps it all."""
     kind, attachment = part.get("contentType"), part.get("attachment")
     if isinstance(kind, str) and kind not in CONTENT_TYPES:
         notes.note_value("content[].contentType", kind, event_type, is_closed=True)
@@ -160,7 +160,7 @@ def _make_event(
     message_id = message.get("message_id") or channel.get("message_id")
     discriminator = f"id-{message_id}" if message_id else digest_of(payload)
     if message_id and event_type == RECEIPT:
-        # All receipts of one message have its id. The platform's history leaves out false and empty lists.
+        # All receipts of a message have its id. The platform's history omits false values and empty lists.
         described = [payload.get(name) or None for name in ("status", "isFinalReceipt", "reasons")]
         discriminator += f":{digest_of(described)}"
     return Event(

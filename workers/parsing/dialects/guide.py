@@ -26,7 +26,7 @@ def text_or_object(value: Any) -> dict[str, Any]:
 
 
 class EnvelopeSchema(schema.LenientSchema):
-    """The top level, common to all three event types; the metadata is free-form and holds a secret."""
+    """The top level, common to all three event types; its metadata is free-form and contains a secret."""
 
     unread = frozenset({"eventType", "metadata"})
 
@@ -87,7 +87,7 @@ MESSAGE: Final = MessageSchema("message")
 ROUTING: Final = RoutingSchema("routing")
 
 SEQUENCES: Final = ("sequence", "sequence_number")
-"""The first one that a body has counts, 0 too."""
+"""The attributes of a sequence number; the first one that is present counts, even if it is 0."""
 
 
 def read_guide_event(payload: Mapping[str, Any], notes: DriftNotes, event_types: AbstractSet[str]) -> Event:
@@ -109,7 +109,7 @@ def read_guide_event(payload: Mapping[str, Any], notes: DriftNotes, event_types:
     occurred_at_us = microseconds_of(envelope["occurred_at"])
     kind = event_type.rpartition(":")[2] if event_type in EVENT_TYPES else event_type
     if message_id and event_type == CONVERSATION_MESSAGE:
-        # Of other events it is the id of the message that they are about.
+        # In other events it is the id of the message that they concern.
         discriminator = f"id-{message_id}"
     else:
         discriminator = digest_of(payload) if sequence is None else f"seq-{sequence}"
