@@ -1,4 +1,4 @@
-"""Record the events of our own (workers/observe/canary.py) that arrive, in one row for each sending host."""
+"""Record the canaries (workers/observe/canary.py) that arrive, in one row for each sending host."""
 
 import json
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""Send an event of our own through the whole service, and name the stage that stops it."""
+"""Send a canary, an event of our own, through the whole service, and report the stage that stops it."""
 
 import base64
 import hmac
@@ -17,17 +17,17 @@ from workers.db.canary import Canary
 from workers.observe.probe import Probe, Reading
 
 REQUEST_SECONDS: Final = 4.0
-"""For the connection, and again for the answer."""
+"""Timeout for the connection, and again for the answer."""
 
 ARRIVAL_SECONDS: Final = 12.0
-"""An event takes milliseconds; a worker that starts again takes some seconds. With the interval, and a name
-server that does not answer, a stage is named within 90 s."""
+"""How long a canary may take. An event takes milliseconds, the restart of a worker some seconds. Including
+the interval and a name server that does not answer, the stage is reported within 90 s."""
 
 SECOND_LOOK_SECONDS: Final = 3.0
-"""A refusal counts if it lasts: a gateway or an edge may be starting again."""
+"""Pause before a refused canary is posted again: a gateway or an edge may just be restarting."""
 
 STAGES: Final = ("dns", "certificate", "gateway", "edge", "broker", "intake", "database")
-"""In the order in which an event passes them, but for the database."""
+"""The stages in the order in which an event passes them, except for the database."""
 
 _EDGE_ANSWERS: Final = {
     401: "refuses the signature or a header: OM_WEBHOOK_SECRETS and OM_REQUIRED_HEADERS must be the edge's",
@@ -42,7 +42,7 @@ _EDGE_ANSWERS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class CanarySettings:
-    """Where canaries are posted, and how they prove themselves to the edge."""
+    """Where canaries are posted, and the secret and headers that the edge requires."""
 
     url: str
     secret: bytes | None = field(repr=False)
@@ -50,23 +50,23 @@ class CanarySettings:
 
 
 class CanaryStoppedError(OpenMessagingError):
-    """Show the stage, one of STAGES, that stops canaries, and what it does; find_stage reads it back."""
+    """Show which of STAGES stops canaries, and why; find_stage reads the stage from the text."""
 
     def __init__(self, stage: str, text: str) -> None:
         super().__init__(f"{stage}: {text}")
 
 
 def find_stage(reading: Reading[float]) -> str | None:
-    """Return the stage that stopped the last canary; None if it arrived or nothing is known."""
+    """Return the stage that stopped the last canary; None if it arrived or its stage is unknown."""
     stage = (reading.problem or "").partition(":")[0]
     return stage if stage in STAGES else None
 
 
 def send(settings: CanarySettings, broker: Probe[None], newest: Probe[int]) -> float:
-    """Send a canary, and return how many seconds it took to the database; blocks for half a minute at most.
+    """Send a canary, and return the seconds until it was in the database; blocks for at most half a minute.
 
-    *newest* reads when the newest canary of this host that arrived was sent. CanaryStoppedError: it did not
-    arrive.
+    *newest* reads when this host's newest canary that arrived was sent. Raises CanaryStoppedError if the
+    canary did not arrive.
     """
     canary, began = Canary(socket.gethostname(), time.time_ns() // 1000), time.monotonic()
     try:
@@ -94,14 +94,14 @@ def send(settings: CanarySettings, broker: Probe[None], newest: Probe[int]) -> f
 
 
 def post(settings: CanarySettings, canary: Canary) -> None:
-    """Post a canary; raise CanaryStoppedError for the stage before the journal that stops it."""
+    """Post a canary; raise CanaryStoppedError if a stage before the journal stops it."""
     body = canary.encode()
     headers = {**settings.headers, CANARY_HEADER: "1", "Content-Type": "application/json"}
     if settings.secret is not None:
         digest = hmac.digest(settings.secret, body, "sha256")
         headers["X-Hub-Signature-256"] = f"sha256={base64.b64encode(digest).decode()}"
     try:
-        # The status is enough: a body that comes slowly would hold the thread up.
+        # Only the status is read: a body that arrives slowly would block the thread.
         with requests.post(
             settings.url, body, headers=headers, timeout=REQUEST_SECONDS, allow_redirects=False, stream=True
         ) as answer:
@@ -115,7 +115,7 @@ def post(settings: CanarySettings, canary: Canary) -> None:
 
 
 def _explain(error: Exception) -> CanaryStoppedError:
-    """Return the stage that a request met that got no answer."""
+    """Return the stage at which a request failed that got no answer."""
     if isinstance(error, requests.exceptions.SSLError):
         return CanaryStoppedError("certificate", "is expired, or not valid for this name or authority")
     if isinstance(error, requests.Timeout):

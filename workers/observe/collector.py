@@ -21,7 +21,7 @@ from workers.observe.probe import Probe, Reading
 from workers.parsing import moment_of
 
 SCRAPE_SECONDS: Final = 8.0
-"""Prometheus gives up on a scrape after 10 s."""
+"""How long a scrape waits for a part; Prometheus gives up on a scrape after 10 s."""
 
 WORKER_UP: Final = "om_worker_up"
 
@@ -31,9 +31,9 @@ class WorkerFigure:
     """A metric from the workers' reports.
 
     Args:
-        role: The role whose reports contain it; None: every role's.
-        parts: The labels it is counted by, in the order of the parts of its keys.
-        gauge: The name of a state; None: it is a count that only rises, called om_{role}_{figure}.
+        role: The role whose reports contain the figure; None if the reports of every role do.
+        parts: The labels that the figure is counted by, in the order of the parts of its keys.
+        gauge: The metric's name if it is a state; None for a rising count, called om_{role}_{figure}.
     """
 
     role: str | None
@@ -104,9 +104,9 @@ WORKER_FIGURES: Final = (
 
 
 def read_metrics(engine: Engine, clock: DatabaseClock) -> list[Metric]:
-    """Read every metric in a transaction of its own; one that fails is left out, and the others are not.
+    """Read each metric in its own transaction; leave out only the metrics whose query fails.
 
-    DBAPIError is raised if there is no connection to the database, or every query failed.
+    Raises DBAPIError if there is no connection to the database, or if every query failed.
     """
     metrics: list[Metric] = []
     failure: DBAPIError | None = None
@@ -141,7 +141,7 @@ def _read(query: MetricQuery, connection: Connection, now: datetime) -> list[Met
     is_age = query.name.endswith("_age_seconds")
     for *labels, value in connection.execute(query.statement):
         if value is not None:
-            # A time in the future has no age yet.
+            # A time in the future has the age 0.
             number = max(0.0, (now - value).total_seconds()) if is_age else float(value)
             metric.add_metric(labels, number)
     return [metric]
@@ -177,9 +177,9 @@ def _build(figure: WorkerFigure, reports: Iterable[WorkerReport]) -> Metric:
 
 @dataclass(frozen=True)
 class ServiceCollector(Collector):
-    """What a scrape returns: the last answers of database, broker and canary, if they hold.
+    """Collects for a scrape the last answers of database, broker and canary that are still valid.
 
-    None stands for a part that is not configured.
+    A part that is not configured is None.
     """
 
     metrics: Probe[list[Metric]]

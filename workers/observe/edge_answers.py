@@ -1,4 +1,4 @@
-"""Record each minute what the edge on this host has answered, so that `omctl stats` covers days."""
+"""Record every minute what the edge on this host has answered, so that `omctl stats` covers days."""
 
 import socket
 from collections import Counter, defaultdict
@@ -18,18 +18,18 @@ from workers.observe.settings import ObserveSettings
 from workers.parsing import moment_of
 
 RECORD_SECONDS: Final = 60.0
-"""A process that ends costs the counts of this time at most."""
+"""Interval between two records. If an edge process ends, the counts of at most this time are lost."""
 
 LONGEST: Final = "longest_us"
 
 Counts: TypeAlias = Mapping[str, Mapping[str, int]]
-"""By process id, then by column of `edge_statistics`, since the process began."""
+"""Counts since a process began, by process id, then by column of `edge_statistics`."""
 
 
 def record_edge_answers(settings: ObserveSettings, clock: DatabaseClock) -> None:
-    """Record on a thread of its own from now on; nothing if the edge listens at a socket file."""
+    """Start a thread that records the edge's answers, unless the edge listens at a socket file."""
     if settings.is_edge_reachable:
-        # The session of the page and the scrapes is read-only.
+        # A separate engine, because the sessions of the page and the scrapes are read-only.
         engine = make_engine(settings.database_url)
         clock.follow(engine)
         recorder = EdgeAnswersRecorder(engine, clock, socket.gethostname(), settings.edge)
@@ -38,9 +38,9 @@ def record_edge_answers(settings: ObserveSettings, clock: DatabaseClock) -> None
 
 @dataclass(slots=True)
 class EdgeAnswersRecorder:
-    """Records the rise of the counts of the edge on *host*, at address *edge*, between two readings.
+    """Records how much the counts of the edge on *host*, at address *edge*, rose between two readings.
 
-    The first reading is only compared with: an earlier om-observe may have recorded its counts.
+    The first reading is not recorded, because an earlier om-observe may have recorded its counts.
     """
 
     engine: Engine
@@ -51,7 +51,7 @@ class EdgeAnswersRecorder:
     _began_us: int = 0
 
     def record(self) -> None:
-        """Record what has been answered since the last reading, one row for each process.
+        """Record the answers since the last reading, one row for each process.
 
         If the edge or the database does not answer, this raises, and the next call records this interval too.
         """
@@ -61,7 +61,7 @@ class EdgeAnswersRecorder:
         now_us = self.clock.now_us()
         if self._before is not None and (rows := self._build_rows(self._before, counts, now_us)):
             transact(self.engine, Connection.execute, edge_statistics.insert(), rows)
-        # A process may be missing from one answer: its counts are compared with the last ones.
+        # A process may be missing from one answer, so its last known counts are kept.
         self._before, self._began_us = {**(self._before or {}), **counts}, now_us
 
     def _build_rows(self, before: Counts, counts: Counts, now_us: int) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""List the queries of a scrape. None reads more than MAX_COUNTED rows, however large the tables are."""
+"""List the queries of a scrape. Counts stop at a limit, so that large tables do not slow a scrape down."""
 
 from dataclasses import dataclass
 from typing import Any, Final
@@ -17,7 +17,7 @@ MAX_GAPS: Final = 100_000
 
 @dataclass(frozen=True, slots=True)
 class MetricQuery:
-    """A gauge that one query reads: columns for its labels, then the number, or for an age the time."""
+    """A gauge and its query, which returns its labels and then its value: a number, or a time for an age."""
 
     name: str
     help: str
@@ -100,7 +100,7 @@ METRIC_QUERIES: Final = (
     MetricQuery(
         "om_conflicts",
         "Events with the key of another event and different content; 10,000 means at least that many.",
-        # The view: the table has bodies, which the reader's role must not read.
+        # Read the view, because the table has bodies, which the reader's role must not read.
         _count(table("duplicate_events_v1")),
     ),
     MetricQuery(
@@ -154,7 +154,7 @@ METRIC_QUERIES: Final = (
     MetricQuery(
         "om_reconciliation_age_seconds",
         "Time since the reconcile worker's last comparison ended.",
-        # An operator often compares one conversation; that is no comparison of the others.
+        # An operator's comparison does not count, because it often covers only one conversation.
         _select_newest(_R.finished_at),
     ),
     MetricQuery(

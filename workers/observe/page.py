@@ -34,9 +34,9 @@ HEADERS: Final = {
 RUNBOOK: Final = Path(__file__).with_name("runbook.md")
 """A link to docs/runbook.md; in the wheel, a copy of it."""
 SITE: Final = Path(__file__).with_name("site")
-"""The documentation as `make docs` writes it; missing in an installation from a checkout without it."""
+"""The documentation that `make docs` writes; missing if it was not written before the installation."""
 SITE_POLICY: Final = "default-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'"
-"""The site's theme has scripts in its pages. They show nothing that anyone sent."""
+"""The theme has inline scripts. They are safe, because the documentation shows nothing that anyone sent."""
 
 
 def make_app(probes: Probes) -> Flask:
@@ -58,7 +58,7 @@ def make_app(probes: Probes) -> Flask:
 
 
 def _protect(response: Response) -> Response:
-    """Forbid pages to load anything from elsewhere, and caches to store them."""
+    """Forbid pages to load anything from other hosts, and caches to store the pages."""
     response.headers.update(HEADERS)
     if request.path.startswith("/docs/"):
         response.headers["Content-Security-Policy"] = SITE_POLICY
@@ -81,7 +81,7 @@ def render_runbook(markdown: str) -> str:
 def serve(make_app: Callable[[], WSGIApplication], bind: str) -> None:
     """Answer requests until SIGTERM or SIGINT; *make_app* is called in the process that serves."""
     try:
-        # gunicorn itself would try for some seconds, and then exit with another status.
+        # Checked here, because gunicorn would retry for some seconds, and then exit with another status.
         host, _, port = bind.rpartition(":")
         socket.create_server((host, int(port))).close()
     except OSError as error:
@@ -90,7 +90,7 @@ def serve(make_app: Callable[[], WSGIApplication], bind: str) -> None:
 
 
 class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no annotations
-    """gunicorn, configured by us alone; it reports to systemd itself."""
+    """gunicorn, configured only by these settings; it reports to systemd itself."""
 
     def __init__(self, make_app: Callable[[], WSGIApplication], bind: str) -> None:
         self._make_app = make_app

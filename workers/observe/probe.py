@@ -1,4 +1,4 @@
-"""Ask each part of the service on a thread of its own: one that hangs never blocks a page or a scrape."""
+"""Query each part of the service on its own thread, so that one that hangs blocks no page and no scrape."""
 
 import threading
 import time
@@ -16,10 +16,10 @@ from messaging.management import QueueDepths
 from workers.db.engine import is_outage, translate
 
 FRESH_SECONDS: Final = 4.0
-"""Below the page's refresh interval: however many pages are open, each part is asked once in between."""
+"""Shorter than the page's refresh interval; each part is queried once per interval for all open pages."""
 
 SILENT_SECONDS: Final = 15.0
-"""A part that is being asked and whose last answer is older is reported as not answering, usually."""
+"""Default age of a part's last result after which a query that is still running counts as hanging."""
 
 LOG_AGAIN_SECONDS: Final = 3600.0
 """A failure that lasts is logged again after this time."""
@@ -31,7 +31,7 @@ Value = TypeVar("Value")
 
 @dataclass(frozen=True, slots=True)
 class Reading(Generic[Value]):
-    """A part's last answer and its age, None before the first, and the reason if it no longer holds."""
+    """A part's last answer and its age (None before the first), and the reason if it is no longer valid."""
 
     value: Value | None = None
     age_s: float | None = None
@@ -39,7 +39,7 @@ class Reading(Generic[Value]):
 
     @property
     def current(self) -> Value | None:
-        """The last answer if it still holds."""
+        """The last answer if it is still valid."""
         return self.value if self.problem is None else None
 
     def describe(self) -> dict[str, Any]:
@@ -48,13 +48,13 @@ class Reading(Generic[Value]):
 
 
 class Probe(Generic[Value]):
-    """One part of the service, asked by one thread, which goes on whatever the query raises.
+    """Queries one part of the service on one thread, which continues whatever the query raises.
 
     Args:
         query: Returns the answer; may block without limit.
-        fresh_seconds: How long an answer is used again; a reader of an older one has the part asked.
-        every_seconds: If set, the part is asked at this interval instead, whether anything reads it or not.
-        silent_seconds: How old the last answer of a part that is being asked may be.
+        fresh_seconds: How long an answer is reused; reading an older answer starts a new query.
+        every_seconds: If set, the part is queried at this interval instead, even if nothing reads it.
+        silent_seconds: Age of the last result after which a running query counts as hanging.
     """
 
     def __init__(
@@ -152,9 +152,9 @@ def read_depths(depths: QueueDepths) -> dict[str, int]:
 
 
 def read_edge(bind: str, path: str) -> requests.Response:
-    """Return what the edge on this host answers; raise RequestException if it does not.
+    """Return the answer of the edge on this host; raise RequestException if it does not answer.
 
-    Its health report comes with status 503 if it refuses events.
+    Its health report has the status 503 while it refuses events.
     """
     host, _, port = bind.rpartition(":")
     reachable = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "[::]": "[::1]"}.get(host, host)  # noqa: S104  # compared

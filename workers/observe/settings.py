@@ -16,11 +16,11 @@ OBSERVER_SESSION: Final[Mapping[str, str]] = {
     "statement_timeout": "2s",
     "lock_timeout": "1s",
     "idle_in_transaction_session_timeout": "60s",
-    # A count stops at its limit only along an index; these two read all rows first.
+    # A count stops at its limit only in an index scan; these two kinds of scan read all rows first.
     "enable_seqscan": "off",
     "enable_bitmapscan": "off",
 }
-"""Options of its PostgreSQL sessions."""
+"""Options of the observe role's PostgreSQL sessions."""
 
 
 def _read_canary(environment: Environment, name: str, default: None) -> CanarySettings | None:
@@ -57,5 +57,5 @@ class ObserveSettings(WorkerSettings):
 
     @property
     def is_edge_reachable(self) -> bool:
-        """Whether the edge listens at host:port, and not at a socket file."""
+        """Whether the edge listens at host:port instead of a socket file."""
         return not self.edge.startswith(("unix:", "fd:"))

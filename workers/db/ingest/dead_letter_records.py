@@ -1,4 +1,4 @@
-"""Record in SQL why an event is dead-lettered, before the broker is asked to dead-letter it."""
+"""Record in SQL why an event is dead-lettered, before it becomes a dead letter."""
 
 import re
 from collections.abc import Iterable

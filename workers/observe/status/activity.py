@@ -11,13 +11,13 @@ from workers.db.models import dead_letters, edge_statistics, processed_events
 MINUTES: Final = 60
 
 OPEN_MINUTES: Final = 2
-"""A transaction may still commit this many minutes back; older minutes are not counted again."""
+"""A transaction may still commit rows of this many minutes ago. Older minutes are not counted again."""
 
 RECENT_EVENTS: Final = 200
-"""Newest events whose durations are shown."""
+"""How many of the newest events the shown durations cover."""
 
 MAX_ROWS: Final = 50
-"""Newest events, and newest open dead letters, that the page lists."""
+"""How many of the newest events, and of the newest open dead letters, the page lists."""
 
 EDGE_HOURS: Final = 24
 """Edges that answered something in this time are listed, with their last ten minutes."""
@@ -30,11 +30,11 @@ _E: Final = edge_statistics.c
 
 
 Activity: TypeAlias = dict[str, Any]
-"""What the page shows of the last hour; JSON values only, nothing personal."""
+"""The page's data about the last hour, as JSON values and without personal data."""
 
 
 class ActivityReader:
-    """Reads the activity; remembers the minutes that cannot change any more. Used by one thread."""
+    """Reads the activity, and caches the counts of minutes that can no longer change. Used by one thread."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -47,7 +47,7 @@ class ActivityReader:
         minutes = [this_minute - timedelta(minutes=back) for back in reversed(range(MINUTES))]
         with self._engine.connect() as connection:
             if connection.dialect.name == "postgresql":
-                # An index of ranges of pages (BRIN) has no other kind of scan.
+                # A BRIN index, which summarises ranges of pages, supports only bitmap scans.
                 connection.execute(text("SET LOCAL enable_bitmapscan = on"))
             counts = self._count(connection, minutes)
             median, p95 = _measure_durations(connection)
@@ -66,7 +66,7 @@ class ActivityReader:
     def _count(self, connection: Connection, minutes: list[datetime]) -> dict[datetime, tuple[int, int]]:
         """Count events and dead letters of each minute that may have changed; forget those before the hour.
 
-        Each minute has statements of its own: after a failure, the next reading goes on where this one ended.
+        Each minute has its own statements: after a failure, the next reading continues where this one ended.
         """
         self._closed = {minute: self._closed[minute] for minute in minutes if minute in self._closed}
         counts = {}
@@ -81,7 +81,7 @@ class ActivityReader:
 
 
 def _count_rows(connection: Connection, moment: Column[Any], minute: datetime) -> int:
-    """Count a table's rows of one minute; the index on *moment* bounds what is read."""
+    """Count a table's rows of one minute; the index on *moment* limits the rows that are read."""
     rows = select(func.count()).where(moment >= minute, moment < minute + timedelta(minutes=1))
     return connection.execute(rows).scalar_one()
 
@@ -100,7 +100,7 @@ def _measure_durations(connection: Connection) -> tuple[float | None, float | No
 
 
 def _read_edges(connection: Connection, now: datetime) -> list[dict[str, Any]]:
-    """Return what each edge host answered in the last minutes, and when it last answered anything."""
+    """Return each edge host's answers of the last minutes, and the time since it last answered anything."""
     is_recent = _E.began_at >= now - timedelta(minutes=EDGE_MINUTES)
     refused = _E.status_401 + _E.status_413 + _E.status_429 + _E.status_503 + _E.other_refusals
     counts = [
@@ -130,7 +130,7 @@ def _read_events(connection: Connection) -> list[dict[str, Any]]:
 
 
 def _read_dead_letters(connection: Connection) -> list[dict[str, Any]]:
-    """Return the newest open dead letters; the index on those bounds what is read."""
+    """Return the newest open dead letters; the index on open dead letters limits the rows that are read."""
     query = select(_D.recorded_at, _D.code, _D.message_id).where(_D.decided_at.is_(None))
     newest = query.order_by(_D.recorded_at.desc(), _D.message_id.desc()).limit(MAX_ROWS)
     return [{"at": row[0].isoformat(), "code": row[1], "id": row[2]} for row in connection.execute(newest)]

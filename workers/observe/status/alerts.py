@@ -1,4 +1,4 @@
-"""Decide what needs an operator, by the alert rules' own thresholds, for hosts without Prometheus."""
+"""Decide what needs an operator, with the thresholds of the alert rules, for hosts without Prometheus."""
 
 from collections.abc import Collection, Iterator
 from dataclasses import asdict, dataclass
@@ -42,7 +42,7 @@ NEXT_COMMANDS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """Something that stands still (BAD) or waits for an operator (WAIT), for *since_s* seconds if known.
+    """A standstill (BAD), or a problem that waits for an operator (WAIT), for *since_s* seconds if known.
 
     *name* is a heading in docs/runbook.md.
     """
@@ -145,9 +145,9 @@ RULES: Final = (
 
 
 def find_alerts(samples: Samples, missing: Collection[str] = ()) -> list[Alert]:
-    """Return everything that needs an operator, worst first; only for samples that still hold.
+    """Return everything that needs an operator, worst first; *samples* must still be valid.
 
-    Nothing is concluded from the absence of *missing* metrics, whose query failed.
+    The absence of *missing* metrics, whose query failed, causes no alert about what they measure.
     """
     alerts = {alert.text: alert for rule in RULES for alert in rule.apply(samples)}
     found = [*alerts.values(), *_find_standstills(samples, missing), *_find_worker_alerts(samples, missing)]

@@ -1,4 +1,4 @@
-"""Assemble what the status page shows; what is unknown is named as unknown, never as none."""
+"""Assemble the data of the status page; an unknown value is shown as unknown, never as none."""
 
 import socket
 import time
@@ -31,7 +31,7 @@ CANARY_SECONDS: Final = 60.0
 CANARY_SILENT_SECONDS: Final = 3 * CANARY_SECONDS
 
 BUSY_WEBHOOKS: Final = 100
-"""If all edges together answered as many in ten minutes, one that answered none is down or cut off."""
+"""If all edges together answered this many in ten minutes, an edge that answered none is down or cut off."""
 
 _SILENT: Final = {
     "broker": "OpenMessagingBrokerAway",
@@ -42,11 +42,11 @@ _SILENT: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Probes:
-    """The parts of the service that the page asks; None for a part that is not configured.
+    """The probes that the page reads; None for a part that is not configured.
 
     Args:
-        edge: The health report of the edge on this host; a socket file cannot be asked.
-        canary: Seconds that the last event of our own that arrived took.
+        edge: The health report of the edge on this host; None also if the edge listens at a socket file.
+        canary: How many seconds the last canary that arrived took.
     """
 
     metrics: Probe[list[Metric]]
@@ -80,14 +80,14 @@ def open_probes(
 
 
 def build_state(probes: Probes) -> dict[str, Any]:
-    """Return everything that the page shows; blocks some seconds at most.
+    """Return everything that the page shows; blocks for a few seconds at most.
 
-    Each part of it comes with its age, and with the problem that keeps it from being renewed.
+    Each part has its age, and the problem that prevents a newer answer.
     """
     for probe in (probes.metrics, probes.activity, probes.broker, probes.edge, probes.depths):
         if probe is not None:
             probe.read(0.0)
-    # All parts are asked by now; they are waited for together.
+    # All parts have been queried by now, so the waits for their answers overlap.
     ends = time.monotonic() + PAGE_SECONDS
     metrics, activity = probes.metrics.read_until(ends), probes.activity.read_until(ends)
     broker = probes.broker.read_until(ends)
@@ -131,7 +131,7 @@ def _light(name: str, reading: Reading[Any]) -> dict[str, Any]:
 
 
 def _edge_lights(reading: Reading[dict[str, Any]] | None, activity: Activity | None) -> list[dict[str, Any]]:
-    """Return the lights of edge and journal; a host whose edges are all elsewhere has neither."""
+    """Return the lights of edge and journal; both are NONE on a host without an edge."""
     recorded = {row["edge"] for row in activity["edges"]} if activity else set()
     if reading is None or (reading.value is None and socket.gethostname() not in recorded):
         state = NONE if reading is None or recorded else UNKNOWN
@@ -149,7 +149,7 @@ def _edge_lights(reading: Reading[dict[str, Any]] | None, activity: Activity | N
 
 def _canary_light(reading: Reading[float]) -> dict[str, Any]:
     light = _light(CANARY, reading)
-    # One that was never answered for, or hangs, says nothing about the service.
+    # A canary without a result, or a query that hangs, shows nothing about the service.
     is_known = reading.problem is None or find_stage(reading) is not None
     return light if is_known else {**light, "state": UNKNOWN, "problem": None}
 

@@ -1,4 +1,4 @@
-"""Turn metrics into what the status page shows of them."""
+"""Summarise the metrics for the status page."""
 
 from collections.abc import Collection
 from typing import Any, Final
@@ -28,7 +28,7 @@ _FIGURES: Final = {
 
 
 def summarise(samples: Samples, missing: Collection[str]) -> dict[str, Any]:
-    """Return what the page shows of the metrics; ages in seconds; None for a number that is *missing*."""
+    """Return the page's data from the metrics: ages in seconds, and None for numbers that are *missing*."""
     ages = select_values(samples, "om_dead_letter_oldest_age_seconds")
     names = sorted(name for (name,) in select_values(samples, "om_destination_paused"))
     return {
