@@ -1,4 +1,4 @@
-"""omctl, also as `python -m omctl`: its table of commands, and how errors become messages and statuses."""
+"""omctl, also run as `python -m omctl`: the command table, and how errors become messages and statuses."""
 
 import pkgutil
 import sys
@@ -51,7 +51,7 @@ COMMANDS: Final = {name: target for group in GROUPS.values() for name, (target, 
 
 
 class Commands(click.Group):
-    """The commands of the table; each is imported when it is called, because importing all takes too long."""
+    """The commands of the table. Each is imported only when called, because importing all takes too long."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # click's signature
         """Return the names in the order of the table."""
@@ -97,7 +97,7 @@ def omctl(log_stream: TextIO | None) -> None:
 
 
 def run(arguments: Sequence[str], log_stream: TextIO | None = None) -> int:
-    """Run one command; return its exit status. An error is one sentence, with --json also an object.
+    """Run one command and return its exit status. An error prints a sentence, and with --json an object.
 
     Logs go to *log_stream*; None leaves logging as it is configured.
     """

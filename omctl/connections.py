@@ -1,4 +1,4 @@
-"""Open what commands work with: the database, the dead letters, the platform."""
+"""Open the connections that commands need: to the database, the dead-letter queue and the platform."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -19,7 +19,7 @@ Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 
 _FAULTS: Final = (
-    # What the driver's error has in its code or text; what it means, and what to do about it.
+    # A pattern for the code or text of the driver's error; then its meaning and remedy.
     (
         "42p01|42703|no such table|no such column",
         "does not have the tables of this version: run `omctl migrate`",
@@ -49,7 +49,7 @@ _FAULTS: Final = (
 
 
 class DatabaseUnavailableError(OpenMessagingError):
-    """Nothing was changed; do what the text says, and run the command again."""
+    """Nothing was changed. Follow the advice in the text and run the command again."""
 
 
 def database_url(environment: Environment) -> str:
@@ -73,7 +73,7 @@ def health_url(bind: str) -> str | None:
 
 @contextmanager
 def open_database(session: Mapping[str, str] = PATIENT_SESSION) -> Iterator[Engine]:
-    """Yield the database of OM_DATABASE_URL; its failures become one sentence."""
+    """Yield an engine for OM_DATABASE_URL; report a failure of the database in one sentence."""
     engine = make_engine(database_url(Environment()), session)
     try:
         with friendly_errors():
@@ -100,7 +100,7 @@ def friendly_errors() -> Iterator[None]:
     except DBAPIError as error:
         raise DatabaseUnavailableError(_explain(error)) from error
     except (RetryLaterError, StatementRefusedError) as error:
-        # The broker and the platform are away with the same error.
+        # The same error also reports an unavailable broker or platform.
         if not isinstance(error.__cause__, SQLAlchemyError):
             raise
         raise DatabaseUnavailableError(_explain(error.__cause__)) from error
@@ -125,7 +125,7 @@ class DeadLetterSession:
 
 @contextmanager
 def open_dead_letters() -> Iterator[DeadLetterSession]:
-    """Yield the dead letters of OM_AMQP_URL; no other omctl can open them meanwhile."""
+    """Yield the dead-letter queue of OM_AMQP_URL, locked so that no other omctl can open it meanwhile."""
     urls = Environment().strings("OM_AMQP_URL")
     with open_database() as engine, lock_dead_letters(urls, client_name="omctl dead-letters") as queue:
         yield DeadLetterSession(queue, engine, DatabaseClock(engine))
@@ -141,7 +141,7 @@ def open_platform(environment: Environment) -> Iterator[GenesysClient]:
             "and OM_GENESYS_CLIENT_SECRET"
         )
     if not environment.string("OM_DATABASE_URL"):
-        # On a host that runs only the edge, the few requests are not counted.
+        # A host that runs only the edge has no database; its few requests are not counted.
         yield GenesysClient(settings, None)
         return
     with open_database() as engine:

@@ -15,8 +15,8 @@ _DECODER: Final = json.JSONDecoder()
 def read_bodies(file: BinaryIO) -> Iterator[bytes]:
     """Yield the bodies of *file* in order.
 
-    A file with one body a line is read line by line, and a line that is not JSON is yielded as it is. Arrays,
-    and documents of several lines, are read whole; an incomplete one is a UsageError before any body of it.
+    A file with one body a line is read line by line; a line that is not JSON is yielded unchanged. Arrays and
+    multi-line documents are read whole; an incomplete one raises UsageError before any body is yielded.
     """
     first = next(filter(bytes.strip, file), b"")
     if _is_body(first):
@@ -26,7 +26,7 @@ def read_bodies(file: BinaryIO) -> Iterator[bytes]:
 
 
 def _is_body(line: bytes) -> bool:
-    """Return whether a first line is a whole body, or not JSON at all."""
+    """Return whether the first line is a complete body, or is not JSON at all."""
     stripped = line.strip()
     if not stripped.startswith((b"{", b"[")):
         return True
@@ -48,7 +48,7 @@ def _split_documents(raw: bytes, name: str) -> list[bytes]:
 
 
 def _find_spans(text: str) -> Iterator[tuple[int, int]]:
-    """Yield start and end of each document; of an array, of each member."""
+    """Yield the start and end of each document, or of each member if the document is an array."""
     at, is_inside = _skip(text, 0), False
     while is_inside or at < len(text):
         if text.startswith("]" if is_inside else "[", at):

@@ -1,6 +1,6 @@
-"""omctl install and uninstall: bring the service up on this host, or up to date, and take it away again.
+"""omctl install and uninstall: install, upgrade or remove the service on this host.
 
-An installation ends with an event through the whole service. An upgrade is the same installation again.
+An installation ends by sending an event through the whole service. An upgrade runs the installation again.
 """
 
 import json
@@ -98,7 +98,7 @@ def install(
     if options.cluster and not (options.is_edge and options.is_worker):
         raise click.UsageError("A host of the cluster has both roles: give --role both, or --cluster ''.")
     if ENVIRONMENT.exists():
-        # An upgrade uses the units' settings, which its own shell does not have.
+        # An upgrade uses the units' settings, which the operator's shell does not have.
         os.environ.setdefault(SETTINGS_FILE, str(ENVIRONMENT))
     _go(plan_installation(options), dry_run=dry_run)
     if given["firewall"] and dry_run and not is_json():
@@ -144,12 +144,12 @@ def _go(steps: Iterable[Step], *, dry_run: bool) -> None:
 
 
 def plan_installation(options: Options) -> Iterator[Step]:
-    """Return the steps."""
+    """Yield all steps of an installation, in order."""
     yield from saved.saved_option_steps(options)
     yield account_step()
     yield from credentials.given_steps()
     yield from _server_steps(options)
-    # Options that fail before this point, for want of an address or a host's name, are not saved.
+    # Options are saved only here, so options that failed above (no address, unknown host) are not kept.
     yield file_step(saved.SAVED, lambda: saved.render_options(options))
     yield from credentials.missing_steps()
     yield from configuration_steps(options)
@@ -227,7 +227,7 @@ def request_headers(body: bytes) -> dict[str, str]:
 
 def _send(body: bytes, options: Options) -> None:
     url = f"https://127.0.0.1{WEBHOOK_PATH}"
-    # Only the certificate that the installation made itself contains this address.
+    # Only a certificate that the installation created contains this address.
     verify = (
         str(gateway.CERTIFICATE) if gateway.find_certificate(options)[0] == gateway.CERTIFICATE else False
     )

@@ -27,7 +27,7 @@ _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
 class Command(click.Command):
-    """A command; examples and exit statuses at the end of its docstring follow the options in its help."""
+    """A command whose help shows the docstring's examples and exit statuses after the options."""
 
     def __init__(self, name: str | None, *, help: str | None, **options: Any) -> None:  # noqa: A002
         text, *blocks = _BLOCK.split(inspect.cleandoc(help or ""))
@@ -37,7 +37,7 @@ class Command(click.Command):
 
 
 class Group(Command, click.Group):
-    """A command with commands of its own."""
+    """A command with subcommands."""
 
     command_class = Command
 
@@ -94,13 +94,13 @@ def combine(*options: Decorator) -> Decorator:
 change_options = combine(
     click.option("--dry-run", is_flag=True, help="Show what would change, and change nothing."), json_option
 )
-"""For every command that changes something."""
+"""The options of every command that changes something."""
 
 recorded_options = combine(reason_option, change_options)
-"""For every command whose change is recorded as an intervention."""
+"""The options of every command whose change is recorded as an intervention."""
 
 intervention_options = combine(reason_option, yes_option, change_options)
-"""For a command that changes many events and asks first."""
+"""The options of every command that changes many events and asks for confirmation first."""
 
 dead_letter_options = combine(
     click.option(
@@ -111,15 +111,15 @@ dead_letter_options = combine(
     since_option("Dead-lettered"),
     until_option("Dead-lettered"),
 )
-"""Select dead letters."""
+"""The options that select dead letters."""
 
 _CONTROLS: Final = re.compile(
-    # C0 except tab and newline, DEL, C1; marks, embeddings, overrides, isolates of direction; surrogates.
+    # C0 except tab and newline, DEL, C1; directional marks, embeddings, overrides and isolates; surrogates.
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
 )
 _WHOLE_WORDS: Final[Any] = {"break_long_words": False, "break_on_hyphens": False}
 _PADDING: Final = 3
-"""Characters that a table needs for each column beside its content."""
+"""Characters that each column of a table needs in addition to its content."""
 
 
 def is_json() -> bool:
@@ -129,7 +129,7 @@ def is_json() -> bool:
 
 
 def format_json(document: dict[str, Any]) -> str:
-    """Return one indented JSON object, with RFC 3339 times and null for unknown."""
+    """Return one indented JSON object, with times in RFC 3339 and null for unknown values."""
     return json.dumps(document, indent=2, default=_encode)
 
 
@@ -154,8 +154,8 @@ def print_table(
 ) -> None:
     """Print *rows* under *columns*, or the sentence *empty* if there are no rows.
 
-    Long cells are folded between words and never cut: a table with long ids is wider than the screen instead.
-    A cell is data: it is printed as it is, never as markup or terminal control. None is empty.
+    Long cells are wrapped between words and never cut, so a table with long ids is wider than the screen.
+    A cell is data, so markup and terminal controls in it have no effect. None is shown as an empty cell.
     """
     from rich import box  # noqa: PLC0415  # takes longer to import than most commands take to run
     from rich.console import Console  # noqa: PLC0415
@@ -188,12 +188,12 @@ def _format(value: Any) -> str:
 
 
 def visible(text: str) -> str:
-    """Return *text* with each character that would control a terminal, or reorder text, as an escape."""
+    """Return *text* with escapes for all characters that control a terminal or reorder text."""
     return _CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def fold(text: str, first: str, others: str) -> str:
-    """Return *text* in lines of 79 characters, folded between words only; with the indents given."""
+    """Wrap *text* between words into lines of 79 characters, with the given indents."""
     return textwrap.fill(text, 79, initial_indent=first, subsequent_indent=others, **_WHOLE_WORDS)
 
 
@@ -207,7 +207,7 @@ def print_body(body: bytes) -> None:
 
 
 def progress_bar() -> Progress:
-    """Return a progress bar on standard error, silent unless that is a terminal."""
+    """Return a progress bar on standard error; it is silent unless standard error is a terminal."""
     from rich import progress  # noqa: PLC0415  # takes longer to import than most commands take to run
     from rich.console import Console  # noqa: PLC0415
 

@@ -1,4 +1,4 @@
-"""Carry out an operator's decision about many items: recorded, paced, and cancellable between two items."""
+"""Carry out an operator's decision about many items, recorded, rate-limited and cancellable between items."""
 
 import getpass
 import os
@@ -22,12 +22,12 @@ from workers.db.interventions import Action
 from workers.parsing import moment_of
 
 TICK_SECONDS: Final = 0.2
-"""How soon a cancellation is noticed while waiting."""
+"""The longest time, in seconds, until a wait notices a cancellation."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
-    """How the command line wants an intervention done; `again`: events that took effect do so once more."""
+    """An intervention's command-line options. With `again`, events that took effect before do so again."""
 
     reason: str
     again: bool = False
@@ -47,11 +47,11 @@ class Terms:
 
 @dataclass(slots=True)
 class Run:
-    """One intervention and its progress, without an id until it is recorded, cancelled until it ends.
+    """One intervention and its progress. It has no id until it is recorded, and is cancelled until it ends.
 
-    `selection` is JSON without content; `verb` is done to each item; `copies` are further messages of items
-    that are done, which were removed; `last_id` is that of the last item done, if they are taken in the order
-    of their ids; `facts` are shown with --json.
+    `selection` is JSON without content. `verb` names what is done to each item. `copies` counts the removed
+    extra messages of processed items. `last_id` is the id of the last processed item if items are processed
+    in the order of their ids. `facts` are shown with --json.
     """
 
     action: Action
@@ -66,7 +66,7 @@ class Run:
     facts: Mapping[str, str] = field(default_factory=dict)
 
     def begin(self, engine: Engine, terms: Terms) -> None:
-        """Record that an operator begins it, unless it was begun before."""
+        """Record that an operator begins the intervention, unless it was begun before."""
         if self.intervention_id:
             return
         self.intervention_id = secrets.token_hex(8)
@@ -95,8 +95,8 @@ def carry_out(
 ) -> None:
     """Ask the operator *question*, record the decision, execute it and report; a dry run only reports.
 
-    *work* returns a context for a cancellation. The decision is recorded once that is entered; its value does
-    one batch at each step. *asking* is entered while the operator is asked. *hint* is how to continue *run*.
+    *work* takes the cancellation event and returns a context, whose value does one batch at each step. Once
+    it is entered, the decision is recorded. *asking* surrounds the question. *hint* is how to continue *run*.
     """
     if terms.dry_run or not run.chosen:
         run.intervention_id = ""
@@ -109,16 +109,16 @@ def carry_out(
             try:
                 execute(engine, run, batches, cancelled)
             finally:
-                # An operator needs it after a failure of broker or database as much as after Ctrl-C.
+                # The operator needs the hint after a failure of broker or database as well as after Ctrl-C.
                 if run.is_cancelled and hint:
                     click.echo(hint.format(run=run), err=True)
     report(run)
 
 
 def execute(engine: Engine, run: Run, batches: Iterable[int], cancelled: Event) -> None:
-    """Do all batches, until cancelled; record how far it came after each, also if one fails.
+    """Do all batches until cancelled. Record the progress after each batch, even if one fails.
 
-    Each step does one batch and yields the number of items done, each durable. A batch may check *cancelled*
+    Each step does one batch and yields the number of items done, all durable. A batch may check *cancelled*
     between two items.
     """
     with progress_bar() as bar:
@@ -143,7 +143,7 @@ def execute(engine: Engine, run: Run, batches: Iterable[int], cancelled: Event) 
 
 
 def report(run: Run) -> None:
-    """Print what was done, or what would be; exit with 1 if it was cancelled."""
+    """Print what was done, or what would be done; exit with 1 if the intervention was cancelled."""
     is_cancelled = bool(run.intervention_id) and run.is_cancelled
     counts = {"chosen": run.chosen, "done": run.done, "copies": run.copies, "cancelled": is_cancelled}
     if not show_json({**run.facts, **counts, "intervention": run.intervention_id or None}):
@@ -175,7 +175,7 @@ def cancellable() -> Iterator[Event]:
 
 
 class RateLimiter:
-    """Waits before each item until its turn; lost time is not made up for by a burst. Rate 0: no limit."""
+    """Delays each item to keep a rate; no burst makes up for lost time. With rate 0, there is no limit."""
 
     def __init__(self, rate: float, idle: Callable[[float], None], cancelled: Event) -> None:
         self._interval = 1.0 / rate if rate else 0.0
@@ -184,7 +184,7 @@ class RateLimiter:
         self._due = time.monotonic()
 
     def wait(self) -> bool:
-        """Return when the next item may be done, or when it is cancelled; return whether to go on."""
+        """Block until the next item may be done or the work is cancelled; return False if it is cancelled."""
         now = time.monotonic()
         self._due = max(self._due, now - TICK_SECONDS)
         while now < self._due and not self._cancelled.is_set():
@@ -195,7 +195,7 @@ class RateLimiter:
 
 
 def os_user() -> str:
-    """Return the operating system's user, the one behind sudo if any, and the host."""
+    """Return the operating system's user and the host; under sudo, the user who called it."""
     try:
         user = os.environ.get("SUDO_USER") or getpass.getuser()
     except OSError:

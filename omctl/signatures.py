@@ -1,4 +1,4 @@
-"""Sign bodies, and find out why a signature is not valid by trying the mistakes that people make."""
+"""Sign bodies, and explain an invalid signature by trying common mistakes."""
 
 import base64
 import hmac
@@ -16,7 +16,7 @@ from messaging.errors import ConfigurationError
 from webhook_api import signature
 
 SIGNATURE_HEADER: Final = "X-Hub-Signature-256"
-"""In the spelling of the platform's documentation."""
+"""The header's name as the platform's documentation spells it."""
 
 PREFIX: Final = signature.PREFIX.decode()
 
@@ -26,7 +26,7 @@ KEY: Final = "the key is the text of the secret token itself, in UTF-8, as both 
 
 
 def live_secrets(environment: Environment) -> tuple[bytes, ...]:
-    """Return all of OM_WEBHOOK_SECRETS, at least one; a sender signs with the first, the newest."""
+    """Return all of OM_WEBHOOK_SECRETS, at least one. A sender signs with the first, which is the newest."""
     secrets = environment.strings("OM_WEBHOOK_SECRETS")
     if not secrets:
         raise ConfigurationError("OM_WEBHOOK_SECRETS is not set: use the secrets of the edge, newest first")
@@ -48,7 +48,7 @@ def curl_line(url: str, value: str, body: bytes, path: str | None, headers: Mapp
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """Why a signature is valid or not: which secret signed, the mistakes, and their remedies."""
+    """Why a signature is valid or not: the secret that was used, the mistakes and their remedies."""
 
     is_genuine: bool
     secret: int | None
@@ -57,7 +57,7 @@ class Diagnosis:
 
 
 class _Variant(NamedTuple):
-    """A possible body, key or digest; the first of each list has no mistake."""
+    """A possible body, key or digest. The first of each list contains no mistake."""
 
     value: bytes
     finding: str = ""
@@ -80,7 +80,7 @@ def diagnose(body: bytes, header: str, secrets: Sequence[bytes]) -> Diagnosis:
 
 
 def _digests(header: str) -> Iterator[_Variant]:
-    """Yield the digests that a header may have been meant to be."""
+    """Yield the digests that the sender of a header may have meant."""
     bare = header.strip().strip("\"'")
     encoded = bare.removeprefix(PREFIX)
     findings = []

@@ -1,1 +1,1 @@
-"""Prepare what the service works with: broker, database, platform; each module is public."""
+"""Prepare the broker, the database and the platform for the service; each module is public."""

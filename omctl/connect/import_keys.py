@@ -15,10 +15,10 @@ from workers.db.ingest import import_keys as record_keys
 from workers.parsing import microseconds_of, parse_timestamp
 
 MAX_REPORTED: Final = 10
-"""How many malformed lines are reported: in a file of another kind, every line is malformed."""
+"""The most malformed lines to report. In a file of another kind, every line is malformed."""
 BATCH_KEYS: Final = 1_000
 
-# Conversation and time both may contain colons: the time is what looks like one.
+# The conversation's id and the time may both contain colons. The time is recognised by its format.
 _KEY: Final = re.compile(r"(?P<conversation>.+):(?P<time>\d{4}-\d\d-\d\d[Tt ].+)")
 
 
@@ -56,7 +56,7 @@ def import_keys(*, file: TextIO, dry_run: bool) -> None:
 
 
 def _read_keys(file: TextIO, refused: list[int]) -> Iterator[tuple[str, int]]:
-    """Yield each key as conversation and microseconds; add the numbers of other lines to *refused*."""
+    """Yield each key as a conversation and microseconds. Add the numbers of malformed lines to *refused*."""
     for number, line in enumerate(file, 1):
         if not (text := line.strip().strip('"')):
             continue

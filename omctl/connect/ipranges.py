@@ -24,17 +24,17 @@ PATH: Final = "/api/v2/ipranges"
 EVERY_REGION: Final = "all"
 SERVICE: Final = "open-messaging"
 DIRECTIONS: Final = ("outbound", "both")
-"""From the platform's side: it posts to us from its outbound addresses.
+"""Directions from the platform's side. It posts to us from its outbound addresses.
 
 Source: IpAddressRange of the official Python SDK, release 269.
 """
 
 MIN_PREFIX: Final = {4: 8, 6: 16}
-"""A shorter prefix would let in a good part of the internet: a mistake, not a range."""
+"""A shorter prefix would admit a large part of the internet, so it must be a mistake."""
 
 
 def select(answer: dict[str, Any], region: str) -> list[Network]:
-    """Return the networks of the answer for a region, empty for every one, with adjacent ones joined."""
+    """Return the answer's networks for *region* (empty: all regions), with adjacent networks joined."""
     ours = [
         entity
         for entity in answer.get("entities") or []
@@ -72,7 +72,7 @@ def _parse(cidr: str) -> Network:
 
 
 def format_nftables(networks: Sequence[Network], heading: str) -> str:
-    """Return two sets for `nft -f`, which replaces both at once."""
+    """Return two nftables sets as text for `nft -f`, which replaces both at once."""
     # Source: nft(8), "Sets": elements of an interval set may be networks.
     lines = [f"# {heading}", "add table inet open_messaging"]
     for version, kind in ((4, "ipv4_addr"), (6, "ipv6_addr")):
@@ -134,9 +134,9 @@ def ipranges(
         networks = read_plain(source.read_text(encoding="utf-8", errors="replace"))
         origin, suffix = "", f" from {source}"
     text = FORMATS[form](networks, f"Genesys Cloud, {SERVICE}{origin}: {len(networks)} networks{suffix}")
-    # The old list may have a comment in another encoding.
+    # The old list may contain a comment in another encoding.
     old = output.read_text("utf-8", errors="replace") if output is not None and output.exists() else ""
-    # A new date in the first line alone is no change.
+    # A list is unchanged if only the date in its first line is new.
     is_changed = output is not None and text.partition("\n")[2] != old.partition("\n")[2]
     if output is not None and not dry_run:
         if is_changed:

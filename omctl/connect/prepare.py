@@ -97,7 +97,7 @@ def migrate(down: str | None, reader: str | None, *, yes: bool, dry_run: bool) -
 
 
 def _plan(current: str | None, down: str | None) -> list[dict[str, str]]:
-    """Return the revisions to apply or revert, in order; none if a later version applied newer ones."""
+    """Return the revisions to apply or revert, in order, or none if a later version applied newer ones."""
     if not schema.is_newer(current):
         return _list_steps(current or BASE, down) if down else _list_steps("head", current)[::-1]
     if down:

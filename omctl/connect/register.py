@@ -16,7 +16,7 @@ from workers.genesys import GenesysClient, PlatformUnavailableError
 
 PAGE_SIZE: Final = 100
 MAX_CREATION_CHECKS: Final = 30
-"""The platform creates an integration asynchronously; one check a second."""
+"""The most checks of a new integration, one per second. The platform creates integrations asynchronously."""
 
 
 class RegistrationError(OpenMessagingError):
@@ -25,14 +25,14 @@ class RegistrationError(OpenMessagingError):
 
 @dataclass(frozen=True, slots=True)
 class Registered:
-    """A configured registration, and what the platform has of it with its secrets, if anything."""
+    """A configured registration, and the platform's version of it, if any, including its secrets."""
 
     configured: Configured
     content: dict[str, Any] | None = field(repr=False)
 
     @property
     def registration_id(self) -> str | None:
-        """Its id at the platform, if it is registered."""
+        """The registration's id at the platform, if it is registered."""
         return None if self.content is None else str(self.content["id"])
 
     @property
@@ -48,7 +48,7 @@ def find_registered(client: GenesysClient, configured: Configured) -> Registered
 
 
 def apply(client: GenesysClient, registered: Registered) -> Registered:
-    """Create or change a registration if it differs, and return it as the platform then has it."""
+    """Create or change a registration if it differs, and return the platform's new version of it."""
     configured, registration_id = registered.configured, registered.registration_id
     if registration_id is None:
         registration_id = _create(client, configured)
@@ -61,7 +61,7 @@ def apply(client: GenesysClient, registered: Registered) -> Registered:
 def set_secret(client: GenesysClient, configured: Configured, secret: str) -> None:
     """Make an integration sign with another secret, and change nothing else.
 
-    After a PlatformUnavailableError it may or may not have been changed.
+    After a PlatformUnavailableError, the secret may or may not have been changed.
     """
     found = find_registered(client, configured)
     if found.content is None:
@@ -90,7 +90,7 @@ def _find_id(client: GenesysClient, configured: Configured) -> str | None:
 
 
 def _create(client: GenesysClient, configured: Configured) -> str:
-    """Create it; a POST without an answer is never repeated, but its result is looked for."""
+    """Create a registration. A POST without an answer is never repeated; its result is looked for instead."""
     try:
         created = client.post(configured.path, configured.render(None))
     except PlatformUnavailableError as error:

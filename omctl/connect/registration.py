@@ -38,7 +38,7 @@ _HEADER_FIELDS: Final = frozenset({"headers", "webhookHeaders"})
 _number: Final = partial(fields.Integer, load_default=5, strict=True, validate=validate.Range(0))
 
 
-# The fields are named as in the file; *attribute* is the platform's name.
+# The fields have their names in the file; *attribute* is the platform's name.
 class _Filter(Schema):
     event_type = fields.String(required=True, attribute="eventType")
     filter = fields.String(load_default="")
@@ -84,7 +84,7 @@ class _File(Schema):
 class Configured:
     """A registration that should exist: the guide's "webhook", or the platform's "integration".
 
-    Its name identifies it unless an id is given. The body has no secret; *secrets* are the live ones.
+    Its name identifies it unless an id is given. The body has no secret; `secrets` are the live secrets.
     """
 
     kind: str
@@ -98,8 +98,8 @@ class Configured:
     def render(self, registered: Mapping[str, Any] | None) -> dict[str, Any]:
         """Return the body to send.
 
-        A registered secret that the edge accepts stays: during a rotation the newest may not be live yet on
-        every edge. One that the platform does not show stays too: `omctl rotate-secret` sets it.
+        A registered secret that the edge accepts is kept, because the newest may not be live on every edge
+        during a rotation. A secret that the platform does not show is kept: `omctl rotate-secret` sets it.
         """
         if not self.secrets or (registered is not None and registered.get(SECRET) is None):
             return self.body
@@ -177,7 +177,7 @@ def _integration(
 def find_differences(
     configured: Mapping[str, Any], registered: Mapping[str, Any] | None
 ) -> list[dict[str, str]]:
-    """Return each field that differs from what the platform has, without secrets; None if it has nothing."""
+    """Return each field that differs from the platform's version (None: it has none), without secrets."""
     wanted = dict(_flatten(configured))
     found = dict(_flatten({name: (registered or {}).get(name) for name in configured}))
     return [
@@ -188,7 +188,7 @@ def find_differences(
 
 
 def _flatten(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield each field by its dotted name; headers in lower case, event filters by their type."""
+    """Yield each field with its dotted name. Headers are in lower case; filters are named by their type."""
     name = path.rpartition(".")[2]
     if name == "eventFilters":
         texts: dict[str, list[str]] = {}
@@ -205,7 +205,7 @@ def _flatten(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def _difference(name: str, registered: Any, configured: Any) -> dict[str, str]:
-    """Describe a difference; of a secret only that it differs."""
+    """Describe a difference. For a secret, report only that it differs."""
     if name == SECRET or not _HEADER_FIELDS.isdisjoint(name.split(".")):
         registered = None if registered is None else "another value"
         configured = None if configured is None else "not shown"

@@ -1,4 +1,4 @@
-"""omctl rotate-secret: have a new secret sign, without one refused event."""
+"""omctl rotate-secret: replace the signing secret without refusing an event."""
 
 import secrets
 import subprocess
@@ -25,10 +25,10 @@ from workers.genesys import GenesysClient
 
 TIMEOUT_SECONDS: Final = 600.0
 QUIET_SECONDS: Final = 120.0
-"""The platform repeats a webhook for 85 s, and it is not documented whether it signs a repetition anew."""
+"""The platform repeats a webhook for 85 s. It is not documented whether it signs each repetition anew."""
 
 POLL_SECONDS: Final = 1.0
-"""How often the edges are asked; they update their reports as often."""
+"""The time between two queries to the edges, which update their reports at the same interval."""
 REQUEST_SECONDS: Final = 5.0
 
 
@@ -98,10 +98,10 @@ def _show(following: RotationStep) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rotation:
-    """One rotation of the secret; each step may end one run of the command and begin another.
+    """One rotation of the secret. A run of the command may end after any step; the next run continues there.
 
-    `urls` are the readiness URLs of all edges that use the file or a copy of it. `reload` is the command that
-    brings the file to the edges, empty if an operator does it. A step waits `timeout` seconds.
+    `urls` are the readiness URLs of all edges that use the file or a copy of it. The command `reload` makes
+    the edges read the new file; it is empty if an operator does this. A step waits up to `timeout` seconds.
     """
 
     file: Path
@@ -168,7 +168,7 @@ class Rotation:
 
 
 def read_signatures(urls: Sequence[str]) -> Signatures:
-    """Return what each process of the edges has verified, by the readiness URLs of the edges."""
+    """Return how many events each edge process has verified with each secret, from the readiness URLs."""
     found: dict[str, dict[str, int]] = {}
     for url in urls:
         try:

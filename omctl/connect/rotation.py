@@ -1,4 +1,4 @@
-"""Decide a rotation's next step from the present state, so that an interrupted one continues where it was."""
+"""Decide a rotation's next step from the present state, so that an interrupted rotation can continue."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,19 +11,19 @@ from messaging.errors import ConfigurationError, OpenMessagingError
 from omctl.installing.steps import replace
 
 Signatures = Mapping[str, Mapping[str, int]]
-"""For each edge process, by address and process id: the events that each secret, by its id, has verified."""
+"""For each edge process (address and process id): the number of events verified by each secret (its id)."""
 
 
 class RotationError(OpenMessagingError):
-    """No event is refused in the present state; the text names what an operator has to do to continue."""
+    """The present state refuses no event. To continue, an operator has to do what the text says."""
 
 
 class EdgeAwayError(RotationError):
-    """Ask again: an edge that is being reloaded answers when its new processes run."""
+    """Query again: an edge that is being reloaded responds when its new processes run."""
 
 
 class RotationStep(Enum):
-    """What to do, in this order."""
+    """The steps of a rotation, in order."""
 
     ADD = "add a new secret before the one in use, in the secrets file"
     SPREAD = "make every edge accept both secrets"
@@ -38,7 +38,7 @@ STEPS: Final = tuple(RotationStep)
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """The state before a step: the ids of the file's secrets, newest first, and the platform's, if shown."""
+    """The state before a step: ids of the file's secrets, newest first, and of the platform's, if shown."""
 
     secrets: tuple[str, ...]
     signing: str | None
@@ -50,7 +50,7 @@ class Facts:
 
 
 def next_step(facts: Facts) -> RotationStep:
-    """Return the next step; with one secret everywhere a new rotation begins."""
+    """Return the next step. If there is only one secret everywhere, a new rotation begins."""
     if len(facts.secrets) > 2:
         raise RotationError("the file has more than two secrets: remove those that are no longer in use")
     if facts.signing is not None and facts.signing not in facts.secrets:
@@ -72,9 +72,9 @@ def next_step(facts: Facts) -> RotationStep:
 
 @dataclass(slots=True)
 class Watch:
-    """Decides when the old secret is no longer used; secrets by their ids.
+    """Decides when the old secret is no longer used; `new` and `old` are the ids of the secrets.
 
-    `since` is when the last event under the old one was seen, or the watch began; `quiet` seconds suffice.
+    `since` is when the last event with the old secret was seen, or the watch began; `quiet` is in seconds.
     """
 
     new: str
@@ -84,8 +84,8 @@ class Watch:
     _before: dict[str, int] = field(default_factory=dict)
 
     def is_over(self, edges: Signatures, now: float) -> bool:
-        """Return whether events come under the new secret and none has come under the old one."""
-        # A process that is new in *edges* has counted from zero.
+        """Return whether events have arrived with the new secret, and long enough none with the old one."""
+        # A process that is new in *edges* started counting at zero.
         counts = {name: verified.get(self.old, 0) for name, verified in edges.items()}
         if any(count > self._before.get(name, 0) for name, count in counts.items()):
             self.since = now
@@ -95,7 +95,7 @@ class Watch:
 
 
 def find_secrets_file(path: Path | None) -> Path:
-    """Return *path*, or that of OM_WEBHOOK_SECRETS_FILE, which must hold a secret."""
+    """Return *path*, or the path in OM_WEBHOOK_SECRETS_FILE; the file must contain a secret."""
     variables = variables_now()
     if path is None and variables.get("OM_WEBHOOK_SECRETS"):
         raise ConfigurationError(
@@ -116,5 +116,5 @@ def read_secrets(path: Path) -> tuple[str, ...]:
 
 
 def write_secrets(path: Path, *secrets: str) -> None:
-    """Replace the secrets; durable when it returns."""
+    """Replace the secrets durably."""
     replace(path.resolve(), ",".join(secrets) + "\n")

@@ -31,7 +31,7 @@ TEXT: Final = "This is a test of the connection. Please ignore it."
 
 
 class StepFailedError(Exception):
-    """A step found that something is not as it must be."""
+    """A step found an unexpected state; the text describes it."""
 
 
 @click.command(cls=Command)
@@ -76,7 +76,7 @@ def smoke(*, name: str, seconds: float, dry_run: bool) -> None:
 
 @dataclass(slots=True)
 class SmokeTest:
-    """The steps of one test, and how to undo those that were done.
+    """The steps of one test, and how to undo the completed ones.
 
     A step's result is ok, missing (the platform has no such resource) or failed.
     """
@@ -90,7 +90,7 @@ class SmokeTest:
     _ids: dict[str, str] = field(default_factory=dict)
 
     def run(self, configured: list[Configured]) -> None:
-        """Do every step that is possible, and undo what was done, also after Ctrl-C."""
+        """Do every step that is possible. Then undo the completed steps, even after Ctrl-C."""
         try:
             for one in configured:
                 self.attempt(f"register the {one.kind}", partial(self._register, one))
@@ -124,7 +124,7 @@ class SmokeTest:
 
     def _register(self, one: Configured) -> str:
         self.check_name(one)
-        # Before the creation: if its answer is lost, the registration may exist all the same.
+        # Appended before the creation: the registration may exist even if the platform's answer is lost.
         self._undo.append((f"remove the {one.kind}", partial(self._remove, one)))
         self._ids[one.kind] = apply(self.client, find_registered(self.client, one)).registration_id or ""
         return self._ids[one.kind]

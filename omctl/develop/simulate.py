@@ -23,13 +23,13 @@ from simulator.traffic import Dialect, TrafficPlan, longest_span, traffic
 from webhook_api.settings import parse_headers
 
 CLIENT: Final = "simulated"
-"""The OAuth client's id and secret if the environment has none: it protects nothing."""
+"""The OAuth client's id and secret if the environment has none. The simulation needs no real secret."""
 
 STOPPING: Final = frozenset({signal.SIGINT, signal.SIGTERM})
 
 
 def _share(name: str, default: float, text: str) -> Callable[..., Any]:
-    """Return an option in percent; its value is a fraction."""
+    """Return an option that is given in percent and whose value is a fraction."""
     percent = click.FloatRange(0, 100)
     field = f"{name.removeprefix('--').removesuffix('s').replace('-', '_')}_share"
     return click.option(
@@ -137,8 +137,8 @@ def make_plan(
 ) -> TrafficPlan:
     """Return what to send; without a seed, something new each time.
 
-    With one, the platform's time is Monday's midnight. The present time would make the bytes differ; an old
-    time would make the events too old to have an effect.
+    With a seed, the platform's clock starts on Monday at midnight: with the present time, the bytes would
+    differ between runs, and with a much older time, the events would be too old to have an effect.
     """
     conversations = conversations or max(1, events // 10)
     if seed is None:
@@ -161,7 +161,7 @@ def _send(sender: Sender, plan: TrafficPlan, concurrency: int) -> Summary:
 
 
 def register_edge(organisation: Organisation, url: str, environment: Environment) -> None:
-    """Register the edge at *url* at a simulated platform, with the edge's own settings."""
+    """Register the edge at *url* with a simulated platform, using the edge's own settings."""
     headers = dict(parse_headers(environment.strings("OM_REQUIRED_HEADERS")))
     secret = live_secrets(environment)[0].decode() if environment.strings("OM_WEBHOOK_SECRETS") else ""
     is_signed = not environment.boolean("OM_ALLOW_UNSIGNED", default=False)
@@ -171,7 +171,7 @@ def register_edge(organisation: Organisation, url: str, environment: Environment
 def serve_platform(environment: Environment, url: str | None, port: int) -> None:
     """Serve the simulated platform on loopback until SIGINT or SIGTERM, with *url* registered if given."""
     client_id = environment.string("OM_GENESYS_CLIENT_ID", CLIENT)
-    # Before the first thread, so that no other thread receives the signal.
+    # Block the signals before the first thread starts, so that no other thread receives them.
     signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
     organisation = Organisation(client_id, environment.string("OM_GENESYS_CLIENT_SECRET", CLIENT))
     if url:
@@ -185,5 +185,5 @@ def serve_platform(environment: Environment, url: str | None, port: int) -> None
             click.echo("Ctrl-C stops it")
             signal.sigwait(STOPPING)
     except (OSError, SystemExit):
-        # werkzeug exits if the port is taken.
+        # werkzeug exits if the port is already in use.
         raise OpenMessagingError(f"port {port} of this host is taken: choose another by --port") from None

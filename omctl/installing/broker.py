@@ -49,7 +49,7 @@ _CLUSTERED_URLS: Final = ("amqps://{}@{}:5671/%2F", "https://{}@{}:15671")
 
 @dataclass(frozen=True, slots=True)
 class BrokerUser:
-    """A user with its rights, as patterns of names, and the credentials that hold its addresses."""
+    """A user, its rights as patterns of names, and the credential files that hold its addresses."""
 
     name: str
     configure: str
@@ -61,7 +61,7 @@ class BrokerUser:
 
 RIGHTS: Final = ("configure", "write", "read")
 USERS: Final = (
-    # A passive declare, which is the edge's proof, needs no right at all (RabbitMQ 4.0).
+    # The edge proves events by passive declares, which need no right at all (RabbitMQ 4.0).
     BrokerUser(
         "open-messaging-edge", "^$", r"^open-messaging$", "^$",
         credentials.EDGE_BROKER, credentials.EDGE_MANAGEMENT,
@@ -82,7 +82,7 @@ def server_steps(options: Options) -> Iterator[Step]:
     # An existing broker may serve others: its listeners stay as they are.
     is_ours = not is_installed(PACKAGE) or LISTENERS.exists()
     text = _CLUSTERED if options.cluster else _LONE
-    # A lone broker listens on this host only from its first start. A cluster's needs its account for the key.
+    # Write a lone broker's listeners before its first start. A cluster's key needs the package's account.
     if options.cluster:
         yield package_step(PACKAGE)
         yield certificate_step(CERTIFICATES, "rabbitmq", "rabbitmqctl eval ssl:clear_pem_cache().")

@@ -1,4 +1,4 @@
-"""Make one RabbitMQ cluster of several hosts' brokers, and leave it again."""
+"""Join the brokers of several hosts to one RabbitMQ cluster, and remove a host from it."""
 
 import json
 import operator
@@ -20,11 +20,11 @@ STORED_COOKIE: Final = credentials.CLUSTER / "erlang-cookie"
 """Nodes with the same cookie form a cluster. It is copied to each host with the other secrets."""
 POSTGRESQL: Final = Path("/etc/postgresql")
 _CLUSTER_ACCESS: Final = "*/main/conf.d/open-messaging.conf"
-"""Exists on the host with the cluster's database; no removal deletes it."""
+"""This file exists on the host with the cluster's database. No removal deletes it."""
 
 
 def cluster_steps(options: Options) -> Iterator[Step]:
-    """Return the steps to a broker on several hosts and, on the first of them, to the database."""
+    """Return the steps that set up a broker on several hosts and, on the first host, the database."""
     if options.host not in options.cluster:
         raise InstallationError(f"this host is called {options.host}, which --cluster does not name")
     needed = (STORED_COOKIE, credentials.CLUSTER / "hosts", *credentials.BROKER)
@@ -80,7 +80,7 @@ def _use_cookie() -> None:
 
 
 def members() -> list[str]:
-    """Return the nodes of this host's cluster; none if its broker does not run."""
+    """Return the nodes of this host's cluster, or none if its broker does not run."""
     if not succeeds("rabbitmqctl --quiet status"):
         return []
     status = run("rabbitmqctl --quiet cluster_status --formatter json")
@@ -100,17 +100,17 @@ def other_members(here: str) -> list[str]:
 
 
 def has_left() -> bool:
-    """Return whether this host has left a cluster whose database it holds and which others may still use."""
+    """Return whether this host has left a cluster but still holds its database, which others may use."""
     return not STORED_COOKIE.exists() and any(POSTGRESQL.glob(_CLUSTER_ACCESS))
 
 
 def leave(here: str) -> None:
     """Take this node out of the cluster and empty it; the others keep all queues and users.
 
-    A reset alone would leave a member of each queue behind that counts for its majority and never answers.
-    The cookie is deleted with the reset: with a cookie, a node that is alone counts as the last one.
+    A reset alone would leave a dead member in each queue, which still counts toward the queue's majority.
+    The cookie is deleted with the reset: a node that is alone but has a cookie counts as the last one.
     """
-    # Rows of virtual host, name, size, and "ok" or "error: " with the reason; tabs in names are escaped.
+    # Each row is virtual host, name, size, and "ok" or "error: " with the reason. Tabs in names are escaped.
     # Source: shrink_command.ex of RabbitMQ 4.0.
     rows = [row.split("\t") for row in run(f"rabbitmq-queues --quiet shrink {here}").split("\n")]
     if failed := [" ".join(row) for row in rows if row[-1].startswith("error")]:

@@ -1,4 +1,4 @@
-"""The secrets and addresses that units load as credentials, one file each, readable by root alone.
+"""Store the secrets and addresses that units load as credentials, in one file each, readable only by root.
 
 An existing file wins over the environment of the installing command, which wins over what the installation
 generates. A cluster's certificate is kept here too, because the directory is copied to each host.
@@ -44,14 +44,14 @@ VARIABLES: Final = {
     "OM_REQUIRED_HEADERS": (REQUIRED_HEADERS,),
     "OM_EVENTS_HEADERS": (EVENTS_HEADERS,),
 }
-"""The credentials that each variable of the installing command's environment becomes."""
+"""For each variable of the installing command's environment, the credential files that receive its value."""
 
 CLUSTER: Final = CREDENTIALS / "cluster"
 CERTIFICATE_FILES: Final = ("authority.pem", "certificate.pem", "key.pem", "hosts")
 TRUSTED: Final = Path("/usr/local/share/ca-certificates/open-messaging-cluster.crt")
-"""The cluster's authority, where update-ca-certificates finds it; libpq reads it here."""
+"""The cluster's certificate authority, where update-ca-certificates finds it and libpq reads it."""
 _CERTIFICATE_DAYS: Final = "3650"
-"""The authority's key is deleted at once: to replace everything, delete `hosts` and install again."""
+"""The authority's key is deleted at once. To replace all certificates, delete `hosts` and install again."""
 
 
 def given_steps() -> Iterator[Step]:
@@ -65,8 +65,8 @@ def given_steps() -> Iterator[Step]:
 def missing_steps() -> Iterator[Step]:
     """Yield the steps that write the credentials that are still missing.
 
-    The first webhook secret is generated. Without a reader role of ours, the reader gets the workers'
-    database address; replace it with that of a role with fewer rights. The others stay empty.
+    The first webhook secret is generated. If the database has no reader role of ours, the reader gets the
+    workers' database address; replace it by that of a role with fewer rights. Other files stay empty.
     """
     values = dict.fromkeys((GENESYS_SECRET, REQUIRED_HEADERS, EVENTS_HEADERS, EDGE_MANAGEMENT), "")
     values[WEBHOOK_SECRETS] = secrets.token_urlsafe(32)
@@ -79,14 +79,14 @@ def missing_steps() -> Iterator[Step]:
 def _given_step(path: Path, name: str, value: str) -> Step:
     if read_stripped(path) in {"", value}:
         return Step(f"write {path}", lambda: read(path) == value + "\n", lambda: store(path, value))
-    # A secret that a rotation has retired must not come back with an upgrade.
+    # An upgrade must not restore a secret that a rotation has retired.
     is_secret = name == "OM_WEBHOOK_SECRETS"
     change = "omctl rotate-secret changes it" if is_secret else "edit it, or delete it and install again"
     return kept(f"{path}, which differs from {name}: {change}")
 
 
 def read_stripped(path: Path) -> str:
-    """Return a credential; empty if it is missing."""
+    """Return a credential, or an empty string if it is missing."""
     return (read(path) or "").strip()
 
 
@@ -137,7 +137,7 @@ def authority_steps(options: Options) -> Iterator[Step]:
 def certificate_step(directory: Path, group: str, reload: str) -> Step:
     """Return the step that writes the cluster's certificate and key for a server; its group may read them.
 
-    The command *reload* has a running server read them.
+    The command *reload* makes a running server read the new files.
     """
     names = ("certificate.pem", "key.pem")
 
@@ -159,7 +159,7 @@ def _certificate_text(name: str) -> str:
 
 
 def make_certificate(hosts: str) -> None:
-    """Make an authority and a certificate for *hosts*, separated by commas; delete the authority's key."""
+    """Make an authority and a certificate for the comma-separated *hosts*; delete the authority's key."""
     names = ",".join(f"DNS:{host}" for host in [*hosts.split(","), "localhost"])
     # Python 3.13 verifies strictly and requires keyUsage in an authority.
     authority = ("basicConstraints=critical,CA:TRUE,pathlen:0", "keyUsage=critical,keyCertSign,cRLSign")

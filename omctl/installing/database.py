@@ -15,7 +15,7 @@ DATABASE: Final = "open_messaging"
 OWNER: Final = "open_messaging_owner"
 SERVICE: Final = "open_messaging"
 READER: Final = "open_messaging_reader"
-"""Reads everything but content, for metrics: `omctl migrate --read-only-role` grants this."""
+"""The role for metrics. It reads everything but content; `omctl migrate --read-only-role` grants this."""
 PSQL: Final = ("runuser", "-u", "postgres", "--", "psql", "--quiet", "--no-psqlrc", "--set=ON_ERROR_STOP=1")
 
 _ROLES: Final = {
@@ -46,7 +46,7 @@ ALTER DEFAULT PRIVILEGES FOR ROLE {OWNER} IN SCHEMA public
     GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO {SERVICE};
 ALTER DEFAULT PRIVILEGES FOR ROLE {OWNER} IN SCHEMA public GRANT USAGE, SELECT ON SEQUENCES TO {SERVICE};
 """  # noqa: S608  every name is a constant
-"""The service may read and write rows, but change no table."""
+"""The service may read and write rows, but may not change the tables themselves."""
 
 _MARK: Final = "# Open Messaging Ingest:"
 _HEADING: Final = f"{_MARK} the hosts of its cluster. omctl install replaces everything below."
@@ -73,7 +73,7 @@ def database_steps(options: Options) -> Iterator[Step]:
 
 
 def _files(options: Options) -> dict[Path, str]:
-    """Return each version's access rules and our settings, with the text that lets the cluster's hosts in."""
+    """Return each PostgreSQL version's access rules and our settings, which admit the cluster's hosts."""
     rules = sorted(Path("/etc/postgresql").glob("*/main/pg_hba.conf"))
     settings = {path.parent / "conf.d/open-messaging.conf": _CLUSTERED for path in rules}
     return {path: render_access(read(path) or "", options) for path in rules} | settings
@@ -114,7 +114,7 @@ def missing_roles(options: Options) -> list[str]:
 
 
 def _create(options: Options) -> None:
-    """Create missing users, database and rights; a user whose address is lost gets a new password."""
+    """Create missing users, database and rights; give a user whose address is lost a new password."""
     passwords = {role: secrets.token_urlsafe(24) for role in missing_roles(options)}
     roles = "".join(_CREATE_ROLE.format(role=role, password=password) for role, password in passwords.items())
     run(PSQL, text=roles + _CREATE_DATABASE)

@@ -20,28 +20,28 @@ CERTIFICATE: Final = Path("/etc/open-messaging/tls/certificate.pem")
 KEY: Final = Path("/etc/open-messaging/tls/key.pem")
 
 MIN_CONNECTIONS: Final = 8192
-"""For each nginx process. A single sender can hold more connections open than Debian's 768."""
+"""The limit for each nginx process. A single sender can open more connections than Debian's limit of 768."""
 OPEN_FILES: Final = 4 * MIN_CONNECTIONS
-"""For each nginx process: two connections and a body's file for each request, and what else it reads."""
+"""For each nginx process: a request needs two connections and a body file; nginx also opens other files."""
 REFUSE_UNLISTED: Final = "if ($om_from_platform = 0) { return 403; }"
 _CONNECTIONS: Final = re.compile(r"(worker_connections\s+)(\d+)(?=\s*;)")
 _CERTIFICATE: Final = re.compile(r"ssl_certificate (\S+);\s+ssl_certificate_key (\S+);")
 _SELF_SIGNED_DAYS: Final = "825"
-"""Long enough to be replaced by a real certificate."""
+"""Long enough for an operator to replace it by a real certificate."""
 
 FIREWALL_UNIT: Final = "open-messaging-firewall.service"
-"""Not named om-*: those units lack the right that it needs."""
+"""It is not named om-*, because those units lack the right to load firewall rules."""
 FIREWALL_RULES: Final = CONFIGURATION / "firewall.nft"
 _BROKER_PORTS: Final = "4369, 25672"
-"""epmd and RabbitMQ's inter-node port: they listen on all addresses, guarded only by the Erlang cookie."""
+"""epmd and RabbitMQ's inter-node port. Both listen on all addresses; only the Erlang cookie protects them."""
 _CLUSTER_PORTS: Final = f"{_BROKER_PORTS}, 5671, 15671, 5432"
 
 
 def format_nginx(networks: Iterable[object], heading: str) -> str:
-    """Return a variable for nginx's http block that is 1 for the platform's addresses and the host's own."""
+    """Return an nginx variable for the http block: 1 for the platform's addresses and the host's own."""
     # Source: ngx_http_geo_module. The last step of an installation posts from the host itself.
     lines = [f"    {network} 1;" for network in ("127.0.0.1", *networks)]
-    # Without a list, no address is known to be foreign, and none is refused.
+    # Without a list, no address is known to be foreign, so none is refused.
     default = 0 if len(lines) > 1 else "unknown"
     return "\n".join([f"# {heading}", "geo $om_from_platform {", f"    default {default};", *lines, "}", ""])
 
@@ -67,7 +67,7 @@ def gateway_steps(options: Options) -> Iterator[Step]:
     )
     yield file_step(ADDRESSES, lambda: NO_LIST, changes_stay=True)
     yield file_step(SITE, lambda: render_site(options))
-    # Checked first, so that an error does not reach the running nginx.
+    # The configuration is checked first, so that an error does not reach the running nginx.
     reload = ("nginx -t -q", "systemctl reload-or-restart nginx", "systemctl enable --quiet nginx")
     yield always("reload nginx", commands("systemctl daemon-reload", *reload))
 
@@ -127,7 +127,7 @@ def firewall_steps(options: Options) -> Iterator[Step]:
     yield package_step("nftables")
     yield file_step(FIREWALL_RULES, lambda: firewall_rules(options))
     yield file_step(unit, lambda: shipped(f"systemd/{FIREWALL_UNIT}"))
-    # Checked first, then loaded now and at each boot.
+    # The rules are checked first, then loaded now and at each boot.
     check = f"nft --check --file {FIREWALL_RULES}"
     load = (f"systemctl reload-or-restart {FIREWALL_UNIT}", f"systemctl enable --quiet {FIREWALL_UNIT}")
     yield always("load the firewall's rules", commands(check, "systemctl daemon-reload", *load))

@@ -1,4 +1,4 @@
-"""The options of an installation: given now, else saved by an earlier installation, else the default."""
+"""Resolve an installation's options: from this command, else an earlier installation, else the default."""
 
 import enum
 import ipaddress
@@ -45,8 +45,8 @@ class Role(enum.StrEnum):
 class Options:
     """How to install a host; `saved` are the options that come from an earlier installation.
 
-    Without a certificate (PEM and its key), a self-signed one is made; workers None: as many as the queue
-    needs. Hosts have short names; the cluster's first has the database. The units run the prefix.
+    Without a certificate (PEM and its key), a self-signed one is made. Workers None: as many as the queue
+    needs. Hosts have short names; the first one has the database. The units run the environment at `prefix`.
     """
 
     roles: frozenset[Role] = frozenset(Role)
@@ -82,7 +82,7 @@ class Options:
         return self.cluster or ("127.0.0.1",)
 
     def values(self) -> Values:
-        """Return the options that are saved, as the command line takes them."""
+        """Return the options to save, in the form of the command line."""
         return {
             "role": BOTH if self.is_edge and self.is_worker else min(self.roles).value,
             "bind": self.bind,

@@ -46,7 +46,7 @@ def plan_removal(*, purge: bool) -> Iterator[Step]:
 
 
 def purge_steps() -> Iterator[Step]:
-    """Return the steps that delete settings, secrets and journal and, on the last host, what hosts share.
+    """Return the steps that delete settings, secrets and journal and, on the last host, the shared data.
 
     Queues, users and database stay as long as the broker has other nodes. A host that has left the cluster
     no longer sees the others, and keeps the database.
@@ -97,13 +97,13 @@ def _units() -> list[str]:
 
 
 def parse_loaded(listed: str) -> list[str]:
-    """Return the units of systemctl's list that have a file; others are only named by these."""
+    """Return the units in systemctl's list that have a file; other units refer to the rest only by name."""
     rows = [line.split() for line in listed.splitlines()]
     return [name for name, state, *_ in rows if state == "loaded"]
 
 
 def _stop() -> None:
-    # The scaler first: otherwise it may start a worker whose stop is under way, and so cancel that.
+    # Stop the scaler first: otherwise it may start a worker that is being stopped, which cancels the stop.
     for units in ([name for name in _units() if name == SCALER], _units()):
         if units:
             run(["systemctl", "disable", "--now", *units])
@@ -111,7 +111,7 @@ def _stop() -> None:
 
 
 def _drop_database() -> None:
-    """Drop the database; PostgreSQL refuses while anything is connected, and later steps are not begun."""
+    """Drop the database. PostgreSQL refuses while a client is connected; then no later step is begun."""
     try:
         run(PSQL, text=_DROP)
     except InstallationError as error:

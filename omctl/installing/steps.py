@@ -1,4 +1,4 @@
-"""A step of an installation: whether it is done already, and how to do it."""
+"""Define a step of an installation: how to check whether it is done, and how to do it."""
 
 import os
 import shlex
@@ -13,7 +13,7 @@ from typing import Final
 from messaging.errors import OpenMessagingError
 
 SHIPPED: Final = files("omctl") / "host-files"
-"""Units, the gateway's configuration and the list of settings, as the wheel holds them."""
+"""The wheel's copies of the units, the gateway's configuration and the list of settings."""
 UNITS: Final = Path("/etc/systemd/system")
 
 
@@ -22,7 +22,7 @@ class InstallationError(OpenMessagingError):
 
 
 Command = str | Sequence[str]
-"""As a shell would be given it, but without a shell; or its words."""
+"""A command line in shell syntax, split without a shell; or its words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,15 +41,15 @@ def always(title: str, do: Callable[[], object]) -> Step:
 
 
 def kept(title: str) -> Step:
-    """Return a step that only reports what stays although an operator might expect otherwise."""
+    """Return a step that only reports an item that stays, although an operator may expect its removal."""
     return Step(title, lambda: True, lambda: None, "kept")
 
 
 def run_steps(steps: Iterable[Step], *, dry_run: bool) -> Iterator[tuple[str, str]]:
     """Do the steps in order and yield each title and state after its step.
 
-    The states are "up to date", "kept", "done" and "would be done". The steps are taken one by one, so that
-    one may depend on what an earlier one did. After an InstallationError the later ones are not begun.
+    The states are "up to date", "kept", "done" and "would be done". The iterator advances after each step, so
+    a step may depend on the result of an earlier one. After an InstallationError, no later step is begun.
     """
     for step in steps:
         if step.is_done():
@@ -64,7 +64,7 @@ def run_steps(steps: Iterable[Step], *, dry_run: bool) -> Iterator[tuple[str, st
 def run(command: Command, *, text: str = "", environment: dict[str, str] | None = None) -> str:
     """Run *command* with *text* as its standard input, and return what it printed.
 
-    The command is shown if it fails, so it must hold no secrets; *text* may.
+    If the command fails, it is shown, so it must contain no secrets. *text* may contain secrets.
     """
     words = shlex.split(command) if isinstance(command, str) else command
     try:
@@ -80,7 +80,7 @@ def run(command: Command, *, text: str = "", environment: dict[str, str] | None 
 
 
 def commands(*lines: str) -> Callable[[], object]:
-    """Return what runs these commands in order."""
+    """Return a function that runs these commands in order."""
     return lambda: [run(line) for line in lines]
 
 
@@ -117,9 +117,9 @@ def _install(package: str) -> None:
 
 
 def file_step(path: Path, text: Callable[[], str], *, mode: int = 0o644, changes_stay: bool = False) -> Step:
-    """Return the step that writes a file if its text differs; *text* is called when the step is run.
+    """Return the step that writes a file if its text differs. *text* is called when the step runs.
 
-    If *changes_stay*, an existing file is an operator's and is left alone.
+    With *changes_stay*, an existing file belongs to the operator and is left alone.
     """
     is_done = path.exists if changes_stay else lambda: read(path) == text()
     return Step(f"write {path}", is_done, lambda: replace(path, text(), mode=mode))

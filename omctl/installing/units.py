@@ -96,7 +96,7 @@ def _is_private() -> bool:
 
 
 def environment_text() -> str:
-    """Return the settings with their explanations, each at its default."""
+    """Return all settings with their explanations and defaults."""
     text = shipped("environment.example")
     return _HEADING + _CREDENTIAL_LINE.sub(lambda found: f"#   {CREDENTIALS}/.../{found[1]}", text)
 
@@ -128,13 +128,13 @@ def _fill_in(text: str, options: Options) -> str:
 
 
 def start_steps(options: Options) -> Iterator[Step]:
-    """Yield the steps that start the services, and restart running ones: their program may be older."""
+    """Yield the steps that start the services, and restart running ones, which may run an older version."""
     if options.is_worker:
         workers = [f"om-worker@{number}.service" for number in range(1, (options.workers or 1) + 1)]
         names = ["om-workers.target", *workers, *WORKER_SERVICES, "om-retain.timer"]
         yield from map(_start_step, names)
         if options.workers:
-            # Also after the next boot, only the chosen number may run.
+            # Disabled, so that only the chosen number of workers runs after the next boot, too.
             stop = "disable --now --quiet"
             yield always(f"disable {SCALER}", commands(f"systemctl {stop} {SCALER}"))
             yield always("stop other workers", lambda: _for_others(names, stop))
@@ -175,8 +175,8 @@ def _for_others(known: Iterable[str], verb: str) -> None:
 
 
 def render_manual() -> str:
-    """Return the page in groff's language: every command with its options."""
-    # Here, since the commands' table comes to this module by way of `install`.
+    """Return the manual page in groff's language: every command with its options."""
+    # Imported here, because the command table refers to this module through `install`.
     from omctl.__main__ import GROUPS, omctl  # noqa: PLC0415
 
     root = click.Context(omctl, info_name="omctl", **omctl.context_settings)
@@ -203,7 +203,7 @@ def _describe_command(command: click.Command, context: click.Context) -> Iterato
     for paragraph in (command.help or "").split("\n\n"):
         yield from (".PP", _escape_groff(" ".join(paragraph.split())))
     for record in (option.get_help_record(context) for option in command.get_params(context)):
-        # An argument has no text.
+        # An argument has no help text.
         yield from (
             (".TP", f".B {_escape_groff(record[0])}", _escape_groff(record[1]))
             if record and record[1]
@@ -214,5 +214,5 @@ def _describe_command(command: click.Command, context: click.Context) -> Iterato
 
 
 def _escape_groff(text: str) -> str:
-    """Return *text* for groff, which takes a line that begins with a dot or an apostrophe for a request."""
+    """Escape *text* for groff, which reads a line that begins with a dot or an apostrophe as a request."""
     return re.sub(r"^(?=[.'])", r"\\&", text.replace("\\", r"\e").replace("-", r"\-"), flags=re.MULTILINE)

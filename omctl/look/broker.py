@@ -1,4 +1,4 @@
-"""Check the broker: its exchanges and queues over AMQP; alarms, depth and policies by the management API."""
+"""Check the broker: exchanges and queues over AMQP; alarms, depth and policies with the management API."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -18,15 +18,15 @@ from omctl.look.settings import HIDDEN, redact_urls
 
 REQUEST_SECONDS: Final = 3.0
 LOSING_POLICY_KEYS: Final = ("max-length", "max-length-bytes", "message-ttl", "expires")
-"""Without publisher confirms, each of these lets a queue silently drop events."""
+"""Policy keys that let a queue drop events silently if publisher confirms are off."""
 STOPPED: Final = frozenset({"crashed", "down", "minority", "recovering", "stopped"})
-"""States of a queue, by the management API, in which it has no leader that answers."""
+"""Queue states of the management API in which no leader responds."""
 LEADERLESS: Final = ("members are online", "no majority of the queue's members", "its state is ")
-"""Texts of findings, ours and the edge's, about such a queue."""
+"""Texts in our own and the edge's findings that report a queue without a leader."""
 
 
 def check_broker() -> Iterator[Finding]:
-    """Yield the state of the broker's objects; blocks for some seconds if no broker answers."""
+    """Yield the state of the broker's objects; blocks for some seconds if no broker responds."""
     environment = Environment()
     urls, managed = environment.strings("OM_AMQP_URL"), environment.strings("OM_MANAGEMENT_URL")
     try:
@@ -63,14 +63,14 @@ def judge_object(item: BrokerObject) -> Finding:
 
 
 def withdraw_counts(findings: list[Finding]) -> list[Finding]:
-    """Return the findings, without the counts of a queue that another finding shows without a leader.
+    """Return the findings without the counts of a queue that has no leader according to another finding.
 
-    A passive declare of such a queue is answered with 0, or with the last known count.
+    For such a queue, a passive declare returns 0 or the last known count.
     """
     bad = (finding for finding in findings if any(text in finding.text for text in LEADERLESS))
     silent = {finding.subject.partition(" at ")[0] for finding in bad}
     if any("://" in subject for subject in silent):
-        # The edge's finding, which has its address as the subject, is about this queue.
+        # A finding of the edge, whose subject is the edge's address, is about this queue.
         silent.add(f"queue {topology.EVENTS_QUEUE}")
     text = "exists; depth and consumers are unknown: no majority of its nodes is seen to answer"
     advice = "Start the queue's other nodes; the findings of the management API and of the edge name them."
@@ -82,7 +82,7 @@ def withdraw_counts(findings: list[Finding]) -> list[Finding]:
 
 
 def judge_proof(brokers: int, management_urls: int, *, has_confirms: bool) -> Finding:
-    """Judge what releases journal entries, by the number of addresses of broker and management API."""
+    """Judge how journal entries are proven, by the number of addresses of broker and management API."""
     subject = "release of the journal"
     if has_confirms:
         return ok(subject, "by publisher confirms")
@@ -103,7 +103,7 @@ def judge_proof(brokers: int, management_urls: int, *, has_confirms: bool) -> Fi
 
 
 def check_management(urls: tuple[str, ...], amqp_urls: tuple[str, ...]) -> list[Finding]:
-    """Return what each node reports of the virtual host of *amqp_urls*; blocks for some seconds at most."""
+    """Return each node's report about the virtual host of *amqp_urls*; blocks for a few seconds at most."""
     if not urls:
         advice = (
             "Set OM_MANAGEMENT_URL: without it the edge cannot see the queue's depth and cannot answer 429."
@@ -199,13 +199,13 @@ def _get(api: ManagementApi, path: str) -> dict[str, Any]:
 
 
 def _unreachable(error: Exception) -> Finding:
-    # Never the error's own text: it repeats the address, and with it the password.
+    # Never show the error's own text: it contains the address, including the password.
     if status := getattr(getattr(error, "response", None), "status_code", None):
         text = f"answers {status}"
     elif isinstance(error, requests.Timeout):
         text = f"does not answer within {REQUEST_SECONDS:.0f} s"
     else:
-        # requests derives its error about JSON from both.
+        # JSONDecodeError of requests is both a RequestException and a ValueError.
         is_json = isinstance(error, ValueError) and not isinstance(error, requests.exceptions.InvalidURL)
         text = "answers something else" if is_json else "cannot be reached"
     advice = "Check OM_MANAGEMENT_URL, its user (tag management) and that rabbitmq_management is enabled."

@@ -1,4 +1,4 @@
-"""omctl check: show what is configured, what answers, what is wrong, and what to do."""
+"""omctl check: show the configuration, the state of each part, the problems and their remedies."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -19,7 +19,7 @@ from omctl.look.findings import Finding, Level, check_areas, note, warning
 from omctl.look.settings import check_settings, explain_settings
 
 CHECK_SECONDS: Final = 8.0
-"""For all areas: the command ends within 10 s, with its start."""
+"""The time limit for all areas. Including its start, the command then ends within 10 s."""
 
 COLOURS: Final = {Level.OK: "green", Level.NOTE: "blue", Level.WARNING: "yellow", Level.PROBLEM: "red"}
 WORST_FIRST: Final = (Level.PROBLEM, Level.WARNING, Level.NOTE)
@@ -67,7 +67,7 @@ def check(*, role: str | None, only_settings: bool, verbose: bool) -> None:
 
 
 def find_roles(given: str | None) -> tuple[frozenset[Role], list[Finding]]:
-    """Return what this host does, *given* or as installed, with a note if that is not everything."""
+    """Return this host's roles, *given* or as installed, with a note if a role is left out."""
     try:
         roles = resolve_options({} if given is None else {"role": given}).roles
     except InstallationError as error:
@@ -79,7 +79,7 @@ def find_roles(given: str | None) -> tuple[frozenset[Role], list[Finding]]:
 
 
 def _list_areas(roles: frozenset[Role], notes: list[Finding]) -> dict[str, Callable[[], Iterable[Finding]]]:
-    """Return the check of each area; each reads the settings by itself."""
+    """Return the check of each area. Each check reads the settings itself."""
     areas: dict[str, Callable[[], Iterable[Finding]]] = {
         "settings": lambda: [*notes, *check_settings(roles)],
         "broker": check_broker,
@@ -99,7 +99,7 @@ def _list_areas(roles: frozenset[Role], notes: list[Finding]) -> dict[str, Calla
 
 
 def summarise(findings: list[Finding]) -> list[Finding]:
-    """Return each finding that is not ok, the worst first, and one for each healthy area."""
+    """Return each finding that is not ok, worst first, and one finding for each healthy area."""
     bad = {finding.area for finding in findings if finding.level in {Level.PROBLEM, Level.WARNING}}
     healthy = Counter(finding.area for finding in findings if finding.level is Level.OK)
     return [

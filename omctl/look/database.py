@@ -1,4 +1,4 @@
-"""Check the database, its revision, its clock, and what in it an operator should look at."""
+"""Check the database: its revision, its clock, and contents that need an operator's attention."""
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime
@@ -20,11 +20,11 @@ from workers.db.stats import CLOCK_AHEAD, WorkerReport, read_worker_reports
 from workers.parsing import moment_of
 
 MAX_CLOCK_DIFFERENCE: Final = 2.0
-"""Seconds. Events carry their host's time, so latencies and searches show a wrong clock."""
+"""Seconds. Events carry their host's time, so a wrong clock falsifies latencies and searches."""
 
 
 def check_database() -> list[Finding]:
-    """Return the state of the database; blocks for some seconds if it does not answer."""
+    """Return the state of the database; blocks for some seconds if it does not respond."""
     try:
         url = database_url(Environment())
         if _is_missing_file(url):
@@ -58,7 +58,7 @@ def judge_revision(current: str | None, head: str) -> Finding:
 
 
 def judge_tables(missing: list[str]) -> Finding:
-    """Judge the tables that a database lacks although its revision includes them."""
+    """Judge the tables that the database's revision includes but the database lacks."""
     if not missing:
         return ok("tables", "all exist")
     advice = "They were dropped: restore them from a backup."
@@ -85,7 +85,7 @@ def _contents(engine: Engine) -> Iterator[Finding]:
 
 
 def judge_clock(host: str, ahead: float) -> Finding:
-    """Judge a clock by the seconds that it is ahead of the database's."""
+    """Judge a host's clock by how many seconds it is ahead of the database's clock."""
     subject, side = f"clock of {host}", "ahead of" if ahead > 0 else "behind"
     text = f"{abs(ahead):.1f} s {side} the database's"
     if abs(ahead) <= MAX_CLOCK_DIFFERENCE:
@@ -103,7 +103,7 @@ def _counts(connection: Connection) -> Iterator[Finding]:
 
 
 def judge_workers(reports: Iterable[WorkerReport], now: datetime) -> Iterator[Finding]:
-    """Judge each role by its workers' reports: a problem if none of them reports any more."""
+    """Judge each role by its workers' reports. It is a problem if all its workers stopped reporting."""
     roles: dict[str, list[WorkerReport]] = {"settle": []}
     for report in reports:
         roles.setdefault(report.role, []).append(report)

@@ -1,4 +1,4 @@
-"""Check the edge: its readiness, the way to it, the gateway's allow-list, and the journals on this host."""
+"""Check the edge: its readiness, the path of events, the gateway's allow-list and this host's journals."""
 
 import time
 from collections.abc import Iterator
@@ -17,9 +17,9 @@ from webhook_api.health import platform_list_age
 
 REQUEST_SECONDS: Final = 5.0
 MAX_LIST_AGE: Final = 7 * 86400.0
-"""Seconds. om-ipranges.timer runs daily; the platform announces changes weeks before."""
+"""Seconds. om-ipranges.timer runs daily, and the platform announces changes weeks in advance."""
 OLD_SECONDS: Final = 60.0
-"""Usually an entry stays in the journal about ten seconds."""
+"""Seconds. An entry usually stays in the journal for about ten seconds."""
 
 FOREIGN: Final = "Nothing but the edge's own directories belongs here: move it away."
 LOCKLESS: Final = "If it is a copied journal, make an empty file named lock in it, owned by the edge's user."
@@ -57,7 +57,7 @@ def check_edge(bind: str) -> Iterator[Finding]:
 
 
 def judge_report(url: str, status: int, report: dict[str, Any]) -> Iterator[Finding]:
-    """Judge a readiness report: as a whole, its problems, and each process."""
+    """Judge a readiness report: its overall status, its problems and each process."""
     text = ", ".join(
         f"{report[name]} {label}" for name, label in REPORTED.items() if report.get(name) is not None
     )
@@ -79,7 +79,7 @@ def judge_report(url: str, status: int, report: dict[str, Any]) -> Iterator[Find
 
 
 def check_canary(environment: Environment) -> Finding:
-    """Return what stopped our own last event, as om-observe reports it; blocks for some seconds at most."""
+    """Return om-observe's report on the last canary; blocks for some seconds at most."""
     url = environment.string("OM_CANARY_URL")
     if not url:
         advice = "Set OM_CANARY_URL, and om-observe tests the whole way of an event once a minute."
@@ -107,7 +107,7 @@ def check_addresses() -> Iterator[Finding]:
 
 
 def judge_list(age: float | None, *, is_enforced: bool) -> Finding:
-    """Judge the allow-list by its age in seconds, None if there is none."""
+    """Judge the allow-list by its age in seconds, which is None if there is no list."""
     subject = "platform's addresses"
     if age is None:
         advice = "Set OM_GENESYS_REGION and the OAuth client, then systemctl start om-ipranges."
@@ -132,7 +132,7 @@ class JournalState(NamedTuple):
 
 
 def check_journals(state_directory: Path) -> Iterator[Finding]:
-    """Yield the state of each process's journal and of files that the edge set aside; reads every segment."""
+    """Yield the state of each process's journal and of the edge's set-aside files; reads every segment."""
     root = state_directory / "journal"
     try:
         directories, foreign = journals.journal_directories(root), journals.foreign_entries(root)
@@ -188,7 +188,7 @@ def judge_journal(name: str, state: JournalState) -> Finding:
 
 
 def read_state(directory: Path) -> JournalState:
-    """Read one process's journal; a segment that is proven and unlinked meanwhile counts as empty."""
+    """Read one process's journal. A segment that is proven and deleted meanwhile counts as empty."""
     is_owned, entries, size, damaged, oldest_age = journals.has_owner(directory), 0, 0, 0, 0.0
     for segment in journals.list_segments(directory):
         try:
@@ -196,7 +196,7 @@ def read_state(directory: Path) -> JournalState:
         except FileNotFoundError:
             continue
         if is_owned and records and isinstance(records[-1], journals.Damage):
-            # An incomplete last record of a living process may be in the middle of its write.
+            # A running process may be in the middle of writing the incomplete last record.
             records.pop()
         damage = [record.size for record in records if isinstance(record, journals.Damage)]
         entries += len(records) - len(damage)

@@ -25,10 +25,10 @@ from workers.db.timeline_search import MAX_EVENTS, find_timelines
 from workers.parsing import moment_of, read_identifiers
 
 JOURNAL_SECONDS: Final = 5.0
-"""For reading this host's journal; usually it holds the events of the last ten seconds."""
+"""The time limit for reading this host's journal, which usually holds the events of ten seconds."""
 
 FINDER_SESSION: Final = {**PATIENT_SESSION, "default_transaction_read_only": "on"}
-"""On SQLite a search must not hold the only write lock: intake would wait for it."""
+"""Read-only, because a search on SQLite must not hold the only write lock, which intake needs."""
 
 
 @click.command(cls=Command)
@@ -87,7 +87,7 @@ def _find_conversations(customer: str) -> list[str]:
 
 
 def search_database(identifiers: list[str]) -> tuple[list[Timeline], str | None]:
-    """Return what the database records of these ids, and why it could not be searched."""
+    """Return the database's records about these ids, and the reason if it could not be searched."""
     try:
         with open_database(FINDER_SESSION) as engine:
             found = [transact(engine, find_timelines, wanted) for wanted in identifiers]
@@ -97,7 +97,7 @@ def search_database(identifiers: list[str]) -> tuple[list[Timeline], str | None]
 
 
 def search_journal(identifiers: list[str]) -> tuple[list[Timeline], str | None]:
-    """Return the events in this host's journal that have one of these ids, and why not all of it was read."""
+    """Return this host's journalled events with one of these ids, and the reason if some were not read."""
     wanted, found = {*identifiers}, list[Timeline]()
     needles = [needle for identifier in identifiers for needle in encode_needles(identifier)]
     deadline = time.monotonic() + JOURNAL_SECONDS
@@ -136,7 +136,7 @@ def _read_journal() -> Iterator[Envelope]:
     root = Path(Environment().string("OM_STATE_DIRECTORY", "/var/lib/open-messaging")) / "journal"
     segments = (segment for directory in journal_directories(root) for segment in list_segments(directory))
     for segment in segments:
-        # It may be proven and removed meanwhile.
+        # The segment may be proven and deleted meanwhile.
         with suppress(FileNotFoundError):
             for record in read_segment(segment.path):
                 if isinstance(record, Entry):

@@ -1,4 +1,4 @@
-"""Run the checks of all areas side by side, so that none hides or delays the others."""
+"""Run the checks of all areas in parallel, so that no check hides or delays another."""
 
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -24,7 +24,7 @@ class Level(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """The result of one check: how bad, of what, what was found, what to do about it, and in which area."""
+    """The result of one check: its level, its subject, what was found, what to do about it, and its area."""
 
     level: Level
     subject: str
@@ -42,7 +42,7 @@ problem: Final = partial(Finding, Level.PROBLEM)
 def check_areas(areas: Mapping[str, Callable[[], Iterable[Finding]]], seconds: float) -> list[Finding]:
     """Return the findings of all areas, in their order; blocks for *seconds* at most.
 
-    An area that fails, or has not finished in time, is a problem of its own and leaves the others alone.
+    If an area's check fails or does not finish in time, this is a problem of its own; other areas go on.
     """
     late = f"did not end within {seconds:.0f} s"
     hung = [problem("check", late, "What it asks hangs: restart it, then check again.")]

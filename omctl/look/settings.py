@@ -1,4 +1,4 @@
-"""Check the settings, and explain each: its value, source, effect, and what applies a new value."""
+"""Check the settings, and explain each: its value, its source, its effect and how to apply a new value."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -26,20 +26,20 @@ SECRETS: Final = (
 )
 
 HIDDEN: Final = "set"
-"""Shown instead of a URL whose secret parts cannot be separated from the others."""
+"""Shown instead of a URL whose secret parts cannot be separated from the other parts."""
 
 RESTART: Final = "restart"
 RELOAD: Final = "reload"
 BOTH: Final = "reload of the edge, restart of the others"
 
 _EXAMPLE: Final = re.compile(r"^# -+ (.+?) -+$|^((?:# .*\n)+)#?(OM_[A-Z_]+)=(.*)$", re.MULTILINE)
-"""A section's heading; or a setting's explanation, name and value."""
+"""Matches a section's heading, or a setting's explanation, name and value."""
 _DEFAULT: Final = re.compile(r"No default|Default: ([^.,;]+)")
 _AMBIGUOUS: Final = re.compile(r"[?#].*@", re.DOTALL)
-"""Either a password with `?` or `#` in it, or a query with `@` in it."""
+"""Matches both a password that contains `?` or `#` and a query that contains `@`."""
 
 _APPLIED_BY: Final = {
-    # gunicorn's master reads these only once.
+    # gunicorn's master process reads these settings only once.
     **dict.fromkeys(FIXED.values(), RESTART),
     **dict.fromkeys(("OM_WEBHOOK_SECRETS", "OM_LOG_LEVEL"), RELOAD),
     **dict.fromkeys(("OM_AMQP_URL", "OM_MANAGEMENT_URL"), BOTH),
@@ -57,7 +57,7 @@ def check_settings(roles: frozenset[Role] = frozenset(Role)) -> Iterator[Finding
         readers["intake"] = IntakeSettings.from_environment
         readers["destinations"] = lambda: configured_destinations(Environment())
     readers["platform"] = lambda: read_genesys_settings(Environment())
-    # Reading whether there is one may itself fail: its file is unreadable.
+    # Even OM_REGISTRATION itself may be unreadable, if its value is in a file.
     readers["registration"] = lambda: (
         Environment().string("OM_REGISTRATION") and read_configured(Environment())
     )
@@ -78,7 +78,7 @@ def check_settings(roles: frozenset[Role] = frozenset(Role)) -> Iterator[Finding
 
 
 def judge_setting(name: str, value: str) -> Finding:
-    """Judge one variable; the value of an unknown one may be anything and is not shown."""
+    """Judge one variable. The value of an unknown variable may be a secret, so it is not shown."""
     if advice := unknown_settings([name]).get(name):
         return warning(name, "is not a setting", advice)
     return ok(name, show_value(name, value))
@@ -95,7 +95,7 @@ def judge_secrets(in_file: Mapping[str, str]) -> list[Finding]:
 
 
 def show_value(name: str, value: str) -> str:
-    """Return *value* fit for a screen: secrets counted, logins left out of URLs."""
+    """Return *value* in a form to display: only the number of secrets, and URLs without logins."""
     if name.endswith("_FILE"):
         return f"read from {value}"
     if name in URLS:
@@ -111,8 +111,8 @@ def show_value(name: str, value: str) -> str:
 def redact_url(url: str) -> str:
     """Return scheme, host and path of *url*, or HIDDEN.
 
-    User, password, query and fragment are left out. The URL may be malformed: a password that should have
-    been percent-encoded may contain any character, so nothing before the last `@` is trusted.
+    User, password, query and fragment are left out. The URL may be malformed: a password without the required
+    percent-encoding may contain any character, so nothing before the last `@` is trusted.
     """
     scheme, separator, rest = url.partition("://")
     if not separator or "@" in scheme or _AMBIGUOUS.search(url):
@@ -129,7 +129,7 @@ def redact_urls(text: str) -> str:
 
 
 def explain_settings() -> list[dict[str, str]]:
-    """Return every setting, its value fit for a screen, with the explanation of the example, in its order."""
+    """Return every setting with a value to display and its explanation, in the order of the example file."""
     environment, variables, in_file = Environment(), variables_now(), file_variables()
     settings, section = [], ""
     for heading, comment, name, value in _EXAMPLE.findall(EXAMPLE.read_text(encoding="utf-8")):
@@ -149,7 +149,7 @@ def explain_settings() -> list[dict[str, str]]:
 
 
 def find_source(name: str, variables: Mapping[str, str]) -> str:
-    """Return where a setting comes from: environment, file and its path, credential or default."""
+    """Return the source of a setting: environment, a file and its path, credential or default."""
     if name in variables:
         return "environment" if variables[name].strip() else "default"
     if path := variables.get(f"{name}_FILE"):

@@ -1,4 +1,4 @@
-"""omctl stats: how well the platform's notifications arrive, by our own records and by the platform's."""
+"""omctl stats: show how well notifications arrive, from our own records and from the platform's."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -15,13 +15,13 @@ from workers.db.stats import Acknowledgements, Notifications
 from workers.genesys import PlatformRefusedError, read_genesys_settings
 
 HEALTHY_PERCENT: Final = 99.5
-"""The guide's: "a successRate above 99.5% over a rolling seven-day window"."""
+"""From the guide: "a successRate above 99.5% over a rolling seven-day window"."""
 
 GUIDE_SECONDS: Final = 3.0
 """The guide's time limit for an answer."""
 
 PLATFORM_SECONDS: Final = 10.0
-"""After this time the platform takes a webhook for unanswered, and repeats it."""
+"""After this time without an answer, the platform repeats a webhook."""
 
 LABELS: Final = {
     "percent_within_3_s": "answered within 3 s, %",
@@ -81,7 +81,7 @@ def stats(*, days: int) -> None:
 
 
 def _fetch_platform_statistics(environment: Environment) -> list[dict[str, Any]]:
-    """Return the platform's statistics of each webhook; none if it is not configured or has none."""
+    """Return the platform's statistics of each webhook, or none without a platform or statistics."""
     if read_genesys_settings(environment) is None:
         return []
     path = "/api/v2/integrations/webhooks"

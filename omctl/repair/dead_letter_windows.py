@@ -1,11 +1,11 @@
 """Replay or discard the selected dead letters, window by window.
 
-The steps of each window, of which any may be the last before a kill:
+Each window has these steps. A kill may interrupt the command after any of them:
 
-1. the dead letters are held; 2. the decision is recorded; 3. each is published, and the broker has confirmed
-it, or its body is kept; 4. that is recorded; 5. they are removed from the queue.
+1. hold the dead letters; 2. record the decision; 3. publish each dead letter and wait for the broker's
+confirm, or keep its body; 4. record this; 5. remove the dead letters from the queue.
 
-A dead letter leaves the queue only after step 3, so none is lost. One that is published twice has the same
+A dead letter leaves the queue only after step 3, so none is lost. If it is published twice, it has the same
 message id and the same generation, so it takes effect once.
 """
 
@@ -27,12 +27,12 @@ from workers.db.interventions import Action, DeadLetterFilter
 from workers.parsing import read_identifiers
 
 MAX_WINDOW_SECONDS: Final = 60
-"""For one window: the broker takes back messages that are held for 30 minutes (consumer_timeout)."""
+"""The limit for one window. The broker requeues messages that are held for 30 minutes (consumer_timeout)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """Which dead letters to process: at most *limit* (None: all), *rate* in each second (0: no limit)."""
+    """Which dead letters to process: up to `limit` (None: all), `rate` per second (0: no limit)."""
 
     selected: DeadLetterFilter
     again: bool
@@ -40,7 +40,7 @@ class Order:
     rate: float
 
     def left(self, run: Run) -> int | None:
-        """Return the number still to process, None for all: named ones end with the last of them."""
+        """Return the number still to process, or None for all. The number of named ids limits it, too."""
         limit = self.limit or len(self.selected.message_ids)
         return limit - run.done if limit else None
 
@@ -53,7 +53,7 @@ class Order:
 def process_windows(
     session: DeadLetterSession, order: Order, run: Run, rate_limiter: RateLimiter
 ) -> Iterator[int]:
-    """Process what is in the queue now; yield the number done in each window."""
+    """Process the dead letters in the queue, window by window; yield the number done in each window."""
     for held in session.queue.windows(order.window_size):
         if order.left(run) == 0:
             return
@@ -93,9 +93,9 @@ def _ids(messages: list[QueuedDeadLetter]) -> list[str]:
 def _decide(
     connection: Connection, held: list[QueuedDeadLetter], order: Order, run: Run, now_us: int
 ) -> tuple[list[QueuedDeadLetter], list[QueuedDeadLetter], dict[str, str]]:
-    """Record the decision. It needs a record: an unrecorded one would be another decision after a kill.
+    """Record the decision. Without the record, a repetition after a kill would count as another decision.
 
-    Return the selected dead letters of the window, each once; their copies; and the decision about each.
+    Return the window's selected dead letters without repetition, their copies, and the decision about each.
     """
     _record_unknown(connection, held, now_us)
     ids = _ids(held)
@@ -113,7 +113,7 @@ def _decide(
 def _finish(
     session: DeadLetterSession, run: Run, processed: list[QueuedDeadLetter], copies: list[QueuedDeadLetter]
 ) -> None:
-    """Record the processed ones as carried out, and remove them and their copies from the queue."""
+    """Record the processed dead letters as done, and remove them and their copies from the queue."""
     now_us = session.clock.now_us()
 
     def record(connection: Connection) -> None:
@@ -128,7 +128,7 @@ def _finish(
 
 
 def _describe(dead_letter: QueuedDeadLetter) -> DeadLetter:
-    """Return the record of a message that has none: an operator put it into the queue."""
+    """Return a record for a message without one, which an operator put into the queue."""
     envelope = dead_letter.envelope
     source = envelope.source.partition(":")[0]
     event_type, conversation_id = read_identifiers(envelope.body)

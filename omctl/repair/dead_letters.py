@@ -19,10 +19,10 @@ from workers.db.engine import transact
 from workers.db.interventions import Action, DeadLetterFilter
 
 SHOWN: Final = 50
-"""Dead letters that an operator sees at once; the summary counts all."""
+"""How many dead letters a list shows by default. The summary counts all of them."""
 
 MAX_SCANNED: Final = 10_000
-"""Messages to read before a preview, if some may have no record: a second or two."""
+"""The most messages to read before a preview if some may have no record. Reading takes a second or two."""
 
 
 ids_argument = click.argument("message_ids", nargs=-1, metavar="[MESSAGE_ID]...")
@@ -141,7 +141,7 @@ def discard(**options: Any) -> None:
 
 
 def _process(action: Action, verb: str, options: dict[str, Any]) -> None:
-    """Preview, ask, execute, report; exit with 1 if none of the dead letters named is open."""
+    """Preview, ask, execute and report. Exit with 1 if none of the named dead letters is open."""
     limit, rate = options.pop("limit"), options.pop("rate", 0.0)
     terms = Terms.take(options)
     terms.require_reason()

@@ -1,4 +1,4 @@
-"""omctl destinations resend, remove, backfill, abandon: change which events a destination gets."""
+"""omctl destinations resend, remove, backfill, abandon: change which events a destination receives."""
 
 import json
 from collections.abc import Callable
@@ -23,9 +23,9 @@ from workers.deliver import Destination
 from workers.parsing import moment_of
 
 Step = Callable[[Connection, str, int], int]
-"""Changes some deliveries, given an intervention's id and the time in microseconds; returns the number."""
+"""Takes an intervention's id and the time in microseconds; changes some deliveries and returns how many."""
 Plan = Callable[[Connection, int], tuple[int, Step]]
-"""Returns the number of deliveries to change, and what changes some of them."""
+"""Returns the number of deliveries to change, and the step that changes some of them."""
 
 
 @click.command(cls=Command)
@@ -122,7 +122,7 @@ def find_destinations() -> dict[str, Destination]:
 
 
 def find_configured(name: str) -> Destination:
-    """Return the destination of that name, which must be in OM_DESTINATIONS."""
+    """Return the destination named *name*, which must be in OM_DESTINATIONS."""
     configured = find_destinations()
     if name not in configured:
         names = f"it has {', '.join(configured)}" if configured else "none is configured"

@@ -19,7 +19,7 @@ from workers.deliver import pause as pause_destination
 from workers.deliver import resume as resume_destination
 
 TEST_TYPE: Final = "openmessaging:test"
-"""A type that the platform never sends; a receiver answers 2xx to types that it does not know."""
+"""The platform never sends this type. Receivers must answer 2xx to types that they do not know."""
 
 
 @click.group(cls=Group)
@@ -63,7 +63,7 @@ def list_() -> None:
 
 
 def read_states(connection: Connection, configured: Mapping[str, Destination]) -> list[dict[str, Any]]:
-    """Return the destinations that are configured, and those that deliveries wait for."""
+    """Return the configured destinations, and any others that have waiting deliveries."""
     known = {row.name: row for row in connection.execute(select(destinations_table))}
     d = deliveries.c
     query = (
@@ -91,8 +91,8 @@ def read_states(connection: Connection, configured: Mapping[str, Destination]) -
 def _read_last_failure(connection: Connection, name: str) -> str | None:
     """Return the last failure of a destination's waiting deliveries.
 
-    The time of a failure is not recorded: the delivery with the latest next attempt counts as the last to
-    fail. Delays grow with each attempt and are jittered, so among recent failures it may be another.
+    The time of a failure is not recorded, so the delivery with the latest next attempt counts as the last
+    to fail. Delays grow and have jitter, so of several recent failures this may not be the last.
     """
     d = deliveries.c
     failed = select(d.reason).where(d.destination == name, d.outcome.is_(None), d.reason.is_not(None))
@@ -154,7 +154,7 @@ def _switch(name: str, *, to_paused: bool, dry_run: bool) -> None:
         found = select(d.name).where(d.name == name, d.paused_at.is_not(None))
         is_paused = connection.execute(found).first() is not None
         if not is_paused:
-            # A paused destination may have left the settings since; a name that is in neither is a mistake.
+            # A paused destination may since have been removed from the settings; any other name is a mistake.
             find_configured(name)
         if dry_run or is_paused is to_paused:
             return is_paused is not to_paused

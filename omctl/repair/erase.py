@@ -26,7 +26,7 @@ from workers.parsing import moment_of
 DEAD_LETTERS: Final = "dead-letter queue"
 FILES: Final = "set-aside files of this host"
 SET_ASIDE: Final = ("oversized", "damaged")
-"""Directories of the edge with bodies that could not be published."""
+"""The edge's directories for bodies that could not be published."""
 
 NOTES: Final = (
     "Backups and write-ahead logs made before now still contain the data, until they expire.",
@@ -69,7 +69,7 @@ def erase(*, conversations: tuple[str, ...], customers: tuple[str, ...], **optio
         needles = [*of_customers, *(conversation.encode() for conversation in chosen)]
 
         def erase_all(intervention_id: str | None) -> Iterator[int]:
-            # One conversation in each transaction, so that none is long.
+            # Each transaction erases one conversation, to stay short.
             for one in chosen or [""]:
                 rows = partial(erase_conversations, now=moment_of(session.clock.now_us()))
                 erased.update(transact(session.engine, rows, [one], of_customers, dry_run=terms.dry_run))
@@ -109,7 +109,7 @@ def _search(engine: Engine, needles: Sequence[bytes]) -> set[str]:
 def _erase_dead_letters(
     session: DeadLetterSession, needles: Collection[bytes], intervention_id: str | None
 ) -> int:
-    """Remove every dead letter whose body contains one of *needles*; without an intervention, only count."""
+    """Remove all dead letters whose bodies contain one of *needles*. Without an intervention, only count."""
     found = 0
     for held in session.queue.windows():
         chosen = [message for message in held if _contains(message.envelope.body, needles)]
@@ -138,7 +138,7 @@ def _erase_files(state_directory: Path, needles: Collection[bytes], *, dry_run: 
 
 def _journal_contains(state_directory: Path, needles: Collection[bytes]) -> bool:
     for path in (state_directory / "journal").rglob("*.segment"):
-        # The edge removes a segment once the broker has its events.
+        # The edge deletes a segment once the broker has its events.
         with suppress(FileNotFoundError):
             if _contains(path.read_bytes(), needles):
                 return True
@@ -150,7 +150,7 @@ def _contains(body: bytes, needles: Collection[bytes]) -> bool:
 
 
 def _digest(identifiers: Sequence[str]) -> str:
-    """Return the selection for the record: the ids only as digests."""
+    """Return the selection as it is recorded, with digests instead of the ids."""
     return json.dumps({"sha256": [hashlib.sha256(one.encode()).hexdigest() for one in identifiers]})
 
 

@@ -20,12 +20,12 @@ from workers.intake import installed_handlers
 from workers.parsing import DriftNotes, read_body
 
 MAX_REPORTED: Final = 10
-"""Unreadable events that are shown; a file of another kind has nothing else."""
+"""The most unreadable events to show. In a file of another kind, every event is unreadable."""
 
 
 @dataclass(slots=True)
 class _Account:
-    """Events published so far, by type, and bodies that cannot be read."""
+    """The events published so far, by type, and the bodies that cannot be read."""
 
     published: Counter[str] = field(default_factory=Counter)
     refused: list[dict[str, object]] = field(default_factory=list)

@@ -111,7 +111,7 @@ def _find_bounds(
 
 
 def report(findings: Findings, bounds: Bounds, left: list[ReconstructedEvent]) -> None:
-    """Print the counts, the conversations passed over, and the gaps."""
+    """Print the counts, the skipped conversations and the gaps."""
     waiting = {event.key for event in left}
     gaps = [
         {

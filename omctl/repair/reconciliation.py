@@ -21,20 +21,20 @@ from workers.reconcile import Bounds, Comparison, EventsExchange, ProgressRecord
 Result = TypeVar("Result")
 
 PAGE: Final = 1000
-"""Conversations of our own that are listed at once."""
+"""How many of our own conversations one query lists."""
 
 MAX_ATTEMPTS: Final = 5
-"""Requests without an answer in a row; then the platform is away."""
+"""After this many consecutive requests without an answer, the platform counts as unavailable."""
 
 POLL_SECONDS: Final = 0.5
 
 
 @dataclass(slots=True)
 class Findings:
-    """The result of a comparison; why the platform listed none, and why nothing more was published.
+    """The result of a comparison; why the platform listed no conversations, and why publishing stopped.
 
-    `passed_over`: conversations that the platform refuses to show ("refused") or has no answer for
-    ("failed"), each with its id, which of both, and the reason.
+    `passed_over` are the skipped conversations, each with its id, a result and its reason. The result is
+    "refused" if the platform refuses to show the conversation, and "failed" if it gives no answer.
     """
 
     done: int = 0
@@ -64,7 +64,7 @@ class Findings:
 
 @dataclass(slots=True)
 class Reconciliation:
-    """One comparison for one operator; `cancelled` ends it between two conversations."""
+    """One comparison for one operator. Setting `cancelled` ends it between two conversations."""
 
     engine: Engine
     clock: Clock
@@ -75,7 +75,7 @@ class Reconciliation:
     findings: Findings = field(default_factory=Findings)
 
     def list_conversations(self) -> list[str]:
-        """Return every conversation of the time: our own, and the platform's if it lists them."""
+        """Return every conversation of the period: our own, and the platform's if it lists them."""
         found, after, page, is_last = set[str](), "", 1, False
         since = moment_of(self.bounds.from_us)
         while ids := transact(self.engine, records.read_conversation_ids, after, since, PAGE):
@@ -98,8 +98,8 @@ class Reconciliation:
     ) -> Iterator[int]:
         """Compare conversations and publish missing events; yield the number done after each step.
 
-        Without an operator, nothing is changed. After a comparison of everything without a mismatch, the
-        worker goes on.
+        Without an operator, nothing is changed. If everything is compared without a mismatch, the reconcile
+        worker continues.
         """
         known = map(records.KnownConversation, ids)
         record = None if operator is None else self._begin(operator)
@@ -142,7 +142,7 @@ class Reconciliation:
         return ProgressRecord(begun.reconciliation_id, holder, is_timer=False)
 
     def wait_for_missing(self, seconds: float) -> list[ReconstructedEvent]:
-        """Wait up to *seconds* until the missing events are processed; return those that are not."""
+        """Wait up to *seconds* until the missing events are processed; return those still missing."""
         deadline = self.clock.monotonic() + seconds
         missing = self.findings.missing
         keys = {event.key for event in missing}
@@ -153,7 +153,7 @@ class Reconciliation:
                 return left
 
     def _retry(self, work: Callable[[], Result]) -> Result:
-        """Call *work*, again while the platform does not answer."""
+        """Call *work*, and repeat the call while the platform does not respond."""
         for _ in range(MAX_ATTEMPTS - 1):
             try:
                 return work()

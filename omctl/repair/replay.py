@@ -24,7 +24,7 @@ from workers.db.past_events import PastEventFilter
 from workers.parsing import microseconds_of
 
 BATCH: Final = 100
-"""Events read at once. After a kill, up to this many are published again, without effect."""
+"""Events to read at once. After a kill, up to this many events are published again, without effect."""
 
 
 @click.command(cls=Command)
@@ -76,7 +76,7 @@ def replay(*, resume: str | None, rate: float, **options: Any) -> None:
 
 
 def _find(engine: Engine, intervention_id: str) -> tuple[Run, PastEventFilter, bool]:
-    """Find a replay that was cancelled or killed, and whether its events take effect again; preview it."""
+    """Find a cancelled or killed replay and whether its events take effect again; preview it."""
     found = transact(engine, past_events.find_unfinished_replay, intervention_id)
     if found is None:
         raise click.UsageError(f"No replay {intervention_id} is unfinished.")
@@ -118,9 +118,9 @@ def _publish_all(
 def _publish(
     broker: EventPublisher, rate_limiter: RateLimiter, effective: Run | None, event: Row[Any]
 ) -> bool:
-    """Publish an event in its turn; return False, without publishing it, if the replay is cancelled.
+    """Publish an event when its turn comes. If the replay is cancelled, return False without publishing it.
 
-    It takes effect again for the *effective* run.
+    If *effective* is a run, the event takes effect again for that run.
     """
     if not rate_limiter.wait():
         return False
