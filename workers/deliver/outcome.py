@@ -1,4 +1,4 @@
-"""Decide what the result of an attempt means for its event and for its destination: values in, values out."""
+"""Decide what the result of an attempt means for its event and its destination, without side effects."""
 
 import random
 from dataclasses import dataclass
@@ -10,44 +10,44 @@ from workers.deliver.destinations import Destination
 
 FIRST_SECONDS: Final = 1.0
 CAP_SECONDS: Final = 300.0
-"""Twelve attempts take about a quarter of an hour: longer than a restart, shorter than a shift."""
+"""With these delays, twelve attempts take about 15 minutes: longer than a restart, shorter than a shift."""
 
 TOO_MANY_REQUESTS: Final = 429
 TRANSIENT_STATUSES: Final = frozenset({408, 421, 423, 425, TOO_MANY_REQUESTS})
-"""Like all of 5xx: another attempt may well succeed."""
+"""After these statuses, as after any 5xx, another attempt may well succeed."""
 
 MAY_REFUSE_ALL: Final = frozenset({401, 403, 404, 405, 407})
-"""A wrong secret or address gives these for every event; a healthy destination may give them for one."""
+"""A wrong secret or address causes these for every event; a healthy destination may send them for one."""
 
 HOLD_SECONDS: Final = 900.0
-"""How long events are held if a destination refuses everything: an operator can correct it meanwhile."""
+"""How long events are held while a destination refuses everything, so that an operator can correct it."""
 
 MAX_HELD_DELAY_SECONDS: Final = 60.0
 
 MAX_REFUSALS: Final = 2
-"""Counted refusals, without the first one, after which an event is given up. After one, the cause may be two
-outages of the destination, which accepted other events between them."""
+"""An event is given up after this number of counted refusals; the first refusal is not counted. One counted
+refusal may be due to two outages of the destination, which accepted other events between them."""
 
 DOWN_CONVERSATIONS: Final = 5
-"""If this many in a row get no answer, or one that means "away", the destination is down."""
+"""If this many conversations in a row get no response, or one that means "away", the destination is down."""
 
 MAX_PAUSE_SECONDS: Final = 60.0
-"""Between two probes of a destination that is down: its return is noticed within this time."""
+"""Longest backoff between probes of a destination that is down, so that its return is noticed soon."""
 
 REFUSING_CONVERSATIONS: Final = 20
-"""If this many in a row get an answer that may concern every event, the destination refuses everything. A
-destination that refuses nine of ten events gives such a row once in eight times, and is still tried."""
+"""If this many conversations in a row get a response that may concern every event, the destination refuses
+everything. One that refuses nine of ten events has such a row one time in eight, and is still tried."""
 
 REFUSING_PAUSE_SECONDS: Final = 0.1
-"""Between two probes of a destination that refuses everything. It answers, so probes are cheap, and the first
-event that it accepts ends the hold. If the row was chance, good events wait for a second."""
+"""Delay between two probes of a destination that refuses everything. It responds, so probes are cheap, and
+the first event that it accepts ends the hold. If the row was chance, good events wait for a second."""
 
 REFUSING_SECONDS: Final = 30.0
-"""A destination that has refused and accepted nothing for this long is reported as refusing everything."""
+"""A destination that has refused events and accepted none for this long is reported as refusing all."""
 
 
 class Outcome(StrEnum):
-    """How an attempt ended; GONE: the destination wants no events; HELD: it may be refusing everything."""
+    """How an attempt ended. GONE: the destination wants no events. HELD: it may be refusing every event."""
 
     DELIVERED = "delivered"
     TRANSIENT = "transient"
@@ -59,7 +59,7 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class HttpResult:
-    """The result of one request: its status, or why there is none, as a code; never the answer's content."""
+    """The result of one request: its status, or a code that explains why there is none; never its content."""
 
     status: int | None
     reason: str
@@ -82,18 +82,18 @@ class HttpResult:
 
     @property
     def is_away(self) -> bool:
-        """Whether the answer, or its absence, shows that the destination is away."""
+        """Whether the response, or the lack of one, shows that the destination is away."""
         status = self.status
         return not self.is_unsendable and (status is None or status == TOO_MANY_REQUESTS or status >= 500)
 
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """Failed attempts at a delivery so far, except failures at a destination that was away.
+    """The failed attempts at a delivery so far, except those made while the destination was away.
 
     Args:
-        refused_us: When the destination gave an answer that may concern every event: the first such answer,
-            or the latest one after the destination had accepted another event.
+        refused_us: When the destination gave a response that may concern every event: the first such one, or
+            the latest one after the destination had accepted another event.
     """
 
     attempts: int = 0
@@ -110,17 +110,17 @@ def classify(
     last_taken_us: int,
     is_probe: bool,
 ) -> tuple[Outcome, int]:
-    """Return how an attempt ended, and how many attempts have failed, this one included.
+    """Return how an attempt ended, and how many attempts have failed, including this one.
 
-    The destination last took an event at *last_taken_us*. The failure of a probe, which was sent while the
-    destination was away, does not count.
+    The destination last accepted an event at *last_taken_us*. If a probe fails, which is sent while the
+    destination is away, the failure does not count.
     """
     outcome, failed = result.outcome, history.attempts + 1
     if outcome is Outcome.HELD:
         if history.refused_us is None:
-            # The first such answer starts the count anew.
+            # The first such response restarts the count.
             return outcome, 0
-        # It counts only if the destination has taken another event since the previous one.
+        # The refusal counts only if the destination has accepted another event since the previous one.
         if last_taken_us > history.refused_us:
             return (Outcome.REFUSED if failed >= MAX_REFUSALS else outcome), failed
         is_over = (now_us - history.refused_us) / 1_000_000 >= HOLD_SECONDS
@@ -141,15 +141,15 @@ def retry_delay(attempts: int, requested_seconds: float | None = None) -> float:
 
 
 def held_delay(refused_seconds: float) -> float:
-    """Return the seconds before a held event is tried again, by how long it has been refused."""
+    """Return the seconds before a held event is retried, given how long it has been refused."""
     return min(max(refused_seconds, 1.0), MAX_HELD_DELAY_SECONDS) * random.uniform(0.5, 1.0)  # noqa: S311  # spreads attempts out, guards nothing
 
 
 class Breaker:
-    """One destination's state as one process sees it, kept by one thread; times are monotonic seconds.
+    """One destination's state as one process sees it. One thread uses it; times are monotonic seconds.
 
-    Nothing is shared: each process finds out for itself, at the cost of a few requests, and no process can
-    keep the others from a destination that answers them.
+    Processes share no state. Each one detects an outage by itself, at the cost of a few requests, and cannot
+    keep the others from a destination that responds to them.
     """
 
     def __init__(self) -> None:
@@ -161,11 +161,11 @@ class Breaker:
 
     @property
     def is_down(self) -> bool:
-        """Whether it is away: then one event at a time is tried, and its failures do not count."""
+        """Whether the destination is away. Then one event at a time is tried, and failures do not count."""
         return len(self._failing) >= DOWN_CONVERSATIONS
 
     def is_refusing(self, now: float) -> bool:
-        """Return whether it has refused events for a while, and taken none."""
+        """Return whether the destination has refused events for a while and accepted none."""
         return self._refusing_since is not None and now - self._refusing_since >= REFUSING_SECONDS
 
     def free_slots(self, now: float, in_flight: int, capacity: int) -> int:
@@ -176,7 +176,7 @@ class Breaker:
         return max(0, (1 if is_probed else capacity) - in_flight)
 
     def record(self, result: HttpResult, outcome: Outcome, conversation_id: str, now: float) -> None:
-        """Take up what the result of an attempt shows of the destination."""
+        """Update the destination's state from the result of an attempt."""
         if result.is_away:
             self._record_failure(conversation_id, now, result.retry_after or 0.0)
             return

@@ -12,25 +12,25 @@ from workers.parsing import moment_of
 
 WALK_SHARE: Final = 4
 MAX_WALK: Final = 1_000
-"""How many due deliveries are looked at, four times as many each time, to find the first ones of as many
-conversations as wanted. If that does not suffice, deliveries that wait behind another are in the way: they
-are parked."""
+"""The search for the first deliveries of enough conversations reads four due deliveries for each of them,
+then four times as many each time, until it reads about this number. If it still finds too few, deliveries
+that wait behind another are parked."""
 
 PARKED: Final = datetime(9999, 1, 1, tzinfo=UTC)
-"""The due time of a delivery that waits behind another of its conversation, and shall not be looked at before
-that has ended. Only the process that holds the lock of the first one parks, and the one that ends the first
-recalls the next, in the same transaction: so no conversation is left with a parked first delivery."""
+"""The due time of a delivery that waits behind another of its conversation and is not read before that one
+has ended. Only the process that locks the first delivery parks the others, and the process that ends the
+first recalls the next in the same transaction. So no conversation is left with a parked first delivery."""
 
 _D: Final = deliveries.c
 
-# IS TRUE: no partial index may offer itself, by which all of a backlog would be compared with each row.
+# IS TRUE keeps the planner from using a partial index, which would compare a whole backlog with each row.
 WAITS: Final = _D.outcome.is_(None).is_(True)
 
 OF_CONVERSATION: Final = """
     FROM deliveries w WHERE w.destination = {destination} AND w.outcome IS NULL
         AND w.conversation_id >= {conversation_id} AND w.conversation_id <= {conversation_id}"""
-# A range, not "=": the primary key has the order of the ids as well, and PostgreSQL would read it from its
-# beginning if many of its rows are of the conversation.
+# A range, not "=": the primary key is also in the order of the ids, and PostgreSQL would read it from its
+# beginning if many rows belong to the conversation.
 IN_ORDER: Final = "ORDER BY w.conversation_id, w.outbox_id LIMIT"
 _KINDS: Final = column_kinds(deliveries, "destination", "conversation_id")
 _FIRST: Final = BulkStatement(
@@ -47,9 +47,9 @@ _PARKED_FIRST: Final = BulkStatement(
 def find_first(
     connection: Connection, destination: str, now_us: int, conversations: int
 ) -> list[tuple[int, int]]:
-    """Return due deliveries, each with the first that waits in its conversation.
+    """Return due deliveries, each with the first waiting delivery of its conversation.
 
-    If there are as many, the first ones of *conversations* are among them.
+    They include the first deliveries of up to *conversations* conversations, if that many are found.
     """
     count = WALK_SHARE * conversations
     while True:
@@ -65,7 +65,7 @@ def find_first(
 def lock(
     connection: Connection, destination: str, outbox_ids: Sequence[int], due_us: int | None = None
 ) -> list[Row[Any]]:
-    """Lock waiting deliveries, due by *due_us*; return outbox and conversation ids of those that could be."""
+    """Lock waiting deliveries that are due by *due_us*; return the ids of those that could be locked."""
     query = (
         select(_D.outbox_id, _D.conversation_id)
         .where(_D.destination == destination, WAITS, _D.outbox_id.in_(outbox_ids))
@@ -78,9 +78,9 @@ def lock(
 
 
 def recall_parked(connection: Connection, conversations: Iterable[tuple[str, str]], now_us: int) -> None:
-    """Let the first waiting delivery of conversations be due, if it is parked.
+    """Make the first waiting delivery of each conversation due if it is parked.
 
-    Called in the transaction that ended the deliveries before it, with destinations and conversation ids.
+    Called with destinations and conversation ids, in the transaction that ended the deliveries before.
     """
     rows = sorted(set(conversations))
     for destination, outbox_id in _PARKED_FIRST.execute(connection, rows) if rows else ():
@@ -107,7 +107,7 @@ def _walk(connection: Connection, destination: str, now_us: int, count: int) -> 
 
 
 def _park(connection: Connection, destination: str, found: Sequence[tuple[int, int]]) -> None:
-    """Park the deliveries that wait behind another, as far as no other process works on that one."""
+    """Park the deliveries that wait behind another, unless another process works on that one."""
     behind = [(outbox_id, first) for outbox_id, first in found if outbox_id != first]
     locked = {row.outbox_id for row in lock(connection, destination, sorted({row[1] for row in behind}))}
     ids = [outbox_id for outbox_id, first in behind if first in locked]

@@ -1,4 +1,4 @@
-"""Record the outcomes of attempts, in one transaction for all that have ended."""
+"""Record the outcomes of all attempts that have ended, in one transaction."""
 
 import hashlib
 from collections.abc import Sequence
@@ -29,10 +29,10 @@ REFUSED: Final = "delivery_refused"
 GIVEN_UP: Final = "delivery_given_up"
 
 FINAL: Final = frozenset({Outcome.DELIVERED, Outcome.REFUSED, Outcome.EXHAUSTED})
-"""After these outcomes the conversation's next event has its turn."""
+"""After these outcomes, the conversation's next event is sent."""
 
 SET_ASIDE_SECONDS: Final = 3600.0
-"""Until a delivery is tried again whose result the database does not accept."""
+"""Delay before the next attempt at a delivery whose result the database does not accept."""
 
 _D: Final = deliveries.c
 
@@ -56,13 +56,13 @@ _FINISH: Final = BulkStatement(
 
 @dataclass(frozen=True, slots=True)
 class DeliveryAttempt:
-    """One attempt, which ended at *at_us*, or the end of a run before it.
+    """One attempt, which ended at *at_us*, or the end of a run without an attempt at this delivery.
 
     Args:
-        result: None if it was not sent, so that its lease is given back.
-        attempts: How many have failed, with this one.
+        result: None if nothing was sent, so that the lease is given back.
+        attempts: How many attempts have failed, including this one.
         rest: Outbox ids of this delivery and, if it is to be retried, of those that follow it in the run.
-        is_last: Whether the run ends with it.
+        is_last: Whether the run ends with this attempt.
     """
 
     destination: Destination
@@ -82,12 +82,12 @@ class DeliveryAttempt:
 
     @property
     def is_dead(self) -> bool:
-        """Whether it ended without success, if it ended."""
+        """Whether the delivery, if it has ended, ended without success."""
         return self.outcome is not Outcome.DELIVERED
 
 
 def record(connection: Connection, attempts: Sequence[DeliveryAttempt], now_us: int) -> None:
-    """Record how attempts ended, and when deliveries that have not ended are tried again."""
+    """Record how attempts ended, and when unfinished deliveries are retried."""
     finished = [attempt for attempt in attempts if attempt.outcome in FINAL]
     if finished:
         new = {tuple(key) for key in _FINISH.execute(connection, list(map(_make_row, finished)))}
@@ -101,10 +101,10 @@ def record(connection: Connection, attempts: Sequence[DeliveryAttempt], now_us: 
 
 
 def record_apart(engine: Engine, clock: Clock, attempts: Sequence[DeliveryAttempt]) -> None:
-    """Record attempts in several transactions, so that one at fault costs only itself.
+    """Record attempts in several transactions, so that one at fault does not affect the others.
 
-    A delivery whose result the database refuses waits for an hour, and its conversation with it. If the
-    database is away, record the same again.
+    A delivery whose result the database refuses waits for an hour, and so does its conversation. If the
+    database is away, call this again with the same attempts.
     """
 
     def set_aside(attempt: DeliveryAttempt, error: Exception) -> None:
@@ -119,9 +119,9 @@ def record_apart(engine: Engine, clock: Clock, attempts: Sequence[DeliveryAttemp
 def read_apart(
     engine: Engine, clock: Clock, destination: Destination, outbox_ids: Sequence[int], lease_us: int
 ) -> list[LeasedDelivery]:
-    """Return leased deliveries, except those whose row cannot be read: these become dead letters.
+    """Return leased deliveries. Deliveries whose row cannot be read become dead letters instead.
 
-    If the database refuses the statement for each of them, no row is at fault: all wait for an hour.
+    If the database refuses the statement for every delivery, no row is at fault, and all wait for an hour.
     """
     name, leased, unread = destination.name, list[LeasedDelivery](), dict[int, Exception]()
 
@@ -151,10 +151,10 @@ def read_apart(
 def _give_up_unreadable(
     connection: Connection, /, destination: Destination, outbox_id: int, lease_us: int, now_us: int
 ) -> None:
-    """End a delivery whose row cannot be read, as a dead letter; the others of its conversation go on."""
+    """Dead-letter a delivery whose row cannot be read; the others of its conversation continue."""
     query = select(outbox.c.conversation_id, outbox.c.event_type).where(outbox.c.id == outbox_id)
     row = connection.execute(query).one()
-    # The times of the outbox may be what cannot be read.
+    # The outbox row's times are not used, because they may be the unreadable values.
     message = WebhookMessage(outbox_id, *row, moment_of(now_us), 0, late=False, verified=None, payload=b"")
     attempt = DeliveryAttempt(
         destination,
@@ -174,9 +174,9 @@ def _update_leased(destination: str, lease_us: int) -> Update:
 
 
 def _put_off(connection: Connection, /, attempt: DeliveryAttempt, due_us: int, **values: object) -> None:
-    """Let a run wait until *due_us*, as far as its lease is still this process's.
+    """Postpone a run's deliveries until *due_us*, if this process still holds their lease.
 
-    The failed delivery gets the values of further columns; those that follow it go back as they were.
+    The failed delivery also gets *values* for other columns; those that follow it keep theirs.
     """
     outbox_id, name = attempt.key
     leased = _update_leased(name, attempt.delivery.lease_us)
@@ -186,7 +186,7 @@ def _put_off(connection: Connection, /, attempt: DeliveryAttempt, due_us: int, *
 
 
 def _record_failure(connection: Connection, attempt: DeliveryAttempt, now_us: int) -> None:
-    """Let the run wait for the failed delivery; if nothing was sent, it may be leased again at once."""
+    """Postpone the run until the failed delivery is retried; an unsent run may be leased again at once."""
     name, delivery, result = attempt.destination.name, attempt.delivery, attempt.result
     if result is None:
         _put_off(connection, attempt, now_us)
@@ -221,7 +221,7 @@ def _make_row(attempt: DeliveryAttempt) -> tuple[object, ...]:
 
 
 def _make_dead_letter(attempt: DeliveryAttempt) -> DeadLetter:
-    """Say why a delivery was given up; its event is not read, so none can stand in the way."""
+    """Record why a delivery was given up, without reading its event, which may be unreadable."""
     message, result, name = attempt.delivery.message, attempt.result, attempt.destination.name
     assert result is not None
     is_refused = attempt.outcome is Outcome.REFUSED

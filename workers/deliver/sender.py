@@ -1,4 +1,4 @@
-"""Send to one destination in threads of its own, each conversation's deliveries one after the other."""
+"""Send to one destination in its own threads, each conversation's deliveries one after the other."""
 
 import queue
 import threading
@@ -18,20 +18,20 @@ from workers.deliver.recording import FINAL, DeliveryAttempt
 from workers.deliver.webhook import Transport
 
 AHEAD: Final = 2
-"""Conversations that are leased for each thread, so that none waits for the database."""
+"""Number of conversations that are leased for each thread, so that no thread waits for the database."""
 
 RUN_SECONDS: Final = 1.0
-"""After this time a run begins no further event, so that other conversations have their turn."""
+"""After this time a run starts no further event, so that other conversations get their turn."""
 
 MAX_RUN_EVENTS: Final = 500
-"""Their bodies are in memory together."""
+"""A run has at most this number of events, because their bodies are in memory together."""
 
 MARGIN_SECONDS: Final = 10.0
-"""For the lookup of a name, and until the end of the last request is recorded."""
+"""Time for the DNS lookup and for recording the last request, which the timeout does not cover."""
 
 
 class Run:
-    """Deliveries of one conversation that are sent one after the other; more may be added until it ends."""
+    """One conversation's deliveries, sent one after the other; more may be added until the run ends."""
 
     def __init__(self, deliveries: Sequence[LeasedDelivery], *, is_probe: bool) -> None:
         self.deliveries = deque(deliveries)
@@ -42,9 +42,9 @@ class Run:
         self._lock = threading.Lock()
 
     def add(self, deliveries: Sequence[LeasedDelivery]) -> bool:
-        """Add deliveries that follow; return False if it has ended.
+        """Add deliveries that follow; return False if the run has ended.
 
-        If one of them is still in it, its lease ran out and it was leased anew: they wait for the new end.
+        If the run still holds one of them, whose lease expired, none is added: they wait for the new lease.
         """
         with self._lock:
             if not set(_ids(self.deliveries)).isdisjoint(_ids(deliveries)):
@@ -55,14 +55,14 @@ class Run:
             return not self.is_ended
 
     def advance(self) -> tuple[int, ...]:
-        """Go on with the next delivery; return the outbox id of the one that has come to its end."""
+        """Continue with the next delivery; return the outbox id of the finished one."""
         with self._lock:
             delivery = self.deliveries.popleft()
             self.is_ended = not self.deliveries
             return _ids([delivery])
 
     def end(self) -> list[LeasedDelivery]:
-        """End it, and return the deliveries that are left."""
+        """End the run, and return the deliveries that are left."""
         with self._lock:
             self.is_ended = True
             return list(self.deliveries)
@@ -70,10 +70,10 @@ class Run:
 
 @dataclass(slots=True)
 class Sender:
-    """A process's requests to one destination, and what their results show of it.
+    """A process's requests to one destination, and the destination's state according to their results.
 
-    One thread begins runs and records attempts; the others send, and pass each attempt, and in any case the
-    last of a run, to *report*.
+    One thread begins runs and records attempts. The other threads send, and pass each attempt to *report*,
+    also the end of a run without an attempt.
     """
 
     destination: Destination
@@ -93,18 +93,18 @@ class Sender:
 
     @property
     def lease_seconds(self) -> float:
-        """How long a run belongs to the process that leased it: one run before it, and itself."""
+        """Duration of a run's lease: the time for one run before it and for the run itself."""
         return 2 * (RUN_SECONDS + self.destination.timeout) + MARGIN_SECONDS
 
     def start(self) -> None:
-        """Start the threads that send. A stop does not wait for one whose destination does not answer."""
+        """Start the threads that send. A stop does not wait for a thread that gets no response."""
         for _ in range(self.destination.concurrency):
             threading.Thread(target=self._send_runs, name=self.destination.name, daemon=True).start()
 
     def stop(self) -> None:
-        """Give back the runs that wait for a thread, and end each thread after its present request."""
+        """Give back the runs that wait for a thread, and end each thread after its current request."""
         self._is_stopped = True
-        # A thread may take the last one meanwhile.
+        # A thread may take the last run meanwhile.
         with suppress(queue.Empty):
             while True:
                 if run := self._runs.get_nowait():
@@ -118,18 +118,18 @@ class Sender:
         return self.breaker.free_slots(time.monotonic(), self.in_flight, capacity)
 
     def events_per_run(self) -> int:
-        """Return how many events are sent one after the other in the time of a run."""
+        """Return how many events can be sent one after the other in the time of a run."""
         return min(MAX_RUN_EVENTS, round(RUN_SECONDS / self._request_seconds))
 
     def begin(self, run: list[LeasedDelivery]) -> None:
-        """Hand a conversation's deliveries to the threads, or to the one that is sending others of it."""
+        """Pass a conversation's deliveries to the threads, or to the one that is already sending for it."""
         conversation_id = run[0].message.conversation_id
         active = self._active.get(conversation_id)
         if active is not None and active.add(run):
             return
         self.in_flight += 1
         if active is not None:
-            # Whether they may be sent depends on how the last one ended, which is not recorded yet.
+            # Whether they may be sent depends on the result of the last delivery, which is not recorded yet.
             self._give_back(run)
             return
         self._active[conversation_id] = new = Run(run, is_probe=self.breaker.is_down)
@@ -138,7 +138,7 @@ class Sender:
     def find_growing(self) -> list[LeasedDelivery]:
         """Return the last deliveries of runs that should get more, so that their threads never wait.
 
-        None if all threads have a run. A run is named once, unless it gets more.
+        The list is empty if all threads have a run. A run is listed again only after it got more.
         """
         if self.in_flight >= self.destination.concurrency:
             return []
@@ -149,7 +149,7 @@ class Sender:
         return [run.last for run in runs]
 
     def record(self, attempt: DeliveryAttempt) -> None:
-        """Count and log an attempt that was reported, and what it shows of the destination."""
+        """Count and log a reported attempt, and update the destination's state from it."""
         result, message = attempt.result, attempt.delivery.message
         if attempt.is_last:
             self.in_flight -= 1
@@ -178,7 +178,7 @@ class Sender:
             self._send_run(run)
 
     def _send_run(self, run: Run) -> None:
-        """Send the deliveries in their order, until one has to be tried again; report each attempt."""
+        """Send the deliveries in order until one has to be retried; report each attempt."""
         until, is_first = time.monotonic() + RUN_SECONDS, True
         margin_us = round((self.destination.timeout + MARGIN_SECONDS) * 1_000_000)
         while not run.is_ended:
@@ -206,7 +206,7 @@ class Sender:
             self.report(attempt)
 
     def _give_back(self, deliveries: Sequence[LeasedDelivery]) -> None:
-        """Report the end of a run, of which nothing more was sent."""
+        """Report the end of a run whose remaining deliveries were not sent."""
         first = deliveries[0]
         unsent = DeliveryAttempt(
             self.destination,
@@ -225,7 +225,7 @@ class Sender:
             return HttpResult(None, "payload_gone", is_unsendable=True)
         try:
             return self.transport.send(delivery.message)
-        except Exception as error:  # noqa: BLE001  # the outermost of its thread, whose run must have an end
+        except Exception as error:  # noqa: BLE001  # the thread's outermost call, and its run must end
             logger().exception("delivery_not_sent", outbox_id=delivery.message.outbox_id)
             return HttpResult(None, type(error).__name__)
 

@@ -1,4 +1,4 @@
-"""Decide what destinations get: subscribe, pause, plan or end deliveries, have dead ones sent again."""
+"""Decide what destinations get: subscribe, pause, plan or end deliveries, resend given-up ones."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -19,7 +19,7 @@ GONE: Final = "gone"
 ABANDONED: Final = "abandoned"
 
 BATCH_ROWS: Final = 500
-"""Deliveries of one transaction: deliver processes have their turn between two."""
+"""Deliveries in one transaction; deliver processes get their turn between two transactions."""
 
 _ENTER: Final = insert_into(destinations, ("name", "registered_at"), "ON CONFLICT (name) DO NOTHING")
 _SUBSCRIBE: Final = insert_into(
@@ -30,9 +30,9 @@ _O: Final = outbox.c
 
 
 def register(connection: Connection, configured: Iterable[Destination], now_us: int) -> None:
-    """Subscribe these destinations: from now on the outbox's trigger plans deliveries for them too.
+    """Subscribe these destinations, so that the outbox's trigger plans deliveries for them from now on.
 
-    No subscription is removed: another host may run with a newer file. That is an operator's decision.
+    No subscription is removed, because another host may run with a newer file. An operator decides on that.
     """
     wanted = {
         (event_type, destination.name)
@@ -52,12 +52,12 @@ def subscribed_types(connection: Connection, name: str) -> list[str]:
 
 
 def unsubscribe(connection: Connection, name: str) -> None:
-    """Plan no further deliveries for a destination; those that wait for it stay."""
+    """Plan no further deliveries for a destination; deliveries that already wait for it stay."""
     connection.execute(sa.delete(subscriptions).where(subscriptions.c.destination == name))
 
 
 def pause(connection: Connection, name: str, now_us: int, reason: str) -> bool:
-    """Have the deliveries for a destination wait until it is resumed; return whether it was not paused."""
+    """Hold a destination's deliveries until it is resumed; return False if it was already paused."""
     _ENTER.execute(connection, [(name, now_us)])
     paused = (
         update(destinations)
@@ -83,7 +83,7 @@ def newest_entry(connection: Connection) -> int:
 
 
 def count(connection: Connection, chosen: ColumnElement[bool]) -> int:
-    """Return how many deliveries or entries of the outbox are chosen."""
+    """Return how many deliveries or outbox entries match the condition."""
     return connection.scalar(select(func.count()).where(chosen)) or 0
 
 
@@ -104,7 +104,7 @@ def plan_some(connection: Connection, name: str, unplanned: ColumnElement[bool],
 
 
 def abandon_some(connection: Connection, waiting: ColumnElement[bool], now_us: int) -> int:
-    """End some deliveries that wait; return how many. Call again until it returns 0."""
+    """Abandon some waiting deliveries; return how many. Call again until it returns 0."""
     some = select(_D.outbox_id, _D.destination).where(waiting).limit(BATCH_ROWS)
     keys = [(row[0], row[1]) for row in connection.execute(some)]
     if not keys:
@@ -120,19 +120,19 @@ def abandon_some(connection: Connection, waiting: ColumnElement[bool], now_us: i
 
 
 def choose_waiting(name: str, through: int) -> ColumnElement[bool]:
-    """Return the condition of deliveries that wait for a destination, of entries up to *through*."""
+    """Return the condition for a destination's waiting deliveries of outbox entries up to *through*."""
     return (_D.destination == name) & _D.outcome.is_(None) & (_D.outbox_id <= through)
 
 
 def choose_old(created_before: datetime) -> ColumnElement[bool]:
-    """Return the condition of deliveries that have waited since before then."""
+    """Return the condition for waiting deliveries whose outbox entry is older than *created_before*."""
     return _D.outcome.is_(None) & exists().where(_O.id == _D.outbox_id, _O.created_at < created_before)
 
 
 def choose_unplanned(name: str, since: datetime, through: int) -> ColumnElement[bool]:
-    """Return the condition of entries without a delivery for a destination that is subscribed to them.
+    """Return the condition for entries that a destination is subscribed to and has no delivery for.
 
-    Without its body there is nothing to send.
+    Entries whose event's body has been deleted are left out, since there is nothing to send.
     """
     has_body = _O.event_id.is_(None) | exists().where(event_payloads.c.event_id == _O.event_id)
     is_subscribed = exists().where(
@@ -145,7 +145,7 @@ def choose_unplanned(name: str, since: datetime, through: int) -> ColumnElement[
 def choose_dead(
     names: Sequence[str], before: datetime, since: datetime | None, conversation: str | None
 ) -> ColumnElement[bool]:
-    """Return the condition of deliveries given up *before*: none is chosen again if it dies again."""
+    """Return the condition for deliveries given up *before*; any that fail again later are not chosen."""
     chosen = (_D.outcome == DEAD) & _D.destination.in_(names) & (_D.finished_at < before)
     if since is not None:
         chosen &= _D.finished_at >= since
@@ -153,15 +153,15 @@ def choose_dead(
 
 
 def count_dead(connection: Connection, chosen: ColumnElement[bool]) -> dict[str, int]:
-    """Return how many are chosen, by destination."""
+    """Return the number of deliveries that match the condition, by destination."""
     query = select(_D.destination, func.count()).where(chosen).group_by(_D.destination)
     return {row[0]: row[1] for row in connection.execute(query.order_by(_D.destination))}
 
 
 def resend(connection: Connection, chosen: ColumnElement[bool], intervention_id: str, now_us: int) -> int:
-    """Let some wait to be delivered again under the ids that they had, the oldest of each conversation first.
+    """Queue some given-up deliveries, with their old ids, to be sent again; begin with the oldest entries.
 
-    Returns how many; call again until it returns 0. The intervention is recorded already.
+    Returns how many; call again until it returns 0. The intervention is already recorded.
     """
     some = (
         select(_D.outbox_id, _D.destination, _O.created_at)
@@ -178,8 +178,8 @@ def resend(connection: Connection, chosen: ColumnElement[bool], intervention_id:
     again = update(deliveries).where(tuple_(_D.outbox_id, _D.destination).in_(keys))
     cleared = ("outcome", "first_attempt_at", "refused_at", "finished_at", "dead_lettered_at")
     connection.execute(again.values(**dict.fromkeys(cleared), attempts=0, due_at=moment_of(now_us)))
-    # Their dead letters stay in the queue; the record says what became of them. One whose row could not be
-    # read has the time 0 in its id.
+    # Their dead letters stay in the queue, and the records show the decision. If a row could not be read, the
+    # id of its dead letter contains the time 0.
     ids = [make_dead_letter_id(name, outbox_id, at) for outbox_id, name, us in rows for at in (us, 0)]
     decided = update(dead_letters).where(dead_letters.c.message_id.in_(ids))
     connection.execute(decided.values(intervention_id=intervention_id, decided_at=moment_of(now_us)))

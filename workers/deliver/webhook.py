@@ -26,8 +26,8 @@ USER_AGENT: Final = "open-messaging-ingest"
 MAX_RETRY_AFTER_SECONDS: Final = 3600.0
 MAX_ANSWER_BYTES: Final = 65_536
 BODY_SECONDS: Final = 0.2
-"""An answer's body is read, and thrown away, only so that its connection can be used again: if it is longer,
-or takes longer, the connection is closed. The status has decided already."""
+"""A response's body is read and discarded only so that its connection can be reused. If it is longer or takes
+longer, the connection is closed. The status alone decides the result."""
 
 REASONS: Final = (
     (requests.ConnectTimeout, "connect_timeout"),
@@ -43,10 +43,10 @@ class WebhookMessage:
     """One event for one destination.
 
     Args:
-        outbox_id: Its row in the outbox; it rises with the order within the conversation.
-        verified: Whether the platform confirmed the routing; None if it was not asked.
+        outbox_id: The event's row in the outbox; later events of a conversation have higher ids.
+        verified: Whether the platform confirmed the routing; None if it was not queried.
         payload: The platform's body, byte for byte; None for a session without a notification of its own.
-        is_lost: Whether there was a payload, and it has been deleted for its age.
+        is_lost: Whether the event had a payload that has been deleted because of its age.
     """
 
     outbox_id: int
@@ -61,17 +61,17 @@ class WebhookMessage:
 
     @property
     def webhook_id(self) -> str:
-        """The id of all attempts at this message."""
+        """The id that is the same in all attempts at this message."""
         return make_webhook_id(self.outbox_id, self.created_at_us)
 
 
 def make_webhook_id(outbox_id: int, created_at_us: int) -> str:
-    """Return the id of an outbox row's message, which no row of another database has."""
+    """Return the id of an outbox row's message, which is unique even across databases."""
     return f"msg_{created_at_us:x}_{outbox_id}"
 
 
 def build_body(message: WebhookMessage) -> bytes:
-    """Return the request's body: JSON, with the payload in it as it came, byte for byte."""
+    """Return the request's body: JSON that contains the payload as received, byte for byte."""
     envelope = {
         "type": message.event_type,
         "timestamp": message.occurred_at.astimezone(UTC).isoformat(timespec="microseconds"),
@@ -98,9 +98,9 @@ def build_headers(webhook_id: str, body: bytes, signers: Sequence[Webhook], now:
 
 
 class Transport:
-    """Sends to one destination; may be used by several threads, each with connections of its own.
+    """Sends to one destination; several threads may use it, each with its own connections.
 
-    Signatures have the time of *clock*: receivers refuse one that is minutes from their own.
+    Signatures contain the time of *clock*: receivers refuse a time that differs from theirs by minutes.
     """
 
     def __init__(self, destination: Destination, clock: Clock) -> None:
@@ -108,7 +108,7 @@ class Transport:
         self._clock = clock
         self._signers = [Webhook(secret) for secret in destination.secrets]
         session = requests.Session()
-        # Proxies and certificates are read from the environment once, not for each request.
+        # The settings for proxies and certificates are read from the environment only once.
         self._options: Any = session.merge_environment_settings(destination.url, {}, True, None, None)
         self._prepared = session.prepare_request(requests.Request("POST", destination.url))
         self._local = threading.local()
@@ -116,7 +116,7 @@ class Transport:
     def send(self, message: WebhookMessage) -> HttpResult:
         """Post *message* once, without following redirects or keeping cookies.
 
-        Blocks for the destination's timeout and the lookup of its name. An error of the network is a result.
+        Blocks for at most the destination's timeout and a DNS lookup. Network errors are returned as results.
         """
         now, body = moment_of(self._clock.now_us()), build_body(message)
         request = self._prepared.copy()
@@ -148,7 +148,7 @@ class Transport:
 
 
 def _discard_body(response: requests.Response) -> None:
-    """Read the rest of a short body, so that the connection is free."""
+    """Read the rest of a short body, so that the connection can be reused."""
     shorten_deadline(BODY_SECONDS)
     with response, suppress(HTTPError, OSError):
         while response.raw.read(MAX_ANSWER_BYTES):
