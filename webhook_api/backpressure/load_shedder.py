@@ -104,9 +104,8 @@ class LoadShedder:
         }
 
     def _update(self, sample: DepthSample) -> None:
-        # Connections are spread over the host's processes, so assume that each publishes as much. If the
-        # others publish less, the drain rate is overestimated, and senders retry too soon rather than too
-        # late.
+        # Connections are spread over the host's processes, so assume that each publishes as much. If others
+        # publish less, the drain rate is too high, and senders retry too soon rather than too late.
         published = (self._published - self._published_at_sample) * self._processes
         if sample.is_trusted:
             self._published_at_sample = self._published

@@ -1,7 +1,7 @@
 """Serve one keep-alive HTTP/1.1 connection on the loop, without ever blocking it.
 
-A request is read until it is complete, within limits on bytes and time; then the application is called with
-it. A client too slow to read its responses is not read from.
+A request is read until it is complete, within limits on bytes and time. Then the application is called. No
+more is read from a client that is too slow to read its responses.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from webhook_api.http.wsgi import DeferredBody, DeferredResponse, Service, make_
 
 RECEIVE_BYTES: Final = 64 * 1024
 _BUFFER: Final = memoryview(bytearray(RECEIVE_BYTES))
-"""The receive buffer of all connections of this process: each read is parsed before the next one."""
+"""The receive buffer that all connections of this process share: each read is parsed before the next."""
 
 MAX_UNSENT_BYTES: Final = 64 * 1024
-"""Responses that the client has not read; above this its connection is not read from."""
+"""While a client has more unread response bytes than this, nothing is read from its connection."""
 
 MAX_ANSWERS_PER_READ: Final = 64
 """One read can contain 2,600 requests of 25 bytes: half a second of CPU time for which all senders wait.
@@ -33,14 +33,14 @@ No proxy sends more than one before it has the response, so the last of these re
 """
 
 LINGER_SECONDS: Final = 2.0
-"""How long to read past the last response, so that the sender receives it and not a reset."""
+"""How long to keep reading after the last response, so that the sender receives it instead of a reset."""
 
 BUSY: Final = Response(503, "too many connections", retry_after=1)
 
 
 @dataclass(frozen=True, slots=True)
 class Connections:
-    """A process's connections, `surplus` ones only to be refused, and what they share."""
+    """A process's connections and what they share; requests on `surplus` connections are refused."""
 
     service: Service
     respond: Callable[[dict[str, Any], bool], tuple[bytes, DeferredBody | None]]
@@ -81,11 +81,11 @@ class HttpConnection(asyncio.BufferedProtocol):
         return monotonic() - (self.deadline - self._limits.keepalive_seconds)
 
     def finish_soon(self) -> None:
-        """Serve one more request at most: its response closes the connection."""
+        """Serve at most one more request; its response closes the connection."""
         self._closes_after_answer = True
 
     def abort(self) -> None:
-        """Close the connection now, and drop what was not sent."""
+        """Close the connection now, and drop unsent data."""
         self._transport.abort()
 
     # The loop's callbacks.
@@ -110,7 +110,7 @@ class HttpConnection(asyncio.BufferedProtocol):
         self._shared.surplus.discard(self)
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002  # one buffer serves all
-        """Return where to receive."""
+        """Return the buffer to receive into."""
         return _BUFFER
 
     def buffer_updated(self, nbytes: int) -> None:
@@ -129,16 +129,16 @@ class HttpConnection(asyncio.BufferedProtocol):
             self.deadline = monotonic() + self._limits.request_seconds
 
     def eof_received(self) -> bool:
-        """Called when the client sends no more; keep the connection open for deferred responses."""
+        """Called when the client has stopped sending; keep the connection open for deferred responses."""
         self._is_at_end = True
         return bool(self._deferred)
 
     def pause_writing(self) -> None:
-        """Called when the client is too slow for its responses."""
+        """Called when the client is too slow to read its responses."""
         self._transport.pause_reading()
 
     def resume_writing(self) -> None:
-        """Called when it has caught up."""
+        """Called when the client has caught up."""
         self._transport.resume_reading()
 
     # The reader's callbacks.
@@ -157,7 +157,7 @@ class HttpConnection(asyncio.BufferedProtocol):
             self._leave(encode_response(response, keep_alive=False), False, None)
 
     def _answer(self, environ: dict[str, Any], keep_alive: bool) -> None:  # noqa: FBT001  # as `_leave`
-        """Respond to a request by the application."""
+        """Call the application and send its response."""
         if self._is_lingering:
             return
         self._is_timed = False
@@ -187,7 +187,7 @@ class HttpConnection(asyncio.BufferedProtocol):
             waits_for.on_durable(deferred)
 
     def _release(self) -> None:
-        """Send the responses that may be sent and wait for none before them."""
+        """Send the responses that are ready, up to the first that is not."""
         deferred = self._deferred
         while deferred and deferred[0].is_ready:
             first = deferred.popleft()

@@ -9,7 +9,7 @@ from urllib.parse import unquote_to_bytes
 from webhook_api.http.response import Response
 
 MAX_LENGTH_DIGITS: Final = 19
-"""No real Content-Length is longer, and Python refuses to read a number of several thousand digits."""
+"""Real Content-Length values are not longer, and Python refuses to parse a number of thousands of digits."""
 
 MAX_KNOWN_NAMES: Final = 512
 """Header names whose keys are cached, so that a sender of ever new names costs no memory."""
@@ -38,7 +38,7 @@ def environ_key(name: str) -> str:
 class _Keys(dict[bytes, str]):
     """WSGI keys by header name; empty for a header to ignore.
 
-    WSGI maps `X-Signature` and `X_Signature` to one key. No proxy would have checked the second.
+    WSGI maps `X-Signature` and `X_Signature` to the same key, but a proxy checks only the first.
     """
 
     def __missing__(self, name: bytes) -> str:
@@ -75,7 +75,7 @@ def find_fault(environ: Mapping[str, str], version: str, max_body_bytes: int) ->
 
 @lru_cache(maxsize=64)
 def parse_request_line(method: bytes, target: bytes, version: str) -> Mapping[str, str]:
-    """Return the environ's values of a request's first line; with a host only if the target has one."""
+    """Return the environ's values from a request's first line; HTTP_HOST only if the target has a host."""
     host, path, query = _split_target(target)
     line = {
         "REQUEST_METHOD": method.decode("latin-1"),

@@ -26,7 +26,7 @@ FAILED: Final = Response(500, "internal server error")
 
 
 class _UnsentBody(RawIOBase):
-    """The input of a request whose sender was not asked for the body."""
+    """The input of a request whose body was not requested."""
 
     def read(self, _size: int = -1) -> bytes:
         raise OSError("the body was not requested")
@@ -61,7 +61,7 @@ class RequestReader:
         self._environ: dict[str, Any] = {}
         self._body: bytes | bytearray = b""
         self._quiet_bytes = 0
-        # What each request begins with; the first one has not begun yet.
+        # Set the initial state of a request; the first request has not begun yet.
         self.on_message_begin()
         self.is_in_request = False
 
@@ -71,8 +71,8 @@ class RequestReader:
 
     def feed(self, data: memoryview) -> None:
         """Parse received bytes; the callbacks are called for the requests that they complete."""
-        # `_quiet_bytes` counts bytes since the last one that completed a head, brought a part of a body or
-        # ended a request: a head, trailers or the framing of chunks may have MAX_HEAD_BYTES.
+        # `_quiet_bytes` counts the bytes since a head was completed, a part of a body arrived or a request
+        # ended: a head, trailers or the framing of chunks may have MAX_HEAD_BYTES.
         while data:
             part = data[: MAX_HEAD_BYTES - self._quiet_bytes]
             self._quiet_bytes += len(part)
@@ -89,7 +89,7 @@ class RequestReader:
             # The parser gives up on the body of such a request. A proxy never passes one on.
             self._refuse(NO_UPGRADE)
         except httptools.HttpParserCallbackError:
-            # A bug of ours must not look like the sender's fault: only 5xx is sent again.
+            # Our own bug must not look like the sender's fault: the platform retries only after 5xx.
             logger().exception("request_failed")
             self._refuse(FAILED)
         except httptools.HttpParserError:
@@ -110,17 +110,17 @@ class RequestReader:
         self._target += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Collect one header; the first of a repeated one counts, so that none can be overridden."""
+        """Collect one header; keep the first value of a repeated header, so that it cannot be overridden."""
         key = KEYS[name]
         environ = self._environ
         if key in environ:
             self._is_ambiguous |= key in SINGLE_KEYS
-        # A trailer comes after the body and is ignored: a proxy that checked the head has not seen it.
+        # A trailer follows the body and is ignored: a proxy that checked the head has not seen it.
         elif key and self._is_in_head:
             environ[key] = value.decode("latin-1").strip(" \t")
 
     def on_headers_complete(self) -> None:
-        """Decide what can be decided before the body."""
+        """Check the head, and refuse the request or read on."""
         self._is_in_head = False
         self._quiet_bytes = 0
         environ, parser = self._environ, self._parser
@@ -142,7 +142,7 @@ class RequestReader:
         elif self._is_settled:
             return
         elif self._size == len(part):
-            # Nearly always the whole body.
+            # This part is nearly always the whole body.
             self._body = part
         else:
             if type(self._body) is bytes:

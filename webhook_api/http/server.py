@@ -1,4 +1,4 @@
-"""Accept connections, a limited number of them, and spread them over the processes of the host."""
+"""Accept a limited number of connections, and spread them over the processes of the host."""
 
 import asyncio
 import errno
@@ -26,15 +26,15 @@ YIELD_IDLE_SECONDS: Final = 1.0
 A sender that has just received a response may have sent its next request already."""
 
 MAX_SURPLUS: Final = 32
-"""Connections open only to be refused; further ones wait in the kernel's queue."""
+"""Limit of connections that are open only to be refused; further ones wait in the kernel's queue."""
 
 EXHAUSTED_PAUSE_SECONDS: Final = 1.0
-"""How long nothing is accepted when the host has no descriptors or memory left for it."""
+"""How long to pause accepting when the host has no descriptors or memory left for a connection."""
 
 EXHAUSTED: Final = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 RESERVED_DESCRIPTORS: Final = 64
-"""For the journal, the broker, the listeners and refusals in progress; connections get the rest."""
+"""Descriptors for the journal, broker, listeners and refusals in progress; connections get the rest."""
 
 
 class HttpServer:
@@ -55,14 +55,14 @@ class HttpServer:
         return self._count == 0
 
     def listen(self, listeners: Iterable[socket.socket]) -> None:
-        """Accept connections from now on; this object closes the sockets."""
+        """Start to accept connections; this object closes the sockets."""
         for listener in listeners:
             listener.setblocking(False)
             self._listeners.append(listener)
             self._loop.add_reader(listener, self._on_readable, listener)
 
     def stop_listening(self) -> None:
-        """Release the port at once; clients that have connected already are still served."""
+        """Release the port at once, but still serve clients that have already connected."""
         listeners, self._listeners = self._listeners, []
         for listener in listeners:
             self._loop.remove_reader(listener)
@@ -71,7 +71,7 @@ class HttpServer:
             listener.close()
 
     def finish(self) -> None:
-        """Serve one more request at most on each connection."""
+        """Serve at most one more request on each connection."""
         for connection in self._connections.open | self._connections.opening:
             connection.finish_soon()
 
@@ -86,7 +86,7 @@ class HttpServer:
         for connection in [late for late in self._connections.open if late.deadline < now]:
             connection.abort()
         if self._service.is_yielding():
-            # Their next requests are for other processes.
+            # Their next requests should go to other processes.
             for connection in self._connections.open.copy():
                 if connection.idle_seconds > YIELD_IDLE_SECONDS:
                     connection.abort()
@@ -122,7 +122,7 @@ class HttpServer:
     def _accept(self, listener: socket.socket) -> bool:
         """Accept one connection; return whether there may be more.
 
-        Source: accept(2): errors of the new connection itself are reported here too; go on with the next.
+        Source: accept(2): it also reports errors of the new connection itself; continue with the next one.
         """
         try:
             sock, _ = listener.accept()
@@ -155,9 +155,9 @@ class HttpServer:
 
 
 def raise_descriptor_limit() -> int:
-    """Raise this process's soft limit of open files to the hard one; return it."""
+    """Raise this process's soft limit of open files to the hard limit; return the limit."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    # A hardened unit may not call this at all; systemd has set both to one value there.
+    # A hardened unit may not call setrlimit; there, systemd has set both limits to the same value.
     if soft != hard:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     return hard

@@ -1,7 +1,7 @@
 """Run a WSGI application under gunicorn: one process, one loop, no threads in the request path.
 
-gunicorn's documented extension point is `worker_class`; it keeps the arbiter, the listening sockets, forking,
-signals and the watch over hung processes.
+`worker_class` is gunicorn's documented extension point. gunicorn still provides the arbiter, the listening
+sockets, forking, signals and the detection of hung processes.
 """
 
 import gc
@@ -41,7 +41,7 @@ POLL_SECONDS: Final = 0.1
 """How often a stopping process checks whether its last request has been answered."""
 
 DRAIN_SECONDS: Final = 5.0
-"""How long to wait for the broker's last answer before the rest is left to the next process."""
+"""How long to wait for the broker's last answer; another process adopts what is then still unproven."""
 
 
 class LoopWorker(Worker):  # type: ignore[misc]  # gunicorn ships no annotations
@@ -51,7 +51,7 @@ class LoopWorker(Worker):  # type: ignore[misc]  # gunicorn ships no annotations
 
     @classmethod
     def check_config(cls, cfg: Any, _log: object) -> None:
-        """Refuse to start with a setting of gunicorn that would have no effect; gunicorn calls it first."""
+        """Refuse to start with a gunicorn setting that would have no effect; gunicorn calls this first."""
         defaults = Config().settings
         refused = [
             f"gunicorn's {name} has no effect: {advice}"
@@ -84,7 +84,7 @@ class LoopWorker(Worker):  # type: ignore[misc]  # gunicorn ships no annotations
         self._server.listen(self.sockets)
         self._service.start()
         self._tick()
-        # What exists now lives as long as the process: the collector need not walk it while requests wait.
+        # Objects that exist now live as long as the process, so the garbage collector need not visit them.
         gc.collect()
         gc.freeze()
         logger().info("edge_started", pid=os.getpid(), bind=[str(listener) for listener in self.sockets])
@@ -92,7 +92,7 @@ class LoopWorker(Worker):  # type: ignore[misc]  # gunicorn ships no annotations
         logger().info("edge_stopped", pid=os.getpid())
 
     def _on_signal(self) -> None:
-        """Read what the signal handlers' wake-up wrote, so that SIGTERM takes effect at once."""
+        """Read the bytes that gunicorn's signal handlers wrote to wake the loop, so SIGTERM acts at once."""
         os.read(self.PIPE[0], 4096)
         if not self.alive:
             self._stop()

@@ -1,4 +1,4 @@
-"""Call the WSGI application for one whole request (PEP 3333), and defer its response if necessary."""
+"""Call the WSGI application for a complete request (PEP 3333), and defer its response if necessary."""
 
 import asyncio
 import sys
@@ -19,26 +19,26 @@ FAILED: Final = Response(500, "internal server error")
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one process grants its senders."""
+    """Limits of one process on its senders."""
 
     body_bytes: int
     connections: int
     request_seconds: float = 10.0
-    """From first byte to last. nginx passes only complete requests on; this is for senders without nginx."""
+    """Limit from first to last byte of a request, for senders without nginx, which buffers whole requests."""
     keepalive_seconds: float = 75.0
-    """Of an idle connection; above nginx's 60 s, so that nginx is the one that closes it."""
+    """Limit of an idle connection; above nginx's 60 s, so that nginx closes the connection first."""
 
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """A WSGI application that lives on the worker's loop; made after the fork.
+    """A WSGI application that runs on the worker's loop; it is created after the fork.
 
     Args:
         is_inviting: Whether a sender of `Expect: 100-continue` should send its body. If not, the application
             is called without it.
         is_yielding: Whether senders should use another process: each response closes its connection, idle
             connections are closed, and new ones are left to the other processes.
-        leave: Called once the port is released: other processes should not leave new connections to this one.
+        leave: Called once the port is released: other processes must not leave new connections to it.
         find_failure: Makes the event of the request just answered durable, if its response is not deferred;
             returns the response to send instead if it is not durable.
         on_refused: Called with each response that is sent without calling the application.
@@ -63,7 +63,7 @@ class Service:
 
 
 class NotDurableError(Exception):
-    """Send `response` instead: the disk failed to take the request's event."""
+    """Send `response` instead: the disk failed to store the request's event."""
 
     def __init__(self, response: Response) -> None:
         super().__init__(response.text)
@@ -78,8 +78,8 @@ class DeferredBody:
     For any other reader (middleware, another server, a test client) iterating makes the event durable at
     once.
 
-    *on_durable* takes a callback and calls it with True once the event is durable, or with False; *flush_now*
-    makes it durable and returns whether it is. If it is not, *otherwise* is sent.
+    *on_durable* takes a callback and calls it with True once the event is durable, or with False if that
+    fails. *flush_now* makes the event durable and returns whether it is. If it is not, *otherwise* is sent.
     """
 
     chunks: Iterable[bytes]
@@ -93,7 +93,7 @@ class DeferredBody:
         yield from self.chunks
 
     def close(self) -> None:
-        """Called by a reader that is done: one that never iterated sends another body, also a 200."""
+        """Called by a reader that is done, even if it did not iterate because it sends another body."""
         is_durable = self.flush_now()
         if (close := getattr(self.chunks, "close", None)) is not None:
             close()
@@ -103,7 +103,7 @@ class DeferredBody:
 
 @dataclass(eq=False, slots=True)
 class DeferredResponse:
-    """A response that waits until its event is durable, or for such a response before it.
+    """A response that waits until its event is durable, or until earlier responses have been sent.
 
     `is_ready`: whether it may be sent.
     """
@@ -115,7 +115,7 @@ class DeferredResponse:
     is_ready: bool = False
 
     def __call__(self, is_durable: bool) -> None:  # noqa: FBT001  # a callback's one argument
-        """Release the response, or the other one in its place."""
+        """Release the response, or *otherwise* if the event is not durable."""
         if not is_durable:
             self.data = encode_response(self.otherwise, keep_alive=self.keep_alive)
         self.is_ready = True
@@ -161,17 +161,17 @@ class WsgiAdapter:
             return encode_response(FAILED, keep_alive=keep_alive), None
 
     def _encode(self, body: bytes, keep_alive: bool, is_head: bool) -> bytes:  # noqa: FBT001  # as compared
-        """Return the response's bytes; within a second, most are the same as the ones before."""
+        """Return the response's bytes; most are equal to the previous ones of the same second and reused."""
         second, status, headers = int(time()), self._status, self._headers
         wanted = (second, status, headers, body, keep_alive, is_head)
         if wanted != self._encoded:
             self._response = encode(status, tuple(headers), body, keep_alive=keep_alive, is_head=is_head)
-            # The application may use its list again.
+            # Copy the headers, because the application may reuse its list.
             self._encoded = (second, status, list(headers), body, keep_alive, is_head)
         return self._response
 
     def _join(self, chunks: Iterable[bytes]) -> bytes:
-        """Return the whole body; first what the application wrote by PEP 3333's old `write`."""
+        """Return the whole body; data that the application wrote by PEP 3333's old `write` comes first."""
         if type(chunks) is list and not self._written:
             return chunks[0] if len(chunks) == 1 else b"".join(chunks)
         try:

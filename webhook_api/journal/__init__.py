@@ -1,6 +1,6 @@
 """Keep every accepted event in files of this host until it is proven to be in the broker.
 
-`Journal` appends and discards, `Backlog` reads back. The rest is for health reports and `omctl check`.
+`Journal` appends and discards, `Backlog` reads back; all else serves health reports and `omctl check`.
 """
 
 from webhook_api.journal.directory import (

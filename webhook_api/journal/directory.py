@@ -30,8 +30,8 @@ _SEGMENT_NAME: Final = re.compile(r"(\d{8})\.segment")
 class Segment:
     """One file of the journal; `size` in bytes.
 
-    `opened_at_us`: when its oldest event may have arrived, microseconds since the epoch. `is_damaged`:
-    reading it met bytes that are no record. `events`: 0 if another process wrote it and it has not been read.
+    `opened_at_us`: when its oldest event may have arrived, microseconds since the epoch. `is_damaged`: some
+    of its bytes are no readable record. `events`: their number; 0 if another process wrote the segment.
     """
 
     path: Path
@@ -52,7 +52,7 @@ def journal_directories(root: Path) -> list[Path]:
 
 
 def foreign_entries(root: Path) -> dict[str, str]:
-    """Return the entries beside the journal directories, each name with the reason why it is none."""
+    """Return the entries that are no journal directories, by name, each with the reason."""
     return {
         path.name: "a symbolic link" if path.is_symlink() else "no directory"
         for path in _list_entries(root)
@@ -63,7 +63,7 @@ def foreign_entries(root: Path) -> dict[str, str]:
 def create_directory(root: Path) -> tuple[Path, int]:
     """Create this process's directory, locked before any other process can see it.
 
-    Return the directory and the lock's descriptor; an OSError leaves nothing of it.
+    Return the directory and the lock's descriptor; on an OSError, the directory is removed again.
     """
     token = f"{os.getpid()}-{secrets.token_hex(6)}"
     hidden = root / f".{token}"
@@ -88,7 +88,7 @@ def create_directory(root: Path) -> tuple[Path, int]:
 def lock_directory(directory: Path) -> int | None:
     """Take the lock of *directory*; return None if a living process has it, or the directory is gone.
 
-    The lock file is never created here: a directory without one is not known to be a journal. Raises OSError
+    The lock file is never created here: a directory without a lock file may not be a journal. Raises OSError
     if there is no lock file, it cannot be opened, or no descriptor is free.
     """
     try:
@@ -103,7 +103,7 @@ def lock_directory(directory: Path) -> int | None:
         os.close(lock)
         return None
     if not (directory / LOCK_NAME).exists():
-        # Another process emptied and removed it between the two calls above.
+        # Another process removed the directory between the open and the lock above.
         os.close(lock)
         return None
     return lock
@@ -141,7 +141,7 @@ def segment_number(path: Path) -> int:
 
 
 def remove_status(directory: Path) -> None:
-    """Remove a dead process's last report: another process counts what it left."""
+    """Remove a dead process's last report: the process that adopts its segments counts them."""
     for name in (STATUS_NAME, f"{STATUS_NAME}.new", TRIAL_NAME):
         (directory / name).unlink(missing_ok=True)
 

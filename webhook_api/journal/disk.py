@@ -7,7 +7,7 @@ from typing import Final
 from webhook_api.journal.directory import TRIAL_NAME
 
 LOW_BYTES: Final = 64 * 1024
-"""With less free space, one of the next larger events of the platform would be refused."""
+"""With less free space than this, one of the platform's next larger events would be refused."""
 
 NO_SPACE: Final = "No space left on device"
 
@@ -17,8 +17,8 @@ class DiskHealth:
 
     With *fsync*, the disk must also be able to flush.
 
-    `error`: why the disk accepts nothing now, or None. `is_flush_failing`: whether nothing that is written
-    counts as durable until a flush succeeds.
+    `error`: why the disk accepts no writes now, or None. `is_flush_failing`: whether a flush failed and none
+    has succeeded since, so that written events do not count as durable.
     """
 
     def __init__(self, *, fsync: bool) -> None:
@@ -36,7 +36,7 @@ class DiskHealth:
         self.is_flush_failing = True
 
     def check(self, directory: Path) -> None:
-        """Update the health: after a failure by a trial, otherwise by the free space."""
+        """Update the health: try a write after a failure, otherwise check the free space."""
         if self.error is not None:
             self.error = _try_write(directory, fsync=self._fsync)
             self.is_flush_failing &= self.error is not None
@@ -49,7 +49,7 @@ class DiskHealth:
 
 
 def _try_write(directory: Path, *, fsync: bool) -> str | None:
-    """Write, flush and remove a file: only that shows a quota, a read-only mount or a failing device."""
+    """Write, flush and remove a file: only this detects a quota, a read-only mount or a failing device."""
     path = directory / TRIAL_NAME
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)

@@ -15,14 +15,15 @@ from webhook_api.journal.process_directory import ProcessDirectory
 from webhook_api.journal.segments import RECORD_BYTES, encode_records
 
 SEGMENT_BYTES: Final = 1024 * 1024
-"""A segment is read as a whole for republishing, so this bounds the memory of recovery."""
+"""Size at which a segment is closed. A segment is read as a whole for republishing, so this limits memory."""
 
 LOOK_SECONDS: Final = 5.0
-"""Between looks at the other directories: a process's death delays its events no longer than this."""
+"""Time between looks at the other directories: the longest delay before a dead process's journal is
+adopted."""
 
 
 class JournalFullError(Exception):
-    """The limit or the disk refuses the event: answer 503, the platform sends it again."""
+    """The limit or the disk refuses the event: respond 503, and the platform retries."""
 
 
 class Journal:
@@ -74,7 +75,7 @@ class Journal:
         }
 
     def append(self, properties: bytes, body: bytes) -> None:
-        """Accept one event, which the next `write` writes; JournalFullError if limit or disk refuse it."""
+        """Accept one event for the next `write`; raises JournalFullError if limit or disk refuse it."""
         size = RECORD_BYTES + len(properties) + len(body)
         if self._descriptor < 0:
             self._open_segment(self.active.opened_at_us)
@@ -89,10 +90,10 @@ class Journal:
         raise JournalFullError
 
     def write(self) -> list[tuple[bytes, bytes]]:
-        """Write what was appended since the last call, all of it or nothing.
+        """Write all events appended since the last call, or none of them.
 
-        Return properties and bodies of the events that now survive the end of this process, in the active
-        segment; none if the disk refused them, which `sync` reports.
+        Return properties and bodies of the written events. They are in the active segment, and survive a
+        crash of this process. If the disk refused them, return an empty list; `sync` then returns False.
         """
         events, self._appended = self._appended, []
         size, self._appended_bytes = self._appended_bytes, 0
@@ -121,7 +122,7 @@ class Journal:
         return is_durable
 
     def rotate(self, now_us: int) -> Segment:
-        """Close the active segment, return it, and go on in a new one; what is not written yet goes there."""
+        """Close and return the active segment, and open a new one, which gets the events not written yet."""
         self._flush()
         closed = self.active
         self._close_segment()
@@ -133,16 +134,16 @@ class Journal:
         self._own.discard(segment)
 
     def tend(self, now: float) -> list[Segment]:
-        """Check the disk, and every few seconds the directories of the host.
+        """Check the disk, and every few seconds the host's journal directories.
 
-        Return segments adopted from dead processes: publish them.
+        Return segments adopted from dead processes, to be published.
         """
         if self._descriptor < 0:
             self._open_segment(self.active.opened_at_us)
         if self._descriptor >= 0 and self.directory is not None:
             self._disk.check(self.directory)
         adopted = []
-        # What moved between two other directories during a look may have been counted twice.
+        # If the limit is reached, look again: a segment that moved during a look may have been counted twice.
         if now >= self._next_look or not self._own.fits(0):
             self._next_look = now + LOOK_SECONDS
             adopted = self._own.adopt()
@@ -150,7 +151,7 @@ class Journal:
         return adopted
 
     def close(self) -> None:
-        """Release the directory; it is removed if nothing is left to prove, otherwise adopted by the next."""
+        """Release the directory: remove it if no unproven events are left, else leave it to others."""
         self.write()
         self._flush()
         if self._descriptor >= 0:
@@ -196,14 +197,14 @@ class Journal:
             logger().info("journal_has_room")
 
     def _open_segment(self, now_us: int) -> None:
-        """Open the next segment; if that fails leave none open, `append` and `tend` try again."""
+        """Open the next segment; if that fails, leave none open: `append` and `tend` try again."""
         self.active = Segment(self._root, opened_at_us=now_us)
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
         try:
             path = self._own.next_path()
             self._descriptor = os.open(path, flags, 0o600)
             if self._fsync:
-                # It is still empty; without this its name may not survive a power cut.
+                # Without this, the name of the new file may not survive a power cut.
                 sync_directory(path.parent)
         except OSError as exc:
             self._disk.write_failed(exc)

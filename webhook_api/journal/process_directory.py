@@ -1,9 +1,9 @@
-"""Own this process's directory among the journals of the host, and adopt what dead processes left.
+"""Own this process's directory among the journals of the host, and adopt the segments of dead processes.
 
-Segments of a dead process are moved here, one rename each, so that each has one owner and is counted once,
-whenever either process ends. Each process has an equal share of the host's limit, and adopts only as many as
-fit into it. Segments of an earlier gunicorn master's processes, and those that fit into no share, also count
-towards the limit.
+Segments of a dead process are moved here, one rename each, so that each segment has one owner and is counted
+once, even if this process crashes meanwhile. Each process has an equal share of the host's limit, and adopts
+only segments that fit into its share. Segments of an earlier gunicorn master's processes, and segments that
+fit into no share, also count towards the limit.
 """
 
 import os
@@ -29,15 +29,15 @@ from webhook_api.journal.directory import (
 class ProcessDirectory:
     """This process's directory, and access to those of others.
 
-    *max_bytes* is what the journals of the host may hold together, in *processes* shares. `held`: bytes in
-    the directory, those of events not written yet included.
+    *max_bytes* limits the journals of the host together, in *processes* equal shares. `held`: bytes in the
+    directory, including events that are not written yet.
     """
 
     def __init__(self, root: Path, max_bytes: int, processes: int) -> None:
         self._root = root
         self._max_bytes = max_bytes
         self._share = max_bytes // processes
-        # At the first look half of the share, so that each process finds some and has room for new events.
+        # At the first look, adopt at most half of the share, so that space is left for new events.
         self._adoptable = self._share // 2
         self._lock = -1
         self._inherited: list[Segment] = []
@@ -57,7 +57,7 @@ class ProcessDirectory:
         return not self.fits(self._share // 8)
 
     def next_path(self) -> Path:
-        """Return the path of the next segment; creates the directory first if there is none.
+        """Return the path of the next segment; creates the directory if it does not exist.
 
         Raises OSError if the disk has no space for a new directory, and no dead process has left one.
         """
@@ -68,7 +68,7 @@ class ProcessDirectory:
     def discard(self, segment: Segment) -> None:
         """Unlink a segment; move a damaged one aside for an operator.
 
-        If the disk refuses, the segment stays, is counted, and `adopt` tries again.
+        If the disk refuses, the segment stays and is still counted, and `adopt` tries again.
         """
         try:
             with suppress(FileNotFoundError):
@@ -85,10 +85,10 @@ class ProcessDirectory:
             self.held -= segment.size
 
     def adopt(self) -> list[Segment]:
-        """Adopt segments without an owner, as many as fit; without a directory of its own, nothing.
+        """Adopt as many segments without an owner as fit; none while this process has no directory.
 
-        No foreign entry can stop this: what cannot be opened, read or moved is logged once, stays in
-        `problems` while it is so, and is tried again the next time.
+        A faulty entry does not stop this: an entry that cannot be opened, read or moved is logged once, is
+        tried again each time, and stays in `problems` until that succeeds.
         """
         undeletable, self._undeletable = self._undeletable, []
         for segment in undeletable:
@@ -102,14 +102,14 @@ class ProcessDirectory:
         return adopted
 
     def leave_if_removed(self) -> None:
-        """Forget a directory that was removed from outside; the next segment creates another."""
+        """Forget a directory that another program removed; a new one is created for the next segment."""
         if self.path is not None and not self.path.exists():
             logger().error("journal_directory_missing", directory=self.path.name)
             self.path = None
             os.close(self._lock)
 
     def close(self) -> None:
-        """Release the directory: removed if it is empty, otherwise the next process adopts it."""
+        """Release the directory: remove it if it is empty, otherwise leave it to another process."""
         if self.path is None:
             return
         with suppress(OSError):
@@ -130,7 +130,7 @@ class ProcessDirectory:
         try:
             self._inherited = list_segments(directory)
         except OSError:
-            # Without its numbers, new segments could replace those that it has.
+            # If its segment numbers are unknown, new segments could overwrite existing ones.
             os.close(lock)
             raise
         self.path, self._lock = directory, lock
@@ -175,7 +175,7 @@ class ProcessDirectory:
                 if segment.size == 0:
                     segment.path.unlink()
                     continue
-                # A segment larger than the limit goes to a process that holds nothing.
+                # Only a process whose journal is empty adopts a segment larger than the limit.
                 if self.held and self.held + segment.size > self._adoptable:
                     self.problems[directory.name] = "waits until a journal has room for its events"
                     return

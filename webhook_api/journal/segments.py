@@ -21,10 +21,10 @@ from webhook_api.journal.directory import Segment
 MAGIC: Final = b"\x89OMJ"
 HEADER: Final = struct.Struct("<4sHII")
 RECORD_BYTES: Final = HEADER.size
-"""Bytes of a record besides its properties and its body."""
+"""Bytes of a record without its properties and its body."""
 
 RETRY_SECONDS: Final = 5.0
-"""Before a segment that could not be opened or read is tried again."""
+"""Wait before a segment that could not be opened or read is tried again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ def encode_records(events: Iterable[tuple[bytes, bytes]]) -> bytes:
 def read_segment(path: Path) -> Iterator[Entry | Damage]:
     """Yield a segment's entries in order, and the damage that is skipped between them.
 
-    A last record cut short is damage too: its request was never answered 200.
+    A truncated last record is damage too: its request was never answered 200.
     """
     data = path.read_bytes()
     offset = 0
@@ -80,7 +80,7 @@ def _read_entry(data: bytes, offset: int) -> tuple[Entry | None, int]:
     magic, properties_size, body_size, checksum = HEADER.unpack_from(data, offset)
     middle = start + properties_size
     end = middle + body_size
-    # No event is empty. After a power cut zeros may follow the magic, and the checksum of nothing is zero.
+    # Bodies are not empty. After a power cut, zeros may follow the magic, and the CRC of no bytes is zero.
     if magic != MAGIC or not body_size or end > len(data):
         return None, offset
     properties, body = data[start:middle], data[middle:end]
@@ -102,7 +102,7 @@ class Backlog:
     """Closed segments in the order of publishing; the first may have been read in part.
 
     A segment that cannot be read now (no free descriptor, an error of the disk, changed permissions) stays on
-    the disk and is tried again: none of these shows that it is damaged.
+    the disk and is tried again, because such an error does not mean that it is damaged.
     """
 
     def __init__(self) -> None:
@@ -117,12 +117,12 @@ class Backlog:
 
     @property
     def segments(self) -> tuple[Segment, ...]:
-        """All segments, those included that could not be read."""
+        """All segments, including those that could not be read."""
         return (*self._unreadable, *self._segments)
 
     @property
     def size(self) -> int:
-        """Bytes in the segments, those already read included."""
+        """Bytes in the segments, including bytes that were already read."""
         return sum(segment.size for segment in self.segments)
 
     @property
@@ -131,7 +131,7 @@ class Backlog:
         return len(self._unreadable)
 
     def extend(self, segments: Iterable[Segment]) -> None:
-        """Add segments that are newer than all here."""
+        """Add segments that are newer than all segments here."""
         self._segments.extend(segments)
 
     def restore(self, segments: list[Segment]) -> None:
@@ -140,7 +140,7 @@ class Backlog:
         self._segments.extendleft(reversed(segments))
 
     def retry_unreadable(self, now: float) -> None:
-        """Put back what could not be read, after all others, every few seconds."""
+        """Put unreadable segments back, after all others, every few seconds."""
         if self._unreadable and now >= self._retry_at:
             self._retry_at = now + RETRY_SECONDS
             unreadable, self._unreadable = self._unreadable, []
@@ -149,7 +149,7 @@ class Backlog:
     def read(self, limit: int) -> tuple[list[Entry], list[Segment]]:
         """Read up to *limit* further events; stop early at a segment that cannot be read.
 
-        Return the events, and the segments that end with them, which are removed from here.
+        Return the events, and the segments that were read to their end, which are removed from the backlog.
         """
         entries: list[Entry] = []
         finished: list[Segment] = []
@@ -175,7 +175,7 @@ class Backlog:
         return entries, finished
 
     def _skip_unreadable(self, error: OSError) -> None:
-        """Go on with the others; the file is read as a whole, so that none of it has been published."""
+        """Continue with the others; a file is read as a whole, so nothing of this one was published."""
         self._reader = None
         segment = self._segments.popleft()
         self._unreadable.append(segment)
