@@ -9,10 +9,10 @@ from workers.db import models
 from workers.db.reconcile import IS_UNDECIDED, TIMER
 
 MAX_COUNTED: Final = 10_000
-"""A count that reaches it means "at least": an operator needs no more, and it takes some milliseconds."""
+"""Limit of a count. This number means "at least": operators need no more, and it takes milliseconds."""
 
 MAX_GAPS: Final = 100_000
-"""A week's success rate adds up its increases, so it is counted further."""
+"""Limit of the count of gaps: higher, because a week's success rate adds up the increases of this count."""
 
 
 @dataclass(frozen=True, slots=True)

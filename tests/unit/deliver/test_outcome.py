@@ -82,11 +82,11 @@ def test_attempts_are_limited_in_number_and_time_and_probes_do_not_count(
 @pytest.mark.parametrize(
     ("attempts", "refused_seconds", "has_taken_since", "expected"),
     [
-        # The first refusal starts the count anew, whatever failed before.
+        # The first refusal restarts the count, whatever failed before.
         (4, None, False, (Outcome.HELD, 0)),
         (0, HOLD_SECONDS - 1, False, (Outcome.HELD, 0)),
         (0, HOLD_SECONDS, False, (Outcome.REFUSED, 0)),
-        # It may have met two outages; three refusals with others taken in between are its own.
+        # Two refusals may be outages; three, with other events accepted in between, are the event's fault.
         (0, 1.0, True, (Outcome.HELD, 1)),
         (0, HOLD_SECONDS, True, (Outcome.HELD, 1)),
         (1, 1.0, True, (Outcome.REFUSED, 2)),

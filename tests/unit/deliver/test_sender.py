@@ -66,7 +66,7 @@ def test_deliveries_can_be_added_to_a_run_until_it_ends():
     assert not run.add(deliveries(4))
     failed = Run(deliveries(1, 2, 3), is_probe=False)
     failed.advance()
-    # Those that are in it already are not added again.
+    # Deliveries that the run already contains are not added again.
     assert failed.add(deliveries(3, 4))
     assert [delivery.message.outbox_id for delivery in failed.end()] == [2, 3]
     assert not failed.add(deliveries(5))

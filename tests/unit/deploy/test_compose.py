@@ -22,7 +22,7 @@ SERVICES = dict(BLOCK.findall(TEXT.partition("\nservices:\n")[2].partition("\nvo
 READERS = {
     "edge": [EdgeSettings.from_environment],
     "intake": [IntakeSettings.from_environment],
-    # Its workers are its children and have its environment.
+    # The scaler's workers are its children and inherit its environment.
     "scale": [ScaleSettings.from_environment, IntakeSettings.from_environment],
     "settle": [SettleSettings.from_environment],
     "deliver": [DeliverSettings.from_environment],

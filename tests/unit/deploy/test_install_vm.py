@@ -114,7 +114,7 @@ OTHERS = ["1", "20260101", "backup", "handlers of ours", "zz"]
     ("before", "left"),
     [
         (["20260101T000000Z", "20260301T000000Z", "20260201T000000Z"], ["20260301T000000Z"]),
-        # The clock was set back.
+        # The names are later than now, because the clock was set back.
         (["20270101T000000Z", "20270201T000000Z"], ["20270201T000000Z"]),
         (OTHERS, OTHERS),
     ],

@@ -22,7 +22,7 @@ GONE = {"purpose": "customer", "messages": [{"state": "disconnected"}]}
         ([CUSTOMER, WAITED, TALKING], PlatformState(ROUTED, "q1")),
         # A transfer: the first agent has left, the contact waits again.
         ([CUSTOMER, WAITED, LEFT, WAITING | {"queueId": "q2"}], PlatformState(QUEUED, "q2")),
-        # The second wait names no queue, and the first one's proves nothing.
+        # The second wait names no queue, and the queue of the first wait proves nothing.
         ([CUSTOMER, WAITED, LEFT, {"purpose": "acd", "state": "connected"}], PlatformState(QUEUED)),
         ([GONE, WAITED, LEFT], PlatformState(ENDED, "q1")),
         ([CUSTOMER], PlatformState(None)),

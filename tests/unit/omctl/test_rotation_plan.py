@@ -56,7 +56,7 @@ def test_a_rotation_that_would_refuse_events_is_an_error(secrets, signing, edges
 @pytest.mark.parametrize(
     ("looks", "is_over"),
     [
-        # Each look: its time in seconds, and how many signatures each process has verified by new and old.
+        # Each look has a time in seconds, and each process's verified signatures by the new and old secret.
         ([(0, {"a": (0, 5)}), (9, {"a": (1, 5)})], False),
         ([(0, {"a": (0, 5)}), (10, {"a": (1, 5)})], True),
         ([(0, {"a": (0, 5)}), (60, {"a": (0, 5)})], False),

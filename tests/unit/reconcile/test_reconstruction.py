@@ -21,7 +21,7 @@ REASONS = ("MessageExpired", "RateLimited", "GeneralError")
 STATUSES = ("Sent", "Delivered", "Read", "Failed", "Published", "Removed")
 
 IDS = st.uuids().map(lambda drawn: drawn.hex)
-# What JSON carries and a webhook body brings; halves of surrogate pairs are tested with the parser.
+# Texts that a webhook's body can contain; halves of surrogate pairs are tested with the parser.
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 
 
@@ -111,7 +111,7 @@ def test_differences_between_history_and_webhook_change_no_key(data):
         {name: value for name, value in as_normalized(each).items() if value} for each in (message, receipt)
     ]
     for content in sparse:
-        # Times differ by milliseconds, and a receipt need not repeat whose it is.
+        # The times differ by milliseconds, and a receipt need not repeat its message's id.
         content["channel"] = content["channel"] | {"time": "2025-06-10T21:03:05.999Z"}
     sparse[1].pop("id")
     past = PastMessage(message["id"], sparse[0], [sparse[1]])

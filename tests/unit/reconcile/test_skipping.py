@@ -183,6 +183,6 @@ def test_a_failing_conversation_is_skipped_once_the_platform_answers_another_req
 
     row = comparison()
     assert (row.conversations, row.passed_over, row.finished_at is None) == (2, 1, False)
-    # However far back is compared, the platform is asked for no longer than it allows.
+    # However long the compared time is, the platform is asked for at most the time that it allows.
     [(from_us, to_us)] = history.listed
     assert to_us - from_us == DAY_US

@@ -38,14 +38,14 @@ def test_the_lowest_free_numbers_are_started_and_the_highest_stopped():
     ("depths", "workers"),
     [
         ([0] * 6, 4),
-        # After one is stopped, the cool-down begins anew.
+        # After a worker is stopped, the cool-down restarts.
         ([0] * 13, 3),
         ([0] * 14, 2),
-        # One moment of the cool-down wanted them, or its depth is unknown; before the cool-down it may.
+        # A deep or unknown queue during the cool-down keeps all workers; one before it does not.
         ([0, 0, 3500, 0, 0, 0, 0], 4),
         ([0, 0, None, 0, 0, 0, 0], 4),
         ([3500, 0, 0, 0, 0, 0, 0, 0], 3),
-        # The drain still needs three, or none is left to stop.
+        # The backlog still needs three workers, or no worker may be stopped.
         ([2500] * 20, 3),
         ([0] * 60, 1),
     ],
@@ -100,11 +100,11 @@ LIMITS = FleetLimits(floor=1, ceiling=4, events_per_worker=1000, cooldown=60.0)
         (4, 900_000, None, (4, "enough")),
         (1, None, None, (1, "depth_unknown")),
         (3, None, None, (3, "depth_unknown")),
-        # Fewer are enough, but not yet for long.
+        # Fewer workers are enough, but not yet for the whole cool-down.
         (4, 0, 59.0, (4, "enough")),
-        # For the whole cool-down: one fewer, not all at once.
+        # Fewer were enough for the whole cool-down: one worker is stopped, not all at once.
         (4, 0, 60.0, (3, "calm")),
-        # None runs, or an operator started more than are allowed.
+        # No worker runs, or an operator has started more than the ceiling.
         (0, 0, None, (1, "bounds")),
         (0, None, None, (1, "bounds")),
         (9, 900_000, None, (4, "bounds")),

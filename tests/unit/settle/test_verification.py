@@ -35,10 +35,10 @@ def routed(status, queue=None):
         (QUEUED, SUPPORT, PlatformState(QUEUED, SUPPORT.upper()), QUEUED, True),
         (QUEUED, SUPPORT, PlatformState(QUEUED), QUEUED, True),
         (QUEUED, None, PlatformState(QUEUED, SALES), QUEUED, True),
-        # One of them may be a name.
+        # One of the two queues may be given by its name.
         (QUEUED, "Support", PlatformState(QUEUED, SALES), QUEUED, True),
         (QUEUED, SUPPORT, PlatformState(QUEUED, "sales"), QUEUED, True),
-        # A contact that has been routed is in no routing queue any more.
+        # A contact that has been routed has left its routing queue.
         (ROUTED, SUPPORT, PlatformState(ROUTED, SALES), ROUTED, True),
         (QUEUED, SUPPORT, PlatformState(ROUTED, SALES), ROUTED, False),
     ],

@@ -36,7 +36,7 @@ class Stand:
         self._edge = edge
 
     def shed(self):
-        """Have the queue be too deep."""
+        """Report a queue that is too deep."""
         self._edge._shedder.on_sample(DepthSample(at=0.0, depth=10**9))
 
     def settle_path(self):

@@ -60,13 +60,13 @@ def test_an_event_of_the_event_bus_needs_one_of_its_headers(make_stand, body, ch
         ({"OM_WEBHOOK_SECRETS": ""}, GUIDE | {"HTTP_X_CUSTOM_CHANNEL": KEY[:-1]}, "401"),
         ({"OM_WEBHOOK_SECRETS": ""}, GUIDE | {"HTTP_X_CUSTOM_CHANNEL": None}, "401"),
         ({"OM_WEBHOOK_SECRETS": ""}, GUIDE | {"HTTP_X_WEBHOOK_SOURCE": "other"}, "401"),
-        # Beside a registration that signs.
+        # With a second registration that signs.
         ({}, UNSIGNED | GUIDE, "200"),
         ({}, GUIDE, "200"),
         ({}, FORGED | GUIDE, "401"),
         ({}, UNSIGNED, "401"),
         ({}, {}, "401"),
-        # Without the switch, headers prove nothing.
+        # Without OM_ALLOW_UNSIGNED, headers do not replace a signature.
         ({"OM_ALLOW_UNSIGNED": "false"}, UNSIGNED | GUIDE, "401"),
     ],
 )

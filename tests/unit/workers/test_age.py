@@ -19,9 +19,9 @@ RETENTION = 30 * DAY
         (0, NOW, NOW, WEBHOOK, TOO_OLD),
         (NOW, NOW, NOW, WEBHOOK, None),
         (NOW + DAY, NOW, NOW, WEBHOOK, None),
-        # It waited in the queue or in a journal.
+        # The event waited in the queue or in a journal.
         (NOW - RETENTION - DAY, NOW - RETENTION, NOW, WEBHOOK, None),
-        # One host's clock alone is wrong.
+        # Only one host's clock is wrong.
         (NOW, NOW + 2 * RETENTION, NOW, WEBHOOK, None),
         (NOW, NOW, NOW + 2 * RETENTION, WEBHOOK, None),
         # Another publisher gives no time of arrival.

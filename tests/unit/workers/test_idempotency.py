@@ -112,7 +112,7 @@ def test_native_bodies_without_any_id_are_distinguished_by_their_content(payload
 
 
 def test_the_longest_key_fits_into_an_index(payload):
-    # An entry holds 2,704 bytes, and a character is four of them at most.
+    # An index entry has at most 2,704 bytes, and a character at most four.
     longest = "\N{WAVING HAND SIGN}" * 255
     guide = payload("guide/conversation-message", conversationId=longest, message={"id": longest})
     genesys = payload("genesys/receipt-failed", id=longest, direction=longest * 9, status=longest * 9)

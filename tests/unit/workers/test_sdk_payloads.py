@@ -15,7 +15,7 @@ MESSAGES = [
     "OpenReceiptNormalizedMessage",
 ]
 WHOLE = MESSAGES[0]
-"""The superset of the others."""
+"""This model is the superset of the other models."""
 
 DETAIL_EVENTS = {
     "customer.start": "CustomerStartDetailEventTopicCustomerStartEvent",

@@ -20,7 +20,7 @@ Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 
 SCHEMA_REVISION: Final = "0001"
-"""Newest migration that this version needs; a test compares it with the migrations. It sorts as text."""
+"""Newest migration that this version needs; a test compares it with the migrations. Revisions are texts."""
 
 WORKER_SESSION: Final[Mapping[str, str]] = {
     # A statement or a lock that takes longer is an outage, and the deliveries are held. Both are shorter than

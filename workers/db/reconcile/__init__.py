@@ -1,4 +1,4 @@
-"""Record how far a comparison with the platform has come, and what it found."""
+"""Record the progress and the results of comparisons with the platform."""
 
 from workers.db.reconcile.known_events import (
     DialectProfile,

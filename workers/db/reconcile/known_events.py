@@ -17,7 +17,7 @@ from workers.db.models import (
 from workers.parsing import CONVERSATION_MESSAGE, EVENTBRIDGE, RECEIPT, Event
 
 RECENT_EVENTS: Final = 1000
-"""A conversation without events of its own is assumed to be like the newest among these."""
+"""How many of the newest events show what a conversation without events of its own is like."""
 
 _E: Final = processed_events.c
 _M: Final = conversation_messages.c
@@ -32,7 +32,7 @@ _GAP: Final = insert_into(
 def record_gaps(
     connection: Connection, reconciliation_id: int, gaps: Sequence[tuple[Event, str]], now_us: int
 ) -> None:
-    """Record missing events that were published, at least one, with the message id of each."""
+    """Record missing events that were published, with the message id of each; there must be at least one."""
     rows = [
         (
             event.idempotency_key,
@@ -61,7 +61,7 @@ def find_known_keys(connection: Connection, keys: Collection[str]) -> set[str]:
 
 
 def find_known_gaps(connection: Connection, keys: Collection[str]) -> set[str]:
-    """Return the keys that belong to gaps found before."""
+    """Return the keys that belong to gaps that were found before."""
     return _find_keys(connection, reconciliation_gaps, keys)
 
 
@@ -107,7 +107,7 @@ def read_dialect_profile(connection: Connection, conversation_id: str) -> Dialec
 
 
 def _have_ids(connection: Connection, messages: Select[tuple[str | None]]) -> bool | None:
-    """Return whether all messages came with an id; None if there are none."""
+    """Return whether all messages have an id; None if there are no messages."""
     ids = messages.subquery().c.platform_message_id
     total, with_id = connection.execute(select(func.count(), func.count(ids)).select_from(ids.table)).one()
     return total == with_id if total else None

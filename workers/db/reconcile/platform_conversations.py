@@ -1,4 +1,4 @@
-"""Choose the conversations to compare with the platform's, and record how far each one is compared."""
+"""Choose the conversations to compare with the platform's, and record the progress of each."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -77,20 +77,20 @@ class PlatformCount:
 
 
 def record_listed_conversations(connection: Connection, ids: Collection[str], now_us: int) -> None:
-    """Record conversations that the platform lists; known ones stay as they are."""
+    """Record conversations that the platform lists; conversations that are known stay unchanged."""
     if ids:
         _LIST.execute(connection, [(conversation_id, now_us) for conversation_id in sorted(ids)])
 
 
 def record_own_conversations(connection: Connection, active_since: datetime) -> None:
-    """Record our own conversations with an event since then; those with newer events are compared again."""
+    """Record our conversations with an event since *active_since*; newer events cause a new comparison."""
     connection.execute(_LIST_OWN, {"since": active_since})
 
 
 def read_conversation_ids(
     connection: Connection, after: str, active_since: datetime, limit: int
 ) -> list[str]:
-    """Return the next conversations by id, ours and the platform's, with an event or a listing since then."""
+    """Return the next conversations by id, ours with a recent event and those that were listed recently."""
     ours = select(_C.conversation_id).where(_C.conversation_id > after, _C.last_event_at >= active_since)
     listed = select(_P.conversation_id).where(_P.conversation_id > after, _P.listed_at >= active_since)
     parts = (select(ids.order_by("conversation_id").limit(limit).subquery()) for ids in (ours, listed))
@@ -101,7 +101,7 @@ def read_conversation_ids(
 def select_uncounted(
     connection: Connection, reconciliation: Reconciliation, limit: int
 ) -> dict[str, int | None]:
-    """Return open conversations not counted since it started, with their messages when last read."""
+    """Return open conversations not counted since the comparison started, with their last known messages."""
     is_uncounted = _is_left(reconciliation, _P.counted_at) & (_P.state == STATE_OPEN)
     query = select(_P.conversation_id, _P.messages).where(is_uncounted)
     return {row.conversation_id: row.messages for row in connection.execute(query.limit(limit))}
@@ -110,9 +110,9 @@ def select_uncounted(
 def record_counts(
     connection: Connection, read: Mapping[str, int | None], counts: Mapping[str, PlatformCount], now_us: int
 ) -> None:
-    """Record which conversations differ from what we know, and from their messages when last *read*.
+    """Record the conversations whose count differs from our messages and from those when last *read*.
 
-    A conversation for which analytics report no count differs.
+    A conversation for which analytics report no count counts as different.
     """
     known = _count_known_messages(connection, read)
     rows = []
@@ -128,8 +128,8 @@ def record_counts(
 def _count_known_messages(connection: Connection, ids: Collection[str]) -> dict[str, int]:
     """Return how many messages of each conversation we know.
 
-    A message to the customer is known by its own event. The native dialect notifies no message from the
-    customer: such a message is known by its receipt.
+    A message to the customer is known from its own event. The native dialect sends no event for a message
+    from the customer, so such a message is known from its receipt.
     """
     events, messages, receipts = processed_events.c, conversation_messages.c, message_receipts.c
     platform_ids = (messages.platform_message_id, receipts.platform_message_id)
@@ -146,9 +146,9 @@ def _count_known_messages(connection: Connection, ids: Collection[str]) -> dict[
 def find_unread(
     connection: Connection, reconciliation: Reconciliation, skip: Collection[str], *, is_late: bool
 ) -> KnownConversation | None:
-    """Return a conversation not read since it started: one that differs, or else the longest unread.
+    """Return a conversation not read since the comparison started: one that differs, or the longest unread.
 
-    If *is_late*, those that agree are not read any more.
+    If *is_late*, only conversations that differ are returned.
     """
     is_wanted = _P.conversation_id.not_in(sorted(skip)) & (_P.differs if is_late else true())
     query = select(_P.conversation_id, _P.fingerprint).where(is_wanted, _is_unread(reconciliation))
@@ -158,14 +158,14 @@ def find_unread(
 
 
 def count_unread(connection: Connection, reconciliation: Reconciliation) -> int:
-    """Return how many conversations were not read since it started."""
+    """Return how many conversations have not been read since the comparison started."""
     return connection.execute(select(func.count()).where(_is_unread(reconciliation))).scalar_one()
 
 
 def record_progress(
     connection: Connection, known: KnownConversation, state: str, messages: int | None, read_at_us: int
 ) -> None:
-    """Record that a conversation was read, as it was when the reading began."""
+    """Record that a conversation was read, with its state at the time when the reading began."""
     row = (known.conversation_id, state, read_at_us, read_at_us, known.fingerprint, messages)
     _READ.execute(connection, [row])
 
@@ -175,6 +175,6 @@ def _is_unread(reconciliation: Reconciliation) -> ColumnElement[bool]:
 
 
 def _is_left(reconciliation: Reconciliation, done_at: ColumnElement[datetime]) -> ColumnElement[bool]:
-    """Return whether it was last done before the comparison started, for a conversation of its time."""
+    """Return the condition of a conversation in the compared time for which a step is still to be done."""
     is_of_time = _P.listed_at >= moment_of(reconciliation.compared_from_us)
     return is_of_time & or_(done_at.is_(None), done_at < moment_of(reconciliation.started_us))

@@ -16,13 +16,13 @@ TIMER: Final = "timer"
 FIRST_PAGE: Final = 1
 
 LEASE: Final = timedelta(seconds=120)
-"""Longer than one conversation takes; a killed process's comparison waits this long."""
+"""Longer than one conversation takes. If a process is killed, its comparison continues after this time."""
 
 LATELY: Final = timedelta(minutes=5)
-"""Older arrivals do not show whether events are still on their way."""
+"""The time in which arrivals show whether events are still on their way; older ones do not show it."""
 
 LATEST_EVENTS: Final = 500
-"""Enough to include one of a journal's backlog among the events that arrive meanwhile."""
+"""How many of the latest events are read: enough to include one of a journal's backlog among new events."""
 
 _R: Final = reconciliations.c
 
@@ -42,7 +42,7 @@ class TakenOverError(RetryLaterError):
 
 @dataclass(frozen=True, slots=True)
 class Reconciliation:
-    """One comparison, as recorded; `page` is the next of the platform's list, None when all are listed."""
+    """One recorded comparison; `page` is the next page of the platform's list, None after the last one."""
 
     reconciliation_id: int
     compared_from_us: int
@@ -56,9 +56,9 @@ class Reconciliation:
 def begin_reconciliation(
     connection: Connection, started_by: str, compared_us: tuple[int, int], holder: str, now_us: int
 ) -> Reconciliation | None:
-    """Record a new comparison and hold it; return None if the timer's is under way already.
+    """Record a new comparison and lease it; return None if one of the timer is already under way.
 
-    Only the timer's lists the platform's conversations from page to page.
+    Only the timer's comparison lists the platform's conversations page by page.
     """
     page = FIRST_PAGE if started_by == TIMER else None
     held_until_us = now_us + LEASE // timedelta(microseconds=1)
@@ -67,7 +67,7 @@ def begin_reconciliation(
 
 
 def resume_reconciliation(connection: Connection, holder: str, now_us: int) -> Reconciliation | None:
-    """Hold the timer's unfinished comparison, if it is ours or its lease has run out."""
+    """Lease the timer's unfinished comparison, if *holder* has it already or its lease has run out."""
     now = moment_of(now_us)
     may_hold = or_(_R.held_by == holder, _R.held_until < now)
     statement = update(reconciliations).where(_R.started_by == TIMER, _R.finished_at.is_(None), may_hold)
@@ -86,7 +86,7 @@ def update_reconciliation(
     """Record progress in the transaction of the work itself, and renew the lease; return the row.
 
     Raises:
-        TakenOverError: Another process holds it: roll this transaction back.
+        TakenOverError: Another process has the lease: roll this transaction back.
     """
     statement = (
         update(reconciliations)
@@ -102,12 +102,12 @@ def update_reconciliation(
 
 @dataclass(frozen=True, slots=True)
 class Watermarks:
-    """What the timer's earlier comparisons left; None if there was none.
+    """The results of the timer's earlier comparisons; a time is None if there was no such comparison.
 
     Args:
-        first_from_us: Where the first one began to compare: this service did not exist before.
-        compared_to_us: Where the last finished one that had the platform's list stopped comparing.
-        is_blocked: Whether one ended with a mismatch that no operator has decided.
+        first_from_us: Start of the time that the first one compared: this service did not exist before.
+        compared_to_us: End of the time that the last finished one with the platform's list compared.
+        is_blocked: Whether a comparison ended with a mismatch that no operator has decided.
     """
 
     started_us: int | None = None
@@ -118,7 +118,7 @@ class Watermarks:
 
 
 def read_watermarks(connection: Connection) -> Watermarks:
-    """Return what the timer's comparisons left."""
+    """Return the results of the timer's comparisons."""
     has_list = _R.finished_at.is_not(None) & _R.unlisted.is_(None) & _R.mismatch.is_(None)
     query = select(
         func.max(_R.started_at),
@@ -133,13 +133,13 @@ def read_watermarks(connection: Connection) -> Watermarks:
 
 
 def decide_mismatches(connection: Connection, operator: str) -> None:
-    """Record that an operator has decided every mismatch: the timer's comparisons continue."""
+    """Record that an operator has decided every mismatch, so that the timer's comparisons continue."""
     connection.execute(update(reconciliations).where(IS_UNDECIDED).values(decided_by=operator))
 
 
 @dataclass(frozen=True, slots=True)
 class Arrivals:
-    """When recently processed webhooks arrived: the last one, and the oldest that exceeded the margin."""
+    """When recently processed webhooks arrived: the newest, and the oldest that exceeded the margin."""
 
     newest_us: int | None = None
     late_us: int | None = None
@@ -148,8 +148,8 @@ class Arrivals:
 def read_arrivals(connection: Connection, now_us: int, margin_us: int, horizon_us: int) -> Arrivals:
     """Return when the latest webhooks arrived.
 
-    Only webhooks count: a replayed event is old and does not show whether events are still to come. A time
-    before the horizon is not that of a webhook either, whatever the event's headers contain.
+    Only webhooks count, because a replayed event is old and does not show whether events are still to come. A
+    time before the horizon cannot be a webhook's either, whatever the event's headers contain.
     """
     events = processed_events.c
     is_recent = events.received_at >= moment_of(now_us - horizon_us)

@@ -131,7 +131,7 @@ def _light(name: str, reading: Reading[Any]) -> dict[str, Any]:
 
 
 def _edge_lights(reading: Reading[dict[str, Any]] | None, activity: Activity | None) -> list[dict[str, Any]]:
-    """Return the lights of edge and journal; both are NONE on a host without an edge."""
+    """Return the lights of edge and journal; both are NONE if all edges are on other hosts."""
     recorded = {row["edge"] for row in activity["edges"]} if activity else set()
     if reading is None or (reading.value is None and socket.gethostname() not in recorded):
         state = NONE if reading is None or recorded else UNKNOWN

@@ -42,7 +42,7 @@ def test_good_events_pass_while_a_destination_refuses_nine_of_ten(stand, status)
     with stand.delivering(replace(stand.crm, concurrency=2)):
         new_conversations(stand)
         stand.wait_for(lambda: stand.inbox.counts()["delivered"] == MANY // 10)
-        # A refusal that may concern every event counts only if others are taken.
+        # A refusal that may concern every event counts only if other events are accepted.
         numbers = itertools.count()
 
         def are_all_decided():
@@ -61,7 +61,7 @@ def test_a_destination_that_refuses_everything_gets_its_events_once_it_is_correc
     with stand.delivering(stand.crm, stand.content):
         new_conversations(stand, count=40)
         stand.wait_for(lambda: not stand.waiting("content"))
-        # Probed one at a time, each event more seldom.
+        # Events are probed one at a time, each of them less and less often.
         stand.wait_for(
             lambda: len([event for event in stand.inbox.requested if event.destination == "crm"]) > 25
         )
@@ -119,7 +119,7 @@ def test_a_stop_waits_no_longer_than_its_limit_for_a_slow_destination(stand):
     started = time.monotonic()
     deliverer.finish(0.5)
     assert time.monotonic() - started < 3.0
-    # Runs that waited for a thread were given back: another process need not wait for their lease.
+    # Runs that waited for a thread were released, so another process need not wait for their leases to end.
     now_us = SystemClock().now_us()
     with stand.engine.begin() as connection:
         assert len(lease_runs(connection, now_us, lease_us=now_us)) == 2

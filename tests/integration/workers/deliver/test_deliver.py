@@ -97,7 +97,7 @@ def test_a_retry_after_delays_every_event_of_the_destination(stand):
         stand.intake(deliver(event("new")))
         stand.wait_for(lambda: stand.inbox.requested)
         asked_at = time.monotonic()
-        # Another conversation's event waits too: it is the destination that asked for it.
+        # Another conversation's event waits too, because the destination asked for the pause.
         stand.wait_for(lambda: stand.query("SELECT 1 FROM deliveries WHERE status = 429"))
         stand.intake(deliver(event("new", conversation="c-2")))
         stand.wait_for(lambda: len(stand.inbox.requested) > 1)
@@ -132,7 +132,7 @@ def test_a_dead_letter_waits_for_a_broker_that_is_away_or_refuses(stand, vhost):
     stand.inbox.fault_for = lambda _told: Fault(400)
     stand.deliver_all(deliver(event("new")))
     gone = stand.publisher(f"amqp://guest:guest@{LOOPBACK}:{free_port()}/")
-    # As while its node boots: to the client it is a virtual host that there is not.
+    # While a node boots, its client gets the same error as for a virtual host that does not exist.
     refusing = stand.publisher(f"{vhost.amqp_url}x")
     for publisher in (gone, refusing):
         with pytest.raises(RetryLaterError, match="OM_AMQP_URL"):

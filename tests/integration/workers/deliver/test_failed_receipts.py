@@ -20,7 +20,7 @@ OUTCOMES = "SELECT destination, outcome, attempts FROM failed_receipts"
 def make_receipts(engine, platform_url):
     settings = GenesysSettings(platform_url, platform_url, "client", CLIENT_SECRET)
 
-    # Without a budget: after a 429 it would have every caller wait for seconds.
+    # There is no budget by default, because after a 429 it would make every caller wait for seconds.
     def make(budget=None, clock=None):
         return FailedReceipts(engine, clock or SystemClock(), {"content"}, GenesysClient(settings, budget))
 

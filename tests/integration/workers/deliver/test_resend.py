@@ -133,7 +133,7 @@ def test_a_resend_leaves_deliveries_to_the_process_that_is_leasing_them(stand, o
     stand.intake(deliver(said("later", conversation="c-1", after_ms=9)))
     stand.settle()
     now_us = SystemClock().now_us() + 1_000_000
-    # A process's pool is small, and this is of two processes.
+    # A second engine: the test acts as two processes, and the pool of one engine is too small.
     engine = make_engine(migrated_url)
     with ThreadPoolExecutor() as pool, engine.connect() as one, engine.connect() as other:
         assert lease_texts(one, now_us, 60_000_000) == ["later"]

@@ -13,7 +13,7 @@ from workers.deliver import dead_letters as dead_letters_module
 
 MANY = 20
 UNREADABLE = {
-    # A time that PostgreSQL stores and psycopg refuses to load; one that is none at all.
+    # A time that PostgreSQL stores and psycopg refuses to load; for SQLite, a text that is not a time.
     "postgresql": "UPDATE processed_events SET received_at = '55840-01-01' WHERE conversation_id = 'c-7'",
     "sqlite": "UPDATE processed_events SET received_at = 'no time' WHERE conversation_id = 'c-7'",
 }

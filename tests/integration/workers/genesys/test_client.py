@@ -93,7 +93,7 @@ def test_a_token_is_renewed_before_it_expires(make_client, organisation):
     time.sleep(0.93)
     client.get("/api/v2/conversations/c1")
     assert organisation.tokens_issued == 2
-    # The platform refused none of them: the old one was still good.
+    # The platform refused no request, because the old token was still valid.
     assert len(organisation.requests) == 2
 
 
@@ -191,7 +191,7 @@ def test_an_answer_that_never_ends_or_is_too_long_is_a_failure(platform_url, par
         began = time.monotonic()
         with pytest.raises(PlatformUnavailableError):
             client.get("/api/v2/conversations/c1")
-        # One that is too long is not read to its deadline.
+        # Reading an answer that is too long ends before the deadline.
         assert time.monotonic() - began < 14
 
 

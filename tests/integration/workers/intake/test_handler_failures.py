@@ -141,7 +141,7 @@ def test_a_handler_can_skip_its_own_events_with_a_reason(engine, handlers, query
 def test_a_handler_that_suppresses_a_failed_statement_fails_only_its_event(engine, handlers, failing, query):
     failing(swallowed)
     rejected = processor(engine, handlers)(deliver(said("sick")), deliver(said("well")))
-    # SQLite takes more statements, so there nothing has failed.
+    # SQLite accepts further statements after a failed one, so no event fails there.
     assert len(rejected) == (0 if engine.dialect.name == "sqlite" else 1)
     assert query("SELECT text FROM conversation_messages WHERE text = 'well'") == [("well",)]
 

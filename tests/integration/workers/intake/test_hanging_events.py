@@ -110,9 +110,9 @@ def test_an_event_that_hangs_three_workers_is_dead_lettered_and_the_others_are_p
 
     assert query("SELECT message_id, code FROM dead_letters") == [(sick, "poison")]
     assert query("SELECT count(*) FROM suspects") == [(0,)]
-    # It costs three times HANDLER_SECONDS and three starts, and no more.
+    # The event costs three times HANDLER_SECONDS and three restarts, and no more.
     assert statuses == [1, 1, 1]
-    # Where every thread stood.
+    # The log shows the stack of every thread.
     assert "hanging_handler.py" in (tmp_path / "worker-0.log").read_text()
 
 

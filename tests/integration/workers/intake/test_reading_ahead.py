@@ -26,7 +26,7 @@ def test_the_next_batch_is_read_while_postgresql_works(worker, engine):
         worker.process([deliver(said(f"{number}, first"))])
         return is_read(worker, following)
 
-    # An answer that is there at once is not waited for: one of many will be.
+    # If an answer arrives at once, nothing is read ahead; among 100 answers, some take longer.
     assert any(map(is_read_ahead, range(100))) == (engine.dialect.name == "postgresql")
 
 
@@ -56,7 +56,7 @@ def test_intake_also_reads_ahead_during_the_first_statement_of_a_transaction(eng
     engine.dispose()
     prefetch_while_waiting(engine, work)
     with engine.begin() as connection:
-        # What waited for BEGIN alone would be at work for a fraction of this.
+        # If it worked only while BEGIN is answered, it would work for a fraction of this time.
         connection.exec_driver_sql("SELECT pg_sleep(0.5)")
         worked = moments[-1] - moments[0]
     assert worked > 0.4

@@ -30,7 +30,7 @@ def deadly(engine, handlers):
     handlers[CONVERSATION_MESSAGE] = (*handlers[CONVERSATION_MESSAGE], kills)
 
     def work(*deliveries):
-        # A killed worker forgets, so each attempt is another worker's.
+        # A killed worker loses its memory, so each attempt gets a new worker.
         return processor(engine, handlers)(*deliveries)
 
     return work

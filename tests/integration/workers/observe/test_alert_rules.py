@@ -19,7 +19,7 @@ ALERTS = re.findall(r"- alert: (\w+)", RULES.read_text())
 EDGE = 'job="open-messaging",instance="edge:8080"'
 OBSERVE = 'job="open-messaging",instance="vm:9464"'
 GATEWAY = 'job="open-messaging-gateway",instance="https://events.example"'
-# What is told where all is well, every half a minute.
+# The samples of a healthy service, one every half minute.
 WELL = {
     f"up{{{EDGE}}}": "1x160",
     f"om_edge_ready{{{EDGE}}}": "1x160",
@@ -81,8 +81,8 @@ def series(name, **labels):
 
 
 BROKER_UP, BROKER_AWAY = (series("om_edge_broker", state=state) for state in ("up", "away"))
-# Alert, what goes wrong after half an hour (60 samples), when it has not fired yet, and when it has, in
-# minutes from then on.
+# The alert, the series that change after half an hour (60 samples), and two times in minutes after that: when
+# the alert has not fired yet, and when it has fired.
 CASES = [
     ("EdgeDown", {series("up"): "1x59 0x100"}, 0, 2),
     ("EdgeRefuses", {series("om_edge_ready"): "1x59 0x100"}, 0, 1),
@@ -120,7 +120,7 @@ CASES = [
     ("Gaps", {series("om_reconciliation_gaps"): "3x59 4x100"}, -1, 1),
     ("Gaps", {series("om_reconciliation_gaps"): "5000x59 4000x19 4001x80"}, 9, 11),
     ("ReconciliationLate", {series("om_reconciliation_age_seconds"): "900x59 3601x100"}, -1, 1),
-    # From the start on: it waits for an hour.
+    # This fault exists from the start, because its alert waits for an hour.
     ("ConversationsPassedOver", {series("om_reconciliation_passed_over"): "2x160"}, 29, 31),
     ("ReconciliationMismatch", {series("om_reconciliation_mismatches"): "0x59 1x100"}, -1, 1),
     ("HistoryUnreadable", {series("om_reconciliation_unreadable"): "0x59 3x100"}, 28, 32),
@@ -128,19 +128,19 @@ CASES = [
     ("Drift", {series("om_drift_names"): "0x59 1x100"}, 9, 11),
 ]
 ALONG = {"SuccessRateLow": ["Gaps"]}
-"""What fires with it, and rightly."""
+"""Other alerts that rightly fire together with an alert."""
 GAPS = series("om_reconciliation_gaps")
 FALLS = {"at once": "5000x59 1000x100", "bit by bit": "5000x59 4900-100x48 100x51"}
-"""Retention deletes old gaps by night, and nothing may fire at any minute."""
+"""Retention deletes old gaps at night, which must fire no alert at any minute."""
 HOUR = 120 * 990
-"""Events that were processed or skipped after so many half minutes."""
+"""Events that are processed or skipped in an hour, by 120 samples."""
 SHARES = {
     "gaps": ("3x59 63x100", 1 - 60 / HOUR),
     "gaps after old ones were deleted": ("5000x59 4000x19 4060x80", 1 - 60 / HOUR),
     "gaps that a scrape missed": ("3x59 _x20 63x80", 1 - 60 / HOUR),
     "no gaps, and old ones are deleted": (FALLS["bit by bit"], 1),
 }
-"""What webhooks brought in the first hour."""
+"""Series of gaps, and the share of events that webhooks delivered in the first hour."""
 
 
 def case(name, wrong, quiet, firing):
@@ -232,12 +232,12 @@ WEEK = 7 * DAY
 @pytest.mark.parametrize(
     ("accepted", "sample", "firing"),
     [
-        # The second day: as a day ago, then silence for a while.
+        # On the second day, traffic is as it was a day ago, and then stops for a while.
         (f"0+500x{DAY + 24} {(DAY + 24) * 500}x12", DAY + 23, False),
         (f"0+500x{DAY + 24} {(DAY + 24) * 500}x12", DAY + 31, True),
-        # Nothing is usual at this hour.
+        # At this hour, no traffic is usual.
         (f"0+500x12 6000x{DAY + 40}", DAY + 31, False),
-        # The ninth day: a day ago was silent, a week ago was not.
+        # On the ninth day, there was no traffic a day ago, but there was a week ago.
         (f"0+500x{WEEK} {WEEK * 500}x{DAY + 40}", WEEK + DAY + 31, True),
     ],
 )

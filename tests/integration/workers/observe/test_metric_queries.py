@@ -74,7 +74,7 @@ def test_no_metric_query_reads_more_rows_than_it_counts(full, metric):
     query = metric.statement.compile(full, compile_kwargs={"literal_binds": True})
     with full.connect() as connection:
         plan = connection.exec_driver_sql(f"EXPLAIN (ANALYZE, FORMAT JSON) {query}").scalar_one()
-    # Two codes and two destinations, counted each by itself.
+    # Two codes and two destinations are counted separately.
     assert rows_read(plan[0]["Plan"]) <= 2 * MAX_COUNTED + 100, json.dumps(plan, indent=1)
 
 

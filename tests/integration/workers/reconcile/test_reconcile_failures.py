@@ -18,7 +18,7 @@ def test_a_conversation_of_another_division_delays_no_other(  # noqa: PLR0917  #
 ):
     for number in range(7):
         organisation.history.record(native(number, conversation=f"c-{number}", after_s=-300))
-    # One that is refused whole, one of which only the messages are.
+    # One conversation is refused completely; for another one, only its messages are.
     fail({"conversations/messages/c-0": Fault(403), "messages/c-5/messages/bulk": Fault(400)})
     run(started)
     assert depth(channel) == 5
@@ -40,7 +40,7 @@ def test_a_broker_that_is_away_or_refuses_leaves_the_comparison_where_it_was(  #
     broken = make_reconciler(amqp_url=f"{vhost.amqp_url}x" if refuses else GONE)
     with pytest.raises(RetryLaterError, match="OM_AMQP_URL"):
         broken.reconcile()
-    # It has begun and knows its conversations, but not what to publish yet.
+    # The comparison has begun and knows its conversations, but not yet the events to publish.
     assert started.reconcile()
     with pytest.raises(RetryLaterError, match="OM_AMQP_URL"):
         run(broken)

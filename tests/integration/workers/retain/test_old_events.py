@@ -98,7 +98,7 @@ TOLD_TABLES = ("event_payloads", "processed_events", "outbox", "conversations")
 def test_a_waiting_delivery_keeps_its_event_and_its_body(process, tell, finish, migrated_url, days):
     tell("crm", "content")
     process(40, *some_of_each("told"))
-    # What has waited for as long as events are kept is abandoned: so they are kept for longer here.
+    # A delivery that has waited longer than events are kept is abandoned, so they are kept longer here.
     assert set(run(migrated_url, "--dry-run", days=days, event_days="60").values()) == {0}
     assert set(run(migrated_url, days=days, event_days="60").values()) == {0}
     finish(outcome="delivered")

@@ -9,7 +9,7 @@ from workers.settle.settler import ASIDE_SECONDS
 
 UNSETTLED = "SELECT conversation_id FROM conversations WHERE unsettled_because IS NOT NULL"
 UNREADABLE = {
-    # A time that PostgreSQL stores and psycopg refuses to load; one that is none at all.
+    # A time that PostgreSQL stores and psycopg refuses to load; for SQLite, a text that is not a time.
     "postgresql": "UPDATE {} SET received_at = '55840-01-01' WHERE conversation_id = 'c-7'",
     "sqlite": "UPDATE {} SET received_at = 'no time' WHERE conversation_id = 'c-7'",
 }
