@@ -1,4 +1,4 @@
-"""Talk to Genesys Cloud: tokens, requests, the rate budget, and the state of a conversation."""
+"""Call Genesys Cloud: tokens, requests, the request budget, and the state of a conversation."""
 
 from workers.genesys.budget import RequestBudget
 from workers.genesys.client import GenesysClient

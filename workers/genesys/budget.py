@@ -1,12 +1,12 @@
 """Share the platform's request limit between all callers of all hosts, in one row of SQL.
 
-The generic cell rate algorithm: the row holds the time up to which all requests so far are paid for. It may
-be ahead of the present by one burst, never by more.
+It uses the generic cell rate algorithm: the row holds the time up to which all requests so far are paid for.
+This time may be ahead of the present by at most one burst.
 
-Urgent callers go first: settle, deliver and the command line may use the whole burst but for one request. A
-background caller, such as reconcile, takes a request only while more than half of the burst is left, so it
-never makes urgent callers wait. Urgent callers always leave one request of the burst, which secures a tenth
-of the limit for the background.
+Urgent callers have priority: settle, deliver and the command line may use the whole burst except one request.
+A background caller, such as reconcile, takes a request only while more than half of the burst is left, so it
+never makes urgent callers wait. The one request that urgent callers always leave secures a tenth of the limit
+for the background.
 """
 
 import time
@@ -23,17 +23,17 @@ from workers.genesys.errors import PlatformBusyError
 MINUTE_US: Final = 60_000_000
 
 BURST_SHARE: Final = 10
-"""A tenth of the minute's requests may come at once, the others evenly: no minute has more than the limit,
-wherever it begins, and a lone look-up does not wait."""
+"""A tenth of a minute's requests may be sent at once, the others evenly. So any 60 seconds stay within the
+limit, and a single request does not wait."""
 
 MIN_BURST: Final = 3
-"""One request for urgent callers, one for the background, and the one that is left to it."""
+"""One request for urgent callers, one for the background, and one that urgent callers must leave to it."""
 
 BACKGROUND_SHARE: Final = 10
 """The background always gets a tenth of the limit."""
 
 MAX_PAUSE_SECONDS: Final = 120.0
-"""The platform counts by minutes; a longer pause is an error."""
+"""The platform counts requests by the minute, so a longer pause is an error."""
 
 MAX_WAIT_SECONDS: Final = 10.0
 """A background caller waits for its turn, unless the platform has paused all callers for longer."""
@@ -42,7 +42,7 @@ _OPEN: Final = text(
     "INSERT INTO request_budgets (name, paid_at_us, background_paid_at_us) VALUES (:name, 0, 0)"
     " ON CONFLICT (name) DO NOTHING"
 )
-# A time that no pause explains is an accident, such as a clock that was set back: it counts as the present.
+# A later time than any pause can explain is an error, such as a clock set back: it counts as the present.
 _IS_AHEAD: Final = "paid_at_us > :now_us AND paid_at_us <= :furthest_us"
 _TAKE: Final = text(
     f"""
@@ -64,7 +64,7 @@ _PAUSE: Final = text(
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """The pace of requests: what each pays for, and how far the paid time may be ahead of the present."""
+    """The pace of requests: the cost of each, and how far the paid time may be ahead of the present."""
 
     cost_us: int
     burst_us: int
@@ -78,7 +78,7 @@ class Rate:
 
 
 def compute_rate(requests_per_minute: int) -> Rate:
-    """Return the rate that keeps every minute, wherever it begins, within the limit."""
+    """Return the rate that keeps any 60 seconds within the limit."""
     burst = max(MIN_BURST, requests_per_minute // BURST_SHARE)
     cost_us = -(-MINUTE_US // (requests_per_minute - burst))
     return Rate(
@@ -94,7 +94,7 @@ def compute_rate(requests_per_minute: int) -> Rate:
 class RequestBudget:
     """The requests that the OAuth client *name* may send, counted for all hosts by the database's clock.
 
-    A background caller leaves urgent callers their requests, and waits for its turn.
+    A background caller gives way to urgent callers, and waits for its turn.
     """
 
     engine: Engine
@@ -106,9 +106,9 @@ class RequestBudget:
     wait: Callable[[float], None] = time.sleep
 
     def take(self) -> None:
-        """Take one request from the budget, or raise PlatformBusyError with the time until one is left.
+        """Take one request from the budget, or raise PlatformBusyError with the delay until one is available.
 
-        A background caller waits for it, unless the platform has paused all callers for long.
+        A background caller waits for a request, unless the delay is longer than MAX_WAIT_SECONDS.
         """
         while (delay := transact(self.engine, self._try_to_take) / 1_000_000) > 0:
             if not self.is_background or delay > MAX_WAIT_SECONDS:
@@ -116,14 +116,14 @@ class RequestBudget:
             self.wait(delay)
 
     def pause(self, seconds: float) -> None:
-        """Stop all callers for some seconds, as the platform has asked."""
+        """Stop all callers for some seconds, as the platform has requested."""
         rate, now_us = compute_rate(self.requests_per_minute), self.clock.now_us()
         until_us = now_us + round(min(seconds, MAX_PAUSE_SECONDS) * 1_000_000) + rate.burst_us
         values = {"name": self.name, "until_us": until_us, "furthest_us": rate.furthest_us(now_us)}
         transact(self.engine, Connection.execute, _PAUSE, values)
 
     def _try_to_take(self, connection: Connection) -> int:
-        """Return 0 if a request was taken, else the microseconds until there is one."""
+        """Return 0 if a request was taken, else the microseconds until one is available."""
         connection.execute(_OPEN, {"name": self.name})
         rate, now_us = compute_rate(self.requests_per_minute), self.clock.now_us()
         ahead_us = rate.background_us if self.is_background else rate.urgent_us

@@ -17,17 +17,17 @@ from workers.http_deadline import parse_retry_after
 CORRELATION_HEADER: Final = "inin-correlation-id"
 
 REQUEST_SECONDS: Final = 15.0
-"""For a whole request, from the connection to the end of its answer."""
+"""Time limit for a whole request, from the connection to the end of the response."""
 
 MAX_RETRY_AFTER: Final = 120.0
-"""The platform counts by minutes; a longer delay in a header is an error."""
+"""The platform counts requests by the minute, so a longer delay in a header is an error."""
 
 
 class GenesysClient:
-    """The platform's API; may be used by several threads. Each method blocks for seconds.
+    """The platform's API. Several threads may use it. Each method blocks for seconds.
 
-    Each raises PlatformUnavailableError if the platform is away, over its limit or fails (ask again later),
-    and PlatformRefusedError if it refuses the request. Without a budget, no other process shares the limit.
+    Each raises PlatformUnavailableError if the platform is away, over its limit or fails (retry later), and
+    PlatformRefusedError if it refuses the request. Omit the budget if no other process shares the limit.
     """
 
     def __init__(
@@ -40,19 +40,19 @@ class GenesysClient:
         self._budget = budget
         self._request_seconds = request_seconds
         self._tokens = Tokens(settings, request_seconds)
-        # The adapters of requests repeat nothing by themselves.
+        # The adapters of requests do not retry by themselves.
         self._http = limit_session(requests.Session())
 
     def get(self, path: str, **parameters: str) -> dict[str, Any]:
-        """Return the object at *path*; a token that was revoked is renewed once."""
+        """Return the object at *path*; a revoked token is renewed once."""
         return self._request("GET", path, is_repeatable=True, params=parameters)
 
     def query(self, path: str, content: Any) -> dict[str, Any]:
-        """Send a POST that changes nothing, and so may be sent once more if a token was revoked."""
+        """Send a POST that changes nothing, and repeat it once if the token was revoked."""
         return self._request("POST", path, is_repeatable=True, json=content)
 
     def post(self, path: str, content: dict[str, Any]) -> dict[str, Any]:
-        """Send *content* to *path* once; without an answer it is unknown whether it arrived."""
+        """Send *content* to *path* once; without a response it is unknown whether it arrived."""
         return self._request("POST", path, is_repeatable=False, json=content)
 
     def put(self, path: str, content: dict[str, Any]) -> dict[str, Any]:
@@ -109,13 +109,13 @@ class GenesysClient:
             raise PlatformBusyError(reason, delay=delay)
         if answer.ok or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             raise PlatformUnavailableError(reason, delay=delay, may_have_arrived=True)
-        # Without the platform's message: that may quote the request.
+        # The platform's message is left out, because it may quote the request.
         code = content.get("code", "without a code") if isinstance(content, dict) else "without a code"
         raise PlatformRefusedError(status, str(code)[:100], correlation_id)
 
 
 def read_retry_after(header: str | None, now: datetime) -> float:
-    """Return the seconds that a Retry-After header asks for, a number or a date, within limits."""
+    """Return the seconds that a Retry-After header requests, as a number or a date, within limits."""
     seconds = parse_retry_after(header, now)
     return RETRY_SECONDS if seconds is None else min(max(seconds, 1.0), MAX_RETRY_AFTER)
 

@@ -6,9 +6,9 @@ from messaging.errors import OpenMessagingError, RetryLaterError
 
 
 class PlatformUnavailableError(RetryLaterError):
-    """The platform did not answer, or accepts no requests now: ask again after the delay, assume nothing.
+    """The platform did not respond or accepts no requests now: retry after the delay, and assume nothing.
 
-    If the request may have arrived, do not repeat one that must not be carried out twice.
+    If the request may have arrived, do not retry a request that must not be carried out twice.
     """
 
     def __init__(self, reason: str, *, delay: float = 1.0, may_have_arrived: bool = False) -> None:
@@ -17,14 +17,14 @@ class PlatformUnavailableError(RetryLaterError):
 
 
 class PlatformBusyError(PlatformUnavailableError):
-    """The limit is reached, or the login is away: nothing was sent. Send nothing before the delay is over."""
+    """The limit is reached or the login service is away; nothing was done. Wait for the delay to end."""
 
 
 class PlatformRefusedError(OpenMessagingError):
     """The platform refused the request, and will refuse it again: an operator has to act.
 
-    The platform's support asks for *correlation_id*. *at_login*: the login service refused, which knows
-    nothing of the request.
+    The platform's support asks for *correlation_id*. If *at_login* is set, the login service refused our
+    credentials, whatever the request was.
     """
 
     def __init__(self, status: int, code: str, correlation_id: str, *, at_login: bool = False) -> None:

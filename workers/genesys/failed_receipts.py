@@ -1,7 +1,7 @@
-"""Send agents receipts of messages that were given up: once each, whatever happens in between.
+"""Send agents a receipt for each message that was given up, and never send one twice.
 
-A POST that may have arrived is never repeated: its begin is recorded before it is made, and a receipt that
-was begun and not ended is left as unknown, for an operator to look at.
+A POST that may have arrived is never repeated. Its start is recorded before it is sent, and a receipt that
+was started but not finished is marked as unknown, for an operator to check.
 
 Source:
     Genesys Cloud, `POST /api/v2/conversations/messages/{integrationId}/inbound/open/receipt`: models
@@ -31,10 +31,10 @@ RECEIPT_PATH: Final = "/api/v2/conversations/messages/{}/inbound/open/receipt"
 SENT, REFUSED, UNKNOWN, GONE = "sent", "refused", "unknown", "gone"
 
 STUCK_SECONDS: Final = 300.0
-"""After this time no request is under way any more: its time limits are a fraction of that."""
+"""After this time a request must have ended: its time limits are a fraction of this."""
 
 MAX_ATTEMPTS: Final = 50
-"""Requests that never left, or met a limit; with delays of up to five minutes they last for hours."""
+"""Limit of attempts that certainly had no effect; with delays of up to five minutes they last for hours."""
 
 _F: Final = failed_receipts.c
 _PLAN: Final = insert_into(
@@ -47,9 +47,9 @@ _PLAN: Final = insert_into(
 def make_receipt(
     body: bytes, status: int | None, reason: str | None, now: datetime
 ) -> tuple[str, dict[str, Any]] | None:
-    """Return path and content of the receipt for a message that a destination did not take.
+    """Return path and content of the receipt for a message that a destination did not accept.
 
-    None if no agent and no bot wrote it on the platform. Status and reason are those of the last attempt.
+    None if no agent or bot on the platform wrote it. Status and reason are those of the last attempt.
     """
     try:
         payload = parse_body(body)
@@ -65,7 +65,7 @@ def make_receipt(
             # The platform's reasons are a closed list.
             code = "ServerError" if status is None or status >= 500 else "GeneralError"
             code = "RateLimited" if status == 429 else code
-            # The rest of it is personal data.
+            # The recipient's other fields are personal data.
             known = {name: recipient[name] for name in ("id", "idType") if name in recipient}
             return RECEIPT_PATH.format(quote(integration_id, safe="")), {
                 "id": message_id,
@@ -79,7 +79,7 @@ def make_receipt(
 
 @dataclass(slots=True)
 class FailedReceipts:
-    """Plans receipts for messages that *destinations* did not take, and sends them within the budget."""
+    """Plans receipts for messages that *destinations* did not accept, and sends them within the budget."""
 
     engine: Engine
     clock: Clock
@@ -88,7 +88,7 @@ class FailedReceipts:
     _unrecorded: tuple[int, dict[str, Any]] | None = None
 
     def plan(self, connection: Connection, given_up: Iterable[Row[Any]]) -> None:
-        """Plan receipts for those of these deliveries that are an agent's message, in the transaction."""
+        """Plan receipts for the given-up deliveries of agents' messages, in the connection's transaction."""
         now_us = self.clock.now_us()
         rows = [
             (row.event_id, row.destination, row.status, row.reason, now_us, 0)
@@ -102,7 +102,7 @@ class FailedReceipts:
             _PLAN.execute(connection, rows)
 
     def send_failed_receipts(self) -> int:
-        """Send one that is due, and return how many were due; blocks for seconds.
+        """Send one due receipt; return 1, or 0 if none was due. Blocks for seconds.
 
         If the database is away, RetryLaterError is raised, and the next call records the last result.
         """
@@ -122,7 +122,7 @@ class FailedReceipts:
             self._unrecorded = None
 
     def _begin(self, connection: Connection) -> Row[Any] | None:
-        """Record that one begins; one that began long ago and has no end is unknown."""
+        """Record the start of a due receipt; mark one that started long ago and never ended as unknown."""
         now = self._now()
         is_stuck = _F.outcome.is_(None) & (_F.begun_at < now - timedelta(seconds=STUCK_SECONDS))
         stuck = update(failed_receipts).where(is_stuck)
@@ -148,7 +148,7 @@ class FailedReceipts:
         try:
             self.client.post(*receipt)
         except RetryLaterError as error:
-            # Any other one is the database's, from which the budget is taken before anything leaves.
+            # Any other error is the database's, which holds the budget and is used before a request is sent.
             is_platform = isinstance(error, PlatformUnavailableError)
             if isinstance(error, PlatformUnavailableError) and error.may_have_arrived:
                 return self._end(row, UNKNOWN, str(error))
@@ -167,7 +167,7 @@ class FailedReceipts:
         return {"outcome": outcome, "problem": problem, "finished_at": self._now()}
 
     def _put_off(self, row: Row[Any], delay: float, problem: str, *, is_attempt: bool) -> dict[str, Any]:
-        """Try it again later; only a request that was made is an attempt."""
+        """Retry a receipt later; count an attempt only if a request was made."""
         attempts = row.attempts + is_attempt
         if attempts >= MAX_ATTEMPTS:
             return self._end(row, REFUSED, problem)

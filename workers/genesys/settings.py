@@ -40,7 +40,7 @@ LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 
 @dataclass(frozen=True, slots=True)
 class GenesysSettings:
-    """Where the platform is, and our OAuth client there; the addresses have no slash at the end."""
+    """The platform's addresses, which have no slash at the end, and our OAuth client there."""
 
     api_url: str
     login_url: str
@@ -76,7 +76,7 @@ def read_genesys_settings(environment: Environment) -> GenesysSettings | None:
 
 
 def find_region(name: str) -> str:
-    """Return Amazon's name of a region; *name* may also be the platform's domain of it."""
+    """Return Amazon's name of a region; *name* may also be the platform's domain for the region."""
     return next((region for region, domain in DOMAINS.items() if domain == name), name)
 
 

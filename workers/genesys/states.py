@@ -21,10 +21,10 @@ from workers.genesys.errors import PlatformRefusedError
 from workers.parsing import ALERTING, ENDED, QUEUED, ROUTED
 
 CACHE_SECONDS: Final = 10.0
-"""The guide's: "Cache the API response for ten seconds to reduce call volume"."""
+"""The guide advises: "Cache the API response for ten seconds to reduce call volume"."""
 
 REFUSED_SECONDS: Final = 300.0
-"""A conversation of another division stays refused; an added permission takes effect after this time."""
+"""A refusal, for example in another division, is cached for this long; a new permission takes effect then."""
 
 CACHE_CONVERSATIONS: Final = 10_000
 
@@ -53,8 +53,8 @@ class ConversationStates:
     ) -> PlatformState | None:
         """Return the platform's state of a conversation, or None if the platform has no such conversation.
 
-        If a cached answer is not enough, the platform is asked. After a refusal, PlatformRefusedError is
-        raised for some minutes without asking again for this conversation.
+        If a cached state is not enough, the platform is queried. After a refusal, PlatformRefusedError is
+        raised for some minutes without another query for this conversation.
         """
         if (refusal := self._refused.get(conversation_id)) is not None:
             raise refusal
@@ -95,7 +95,7 @@ def _select(participants: list[dict[str, Any]], purposes: AbstractSet[str]) -> l
 
 
 def _read_states(participant: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the states of a participant's communications; one that has an end is over, whatever its state."""
+    """Yield the states of a participant's communications; all are over if the participant has an end time."""
     if participant.get("endTime"):
         yield "disconnected"
         return

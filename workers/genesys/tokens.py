@@ -17,10 +17,10 @@ from workers.genesys.settings import GenesysSettings
 from workers.http_deadline import DeadlineAdapter
 
 MAX_ANSWER_BYTES: Final = 16 * 1024 * 1024
-"""Far above a page of conversations, or 200 messages."""
+"""Much larger than a page of conversations or 200 messages."""
 
 EARLY_SHARE: Final = 0.1
-"""Renew when a tenth of a token's life is left: the platform's tokens live minutes to days."""
+"""A token is renewed when a tenth of its life is left: the platform's tokens live minutes to days."""
 
 RETRY_SECONDS: Final = 5.0
 """The delay after an answer without a Retry-After header."""
@@ -30,18 +30,18 @@ UNDECIDED: Final = (
     oauth2.MissingTokenError,
     oauth2.ServerError,
     oauth2.TemporarilyUnavailableError,
-    # An "error" that OAuth does not define, as gateways send one.
+    # An "error" value that OAuth does not define, such as gateways send.
     CustomOAuth2Error,
-    # JSON that is no object.
+    # JSON that is not an object.
     *(ValueError, TypeError, AttributeError),
 )
-"""Answers of the login service that say nothing about the credentials."""
+"""Errors of the login service that do not show whether the credentials are valid."""
 
 Http = TypeVar("Http", bound=requests.Session)
 
 
 class Tokens:
-    """The access token for the OAuth client's credentials; may be used by several threads."""
+    """The access token for the OAuth client's credentials. Several threads may use it."""
 
     def __init__(self, settings: GenesysSettings, request_seconds: float) -> None:
         if settings.login_url.startswith("http://"):
@@ -63,7 +63,7 @@ class Tokens:
             return self._token
 
     def forget(self, token: str) -> None:
-        """Get another token next time, unless that has happened already: the platform refused *token*."""
+        """Renew *token*, which the platform refused, on the next use, unless it was renewed already."""
         with self._lock:
             if self._token == token:
                 self._renew_at = 0.0
@@ -89,7 +89,7 @@ def limit_session(session: Http) -> Http:
     """Give each request of a session one deadline, limit its answer, and follow no redirect."""
     for scheme in ("http://", "https://"):
         session.mount(scheme, DeadlineAdapter(max_answer_bytes=MAX_ANSWER_BYTES))
-    # oauthlib's session has no option for each request. A redirect would take the credentials elsewhere.
+    # oauthlib's session has no option per request. A redirect would send the credentials elsewhere.
     session.max_redirects = 0
     return session
 

@@ -1,4 +1,4 @@
-"""Decide which events a comparison covers: neither those still on their way nor those deleted since."""
+"""Decide which events a comparison covers: no events still on their way, and none deleted since."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -10,19 +10,19 @@ from workers.db.reconcile import Arrivals, Watermarks, read_arrivals
 from workers.reconcile.publishing import EventsExchange
 
 HORIZON_DAYS: Final = 7
-"""Older events are not compared: those deleted after OM_RETENTION_DAYS would look missing."""
+"""Older events are not compared: events deleted after OM_RETENTION_DAYS would look missing."""
 
 DAY_US: Final = 86_400_000_000
 
 MARGIN_US: Final = 180_000_000
-"""An event may be on its way for this long before it counts as missing: above the 85 seconds of the
-platform's retries and the two of a window; the platform's analytics lag a little, too."""
+"""An event may be on its way for this long before it counts as missing. The platform retries for 85 seconds,
+a window takes at least two more, and the platform's analytics also lag a little."""
 
 OVERLAP_US: Final = 3_600_000_000
-"""The platform's list of conversations lags a little: each comparison lists an hour more."""
+"""Each comparison lists an additional hour, because the platform's list of conversations lags a little."""
 
 MIN_COMPARED: Final = 50
-"""Fewer events of ours prove nothing about the comparison."""
+"""With fewer of our own events, a comparison cannot be judged."""
 
 MAX_UNMATCHED_SHARE: Final = 20
 """The history may lack at most one of 20 of our events."""
@@ -43,13 +43,13 @@ class Bounds:
 def is_mismatch(ours: int, unmatched: int) -> bool:
     """Return whether the comparison itself is wrong: the history lacks too many events that we received.
 
-    Many events that we lack are no sign of an error: an outage looks the same.
+    Many events that we lack do not show an error, because an outage looks the same.
     """
     return ours >= MIN_COMPARED and unmatched * MAX_UNMATCHED_SHARE > ours
 
 
 def is_due(watermarks: Watermarks, now_us: int, interval_us: int) -> bool:
-    """Return whether the timer's next comparison begins."""
+    """Return whether the timer's next comparison is due to begin."""
     is_idle = not (watermarks.is_under_way or watermarks.is_blocked)
     return is_idle and (watermarks.started_us is None or now_us - watermarks.started_us >= interval_us)
 
@@ -64,7 +64,7 @@ def compare_from(watermarks: Watermarks, now_us: int, horizon_us: int) -> int:
 
 
 def compare_to(now_us: int, *, waiting: int, arrivals: Arrivals) -> int:
-    """Return up to when events have had time to arrive and to be processed.
+    """Return the time before which events have had time to arrive and to be processed.
 
     If messages are waiting in the events queue, they arrived after the newest processed event. If one of the
     recent arrivals was late, an edge is publishing what an outage left in its journal, oldest first.
@@ -74,7 +74,7 @@ def compare_to(now_us: int, *, waiting: int, arrivals: Arrivals) -> int:
 
 
 def safe_cutoff(engine: Engine, exchange: EventsExchange, now_us: int) -> int:
-    """Return up to when events can be compared now, microseconds since the epoch; blocks for some seconds."""
+    """Return the time before which events can be compared, in epoch microseconds; blocks for seconds."""
     horizon_us = HORIZON_DAYS * DAY_US
     arrivals = transact(engine, read_arrivals, now_us, MARGIN_US, horizon_us)
     return compare_to(now_us, waiting=exchange.count_waiting(), arrivals=arrivals)

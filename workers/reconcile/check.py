@@ -21,12 +21,12 @@ class CheckResult:
     """The outcome for one conversation.
 
     Args:
-        read_at_us: When the reading began.
+        read_at_us: When the check began to read the conversation.
         fingerprint: Digest of its messages; None if some are too new to be compared.
-        missing: Events that we do not know, oldest first.
+        missing: Events of the history that we have not recorded, oldest first.
         unreadable: Events of the history in no known form; for messages without ids, the surplus over ours.
-        ours: Our own events that were looked for in the history; `unmatched` of them it lacks.
-        refused: Why the platform does not show it; `failed`: why else it could not be compared.
+        ours: Number of our events that were looked up in the history, which lacks `unmatched` of them.
+        refused: Why the platform refused to show it; `failed`: why else it could not be compared.
     """
 
     conversation_id: str
@@ -49,8 +49,8 @@ def check_conversation(
 ) -> Iterator[CheckResult | None]:
     """Compare one conversation: yield None after each request that is not the last, then the result.
 
-    A conversation without a new message or status since its fingerprint costs one request. One that the
-    platform refuses to show, for example of another division, stays open and is asked for again.
+    A conversation without a new message or status since its fingerprint costs one request. If the platform
+    refuses to show a conversation, for example of another division, it stays open and is requested again.
     """
     result = CheckResult(known.conversation_id, now_us)
     try:
@@ -102,7 +102,7 @@ def _compare(
     missing.sort(key=lambda event: event.event.occurred_at_us)
     result = replace(result, compared=compared, unreadable=unreadable, missing=missing)
     if is_too_new:
-        # A conversation that ended and is not wholly compared is read again.
+        # A conversation that has ended but is not completely compared is read again.
         result = replace(result, state=records.STATE_OPEN, fingerprint=None)
     yield _check_own(engine, result, bounds, keys if has_keys else None)
 

@@ -19,7 +19,7 @@ from workers.reconcile.platform_history import PlatformHistory
 from workers.reconcile.publishing import EventsExchange, publish_gaps
 
 MAX_HELD: Final = 1_000
-"""Missing events kept in memory until enough of ours are compared; an outage may leave none of ours."""
+"""Missing events held in memory until enough of ours are compared; after an outage we may have none."""
 
 _R: Final = reconciliations.c
 
@@ -49,8 +49,8 @@ class Comparison:
 
     Args:
         next_conversation: Returns the next conversation to check, other than those given; None at the end.
-        record: Where progress is recorded; None: change nothing.
-        ours: Our events that were compared, also by another process before; `unmatched` the history lacks.
+        record: Where progress is recorded; None to change nothing.
+        ours: Number of our events compared so far, by any process; the history lacks `unmatched` of them.
         ignores_mismatch: Whether an operator has decided to publish despite a mismatch.
     """
 
@@ -74,8 +74,8 @@ class Comparison:
     def step(self) -> bool:
         """Send the next request or two; return whether there is more to do.
 
-        After an exception, the next step begins the same conversation again. RetryLaterError: platform,
-        broker or database are away; PlatformRefusedError: an operator has to act.
+        After an exception, the next step starts the same conversation again. RetryLaterError: the platform,
+        broker or database is away. PlatformRefusedError: an operator has to act.
         """
         if self.mismatch is not None:
             return False
@@ -140,7 +140,7 @@ class Comparison:
     def _publish(self, record: ProgressRecord, result: CheckResult) -> CheckResult:
         new = result.missing
         if record.is_timer:
-            # An event that cannot be processed would otherwise become a dead letter at each comparison.
+            # Otherwise an event that cannot be processed would become a dead letter in each comparison.
             found = transact(self.engine, find_known_gaps, {event.key for event in new})
             new = [event for event in new if event.key not in found]
         number = record.reconciliation_id
@@ -174,7 +174,7 @@ class Comparison:
         self._skip(known, f"{type(error).__name__} was raised")
 
     def _skip_if_alone(self, known: KnownConversation, error: PlatformUnavailableError) -> None:
-        """Skip a conversation that has no answer twice, if the platform answers anything else."""
+        """Skip a conversation whose requests failed twice, if the platform answers another request."""
         if not error.may_have_arrived or not self._has_failed_once:
             self._has_failed_once = error.may_have_arrived
             raise error

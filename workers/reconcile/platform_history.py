@@ -1,4 +1,4 @@
-"""Read from the platform which conversations there were, and their messages.
+"""Read the list of conversations and their messages from the platform.
 
 Source:
     `POST /api/v2/analytics/conversations/details/query`, `GET /api/v2/analytics/conversations/details`,
@@ -24,11 +24,11 @@ from workers.parsing import ENDED, moment_of
 PAGE_SIZE: Final = 100
 
 MAX_COUNTS: Final = 100
-"""Conversations in one request for counts; a hundred ids of 36 characters make an address of 4 kB."""
+"""Conversations in one request for counts; a hundred ids of 36 characters make a 4 kB URL."""
 
 MESSAGE_COUNT: Final = "oMessageCount"
 """The metric of a session that counts messages in both directions. The platform does not document when it
-appears: a conversation without it is read."""
+appears, so a conversation without it is read."""
 
 MAX_MESSAGES: Final = 200
 """Messages in one request; the platform allows 1,000 and advises against it."""
@@ -59,8 +59,8 @@ class PlatformHistory:
     ) -> tuple[list[str], bool]:
         """Return a page of the conversations that started on the interval's days, and whether it is the last.
 
-        They come newest first. With *started_from_us*, the page with an older one is the last: at 100 events
-        a second a day has thousands of pages.
+        The newest come first. With *started_from_us*, the first page with an older conversation is the last,
+        because a day at 100 events a second has thousands of pages.
         """
         start, end = sorted((from_us, to_us))
         content = {
@@ -80,9 +80,9 @@ class PlatformHistory:
         return ids, is_older or len(listed) < PAGE_SIZE
 
     def read_counts(self, conversation_ids: Sequence[str]) -> dict[str, PlatformCount]:
-        """Return what analytics report about at most MAX_COUNTS conversations; one request.
+        """Return the analytics' counts of at most MAX_COUNTS conversations; sends one request.
 
-        If analytics refuse, the result is empty, so that all these conversations are read.
+        If analytics refuse the request, the result is empty, so that all these conversations are read.
         """
         try:
             ids = ",".join(conversation_ids)
@@ -97,7 +97,7 @@ class PlatformHistory:
         return {str(item.get("conversationId")): count for item, count in zip(items, counts, strict=True)}
 
     def read_overview(self, conversation_id: str) -> Overview | None:
-        """Return which messages there are; None if the platform has no such conversation."""
+        """Return an overview of a conversation's messages; None if the platform has no such conversation."""
         try:
             answer = self._client.get(f"/api/v2/conversations/messages/{quote(conversation_id, safe='')}")
         except PlatformRefusedError as error:
@@ -120,7 +120,7 @@ class PlatformHistory:
 
 
 def open_platform_history(settings: GenesysSettings, engine: Engine, clock: Clock) -> PlatformHistory:
-    """Return the platform's history, read with the requests that urgent callers leave."""
+    """Return the platform's history, which uses only requests that urgent callers leave."""
     limit = settings.requests_per_minute
     budget = RequestBudget(engine, settings.client_id, limit, clock, is_background=True)
     return PlatformHistory(GenesysClient(settings, budget))
@@ -143,7 +143,7 @@ def _select_nested(whole: Mapping[str, Any], name: str, *names: str) -> list[dic
 
 
 def select_objects(value: Any) -> list[dict[str, Any]]:
-    """Return the objects in a list of the platform's; none if it is no list."""
+    """Return the objects in a list from the platform; an empty list if the value is not a list."""
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 

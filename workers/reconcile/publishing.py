@@ -22,14 +22,14 @@ CLIENT_NAME: Final = "reconcile"
 class EventsExchange:
     """The broker, for a caller that publishes rarely: each call opens a connection.
 
-    Each method raises RetryLaterError if the broker is away: publish all again, some events may be published.
+    Each method raises RetryLaterError if the broker is away. Then publish all again; some may be published.
     """
 
     def __init__(self, urls: tuple[str, ...]) -> None:
         self._urls = urls
 
     def publish(self, envelopes: Sequence[Envelope]) -> None:
-        """Publish events like a webhook's; the broker has confirmed each when this returns."""
+        """Publish events in the form of a webhook's; the broker has confirmed each when this returns."""
         with _retry_later(), event_publisher(self._urls, client_name=CLIENT_NAME) as broker:
             for envelope in envelopes:
                 broker.publish(envelope)
@@ -42,7 +42,7 @@ class EventsExchange:
 
 @contextmanager
 def _retry_later() -> Iterator[None]:
-    """Retry even if the broker refuses us: it does while a node boots or a password changes."""
+    """Retry even if the broker refuses us, as it does while a node boots or a password changes."""
     try:
         yield
     except (BrokerUnavailableError, ConfigurationError) as error:

@@ -1,4 +1,4 @@
-"""Carry out the timer's comparisons, a step at a time: list, count, compare, finish."""
+"""Carry out the timer's comparisons step by step: list, count, compare, finish."""
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
@@ -24,10 +24,10 @@ from workers.reconcile.publishing import EventsExchange
 from workers.retain import EVENT_DAYS
 
 INTERVAL_US: Final = 900_000_000
-"""The guide's: "every fifteen minutes"."""
+"""The guide's interval: "every fifteen minutes"."""
 
 REFUSED_SECONDS: Final = 60.0
-"""An operator has to correct rights or credentials; asking more often does not help."""
+"""Delay after a refusal: an operator has to correct rights or credentials, so faster retries do not help."""
 
 REPORTED: Final = (
     *("conversations", "compared", "missing", "published", "waiting"),
@@ -54,13 +54,13 @@ class ReconcileSettings(WorkerSettings):
 
     @property
     def horizon_us(self) -> int:
-        """How far back events are compared: older ones may be deleted here, and would look missing."""
+        """How far back events are compared: older events may be deleted here and would look missing."""
         return round(min(bounds.HORIZON_DAYS, self.retention_days - 0.5) * bounds.DAY_US)
 
 
 @dataclass(slots=True)
 class Reconciler:
-    """The timer's comparisons: begun when they are due, resumed if another process (`holder`) was killed."""
+    """The timer's comparisons: this process (`holder`) starts due ones, and resumes those of a killed one."""
 
     engine: Engine
     clock: Clock
@@ -73,7 +73,7 @@ class Reconciler:
     def reconcile(self) -> int:
         """Take one step of the due comparison; return 0 if none is due, or another process holds it.
 
-        If platform, broker or database are away or refuse us, RetryLaterError is raised.
+        If the platform, broker or database is away or refuses us, RetryLaterError is raised.
         """
         try:
             held = transact(self.engine, records.resume_reconciliation, self.holder, self.clock.now_us())
@@ -114,11 +114,11 @@ class Reconciler:
     def _list(self, reconciliation: records.Reconciliation, page: int) -> None:
         """Record one page of the platform's conversations.
 
-        Without the permission, only known conversations are compared; the next comparison lists from the same
-        start again.
+        Without the permission to list, only known conversations are compared, and the next comparison lists
+        from the same start again.
         """
         listed_to_us = transact(self.engine, records.read_watermarks).compared_to_us
-        # An earlier comparison listed the conversations that started before.
+        # An earlier comparison has listed the conversations that started before this time.
         started_from_us = None if listed_to_us is None else listed_to_us - bounds.OVERLAP_US
         from_us = max(reconciliation.compared_from_us, started_from_us or 0)
         try:
@@ -140,7 +140,7 @@ class Reconciler:
         self._update(reconciliation, record, page=None if is_last else page + 1)
 
     def _count(self, reconciliation: records.Reconciliation) -> bool:
-        """Ask analytics how many messages some conversations have; return whether any were left to count."""
+        """Query analytics for some conversations' message counts; return whether any were left to count."""
         read = transact(self.engine, records.select_uncounted, reconciliation, MAX_COUNTS)
         if not read:
             return False
@@ -173,7 +173,7 @@ class Reconciler:
     ) -> records.KnownConversation | None:
         """Return an open conversation: first those whose counts differ, then the others while there is time.
 
-        Once the next comparison is due, conversations whose counts agree are not read any more.
+        Once the next comparison is due, conversations whose counts agree are skipped.
         """
         is_late = self.clock.now_us() >= reconciliation.started_us + INTERVAL_US
         return transact(self.engine, records.find_unread, reconciliation, skip, is_late=is_late)

@@ -1,4 +1,4 @@
-"""Reconstruct from the platform's history the events that it notified or should have notified.
+"""Reconstruct, from the platform's history, the events that it sent or should have sent to the webhook.
 
 A reconstructed event has the key of its original: a native key contains neither conversation nor time, a
 guide key contains the message's id.
@@ -18,7 +18,7 @@ from workers.reconcile.platform_history import select_objects
 
 @dataclass(frozen=True, slots=True)
 class ReconstructedEvent:
-    """An event of the history: `event` as intake will parse it, `body` as a webhook would carry it."""
+    """An event of the history: `event` as intake will parse it, `body` as a webhook would contain it."""
 
     event: Event
     body: bytes = field(repr=False)
@@ -30,7 +30,7 @@ class ReconstructedEvent:
 
     @property
     def message_id(self) -> str:
-        """The message id under which it is published, the same each time."""
+        """The message id with which the event is published, which is the same each time."""
         return f"reconcile-{hashlib.sha256(self.key.encode()).hexdigest()[:32]}"
 
 
@@ -79,7 +79,7 @@ def _build_guide(conversation_id: str, data: Mapping[str, Any]) -> Iterator[dict
 
 
 def _complete(conversation_id: str, data: Mapping[str, Any], content: Mapping[str, Any]) -> dict[str, Any]:
-    """Add the fields that a notification has and the history keeps elsewhere."""
+    """Add the fields of a notification that the history keeps elsewhere."""
     channel = content.get("channel")
     return {
         **content,

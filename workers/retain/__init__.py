@@ -1,3 +1,3 @@
-"""Delete rows that have been kept for their time."""
+"""Delete rows whose retention time is over."""
 
 from workers.retain.retaining import EVENT_DAYS, RetainSettings, retain

@@ -1,4 +1,4 @@
-"""Delete in small batches the rows that have been kept long enough."""
+"""Delete the rows whose retention time is over, in small batches."""
 
 import time
 from collections import Counter
@@ -17,16 +17,16 @@ from workers.parsing import moment_of
 from workers.retain.tables import BODY_TABLES, EVENT_TABLES, ExpiringTable
 
 PAYLOAD_DAYS: Final = 30
-"""As long as the events themselves: a replay of an event may need its body."""
+"""Bodies are kept as long as the events, because a replay of an event may need its body."""
 
 EVENT_DAYS: Final = 30
-"""Far beyond any retry of the platform's; a copy of a deleted event is not known as a duplicate."""
+"""Much longer than the platform retries, because a copy of a deleted event is not seen as a duplicate."""
 
 BATCH_ROWS: Final = 1000
-"""Rows of one transaction: locks are held for milliseconds, and workers on SQLite have their turn between."""
+"""Rows in one transaction, so few that locks last milliseconds and workers on SQLite get their turn."""
 
 PAUSE_SHARE: Final = 3.0
-"""Seconds of pause for each second of work: without them intake on the same processors lost three tenths of
+"""Seconds of pause for each second of work. Without pauses, intake on the same processors lost 30 percent of
 its rate (`python -m tests.benchmarks --only retain`)."""
 
 
@@ -60,10 +60,10 @@ def retain(
     dry_run: bool,
     batch_rows: int = BATCH_ROWS,
 ) -> Iterator[Expired]:
-    """Delete old rows, and yield what was deleted, table by table; each batch is durable when it is done.
+    """Delete old rows, and yield the number for each table; each batch is durable when it is done.
 
-    Deliveries that have waited for as long as events are kept are abandoned first, so that a destination that
-    is away or paused keeps no rows for ever. With *dry_run* rows are only counted.
+    Deliveries that have waited for the events' retention time are abandoned first, so that a destination that
+    is away or paused does not keep rows forever. With *dry_run*, rows are only counted.
     """
     now = moment_of(now_us)
     if not dry_run:
@@ -85,9 +85,9 @@ def retain(
 
 
 def _delete(engine: Engine, found: Sequence[Expiry], batch_rows: int) -> Iterator[tuple[Expiry, int]]:
-    """Delete a page of each table in turn, so that a run that is cut off has come as far in each.
+    """Delete a page of each table in turn, so that an interrupted run has made progress in every table.
 
-    The next run finds the oldest rows that are left, which is where this one stopped.
+    The next run begins with the oldest remaining rows, where this run stopped.
     """
     left = {expiry: table.delete(engine, end, batch_rows) for expiry, (table, end) in enumerate(found)}
     rows = Counter[int]()

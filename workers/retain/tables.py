@@ -21,11 +21,11 @@ class ExpiringTable:
     """A table whose rows expire, with the rows of other tables that depend on them.
 
     Args:
-        is_done: What must hold for a row to go, beside its age since *since*.
+        is_done: The condition, besides its age by *since*, under which a row is deleted.
         dependent: Columns of other tables that hold the key.
-        rises: A time that grows with the key and never changes: reading stops at the first page that is too
-            young by it. By *since*, which may change, an event that came again can have older ones behind it.
-            Without it the table is read to its end.
+        rises: A time that grows with the key and never changes. Reading stops at the first page whose times
+            are all too recent. *since* may change with a second copy, so older rows can follow a recent one.
+            Without *rises* the table is read to its end.
     """
 
     table: sa.Table
@@ -42,7 +42,7 @@ class ExpiringTable:
     def delete(self, engine: sa.Engine, older_than: datetime, page_rows: int) -> Iterator[int]:
         """Delete expired rows with their dependents; after each page of rows by key, yield how many.
 
-        A row that a worker has locked is left for another day: neither waits for the other.
+        A row that a worker has locked is left for the next run, so that neither waits for the other.
         """
         key = sa.tuple_(*self.table.primary_key)
         is_early = sa.true() if self.rises is None else self.rises < OLDER_THAN
@@ -80,7 +80,7 @@ _O: Final = models.outbox.c
 _R: Final = models.reconciliations.c
 _U: Final = models.routing_updates.c
 
-# A dead letter holds the body, so a delivery that was given up waits as well until it is published.
+# A dead letter contains the body, so a given-up delivery also counts as waiting until it is published.
 _WAITS: Final = or_(
     _D.outcome.is_(None), and_(_D.outcome == sa.literal_column("'dead'"), _D.dead_lettered_at.is_(None))
 )
@@ -110,10 +110,10 @@ OUTBOX: Final = ExpiringTable(
 )
 EVENTS: Final = ExpiringTable(
     models.processed_events,
-    # From the last copy on: as long as copies come, the key that refuses them stays.
+    # The age counts from the last copy: while copies arrive, the key that rejects them stays.
     since=func.coalesce(_E.last_delivered_at, _E.processed_at),
-    # An event that is not settled yet is not history, however long the settling is away. Nor is one that the
-    # outbox names: no table's row outlives its event, since SQLite reuses the highest id when it is free.
+    # An event stays until it is settled, however long settle is down, and while the outbox refers to it. No
+    # row in any table may outlive its event, since SQLite reuses the highest id when it is free.
     is_done=and_(
         ~exists().where(_HAS_OPEN_WINDOW),
         ~exists().where(_U.event_id == _E.id, _IS_UNDECIDED),
@@ -134,8 +134,8 @@ CONVERSATIONS: Final = ExpiringTable(
     since=_C.updated_at,
     is_done=and_(
         _C.window_opened_at.is_(None),
-        # Events outlast their conversation's last change if copies came, an update waits, or the outbox
-        # names them. Without its row, what is settled of them would be settled again, and the update never.
+        # Events outlast their conversation's last change if copies arrived, an update waits, or the outbox
+        # refers to them. Without the row, settled events would be settled again, and the update never.
         ~exists().where(_E.conversation_id == _C.conversation_id, _E.last_delivered_at > _C.updated_at),
         ~exists().where(_U.conversation_id == _C.conversation_id, _IS_UNDECIDED),
         ~exists().where(_O.conversation_id == _C.conversation_id, _STAYS_IN_OUTBOX),
@@ -144,7 +144,7 @@ CONVERSATIONS: Final = ExpiringTable(
 RECONCILIATIONS: Final = ExpiringTable(
     models.reconciliations,
     _R.started_at,
-    # One that is under way stays; the newest of the timer's holds the watermark, however long none follows.
+    # An unfinished comparison of the timer stays. So does its newest one, which holds the watermark.
     is_done=and_(
         or_(_R.started_by != TIMER, _R.finished_at.is_not(None)),
         _R.id != select(func.coalesce(func.max(_R.id), 0)).where(_R.started_by == TIMER).scalar_subquery(),
@@ -159,11 +159,11 @@ BODY_TABLES: Final = (
 """Tables of raw bodies."""
 
 EVENT_TABLES: Final = (
-    # Events go once the outbox does not name them any more.
+    # Events are deleted once the outbox no longer refers to them.
     OUTBOX,
     EVENTS,
     CONVERSATIONS,
-    # A conversation that is compared is read; one that comes up again is compared anew.
+    # The age counts from the last reading, or else the listing. If listed again, it is compared again.
     ExpiringTable(
         models.platform_conversations,
         func.coalesce(models.platform_conversations.c.read_at, models.platform_conversations.c.listed_at),

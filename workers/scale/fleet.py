@@ -23,7 +23,7 @@ class Units:
         self._name = name
 
     def running(self) -> set[int]:
-        """Return the numbers of the units that run or begin to."""
+        """Return the numbers of the units that are running or starting."""
         states, pattern = "--state=active,activating,reloading", f"om-{self._name}@*.service"
         listed = _systemctl("list-units", "--plain", "--no-legend", states, pattern)
         return {int(number) for number in re.findall(rf"om-{self._name}@(\d+)\.service", listed)}

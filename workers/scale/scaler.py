@@ -1,4 +1,4 @@
-"""Start and stop workers by their backlog: up at once, down one by one after a calm time."""
+"""Start and stop workers by their backlog: start at once, but stop one by one after a calm time."""
 
 import time
 from collections.abc import Callable
@@ -25,7 +25,7 @@ DELIVERIES_PER_DELIVERER: Final = 100
 
 @dataclass(frozen=True, slots=True)
 class FleetLimits:
-    """Limits of the number of workers; fewer must have been enough for *cooldown* seconds to stop one."""
+    """Limits for the number of workers; one stops after fewer have been enough for *cooldown* seconds."""
 
     floor: int
     ceiling: int
@@ -40,15 +40,15 @@ class FleetLimits:
 def decide(
     limits: FleetLimits, workers: int, depth: int | None, calm_seconds: float | None
 ) -> tuple[int, str]:
-    """Return how many workers there shall be, and why: a code for the log.
+    """Return the target number of workers, and the reason as a code for the log.
 
-    *depth* is None if it is unknown. Fewer than *workers* have been enough for *calm_seconds*; None if they
-    are not.
+    *depth* is None if it is unknown. Fewer than *workers* have been enough for *calm_seconds*, which is None
+    if all are needed.
     """
     if not limits.floor <= workers <= limits.ceiling:
         return max(limits.floor, min(limits.ceiling, workers)), "bounds"
     if depth is None:
-        # Unknown is not empty: no worker is stopped for it.
+        # An unknown depth may be large, so no worker is stopped.
         return workers, "depth_unknown"
     if (needed := limits.workers_for(depth)) > workers:
         return needed, "deep"
@@ -58,7 +58,7 @@ def decide(
 
 @dataclass(slots=True)
 class Scaler:
-    """Looks at the backlog of a role, and starts or stops workers by how long fewer have been enough."""
+    """Starts or stops a role's workers by its backlog, and by how long fewer have been enough."""
 
     role: str
     limits: FleetLimits
@@ -66,11 +66,11 @@ class Scaler:
     fleet: Fleet
     timer: Callable[[], float] = time.monotonic
     _calm: tuple[int, float] | None = None
-    """For how many workers, and since when, fewer have been enough."""
+    """The number of workers, and the time since which fewer have been enough."""
     _logged: dict[str, Any] = field(default_factory=dict)
 
     def scale(self) -> int:
-        """Look once and act; return 0, so that the role pauses."""
+        """Read the backlog once, and start or stop workers; return 0, so that the role pauses."""
         running, depth = self.fleet.running(), self.read_depth()
         calm_seconds = self._time_calm(len(running), depth)
         target, reason = decide(self.limits, len(running), depth, calm_seconds)
@@ -79,7 +79,7 @@ class Scaler:
             log = logger().info if target != len(running) else logger().debug
             log("scaled", role=self.role, **seen, calm_for_s=round(calm_seconds or 0.0, 1))
         self._logged = seen
-        # The lowest numbers that are free are started, the highest stopped.
+        # Start the lowest free numbers, and stop the highest running ones.
         free = (number for number in count(1) if number not in running)
         for number in islice(free, max(0, target - len(running))):
             self.fleet.start(number)
@@ -90,7 +90,7 @@ class Scaler:
         return 0
 
     def _time_calm(self, workers: int, depth: int | None) -> float | None:
-        """Return for how long fewer than *workers* have been enough; another number begins anew."""
+        """Return how long fewer than *workers* have been enough; a change of *workers* restarts the time."""
         now = self.timer()
         if depth is None or self.limits.workers_for(depth) >= workers:
             self._calm = None
@@ -130,7 +130,7 @@ BACKLOGS: Final = {
     "settle": (count_due_conversations, CONVERSATIONS_PER_SETTLER),
     "deliver": (count_due_deliveries, DELIVERIES_PER_DELIVERER),
 }
-"""What counts a role's backlog in SQL, and how much of it one worker is enough for."""
+"""For each role: the function that counts its backlog in SQL, and the backlog that one worker handles."""
 
 
 def make_scaler(role: str, limits: FleetLimits, engine: Engine, clock: Clock) -> Scaler:
