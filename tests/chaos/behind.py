@@ -34,16 +34,16 @@ TIMEOUT_SECONDS: Final = 2.0
 """The time limit of one delivery."""
 
 REQUESTS_PER_MINUTE: Final = 60_000
-"""Requests a minute. With a real organisation's limit, everything else would wait for it."""
+"""Requests a minute. A real organisation's limit would delay everything else."""
 
 PURPOSES: Final = {"CONTACT-QUEUED": frozenset({"acd"}), "CONTACT-ROUTED": frozenset({"agent"})}
 """The participant that a conversation must have for an update to be true: a routing queue, or an agent."""
 
 NO_PARTICIPANT: Final = ""
-"""Recorded if the platform was made to answer that it does not know a conversation."""
+"""The recorded answer if the platform was made to report an unknown conversation."""
 
 FORBIDDEN: Final = "forbidden"
-"""Recorded if the platform was made to answer 403."""
+"""The recorded answer if the platform was made to answer 403."""
 
 MAX_LAG_SECONDS: Final = 3.0
 """Counted from the first notification of a conversation: its state never changes afterwards here."""

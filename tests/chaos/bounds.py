@@ -14,7 +14,7 @@ HEALS: Final = 180.0
 server alone starts in ten seconds, and several times slower beside others."""
 
 CATCHES_UP: Final = 300.0
-"""The same for a backlog, whose length depends on the speed of the machine."""
+"""The longest wait for a backlog, whose length depends on the speed of the machine."""
 
 USUAL_START_SECONDS: Final = 15.0
 """A stand's programs start in 4 s alone, and within this time beside two other stands. If they take longer

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tests.servers import PrivateRabbitMQ
 
 NO_CONNECTION = (pika.exceptions.AMQPError, AMQPConnectorException)
-"""Exceptions of pika if the broker is away or too busy for the handshake; they have no common base."""
+"""pika's exceptions if the broker is away or too busy for the handshake. They have no common base class."""
 
 TIMEOUT_SECONDS = 10.0
 INACTIVITY_SECONDS = 5.0
@@ -31,7 +31,7 @@ UNROUTED = "open-messaging.unrouted"
 DEAD_LETTERS = "open-messaging.dead-letters"
 RECORDS = "open-messaging.dead-letter-records"
 WAITING: Final = (EVENTS, UNROUTED, RECORDS)
-"""The queues that the workers consume: events, and dead letters whose reason is not recorded yet."""
+"""The queues that workers consume: events, and dead letters whose reasons are not recorded yet."""
 
 UNKNOWN: Final = -1
 DEPTH: Final = """
@@ -57,7 +57,7 @@ class BrokerView:
     """The broker, seen through one of its nodes.
 
     Args:
-        node: The node that is asked.
+        node: The node that is queried.
     """
 
     node: PrivateRabbitMQ

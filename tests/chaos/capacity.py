@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 EVENTS = 4000
 TOLD_EVENTS = 1500
-"""The same if each event is also settled and delivered."""
+"""The number of events for a measurement in which each event is also settled and delivered."""
 
 COUNT = "SELECT count(*) FROM processed_events"
 SHARE: Final = 0.5
@@ -33,8 +33,8 @@ class Capacity:
     """How many events a second a kind of stand carries, as a lane has seen it, whichever stand it was.
 
     Args:
-        best: The most that it has shown.
-        lately: The most that it showed when it was looked at last.
+        best: The highest capacity measured so far.
+        lately: The highest capacity of the latest measurements.
     """
 
     best: float = 0.0

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 BIRTH: Final = ("commit", "date", "seed")
-"""Parts of its run's certificate that each row keeps."""
+"""The parts of a run's certificate that each of its rows keeps."""
 
 
 class Caught:

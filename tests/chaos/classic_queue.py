@@ -34,9 +34,9 @@ class Outcome:
     Args:
         kind: classic or quorum.
         published: Messages in all.
-        proven: Of them, followed by a synchronous method that was answered.
-        lost: Proven, and gone after the restart.
-        oldest_lost_seconds: How long before the kill the oldest of those was published.
+        proven: Messages that were followed by an answered synchronous method.
+        lost: Proven messages that are missing after the restart.
+        oldest_lost_seconds: How long before the kill the oldest lost message was published.
     """
 
     kind: str

@@ -64,7 +64,7 @@ def intact_result(stands: Stands, defect: Defect, plan: Plan) -> Result:
 
 
 def broken_result(stands: Stands, defect: Defect, plan: Plan, directory: Path) -> Result:
-    """Run it on a copy of the product that has the defect."""
+    """Run the form that shows a defect on a copy of the product with that defect."""
     result = result_of(sabotaged_copy(defect, directory), stands, defect, plan)
     if result.is_broken_off:
         stands.close()

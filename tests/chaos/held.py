@@ -23,13 +23,13 @@ def expect_no_longer_stall(seen: Seen, own: Seen, most: float) -> None:
         most: In seconds of the own clock.
 
     Raises:
-        AssertionError: It is longer, on either clock.
+        AssertionError: The stall is longer, on either clock.
     """
     _expect("a stall of", (seen.longest_stall, own.longest_stall), most)
 
 
 def expect_no_higher_p99(seen: Seen, own: Seen, most: float) -> None:
-    """Require that the 99th percentile stays within a bound, as above."""
+    """Require that the 99th percentile stays within a bound on both clocks."""
     _expect("p99 of", (seen.latency(99), own.latency(99)), most)
 
 
@@ -42,7 +42,7 @@ def expect_none_given_up(seen: Seen) -> None:
     """Require that every event was accepted before the platform's last retry.
 
     Raises:
-        AssertionError: Some were not.
+        AssertionError: Some events were not accepted.
     """
     assert not seen.given_up, f"{seen.given_up} events were given up"
 

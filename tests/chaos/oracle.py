@@ -65,10 +65,10 @@ class Verdict:
         answered: Distinct bodies answered 200, without those whose only copy the fault destroyed.
         processed: Distinct bodies of the run that took effect and are stored byte for byte.
         dead_lettered: In the dead-letter queue, and meant to be.
-        lost: Answered, and found nowhere; and effects that are missing.
+        lost: Events that were answered and are found nowhere, and missing effects.
         repeated: Rows and counted effects beyond one per event.
-        found: Of the events that were drawn, those that `omctl find` describes rightly.
-        complaint: Any other fault, in one line; empty without one.
+        found: The drawn events that `omctl find` describes correctly.
+        complaint: Any other fault, in one line; empty if there is none.
     """
 
     answered: int
@@ -81,16 +81,16 @@ class Verdict:
 
     @property
     def is_clean(self) -> bool:
-        """Return whether no event was lost, repeated or given up without need."""
+        """Return whether no event was lost, repeated or unnecessarily given up."""
         return not (self.lost or self.repeated or self.complaint)
 
 
 class Oracle:
-    """Compares by the servers and the disk alone, without the code under test.
+    """Compares the ledger with the servers and the disk, without using the code under test.
 
     Args:
         stand: Where to look.
-        run: Begins the conversation ids that are asked for.
+        run: The prefix of the conversation ids to look for.
         ledger: The events that the service must account for.
     """
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 RESULT = "result of a fault"
 USUAL = "postgresql"
-"""The kind of stand that most faults use; those of other kinds begin first, all of a kind in one lane."""
+"""The kind of stand that most faults use. Faults on other kinds start first, each kind in one lane."""
 
 SABOTAGE = "what came of a defect"
 VERSIONS = "versions of the servers"

@@ -18,14 +18,14 @@ DRIP_SECONDS = 0.001
 """Seconds between two bytes: a thousand bytes a second, slower than any event stream."""
 
 SLOW_DRIP_SECONDS = 0.5
-"""Seconds: within any time limit for a single read."""
+"""Seconds between two bytes: shorter than any time limit for a single read."""
 
 RESET = struct.pack("ii", 1, 0)
 """SO_LINGER with a time of zero: a close becomes a reset."""
 
 
 class Weather(Enum):
-    """The treatment of bytes on their way."""
+    """How the proxy treats the bytes that pass through it."""
 
     FAIR = "all bytes pass"
     SWALLOW = "bytes vanish in both directions, the connections stay open"

@@ -20,24 +20,24 @@ class Result:
     """The result of one fault.
 
     Args:
-        number: Of the fault.
-        title: Of the fault.
-        stand: The kind of stand it struck.
-        capacity: The most events a second that such a stand has shown in this lane.
+        number: The fault's number.
+        title: The fault's title.
+        stand: The kind of stand that the fault struck.
+        capacity: The most events a second that this kind of stand has processed in this lane.
         rate: Requests a second that were sent, retries too, on average.
         rounds: Strikes.
-        proofs: One for each strike that was seen to strike.
+        proofs: One proof for each strike that had an effect.
         accepted: Strikes whose recorded steps are a run of the protocol in tests/model.
-        seconds: In all.
+        seconds: The total duration.
         answered: Distinct events answered 200.
-        lost: Answered and found nowhere.
+        lost: Events that were answered and are found nowhere.
         repeated: Effects beyond one per event.
-        found: Of the events that were drawn, those that `omctl find` describes rightly.
+        found: The drawn events that `omctl find` describes correctly.
         good_waited_s: The longest that a good event waited beyond its normal time; None if no form says which
             events are good.
         own_good_waited_s: The same without the time in which a part of the stand waited for a processor.
         figures: Of all tries: counts and latencies.
-        failure: The first error, in one line; empty without one.
+        failure: The first error, in one line; empty if there is none.
         is_broken_off: Whether a check failed before everything had healed, and left the stand as it was then.
     """
 

@@ -80,7 +80,7 @@ class Plan:
 
     Args:
         seed: Every random choice comes from it.
-        rounds: Of each form; 0 for the fault's own number.
+        rounds: How many times each form strikes; 0 for the fault's own number.
         retry_seconds: The pause of the platform's retry policy: five, or less to save time.
         still_seconds: How long nothing may move before the remaining events count as stuck.
         accounts: Whether the account is settled after a failed check, too.
@@ -256,7 +256,7 @@ def _hold_to_bounds(scene: Scene, fault: Fault, plan: Plan) -> None:
 
 
 def drain(oracle: Oracle, still_seconds: float, seconds: float = DRAIN_SECONDS) -> None:
-    """Wait until everything has come to its end, or nothing moves any more."""
+    """Wait until everything is processed, or until progress has stopped."""
     deadline, before, moved_at = time.monotonic() + seconds, None, time.monotonic()
     patience = still_seconds
     while not oracle.is_settled() and time.monotonic() < min(deadline, moved_at + patience):

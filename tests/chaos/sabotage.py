@@ -60,7 +60,7 @@ class Defect:
 
 
 LOST: Final = r"^(?!.*(did not (drain|empty)|are unfinished)).*lost=[1-9]"
-"""Events that are still on their way when the run ends are not lost."""
+"""Matches lost events, but not events that are still in progress when the run ends."""
 
 REPEATED: Final = r"repeated=[1-9]"
 STUCK: Final = r"journal did not empty|journal empties"

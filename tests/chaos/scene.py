@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 CALM = 0.1
 EXTRA_FROM = 100_000_000
-"""The first number of events that are posted beside the load."""
+"""Events that are posted in addition to the load have numbers from here on."""
 
 
 @dataclass(slots=True)
@@ -79,7 +79,7 @@ class Scene:
         """Record how it is known that the strike struck.
 
         Raises:
-            AssertionError: It did not.
+            AssertionError: The strike had no effect.
         """
         assert has_struck, f"it did not strike: {words}"
         self.proofs.append(words)
@@ -132,7 +132,7 @@ class Scene:
 
 
 Strike: TypeAlias = Callable[[Scene], AbstractContextManager[None]]
-"""Breaks something, yields, repairs it; at some point it proves that it struck."""
+"""Breaks something, yields and repairs it. At some point it proves that the strike had an effect."""
 
 ALL_ANSWERED = frozenset({200})
 ANSWERED_AT_LAST = ALL_ANSWERED | {TIMEOUT}
@@ -180,7 +180,7 @@ class Fault:
     """One row of the table in docs/faults.md.
 
     Args:
-        number: As in docs/faults.md.
+        number: The fault's number in docs/faults.md.
         title: What happens, in a few words.
         forms: Each strikes in every round.
         rounds: How often each form strikes; 0 for the value of `times`.
@@ -190,8 +190,8 @@ class Fault:
         gives_up: Whether senders may be refused for longer than the platform tries again; nothing is given
             up elsewhere.
         rate: Events a second, if strikes send at other rates; 0: by the stand's capacity.
-        arrange: Prepares the stand before the load, and undoes it after.
-        stands: The kinds of stand it strikes, of tests/chaos/stands.py.
+        arrange: Prepares the stand before the load, and undoes the preparation afterwards.
+        stands: The kinds of stand that the fault strikes, from tests/chaos/stands.py.
     """
 
     number: int

@@ -71,7 +71,7 @@ STRIKES = (
     Form(sparing.a_worker_is_killed, allowed=ANYTHING),
     Form(database.the_database_is_killed, allowed=ANYTHING),
 )
-"""None of them ends the first worker's process. `make chaos` checks the requests meanwhile."""
+"""No strike here ends the first worker's process. `make chaos` checks the requests during strikes."""
 
 
 @dataclass(slots=True)
@@ -201,7 +201,7 @@ def load_of(rate: float, capacity: float, *, is_told: bool) -> dict[str, Any]:
     Args:
         rate: Events a second.
         capacity: The stand's rate in a burst, measured just before.
-        is_told: Whether the rate was told by an option, and not made from the capacity.
+        is_told: Whether an option set the rate; otherwise it is derived from the capacity.
     """
     return {
         "rate": round(rate),

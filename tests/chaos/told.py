@@ -27,8 +27,8 @@ class TellTale:
 
     Args:
         lost: Events that the destination should have accepted and never did.
-        repeated: Events that it accepted under two ids, and so twice.
-        complaint: Any other fault, in one line; empty without one.
+        repeated: Events that the destination accepted twice, under two ids.
+        complaint: Any other fault, in one line; empty if there is none.
     """
 
     lost: int

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 RECORDED_EDGE = "tests.model.recorded_edge"
-"""The module of this checkout."""
+"""The module of this checkout that records an edge process's steps."""
 
 
 class Traces:
@@ -33,7 +33,7 @@ class Traces:
         """Check the steps recorded since the last call, and return their number.
 
         Raises:
-            TraceError: They are no run of the protocol in tests/model.
+            TraceError: The steps are not a run of the protocol in tests/model.
         """
         return sum(self._accept(path) for path in sorted(self._directory.iterdir()))
 

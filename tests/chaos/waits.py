@@ -56,7 +56,7 @@ def is_any(_number: int) -> bool:
 
 
 def is_no_update(number: int) -> bool:
-    """Count all but updates: the platform is asked about updates, and true and false ones end differently."""
+    """Count all but updates. Updates are verified at the platform, so true and false ones end differently."""
     return not is_update(number)
 
 

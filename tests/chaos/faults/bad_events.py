@@ -26,7 +26,7 @@ RARE_SECONDS: Final = 6.0
 """The longest stall while a good event is due every two seconds."""
 
 BURST: Final = 400
-"""Bad events that arrive first, all at once: more than the length of any window over the latest events."""
+"""Bad events that arrive first, all at once: more than any window over the latest events contains."""
 
 UNKNOWN_TYPE: Final = "openmessaging:conversation:presence"
 UNKNOWN: Final = "SELECT count(*) FROM dead_letters WHERE code = 'unknown_event_type'"

@@ -88,7 +88,7 @@ def settle_is_killed_before_it_commits(scene: Scene) -> Iterator[None]:
         return stand.ask(SETTLING) > 0
 
     with engine.connect() as ours:
-        # Intake waits for the lock, too, and then no window closes any more: let go, and try again.
+        # Intake may wait for the lock, too. Then no further window closes: release the lock and retry.
         scene.await_proof("a window's commit waits for our lock", is_waiting)
         kill(scene, behind_of(scene).of("settle"))
         ours.rollback()
@@ -135,7 +135,7 @@ def the_destination_fails(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def the_destination_resets(scene: Scene) -> Iterator[None]:
-    """Reset the destination's connections at any point of their request."""
+    """Reset the destination's connections at random points of their requests."""
     proxy, broken = behind_of(scene).receiver_proxy, 0
 
     def break_some() -> bool:

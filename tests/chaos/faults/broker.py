@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 NORMAL_SECONDS = 8.0
 PROMISED_SECONDS = 0.01
-"""Single-digit milliseconds: below it a latency is normal, whatever it was before."""
+"""Seconds: the promised single-digit milliseconds. A lower latency is normal, whatever it was before."""
 
 FALLS_BEHIND = 2000
 """Deliveries in the queue when the broker is killed."""

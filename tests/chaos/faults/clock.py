@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 HOUR = 3600
 FEW = 1000
-"""Deliveries that may be left: their events are committed within a second."""
+"""Deliveries that may remain in the queue: their events are committed within a second."""
 
 CAUGHT_UP = 20
-"""Deliveries that are left if only the newest wait."""
+"""Deliveries that remain in the queue if only the newest events wait."""
 
 ELSEWHEN = """
     SELECT count(*) FROM processed_events
@@ -83,7 +83,7 @@ def the_clock_steps(scene: Scene) -> Iterator[None]:
     os.kill(victim, signal.SIGKILL)
     scene.wait(2.0, 3.0)
     _write(stand, 0)
-    # A false clock costs the workers more than what was measured without: they may be minutes behind.
+    # A false clock makes the workers slower than the measured capacity: they may be minutes behind.
     scene.let_catch_up(FEW)
     scene.prove(f"edge process {victim} is gone", has_struck=victim not in stand.edge.children())
     for seconds, count in before.items():

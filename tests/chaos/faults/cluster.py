@@ -70,7 +70,7 @@ def followers_are_frozen_and_the_leader_killed(scene: Scene) -> Iterator[None]:
     scene.wait_until(
         lambda: all(is_frozen(broker.pid) for broker in followers), "the followers are suspended"
     )
-    # Longer than the two halves of a proof are apart: a leader alone proves nothing.
+    # Wait for longer than the time between the two halves of a proof: a leader alone proves nothing.
     scene.wait(8.0, 12.0)
     _kill(scene, [leader])
     yield

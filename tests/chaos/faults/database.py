@@ -206,9 +206,9 @@ def _is_told(starts: dict[Path, int]) -> bool:
 
 @contextmanager
 def _nothing_given_up(scene: Scene) -> Iterator[None]:
-    """Check that the outage has made no dead letter."""
+    """Check that the outage has caused no dead letter."""
     view = scene.stand.view
-    # By AMQP: the management API's totals are up to five seconds old.
+    # Read over AMQP, because the management API's totals are up to five seconds old.
     dead = sorted(view.bodies(DEAD_LETTERS))
     yield
     scene.stand.wait_healthy()

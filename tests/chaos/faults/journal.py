@@ -33,7 +33,7 @@ LIMIT_SECONDS = 40.0
 which are always journalled, at four times the rate because of retries."""
 
 EVENT_BYTES = 400
-"""Bytes in the journal."""
+"""The bytes that one event takes in the journal."""
 
 ROOM = round(LIMIT_SECONDS * RATE * EVENT_BYTES)
 NEARLY_FULL = 65536

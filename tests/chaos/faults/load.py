@@ -31,7 +31,7 @@ RATE = 200.0
 times, many of them in the very second in which the low watermark is reached."""
 
 CALM_RATE = 50.0
-"""Events a second before and after a strike: fewer than the workers process."""
+"""Events a second before and after a strike, which is fewer than the workers process."""
 
 SLOW = {"OM_BATCH_EVENTS": "2", "OM_BATCH_SECONDS": "0"}
 SLOW_COMMITS = ("ALTER SYSTEM SET commit_delay = 25000", "ALTER SYSTEM SET commit_siblings = 0")

@@ -63,7 +63,7 @@ def the_api_answers_zero(scene: Scene) -> Iterator[None]:
     fake.mood = Mood.ZERO
 
     def is_full() -> object:
-        # Who is told 429 needs no other proof: the edge counts ahead of the broker.
+        # A 429 is proof enough: the edge's own count is ahead of the broker's.
         return scene.load.latest(1.0)[429] or stand.view.depth(EVENTS) > HIGH
 
     with stand.paused_workers():

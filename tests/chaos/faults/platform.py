@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 FORBIDDEN: Final = 5
 """The last digit of the conversations that may not be read."""
 
-# Longer than the platform has no budget here: an update that it can still decide must not end.
+# Longer than the platform lacks budget here, so that no update is given up that it can still decide.
 GIVE_UP: Final = {"OM_ROUTING_GIVE_UP_SECONDS": "45"}
 USUAL: Final = {"OM_ROUTING_GIVE_UP_SECONDS": "600"}
 AGE_MS: Final = """
@@ -50,7 +50,7 @@ def giving_up_soon(stand: Stand) -> Iterator[None]:
 
 @contextmanager
 def the_platform_lags(scene: Scene) -> Iterator[None]:
-    """Let it answer 404 or the earlier state for up to three seconds; no true update may be superseded."""
+    """Let the platform answer 404 or an earlier state for up to 3 s; no true update may be superseded."""
     contacts = behind_of(scene).contacts
     before = len(contacts.lagged)
     contacts.notified_seconds_ago = lambda of: scene.stand.ask(AGE_MS, id=of) / 1000
@@ -66,7 +66,7 @@ def the_platform_lags(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def the_platform_is_out_of_budget(scene: Scene) -> Iterator[None]:
-    """Let it answer 429 to everything; no process may ask again too early."""
+    """Let the platform answer 429 to everything; no process may repeat a request too early."""
     organisation = behind_of(scene).organisation
     before, began = organisation.refused, time.monotonic()
     organisation.is_out_of_budget = True
@@ -82,7 +82,7 @@ def the_platform_is_out_of_budget(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def the_platform_forbids_some(scene: Scene) -> Iterator[None]:
-    """Let it permanently answer 403 for one conversation in ten."""
+    """Let the platform permanently answer 403 for one conversation in ten."""
     contacts, run = behind_of(scene).contacts, scene.traffic.run
     before = contacts.forbidden
     contacts.is_forbidden = lambda conversation_id: (

@@ -123,7 +123,7 @@ def _taken_away(scene: Scene, path: str) -> Iterator[None]:
 def _buried(scene: Scene, path: str) -> Iterator[None]:
     stand, view = scene.stand, scene.stand.view
     if path.endswith(DEAD_LETTERS):
-        # What belongs in the queue and is there goes with it, and is not the service's to keep.
+        # The dead letters in the queue are deleted with it; the service is not responsible for keeping them.
         buried = [body for body in view.bodies(DEAD_LETTERS) if digest_of(body) in scene.ledger.doomed]
         scene.ledger.excuse_all(buried)
     _delete(scene, path)

@@ -93,10 +93,10 @@ def a_worker_is_killed_before_it_commits(scene: Scene) -> Iterator[None]:
 def a_worker_is_killed_before_it_acknowledges(scene: Scene) -> Iterator[None]:
     """Hold back the workers' bytes to the broker; kill them after a commit, before its ack arrives."""
     stand, proxy = scene.stand, scene.stand.worker_proxy
-    # One that has yet to connect, or to get over another strike, would be kept from it, and commit nothing.
+    # A worker that is not connected yet, or is recovering from another strike, would commit nothing.
     before = stand.ask(ROWS)
     scene.wait_until(lambda: stand.ask(ROWS) > before, "workers commit")
-    # Asked first: what workers had at hand may be committed before a busy machine answers, and no more comes.
+    # Read first: the workers may commit all that they hold before a busy machine answers a later query.
     held, before = proxy.struck[Weather.HOLD_REQUESTS], stand.ask(ROWS)
     proxy.weather = Weather.HOLD_REQUESTS
     scene.await_proof(
@@ -156,7 +156,7 @@ def a_handler_loops(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def a_handler_is_slow(scene: Scene) -> Iterator[None]:
-    """Let a handler need two seconds for one event, which then takes effect like any other."""
+    """Let a handler take two seconds for one event, which then takes effect like any other event."""
     body = sick_handlers.marked(scene.extra_bodies(1)[0], "slow")
     before = _slow_ones(scene)
     scene.post_all([body])
