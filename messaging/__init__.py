@@ -1,1 +1,1 @@
-"""What the edge and the workers must agree on; the only package that speaks AMQP."""
+"""Code that the edge and the workers share; the only package that uses AMQP."""

@@ -6,7 +6,7 @@ from typing import Final, Protocol
 
 FIRST_SECONDS: Final = 0.2
 CAP_SECONDS: Final = 5.0
-"""Long enough not to load a broker that is starting, short beside the journal's capacity."""
+"""The longest delay: it does not load a broker that is starting, and the journal easily holds its events."""
 
 
 class Clock(Protocol):
@@ -36,7 +36,7 @@ class SystemClock:
 def delay_before(
     attempt: int, *, first_seconds: float = FIRST_SECONDS, cap_seconds: float = CAP_SECONDS
 ) -> float:
-    """Return the seconds to wait before *attempt*, which counts from 1; the first waits for nothing.
+    """Return the seconds to wait before *attempt*, which counts from 1; the first attempt does not wait.
 
     The ceiling doubles with each attempt, from *first_seconds* before the second up to *cap_seconds*.
 

@@ -2,7 +2,7 @@
 
 The properties are encoded here, once per event for both the journal and the wire: they always have the same
 three fields, and pika's general encoder costs more than the rest of a request (docs/performance.md). The
-edge's properties are decoded here too, those of other publishers by pika.
+edge's properties are decoded here too; pika decodes those of other publishers.
 """
 
 import hashlib
@@ -26,14 +26,14 @@ OTHER: Final = "other"
 MIN_RECEIVED_US: Final = 946_684_800_000_000
 """The year 2000. The edge never writes an earlier time."""
 MAX_RECEIVED_US: Final = 4_102_444_800_000_000
-"""The year 2100. PostgreSQL stores years that psycopg cannot read, such as those of nanoseconds."""
+"""The year 2100. Later times, such as nanoseconds taken for microseconds, may be unreadable to psycopg."""
 
 REQUEST_ID_LENGTH: Final = 128
-"""The edge truncates a longer one: it is for searching logs, not data."""
+"""The edge truncates a longer request id, because it only serves to search logs."""
 CANARY: Final = "canary"
-"""An event of our own (workers/observe/canary.py), which takes no effect."""
+"""Source of our own test event (workers/observe/canary.py), which takes no effect."""
 CANARY_HEADER: Final = "x-open-messaging-canary"
-"""Marks the request of such an event, so that the edge does not count it as a webhook."""
+"""Header that marks a canary's request, so that the edge does not count it as a webhook."""
 
 _FLAGS: Final = struct.pack(
     ">H", BasicProperties.FLAG_HEADERS | BasicProperties.FLAG_DELIVERY_MODE | BasicProperties.FLAG_MESSAGE_ID
@@ -60,7 +60,7 @@ _REQUEST_AT: Final = _TABLE_AT + _FIXED.size
 
 @dataclass(slots=True)
 class Envelope:
-    """One event as it crosses the broker; not to be changed (decision 182).
+    """One event as it crosses the broker; treat it as immutable (decision 182).
 
     Args:
         message_id: Unique per accepted request; a redelivery keeps it, a retry of the platform does not.
@@ -81,7 +81,7 @@ class Envelope:
     def identity(self) -> str:
         """The accepted request's id, or the body's digest if another publisher's id cannot be stored.
 
-        The record of a dead letter must never be refused itself.
+        The database must never refuse the record of a dead letter.
         """
         if self.message_id and self.message_id.isprintable():
             return self.message_id
@@ -94,7 +94,7 @@ _GENERATION: Final = re.compile(rf"{REPLAY}:([0-9a-f]{{1,32}})")
 def replay_source(generation: str | None) -> str:
     """Return the source of a replayed event, which takes effect once for each hexadecimal *generation*.
 
-    None: only if it never took effect.
+    With None, the event takes effect only if it never did before.
     """
     return REPLAY if generation is None else f"{REPLAY}:{generation}"
 
@@ -108,7 +108,7 @@ def generation_of(source: str) -> str | None:
 def encode_properties(message_id: str, received_at_us: int, request_id: str, source: str) -> bytes:
     """Encode an envelope without its body as AMQP content properties: flags and values.
 
-    *message_id* has at most 255 bytes in UTF-8, *request_id* any length that fits a frame.
+    *message_id* has at most 255 bytes in UTF-8; *request_id* may have any length that fits into a frame.
 
     Source:
         AMQP 0-9-1, sections 4.2.5.5 (field tables) and 4.2.6.1 (content header).
@@ -141,7 +141,7 @@ def decode_properties(properties: bytes) -> BasicProperties:
 def own_envelope(properties: bytes, body: bytes) -> Envelope | None:
     """Parse properties exactly as `encode_properties` wrote them.
 
-    None for others, such as those to which the broker has added a header, or with an unreadable time.
+    Return None for other properties, such as those with a header of the broker or an unreadable time.
     """
     if not properties.startswith(_FLAGS):
         return None
@@ -169,8 +169,8 @@ def own_envelope(properties: bytes, body: bytes) -> Envelope | None:
 def envelope_of(properties: BasicProperties, body: bytes) -> Envelope:
     """Read the envelope of any delivery.
 
-    A delivery without our headers is still an event, and its body decides. Its time is now, its source OTHER.
-    Later stages never get a time that they cannot read.
+    A delivery without our headers is still an event, and its body decides what happens to it. Its time is
+    now, and its source OTHER. Later stages never receive a time that they cannot read.
     """
     headers: Mapping[str, object] = properties.headers or {}
     message_id = str(properties.message_id or "")

@@ -1,4 +1,4 @@
-"""Read the OM_ settings of the environment, typed, or refuse to start.
+"""Read the OM_ settings of the environment as typed values, and refuse malformed ones.
 
 A value comes from the first of: the variable itself, in the file that OM_SETTINGS_FILE names or else in the
 environment; the file that NAME_FILE names; the file NAME in systemd's credentials directory. Errors name the
@@ -14,7 +14,7 @@ from typing import Final
 from messaging.errors import ConfigurationError
 
 SETTINGS_FILE: Final = "OM_SETTINGS_FILE"
-"""Names a file that, unlike an environment, can be read again."""
+"""Names a file of settings that, unlike the environment, can be reloaded."""
 
 PREFIX: Final = "OM_"
 
@@ -25,7 +25,7 @@ TRUTHS: Final = {
 
 
 class Environment:
-    """The settings now, each read by its full name; raises as `variables_now`."""
+    """The current settings, each read by its full name; raises as `variables_now`."""
 
     def __init__(self) -> None:
         self._variables = variables_now()
@@ -102,7 +102,7 @@ def variables_now() -> Mapping[str, str]:
 
 
 def file_variables() -> dict[str, str]:
-    """Return the settings file's OM_ variables, none if no file is named; raises as `variables_now`."""
+    """Return the settings file's OM_ variables; empty if no file is named. Raises as `variables_now`."""
     path = os.environ.get(SETTINGS_FILE)
     if not path:
         return {}

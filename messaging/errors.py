@@ -13,11 +13,11 @@ class ConfigurationError(OpenMessagingError):
 
 
 class BrokerUnavailableError(OpenMessagingError):
-    """The fate of what was sent last is unknown: reconnect, send it again."""
+    """Reconnect and send the last messages again: it is unknown whether they arrived."""
 
 
 class RejectedEventError(OpenMessagingError):
-    """Dead-letter the event now, no retry can help.
+    """Dead-letter the event now: a retry cannot help.
 
     *code* is stable, for tables and alarms. *reason* names the field at fault, never its value.
     """
@@ -29,7 +29,7 @@ class RejectedEventError(OpenMessagingError):
 
 
 class RetryLaterError(OpenMessagingError):
-    """Keep what you hold, wait *delay* seconds, try the same again: the fault is not the event's.
+    """Keep the events, wait *delay* seconds, and try the same again: the events are not at fault.
 
     *reason*: what is unavailable, for the log.
     """
@@ -40,8 +40,8 @@ class RetryLaterError(OpenMessagingError):
 
 
 class StatementRefusedError(RetryLaterError):
-    """Try the items of the statement apart: it fails for one of them, or for any.
+    """Try the statement's items one by one: it fails because of one of them, or for every item.
 
-    The connection is there, but the database refuses the statement: no such table, no permission. If a
-    statement without items fails, keep what you hold and try the same again.
+    The connection works, but the database refuses the statement: no such table, no permission. If a statement
+    without items fails, keep the events and try the same again.
     """

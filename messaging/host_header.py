@@ -10,11 +10,11 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 def is_own_host(host: str) -> bool:
     """Return whether *host* can only mean this host: an address, a name without a dot, or this host's name.
 
-    *host* is the header's value with or without a port; empty if there is none, which no browser sends.
+    *host* is the header's value, with or without a port; empty without a header, which browsers always send.
 
-    DNS rebinding: a page of `evil.example`, whose name resolves to 127.0.0.1 a moment later, still sends
-    `Host: evil.example`. An attacker who knows this host's name can register `<name>.evil.example`, and gets
-    past this check.
+    This prevents DNS rebinding: a page of `evil.example`, whose name resolves to 127.0.0.1 a moment later,
+    still sends `Host: evil.example`. An attacker who knows this host's name can register
+    `<name>.evil.example` and pass this check.
     """
     try:
         name = urlsplit(f"//{host}").hostname or ""

@@ -17,7 +17,7 @@ LEVELS = ("debug", "info", "warning", "error")
 def configure_logging(
     level: str, *, process: str, stream: TextIO | None = None, as_text: bool = False
 ) -> None:
-    """Send this process's own lines and those of the libraries to one stream.
+    """Send the log lines of this process and of its libraries to one stream.
 
     *process* is a field of every line. With *as_text*, lines are readable wherever they go.
     """
@@ -35,7 +35,7 @@ def configure_logging(
     handler = logging.StreamHandler(stream)
     handler.setFormatter(library_formatter(as_text=as_text))
     logging.basicConfig(handlers=[handler], level=max(numeric, logging.WARNING), force=True)
-    # pika logs each failed connection attempt with tracebacks; ours are one line each.
+    # pika logs each failed connection attempt with tracebacks; we log one line for each.
     logging.getLogger("pika").setLevel(logging.CRITICAL)
 
 
@@ -46,7 +46,7 @@ def logger() -> structlog.typing.FilteringBoundLogger:
 
 
 def log_callback_failure(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """Log what a callback of a loop raised; the loop goes on.
+    """Log an exception that a callback of a loop raised; the loop continues.
 
     asyncio's own message contains, after a parenthesis, the callback's arguments, and so parts of events.
     """
@@ -64,15 +64,15 @@ def _shared_processors() -> list[Any]:
 
 
 def _renderer(*, as_text: bool) -> Any:
-    # `make run` shows its processes' output, which it reads from pipes, on a terminal: it sets FORCE_COLOR.
+    # `make run` sets FORCE_COLOR if it shows its processes' output on a terminal.
     is_terminal = sys.stdout.isatty() or bool(os.environ.get("FORCE_COLOR"))
     if not (as_text or is_terminal):
         return structlog.processors.JSONRenderer()
     return structlog.dev.ConsoleRenderer(
         colors=is_terminal,
-        # The event comes before the process that logs it.
+        # Show the event before the name of the process that logs it.
         sort_keys=False,
-        # Tracebacks are text by then, like the other fields.
+        # Tracebacks have been rendered as text before this, like the other fields.
         exception_formatter=structlog.dev.plain_traceback,
     )
 

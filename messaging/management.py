@@ -12,17 +12,17 @@ from messaging.broker import virtual_host
 from messaging.topology import QUEUES
 
 TIMEOUT_SECONDS: Final = 2.0
-"""The API sets no limit to a call itself; a hung one must not delay the next for long."""
+"""The API does not limit the time of a request; a hung request must not delay the next one for long."""
 
 TOTALS: Final = "disable_stats=true&enable_queue_totals=true"
-"""The one query that is cheap for the broker and works without its metrics collector."""
+"""The only query that is cheap for the broker and works without its metrics collector."""
 
 
 @dataclass(frozen=True, slots=True)
 class Members:
-    """The nodes that have a copy of a queue, as one of them sees it; *total* is 1 on a lone node.
+    """The nodes that have a copy of a queue, as one of them sees it; *total* is 1 on a single node.
 
-    *online* of them are connected to it and run their copy, it included. *has_leader*: the leader is one.
+    *online* counts this node and connected nodes that run their copy. *has_leader*: the leader is online.
     """
 
     total: int
@@ -40,7 +40,7 @@ class QueueTotals:
     """One node's report of a queue; `members` is None if it is not a quorum queue.
 
     `depth` counts deliveries ready and unacknowledged, `unacknowledged` those that workers hold; None if
-    unknown, which is never 0.
+    unknown, never 0.
     """
 
     name: str
@@ -50,7 +50,7 @@ class QueueTotals:
 
     @property
     def has_majority(self) -> bool:
-        """Whether the counts are the queue's: without a majority they are 0, or the last known ones."""
+        """Whether the counts can be trusted: without a majority they are 0, or the last known counts."""
         return self.members is None or self.members.has_majority
 
 
@@ -64,7 +64,7 @@ class ManagementApi:
         self._prepared: dict[str, tuple[requests.PreparedRequest, Mapping[str, Any]]] = {}
 
     def get(self, path: str) -> requests.Response:
-        """Query a path below /api; each is prepared once, because preparing costs as much as sending.
+        """Query a path below /api; each request is prepared once, because that costs as much as sending it.
 
         Raises requests.RequestException without an answer.
         """
@@ -84,7 +84,7 @@ class ManagementApi:
         return self.get("health/checks/alarms").status_code != 200
 
     def read_queue(self, vhost: str, name: str) -> QueueTotals:
-        """Return one queue's totals; raises what an unexpected answer leads to. *vhost*: of `quote_vhost`."""
+        """Return one queue's totals; an unexpected answer may raise anything. *vhost*: of `quote_vhost`."""
         answer = self.get(f"queues/{vhost}/{quote(name, safe='')}?{TOTALS}")
         answer.raise_for_status()
         return parse_queue(answer.json())
@@ -109,7 +109,7 @@ class QueueDepths:
         self._apis = [ManagementApi(url) for url in management_urls]
 
     def read(self) -> dict[str, int]:
-        """Return the depth by the queue's name; unknown ones are missing."""
+        """Return the depths by queue name; unknown depths are missing."""
         for api in self._apis:
             try:
                 totals = api.read_queues(self._vhost)
@@ -126,9 +126,9 @@ class QueueDepths:
 def parse_queue(report: Mapping[str, Any]) -> QueueTotals:
     """Read one queue of an answer.
 
-    `online` is determined when the API is queried: a copy on a node without a connection to the queried one
-    is not in it. So a node cut off from the others never sees a majority, and a frozen one delays the answer.
-    `leader` is only the one last recorded.
+    `online` is determined when the API is queried: it excludes copies on nodes without a connection to the
+    queried node. So a node cut off from the others never sees a majority, and a frozen node delays the
+    answer. `leader` is only the last recorded leader.
 
     Source:
         RabbitMQ 4.0.5, `online` and `format` in rabbit_quorum_queue.erl.

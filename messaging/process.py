@@ -16,7 +16,7 @@ from messaging.log import configure_logging, logger
 from messaging.settings import Settings
 
 FEEDS_PER_PATIENCE: Final = 10
-"""Feeding restarts the watchdog's thread, so it is done only this often in the time that it waits."""
+"""Feeding restarts the watchdog's thread, so it is fed only this often within its time limit."""
 
 
 class ServiceManager:
@@ -29,7 +29,7 @@ class ServiceManager:
         self._address = os.environ.get("NOTIFY_SOCKET", "")
 
     def ready(self) -> None:
-        """Report that the process does its work."""
+        """Report that the process is ready to work."""
         self._send("READY=1")
 
     def alive(self) -> None:
@@ -37,7 +37,7 @@ class ServiceManager:
         self._send("WATCHDOG=1")
 
     def stopping(self) -> None:
-        """Report that the process ends on purpose."""
+        """Report that the process is stopping on purpose."""
         self._send("STOPPING=1")
 
     def _send(self, state: str) -> None:
@@ -51,7 +51,7 @@ class ServiceManager:
 
 
 class Watchdog:
-    """Ends the process with status 1 if its loop stops or one piece of work hangs, for *patience_seconds*.
+    """Ends the process with status 1 if its loop or one piece of work hangs for *patience_seconds*.
 
     A thread that holds the interpreter lock, in an endless regular expression or a C library, stops the loop
     and every signal handler written in Python. The standard library's watchdog is a thread in C. It first
@@ -75,7 +75,7 @@ class Watchdog:
 
     @contextmanager
     def limit(self) -> Iterator[None]:
-        """Limit the time of the `with` block, on one thread; within another limit, the outer one counts."""
+        """Limit the time of the `with` block, on one thread; inside another limit, the outer applies."""
         outer = self._deadline
         if outer is None:
             self._deadline = time.monotonic() + self._patience_seconds
@@ -97,7 +97,7 @@ class Watchdog:
 
 
 def configure_process_log(process: str) -> None:
-    """Configure the log by OM_LOG_LEVEL, now and at each SIGHUP, which would end the process otherwise.
+    """Configure the log by OM_LOG_LEVEL, now and on each SIGHUP, whose default action would end the process.
 
     Raises ConfigurationError if the variable is malformed.
     """
@@ -114,5 +114,5 @@ def configure_process_log(process: str) -> None:
             logger().info("settings_reloaded")
 
     configure()
-    # On a thread of its own: the signal may arrive while its thread is writing a line.
+    # Reload on a separate thread: the signal may interrupt a thread that is writing a line.
     signal.signal(signal.SIGHUP, lambda *_: threading.Thread(target=reload).start())

@@ -19,7 +19,7 @@ positive: Final = partial(Environment.integer, minimum=1)
 
 
 def required(purpose: str) -> Callable[[Environment, str, Any], Any]:
-    """Return a reader of a text that must be set; *purpose* says what it names."""
+    """Return a reader of a text that must be set; *purpose* describes what the text names."""
 
     def read(environment: Environment, name: str, default: str) -> str:
         if text := environment.string(name, default):

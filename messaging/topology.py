@@ -7,9 +7,9 @@ open-messaging (direct) ──event──▶ open-messaging.events
 both ──reject, limit──▶ open-messaging.dead-letter-records ──recorded──▶ open-messaging.dead-letters
 ```
 
-Everything that keeps an event safe is an argument of its queue and not a policy: a policy can be removed,
-or outranked by another, with one click, and a quorum queue without its dead-letter exchange drops rejected
-messages. There is no length limit and no TTL anywhere: without publisher confirms both lose events silently.
+Every safeguard of events is a queue argument instead of a policy: a policy can be removed or outranked with
+one click, and a quorum queue without its dead-letter exchange drops rejected messages. No queue has a length
+limit or a TTL, because without publisher confirms both lose events silently.
 """
 
 from typing import Any, Final
@@ -18,19 +18,19 @@ EXCHANGE: Final = "open-messaging"
 EVENT_ROUTING_KEY: Final = "event"
 EVENTS_QUEUE: Final = "open-messaging.events"
 DEAD_LETTERS: Final = "open-messaging.dead-letters"
-"""The queue of the dead letters, for operators; also the exchange that every dead letter goes to first."""
+"""The operators' queue of dead letters, and the exchange to which every dead letter is published first."""
 DEAD_LETTER_RECORDS: Final = "open-messaging.dead-letter-records"
 """The queue behind that exchange. Intake records the reason and rejects each dead letter once more."""
 RECORDED_DEAD_LETTERS: Final = "open-messaging.recorded-dead-letters"
-"""The exchange that the recorded dead letters go to, before the operators' queue."""
+"""The exchange that passes recorded dead letters to the operators' queue."""
 UNROUTED: Final = "open-messaging.unrouted"
-"""The alternate exchange and the queue behind it: events without a binding. Intake reads it too."""
+"""The alternate exchange and its queue, for events that match no binding. Intake reads it too."""
 
 DELIVERY_LIMIT: Final = 1000
-"""Returns of one delivery before the broker dead-letters it.
+"""How often a delivery may be returned before the broker dead-letters it.
 
-Each crash of a worker counts for every delivery that it held. A poison message costs two crashes once it is
-processed alone, so an event behind hundreds of them must not reach this backstop.
+Each crash of a worker counts as a return of every delivery that it held. A poison event that is processed
+alone costs two crashes, so an event behind hundreds of poison events must not reach this limit.
 """
 
 EXCHANGES: Final[dict[str, tuple[str, dict[str, Any]]]] = {
@@ -53,9 +53,9 @@ _DEAD_LETTERING_QUEUE: Final[dict[str, Any]] = {
 }
 
 QUEUES: Final[dict[str, dict[str, Any]]] = {
-    # There is no queue behind the dead letters, so the broker must never drop one: no delivery limit.
+    # No queue follows the dead letters, so there is no delivery limit: the broker must never drop one.
     DEAD_LETTERS: {**_DURABLE_QUEUE, "x-delivery-limit": -1},
-    # Nor one that waits for its record, however long the database is away.
+    # Nor may it drop one that waits for its record while the database is unavailable.
     DEAD_LETTER_RECORDS: {
         **_DEAD_LETTERING_QUEUE,
         "x-dead-letter-exchange": RECORDED_DEAD_LETTERS,

@@ -1,4 +1,4 @@
-"""Give one operator at a time the dead letters, window by window; publish those of destinations."""
+"""Let one operator at a time process the dead letters in windows; publish destinations' dead letters."""
 
 import time
 from collections.abc import Iterable, Iterator
@@ -17,25 +17,25 @@ from messaging.errors import OpenMessagingError
 from messaging.topology import DEAD_LETTERS
 
 LOCK_QUEUE: Final = "open-messaging.dead-letters-in-hand"
-"""An empty queue that only one connection can have: its owner works with the dead letters."""
+"""An empty queue that serves as a lock: only the connection that owns it works with the dead letters."""
 
 LOCKED: Final = 405
 
 MAX_WINDOW: Final = 100
-"""Dead letters that are processed together. Twice as many are held, so at most 200 MiB of bodies."""
+"""Dead letters that are processed together. The prefetch is twice as many: at most 200 MiB of bodies."""
 
 PUBLISH_SECONDS: Final = 15.0
-"""For all dead letters of a call: longer than the election of a queue's leader, and short enough that a
-process ends by itself at SIGTERM before systemd kills it after 30 s."""
+"""Limit for all dead letters of a call: longer than the election of a queue's leader, and short enough that a
+process stops by itself on SIGTERM before systemd kills it after 30 s."""
 
 SETTLE_SECONDS: Final = 0.005
 
 PATIENCE_SECONDS: Final = 2.0
-"""If none has arrived for so long, the queue is empty: its count was of an earlier moment."""
+"""If no dead letter arrives for this long, the queue is empty, whatever its earlier count was."""
 
 
 class DeadLettersLockedError(OpenMessagingError):
-    """Nothing was changed; another omctl works with the dead letters: wait until it is done."""
+    """Nothing was changed; wait until another omctl has finished its work with the dead letters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +65,8 @@ class DestinationDeadLetter:
 class DeadLetterQueue:
     """The dead letters, exclusively for one connection; see `lock_dead_letters`.
 
-    One that is passed over goes to the end of the queue, which has no delivery limit. One that is neither
-    removed nor passed over returns when the session ends.
+    A dead letter that is passed over moves to the end of the queue, which has no delivery limit. A dead
+    letter that is neither removed nor passed over returns when the session ends.
 
     `publisher`: publishes events again.
     """
@@ -85,7 +85,7 @@ class DeadLetterQueue:
     def windows(self, size: int = MAX_WINDOW) -> Iterator[list[QueuedDeadLetter]]:
         """Yield each message that is in the queue now once, none that arrives later.
 
-        What the caller has not removed from a window is passed over when it asks for the next one.
+        Dead letters that the caller has not removed are passed over when it requests the next window.
         """
         self._removed, total = 0, self.count()
         channel = self._connection.channel()
@@ -123,7 +123,7 @@ class DeadLetterQueue:
         return window
 
     def _wait_for(self, count: int) -> None:
-        """Wait until the queue has what was passed over, so that the next count includes it."""
+        """Wait until the queue has the passed-over dead letters, so that the next count includes them."""
         deadline = time.monotonic() + PATIENCE_SECONDS
         while self.count() < count and time.monotonic() < deadline:
             self._connection.sleep(SETTLE_SECONDS)

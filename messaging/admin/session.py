@@ -1,4 +1,4 @@
-"""Connect to a broker for as long as a piece of work lasts, and publish events with confirms."""
+"""Connect to a broker for the duration of a `with` block, and publish events with confirms."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -24,7 +24,7 @@ from messaging.errors import BrokerUnavailableError, ConfigurationError
 from messaging.topology import EVENT_ROUTING_KEY, EXCHANGE
 
 CONFIRM_SECONDS: Final = 30.0
-"""For one event: a shorter alarm is waited out, a longer one is reported to the operator."""
+"""Limit for one event: a shorter alarm is waited out, a longer alarm is reported to the operator."""
 
 KEEPALIVE_SECONDS: Final = 0.2
 """How soon `EventPublisher.keep_alive` ends after its block."""
@@ -47,7 +47,7 @@ def broker_session(urls: tuple[str, ...], *, client_name: str) -> Iterator[Block
             "OM_AMQP_URL: the broker refuses this user, password or virtual host"
         ) from None
     except (AMQPConnectionError, AMQPConnectorException):
-        # The second is the timeout of a broker that accepts the connection and then hangs.
+        # pika raises the second if a broker accepts the connection and then hangs.
         raise BrokerUnavailableError(
             "no broker of OM_AMQP_URL answers: check that it runs, and the host and port"
         ) from None

@@ -1,4 +1,4 @@
-"""Compare the broker's exchanges and queues with the topology, declare missing ones, look into queues."""
+"""Compare the broker's exchanges and queues with the topology, declare missing ones, inspect queues."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -54,7 +54,7 @@ def inspect(connection: BlockingConnection) -> list[BrokerObject]:
 
 
 def set_up(connection: BlockingConnection) -> list[BrokerObject]:
-    """Declare what is missing; return every object and its state. What differs is left as it is."""
+    """Declare missing objects; return every object and its state. Objects that differ are not changed."""
     objects = [_create_missing(connection, found) for found in inspect(connection)]
     broken = {item.name for item in objects if item.state not in {ObjectState.EXISTS, ObjectState.CREATED}}
     for queue, exchange, key in topology.BINDINGS:
@@ -74,10 +74,10 @@ def count_waiting_events(connection: BlockingConnection) -> int:
 
 
 def peek(connection: BlockingConnection, queue: str) -> Iterator[bytes]:
-    """Yield the body of each message that waits in the queue; all of them are in it again at the end.
+    """Yield the body of each message that waits in the queue; all are back in the queue at the end.
 
-    They return in their order, marked as redelivered. Other consumers miss them meanwhile, and a delivery
-    limit counts it, so this is for queues without either, such as the dead letters'.
+    They return in their order, marked as redelivered. Other consumers miss them meanwhile, and each return
+    counts towards a delivery limit, so use this for queues without either, such as the dead letters'.
     """
     channel = connection.channel()
     tags: list[int] = []

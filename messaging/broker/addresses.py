@@ -10,18 +10,18 @@ import pika
 from messaging.errors import ConfigurationError
 
 HEARTBEAT_SECONDS = 10
-"""A dead peer is noticed after 15 to 30 s, since pika counts received bytes every 15 s: long for a request,
-short for a journal."""
+"""A dead peer is detected after 15 to 30 s, because pika counts received bytes every 15 s. That is long for a
+request, but short for a journal."""
 
 CONNECT_SECONDS = 5.0
-"""For one attempt on one node, before the next node of the list."""
+"""Limit for one attempt on one node, before the next node of the list is tried."""
 
 ATTEMPT_SECONDS = 30.0
-"""From the start of an attempt until the connection can be used; then the next attempt starts.
+"""Limit from the start of an attempt until the connection can be used; then the next attempt starts.
 
-pika's own limits come first, so that it may try every address of a name: CONNECT_SECONDS for each, twice that
-for the handshake. They do not hold if it swallows an error (a socket that cannot be created), nor for what
-follows once the connection is open.
+pika's own limits are shorter, so that it may try every address of a name: CONNECT_SECONDS for each, twice
+that for the handshake. They do not apply if pika swallows an error (a socket that cannot be created), or once
+the connection is open.
 """
 
 TCP_OPTIONS = {"TCP_USER_TIMEOUT": 15_000, "TCP_KEEPIDLE": 15, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}
@@ -59,7 +59,7 @@ def _parameters(url: str, client_name: str) -> pika.URLParameters:
     parameters.heartbeat = HEARTBEAT_SECONDS
     parameters.socket_timeout = CONNECT_SECONDS
     parameters.stack_timeout = CONNECT_SECONDS * 2
-    # An alarm may last; closing the connection would drop what is on its way.
+    # An alarm may last long, and closing the connection would drop messages that are on their way.
     parameters.blocked_connection_timeout = None
     parameters.tcp_options = TCP_OPTIONS
     parameters.client_properties = {"connection_name": client_name}

@@ -17,10 +17,10 @@ from messaging.broker.frames import DeliveryReader
 from messaging.errors import BrokerUnavailableError
 
 CLOSE_SECONDS: Final = 5.0
-"""How long the broker may take to answer that a connection is to be closed."""
+"""How long the broker may take to answer the close of a connection."""
 
 RECEIVE_BYTES: Final = 65_536
-"""A hundred events of usual size. At each read the processing thread may take the interpreter lock."""
+"""A hundred events of usual size: at each read, the processing thread may take the interpreter lock."""
 
 
 class BrokerConnection(AsyncioConnection):  # type: ignore[misc]  # pika ships no py.typed
@@ -34,7 +34,7 @@ class BrokerConnection(AsyncioConnection):  # type: ignore[misc]  # pika ships n
     def close(self, reply_code: int = 200, reply_text: str = "Normal shutdown") -> None:
         """Close as pika does, and end the stream if the broker does not answer within CLOSE_SECONDS.
 
-        pika would wait for as long as heartbeats arrive: it sends Channel.Close only when the broker has
+        pika would wait for as long as heartbeats arrive: it sends Channel.Close only after the broker has
         answered the channel's earlier methods, and a missing answer may be why the connection is closed.
         """
         super().close(reply_code, reply_text)
@@ -51,7 +51,7 @@ class BrokerConnection(AsyncioConnection):  # type: ignore[misc]  # pika ships n
             self._output_marshaled_frames([data[sent:] if sent else data])
 
     def _send_at_once(self, data: bytes) -> int:
-        """Return how many bytes the kernel accepted; none if others wait already, and with TLS.
+        """Return how many bytes the kernel accepted; 0 if earlier bytes still wait, and with TLS.
 
         pika notices an error of the socket itself, when it sends or receives next.
         """

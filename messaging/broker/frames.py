@@ -1,4 +1,4 @@
-"""Encode publishes and parse deliveries without pika's frame objects; everything else is left to pika.
+"""Encode publishes and parse deliveries without pika's frame objects; pika handles everything else.
 
 pika makes three frame objects of a delivery, copies the rest of its buffer after each, and passes each
 through its callbacks: half of what an event costs a worker (docs/performance.md). A whole delivery with its

@@ -1,8 +1,8 @@
-"""Publish events on the process's loop, and notice at once when that stops working.
+"""Publish events on the process's loop, and detect at once when publishing stops working.
 
-Nothing here waits. The caller keeps every event until it is proven (webhook_api/relay). There is at most one
-connection and one timer: without a connection the publisher makes one, and it gives up one that is not ready
-in time. Callbacks of a connection that was given up are ignored: they mean nothing for the next one.
+No method blocks. The caller keeps every event until it is proven (webhook_api/relay). There is at most one
+connection and one timer: without a connection the publisher makes one, and it aborts a connection that is not
+ready in time. Callbacks of an aborted connection are ignored: they do not apply to the next connection.
 """
 
 import asyncio
@@ -33,7 +33,7 @@ class BrokerState(StrEnum):
     UP = "up"
     """Events reach the exchange."""
     BLOCKED = "blocked"
-    """The broker reads nothing for now (an alarm), but the connection stands."""
+    """The broker has an alarm and reads nothing for now, but the connection is still open."""
 
 
 class Publisher:
@@ -112,7 +112,7 @@ class Publisher:
         _probe(self._channel, lambda answer: callback(answer.method.message_count))
 
     def abort(self, reason: str, size_limit: int = NO_LIMIT) -> None:
-        """Give up the connection, in whatever state it is, and make a new one."""
+        """Abort the connection, whatever its state, and make a new one."""
         connection = self._connection
         self._lose(reason, size_limit)
         if connection is not None and not (connection.is_closing or connection.is_closed):
@@ -122,7 +122,7 @@ class Publisher:
         self._attempt += 1
         self._is_blocked = False
         self.node = (self.node + 1) % len(self._parameters)
-        # First: pika may swallow an error while it connects, and then only this timer goes on.
+        # Start the timer first: if pika swallows an error while it connects, only the timer detects that.
         self._timer = self._loop.call_later(ATTEMPT_SECONDS, self.abort, "it was not ready in time")
         self._connection = BrokerConnection(
             self._parameters[self.node],
@@ -210,7 +210,7 @@ class Publisher:
     def _lose(self, reason: str, size_limit: int = NO_LIMIT) -> None:
         was_ready = self.state is not BrokerState.AWAY
         if was_ready:
-            # Only a broker that was restarted may have another limit than the one that it has reported.
+            # A broker's limit may differ from the reported one only after the broker was restarted.
             self.size_limit = size_limit
         self._connection = self._channel = self._frames = None
         self._stop_timer()

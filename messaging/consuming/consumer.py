@@ -1,4 +1,4 @@
-"""Keep a subscription up over a list of nodes, notice a stuck one, and stop in good order."""
+"""Keep a subscription up over a list of nodes, detect a stuck subscription, and stop cleanly."""
 
 import asyncio
 import time
@@ -17,7 +17,7 @@ TICK_SECONDS = 0.2
 """How soon a signal takes effect. Its handler only sets a flag: it may interrupt the holder of a lock."""
 
 PROBE_SECONDS = 3.0
-"""How often an idle consumer asks whether events wait for it; if they do, twice in a row, it is stuck.
+"""How often an idle consumer checks whether events wait for it; if they do twice in a row, it is stuck.
 
 After a change of the queue's leader the broker may forget a consumer: it does not repeat the consumer's
 acknowledgements to the new leader, which still counts them against the prefetch. The probe detects that after
@@ -30,8 +30,8 @@ STABLE_SECONDS = 10.0
 """After a connection that lasted this long, the next attempt starts without delay."""
 
 STOP_SECONDS = 2.0
-"""How long a stop waits for deliveries in progress; a batch takes a tenth of it. The broker delivers the
-others again. With the worker's last report, a stop takes less than five seconds, whatever is away."""
+"""How long a stop waits for deliveries in progress; a batch takes a tenth of this. The broker redelivers the
+others. Including the worker's last report, a stop takes less than five seconds during any outage."""
 
 
 class Consumer:
@@ -75,7 +75,7 @@ class Consumer:
     def run(self) -> None:
         """Consume until `stop`; reconnects for ever, whatever happens to the broker or the database."""
         self._connect()
-        # At once: the first delivery may hang, and only a fed watchdog ends the process.
+        # Feed the watchdog at once: the first delivery may hang, and only a fed watchdog ends the process.
         self._tick()
         self._loop.run_forever()
         self._loop.close()
@@ -88,7 +88,7 @@ class Consumer:
     def _connect(self) -> None:
         if self._stop_requested:
             return
-        # Another node each time: the one whose connection was lost may hang.
+        # Try another node each time: the node whose connection was lost may hang.
         self._node = (self._node + 1) % len(self._parameters)
         self._attempt += 1
         self._attempt_since = time.monotonic()

@@ -10,11 +10,11 @@ from messaging.envelope import Envelope, decode_properties, envelope_of, own_env
 from messaging.topology import DEAD_LETTER_RECORDS
 
 MAX_RETURNS: Final = 1_000_000
-"""Above any delivery limit, and well within a database column."""
+"""Higher than any delivery limit, and small enough for an integer column."""
 
 SUSPECT_FROM_COUNT: Final = 2
-"""The first delivery is processed in a batch. An event that comes back may have ended its worker. Processing
-it alone costs little, whereas each further end would count against all deliveries that a worker holds."""
+"""A first delivery is processed in a batch. A redelivered event may have crashed its worker. Processing it
+alone costs little, whereas each crash counts as a return of all deliveries that a worker holds."""
 
 
 @dataclass(slots=True)
@@ -23,8 +23,8 @@ class Delivery:
 
     Args:
         tag: The delivery tag; unique within its channel.
-        delivery_count: From 1. The broker counts each return: after a rejection, a closed channel, a lost
-            connection or the end of a worker.
+        delivery_count: Counts from 1. The broker counts each return: after a rejection, a closed channel, a
+            lost connection or the exit of a worker.
         local_attempts: How often it was processed since this delivery arrived.
         is_last_attempt: Whether it is given up if it fails again, because too many others wait for a retry.
         death_reason: Why the broker dead-lettered it, such as "delivery_limit"; None if it did not.
@@ -40,7 +40,7 @@ class Delivery:
 
     @property
     def is_suspect(self) -> bool:
-        """Whether it may have ended a worker, and is processed alone; a dead letter is not processed."""
+        """Whether it may have crashed a worker and is processed alone; dead letters are only recorded."""
         return self.delivery_count >= SUSPECT_FROM_COUNT and self.queue != DEAD_LETTER_RECORDS
 
 
@@ -66,7 +66,7 @@ class Processor(Protocol):
         """
 
     def prefetch(self, batch: Sequence[Delivery]) -> None:
-        """Take note of the batch that probably follows the next one; called on the same thread.
+        """Called on the same thread before `process`, with the batch that will probably follow.
 
         The processor may prepare it. `process` may never be called with it.
         """

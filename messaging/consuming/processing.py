@@ -1,9 +1,9 @@
 """Process batches one after the other on one thread for the life of the process.
 
 The loop stays free to answer heartbeats and to receive deliveries while the database works. Results return
-through the loop, which alone uses the channel. When a connection is lost, the batches that wait are dropped,
-and so is the result of the one in progress; the events that were committed are identified by their keys when
-the broker delivers them again. A batch that hangs ends the process (messaging/process.py).
+through the loop, which alone uses the channel. When a connection is lost, waiting batches are dropped, and so
+is the result of the batch in progress. Committed events are identified by their keys when the broker
+redelivers them. A batch that hangs ends the process (messaging/process.py).
 """
 
 import asyncio
@@ -36,8 +36,8 @@ class Processing:
         self._batches: deque[_Batch] = deque()
         self._connection = 0
         self._unsettled = 0
-        # A daemon: the end of the process does not wait for a database that never answers.
-        # Its log lines carry the context of the process.
+        # A daemon thread, so that the process can exit although a database never answers. Its log lines carry
+        # the context of the process.
         run = contextvars.copy_context().run
         self._thread = threading.Thread(target=run, args=(self._run,), name="processing", daemon=True)
 
@@ -56,14 +56,14 @@ class Processing:
             self._thread.start()
 
     def submit(self, deliveries: Sequence[Delivery]) -> None:
-        """Queue a batch behind the others."""
+        """Queue a batch after the others."""
         self._unsettled += 1
         with self._changed:
             self._batches.append((deliveries, self._connection))
             self._changed.notify()
 
     def abandon(self) -> None:
-        """Drop the batches of the connection, which is lost; the one in progress is not retried."""
+        """Drop the batches of the lost connection; the batch in progress is not retried."""
         self._drop(self._connection + 1)
 
     def close(self) -> None:
@@ -82,7 +82,7 @@ class Processing:
             while (batch := self._next()) is not None:
                 settlement = self._process(*batch)
                 if settlement is not None:
-                    # A closed loop has given up the connection, and the broker delivers again.
+                    # If the loop is closed, the connection is too, and the broker redelivers the batch.
                     with suppress(RuntimeError):
                         self._loop.call_soon_threadsafe(self._report, *batch, settlement)
         except BaseException:  # noqa: BLE001  # without this thread the process would hold its events for ever

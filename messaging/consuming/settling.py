@@ -8,8 +8,8 @@ from typing import Final
 from messaging.consuming.delivery import Delivery
 
 ACKNOWLEDGE_SECONDS: Final = 0.05
-"""How long a settled delivery waits for others. If the worker is killed meanwhile, the broker delivers it
-again and its key identifies it as processed."""
+"""How long the acknowledgement of a delivery waits for others. If the worker is killed meanwhile, the broker
+redelivers the event, and its key identifies it as processed."""
 
 
 @dataclass(eq=False, slots=True)
@@ -32,7 +32,7 @@ class Acknowledger:
     _timer: asyncio.TimerHandle | None = None
 
     def add(self, tags: Sequence[int]) -> None:
-        """Acknowledge these soon; every lower tag of the channel is settled, open or added before."""
+        """Acknowledge these tags soon; every lower tag of the channel is settled, open or already added."""
         self._tags += tags
         if len(self._tags) >= self.enough:
             self.flush()
@@ -71,9 +71,9 @@ class DelayedRetries:
     """Keeps failed deliveries until their delay is over, then has each processed again, alone.
 
     They stay unacknowledged, so that nothing is lost with this process. Later deliveries are processed and
-    acknowledged around them. At most *limit* wait, since each occupies a place of the prefetch. A further one
-    is processed a last time at once: those that wait keep their delays, and good events keep their places.
-    *retry* is called with a delivery, its attempt counted, when it is due.
+    acknowledged around them. At most *limit* deliveries wait, since each occupies a place in the prefetch. A
+    further one is processed a last time at once, so that waiting deliveries keep their delays and good events
+    keep their places. *retry* is called with a delivery, its attempt counted, when it is due.
 
     `open_tags`: deliveries that wait or are being processed again.
     """
@@ -97,11 +97,11 @@ class DelayedRetries:
                 self._timers[again.tag] = self.loop.call_later(delays[again.tag], self._on_due, again)
 
     def forget(self, tags: Collection[int]) -> None:
-        """Take settled deliveries off the list."""
+        """Remove settled deliveries from `open_tags`."""
         self.open_tags.difference_update(tags)
 
     def stop(self) -> None:
-        """Retry nothing more; the broker delivers again what waits."""
+        """Stop retrying; the broker redelivers the waiting deliveries."""
         for timer in self._timers.values():
             timer.cancel()
         self._timers.clear()

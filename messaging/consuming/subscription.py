@@ -1,6 +1,6 @@
 """Consume through one connection until it is lost: collect batches, have them processed, settle them.
 
-The only module that settles a delivery. The states of a delivery here:
+This is the only module that settles a delivery. A delivery has these states:
 
 1. *pending*: received; its batch is not full yet;
 2. *submitted*: with the processing thread, in the order of arrival;
@@ -29,10 +29,10 @@ from messaging.topology import DEAD_LETTER_RECORDS, EVENTS_QUEUE, UNROUTED
 QUEUES = (EVENTS_QUEUE, UNROUTED, DEAD_LETTER_RECORDS)
 
 PREFETCH_BATCHES = 3
-"""One in the database, one waiting for it, one on the way."""
+"""One batch in the database, one waiting for it, and one on its way from the broker."""
 
 MAX_DELAYED_BATCHES = 2
-"""How much of the prefetch may wait for a retry; the rest is left to events that can be processed."""
+"""How many batches of the prefetch may wait for a retry; the rest is for events that can be processed."""
 
 
 class Subscription:
@@ -85,7 +85,7 @@ class Subscription:
         )
 
     def stop(self) -> None:
-        """Receive no more deliveries, settle those received, close; ends in on_lost."""
+        """Stop receiving deliveries, settle the received ones and close; on_lost is called at the end."""
         self._is_stopping = True
         if self._channel is None or not self._channel.is_open:
             self.drop("stopping")
@@ -98,7 +98,7 @@ class Subscription:
         self._close_if_drained()
 
     def drop(self, reason: str) -> None:
-        """Give up the connection in whatever state it is; the broker delivers again."""
+        """Abort the connection, whatever its state; the broker redelivers."""
         connection = self._connection
         self._lose(reason)
         # pika cannot abort a connection that is being opened: `_on_open` closes it, or its time limit does.
@@ -111,7 +111,7 @@ class Subscription:
         return self._settled == self.received
 
     def count_ready(self, callback: Callable[[int], None]) -> None:
-        """Ask how many events are ready for a consumer; there is no answer if the connection ends first."""
+        """Query how many events are ready; *callback* is not called if the connection ends first."""
         if self._channel is not None and self._channel.is_open:
             self._channel.queue_declare(
                 EVENTS_QUEUE, passive=True, callback=lambda answer: callback(answer.method.message_count)
@@ -158,8 +158,8 @@ class Subscription:
             return
         self.received += 1
         if delivery.is_suspect:
-            # A batch of its own: each one is acknowledged as soon as it is done, however slow the database
-            # is.
+            # Use a separate batch: each suspect is acknowledged as soon as it is done, even if the database
+            # is slow.
             self._submit()
             self._processing.submit([delivery])
             return
@@ -200,7 +200,7 @@ class Subscription:
         self._close_if_drained()
 
     def _close_if_drained(self) -> None:
-        """Close when nothing is left to process; the broker delivers again what waits for a retry."""
+        """Close when all is processed; the broker redelivers deliveries that wait for a retry."""
         if self._is_stopping and not self._pending and self._processing.is_idle:
             self._acknowledger.flush()
             self.drop("stopped")
