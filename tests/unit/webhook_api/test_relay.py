@@ -53,6 +53,7 @@ def test_live_and_republished_events_count_when_they_are_published(stand, is_liv
         stand.relay.accept(PROPERTIES, b"{}")
         stand.relay.flush_now()
     if not is_live:
+        assert not stand.shedder.is_shedding
         stand.publisher.change(BrokerState.UP)
         stand.republish()
     assert len(stand.publisher.published) == HIGH
