@@ -18,7 +18,7 @@ AWAIT: Final = f"for i in $(seq 60); do test $({QUEUED}) {{condition}} && exit; 
 
 
 def run(machine: Machine) -> None:
-    """Run all steps, and print what was kept and what was deleted.
+    """Run all steps, and print how many rows survived or were deleted.
 
     Raises:
         MachineError: Something was left over, or was taken away that should have stayed.

@@ -5,6 +5,8 @@ import subprocess
 from collections import Counter
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 SUFFIXES = {
     ".py",
@@ -67,3 +69,20 @@ def test_code_and_docs_use_the_words_of_the_glossary():
     counts = Counter(folder for folder, _ in found)
     excess = {folder for folder, count in counts.items() if count > ALLOWED.get(folder, 0)}
     assert [place for folder, place in found if folder in excess] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "habits"),
+    [
+        ("a dead letter, the wall clock, dead_letters, DEAD-LETTERS, dead\n# letters, capital letters", []),
+        ("the letters that wait, open_letters", ["letter", "letter"]),
+        ("no room for an event, by hand, a handler, several surfaces", []),
+        (
+            "its room has a face, a wall, and whoever is at the door knocks",
+            ["room", "face", "wall", "nobody", "door"],
+        ),
+        ("it is on record what nobody has in hand", ["on record", "nobody", "hand"]),
+    ],
+)
+def test_each_habit_is_found(text, habits):
+    assert sorted(habit for habit, _ in places(text)) == sorted(habits)

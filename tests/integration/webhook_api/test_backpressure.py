@@ -1,5 +1,7 @@
 """Requests are refused while the queue is too deep."""
 
+from contextlib import ExitStack
+
 from tests.services import declare_topology, post
 from tests.waiting import wait_until
 
@@ -25,3 +27,21 @@ def test_an_edge_without_a_management_api_refuses_no_request(vhost, make_edge):
     declare_topology(vhost.amqp_url)
     edge = make_edge(vhost.amqp_url, "http://guest:guest@127.0.0.1:9", **WATERMARKS)
     assert {post(edge.url, b'{"n":%d}' % number).status_code for number in range(40)} == {200}
+
+
+def test_a_management_address_that_does_not_answer_is_passed_over(rabbitmq, vhost, make_edge):
+    declare_topology(vhost.amqp_url)
+    edge = make_edge(vhost.amqp_url, f"http://guest:guest@127.0.0.1:9,{rabbitmq.management_url}")
+    wait_until(lambda: edge.status("gate")["queue_depth"] == 0)
+
+
+def test_without_broker_and_api_more_than_the_watermark_is_accepted(rabbitmq, make_edge):
+    broker = ExitStack()
+    vhost = broker.enter_context(rabbitmq.make_vhost())
+    declare_topology(vhost.amqp_url)
+    edge = make_edge(vhost.amqp_url, rabbitmq.management_url, **WATERMARKS)
+    wait_until(lambda: edge.status("gate")["queue_depth"] == 0)
+    broker.close()
+    wait_until(lambda: edge.status("journal")["broker"] == "away")
+    assert edge.status("gate")["queue_depth"] == 0, "the edge still uses the last depth"
+    assert {post(edge.url, b'{"n":%d}' % number).status_code for number in range(60)} == {200}

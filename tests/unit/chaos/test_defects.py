@@ -2,12 +2,18 @@
 
 import ast
 import re
+from dataclasses import replace
 
 import pytest
 
 from tests.chaos.defects import DEFECTS
 from tests.chaos.faults import FAULTS
+from tests.chaos.result import Result
+from tests.chaos.sabotage import LOST
 from tests.stand.product import SOURCES
+
+LOSES = next(defect for defect in DEFECTS if defect.shows == LOST)
+LOSING = Result(0, "", proofs=("the process id changed",), lost=3)
 
 
 @pytest.mark.parametrize("defect", DEFECTS, ids=lambda defect: defect.name)
@@ -26,6 +32,24 @@ def test_every_defect_belongs_to_a_listed_form_of_a_fault():
 
 def test_every_fault_has_a_defect():
     assert {fault.number for fault in FAULTS} == {defect.fault for defect in DEFECTS}
+
+
+@pytest.mark.parametrize(
+    "outcome",
+    [
+        "AssertionError: waited 60 s in vain: it strikes: a worker is gone",
+        "AssertionError: it did not strike: 0 tries were refused",
+        "the queue did not drain: 3 deliveries",
+        "3 windows, updates and deliveries are unfinished",
+    ],
+)
+def test_a_failed_strike_or_unfinished_work_does_not_count_as_a_caught_defect(outcome):
+    assert LOSES.is_shown_by(LOSING)
+    assert not LOSES.is_shown_by(replace(LOSING, failure=outcome))
+
+
+def test_an_unproven_strike_does_not_count_as_a_caught_defect():
+    assert not LOSES.is_shown_by(replace(LOSING, proofs=()))
 
 
 def replaced_by(code):

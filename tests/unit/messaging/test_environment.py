@@ -143,3 +143,9 @@ def test_unknown_settings_are_logged_at_start_without_their_values(monkeypatch):
         warn_of_unknown_settings()
     assert [line["event"] for line in lines] == ["setting_unknown"]
     assert "hidden" not in str(lines)
+
+
+def test_a_missing_file_is_refused_by_its_variable(monkeypatch, tmp_path):
+    monkeypatch.setenv(f"{NAME}_FILE", str(tmp_path / "missing"))
+    with pytest.raises(ConfigurationError, match=f"{NAME}_FILE"):
+        Environment().string(NAME)

@@ -1,7 +1,10 @@
 """The publisher has one connection at a time and ignores callbacks of earlier ones."""
 
+from types import SimpleNamespace
+
 import pytest
 from pika import spec
+from pika.adapters.utils import connection_workflow
 
 from messaging.broker import BrokerState, Publisher, publisher
 from messaging.envelope import WEBHOOK, encode_properties
@@ -120,3 +123,24 @@ def test_a_stop_between_two_attempts_prevents_the_next(loop, broker, changes, pu
     loop.run_forever()
     assert len(broker.links) == 1
     assert not broker.open_links()
+
+
+def test_the_publisher_connects_again_after_an_error_that_pika_swallows(loop, changes, monkeypatch):
+    attempts = []
+
+    def out_of_descriptors(*_arguments):
+        attempts.append(loop.time())
+        raise OSError("too many open files")
+
+    names = {
+        name: getattr(connection_workflow.socket, name) for name in ("SOCK_STREAM", "IPPROTO_TCP", "timeout")
+    }
+    monkeypatch.setattr(connection_workflow, "socket", SimpleNamespace(socket=out_of_descriptors, **names))
+    monkeypatch.setattr(publisher, "ATTEMPT_SECONDS", SHORT_SECONDS)
+    monkeypatch.setattr(publisher, "delay_before", lambda _attempt: 0.0)
+    loop.set_exception_handler(lambda *_: None)
+    publishing = _started(loop, changes)
+    turn_until(loop, lambda: len(attempts) == 3)
+    publishing.stop()
+    turn(loop, 50)
+    assert len(attempts) == 3

@@ -135,3 +135,19 @@ def test_the_notifications_of_the_simulators_page_have_the_form_of_the_sdk(organ
 @pytest.mark.parametrize("path", sorted(PAYLOADS.glob("*.json")), ids=lambda path: path.stem)
 def test_the_payloads_of_the_tests_have_the_form_of_the_sdk(path):
     assert is_notification(json.loads(path.read_text()))
+
+
+@pytest.mark.parametrize(
+    ("value", "fault"),
+    [
+        ({"invented": 1}, "invented is no field of OpenIntegration"),
+        ({"createStatus": "Invented"}, "enumeration"),
+        ({"webhookHeaders": {"a": 1}}, "webhookHeaders.a is no str"),
+        ({"dateCreated": "yesterday"}, "dateCreated is no datetime"),
+        ({"createError": {"status": "500"}}, "createError.status is no int"),
+        ([], "is no OpenIntegration"),
+    ],
+)
+def test_a_value_that_the_sdk_cannot_parse_is_found(value, fault):
+    (found,) = faults("OpenIntegration", value)
+    assert fault in found

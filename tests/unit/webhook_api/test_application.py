@@ -146,6 +146,21 @@ def test_an_error_does_not_change_the_path_of_later_webhooks(make_stand, kind, i
     assert "Flask.full_dispatch_request" not in calls[1][1]
 
 
+def test_an_error_does_not_skip_a_hook_of_later_webhooks(stand):
+    seen = []
+    stand.app.before_request(lambda: seen.append(1))
+    for kind in ERRORS:
+        _provoke(stand, kind)
+    seen.clear()
+    assert stand.post().status == "200 OK"
+    assert seen == [1]
+
+
+def test_a_hook_may_read_the_body(stand):
+    stand.app.before_request(lambda: flask.request.get_data() and None)
+    assert stand.post(b'{"n":1}').status == "200 OK"
+
+
 def test_other_requests_take_flasks_full_dispatch(stand):
     stand.settle_path()
     environ = environ_of(PATH_INFO="/health/live", REQUEST_METHOD="GET")

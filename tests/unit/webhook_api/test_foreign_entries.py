@@ -89,6 +89,27 @@ def _waiting(*segments):
     return waiting
 
 
+def test_a_dead_processs_directory_waits_for_a_free_descriptor(tmp_path):
+    left_by_a_dead_process(tmp_path, [b"body"])
+    journal = journal_in(tmp_path)
+    with _no_descriptor_free():
+        assert journal.tend(0.0) == []
+    assert len(journal.tend(10.0)) == 1
+
+
+def test_a_segment_is_not_set_aside_as_damaged_if_no_descriptor_is_free(tmp_path):
+    journal = journal_in(tmp_path / "journal")
+    keep(journal, b"body")
+    segment = journal.rotate(NOW_US)
+    waiting = _waiting(segment)
+    with _no_descriptor_free():
+        assert waiting.read(10) == ([], [])
+    assert (waiting.unreadable, waiting.size) == (1, segment.size)
+    waiting.retry_unreadable(now=10.0)
+    assert waiting.read(10) == ([Entry(b"p", b"body")], [segment])
+    assert not (tmp_path / "damaged").exists()
+
+
 @pytest.mark.parametrize("number", [errno.EIO, errno.EACCES, errno.ENFILE])
 def test_a_segment_that_cannot_be_read_does_not_delay_the_next(tmp_path, monkeypatch, number):
     journal = journal_in(tmp_path / "journal")

@@ -6,7 +6,7 @@ import hmac
 import pytest
 
 from tests import services
-from webhook_api.signature import SignatureVerifier, explain, sign
+from webhook_api.signature import SignatureVerifier, explain, secret_id, sign
 
 SECRET = services.SECRET.encode()
 OLD_SECRET = b"constructed-secret-of-last-month"
@@ -19,7 +19,7 @@ def test_a_known_signature_is_valid():
 
 
 @pytest.mark.parametrize("size", [1, 63, 64, 65, 200])
-def test_a_secret_of_any_length_is_accepted(size):
+def test_the_hmac_is_right_for_keys_of_any_length(size):
     secret = bytes(range(1, size + 1))
     assert SignatureVerifier((secret,)).is_genuine(BODY, sign(BODY, secret).encode())
 
@@ -29,6 +29,12 @@ def test_both_secrets_are_valid_during_a_rotation_and_their_uses_are_counted():
     for secret in (OLD_SECRET, SECRET, OLD_SECRET, b"unknown"):
         verifier.is_genuine(BODY, sign(BODY, secret).encode())
     assert verifier.verified == [1, 2]
+
+
+def test_the_id_of_a_secret_is_short_and_does_not_reveal_it():
+    assert secret_id(SECRET) == secret_id(SECRET) != secret_id(OLD_SECRET)
+    assert len(secret_id(SECRET)) == 8
+    assert secret_id(SECRET) not in SECRET.hex()
 
 
 HEX = b"sha256=" + hmac.digest(SECRET, BODY, "sha256").hex().encode()

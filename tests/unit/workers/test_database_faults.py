@@ -36,7 +36,7 @@ LOST_CONNECTION = error_with(None, exc.OperationalError)
             RetryLaterError,
             True,
         ),
-        (map(error_with, MISSING_SCHEMA), RetryLaterError, False),
+        ([*map(error_with, MISSING_SCHEMA)], RetryLaterError, False),
         (
             [*map(error_with, SETUP), sqlite_error("SQLITE_ERROR"), error_with(None, exc.ProgrammingError)],
             StatementRefusedError,

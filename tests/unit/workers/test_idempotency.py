@@ -207,3 +207,10 @@ def _shuffled(value, random):
     members = [(name, _shuffled(member, random)) for name, member in value.items()]
     random.shuffle(members)
     return dict(members)
+
+
+def test_the_last_of_two_members_with_one_name_decides():
+    body = b'{"eventType":"openmessaging:conversation:new","conversationId":"a","timestamp":1,%s}'
+    once = body % b'"conversationId":"c","timestamp":"2024-05-15T14:32:10Z"'
+    twice = body % b'"timestamp":"2024-05-15T14:32:10Z","conversationId":"b","conversationId":"c"'
+    assert key_of_body(once) == key_of_body(twice)

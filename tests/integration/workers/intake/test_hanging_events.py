@@ -55,7 +55,8 @@ def environment(vhost, migrated_url, tmp_path):
         path.write_text(content)
     sources = Path(__file__).parents[4]
     settings = {"OM_AMQP_URL": vhost.amqp_url, "OM_DATABASE_URL": migrated_url}
-    return {**os.environ, **settings, "PYTHONPATH": f"{tmp_path / 'package'}:{sources}"}
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("OM_")}
+    return {**inherited, **settings, "PYTHONPATH": f"{tmp_path / 'package'}:{sources}"}
 
 
 def publish(channel, texts):
