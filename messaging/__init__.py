@@ -1,1 +1,1 @@
-"""Code that the edge and the workers share; the only package that uses AMQP."""
+"""Provide the code that the edge and the workers share. Only this package uses AMQP."""

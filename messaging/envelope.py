@@ -1,8 +1,8 @@
-"""Encode and decode an event as it crosses the broker: its raw bytes, with time and source as properties.
+"""Encode and decode an event as it passes through the broker: its raw body, and AMQP properties.
 
-The properties are encoded here, once per event for both the journal and the wire: they always have the same
-three fields, and pika's general encoder costs more than the rest of a request (docs/performance.md). The
-edge's properties are decoded here too; pika decodes those of other publishers.
+The properties are encoded here, once for the journal and the broker. They always have the same fields,
+and pika's general encoder costs more than the rest of a request (docs/performance.md). The edge's properties
+are decoded here too; pika decodes those of other publishers.
 """
 
 import hashlib
@@ -10,7 +10,7 @@ import re
 import struct
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final, TypeGuard
 
@@ -21,19 +21,19 @@ RECONCILE: Final = "reconcile"
 REPLAY: Final = "replay"
 INGEST: Final = "ingest"
 OTHER: Final = "other"
-"""An event of another publisher, without our headers."""
+"""Source of an event without our headers, which another program has published."""
 
 MIN_RECEIVED_US: Final = 946_684_800_000_000
-"""The year 2000. The edge never writes an earlier time."""
+"""Earliest accepted arrival time, the year 2000; the edge never writes an earlier time."""
 MAX_RECEIVED_US: Final = 4_102_444_800_000_000
-"""The year 2100. Later times, such as nanoseconds taken for microseconds, may be unreadable to psycopg."""
+"""Latest accepted arrival time, the year 2100; psycopg may fail to read later times, such as nanoseconds."""
 
 REQUEST_ID_LENGTH: Final = 128
-"""The edge truncates a longer request id, because it only serves to search logs."""
+"""Longest request id. The edge truncates a longer id, because request ids serve only to search logs."""
 CANARY: Final = "canary"
-"""Source of our own test event (workers/observe/canary.py), which takes no effect."""
+"""Source of the service's own test event (workers/observe/canary.py), which has no effect."""
 CANARY_HEADER: Final = "x-open-messaging-canary"
-"""Header that marks a canary's request, so that the edge does not count it as a webhook."""
+"""Header that marks the request of a canary, so that the edge does not count the request as a webhook."""
 
 _FLAGS: Final = struct.pack(
     ">H", BasicProperties.FLAG_HEADERS | BasicProperties.FLAG_DELIVERY_MODE | BasicProperties.FLAG_MESSAGE_ID
@@ -43,7 +43,7 @@ _LONG: Final = struct.Struct(">I")
 
 
 def _key(name: str, kind: bytes) -> bytes:
-    """Encode a header's name and type for a field table."""
+    """Return a header's name and type as they are encoded in a field table."""
     return bytes([len(name)]) + name.encode() + kind
 
 
@@ -60,28 +60,28 @@ _REQUEST_AT: Final = _TABLE_AT + _FIXED.size
 
 @dataclass(slots=True)
 class Envelope:
-    """One event as it crosses the broker; treat it as immutable (decision 182).
+    """An event as it passes through the broker. Treat it as immutable (decision 182).
 
     Args:
-        message_id: Unique per accepted request; a redelivery keeps it, a retry of the platform does not.
-        received_at_us: When the edge had read it, microseconds since the epoch, UTC; of a delivery always
-            within MIN_RECEIVED_US and MAX_RECEIVED_US.
-        request_id: The `X-Request-ID` of the proxy in front, else the message id.
-        source: WEBHOOK, RECONCILE, REPLAY, INGEST, CANARY, OTHER or what `replay_source` returns.
-        body: The request's body, untouched and undecoded.
+        message_id: Unique for each accepted request: the same in a redelivery, new in the platform's retry.
+        received_at_us: When the edge had read the event, in microseconds since the epoch, UTC; in a delivery,
+            always between MIN_RECEIVED_US and MAX_RECEIVED_US.
+        request_id: The `X-Request-ID` that the proxy in front set or, without one, the message id.
+        source: WEBHOOK, RECONCILE, REPLAY, INGEST, CANARY, OTHER or a result of `replay_source`.
+        body: The request's body, unchanged and undecoded.
     """
 
     message_id: str
     received_at_us: int
     request_id: str
     source: str
-    body: bytes
+    body: bytes = field(repr=False)
 
     @property
     def identity(self) -> str:
-        """The accepted request's id, or the body's digest if another publisher's id cannot be stored.
+        """The message id or, if another publisher's id is missing or not printable, the body's digest.
 
-        The database must never refuse the record of a dead letter.
+        The database might refuse the record of a dead letter with an id that is not printable.
         """
         if self.message_id and self.message_id.isprintable():
             return self.message_id
@@ -94,54 +94,52 @@ _GENERATION: Final = re.compile(rf"{REPLAY}:([0-9a-f]{{1,32}})")
 def replay_source(generation: str | None) -> str:
     """Return the source of a replayed event, which takes effect once for each hexadecimal *generation*.
 
-    With None, the event takes effect only if it never did before.
+    If *generation* is None, the event takes effect only if it has never taken effect before.
     """
     return REPLAY if generation is None else f"{REPLAY}:{generation}"
 
 
 def generation_of(source: str) -> str | None:
-    """Return the generation in a source of `replay_source`; None of any other source."""
+    """Return the generation in a source that `replay_source` returned; None for any other source."""
     found = _GENERATION.fullmatch(source)
     return found[1] if found else None
 
 
 def encode_properties(message_id: str, received_at_us: int, request_id: str, source: str) -> bytes:
-    """Encode an envelope without its body as AMQP content properties: flags and values.
+    """Return the fields of an envelope, except its body, as encoded AMQP content properties.
 
     *message_id* has at most 255 bytes in UTF-8; *request_id* may have any length that fits into a frame.
 
-    Source:
-        AMQP 0-9-1, sections 4.2.5.5 (field tables) and 4.2.6.1 (content header).
+    Source: AMQP 0-9-1, sections 4.2.5.5 (field tables) and 4.2.6.1 (content header).
     """
     identifier = message_id.encode()
     request = request_id.encode()
     size = len(request)
     origin, origin_bytes = _origin(source)
-    start = _START.pack(
-        _FLAGS, _FIXED.size + size + origin_bytes, _RECEIVED_AT, received_at_us, _REQUEST_ID, size
-    )
+    table_bytes = _FIXED.size + size + origin_bytes
+    start = _START.pack(_FLAGS, table_bytes, _RECEIVED_AT, received_at_us, _REQUEST_ID, size)
     return b"".join((start, request, origin, _LENGTHS[len(identifier)], identifier))
 
 
 @lru_cache(maxsize=8)
 def _origin(source: str) -> tuple[bytes, int]:
-    """Return the bytes between request id and message id, and how many of them are in the field table."""
+    """Return the encoded bytes between request id and message id, and how many are in the field table."""
     value = source.encode()
     entry = _SOURCE + _LONG.pack(len(value)) + value
     return entry + _PERSISTENT, len(entry)
 
 
 def decode_properties(properties: bytes) -> BasicProperties:
-    """Decode content properties of any publisher, by pika."""
+    """Decode the content properties of any publisher with pika."""
     decoded = BasicProperties()
     decoded.decode(properties)
     return decoded
 
 
 def own_envelope(properties: bytes, body: bytes) -> Envelope | None:
-    """Parse properties exactly as `encode_properties` wrote them.
+    """Parse properties that have exactly the form in which `encode_properties` writes them.
 
-    Return None for other properties, such as those with a header of the broker or an unreadable time.
+    Return None for other properties, for example with a header of the broker or a time out of range.
     """
     if not properties.startswith(_FLAGS):
         return None
@@ -167,10 +165,10 @@ def own_envelope(properties: bytes, body: bytes) -> Envelope | None:
 
 
 def envelope_of(properties: BasicProperties, body: bytes) -> Envelope:
-    """Read the envelope of any delivery.
+    """Return the envelope of any delivery.
 
-    A delivery without our headers is still an event, and its body decides what happens to it. Its time is
-    now, and its source OTHER. Later stages never receive a time that they cannot read.
+    A delivery without our headers is still an event, and its body decides what happens to it. Its source is
+    OTHER. A missing or unreadable time is replaced by the current time, so later stages can read it.
     """
     headers: Mapping[str, object] = properties.headers or {}
     message_id = str(properties.message_id or "")

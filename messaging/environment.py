@@ -1,22 +1,24 @@
-"""Read the OM_ settings of the environment as typed values, and refuse malformed ones.
+"""Read the OM_ settings from the environment as typed values, and refuse malformed values.
 
-A value comes from the first of: the variable itself, in the file that OM_SETTINGS_FILE names or else in the
+The value of NAME is read from the first of these that has it: the file that OM_SETTINGS_FILE names; the
 environment; the file that NAME_FILE names; the file NAME in systemd's credentials directory. Errors name the
-variable and never repeat a value: it may be a secret.
+variable but never repeat its value, which may be a secret.
 """
 
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from messaging.errors import ConfigurationError
 
 SETTINGS_FILE: Final = "OM_SETTINGS_FILE"
-"""Names a file of settings that, unlike the environment, can be reloaded."""
+"""The variable that names a file of settings. Unlike the environment, this file can be reloaded."""
 
 PREFIX: Final = "OM_"
+
+Number = TypeVar("Number", int, float)
 
 TRUTHS: Final = {
     **dict.fromkeys(("true", "yes", "on", "1"), True),
@@ -25,47 +27,36 @@ TRUTHS: Final = {
 
 
 class Environment:
-    """The current settings, each read by its full name; raises as `variables_now`."""
+    """The current settings, or *variables*, each read by its full name.
 
-    def __init__(self) -> None:
-        self._variables = variables_now()
+    Without *variables*, creating it raises the error of `variables_now`.
+    """
+
+    def __init__(self, variables: Mapping[str, str] | None = None) -> None:
+        self._variables = variables_now() if variables is None else variables
 
     def string(self, name: str, default: str = "") -> str:
-        """Return *name* as text without surrounding white space."""
+        """Return the value of *name* as text without surrounding white space."""
         text = self._read(name)
         return default if text is None else text
 
     def strings(self, name: str, default: tuple[str, ...] = ()) -> tuple[str, ...]:
-        """Return *name* split at commas, without empty parts."""
+        """Return the value of *name*, split at commas, without empty parts."""
         text = self._read(name)
         if text is None:
             return default
         return tuple(part.strip() for part in text.split(",") if part.strip())
 
     def integer(self, name: str, default: int, *, minimum: int = 0) -> int:
-        """Return *name* as a whole number of at least *minimum*."""
-        text = self._read(name)
-        try:
-            value = default if text is None else int(text)
-        except ValueError:
-            raise ConfigurationError(f"{name} must be a whole number") from None
-        if value < minimum:
-            raise ConfigurationError(f"{name} must be at least {minimum}")
-        return value
+        """Return the value of *name* as a whole number of at least *minimum*."""
+        return self._number(name, default, minimum, int, "a whole number")
 
     def seconds(self, name: str, default: float, *, minimum: float = 0.0) -> float:
-        """Return *name* as a finite number of seconds of at least *minimum*."""
-        text = self._read(name)
-        try:
-            value = default if text is None else float(text)
-        except ValueError:
-            raise ConfigurationError(f"{name} must be a number of seconds") from None
-        if not math.isfinite(value) or value < minimum:
-            raise ConfigurationError(f"{name} must be a number of seconds of at least {minimum}")
-        return value
+        """Return the value of *name* as a finite number of seconds of at least *minimum*."""
+        return self._number(name, default, minimum, float, "a number of seconds")
 
     def boolean(self, name: str, default: bool) -> bool:  # noqa: FBT001  # as the others
-        """Return *name* as a truth value: true/false, yes/no, on/off, 1/0."""
+        """Return the value of *name* as a truth value; it must be true/false, yes/no, on/off or 1/0."""
         text = self._read(name)
         if text is None:
             return default
@@ -74,43 +65,54 @@ class Environment:
         return TRUTHS[text.lower()]
 
     def one_of(self, name: str, default: str, *, choices: tuple[str, ...]) -> str:
-        """Return *name*, which must be one of *choices*."""
+        """Return the value of *name*, which must be one of *choices*."""
         value = self.string(name, default)
         if value not in choices:
             raise ConfigurationError(f"{name} must be one of {', '.join(choices)}")
         return value
 
+    def _number(
+        self, name: str, default: Number, minimum: Number, convert: Callable[[str], Number], form: str
+    ) -> Number:
+        text = self._read(name)
+        try:
+            value = default if text is None else convert(text)
+        except ValueError:
+            raise ConfigurationError(f"{name} must be {form}") from None
+        if not minimum <= value < math.inf:
+            raise ConfigurationError(f"{name} must be {form} of at least {minimum}")
+        return value
+
     def _read(self, name: str) -> str | None:
-        """Return the text of *name*, or None if it is not set or blank."""
+        """Return the text of the setting *name*, or None if it is blank or not set."""
         text = self._variables.get(name)
         if text is None and (path := self._variables.get(f"{name}_FILE")):
-            try:
-                text = Path(path).read_text(encoding="utf-8")
-            except (OSError, UnicodeDecodeError):
-                raise ConfigurationError(f"{name}_FILE must name a readable text file") from None
+            text = read_text(path, f"{name}_FILE")
         if text is None and (directory := self._variables.get("CREDENTIALS_DIRECTORY")):
             text = _read_credential(Path(directory), name)
         return (text or "").strip() or None
 
 
 def variables_now() -> Mapping[str, str]:
-    """Return the environment, overridden by the settings file's OM_ variables as they are now.
+    """Return the environment, overridden by the OM_ variables that the settings file contains now.
 
-    Raises ConfigurationError if the file cannot be read, or a line of it is no setting.
+    Raises ConfigurationError if the file cannot be read or one of its lines is not a setting.
     """
     return os.environ | in_file if (in_file := file_variables()) else os.environ
 
 
 def file_variables() -> dict[str, str]:
-    """Return the settings file's OM_ variables; empty if no file is named. Raises as `variables_now`."""
+    """Return the OM_ variables in the settings file, if one is named; raises the error of `variables_now`."""
     path = os.environ.get(SETTINGS_FILE)
-    if not path:
-        return {}
+    return parse_settings(read_text(path, SETTINGS_FILE)) if path else {}
+
+
+def read_text(path: str, name: str) -> str:
+    """Return the text of the file *path*; raises ConfigurationError, which names the setting *name*."""
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        return Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
-        raise ConfigurationError(f"{SETTINGS_FILE} must name a readable text file") from None
-    return parse_settings(text)
+        raise ConfigurationError(f"{name} must name a readable text file") from None
 
 
 def parse_settings(lines: str) -> dict[str, str]:
@@ -118,8 +120,7 @@ def parse_settings(lines: str) -> dict[str, str]:
 
     Raises ConfigurationError if a line has no "=".
 
-    Source:
-        systemd.exec(5), EnvironmentFile=: "#" and ";" start a comment line, a value may be quoted.
+    Source: systemd.exec(5), EnvironmentFile=: "#" and ";" start a comment line, a value may be quoted.
     """
     settings = {}
     for number, line in enumerate(map(str.strip, lines.splitlines()), 1):

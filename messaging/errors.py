@@ -1,25 +1,25 @@
-"""Define the errors raised on purpose: each is an instruction to the code that catches it."""
+"""Define the errors that are raised on purpose; each is an instruction to the code that catches it."""
 
 EX_CONFIG = 78
-"""The exit status of a refusal to start (sysexits.h), at which systemd does not restart."""
+"""Exit status of a process that refuses to start (sysexits.h); systemd does not restart such a process."""
 
 
 class OpenMessagingError(Exception):
-    """Everything raised on purpose; anything else is a bug."""
+    """The base class of all errors that are raised on purpose; any other exception is a bug."""
 
 
 class ConfigurationError(OpenMessagingError):
-    """Refuse to start and exit 78; the text names the variable and its expected form."""
+    """Refuse to start, and exit with status 78; the text names the variable and its expected form."""
 
 
 class BrokerUnavailableError(OpenMessagingError):
-    """Reconnect and send the last messages again: it is unknown whether they arrived."""
+    """Reconnect and send the last messages again, because they may not have arrived."""
 
 
 class RejectedEventError(OpenMessagingError):
-    """Dead-letter the event now: a retry cannot help.
+    """Dead-letter the event now, because a retry cannot help.
 
-    *code* is stable, for tables and alarms. *reason* names the field at fault, never its value.
+    *code* never changes, because tables and alerts use it. *reason* names the faulty field, never its value.
     """
 
     def __init__(self, code: str, reason: str) -> None:
@@ -29,10 +29,7 @@ class RejectedEventError(OpenMessagingError):
 
 
 class RetryLaterError(OpenMessagingError):
-    """Keep the events, wait *delay* seconds, and try the same again: the events are not at fault.
-
-    *reason*: what is unavailable, for the log.
-    """
+    """Keep the events, which are not at fault, and retry after *delay* seconds; *reason* states the cause."""
 
     def __init__(self, reason: str, delay: float = 1.0) -> None:
         super().__init__(reason)
@@ -40,8 +37,8 @@ class RetryLaterError(OpenMessagingError):
 
 
 class StatementRefusedError(RetryLaterError):
-    """Try the statement's items one by one: it fails because of one of them, or for every item.
+    """Try the statement's items one by one, because a single item may have made the statement fail.
 
-    The connection works, but the database refuses the statement: no such table, no permission. If a statement
-    without items fails, keep the events and try the same again.
+    The connection works, but the database refuses the statement, for example for lack of a permission. If a
+    statement without items fails, keep the events and try the same statement again.
     """

@@ -1,4 +1,4 @@
-"""Check a request's Host header, so that a foreign page cannot read ours through a browser on this host."""
+"""Check a request's Host header, so that a foreign web page cannot read our pages through a local browser."""
 
 import socket
 from collections.abc import Iterable
@@ -8,13 +8,13 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 
 def is_own_host(host: str) -> bool:
-    """Return whether *host* can only mean this host: an address, a name without a dot, or this host's name.
+    """Return whether *host* is an address, a name without a dot, or this host's name with any domain.
 
-    *host* is the header's value, with or without a port; empty without a header, which browsers always send.
+    *host* is the header's value, with or without a port. It is "" if there is no header; browsers send one.
 
-    This prevents DNS rebinding: a page of `evil.example`, whose name resolves to 127.0.0.1 a moment later,
-    still sends `Host: evil.example`. An attacker who knows this host's name can register
-    `<name>.evil.example` and pass this check.
+    This prevents DNS rebinding: if `evil.example` resolves to 127.0.0.1 after its page was loaded, the page's
+    requests still contain `Host: evil.example`. However, an attacker who knows this host's name can register
+    `<name>.evil.example`, which passes this check.
     """
     try:
         name = urlsplit(f"//{host}").hostname or ""
@@ -30,7 +30,7 @@ def is_own_host(host: str) -> bool:
 
 
 def refuse_foreign_hosts(app: WSGIApplication) -> WSGIApplication:
-    """Return *app* behind the check of every request's Host header."""
+    """Return a WSGI application that checks each request's Host header before it calls *app*."""
 
     def checked(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         if is_own_host(environ.get("HTTP_HOST", "")):

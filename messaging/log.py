@@ -1,4 +1,4 @@
-"""Log one JSON object per line on stdout, or one readable line on a terminal.
+"""Log to stdout: one JSON object per line or, on a terminal, one readable line.
 
 Event names are static snake_case. Fields contain identifiers, never bodies, tokens or personal data.
 """
@@ -19,7 +19,7 @@ def configure_logging(
 ) -> None:
     """Send the log lines of this process and of its libraries to one stream.
 
-    *process* is a field of every line. With *as_text*, lines are readable wherever they go.
+    *process* is a field of every line. If *as_text* is true, lines are readable text even without a terminal.
     """
     stream = stream or sys.stdout
     numeric = getattr(logging, level.upper())
@@ -27,7 +27,7 @@ def configure_logging(
         processors=[*_shared_processors(), _renderer(as_text=as_text)],
         wrapper_class=structlog.make_filtering_bound_logger(numeric),
         logger_factory=structlog.WriteLoggerFactory(stream),
-        # A cached logger would keep the level of its first line after a reload.
+        # A cached logger would keep its old level after a reload.
         cache_logger_on_first_use=False,
     )
     structlog.contextvars.clear_contextvars()
@@ -35,7 +35,7 @@ def configure_logging(
     handler = logging.StreamHandler(stream)
     handler.setFormatter(library_formatter(as_text=as_text))
     logging.basicConfig(handlers=[handler], level=max(numeric, logging.WARNING), force=True)
-    # pika logs each failed connection attempt with tracebacks; we log one line for each.
+    # pika logs a traceback for each failed connection attempt; our own code logs one line instead.
     logging.getLogger("pika").setLevel(logging.CRITICAL)
 
 
@@ -46,9 +46,9 @@ def logger() -> structlog.typing.FilteringBoundLogger:
 
 
 def log_callback_failure(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """Log an exception that a callback of a loop raised; the loop continues.
+    """Log an exception that a callback of an asyncio loop raised; the loop continues.
 
-    asyncio's own message contains, after a parenthesis, the callback's arguments, and so parts of events.
+    asyncio's own message contains the callback's arguments after a parenthesis, and so parts of events.
     """
     reason = context["message"].partition("(")[0]
     logger().error("callback_failed", reason=reason, exc_info=context.get("exception"))
@@ -64,7 +64,7 @@ def _shared_processors() -> list[Any]:
 
 
 def _renderer(*, as_text: bool) -> Any:
-    # `make run` sets FORCE_COLOR if it shows its processes' output on a terminal.
+    # `make run` sets FORCE_COLOR if it shows the output of its processes on a terminal.
     is_terminal = sys.stdout.isatty() or bool(os.environ.get("FORCE_COLOR"))
     if not (as_text or is_terminal):
         return structlog.processors.JSONRenderer()
@@ -72,13 +72,13 @@ def _renderer(*, as_text: bool) -> Any:
         colors=is_terminal,
         # Show the event before the name of the process that logs it.
         sort_keys=False,
-        # Tracebacks have been rendered as text before this, like the other fields.
+        # `format_exc_info` has already rendered tracebacks as text, so no richer formatter is needed.
         exception_formatter=structlog.dev.plain_traceback,
     )
 
 
 def library_formatter(*, as_text: bool = False) -> logging.Formatter:
-    """Return a formatter that renders the lines of libraries, including gunicorn's, like our own."""
+    """Return a formatter that renders the log lines of libraries, including gunicorn, like our own lines."""
     formatter = structlog.stdlib.ProcessorFormatter
     return formatter(
         foreign_pre_chain=[*_shared_processors(), structlog.stdlib.add_logger_name],

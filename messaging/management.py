@@ -1,4 +1,4 @@
-"""Query RabbitMQ's management API: queue depths, members and alarms."""
+"""Query RabbitMQ's management API for queue depths, members of queues, and alarms."""
 
 import sys
 from collections.abc import Mapping, Sequence
@@ -12,17 +12,17 @@ from messaging.broker import virtual_host
 from messaging.topology import QUEUES
 
 TIMEOUT_SECONDS: Final = 2.0
-"""The API does not limit the time of a request; a hung request must not delay the next one for long."""
+"""Time limit of a request to the API, which has no limit itself; a hanging request must end soon."""
 
 TOTALS: Final = "disable_stats=true&enable_queue_totals=true"
-"""The only query that is cheap for the broker and works without its metrics collector."""
+"""Parameters of the only query that is cheap for the broker and works without its metrics collector."""
 
 
 @dataclass(frozen=True, slots=True)
 class Members:
-    """The nodes that have a copy of a queue, as one of them sees it; *total* is 1 on a single node.
+    """The nodes that have a copy of a queue, as one of them sees the others. On a single node, *total* is 1.
 
-    *online* counts this node and connected nodes that run their copy. *has_leader*: the leader is online.
+    *online* counts this node and the connected nodes whose copy runs. *has_leader*: the leader is online.
     """
 
     total: int
@@ -31,7 +31,7 @@ class Members:
 
     @property
     def has_majority(self) -> bool:
-        """Whether the online members can decide for the queue."""
+        """Whether a majority of the queue's members is online."""
         return self.online * 2 > self.total
 
 
@@ -39,8 +39,7 @@ class Members:
 class QueueTotals:
     """One node's report of a queue; `members` is None if it is not a quorum queue.
 
-    `depth` counts deliveries ready and unacknowledged, `unacknowledged` those that workers hold; None if
-    unknown, never 0.
+    `depth` also counts the `unacknowledged` deliveries, which workers hold. Unknown counts are None, never 0.
     """
 
     name: str
@@ -50,12 +49,12 @@ class QueueTotals:
 
     @property
     def has_majority(self) -> bool:
-        """Whether the counts can be trusted: without a majority they are 0, or the last known counts."""
+        """Whether the counts can be trusted; without a majority, they are 0 or the last known counts."""
         return self.members is None or self.members.has_majority
 
 
 class ManagementApi:
-    """One node's management API; *url* is its base address with credentials."""
+    """Calls the management API of one node; *url* is its base address with credentials."""
 
     def __init__(self, url: str, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
         self._base = f"{url.rstrip('/')}/api"
@@ -64,9 +63,9 @@ class ManagementApi:
         self._prepared: dict[str, tuple[requests.PreparedRequest, Mapping[str, Any]]] = {}
 
     def get(self, path: str) -> requests.Response:
-        """Query a path below /api; each request is prepared once, because that costs as much as sending it.
+        """Query a path below /api. A request is prepared only once, because that costs as much as sending it.
 
-        Raises requests.RequestException without an answer.
+        Raises requests.RequestException if no answer arrives.
         """
         if path not in self._prepared:
             url = f"{self._base}/{path}"
@@ -76,40 +75,40 @@ class ManagementApi:
         return self._http.send(request, timeout=self._timeout_seconds, **settings)
 
     def send(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> requests.Response:
-        """Change something below /api; raises requests.RequestException without an answer."""
+        """Send a change to a path below /api; raises requests.RequestException if no answer arrives."""
         return self._http.request(method, f"{self._base}/{path}", json=body, timeout=self._timeout_seconds)
 
     def has_alarm(self) -> bool:
-        """Return whether any node has an alarm, or does not answer this query."""
+        """Return whether any node of the cluster has an alarm or does not answer the check."""
         return self.get("health/checks/alarms").status_code != 200
 
     def read_queue(self, vhost: str, name: str) -> QueueTotals:
-        """Return one queue's totals; an unexpected answer may raise anything. *vhost*: of `quote_vhost`."""
+        """Return a queue's totals. May raise any error. *vhost* is a result of `quote_vhost`."""
         answer = self.get(f"queues/{vhost}/{quote(name, safe='')}?{TOTALS}")
         answer.raise_for_status()
         return parse_queue(answer.json())
 
     def read_queues(self, vhost: str) -> list[QueueTotals]:
-        """Return the totals of all queues of a virtual host; raises as `read_queue`."""
+        """Return the totals of all queues of a virtual host; raises the errors of `read_queue`."""
         answer = self.get(f"queues/{vhost}?{TOTALS}")
         answer.raise_for_status()
         return [parse_queue(queue) for queue in answer.json()]
 
 
 def quote_vhost(amqp_urls: tuple[str, ...]) -> str:
-    """Return the virtual host of OM_AMQP_URL as a part of a path; raises ConfigurationError."""
+    """Return the virtual host of OM_AMQP_URL, quoted for use in a path; raises ConfigurationError."""
     return quote(virtual_host(amqp_urls), safe="")
 
 
 class QueueDepths:
-    """The depths of the service's queues, from the first of the broker's nodes that answers."""
+    """Reads the depths of the service's queues from the first node of the broker that answers."""
 
     def __init__(self, management_urls: Sequence[str], amqp_urls: tuple[str, ...]) -> None:
         self._vhost = quote_vhost(amqp_urls)
         self._apis = [ManagementApi(url) for url in management_urls]
 
     def read(self) -> dict[str, int]:
-        """Return the depths by queue name; unknown depths are missing."""
+        """Return the depths by queue name; a queue whose depth is unknown is left out."""
         for api in self._apis:
             try:
                 totals = api.read_queues(self._vhost)
@@ -124,14 +123,13 @@ class QueueDepths:
 
 
 def parse_queue(report: Mapping[str, Any]) -> QueueTotals:
-    """Read one queue of an answer.
+    """Parse the report about one queue in the API's answer.
 
     `online` is determined when the API is queried: it excludes copies on nodes without a connection to the
-    queried node. So a node cut off from the others never sees a majority, and a frozen node delays the
-    answer. `leader` is only the last recorded leader.
+    queried node. So a node that is cut off from the others never reports a majority, and a frozen node delays
+    the answer. `leader` is only the last recorded leader.
 
-    Source:
-        RabbitMQ 4.0.5, `online` and `format` in rabbit_quorum_queue.erl.
+    Source: RabbitMQ 4.0.5, `online` and `format` in rabbit_quorum_queue.erl.
     """
     members = None
     if "members" in report:

@@ -1,4 +1,4 @@
-"""Integrate a worker process with systemd: readiness, watchdog, the log."""
+"""Integrate a worker process with systemd: notifications, the watchdog and the log."""
 
 import faulthandler
 import os
@@ -16,14 +16,11 @@ from messaging.log import configure_logging, logger
 from messaging.settings import Settings
 
 FEEDS_PER_PATIENCE: Final = 10
-"""Feeding restarts the watchdog's thread, so it is fed only this often within its time limit."""
+"""How often the watchdog is fed within its time limit; more would be costly, as each feed starts a thread."""
 
 
 class ServiceManager:
-    """Notifies systemd; does nothing without NOTIFY_SOCKET.
-
-    Source: sd_notify(3).
-    """
+    """Sends notifications to systemd, as described in sd_notify(3), if NOTIFY_SOCKET is set."""
 
     def __init__(self) -> None:
         self._address = os.environ.get("NOTIFY_SOCKET", "")
@@ -33,7 +30,7 @@ class ServiceManager:
         self._send("READY=1")
 
     def alive(self) -> None:
-        """Report that the main loop runs, for WatchdogSec."""
+        """Report that the main loop runs; otherwise, systemd restarts the process after WatchdogSec."""
         self._send("WATCHDOG=1")
 
     def stopping(self) -> None:
@@ -43,7 +40,7 @@ class ServiceManager:
     def _send(self, state: str) -> None:
         if not self._address:
             return
-        # A leading @ stands for the zero byte of an abstract socket.
+        # A leading @ stands for the zero byte that begins the name of an abstract socket.
         address = "\0" + self._address[1:] if self._address.startswith("@") else self._address
         with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notice:
             notice.connect(address)
@@ -51,11 +48,11 @@ class ServiceManager:
 
 
 class Watchdog:
-    """Ends the process with status 1 if its loop or one piece of work hangs for *patience_seconds*.
+    """Ends the process with status 1 if its loop or a piece of work hangs for *patience_seconds*.
 
-    A thread that holds the interpreter lock, in an endless regular expression or a C library, stops the loop
-    and every signal handler written in Python. The standard library's watchdog is a thread in C. It first
-    writes every thread's stack (file, line and function, no values) to standard error.
+    If a thread keeps the interpreter lock, in an endless regular expression or a C library, the loop and all
+    signal handlers in Python stop. The standard library's watchdog is a thread in C, which still runs. Before
+    the exit, it writes the stacks of all threads (file, line and function, without values) to stderr.
     """
 
     def __init__(self, patience_seconds: float) -> None:
@@ -64,18 +61,22 @@ class Watchdog:
         self._deadline: float | None = None
 
     def feed(self) -> None:
-        """Report that the loop runs, several times per patience period; end the process if work hangs."""
+        """Report that the loop runs, several times in *patience_seconds*; end the process if work hangs."""
         now = time.monotonic()
         deadline = self._deadline
         if deadline is not None and now > deadline:
-            self._end_process()
+            consequence = "the process ends; its events are delivered again and processed one by one"
+            logger().error("work_hangs", seconds=self._patience_seconds, consequence=consequence)
+            sys.stdout.flush()
+            faulthandler.dump_traceback()
+            os._exit(1)
         if self._fed_at is None or now - self._fed_at > self._patience_seconds / FEEDS_PER_PATIENCE:
             self._fed_at = now
             faulthandler.dump_traceback_later(self._patience_seconds, exit=True)
 
     @contextmanager
     def limit(self) -> Iterator[None]:
-        """Limit the time of the `with` block, on one thread; inside another limit, the outer applies."""
+        """Limit the time of the `with` block, on one thread; inside another limit, only the outer applies."""
         outer = self._deadline
         if outer is None:
             self._deadline = time.monotonic() + self._patience_seconds
@@ -85,21 +86,14 @@ class Watchdog:
             self._deadline = outer
 
     def stop(self) -> None:
-        """Stop watching."""
+        """Stop the watchdog, so that it no longer ends the process."""
         faulthandler.cancel_dump_traceback_later()
-
-    def _end_process(self) -> None:
-        consequence = "the process ends; its events are delivered again and processed one by one"
-        logger().error("work_hangs", seconds=self._patience_seconds, consequence=consequence)
-        sys.stdout.flush()
-        faulthandler.dump_traceback()
-        os._exit(1)
 
 
 def configure_process_log(process: str) -> None:
-    """Configure the log by OM_LOG_LEVEL, now and on each SIGHUP, whose default action would end the process.
+    """Configure the log from OM_LOG_LEVEL, now and at each SIGHUP, which would otherwise end the process.
 
-    Raises ConfigurationError if the variable is malformed.
+    Raises ConfigurationError if OM_LOG_LEVEL is malformed.
     """
 
     def configure() -> None:
@@ -114,5 +108,5 @@ def configure_process_log(process: str) -> None:
             logger().info("settings_reloaded")
 
     configure()
-    # Reload on a separate thread: the signal may interrupt a thread that is writing a line.
+    # Reload on a separate thread, because the signal may interrupt code that is writing a log line.
     signal.signal(signal.SIGHUP, lambda *_: threading.Thread(target=reload).start())

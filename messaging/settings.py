@@ -1,4 +1,4 @@
-"""Declare settings as fields, each with its variable, and find OM_ variables that are no settings."""
+"""Declare settings as fields with their environment variables, and find OM_ variables that are unknown."""
 
 import difflib
 import re
@@ -13,13 +13,13 @@ from messaging.errors import ConfigurationError
 from messaging.log import LEVELS, logger
 
 EXAMPLE: Final = files("omctl") / "host-files" / "environment.example"
-"""Lists and explains every setting; a test compares it with the fields."""
+"""The file that lists and explains every setting; a test compares it with the declared fields."""
 
 positive: Final = partial(Environment.integer, minimum=1)
 
 
 def required(purpose: str) -> Callable[[Environment, str, Any], Any]:
-    """Return a reader of a text that must be set; *purpose* describes what the text names."""
+    """Return a reader of a setting that must not be empty; the error's text contains *purpose*."""
 
     def read(environment: Environment, name: str, default: str) -> str:
         if text := environment.string(name, default):
@@ -30,47 +30,42 @@ def required(purpose: str) -> Callable[[Environment, str, Any], Any]:
 
 
 def setting(name: str, read: Callable[..., Any], default: Any, *, is_secret: bool = False) -> Any:
-    """Declare a field of `Settings` with its variable; *is_secret* hides it from `repr`.
+    """Declare a field of `Settings` for the variable *name*; `repr` does not show the field if *is_secret*.
 
-    *read* is called with an `Environment`, *name* and *default*: a method of `Environment` as a rule.
+    *read* is called with an `Environment`, *name* and *default*. It is usually a method of `Environment`.
     """
     return field(default=default, repr=not is_secret, metadata={"variable": name, "read": read})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """The settings of a process: each field is declared by `setting`."""
+    """The settings of a process; each field is declared with `setting`."""
 
     log_level: str = setting("OM_LOG_LEVEL", partial(Environment.one_of, choices=LEVELS), "info")
 
     @classmethod
     def from_environment(cls) -> Self:
-        """Read every setting, then check them together (`__post_init__`).
-
-        Raises ConfigurationError if one is missing, malformed or contradicts another; the text names it.
-        """
-        environment = Environment()
+        """Read and check all settings; raise a ConfigurationError that names the first invalid setting."""
+        source = Environment()
         declared = ((field.name, field.metadata, field.default) for field in fields(cls))
-        return cls(
-            **{name: how["read"](environment, how["variable"], default) for name, how, default in declared}
-        )
+        return cls(**{name: how["read"](source, how["variable"], default) for name, how, default in declared})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerSettings(Settings):
-    """The settings of a role behind the broker; deploy/environment.example explains each."""
+    """The settings that all roles of the workers share; deploy/environment.example explains each setting."""
 
     database_url: str = setting("OM_DATABASE_URL", required("the database"), "", is_secret=True)
 
 
 @cache
 def known_settings() -> frozenset[str]:
-    """Return the name of every setting."""
+    """Return the names of all settings that deploy/environment.example lists."""
     return frozenset(re.findall(rf"^#?({PREFIX}[A-Z_]+)=", EXAMPLE.read_text(encoding="utf-8"), re.MULTILINE))
 
 
 def unknown_settings(names: Iterable[str]) -> dict[str, str]:
-    """Return each unknown OM_ variable among *names*, with a warning about it."""
+    """Return the unknown OM_ variables among *names*, each with a warning for operators."""
     return {
         name: _advise(name)
         for name in sorted(names)
@@ -79,7 +74,7 @@ def unknown_settings(names: Iterable[str]) -> dict[str, str]:
 
 
 def warn_of_unknown_settings() -> None:
-    """Log the unknown OM_ variables of this process's environment; call it once at the start."""
+    """Log a warning for each unknown OM_ variable; call this once when the process starts."""
     for advice in unknown_settings(variables_now()).values():
         logger().warning("setting_unknown", reason=advice)
 

@@ -1,4 +1,4 @@
-"""Define the exchanges and queues with their arguments.
+"""Define the broker's exchanges and queues with their arguments, and the bindings between them.
 
 ```
 open-messaging (direct) ──event──▶ open-messaging.events
@@ -7,9 +7,9 @@ open-messaging (direct) ──event──▶ open-messaging.events
 both ──reject, limit──▶ open-messaging.dead-letter-records ──recorded──▶ open-messaging.dead-letters
 ```
 
-Every safeguard of events is a queue argument instead of a policy: a policy can be removed or outranked with
-one click, and a quorum queue without its dead-letter exchange drops rejected messages. No queue has a length
-limit or a TTL, because without publisher confirms both lose events silently.
+Queue arguments, not policies, protect the events: one click can remove or override a policy, and a quorum
+queue without its dead-letter exchange drops rejected messages. No queue has a length limit or a TTL, because
+both would silently drop events that are published without confirms.
 """
 
 from typing import Any, Final
@@ -20,17 +20,17 @@ EVENTS_QUEUE: Final = "open-messaging.events"
 DEAD_LETTERS: Final = "open-messaging.dead-letters"
 """The operators' queue of dead letters, and the exchange to which every dead letter is published first."""
 DEAD_LETTER_RECORDS: Final = "open-messaging.dead-letter-records"
-"""The queue behind that exchange. Intake records the reason and rejects each dead letter once more."""
+"""The queue of the exchange DEAD_LETTERS. Intake records each dead letter's reason, and rejects it again."""
 RECORDED_DEAD_LETTERS: Final = "open-messaging.recorded-dead-letters"
 """The exchange that passes recorded dead letters to the operators' queue."""
 UNROUTED: Final = "open-messaging.unrouted"
-"""The alternate exchange and its queue, for events that match no binding. Intake reads it too."""
+"""The alternate exchange, and its queue for events that match no binding. Intake consumes this queue too."""
 
 DELIVERY_LIMIT: Final = 1000
 """How often a delivery may be returned before the broker dead-letters it.
 
-Each crash of a worker counts as a return of every delivery that it held. A poison event that is processed
-alone costs two crashes, so an event behind hundreds of poison events must not reach this limit.
+Each crash of a worker counts as a return of every delivery that the worker held. A poison event that is
+processed alone causes two crashes; an event behind hundreds of poison events must not reach the limit.
 """
 
 EXCHANGES: Final[dict[str, tuple[str, dict[str, Any]]]] = {
@@ -45,17 +45,17 @@ _DURABLE_QUEUE: Final[dict[str, Any]] = {"x-queue-type": "quorum"}
 _DEAD_LETTERING_QUEUE: Final[dict[str, Any]] = {
     **_DURABLE_QUEUE,
     "x-dead-letter-exchange": DEAD_LETTERS,
-    # A dead letter stays in its queue until the dead-letter queue has confirmed it. The strategy requires
-    # reject-publish, which without a length limit never rejects anything.
+    # With this strategy, a dead letter stays in its queue until the dead-letter queue has confirmed it. The
+    # strategy requires reject-publish, which rejects nothing because there is no length limit.
     "x-dead-letter-strategy": "at-least-once",
     "x-overflow": "reject-publish",
     "x-delivery-limit": DELIVERY_LIMIT,
 }
 
 QUEUES: Final[dict[str, dict[str, Any]]] = {
-    # No queue follows the dead letters, so there is no delivery limit: the broker must never drop one.
+    # Dead letters stay in this last queue without a delivery limit, because the broker must never drop them.
     DEAD_LETTERS: {**_DURABLE_QUEUE, "x-delivery-limit": -1},
-    # Nor may it drop one that waits for its record while the database is unavailable.
+    # This queue has no delivery limit, because its dead letters must wait while the database is away.
     DEAD_LETTER_RECORDS: {
         **_DEAD_LETTERING_QUEUE,
         "x-dead-letter-exchange": RECORDED_DEAD_LETTERS,
@@ -64,7 +64,7 @@ QUEUES: Final[dict[str, dict[str, Any]]] = {
     UNROUTED: _DEAD_LETTERING_QUEUE,
     EVENTS_QUEUE: _DEAD_LETTERING_QUEUE,
 }
-"""Each queue with its arguments."""
+"""The arguments of each queue."""
 
 BINDINGS: Final[tuple[tuple[str, str, str], ...]] = (
     (DEAD_LETTER_RECORDS, DEAD_LETTERS, ""),
@@ -72,4 +72,4 @@ BINDINGS: Final[tuple[tuple[str, str, str], ...]] = (
     (UNROUTED, UNROUTED, ""),
     (EVENTS_QUEUE, EXCHANGE, EVENT_ROUTING_KEY),
 )
-"""Queue, exchange, routing key."""
+"""The bindings, each as queue, exchange and routing key."""

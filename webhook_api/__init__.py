@@ -1,1 +1,1 @@
-"""The edge: verify, journal, publish and answer webhooks. It never parses a body and never blocks."""
+"""Run the edge, which verifies, journals, publishes and answers webhooks without parsing their bodies."""

@@ -1,4 +1,4 @@
-"""Count this process's responses and their delay, and log a sample of the refusals."""
+"""Count this process's responses, measure how long they take, and log a sample of the refusals."""
 
 from bisect import bisect_left
 from collections import Counter
@@ -9,27 +9,25 @@ from messaging.log import logger
 from webhook_api.http import Response
 
 BOUNDS_SECONDS: Final = (0.01, 0.1, 1.0, 3.0, 10.0)
-"""Our own promise is 0.01 s, the guide's limit 3 s and the platform's 10 s; the others lie in between."""
+"""Bounds of the histogram: 0.01 s is our promise, 3 s the guide's limit, and 10 s the platform's timeout."""
 
 FIRST_BOUND: Final = BOUNDS_SECONDS[0]
 
 NOT_DURABLE: Final = "503"
-"""The status of responses to events that the journal failed to write."""
+"""Status, as text, of the response to an event that the journal failed to write."""
 
 LONGEST_SECONDS: Final = 60.0
-"""The reported longest time covers the last one to two of these periods; om-observe records it as often."""
+"""The reported longest delay covers one to two periods of this length; om-observe records it every minute."""
 
 LINES_PER_SECOND: Final = 5
-"""Limit for each kind of refusal: few enough to read, and enough to show that refusals are repeated."""
+"""Limit of log lines for each kind of refusal; a few lines are enough to show that a refusal repeats."""
 
 
 class Answers:
-    """The counts since the process began, as the metrics report them.
+    """Counts responses since the process started; the metrics report these counts.
 
-    `refusals`: by status.
-    `durations`: responses with status 200, by the smallest of BOUNDS_SECONDS that they did not exceed; the
-    last element counts those that exceeded every bound.
-    `seconds`: the sum of the durations.
+    `refusals` counts refusals by status. `durations` counts 200 responses by the smallest of BOUNDS_SECONDS
+    that they did not exceed; its last element counts slower responses. `seconds` is the sum of all durations.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -44,7 +42,7 @@ class Answers:
         self.seconds = 0.0
 
     def open_turn(self) -> None:
-        """Called with the first webhook of a turn of the loop."""
+        """Called when the first webhook of a turn of the loop arrives."""
         self._turn_began = self._monotonic()
 
     def close_turn(self, responses: int, *, is_durable: bool) -> None:
@@ -55,13 +53,13 @@ class Answers:
             seconds = self._monotonic() - self._turn_began
             self.durations[0 if seconds <= FIRST_BOUND else bisect_left(BOUNDS_SECONDS, seconds)] += responses
             self.seconds += seconds * responses
-            if seconds > self._longest:  # noqa: PLR1730  # the call of max would be a fifth of a turn's cost
+            if seconds > self._longest:  # noqa: PLR1730  # calling max would take a fifth of a turn's time
                 self._longest = seconds
         else:
             self.refusals[NOT_DURABLE] += responses
 
     def tick(self, expected_seconds: float) -> None:
-        """Measure delays of the loop, which keep requests waiting; call every *expected_seconds*."""
+        """Measure the delay of the loop, for which all requests waited. Called every *expected_seconds*."""
         now = self._monotonic()
         self._longest = max(self._longest, now - self._ticked_at - expected_seconds)
         self._ticked_at = now
@@ -69,7 +67,7 @@ class Answers:
             self._longest_since, self._longest_before, self._longest = now, self._longest, 0.0
 
     def status(self) -> dict[str, Any]:
-        """Return the counts for health reports, with the longest time of the last minute or two."""
+        """Return the counts and the longest delay of the last one to two minutes, for health reports."""
         return {
             "refused": dict(self.refusals),
             "durations": self.durations,
@@ -78,10 +76,10 @@ class Answers:
         }
 
     def refuse(self, response: Response, reason: str | None = None, **facts: object) -> Response:
-        """Count a refusal, log it unless enough of its kind were logged in this second, and return it.
+        """Count a refusal, log it unless its kind has reached this second's limit, and return *response*.
 
-        *reason* must come from a small fixed set, because each reason is counted separately; None means the
-        response's text. *facts* are further fields of the log line: identifiers and sizes.
+        *reason* must come from a small fixed set, because each reason is counted separately. If it is None,
+        the response's text is used. *facts* are further fields of the log line: identifiers and sizes.
         """
         self.refusals[str(response.status)] += 1
         kind = response.status, reason or response.text

@@ -1,4 +1,4 @@
-"""Assemble one edge process: every object gets its collaborators here."""
+"""Assemble one edge process: create its objects, and connect them to each other."""
 
 import asyncio
 import os
@@ -25,7 +25,7 @@ DAY_SECONDS = 86_400.0
 
 
 class Edge:
-    """One edge process; it must be created after the fork."""
+    """The objects of one edge process. It must be created after the fork."""
 
     def __init__(self, settings: EdgeSettings, clock: Clock | None = None) -> None:
         self.settings = settings
@@ -59,7 +59,7 @@ class Edge:
             loop=self.loop,
             application=self.application,
             limits=Limits(settings.max_body_bytes, max(1, settings.max_connections // settings.processes)),
-            is_inviting=self.ingest.is_admitting,
+            is_inviting=lambda: not self._shedder.is_shedding,
             is_yielding=self._is_yielding,
             leave=self._leave,
             find_failure=lambda: None if self.relay.flush_undeferred() else NOT_DURABLE,
@@ -86,7 +86,7 @@ class Edge:
         self._poller = DepthPoller(
             settings.management_urls,
             settings.amqp_urls,
-            # Pass the report from the poller's thread to the loop.
+            # The poller calls this on its own thread, so pass the report to the loop.
             lambda report: self.loop.call_soon_threadsafe(self._on_report, report),
             lambda: watch.address,
         )
@@ -95,7 +95,7 @@ class Edge:
         return Relay(self.loop, self._journal, self._link, oversized, self._clock, self._answers)
 
     def start(self) -> None:
-        """Start to connect, poll and write status reports; the worker runs the loop."""
+        """Start to connect, to poll and to write status reports; LoopWorker then runs the loop."""
         if self.settings.is_cluster_unwatched:
             logger().warning(
                 "majority_unwatched",
@@ -108,12 +108,12 @@ class Edge:
         self._delete_expired()
 
     def stop(self, then: Callable[[], None]) -> None:
-        """Publish what can be published, close the journal, then call *then*."""
+        """Publish the remaining events if the broker accepts them, close the journal, and call *then*."""
         self._poller.stop()
         self.relay.stop(then)
 
     def status(self) -> dict[str, Any]:
-        """Return this process's state, as JSON values only."""
+        """Return the state of this process, in JSON values only."""
         return {
             "pid": os.getpid(),
             "accepting_at": self._clock.now_us() / 1_000_000 if self._is_accepting else 0.0,
@@ -124,7 +124,7 @@ class Edge:
         }
 
     def health(self) -> Health:
-        """Return a fresh report of the host."""
+        """Return a current health report about all edge processes of this host."""
         return report(self.status(), self.settings.journal_directory, self.settings.journal_max_bytes)
 
     def _on_report(self, report: QueueReport) -> None:
@@ -154,7 +154,7 @@ class Edge:
         now = self._clock.monotonic()
         if now - self._peers_checked_at >= STATUS_SECONDS:
             self._peers_checked_at = now
-            # Write our status first, so that two processes do not leave new connections to each other.
+            # Write our status first: otherwise, two full processes might leave new connections to each other.
             self._write_status()
             self._peer_has_room = has_peer_with_room(self.settings.journal_directory, os.getpid())
         return self._peer_has_room

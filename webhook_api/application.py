@@ -1,12 +1,10 @@
-"""Define the edge's Flask application: its routes, and a short path to the webhook's view.
+"""Define the edge's Flask application: its routes, and a short path for webhooks.
 
-Every request enters through `wsgi_app`, so middleware sees it. If nothing is hooked into Flask, a webhook
-goes directly to its view, which saves three quarters of a request's CPU time (docs/decisions/0013). Flask
-dispatches all other requests.
+Every request enters through `wsgi_app`, so middleware sees it. If no hooks are installed in Flask, a webhook
+skips Flask's dispatch, which saves three quarters of a request's CPU time (docs/decisions/0013).
 """
 
 from collections.abc import Callable, Iterable
-from types import TracebackType
 from typing import Any, Final
 from wsgiref.types import StartResponse, WSGIEnvironment
 
@@ -19,28 +17,28 @@ from messaging.host_header import is_own_host
 from messaging.log import logger
 from webhook_api.extensions import dispatch_parts, find_hook
 from webhook_api.health import Health
-from webhook_api.http import REQUEST_ID, DeferredBody, Response, render
+from webhook_api.http import FAILED, REQUEST_ID, DeferredBody, Response, render
 from webhook_api.ingest import ACCEPTED, NOT_DURABLE, TOO_LARGE, Ingest
 from webhook_api.metrics import CONTENT_TYPE, render_metrics
 from webhook_api.relay import Relay
 
 WEBHOOK_PATH: Final = "/webhooks/genesys/openmessaging"
 BUS_PATH: Final = "/webhooks/genesys/events"
-"""An API destination of Amazon EventBridge posts the platform's detail events here."""
+"""The path to which an API destination of Amazon EventBridge posts the platform's detail events."""
 
 FAILURE: Final = "webhook_api.failure"
-"""Environ key of the exception that the short path raised, so that Flask can handle it."""
+"""Environ key for an exception of the short path, which the view raises again so that Flask handles it."""
 
 
 class EdgeApplication(Flask):
-    """The edge's routes."""
+    """The edge's WSGI application, with all routes."""
 
     def __init__(self, ingest: Ingest, relay: Relay, health: Callable[[], Health]) -> None:
         super().__init__("webhook_api", static_folder=None)
         self._ingest = ingest
         self._relay = relay
         self.config["MAX_CONTENT_LENGTH"] = ingest.max_body_bytes
-        # Werkzeug would redirect `//` in a path, and with it a signed body, to http.
+        # By default, Werkzeug redirects a path with `//` to http, and the signed body would be sent there.
         self.url_map.merge_slashes = False
         self.register_blueprint(_make_blueprint(ingest, health))
         self._as_made = dispatch_parts(self, WEBHOOK_PATH)
@@ -49,7 +47,7 @@ class EdgeApplication(Flask):
         self._accepted_body = self._defer([self._accepted.body])
 
     def wsgi_app(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        """Answer a webhook by the short path if that skips no hook, and all others by Flask's dispatch.
+        """Answer a webhook on the short path if no hook is installed; let Flask dispatch all other requests.
 
         The response to an accepted event is deferred until the event is durable, even if hooks changed it.
         """
@@ -57,14 +55,14 @@ class EdgeApplication(Flask):
             self._can_skip_dispatch
             and environ["PATH_INFO"] == WEBHOOK_PATH
             and environ["REQUEST_METHOD"] == "POST"
-            # If another server does not set this, Flask has to find the end of the body.
+            # If the server does not set this key, only Flask can find the end of the body.
             and environ.get("wsgi.input_terminated")
-            # A test client looks at the contexts afterwards.
+            # A test client sets this key in order to inspect Flask's contexts after the request.
             and "werkzeug.debug.preserve_context" not in environ
         ):
             return self._receive(environ, start_response)
         if self._can_skip_dispatch is None:
-            # Flask dispatches the first request, and accepts no further hooks after it.
+            # This is the first request. Flask dispatches it, and accepts no further hooks afterwards.
             hook = find_hook(self, WEBHOOK_PATH, self._as_made)
             self._can_skip_dispatch = hook is None
             if hook is not None:
@@ -81,11 +79,11 @@ class EdgeApplication(Flask):
     def _receive(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         try:
             response = self._ingest.accept(environ, environ["wsgi.input"].read)
-        except Exception as exc:  # noqa: BLE001  # Flask answers it, as it would have without the short path
+        except Exception as exc:  # noqa: BLE001  # Flask handles it, as without the short path
             environ[FAILURE] = exc
             return self._dispatch(environ, start_response)
         if response is ACCEPTED:
-            # This is the usual case; all accepted webhooks share one response body.
+            # In this usual case, all accepted webhooks share one response body.
             start_response(self._accepted.status, list(self._accepted.headers))
             return self._accepted_body
         status, headers, body = render(response)
@@ -93,19 +91,18 @@ class EdgeApplication(Flask):
         return [body]
 
     def make_response(self, rv: ResponseReturnValue) -> flask.Response:
-        """Make a response from a view's result; an HTTP error gets a JSON body like every other response."""
+        """Make a response from a view's result; an HTTP error gets a JSON body, as all our responses have."""
+        response = super().make_response(rv)
         if isinstance(rv, HTTPException) and rv.response is None:
-            response = super().make_response(rv)
             response.data = json.dumps({"status": rv.name.lower()}) + "\n"
             response.content_type = "application/json"
-            return response
-        return super().make_response(rv)
+        return response
 
-    def log_exception(
-        self, exc_info: tuple[type, BaseException, TracebackType] | tuple[None, None, None] | Any
-    ) -> None:
-        """Log what a view or a hook raised, as one JSON object."""
+    def log_exception(self, exc_info: Any) -> None:
+        """Log the exception that a view or a hook raised, as one JSON object; count a webhook's 500."""
         logger().error("request_failed", exc_info=exc_info)
+        if request.path in {WEBHOOK_PATH, BUS_PATH}:
+            self._ingest.refuse(FAILED, request.environ)
 
 
 def _make_blueprint(ingest: Ingest, health: Callable[[], Health]) -> Blueprint:
@@ -113,7 +110,6 @@ def _make_blueprint(ingest: Ingest, health: Callable[[], Health]) -> Blueprint:
 
     @routes.post(WEBHOOK_PATH)
     def receive_webhook() -> flask.Response:
-        """Accept one event."""
         failure = request.environ.get(FAILURE)
         if failure is not None:
             raise failure
@@ -121,24 +117,21 @@ def _make_blueprint(ingest: Ingest, health: Callable[[], Health]) -> Blueprint:
 
     @routes.post(BUS_PATH)
     def receive_detail_event() -> flask.Response:
-        """Accept one event of the event bus."""
         return _accept(ingest.accept_from_bus)
 
     @routes.get("/health/live")
     def live() -> flask.Response:
-        """Return that this process answers."""
         return jsonify(status="live")
 
     @routes.get("/health/ready")
     def ready() -> tuple[flask.Response, int]:
-        """Return whether events are accepted, and the state of the journal, the broker and the queue."""
+        """Report whether events are accepted, and the state of the journal, the broker and the queue."""
         _check_host()
         report = health()
         return jsonify(report.details), 200 if report.is_ready else 503
 
     @routes.get("/metrics")
     def metrics() -> flask.Response:
-        """Return the health report as Prometheus metrics."""
         _check_host()
         return flask.Response(render_metrics(health), content_type=CONTENT_TYPE)
 
@@ -146,7 +139,7 @@ def _make_blueprint(ingest: Ingest, health: Callable[[], Health]) -> Blueprint:
 
 
 def _check_host() -> None:
-    """Refuse a foreign Host header, so that no web page can read our state; the webhook routes accept any."""
+    """Refuse a foreign Host header, so that no web page can read our state. Webhooks may have any host."""
     if not is_own_host(request.headers.get("Host", "")):
         raise BadRequest
 
@@ -155,11 +148,11 @@ def _accept(accept: Callable[[dict[str, Any], Callable[[], bytes]], Response]) -
     try:
         response = accept(request.environ, request.get_data)
     except RequestEntityTooLarge:
-        # Flask enforces the same limit when it reads the body itself.
+        # Flask raises this error when it reads a body that exceeds the same limit.
         response = TOO_LARGE
     status, headers, body = render(response)
     rendered = flask.Response(body, status=status, headers=headers)
     if response.status != 200:
-        # Raise an exception, so that Flask's error handlers see it. Without a handler, this response is sent.
+        # Raise an exception, so that Flask calls error handlers. If there is none, this response is sent.
         raise default_exceptions[response.status](response.text, rendered)
     return rendered

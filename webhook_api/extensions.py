@@ -1,19 +1,15 @@
-"""Load an integrator's extensions of the Flask application, and find hooks that are installed in it."""
+"""Load an integrator's extensions of the Flask application, and find the hooks that they install."""
 
-from __future__ import annotations
-
+from collections.abc import Callable, Mapping
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import flask
 from flask import signals
 
 from messaging.errors import ConfigurationError
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    Extension = Callable[[flask.Flask], object]
+Extension = Callable[[flask.Flask], object]
 
 REGISTRIES: Final = (
     "url_value_preprocessors",
@@ -51,11 +47,11 @@ PARTS: Final = (
     "do_teardown_request",
     "do_teardown_appcontext",
 )
-"""Attributes of an application that its dispatch uses and an extension can replace."""
+"""The attributes of a Flask application that its dispatch uses and that an extension can replace."""
 
 
 def load_extensions(names: tuple[str, ...]) -> tuple[Extension, ...]:
-    """Import the functions that OM_FLASK_EXTENSIONS names; the caller calls each with the application.
+    """Import and return the functions that OM_FLASK_EXTENSIONS names.
 
     Raises ConfigurationError if a name is not package.module:function, cannot be imported or is not callable.
     """
@@ -69,17 +65,17 @@ def _load(name: str) -> Extension:
     try:
         function: Any = getattr(import_module(module_name), function_name, None)
     except Exception as exc:
-        # Importing runs the module's code, which may raise any exception.
+        # The import runs the module's code, which may raise any exception.
         raise ConfigurationError(
             f"OM_FLASK_EXTENSIONS: {module_name} cannot be imported ({type(exc).__name__})"
         ) from exc
     if not callable(function):
         raise ConfigurationError(f"OM_FLASK_EXTENSIONS: {module_name} has no function {function_name}")
-    return function  # type: ignore[no-any-return]  # nothing more is known of it
+    return function  # type: ignore[no-any-return]  # its exact type is not known
 
 
 def dispatch_parts(app: flask.Flask, path: str) -> dict[str, Any]:
-    """Return, by name, the parts that Flask uses to dispatch a POST to *path*, a route without parameters."""
+    """Return, by name, all parts that Flask uses to dispatch a POST to *path*, a route without parameters."""
     endpoint, arguments = app.url_map.bind("localhost").match(path, method="POST")
     return {
         "Flask.wsgi_app": flask.Flask.wsgi_app,
@@ -91,15 +87,14 @@ def dispatch_parts(app: flask.Flask, path: str) -> dict[str, Any]:
 
 
 def find_hook(app: flask.Flask, path: str, as_made: Mapping[str, Any]) -> str | None:
-    """Return the name of a hook that a direct call of the view would skip, or None.
+    """Return the name of a hook that a direct call of the view would skip; None if there is no such hook.
 
-    For each request, Flask 3.1 runs the functions in its registries, sends its signals, and calls the parts
-    above. If the registries and signals are empty and every part is Flask's own, calling the view directly
-    gives the same response.
+    For each request, Flask 3.1 runs the functions in REGISTRIES, sends SIGNALS, and uses PARTS. If there are
+    no functions and no receivers, and all parts are Flask's own, a direct call has the same result.
     """
     named = {name: getattr(app, name) for name in REGISTRIES}
     named |= {signal.name: signal.receivers for signal in SIGNALS}
     parts = dispatch_parts(app, path)
-    # An agent that was loaded before this module has wrapped functions of Flask's class.
+    # A monitoring agent that was loaded before this module may have wrapped methods of Flask's classes.
     replaced = [name for name in parts if parts[name] != as_made[name] or hasattr(parts[name], "__wrapped__")]
     return next((name for name, hooked in named.items() if hooked), next(iter(replaced), None))

@@ -3,8 +3,8 @@
 import sys
 from typing import Any
 
-# Modules are imported once, before the fork, because imports take seconds on a busy machine and a new process
-# should answer at once. Importing them opens no files or sockets and starts no threads.
+# Modules are imported once, before the fork, so that a new process can answer at once: on a busy machine, the
+# imports take seconds. They open no files or sockets and start no threads.
 import webhook_api.http  # noqa: F401  # as above
 from messaging.errors import EX_CONFIG, ConfigurationError
 from messaging.log import configure_logging, logger
@@ -29,7 +29,7 @@ warn_of_unknown_settings()
 
 
 def make_service() -> Service:
-    """Create the edge's service with the master's present settings; gunicorn calls this after the fork."""
+    """Create an edge's service with the master's current settings; gunicorn calls this after each fork."""
     configure_logging(_reloadable.settings.log_level, process="edge")
     return Edge(_reloadable.settings).service
 
@@ -40,7 +40,7 @@ def on_reload(_server: Any) -> None:
 
 
 def on_starting(server: Any) -> None:
-    """Refuse a command line that contradicts the settings below; gunicorn calls this first."""
+    """Refuse to start if gunicorn's command line contradicts this module; gunicorn calls this first."""
     compared = {
         "workers: set OM_EDGE_PROCESSES": (server.cfg.workers, workers),
         "worker_class": (server.cfg.worker_class_str, worker_class),
@@ -72,4 +72,4 @@ logconfig_dict = {
     "root": {"level": "WARNING", "handlers": ["console"]},
     "loggers": {"gunicorn.error": {"level": "INFO", "handlers": [], "propagate": True}},
 }
-"""Gives gunicorn's own log lines the same format as all others."""
+"""Logging configuration that gives gunicorn's own log lines the format of all other log lines."""

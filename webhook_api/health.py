@@ -1,6 +1,6 @@
 """Report whether this host accepts events, and the state of its journals.
 
-Each process writes its status to its journal directory, so that any process can report for the host.
+Each edge process writes its status into its journal directory, so that any process can report for the host.
 """
 
 import json
@@ -11,29 +11,29 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from webhook_api.journal import STATUS_NAME, journal_directories
+from webhook_api.journal import STATUS_NAME, journal_directories, replace_file
 
 MAX_STATUS_AGE_SECONDS: Final = 3.0
-"""A status older than this means that its process hangs or has died."""
+"""If a status is older than this, its process hangs or has died."""
 
 PLATFORM_LIST: Final = Path("/var/lib/open-messaging-ipranges/networks")
-"""om-ipranges.service writes this file each time the platform confirms its addresses."""
+"""The file that om-ipranges.service writes after nginx has begun to use the platform's current addresses."""
 
 _SHOWN: Final = frozenset(
-    ["bytes", "is_nearly_full", "oldest_entry_s", "refusal", "republished", "skipped", "unreadable_segments"]
+    ["bytes", "is_nearly_full", "oldest_entry_s", "postponed_segments", "refusal", "republished", "skipped"]
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """Whether any process of the host accepts events now, and the report as JSON values without secrets."""
+    """Whether any process of the host accepts events now, and the report: JSON values without secrets."""
 
     is_ready: bool
     details: dict[str, Any]
 
 
 def report(own: dict[str, Any], journal_root: Path, journal_max_bytes: int) -> Health:
-    """Combine this process's current status with the last status of each other process."""
+    """Return the host's health, from this process's current status and the other processes' last statuses."""
     statuses = read_statuses(journal_root)
     processes = [own, *(status for status in statuses if status["pid"] != own["pid"])]
     is_ready = any(process["journal"]["refusal"] is None for process in processes)
@@ -53,7 +53,7 @@ def report(own: dict[str, Any], journal_root: Path, journal_max_bytes: int) -> H
 
 
 def _disk_space(directory: Path) -> dict[str, int]:
-    """Return size and free space of a directory's disk; empty if they cannot be read."""
+    """Return the size and the free space of a directory's disk; empty if they cannot be read."""
     with suppress(OSError):
         usage = shutil.disk_usage(directory)
         return {"disk_bytes": usage.total, "disk_free_bytes": usage.free}
@@ -61,7 +61,7 @@ def _disk_space(directory: Path) -> dict[str, int]:
 
 
 def platform_list_age() -> float | None:
-    """Return the seconds since the platform last confirmed its addresses; None before the first time."""
+    """Return the seconds since the platform last confirmed its addresses; None if it never did."""
     try:
         return max(0.0, time.time() - PLATFORM_LIST.stat().st_mtime)
     except OSError:
@@ -69,9 +69,9 @@ def platform_list_age() -> float | None:
 
 
 def read_statuses(journal_root: Path) -> list[dict[str, Any]]:
-    """Return the last status of each process that has a journal directory; each writes one every second.
+    """Return the last status of each process with a journal directory; a process writes it every second.
 
-    Files that cannot be read, or are not in this version's format, are left out.
+    Files that cannot be read, or that are not in this version's format, are left out.
     """
     statuses = []
     with suppress(OSError):
@@ -82,15 +82,13 @@ def read_statuses(journal_root: Path) -> list[dict[str, Any]]:
 
 
 def write_status(directory: Path, status: dict[str, Any]) -> None:
-    """Write this process's status; ignore a full disk, because the journal reports it."""
-    temporary = directory / f"{STATUS_NAME}.new"
+    """Write this process's status. Ignore a full disk here, because the journal reports it."""
     with suppress(OSError):
-        temporary.write_text(json.dumps(status), encoding="utf-8")
-        temporary.rename(directory / STATUS_NAME)
+        replace_file(directory / STATUS_NAME, json.dumps(status).encode())
 
 
 def has_peer_with_room(journal_root: Path, pid: int) -> bool:
-    """Return whether a process of the host other than *pid* accepts events and has journal space."""
+    """Return whether a process other than *pid* on this host accepts events and has journal space."""
     oldest = time.time() - MAX_STATUS_AGE_SECONDS
     return any(
         status["pid"] != pid
@@ -128,8 +126,9 @@ def _problems(own: dict[str, Any]) -> list[str]:
 
 def _journal_problems(processes: list[dict[str, Any]]) -> list[str]:
     skipped = {name: why for process in processes for name, why in process["journal"]["skipped"].items()}
-    unreadable = sum(int(process["journal"]["unreadable_segments"]) for process in processes)
+    postponed = sum(int(process["journal"]["postponed_segments"]) for process in processes)
     problems = [f"the journal directory: {name} is skipped: {why}" for name, why in skipped.items()]
-    if unreadable:
-        problems.append(f"{unreadable} journal segments cannot be read: kept, and tried again")
+    if postponed:
+        reason = "cannot be read, or have an oversized event that cannot be set aside"
+        problems.append(f"{postponed} journal segments {reason}: kept, and tried again")
     return problems

@@ -1,6 +1,6 @@
-"""Accept one webhook: check admission, size and signature, in this order, and journal it.
+"""Accept a webhook: check admission, size and signature, in this order, and append it to the journal.
 
-Flask's view and the short path to it (webhook_api/application.py) call the same function.
+Flask's view and the short path (webhook_api/application.py) call the same function.
 """
 
 import hmac
@@ -22,22 +22,22 @@ SIGNATURE_KEY: Final = environ_key(HEADER)
 REQUEST_ID_KEY: Final = "HTTP_X_REQUEST_ID"
 CANARY_KEY: Final = environ_key(CANARY_HEADER)
 RETRY_SECONDS: Final = 5
-"""The platform's own pause between retries; a longer pause would only cost it attempts."""
+"""Retry-After of a 503: the platform's own pause between retries. A longer pause means fewer attempts."""
 
 ACCEPTED: Final = Response(200, "accepted")
 UNAUTHORIZED: Final = Response(401, "unauthorized")
 NOT_FOUND: Final = Response(404, "not found")
 JOURNAL_FULL: Final = Response(503, "journal full", RETRY_SECONDS)
 NOT_DURABLE: Final = Response(503, "journal not written", RETRY_SECONDS)
-"""Sent instead of ACCEPTED if the disk failed to write or flush the turn's events. An event that was written
-but not flushed may still take effect, once."""
+"""Sent instead of ACCEPTED if the disk failed to write or flush the events of the loop's turn. An event that
+was written but not flushed may still take effect, once."""
 
 EMPTY: Final = Response(400, "empty body")
 TOO_LARGE: Final = Response(413, "body too large")
 
 
 class Ingest:
-    """The path of a webhook into the journal."""
+    """Decides whether webhooks are accepted, and passes accepted events to the relay."""
 
     def __init__(
         self, settings: EdgeSettings, shedder: LoadShedder, relay: Relay, clock: Clock, answers: Answers
@@ -59,59 +59,53 @@ class Ingest:
 
     @property
     def verified(self) -> list[int]:
-        """The number of genuine bodies signed with each secret, newest secret first."""
+        """The number of genuine bodies that were signed with each secret; the newest secret comes first."""
         return self._verifier.verified
 
-    def is_admitting(self) -> bool:
-        """Return whether a webhook would be admitted now."""
-        return not self._shedder.is_shedding
-
     def accept(self, environ: dict[str, Any], read_body: Callable[[], bytes]) -> Response:
-        """Accept one webhook.
+        """Accept or refuse one webhook.
 
-        *environ* is WSGI's; REQUEST_ID is added to it if the request is accepted. *read_body* returns the
-        whole body, undecoded; it is called only if the webhook is admitted. Return ACCEPTED, to be sent when
-        the event is durable (see `Relay.accept`), or a refusal.
+        *environ* is that of WSGI; REQUEST_ID is added to it if the webhook is accepted. *read_body* returns
+        the whole undecoded body, and is called only if the webhook is admitted. Return a refusal or ACCEPTED,
+        which must be sent only when the event is durable (see `Relay.accept`).
         """
         if self._shedder.is_shedding:
-            return self._refuse(self._too_many(), environ)
+            return self.refuse(self._too_many(), environ)
         body = read_body()
         if len(body) > self.max_body_bytes:
-            return self._refuse(TOO_LARGE, environ)
+            return self.refuse(TOO_LARGE, environ)
         signature = environ.get(SIGNATURE_KEY, "").encode("latin-1")
-        # Under OM_ALLOW_UNSIGNED, a secret in a required header authenticates an unsigned request.
+        # If OM_ALLOW_UNSIGNED is set, a secret in a required header authenticates an unsigned request.
         if (self._needs_signature or (signature and self._has_secrets)) and not self._verifier.is_genuine(
             body, signature
         ):
-            return self._refuse(UNAUTHORIZED, environ, explain(signature))
+            return self.refuse(UNAUTHORIZED, environ, explain(signature))
         for name, key, value in self._required:
             if not _matches(environ, key, value):
-                return self._refuse(UNAUTHORIZED, environ, f"header {name} missing or wrong")
+                return self.refuse(UNAUTHORIZED, environ, f"header {name} missing or wrong")
         return self._journal(body, environ)
 
     def accept_from_bus(self, environ: dict[str, Any], read_body: Callable[[], bytes]) -> Response:
-        """Accept one event from EventBridge, which does not sign requests: a secret header authenticates it.
+        """Accept or refuse an event from EventBridge, which sends a secret header instead of a signature.
 
-        Arguments and result are those of `accept`, but the result is NOT_FOUND if no header is configured.
+        Arguments and result are like those of `accept`. The result is NOT_FOUND if no header is configured.
         """
         if not self._bus_headers:
             return NOT_FOUND
         if self._shedder.is_shedding:
-            return self._refuse(self._too_many(), environ)
-        # Compare all of them, so that the time does not show which one matches.
+            return self.refuse(self._too_many(), environ)
+        # Compare every header, so that the response time does not show which header matches.
         matches = [_matches(environ, key, value) for key, value in self._bus_headers]
         if not any(matches):
-            return self._refuse(UNAUTHORIZED, environ, "none of OM_EVENTS_HEADERS")
+            return self.refuse(UNAUTHORIZED, environ, "none of OM_EVENTS_HEADERS")
         body = read_body()
-        return (
-            self._refuse(TOO_LARGE, environ)
-            if len(body) > self.max_body_bytes
-            else self._journal(body, environ)
-        )
+        if len(body) > self.max_body_bytes:
+            return self.refuse(TOO_LARGE, environ)
+        return self._journal(body, environ)
 
     def _journal(self, body: bytes, environ: dict[str, Any]) -> Response:
         if not body:
-            return self._refuse(EMPTY, environ)
+            return self.refuse(EMPTY, environ)
         self._number += 1
         message_id = f"{self._token}-{self._number:x}"
         request_id = environ.get(REQUEST_ID_KEY)
@@ -122,15 +116,15 @@ class Ingest:
         try:
             accept(properties, body)
         except JournalFullError:
-            return self._refuse(JOURNAL_FULL, environ)
+            return self.refuse(JOURNAL_FULL, environ)
         environ[REQUEST_ID] = request
         return ACCEPTED
 
     def _too_many(self) -> Response:
         return Response(429, "too many requests", self._shedder.retry_after())
 
-    def _refuse(self, response: Response, environ: Mapping[str, Any], reason: str | None = None) -> Response:
-        """Record a refusal under the request id that the proxy assigned."""
+    def refuse(self, response: Response, environ: Mapping[str, Any], reason: str | None = None) -> Response:
+        """Count and log a refusal, with the request id that the proxy assigned."""
         request_id = environ.get(REQUEST_ID_KEY)
         facts = {"request_id": request_id[:REQUEST_ID_LENGTH]} if request_id else {}
         return self._answers.refuse(response, reason, **facts)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from itertools import accumulate
 from typing import Any, Final
 
-from prometheus_client import CollectorRegistry, Metric, generate_latest
+from prometheus_client import Metric, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
@@ -25,48 +25,30 @@ _HOST: Final = {
     "disk_bytes": ("om_edge_disk_bytes", "Size of that disk."),
     "time_s": ("om_edge_time_seconds", "This host's clock, in seconds since the epoch."),
 }
-"""Metrics of the whole host, by name in the health report."""
+"""The metrics of the whole host; each key is the value's name in the health report."""
 
 _GAUGES: Final = {
-    ("journal", "entries"): (
-        "om_edge_journal_entries",
-        "Unproven events, without those adopted from a dead process.",
-    ),
-    ("journal", "oldest_unproven_s"): (
+    "entries": ("om_edge_journal_entries", "Unproven events, without those adopted from a dead process."),
+    "oldest_unproven_s": (
         "om_edge_barrier_age_seconds",
         "Age of the oldest published event that is not proven; 5 to 7 s is normal.",
     ),
-    ("journal", "majority_seen_s"): (
+    "majority_seen_s": (
         "om_edge_majority_seen_age_seconds",
         "Since a majority of the queue's members was seen online; on a cluster only.",
     ),
-    ("gate", "shedding"): ("om_edge_shedding", "1 while webhooks are answered 429."),
-    ("gate", "queue_depth"): (
-        "om_edge_queue_depth",
-        "The queue's depth as the edge counts it; missing while unknown.",
-    ),
-    ("gate", "high"): (
-        "om_edge_queue_depth_high",
-        "OM_QUEUE_DEPTH_HIGH: at this depth the edge starts answering 429.",
-    ),
-    ("gate", "low"): (
-        "om_edge_queue_depth_low",
-        "OM_QUEUE_DEPTH_LOW: at this depth the edge stops answering 429.",
-    ),
-    ("gate", "drain_rate_per_s"): (
-        "om_edge_drain_rate_per_second",
-        "Events per second that the workers acknowledge.",
-    ),
-    ("gate", "sample_age_s"): (
-        "om_edge_queue_depth_age_seconds",
-        "Since the management API reported the depth.",
-    ),
-    ("answers", "longest_s"): (
+    "shedding": ("om_edge_shedding", "1 while webhooks are answered 429."),
+    "queue_depth": ("om_edge_queue_depth", "The queue's depth as the edge counts it; missing while unknown."),
+    "high": ("om_edge_queue_depth_high", "OM_QUEUE_DEPTH_HIGH: at this depth the edge starts answering 429."),
+    "low": ("om_edge_queue_depth_low", "OM_QUEUE_DEPTH_LOW: at this depth the edge stops answering 429."),
+    "drain_rate_per_s": ("om_edge_drain_rate_per_second", "Events per second that the workers acknowledge."),
+    "sample_age_s": ("om_edge_queue_depth_age_seconds", "Since the management API reported the depth."),
+    "longest_s": (
         "om_edge_longest_answer_seconds",
         "Longest time to a 200 in the last minute or two, or that one may have waited.",
     ),
 }
-"""Metrics of each process, by part and name in its status."""
+"""The metrics of each process; each key is a name in `journal`, `gate` or `answers` of its status."""
 
 _COUNTERS: Final = {
     "accepted": ("om_edge_accepted", "Webhooks answered 200."),
@@ -78,17 +60,15 @@ _STATES: Final = ("up", "away", "blocked", "no_majority")
 
 
 class EdgeCollector(Collector):
-    """Collects the metrics from one fresh report at each scrape; *health* returns the report."""
+    """Collects the metrics from a new health report at each scrape; *health* returns the report."""
 
     def __init__(self, health: Callable[[], Health]) -> None:
         self._health = health
 
     def collect(self) -> Iterator[Metric]:
-        """Yield a metric for each exported number of the report."""
+        """Yield a metric for each number of the health report that is exported."""
         report = self._health()
-        yield GaugeMetricFamily(
-            "om_edge_ready", "1 while webhooks are accepted.", value=float(report.is_ready)
-        )
+        yield GaugeMetricFamily("om_edge_ready", "1 while webhooks are accepted.", value=report.is_ready)
         for name, (metric, text) in _HOST.items():
             if (value := report.details.get(name)) is not None:
                 yield GaugeMetricFamily(metric, text, value=float(value))
@@ -96,31 +76,30 @@ class EdgeCollector(Collector):
 
 
 def _collect_processes(processes: list[dict[str, Any]]) -> Iterator[Metric]:
-    """Yield each process's own metrics; the counts of a process that has ended are lost."""
+    """Yield the metrics of each process; when a process ends, its counts are lost."""
     for name, (metric, text) in _COUNTERS.items():
         counter = CounterMetricFamily(metric, text, labels=("pid",))
         for process in processes:
             counter.add_metric((str(process["pid"]),), float(process["journal"].get(name, 0)))
         yield counter
-    for (part, name), (metric, text) in _GAUGES.items():
+    for name, (metric, text) in _GAUGES.items():
         gauge = GaugeMetricFamily(metric, text, labels=("pid",))
         for process in processes:
-            if (value := process.get(part, {}).get(name)) is not None:
+            parts = process["journal"] | process.get("gate", {}) | process.get("answers", {})
+            if (value := parts.get(name)) is not None:
                 gauge.add_metric((str(process["pid"]),), float(value))
         yield gauge
     shed = CounterMetricFamily("om_edge_shed", "Webhooks answered 429.", labels=("pid",))
     refused = CounterMetricFamily("om_edge_refused", "Requests not answered 200.", labels=("pid", "status"))
-    broker = GaugeMetricFamily(
-        "om_edge_broker", "1 for the state of the connection.", labels=("pid", "state")
-    )
+    link = GaugeMetricFamily("om_edge_broker", "1 for the state of the connection.", labels=("pid", "state"))
     for process in processes:
         pid, gate = str(process["pid"]), process.get("gate", {})
         shed.add_metric((pid,), float(gate.get("refused", 0)))
         for status, count in process.get("answers", {}).get("refused", {}).items():
             refused.add_metric((pid, status), float(count))
         for state in _STATES:
-            broker.add_metric((pid, state), float(process["journal"].get("broker") == state))
-    yield from (shed, refused, broker, _answer_seconds(processes))
+            link.add_metric((pid, state), float(process["journal"].get("broker") == state))
+    yield from (shed, refused, link, _answer_seconds(processes))
 
 
 def _answer_seconds(processes: list[dict[str, Any]]) -> Metric:
@@ -138,7 +117,5 @@ def _answer_seconds(processes: list[dict[str, Any]]) -> Metric:
 
 
 def render_metrics(health: Callable[[], Health]) -> bytes:
-    """Return the response to a scrape."""
-    registry = CollectorRegistry()
-    registry.register(EdgeCollector(health))
-    return bytes(generate_latest(registry))
+    """Return the body of the response to a Prometheus scrape."""
+    return bytes(generate_latest(EdgeCollector(health)))

@@ -1,7 +1,6 @@
-"""Read the edge's settings from its environment, refuse invalid ones, and apply new ones at a reload."""
+"""Read the edge's settings from the environment, refuse invalid settings, and reload them on request."""
 
 import os
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -16,24 +15,24 @@ from webhook_api.extensions import load_extensions
 
 MEBIBYTE: Final = 1024 * 1024
 MAX_MESSAGE_BYTES: Final = 16 * MEBIBYTE
-"""RabbitMQ's default `max_message_size` since version 4.0."""
+"""Largest body that OM_MAX_BODY_BYTES may allow: RabbitMQ's default `max_message_size` since version 4.0."""
 
 MIN_SECRET_LENGTH: Final = 16
-"""Minimum length of a signature secret, and of a header value that authenticates a request.
+"""Minimum length of a signature secret, and of a header's value that authenticates a request.
 
 Source: the platform's error for a signature secret: "must be longer than 15 characters".
 """
 
-STATE_DIRECTORY: Final = Path("/var/lib/open-messaging")
-
 FIXED: Final = {"bind": "OM_BIND", "processes": "OM_EDGE_PROCESSES", "state_directory": "OM_STATE_DIRECTORY"}
-"""Settings that gunicorn's master uses itself, by field: a new value takes effect only after a restart."""
+"""Fields and variables of settings that gunicorn's master uses; a new value takes effect at a restart."""
 
 
-def parse_headers(
-    pairs: tuple[str, ...], variable: str = "OM_REQUIRED_HEADERS"
-) -> tuple[tuple[str, str], ...]:
-    """Parse Name=value pairs, lower-case the names; refuse an empty value, which would admit any request."""
+Headers = tuple[tuple[str, str], ...]
+"""Names of headers in lower case, each with the header's value."""
+
+
+def parse_headers(pairs: tuple[str, ...], variable: str = "OM_REQUIRED_HEADERS") -> Headers:
+    """Parse Name=value pairs, and lower-case the names. Refuse empty values: they would admit any request."""
     headers = []
     for pair in pairs:
         name, _, value = pair.partition("=")
@@ -47,7 +46,7 @@ def _read_secrets(environment: Environment, name: str, _: object) -> tuple[bytes
     return tuple(secret.encode() for secret in environment.strings(name))
 
 
-def _read_headers(environment: Environment, name: str, _: object) -> tuple[tuple[str, str], ...]:
+def _read_headers(environment: Environment, name: str, _: object) -> Headers:
     return parse_headers(environment.strings(name), name)
 
 
@@ -57,22 +56,18 @@ def _read_path(environment: Environment, name: str, default: Path) -> Path:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EdgeSettings(Settings):
-    """The settings of an edge process; deploy/environment.example explains each."""
+    """The settings of an edge process; deploy/environment.example explains each setting."""
 
     bind: str = setting("OM_BIND", Environment.string, "127.0.0.1:8080")
     processes: int = setting("OM_EDGE_PROCESSES", positive, os.cpu_count() or 1)
     secrets: tuple[bytes, ...] = setting("OM_WEBHOOK_SECRETS", _read_secrets, (), is_secret=True)
     allow_unsigned: bool = setting("OM_ALLOW_UNSIGNED", Environment.boolean, False)
-    required_headers: tuple[tuple[str, str], ...] = setting(
-        "OM_REQUIRED_HEADERS", _read_headers, (), is_secret=True
-    )
-    events_headers: tuple[tuple[str, str], ...] = setting(
-        "OM_EVENTS_HEADERS", _read_headers, (), is_secret=True
-    )
+    required_headers: Headers = setting("OM_REQUIRED_HEADERS", _read_headers, (), is_secret=True)
+    events_headers: Headers = setting("OM_EVENTS_HEADERS", _read_headers, (), is_secret=True)
     amqp_urls: tuple[str, ...] = setting("OM_AMQP_URL", Environment.strings, (), is_secret=True)
     management_urls: tuple[str, ...] = setting("OM_MANAGEMENT_URL", Environment.strings, (), is_secret=True)
     publisher_confirms: bool = setting("OM_PUBLISHER_CONFIRMS", Environment.boolean, False)
-    state_directory: Path = setting("OM_STATE_DIRECTORY", _read_path, STATE_DIRECTORY)
+    state_directory: Path = setting("OM_STATE_DIRECTORY", _read_path, Path("/var/lib/open-messaging"))
     journal_max_bytes: int = setting(
         "OM_JOURNAL_MAX_BYTES", partial(Environment.integer, minimum=MEBIBYTE), 1024 * MEBIBYTE
     )
@@ -97,14 +92,14 @@ class EdgeSettings(Settings):
                 f"OM_MAX_BODY_BYTES must be at most {MAX_MESSAGE_BYTES}, RabbitMQ's limit for a message"
             )
         if self.journal_max_bytes // self.processes < 2 * self.max_body_bytes:
-            # A body larger than a process's share would always be refused, even with an empty journal.
+            # An event larger than a process's share of the journal would be refused even by an empty journal.
             raise ConfigurationError(
                 "OM_JOURNAL_MAX_BYTES must be at least twice OM_MAX_BODY_BYTES for each of OM_EDGE_PROCESSES"
             )
         parameters_of(self.amqp_urls, client_name="check")
 
     def _check_secrets(self) -> None:
-        """Refuse settings under which requests could be accepted without proof."""
+        """Refuse settings with which requests could be accepted without proof of their origin."""
         if not self.secrets and not self.allow_unsigned:
             raise ConfigurationError(
                 "OM_WEBHOOK_SECRETS must contain a secret, unless OM_ALLOW_UNSIGNED is true"
@@ -115,18 +110,19 @@ class EdgeSettings(Settings):
                 " (a comma separates two secrets)"
             )
         is_proof_wanted = self.secrets or self.required_headers
-        if self.allow_unsigned and is_proof_wanted and not _has_secret(dict(self.required_headers).values()):
+        has_secret_header = any(len(value) >= MIN_SECRET_LENGTH for _, value in self.required_headers)
+        if self.allow_unsigned and is_proof_wanted and not has_secret_header:
             raise ConfigurationError(
                 "OM_ALLOW_UNSIGNED must be false, unless OM_REQUIRED_HEADERS has a secret value of at least"
                 f" {MIN_SECRET_LENGTH} characters: it is the only proof of an unsigned request"
             )
-        if not all(_has_secret([value]) for _, value in self.events_headers):
+        if any(len(value) < MIN_SECRET_LENGTH for _, value in self.events_headers):
             raise ConfigurationError(
                 f"OM_EVENTS_HEADERS: each value must have at least {MIN_SECRET_LENGTH} characters"
             )
 
     def prepare_state_directory(self) -> None:
-        """Create the state directory, or refuse to start if it cannot be written."""
+        """Create the state directory; raise ConfigurationError if it cannot be created or written."""
         try:
             self.state_directory.mkdir(parents=True, exist_ok=True)
         except OSError:
@@ -136,23 +132,23 @@ class EdgeSettings(Settings):
 
     @property
     def is_cluster_unwatched(self) -> bool:
-        """Whether a cluster could lose events because nothing can show that its queue has a majority."""
+        """Whether a cluster could lose events, because no source reports whether its queue has a majority."""
         return len(self.amqp_urls) > 1 and not (self.management_urls or self.publisher_confirms)
 
     @property
     def journal_directory(self) -> Path:
-        """The directory in which each process has its journal directory."""
+        """The directory that contains the journal directory of each process."""
         return self.state_directory / "journal"
 
 
 class ReloadableSettings:
-    """The master's settings, with which it forks every process, including replacements of dead processes."""
+    """The current settings of gunicorn's master, which each process that it forks uses."""
 
     def __init__(self, settings: EdgeSettings) -> None:
         self.settings = settings
 
     def reload(self) -> None:
-        """Reload the settings; keep the previous ones if the new ones are invalid."""
+        """Read the settings again; if the new settings are invalid, keep the previous settings."""
         try:
             new = EdgeSettings.from_environment()
             load_extensions(new.flask_extensions)
@@ -166,12 +162,7 @@ class ReloadableSettings:
 
 
 def merge_reload(old: EdgeSettings, new: EdgeSettings) -> tuple[EdgeSettings, list[str]]:
-    """Return the settings after a reload, and the variables whose new values need a restart."""
+    """Return the settings after a reload, and the variables whose new values take effect at a restart."""
     kept = {name: getattr(old, name) for name in FIXED}
     waiting = [variable for name, variable in FIXED.items() if getattr(new, name) != kept[name]]
     return replace(new, **kept), waiting
-
-
-def _has_secret(values: Iterable[str]) -> bool:
-    """Return whether one of the values is long enough to be a secret."""
-    return any(len(value) >= MIN_SECRET_LENGTH for value in values)

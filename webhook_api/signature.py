@@ -6,8 +6,6 @@ import base64
 import binascii
 import hashlib
 import hmac
-from binascii import b2a_base64
-from hmac import compare_digest
 from typing import Final
 
 HEADER: Final = "x-hub-signature-256"
@@ -22,10 +20,10 @@ ID_BYTES: Final = 4
 
 
 class SignatureVerifier:
-    """Verifies bodies with two keyed hashes per secret. Copying the hashes is twice as fast as `hmac`.
+    """Verifies the signatures of bodies. Copying two keyed hashes for each secret is twice as fast as `hmac`.
 
-    A body signed with any of *secrets* (newest first) is genuine, so that secrets can be rotated. `verified`
-    counts the genuine bodies by secret, which shows when a secret is no longer used.
+    A body that is signed with any of *secrets* (newest first) is genuine, so that secrets can be rotated.
+    `verified` counts the genuine bodies of each secret, which shows when a secret is no longer used.
 
     Source:
         Genesys Cloud, "Validate webhook notifications": base64, not hex, of HMAC-SHA256 over the body.
@@ -39,20 +37,20 @@ class SignatureVerifier:
         self.verified = [0] * len(secrets)
 
     def is_genuine(self, body: bytes, header: bytes) -> bool:
-        """Compare in constant time, and as bytes: comparing a non-ASCII header as text would raise."""
+        """Return whether *header* signs *body*. The comparison is of bytes and takes constant time."""
         genuine = False
         for number, inner, outer in self._keyed:
             digest, mac = inner.copy(), outer.copy()
             digest.update(body)
             mac.update(digest.digest())
-            if compare_digest(PREFIX + b2a_base64(mac.digest(), newline=False), header):
+            if hmac.compare_digest(PREFIX + binascii.b2a_base64(mac.digest(), newline=False), header):
                 self.verified[number] += 1
                 genuine = True
         return genuine
 
 
 def _keyed_hashes(secret: bytes) -> tuple[hashlib._Hash, hashlib._Hash]:
-    """Return HMAC's inner and outer hash, each already fed with its padded key block."""
+    """Return the inner and the outer hash of HMAC, each already updated with its padded key."""
     key = secret if len(secret) <= BLOCK_BYTES else hashlib.sha256(secret).digest()
     block = key.ljust(BLOCK_BYTES, b"\0")
     inner = hashlib.sha256(bytes(byte ^ INNER_PAD for byte in block))
@@ -61,21 +59,21 @@ def _keyed_hashes(secret: bytes) -> tuple[hashlib._Hash, hashlib._Hash]:
 
 
 def sign(body: bytes, secret: bytes) -> str:
-    """Return the header value that the platform would send for *body*."""
+    """Return the value of the signature header that the platform would send for *body*."""
     digest = hmac.digest(secret, body, "sha256")
     return (PREFIX + base64.b64encode(digest)).decode()
 
 
 def secret_id(secret: bytes) -> str:
-    """Return an identifier of a secret that may be shown; deliberately takes some hundredths of a second.
+    """Return an identifier of a secret that may be shown; this takes some hundredths of a second on purpose.
 
-    It is one-way, slow and short, so that it neither reveals the secret nor confirms a guess.
+    The function is one-way and slow, and its result short, so the result does not help to find the secret.
     """
     return hashlib.pbkdf2_hmac("sha256", secret, b"open-messaging secret id", ID_ROUNDS, ID_BYTES).hex()
 
 
 def explain(header: bytes) -> str:
-    """Return why a header was refused, for a log line, without repeating the header."""
+    """Return, for the log, why a signature header was refused; the header is not repeated."""
     if not header:
         return "signature missing"
     if not header.startswith(PREFIX):

@@ -1,4 +1,4 @@
-"""Use the broker over blocking connections, with confirmed publishes: for the CLI and for rare events."""
+"""Use the broker over blocking connections and with publisher confirms, for `omctl` and for rare events."""
 
 from messaging.admin.dead_letters import (
     MAX_WINDOW,

@@ -1,4 +1,4 @@
-"""Let one operator at a time process the dead letters in windows; publish destinations' dead letters."""
+"""Let one operator at a time process the queue of dead letters; publish the dead letters of destinations."""
 
 import time
 from collections.abc import Iterable, Iterator
@@ -10,40 +10,37 @@ import pika
 from pika.adapters.blocking_connection import BlockingChannel, BlockingConnection
 from pika.exceptions import ChannelClosedByBroker
 
-from messaging.admin.session import EventPublisher, broker_session
+from messaging.admin.session import EventPublisher, broker_session, count_messages
 from messaging.broker import confirms_within
 from messaging.envelope import Envelope, envelope_of
-from messaging.errors import OpenMessagingError
+from messaging.errors import BrokerUnavailableError, OpenMessagingError
 from messaging.topology import DEAD_LETTERS
 
 LOCK_QUEUE: Final = "open-messaging.dead-letters-in-hand"
-"""An empty queue that serves as a lock: only the connection that owns it works with the dead letters."""
+"""An empty queue that serves as a lock: only the connection that owns it may process the dead letters."""
 
 LOCKED: Final = 405
 
 MAX_WINDOW: Final = 100
-"""Dead letters that are processed together. The prefetch is twice as many: at most 200 MiB of bodies."""
+"""Limit of the dead letters in a window. Twice this number is prefetched, with at most 200 MiB of bodies."""
 
 PUBLISH_SECONDS: Final = 15.0
-"""Limit for all dead letters of a call: longer than the election of a queue's leader, and short enough that a
-process stops by itself on SIGTERM before systemd kills it after 30 s."""
+"""Time limit for publishing the dead letters of one call. It is longer than the election of a queue's leader,
+and short enough for a process to stop by itself on SIGTERM before systemd kills it after 30 s."""
 
 SETTLE_SECONDS: Final = 0.005
 
 PATIENCE_SECONDS: Final = 2.0
-"""If no dead letter arrives for this long, the queue is empty, whatever its earlier count was."""
+"""If no dead letter arrives for this long although the queue has some, the queue's leader does not answer."""
 
 
 class DeadLettersLockedError(OpenMessagingError):
-    """Nothing was changed; wait until another omctl has finished its work with the dead letters."""
+    """Wait until another omctl has finished processing the dead letters; nothing was changed."""
 
 
 @dataclass(frozen=True, slots=True)
 class QueuedDeadLetter:
-    """One message of the dead-letter queue.
-
-    `destination` is the service that did not accept it; None for an event that intake could not process.
-    """
+    """A dead letter in the queue. `destination` did not accept it; if None, intake could not process it."""
 
     tag: int
     envelope: Envelope
@@ -52,10 +49,7 @@ class QueuedDeadLetter:
 
 @dataclass(frozen=True, slots=True)
 class DestinationDeadLetter:
-    """An event that a destination never accepted; *reason* is a short code.
-
-    The envelope's message id is that of the record.
-    """
+    """An event that a destination did not accept. Its record has the same message id. *reason* is a code."""
 
     envelope: Envelope
     destination: str
@@ -63,12 +57,12 @@ class DestinationDeadLetter:
 
 
 class DeadLetterQueue:
-    """The dead letters, exclusively for one connection; see `lock_dead_letters`.
+    """The queue of dead letters, locked for one connection by `lock_dead_letters`.
 
     A dead letter that is passed over moves to the end of the queue, which has no delivery limit. A dead
-    letter that is neither removed nor passed over returns when the session ends.
+    letter that is neither removed nor passed over returns to the queue when the session ends.
 
-    `publisher`: publishes events again.
+    `publisher` publishes the events of dead letters again.
     """
 
     def __init__(self, connection: BlockingConnection) -> None:
@@ -79,38 +73,39 @@ class DeadLetterQueue:
         self.publisher = EventPublisher(connection)
 
     def count(self) -> int:
-        """Return how many messages are in the queue, without those that this session holds."""
-        return int(self._counter.queue_declare(DEAD_LETTERS, passive=True).method.message_count)
+        """Return how many messages are in the queue, without the messages that this session holds."""
+        return count_messages(self._counter, DEAD_LETTERS)
 
     def windows(self, size: int = MAX_WINDOW) -> Iterator[list[QueuedDeadLetter]]:
-        """Yield each message that is in the queue now once, none that arrives later.
+        """Yield the messages that are in the queue now, in windows; messages that arrive later are left out.
 
-        Dead letters that the caller has not removed are passed over when it requests the next window.
+        Dead letters that the caller has not removed are passed over when it requests the next window. Raises
+        BrokerUnavailableError if the queue's leader no longer answers.
         """
         self._removed, total = 0, self.count()
         channel = self._connection.channel()
         channel.basic_qos(prefetch_count=2 * size)
         arriving = channel.consume(DEAD_LETTERS, inactivity_timeout=PATIENCE_SECONDS)
         left = total
-        while left > 0 and (window := self._read_window(channel, arriving, min(size, left))):
+        while left > 0 and (window := self._read(channel, arriving, min(size, left))):
             left -= len(window)
             yield window
             if self._held:
                 channel.basic_nack(max(self._held), multiple=True)
                 self._held.clear()
+        if left > 0:
+            raise BrokerUnavailableError("the dead-letter queue does not answer: run the command again")
         channel.cancel()
         channel.close()
         self._wait_for(total - self._removed)
 
     def remove(self, dead_letters: list[QueuedDeadLetter]) -> None:
-        """Remove dead letters of the current window from the queue for good."""
+        """Remove dead letters of the current window from the queue permanently."""
         for dead_letter in dead_letters:
             self._held.pop(dead_letter.tag).basic_ack(dead_letter.tag)
         self._removed += len(dead_letters)
 
-    def _read_window(
-        self, channel: BlockingChannel, arriving: Iterator[Any], limit: int
-    ) -> list[QueuedDeadLetter]:
+    def _read(self, channel: BlockingChannel, arriving: Iterator[Any], limit: int) -> list[QueuedDeadLetter]:
         window: list[QueuedDeadLetter] = []
         while len(window) < limit:
             method, properties, body = next(arriving)
@@ -123,7 +118,7 @@ class DeadLetterQueue:
         return window
 
     def _wait_for(self, count: int) -> None:
-        """Wait until the queue has the passed-over dead letters, so that the next count includes them."""
+        """Wait until passed-over dead letters are back in the queue, so that the next count includes them."""
         deadline = time.monotonic() + PATIENCE_SECONDS
         while self.count() < count and time.monotonic() < deadline:
             self._connection.sleep(SETTLE_SECONDS)
@@ -131,13 +126,13 @@ class DeadLetterQueue:
 
 @contextmanager
 def lock_dead_letters(urls: tuple[str, ...], *, client_name: str) -> Iterator[DeadLetterQueue]:
-    """Yield the dead letters, locked against every other omctl meanwhile.
+    """Lock and yield the queue of dead letters; no other omctl can use it until the `with` block ends.
 
-    Raises DeadLettersLockedError if another omctl has them, and as `broker_session`.
+    Raises DeadLettersLockedError if another omctl has locked them, and the errors of `broker_session`.
     """
     with broker_session(urls, client_name=client_name) as connection:
         try:
-            # Exclusive: the broker gives it to one connection and deletes it with that connection.
+            # The broker gives an exclusive queue to one connection, and deletes it with that connection.
             arguments = {"x-queue-type": "classic"}
             connection.channel().queue_declare(LOCK_QUEUE, exclusive=True, arguments=arguments)
         except ChannelClosedByBroker as error:
@@ -151,17 +146,14 @@ def lock_dead_letters(urls: tuple[str, ...], *, client_name: str) -> Iterator[De
 def publish_dead_letters(
     urls: tuple[str, ...], dead_letters: Iterable[DestinationDeadLetter]
 ) -> Iterator[DestinationDeadLetter]:
-    """Publish to the dead-letter exchange; yields each dead letter when the broker has it on disk.
+    """Publish to the dead-letter exchange; yield each dead letter when the broker has it on disk.
 
-    Blocks for at most PUBLISH_SECONDS once it is connected, and CLOSE_SECONDS at the end. Raises
-    BrokerUnavailableError if those not yielded may not have arrived: publish them again; ConfigurationError
-    if an address is malformed, or the broker refuses its user.
+    After it has connected, blocks for at most PUBLISH_SECONDS, and CLOSE_SECONDS at the end. Raises
+    BrokerUnavailableError if the dead letters that were not yielded may be lost and must be published again,
+    and ConfigurationError if an address is malformed or the broker refuses its user.
     """
-    with (
-        broker_session(urls, client_name="deliver") as connection,
-        confirms_within(connection, PUBLISH_SECONDS),
-    ):
-        channel = connection.channel()
+    with broker_session(urls, client_name="deliver") as broker, confirms_within(broker, PUBLISH_SECONDS):
+        channel = broker.channel()
         channel.confirm_delivery()
         for dead_letter in dead_letters:
             _publish(channel, dead_letter)

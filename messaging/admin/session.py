@@ -1,4 +1,4 @@
-"""Connect to a broker for the duration of a `with` block, and publish events with confirms."""
+"""Connect to a broker for the duration of a `with` block, and publish events with publisher confirms."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -6,7 +6,7 @@ from threading import Event, Thread
 from typing import Final
 
 import pika
-from pika.adapters.blocking_connection import BlockingConnection
+from pika.adapters.blocking_connection import BlockingChannel, BlockingConnection
 from pika.adapters.utils.connection_workflow import AMQPConnectorException
 from pika.exceptions import (
     AMQPConnectionError,
@@ -18,42 +18,44 @@ from pika.exceptions import (
     UnroutableError,
 )
 
-from messaging.broker import CLOSE_SECONDS, confirms_within, parameters_of
+from messaging.broker import CLOSE_SECONDS, NO_LIMIT, confirms_within, parameters_of, size_limit_of
 from messaging.envelope import Envelope, decode_properties, encode_properties
-from messaging.errors import BrokerUnavailableError, ConfigurationError
+from messaging.errors import BrokerUnavailableError, ConfigurationError, RejectedEventError
 from messaging.topology import EVENT_ROUTING_KEY, EXCHANGE
 
 CONFIRM_SECONDS: Final = 30.0
-"""Limit for one event: a shorter alarm is waited out, a longer alarm is reported to the operator."""
-
-KEEPALIVE_SECONDS: Final = 0.2
-"""How soon `EventPublisher.keep_alive` ends after its block."""
+"""How long to wait for the confirm of one event. A longer alarm of the broker is reported as an error."""
 
 
 @contextmanager
 def broker_session(urls: tuple[str, ...], *, client_name: str) -> Iterator[BlockingConnection]:
-    """Connect to the first broker that answers; blocks for some seconds per address.
+    """Connect to the first broker that answers; blocks for some seconds for each address.
 
-    At the end the connection is closed, within CLOSE_SECONDS: during an alarm the broker reads nothing more
-    of a publishing connection, not even its close.
+    At the end, the connection is closed within CLOSE_SECONDS even during an alarm, in which the broker does
+    not read from a publishing connection, not even the request to close it.
 
-    Raises ConfigurationError if an address is malformed, or the broker refuses its user or virtual host;
-    BrokerUnavailableError if no broker answers, or the connection broke.
+    Raises ConfigurationError if an address is malformed or the broker refuses its user or virtual host,
+    BrokerUnavailableError if no broker answers or the connection breaks, and RejectedEventError if a
+    published body is larger than the broker's max_message_size.
     """
     try:
         connection = pika.BlockingConnection(parameters_of(urls, client_name=client_name))
-    except (ProbableAuthenticationError, ProbableAccessDeniedError, ConnectionClosedByBroker):
+    except (ProbableAuthenticationError, ProbableAccessDeniedError, ConnectionClosedByBroker) as error:
+        if "connection limit (" in str(error):
+            raise BrokerUnavailableError("the broker's limit of connections is reached") from None
         raise ConfigurationError(
             "OM_AMQP_URL: the broker refuses this user, password or virtual host"
         ) from None
     except (AMQPConnectionError, AMQPConnectorException):
-        # pika raises the second if a broker accepts the connection and then hangs.
+        # pika raises AMQPConnectorException if a broker accepts the connection and then hangs.
         raise BrokerUnavailableError(
             "no broker of OM_AMQP_URL answers: check that it runs, and the host and port"
         ) from None
     try:
         yield connection
     except AMQPError as error:
+        if size_limit_of(error) != NO_LIMIT:
+            raise RejectedEventError("too_large", "body: larger than the broker accepts") from None
         raise BrokerUnavailableError("the connection to the broker broke: run `omctl check`") from error
     finally:
         if connection.is_open:
@@ -61,8 +63,24 @@ def broker_session(urls: tuple[str, ...], *, client_name: str) -> Iterator[Block
                 connection.close()
 
 
+def count_messages(channel: BlockingChannel, queue: str) -> int:
+    """Return how many messages wait in a queue, without the messages that consumers hold.
+
+    If a quorum queue's leader does not answer in time, a declare reports neither messages nor consumers. A
+    get then queries the leader and waits for the answer; the message that it takes returns to the queue.
+    """
+    declared = channel.queue_declare(queue, passive=True).method
+    if declared.message_count or declared.consumer_count:
+        return int(declared.message_count)
+    taken, _, _ = channel.basic_get(queue)
+    if taken is None:
+        return 0
+    channel.basic_nack(taken.delivery_tag)
+    return int(taken.message_count) + 1
+
+
 class EventPublisher:
-    """Publishes events one by one, each confirmed."""
+    """Publishes events one by one, and waits for the broker's confirm of each event."""
 
     def __init__(self, connection: BlockingConnection) -> None:
         self._connection = connection
@@ -70,10 +88,9 @@ class EventPublisher:
         self._channel.confirm_delivery()
 
     def publish(self, envelope: Envelope) -> None:
-        """Publish to the events' exchange; on disk of a majority when this returns.
+        """Publish an event; when this returns, a majority of the broker's nodes has the event on disk.
 
-        Blocks for at most CONFIRM_SECONDS. Raises BrokerUnavailableError if the broker refused it, or has not
-        confirmed it in time.
+        Blocks for at most CONFIRM_SECONDS. Raises BrokerUnavailableError if no confirm arrives by then.
         """
         fields = envelope.message_id, envelope.received_at_us, envelope.request_id, envelope.source
         properties = decode_properties(encode_properties(*fields))
@@ -85,21 +102,21 @@ class EventPublisher:
             raise BrokerUnavailableError("the broker refused an event: run `omctl check`") from None
 
     def idle(self, seconds: float) -> None:
-        """Wait, and answer the broker's heartbeats meanwhile."""
+        """Wait for some seconds, and answer the broker's heartbeats during this time."""
         self._connection.sleep(seconds)
 
     @contextmanager
     def keep_alive(self) -> Iterator[None]:
-        """Answer the broker's heartbeats from a thread, during a prompt; do not use the connection meanwhile.
+        """Answer the broker's heartbeats on a thread; the block must not use the connection.
 
-        If the connection breaks, its next use raises.
+        If the connection breaks during the block, the next use of the connection raises an error.
         """
         done = Event()
 
         def answer_heartbeats() -> None:
             with suppress(AMQPError):
                 while not done.is_set():
-                    self._connection.sleep(KEEPALIVE_SECONDS)
+                    self._connection.process_data_events(time_limit=None)
 
         thread = Thread(target=answer_heartbeats, name="heartbeats", daemon=True)
         thread.start()
@@ -107,11 +124,14 @@ class EventPublisher:
             yield
         finally:
             done.set()
+            with suppress(AMQPError):
+                # Wake the thread.
+                self._connection.add_callback_threadsafe(lambda: None)
             thread.join()
 
 
 @contextmanager
 def event_publisher(urls: tuple[str, ...], *, client_name: str) -> Iterator[EventPublisher]:
-    """Yield a publisher of events over a connection of its own; raises as `broker_session`."""
+    """Yield an EventPublisher with its own connection; raises the errors of `broker_session`."""
     with broker_session(urls, client_name=client_name) as connection:
         yield EventPublisher(connection)

@@ -1,4 +1,4 @@
-"""Compare the broker's exchanges and queues with the topology, declare missing ones, inspect queues."""
+"""Compare the broker's exchanges and queues with the topology, declare missing ones, and inspect queues."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -10,13 +10,14 @@ from pika.adapters.blocking_connection import BlockingChannel, BlockingConnectio
 from pika.exceptions import ChannelClosedByBroker
 
 from messaging import topology
+from messaging.admin.session import count_messages
 
 NOT_FOUND: Final = 404
 PRECONDITION_FAILED: Final = 406
 
 
 class ObjectState(StrEnum):
-    """The state of an exchange, queue or binding, as found or after it was declared."""
+    """The state of an exchange, queue or binding: as it was found, or after it was declared."""
 
     EXISTS = "exists"
     MISSING = "missing"
@@ -30,9 +31,9 @@ class ObjectState(StrEnum):
 class BrokerObject:
     """An exchange, queue or binding and its state.
 
-    `kind`: "exchange", "queue" or "binding". `name`: of a binding "exchange → queue". `explanation`: the
-    broker's text if it differs or was refused. `ready` deliveries and `consumers` of a queue; None of
-    anything else. A quorum queue whose leader does not answer in time counts as 0.
+    `kind` is "exchange", "queue" or "binding". The `name` of a binding is "exchange → queue". `explanation`
+    is the broker's text if the object differs or was refused. `ready` and `consumers` count a queue's
+    deliveries and consumers: 0 if a quorum queue's leader does not answer in time, None for other objects.
     """
 
     kind: str
@@ -46,15 +47,16 @@ class BrokerObject:
 def inspect(connection: BlockingConnection) -> list[BrokerObject]:
     """Return the state of every exchange and queue of the topology; change nothing.
 
-    What exists is declared once more with the arguments it should have: that changes nothing and shows
-    whether they differ. AMQP cannot query bindings, so they are left out.
+    Each existing object is declared again with the expected arguments, which changes nothing but shows
+    whether its arguments differ. A user without the right to configure does not see such a difference. AMQP
+    cannot query bindings, so bindings are left out.
     """
     exchanges = [_inspect(connection, "exchange", name) for name in topology.EXCHANGES]
     return exchanges + [_inspect(connection, "queue", name) for name in topology.QUEUES]
 
 
 def set_up(connection: BlockingConnection) -> list[BrokerObject]:
-    """Declare missing objects; return every object and its state. Objects that differ are not changed."""
+    """Declare missing objects; return all objects with their states. Objects that differ stay unchanged."""
     objects = [_create_missing(connection, found) for found in inspect(connection)]
     broken = {item.name for item in objects if item.state not in {ObjectState.EXISTS, ObjectState.CREATED}}
     for queue, exchange, key in topology.BINDINGS:
@@ -66,18 +68,18 @@ def set_up(connection: BlockingConnection) -> list[BrokerObject]:
 
 
 def count_waiting_events(connection: BlockingConnection) -> int:
-    """Return how many deliveries wait in the events queue, without those that workers hold."""
+    """Return how many deliveries wait in the events queue, without the deliveries that workers hold."""
     channel = connection.channel()
-    answer = channel.queue_declare(topology.EVENTS_QUEUE, passive=True)
+    count = count_messages(channel, topology.EVENTS_QUEUE)
     channel.close()
-    return int(answer.method.message_count)
+    return count
 
 
 def peek(connection: BlockingConnection, queue: str) -> Iterator[bytes]:
-    """Yield the body of each message that waits in the queue; all are back in the queue at the end.
+    """Yield the body of each message that waits in a queue; at the end, all messages return to the queue.
 
-    They return in their order, marked as redelivered. Other consumers miss them meanwhile, and each return
-    counts towards a delivery limit, so use this for queues without either, such as the dead letters'.
+    The messages return in order, marked as redelivered. Before that, consumers do not get them, and each
+    return counts towards a delivery limit. So use this only if the queue has no consumers and no such limit.
     """
     channel = connection.channel()
     tags: list[int] = []
@@ -86,7 +88,7 @@ def peek(connection: BlockingConnection, queue: str) -> Iterator[bytes]:
             tags.append(found[0].delivery_tag)
             yield found[2]
     finally:
-        # One by one: requeued together, or by closing the channel, they would return in any order.
+        # Requeue the messages one by one: if they were requeued together, their order would be lost.
         for tag in tags:
             channel.basic_nack(tag)
         channel.close()
@@ -103,6 +105,8 @@ def _inspect(connection: BlockingConnection, kind: str, name: str) -> BrokerObje
     if state is not ObjectState.EXISTS:
         return BrokerObject(kind, name, state, explanation)
     state, explanation = _try(connection, lambda channel: _declare(channel, kind, name), ObjectState.EXISTS)
+    if state is ObjectState.REFUSED:
+        state, explanation = ObjectState.EXISTS, ""
     counts = () if kind == "exchange" else (answers[0].message_count, answers[0].consumer_count)
     return BrokerObject(kind, name, state, explanation, *counts)
 
@@ -126,7 +130,7 @@ def _declare(channel: BlockingChannel, kind: str, name: str) -> None:
 def _try(
     connection: BlockingConnection, action: Callable[[BlockingChannel], object], done: ObjectState
 ) -> tuple[ObjectState, str]:
-    """Run *action* on a channel of its own, which a refusal closes; return *done* or the refusal."""
+    """Run *action* on its own channel, which a refusal closes; return *done*, or the refusal and its text."""
     channel = connection.channel()
     try:
         action(channel)

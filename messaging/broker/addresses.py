@@ -1,4 +1,4 @@
-"""Parse the broker's addresses, with the same heartbeat and time limits everywhere, and its close reasons."""
+"""Parse the broker's addresses and close reasons, and give all connections the same time limits."""
 
 import re
 import sys
@@ -10,33 +10,23 @@ import pika
 from messaging.errors import ConfigurationError
 
 HEARTBEAT_SECONDS = 10
-"""A dead peer is detected after 15 to 30 s, because pika counts received bytes every 15 s. That is long for a
-request, but short for a journal."""
+"""Heartbeat of a connection. pika detects a dead peer after 15 to 30 s; the journal keeps the events."""
 
 CONNECT_SECONDS = 5.0
-"""Limit for one attempt on one node, before the next node of the list is tried."""
-
-ATTEMPT_SECONDS = 30.0
-"""Limit from the start of an attempt until the connection can be used; then the next attempt starts.
-
-pika's own limits are shorter, so that it may try every address of a name: CONNECT_SECONDS for each, twice
-that for the handshake. They do not apply if pika swallows an error (a socket that cannot be created), or once
-the connection is open.
-"""
+"""Time limit of an attempt to connect to one node; after it, the next node of the list is tried."""
 
 TCP_OPTIONS = {"TCP_USER_TIMEOUT": 15_000, "TCP_KEEPIDLE": 15, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}
-"""Data that the peer's kernel has not acknowledged for 15 s end the connection (milliseconds)."""
-
+"""Socket options: a connection ends if the peer's kernel acknowledges no data for 15 s (15,000 ms)."""
 
 NO_LIMIT: Final = sys.maxsize
 _TOO_LARGE: Final = re.compile(r"message size \d+ is larger than (?:configured )?max size (\d+)")
 
 
 def parameters_of(urls: tuple[str, ...], *, client_name: str) -> list[pika.URLParameters]:
-    """Turn OM_AMQP_URL's addresses, of the nodes of one cluster, into pika's parameters.
+    """Convert the addresses in OM_AMQP_URL, which are nodes of one cluster, into pika's parameters.
 
-    The broker shows *client_name* for the connection. Raises ConfigurationError if an address is not an AMQP
-    URL, or names a certificate that cannot be loaded; the text does not repeat it.
+    The broker shows *client_name* as the connection's name. Raises ConfigurationError, whose text does not
+    repeat the address, if an address is not an AMQP URL or names a certificate that cannot be loaded.
     """
     if not urls:
         raise ConfigurationError(
@@ -46,10 +36,7 @@ def parameters_of(urls: tuple[str, ...], *, client_name: str) -> list[pika.URLPa
 
 
 def virtual_host(urls: tuple[str, ...]) -> str:
-    """Return the virtual host of OM_AMQP_URL's first address; "/" without an address.
-
-    Raises ConfigurationError if the address is not an AMQP URL.
-    """
+    """Return the virtual host of the first address in OM_AMQP_URL, or "/"; raises ConfigurationError."""
     name: str = _read(urls[0]).virtual_host if urls else "/"
     return name
 
@@ -59,7 +46,7 @@ def _parameters(url: str, client_name: str) -> pika.URLParameters:
     parameters.heartbeat = HEARTBEAT_SECONDS
     parameters.socket_timeout = CONNECT_SECONDS
     parameters.stack_timeout = CONNECT_SECONDS * 2
-    # An alarm may last long, and closing the connection would drop messages that are on their way.
+    # An alarm may last long, and closing the connection during an alarm would drop unprocessed messages.
     parameters.blocked_connection_timeout = None
     parameters.tcp_options = TCP_OPTIONS
     parameters.client_properties = {"connection_name": client_name}
@@ -83,17 +70,16 @@ def _read(url: str) -> pika.URLParameters:
 
 
 def describe(reason: object) -> str:
-    """Return pika's reason in one line, without addresses or credentials."""
+    """Return pika's reason for a lost connection or channel in one line, without addresses or credentials."""
     code = getattr(reason, "reply_code", None)
     text = getattr(reason, "reply_text", None)
     return f"{code} {text}" if code else type(reason).__name__
 
 
 def size_limit_of(reason: object) -> int:
-    """Return the largest body that the broker accepts, if it closed the channel because of a larger one.
+    """Return the broker's size limit if it closed the channel because of a larger body, else NO_LIMIT.
 
-    Source:
-        RabbitMQ 4.0.5, `check_msg_size` in rabbit_channel.erl: a 406 of this text.
+    Source: RabbitMQ 4.0.5, `check_msg_size` in rabbit_channel.erl, which closes the channel with 406.
     """
     too_large = _TOO_LARGE.search(str(getattr(reason, "reply_text", "")))
     return int(too_large[1]) if too_large else NO_LIMIT

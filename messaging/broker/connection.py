@@ -1,13 +1,14 @@
-"""Extend pika's connections, on an asyncio loop and blocking, beyond its public interface.
+"""Extend pika's asyncio and blocking connections beyond pika's public interface.
 
-This is the only file that uses private names of pika, each with its reason. Since they may change in any
-minor release, setup.cfg pins pika below the next one, and the tests of `messaging` use every one of them.
+This is the only file that uses private names of pika; comments give the reason for each use. These names may
+change in any minor release, so setup.cfg pins pika below the next one, and the tests use all of the names.
 """
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, Final
 
+import pika.data
 from pika.adapters.asyncio_connection import AsyncioConnection
 from pika.adapters.blocking_connection import BlockingConnection
 from pika.adapters.utils.io_services_utils import _AsyncPlaintextTransport
@@ -17,48 +18,74 @@ from messaging.broker.frames import DeliveryReader
 from messaging.errors import BrokerUnavailableError
 
 CLOSE_SECONDS: Final = 5.0
-"""How long the broker may take to answer the close of a connection."""
+"""How long the broker may take to answer the request to close a connection."""
 
 RECEIVE_BYTES: Final = 65_536
-"""A hundred events of usual size: at each read, the processing thread may take the interpreter lock."""
+"""Size of a read: about a hundred usual events. Few reads are best, since each may cost the loop the GIL."""
+
+_decode_value: Final = pika.data.decode_value
+
+_SIZES: Final = {
+    kind: size
+    for size, kinds in {0: b"V", 1: b"tbB", 2: b"Uus", 4: b"Iif", 5: b"D", 8: b"LldT"}.items()
+    for kind in kinds
+}
+"""Size of a header's value by its kind, in bytes. Values of other kinds begin with a length of four bytes."""
+
+
+def _decode_any_value(encoded: bytes, offset: int) -> tuple[Any, int]:
+    """Decode a header's value like pika, but return None for a value that Python cannot represent.
+
+    For a time after the year 9999, or deeply nested tables, pika's error would end the receiving connection.
+    """
+    try:
+        value, end = _decode_value(encoded, offset)
+    except (ValueError, ArithmeticError, OSError, RecursionError):
+        start = offset + 1
+        length = 4 + int.from_bytes(encoded[start : start + 4], "big")
+        return None, start + _SIZES.get(encoded[offset], length)
+    return value, end
+
+
+pika.data.decode_value = _decode_any_value
 
 
 class BrokerConnection(AsyncioConnection):  # type: ignore[misc]  # pika ships no py.typed
-    """pika's connection, which sends encoded frames and reads whole deliveries.
+    """A connection of pika that can also send encoded frames and parse whole deliveries.
 
-    `deliveries` parses the deliveries of one channel without pika's frame objects; None leaves all to pika.
+    `deliveries` parses the deliveries of one channel without pika's frame objects; if None, pika parses them.
     """
 
     deliveries: DeliveryReader | None = None
 
     def close(self, reply_code: int = 200, reply_text: str = "Normal shutdown") -> None:
-        """Close as pika does, and end the stream if the broker does not answer within CLOSE_SECONDS.
+        """Close the connection; if the broker does not answer within CLOSE_SECONDS, end its stream.
 
-        pika would wait for as long as heartbeats arrive: it sends Channel.Close only after the broker has
+        pika alone would wait while heartbeats arrive: it sends Channel.Close only after the broker has
         answered the channel's earlier methods, and a missing answer may be why the connection is closed.
         """
         super().close(reply_code, reply_text)
         self.ioloop.call_later(CLOSE_SECONDS, lambda: self._transport and self._transport.abort())
 
     def send_frames(self, data: bytes) -> None:
-        """Write whole frames in one piece, and to the kernel at once as far as it accepts them.
+        """Send whole frames: pass as many bytes as possible directly to the kernel, and the rest to pika.
 
         pika's own `_send_message` writes three frames at a time, and its transport waits until the socket is
-        reported writable, which costs two system calls and a turn of the loop.
+        reported as writable, which costs two system calls and a turn of the loop.
         """
         sent = self._send_at_once(data)
         if sent < len(data):
             self._output_marshaled_frames([data[sent:] if sent else data])
 
     def _send_at_once(self, data: bytes) -> int:
-        """Return how many bytes the kernel accepted; 0 if earlier bytes still wait, and with TLS.
+        """Return how many bytes the kernel accepted; 0 if earlier bytes still wait or TLS is used.
 
-        pika notices an error of the socket itself, when it sends or receives next.
+        An error of the socket is ignored here; pika detects it when it next sends or receives.
         """
         transport = self._transport
         if type(transport) is not _AsyncPlaintextTransport or transport._tx_buffers:  # noqa: SLF001
             return 0
-        if transport._state != transport._STATE_ACTIVE:  # noqa: SLF001  # it drops what it is given
+        if transport._state != transport._STATE_ACTIVE:  # noqa: SLF001  # it would drop the data
             return 0
         with suppress(OSError):
             sent: int = transport._sock.send(data)  # noqa: SLF001
@@ -67,19 +94,19 @@ class BrokerConnection(AsyncioConnection):  # type: ignore[misc]  # pika ships n
 
     @property
     def unsent_bytes(self) -> int:
-        """Bytes written to the transport that the kernel has not accepted yet."""
+        """Number of bytes that were written to the transport but that the kernel has not accepted yet."""
         transport = self._transport
         return transport.get_write_buffer_size() if transport is not None else 0
 
     def _proto_connection_made(self, transport: Any) -> None:
-        """Have pika read more than 4 KiB at once."""
+        """Set the size of pika's reads, which is 4 KiB by default, to RECEIVE_BYTES."""
         transport._MAX_RECV_BYTES = RECEIVE_BYTES  # noqa: SLF001  # pika has no setting for it
         super()._proto_connection_made(transport)
 
     def _on_data_available(self, data_in: bytes) -> None:
-        """Do as pika's `Connection._on_data_available`, but read deliveries first.
+        """Process received data like pika's own method, but let `deliveries` parse the deliveries first.
 
-        An incomplete delivery stays in the buffer: once pika has its first frame, it needs the rest.
+        An incomplete delivery stays in the buffer, because pika must not read only its first frame.
         """
         self._frame_buffer += data_in
         while self._frame_buffer:
@@ -99,11 +126,11 @@ class BrokerConnection(AsyncioConnection):  # type: ignore[misc]  # pika ships n
 def confirms_within(connection: BlockingConnection, seconds: float) -> Iterator[None]:
     """Limit the time of confirmed publishes, or of another synchronous method, on a blocking connection.
 
-    pika waits for a confirm as long as the connection lasts, through an alarm and through the loss of a
-    queue's majority. Meanwhile only the timers of its inner loop fire; so this ends the stream as its own
-    `blocked_connection_timeout` does, which covers alarms alone.
+    pika waits for a confirm until the connection ends, even during an alarm or while a queue has no majority.
+    During this wait, only timers of pika's inner loop run. So a timer ends the stream here, like pika's own
+    `blocked_connection_timeout`, which covers only alarms.
 
-    Raises BrokerUnavailableError if no confirm arrived in time. The message may still arrive, or be lost.
+    Raises BrokerUnavailableError if no confirm arrives in time. The message may then arrive later or be lost.
     """
     impl = connection._impl  # noqa: SLF001
     late = AMQPConnectionError()

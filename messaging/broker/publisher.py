@@ -1,8 +1,8 @@
 """Publish events on the process's loop, and detect at once when publishing stops working.
 
-No method blocks. The caller keeps every event until it is proven (webhook_api/relay). There is at most one
-connection and one timer: without a connection the publisher makes one, and it aborts a connection that is not
-ready in time. Callbacks of an aborted connection are ignored: they do not apply to the next connection.
+No method blocks. The caller keeps every event until the event is proven (webhook_api/relay). There is at most
+one connection and one timer. If there is no connection, the publisher makes one, and aborts it if it is not
+ready in time. Callbacks of an aborted connection are ignored: they do not concern the next connection.
 """
 
 import asyncio
@@ -14,34 +14,41 @@ from typing import Any, Final
 from pika import spec
 from pika.channel import Channel
 
-from messaging.broker.addresses import ATTEMPT_SECONDS, NO_LIMIT, describe, parameters_of, size_limit_of
+from messaging.broker.addresses import NO_LIMIT, describe, parameters_of, size_limit_of
 from messaging.broker.connection import BrokerConnection
 from messaging.broker.frames import PublishFrames
 from messaging.clock import delay_before
 from messaging.log import logger
 from messaging.topology import EVENTS_QUEUE, EXCHANGE
 
+ATTEMPT_SECONDS: Final = 30.0
+"""If a connection is not ready this long after the attempt began, the next attempt starts.
+
+pika's own limits are shorter, so that it can try every address of a name: CONNECT_SECONDS for each, and twice
+that for the handshake. They do not apply to an open connection, or if pika ignores an error of the socket.
+"""
+
 STABLE_SECONDS: Final = 10.0
-"""After a connection that lasted this long, the next attempt starts without delay."""
+"""If a connection that lasted this long is lost, the next attempt starts without delay."""
 
 
 class BrokerState(StrEnum):
-    """Whether events can be published."""
+    """Whether events can be published to the broker."""
 
     AWAY = "away"
-    """No connection is ready; events published and not proven may be lost."""
+    """No connection is ready. Events that were published but are not proven may be lost."""
     UP = "up"
-    """Events reach the exchange."""
+    """The connection is ready, and published events reach the exchange."""
     BLOCKED = "blocked"
-    """The broker has an alarm and reads nothing for now, but the connection is still open."""
+    """The connection is open, but the broker has an alarm and reads nothing until the alarm ends."""
 
 
 class Publisher:
-    """One connection with one channel, kept up over a list of nodes; use it on its loop only.
+    """Keeps a connection with one channel to one of several nodes. Use it only on its loop.
 
-    `size_limit` is the largest body that the broker accepts, once it has refused a larger one. `node` is the
-    index of the present or last connection's address. *on_confirm* is called with each confirmed delivery
-    tag, and whether it includes all lower ones.
+    `size_limit` is the largest body that the broker accepts, known after it has refused a larger body. `node`
+    is the index of the address of the current or last connection. *on_confirm* is called with each confirmed
+    delivery tag, and with whether the confirm covers all lower tags.
     """
 
     def __init__(
@@ -68,23 +75,23 @@ class Publisher:
         self.size_limit = NO_LIMIT
 
     def start(self, on_change: Callable[[BrokerState], None]) -> None:
-        """Keep a connection until `stop`; call *on_change* with the state before each change of `state`."""
+        """Keep a connection until `stop`; call *on_change* with the old `state` after each change of it."""
         self._on_change = on_change
         self._connect()
 
     def stop(self) -> None:
-        """Close the connection for good; the caller keeps the unproven events."""
+        """Close the connection and make no new one; the caller keeps the unproven events."""
         self._is_stopped = True
         self.abort("stopping")
 
     def publish(self, events: Iterable[tuple[bytes, bytes]]) -> None:
-        """Add events (properties, body) to what the next `flush` sends; call unless the broker is away."""
+        """Add events, as properties and body, for the next `flush`. The broker must not be away."""
         assert self._frames is not None
         for properties, body in events:
             self._frames.add(properties, body)
 
     def flush(self) -> int:
-        """Write what was published since the last flush to the transport at once; return the number."""
+        """Write the events that were published since the last flush to the transport; return their number."""
         if self._frames is None or self._connection is None or not self._frames.events:
             return 0
         events, data = self._frames.take()
@@ -94,25 +101,25 @@ class Publisher:
 
     @property
     def last_tag(self) -> int:
-        """The delivery tag of the event published last on this connection; 0 before the first."""
+        """The delivery tag of the last event published on this connection; 0 if there is none."""
         return self._sent + (self._frames.events if self._frames is not None else 0)
 
     @property
     def buffered_bytes(self) -> int:
-        """Bytes that the kernel has not accepted yet."""
+        """Number of bytes of published events that the kernel has not accepted yet."""
         return self._connection.unsent_bytes if self._connection is not None else 0
 
     def probe(self, callback: Callable[[int], None]) -> None:
-        """Send a method that the broker answers only after everything published before.
+        """Send a method that the broker answers only after it has processed all earlier publishes.
 
-        *callback* gets the events queue's ready deliveries; it is not called if the connection ends first.
+        *callback* is called with the number of ready events, unless the connection ends first.
         """
         self.flush()
         assert self._channel is not None
         _probe(self._channel, lambda answer: callback(answer.method.message_count))
 
     def abort(self, reason: str, size_limit: int = NO_LIMIT) -> None:
-        """Abort the connection, whatever its state, and make a new one."""
+        """Abort the connection, regardless of its state, and make a new connection."""
         connection = self._connection
         self._lose(reason, size_limit)
         if connection is not None and not (connection.is_closing or connection.is_closed):
@@ -122,7 +129,7 @@ class Publisher:
         self._attempt += 1
         self._is_blocked = False
         self.node = (self.node + 1) % len(self._parameters)
-        # Start the timer first: if pika swallows an error while it connects, only the timer detects that.
+        # Start the timer first: if pika ignores an error while it connects, only the timer detects that.
         self._timer = self._loop.call_later(ATTEMPT_SECONDS, self.abort, "it was not ready in time")
         self._connection = BrokerConnection(
             self._parameters[self.node],
@@ -133,7 +140,7 @@ class Publisher:
         )
 
     def _while_present(self, callback: Callable[..., None]) -> Callable[..., None]:
-        """Return *callback* for pika; it is not called once the present connection was given up."""
+        """Wrap *callback*, so that pika's calls are ignored after the current connection is given up."""
         connection = self._connection
 
         def call(*arguments: Any) -> None:
@@ -154,7 +161,7 @@ class Publisher:
             self._while_present(lambda _channel, reason: self.abort(describe(reason), size_limit_of(reason)))
         )
         channel.add_on_return_callback(self._while_present(self._on_return))
-        # Publishing to a missing exchange would cost a channel per try, so both are checked first.
+        # Check the exchange and the queue first, because a publish to a missing exchange closes the channel.
         on_exchange_found = self._while_present(
             lambda _answer: _probe(channel, self._while_present(self._on_queue_found))
         )
@@ -181,7 +188,7 @@ class Publisher:
             self._on_blocked(None, None)
 
     def _on_blocked(self, _connection: object, _method: object) -> None:
-        # The broker may report an alarm before the channel is ready.
+        # Remember the alarm, because the broker may report it before the channel is ready.
         self._is_blocked = True
         if self.state is BrokerState.UP:
             logger().warning("broker_blocked", consequence="events are kept in the journal")
@@ -210,7 +217,7 @@ class Publisher:
     def _lose(self, reason: str, size_limit: int = NO_LIMIT) -> None:
         was_ready = self.state is not BrokerState.AWAY
         if was_ready:
-            # A broker's limit may differ from the reported one only after the broker was restarted.
+            # Replace the known limit, because the broker may have been restarted with a different limit.
             self.size_limit = size_limit
         self._connection = self._channel = self._frames = None
         self._stop_timer()
@@ -236,5 +243,5 @@ class Publisher:
 
 
 def _probe(channel: Channel, callback: Callable[[Any], None]) -> None:
-    """Query the events queue without declaring it; if it is missing, the broker closes the channel (404)."""
+    """Query the events queue without creating it. If it is missing, the broker closes the channel (404)."""
     channel.queue_declare(EVENTS_QUEUE, passive=True, callback=callback)

@@ -1,11 +1,11 @@
-"""Keep a subscription up over a list of nodes, detect a stuck subscription, and stop cleanly."""
+"""Keep a subscription to one of several nodes, detect a stuck subscription, and stop cleanly."""
 
 import asyncio
 import time
 from functools import partial
 from typing import Any
 
-from messaging.broker import ATTEMPT_SECONDS, parameters_of
+from messaging.broker import ATTEMPT_SECONDS, STABLE_SECONDS, parameters_of
 from messaging.clock import delay_before
 from messaging.consuming.delivery import Processor
 from messaging.consuming.processing import Processing
@@ -14,31 +14,28 @@ from messaging.log import log_callback_failure, logger
 from messaging.process import ServiceManager, Watchdog
 
 TICK_SECONDS = 0.2
-"""How soon a signal takes effect. Its handler only sets a flag: it may interrupt the holder of a lock."""
+"""Longest delay until a signal takes effect; its handler only sets a flag, as other code may hold a lock."""
 
 PROBE_SECONDS = 3.0
-"""How often an idle consumer checks whether events wait for it; if they do twice in a row, it is stuck.
+"""Interval at which an idle consumer checks for waiting events. If some wait twice in a row, it is stuck.
 
-After a change of the queue's leader the broker may forget a consumer: it does not repeat the consumer's
-acknowledgements to the new leader, which still counts them against the prefetch. The probe detects that after
-3 to 6 s. It is one passive declare, which costs the broker less than an event.
+After a change of the queue's leader, the broker may forget a consumer: it does not repeat the consumer's
+acknowledgements to the new leader, which still counts these deliveries as prefetched. The check detects
+that after 3 to 6 s. It is one passive declare, which costs the broker less than an event.
 
 Source: rabbitmq-server, pull requests 13095 (fixed in 4.0.6) and 14589.
 """
 
-STABLE_SECONDS = 10.0
-"""After a connection that lasted this long, the next attempt starts without delay."""
-
 STOP_SECONDS = 2.0
-"""How long a stop waits for deliveries in progress; a batch takes a tenth of this. The broker redelivers the
-others. Including the worker's last report, a stop takes less than five seconds during any outage."""
+"""How long a stopping consumer waits for deliveries in progress; a batch takes a tenth of this. The broker
+redelivers the rest. Even in an outage, the worker stops within five seconds, including its last report."""
 
 
 class Consumer:
-    """Consumes events in batches until it is stopped; blocks its thread.
+    """Consumes events in batches until it is stopped. `run` blocks its thread.
 
-    *batch_events* limits a batch, and *batch_seconds* is how long its first delivery waits for others under
-    load. *client_name* is what the broker shows. The watchdog is fed at each tick.
+    A batch has at most *batch_events* deliveries; under load, its first delivery waits *batch_seconds* for
+    others. The broker shows *client_name* as the connection's name. Each tick feeds the watchdog.
     """
 
     def __init__(
@@ -73,22 +70,22 @@ class Consumer:
         self._probed_received = -1
 
     def run(self) -> None:
-        """Consume until `stop`; reconnects for ever, whatever happens to the broker or the database."""
+        """Consume until `stop` is called; reconnect after every outage of the broker or the database."""
         self._connect()
-        # Feed the watchdog at once: the first delivery may hang, and only a fed watchdog ends the process.
+        # Feed the watchdog at once, because it works only after its first feed, and any delivery may hang.
         self._tick()
         self._loop.run_forever()
         self._loop.close()
         self._processing.close()
 
     def stop(self) -> None:
-        """Have `run` settle what it holds and return; may be called by a signal handler."""
+        """Make `run` settle its deliveries and return. A signal handler may call this."""
         self._stop_requested = True
 
     def _connect(self) -> None:
         if self._stop_requested:
             return
-        # Try another node each time: the node whose connection was lost may hang.
+        # Try a different node each time, because the node of the lost connection may hang.
         self._node = (self._node + 1) % len(self._parameters)
         self._attempt += 1
         self._attempt_since = time.monotonic()
@@ -105,7 +102,7 @@ class Consumer:
     def _on_lost(self, reason: str) -> None:
         self._subscription = None
         if self._stop_deadline is not None:
-            # Another turn of the loop sends the last acknowledgements.
+            # Stop the loop a little later, so that the last acknowledgements are sent.
             self._loop.call_later(TICK_SECONDS, self._loop.stop)
             return
         if self._up_since is not None and time.monotonic() - self._up_since >= STABLE_SECONDS:
@@ -126,22 +123,21 @@ class Consumer:
             self._check_progress(self._subscription)
 
     def _advance_stop(self) -> None:
-        now = time.monotonic()
-        if self._stop_deadline is None:
-            self._stop_deadline = now + self._stop_seconds
+        now, deadline = time.monotonic(), self._stop_deadline
+        if deadline is not None and now <= deadline:
+            return
+        self._stop_deadline = now + self._stop_seconds
+        if deadline is None:
             self._service_manager.stopping()
             logger().info("consumer_stopping")
-            if self._subscription is None:
-                self._loop.stop()
-            else:
-                self._subscription.stop()
-        elif now > self._stop_deadline:
-            self._stop_deadline = now + self._stop_seconds
+        else:
             logger().warning("consumer_stop_overdue", consequence="the broker delivers the held events again")
-            if self._subscription is None:
-                self._loop.stop()
-            else:
-                self._subscription.drop("stop overdue")
+        if self._subscription is None:
+            self._loop.stop()
+        elif deadline is None:
+            self._subscription.stop()
+        else:
+            self._subscription.drop("stop overdue")
 
     def _check_progress(self, subscription: Subscription) -> None:
         now = time.monotonic()
@@ -153,7 +149,7 @@ class Consumer:
             subscription.count_ready(lambda ready: self._on_ready_counted(subscription, ready))
 
     def _on_ready_counted(self, subscription: Subscription, ready: int) -> None:
-        """Drop the connection if events wait and none was delivered since the last probe."""
+        """Drop the connection if events wait but no event was delivered since the last check."""
         if ready and subscription.is_idle and subscription.received == self._probed_received:
             logger().error("consumer_stuck", reason="events wait and none is delivered", ready=ready)
             subscription.drop("stuck")

@@ -1,4 +1,4 @@
-"""A message that a consumer receives, and the outcome of processing a batch of them."""
+"""Define the delivery that a consumer receives, and the result of processing a batch of deliveries."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,24 +10,24 @@ from messaging.envelope import Envelope, decode_properties, envelope_of, own_env
 from messaging.topology import DEAD_LETTER_RECORDS
 
 MAX_RETURNS: Final = 1_000_000
-"""Higher than any delivery limit, and small enough for an integer column."""
+"""Largest count of returns: higher than any delivery limit, and small enough for an integer column."""
 
 SUSPECT_FROM_COUNT: Final = 2
-"""A first delivery is processed in a batch. A redelivered event may have crashed its worker. Processing it
-alone costs little, whereas each crash counts as a return of all deliveries that a worker holds."""
+"""From this count on, a delivery is processed alone, because a redelivered event may have crashed its worker.
+This costs little, while a crash counts as a return of every delivery that the worker holds."""
 
 
 @dataclass(slots=True)
 class Delivery:
-    """One event as the broker delivers it. Treat it as immutable: freezing it costs time for each event.
+    """An event as the broker delivers it. Treat it as immutable; freezing it would cost time for each event.
 
     Args:
-        tag: The delivery tag; unique within its channel.
-        delivery_count: Counts from 1. The broker counts each return: after a rejection, a closed channel, a
-            lost connection or the exit of a worker.
-        local_attempts: How often it was processed since this delivery arrived.
-        is_last_attempt: Whether it is given up if it fails again, because too many others wait for a retry.
-        death_reason: Why the broker dead-lettered it, such as "delivery_limit"; None if it did not.
+        tag: The delivery tag, which is unique within its channel.
+        delivery_count: Number of this delivery, from 1. The broker counts each return: after a rejection, a
+            closed channel, a lost connection or the exit of a worker.
+        local_attempts: How often the event was processed after this delivery had arrived.
+        is_last_attempt: Whether the next failure is final, because too many deliveries wait for a retry.
+        death_reason: Why the broker dead-lettered the event, e.g. "delivery_limit"; None if it did not.
     """
 
     tag: int
@@ -40,15 +40,15 @@ class Delivery:
 
     @property
     def is_suspect(self) -> bool:
-        """Whether it may have crashed a worker and is processed alone; dead letters are only recorded."""
+        """Whether the event may have crashed a worker and must be processed alone; False for dead letters."""
         return self.delivery_count >= SUSPECT_FROM_COUNT and self.queue != DEAD_LETTER_RECORDS
 
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """How to settle a batch; deliveries that it does not mention are acknowledged.
+    """How to settle the deliveries of a batch; deliveries that are in neither field are acknowledged.
 
-    *rejected*: tags to dead-letter. *retries*: tags to process again, each alone, with the delay in seconds.
+    *rejected* has the tags to dead-letter. *retries* maps tags to process again, alone, to delays in seconds.
     """
 
     rejected: frozenset[int] = frozenset()
@@ -56,36 +56,36 @@ class Settlement:
 
 
 class Processor(Protocol):
-    """Processes batches; intake in the workers, a recorder in tests."""
+    """Processes batches. `Intake` (workers/intake) implements this protocol; tests use a recorder instead."""
 
     def process(self, batch: Sequence[Delivery]) -> Settlement:
-        """Process a batch; called on one thread, batch after batch.
+        """Process a batch. All calls are made on the same thread.
 
-        Return how to settle each delivery: everything but the retries is durable. Raise RetryLaterError to be
-        called again with the same batch.
+        Return how to settle each delivery; when this returns, all effects except the retries' are durable.
+        Raise RetryLaterError to be called again with the same batch.
         """
 
     def prefetch(self, batch: Sequence[Delivery]) -> None:
-        """Called on the same thread before `process`, with the batch that will probably follow.
+        """Prepare the batch that will probably follow; called on the same thread, before `process`.
 
-        The processor may prepare it. `process` may never be called with it.
+        It is not certain that `process` is called with this batch.
         """
 
 
 def read_encoded_delivery(queue: str, tag: int, properties: bytes, body: bytes) -> Delivery:
-    """Make a delivery from undecoded content properties."""
+    """Return the delivery with the given undecoded content properties and body."""
     envelope = own_envelope(properties, body)
     if envelope is None:
         return read_delivery(queue, tag, decode_properties(properties), body)
-    # The broker adds a header to a returned event, so these properties belong to a first delivery.
+    # The broker adds a header to a returned event, so properties without it belong to a first delivery.
     return Delivery(tag, queue, 1, envelope)
 
 
 def read_delivery(queue: str, tag: int, properties: BasicProperties, body: bytes) -> Delivery:
-    """Make a delivery from properties that pika has decoded."""
+    """Return the delivery with the given properties, which pika has decoded, and body."""
     headers = properties.headers or {}
-    # Absent at the first delivery. Brokers count differently, so the number is only a hint; other publishers
-    # may have written anything under the broker's names.
+    # A first delivery has no count of returns. Versions of the broker count differently, so the number is
+    # only a hint. Other publishers may have used the broker's header names for any value.
     returns = headers.get("x-delivery-count")
     reason = headers.get("x-first-death-reason")
     return Delivery(

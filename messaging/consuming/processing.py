@@ -1,9 +1,9 @@
-"""Process batches one after the other on one thread for the life of the process.
+"""Process batches one after the other, on one thread that runs as long as the process.
 
-The loop stays free to answer heartbeats and to receive deliveries while the database works. Results return
-through the loop, which alone uses the channel. When a connection is lost, waiting batches are dropped, and so
-is the result of the batch in progress. Committed events are identified by their keys when the broker
-redelivers them. A batch that hangs ends the process (messaging/process.py).
+While the database works, the loop can answer heartbeats and receive deliveries. The thread passes its results
+to the loop, because only the loop may use the channel. When a connection is lost, the waiting batches and the
+result of the batch in progress are dropped. If the broker redelivers committed events, their keys identify
+them as duplicates. A batch that hangs ends the process (messaging/process.py).
 """
 
 import asyncio
@@ -21,49 +21,46 @@ from messaging.errors import RetryLaterError
 from messaging.log import logger
 
 _Batch = tuple[Sequence[Delivery], int]
-"""Deliveries, and the number of their connection."""
+"""The deliveries of a batch, and the number of the connection on which they arrived."""
 
 
 class Processing:
-    """The thread, and the batches of the current connection; call every method on the loop."""
+    """Processes the batches of the current connection on its own thread. Call all methods on the loop."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, processor: Processor) -> None:
         self._loop = loop
         self._processor = processor
         self._on_processed: Callable[[Sequence[Delivery], Settlement], None] | None = None
-        # Guarded by the condition: the batches, and the number of the current connection; -1 after the end.
+        # This condition guards the batches and the number of the current connection; `close` sets it to -1.
         self._changed = threading.Condition()
         self._batches: deque[_Batch] = deque()
         self._connection = 0
         self._unsettled = 0
-        # A daemon thread, so that the process can exit although a database never answers. Its log lines carry
-        # the context of the process.
+        # A daemon thread lets the process exit even if a database never answers. The thread runs in a copy of
+        # this context, so that its log lines contain the name of the process.
         run = contextvars.copy_context().run
         self._thread = threading.Thread(target=run, args=(self._run,), name="processing", daemon=True)
 
     @property
     def is_idle(self) -> bool:
-        """Whether every batch of the connection is settled."""
+        """Whether all batches of the current connection have been processed."""
         return self._unsettled == 0
 
     def connect(self, on_processed: Callable[[Sequence[Delivery], Settlement], None]) -> None:
-        """Begin with a new connection.
-
-        *on_processed* is called on the loop with each of its batches and the batch's settlement.
-        """
+        """Begin with a new connection; call *on_processed* on the loop with each batch and its settlement."""
         self._on_processed = on_processed
         if not self._thread.ident:
             self._thread.start()
 
     def submit(self, deliveries: Sequence[Delivery]) -> None:
-        """Queue a batch after the others."""
+        """Queue a batch of the current connection behind all earlier batches."""
         self._unsettled += 1
         with self._changed:
             self._batches.append((deliveries, self._connection))
             self._changed.notify()
 
     def abandon(self) -> None:
-        """Drop the batches of the lost connection; the batch in progress is not retried."""
+        """Drop the batches of the lost connection, and do not retry the batch in progress."""
         self._drop(self._connection + 1)
 
     def close(self) -> None:
@@ -82,7 +79,7 @@ class Processing:
             while (batch := self._next()) is not None:
                 settlement = self._process(*batch)
                 if settlement is not None:
-                    # If the loop is closed, the connection is too, and the broker redelivers the batch.
+                    # If the loop is closed, so is the connection, and the broker redelivers the batch.
                     with suppress(RuntimeError):
                         self._loop.call_soon_threadsafe(self._report, *batch, settlement)
         except BaseException:  # noqa: BLE001  # without this thread the process would hold its events for ever
@@ -100,7 +97,7 @@ class Processing:
             return batch
 
     def _process(self, deliveries: Sequence[Delivery], connection: int) -> Settlement | None:
-        """Process a batch, however long it takes; return None if its connection is lost meanwhile."""
+        """Process a batch, with retries until it succeeds; return None if its connection is lost before."""
         attempt, held = 1, len(deliveries)
         while connection == self._connection:
             attempt += 1

@@ -1,4 +1,4 @@
-"""Settle deliveries: acknowledge durable ones together, and retry others after a delay."""
+"""Settle deliveries: acknowledge processed deliveries together, and retry failed deliveries after a delay."""
 
 import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -8,20 +8,20 @@ from typing import Final
 from messaging.consuming.delivery import Delivery
 
 ACKNOWLEDGE_SECONDS: Final = 0.05
-"""How long the acknowledgement of a delivery waits for others. If the worker is killed meanwhile, the broker
-redelivers the event, and its key identifies it as processed."""
+"""How long an acknowledgement waits for further deliveries. If the worker is killed during this wait, the
+broker redelivers the event, and the event's key identifies it as processed."""
 
 
 @dataclass(eq=False, slots=True)
 class Acknowledger:
-    """Acknowledges durable deliveries together.
+    """Acknowledges deliveries together after their effects are durable.
 
     Each acknowledgement costs the broker an entry in its log, and a flush. Under load, a batch is
-    acknowledged as soon as it is durable. If events arrive one by one, an acknowledgement for each would make
-    the next event wait for that flush, in the broker and in a database on the same disk.
+    acknowledged as soon as it is durable. Events that arrive one by one are collected: otherwise, the next
+    event would wait for the flush, in the broker and in a database on the same disk.
 
-    *enough* deliveries are acknowledged at once. No acknowledgement may cover *open_tags*, which wait for a
-    retry. *acknowledge* is called with a tag and whether it covers all lower tags.
+    When *enough* deliveries have been collected, they are acknowledged at once. No acknowledgement may cover
+    *open_tags*, which wait for a retry. *acknowledge* gets a tag, and whether to cover all lower tags too.
     """
 
     loop: asyncio.AbstractEventLoop
@@ -32,7 +32,7 @@ class Acknowledger:
     _timer: asyncio.TimerHandle | None = None
 
     def add(self, tags: Sequence[int]) -> None:
-        """Acknowledge these tags soon; every lower tag of the channel is settled, open or already added."""
+        """Acknowledge tags soon. All lower tags of the channel must be settled, open or already added."""
         self._tags += tags
         if len(self._tags) >= self.enough:
             self.flush()
@@ -40,14 +40,14 @@ class Acknowledger:
             self._timer = self.loop.call_later(ACKNOWLEDGE_SECONDS, self.flush)
 
     def flush(self) -> None:
-        """Acknowledge now everything that was added."""
+        """Acknowledge all tags that were added, now."""
         tags = sorted(self._tags)
         self.forget()
         for tag, multiple in plan_acknowledgements(tags, self.open_tags):
             self.acknowledge(tag, multiple)
 
     def forget(self) -> None:
-        """Drop the tags: their channel is lost."""
+        """Drop the tags that were added, because their channel is lost."""
         self._tags = []
         if self._timer is not None:
             self._timer.cancel()
@@ -55,10 +55,10 @@ class Acknowledger:
 
 
 def plan_acknowledgements(tags: Sequence[int], open_tags: Collection[int]) -> list[tuple[int, bool]]:
-    """Choose how to acknowledge deliveries without covering one that waits for a retry.
+    """Plan the acknowledgements of *tags*, so that they cover no delivery that waits for a retry.
 
-    *tags* rise; every lower tag of the channel is settled, or in the next call. None of *open_tags*, which
-    wait for a retry, is among them. Return tags, each with whether the acknowledgement covers all lower tags.
+    *tags* are ascending. *open_tags* wait for a retry and are not in *tags*; all other lower tags are
+    settled. Return the tags to acknowledge, each with whether its acknowledgement covers all lower tags.
     """
     lowest_open = min(open_tags, default=None)
     covered = [tag for tag in tags if lowest_open is None or tag < lowest_open]
@@ -68,14 +68,14 @@ def plan_acknowledgements(tags: Sequence[int], open_tags: Collection[int]) -> li
 
 @dataclass(eq=False, slots=True)
 class DelayedRetries:
-    """Keeps failed deliveries until their delay is over, then has each processed again, alone.
+    """Keeps failed deliveries until their delays are over; each is then processed again, alone.
 
-    They stay unacknowledged, so that nothing is lost with this process. Later deliveries are processed and
-    acknowledged around them. At most *limit* deliveries wait, since each occupies a place in the prefetch. A
-    further one is processed a last time at once, so that waiting deliveries keep their delays and good events
-    keep their places. *retry* is called with a delivery, its attempt counted, when it is due.
+    The deliveries stay unacknowledged, so that none is lost if this process ends. Later deliveries are
+    processed and acknowledged meanwhile. At most *limit* deliveries wait, since each occupies a place in the
+    prefetch. If another one fails, it is processed at once for the last time, so that waiting deliveries keep
+    their delays and good events their places. *retry* is called with each due delivery.
 
-    `open_tags`: deliveries that wait or are being processed again.
+    `open_tags` has the tags of the deliveries that wait or are being processed again.
     """
 
     loop: asyncio.AbstractEventLoop
@@ -85,9 +85,10 @@ class DelayedRetries:
     _timers: dict[int, asyncio.TimerHandle] = field(default_factory=dict)
 
     def add(self, batch: Sequence[Delivery], delays: Mapping[int, float]) -> None:
-        """Keep the deliveries of *batch* that have a delay, in seconds by tag."""
+        """Keep the deliveries of *batch* whose tags are in *delays* (in seconds); all others are settled."""
         for delivery in batch:
             if delivery.tag not in delays:
+                self.open_tags.discard(delivery.tag)
                 continue
             self.open_tags.add(delivery.tag)
             again = replace(delivery, local_attempts=delivery.local_attempts + 1)
@@ -96,12 +97,8 @@ class DelayedRetries:
             else:
                 self._timers[again.tag] = self.loop.call_later(delays[again.tag], self._on_due, again)
 
-    def forget(self, tags: Collection[int]) -> None:
-        """Remove settled deliveries from `open_tags`."""
-        self.open_tags.difference_update(tags)
-
     def stop(self) -> None:
-        """Stop retrying; the broker redelivers the waiting deliveries."""
+        """Cancel all retries; the broker will redeliver the deliveries that wait."""
         for timer in self._timers.values():
             timer.cancel()
         self._timers.clear()

@@ -1,14 +1,14 @@
-"""Consume through one connection until it is lost: collect batches, have them processed, settle them.
+"""Consume over one connection until it is lost: collect batches, submit them for processing, settle them.
 
-This is the only module that settles a delivery. A delivery has these states:
+Only this module settles deliveries. A delivery has these states:
 
-1. *pending*: received; its batch is not full yet;
-2. *submitted*: with the processing thread, in the order of arrival;
-3. *delayed*: its handler failed; after a delay it is submitted again, alone;
-4. *settled*: durable; rejected by itself, or acknowledged together with the tags before it.
+1. *pending*: it was received, and its batch is not full yet;
+2. *submitted*: it was passed to the processing thread, in the order of arrival;
+3. *delayed*: its handler failed, and it is submitted again, alone, after a delay;
+4. *settled*: its effect is durable, and it was rejected, or acknowledged together with the tags before it.
 
-Delivery tags rise within the channel, and batches are formed and processed in that order. So one multiple
-acknowledgement never covers a delivery whose batch is not durable, nor a delayed one.
+Delivery tags rise within the channel, and batches are formed and processed in this order. So an
+acknowledgement of several tags never covers a delivery that is delayed or whose batch is not durable.
 """
 
 import asyncio
@@ -29,19 +29,19 @@ from messaging.topology import DEAD_LETTER_RECORDS, EVENTS_QUEUE, UNROUTED
 QUEUES = (EVENTS_QUEUE, UNROUTED, DEAD_LETTER_RECORDS)
 
 PREFETCH_BATCHES = 3
-"""One batch in the database, one waiting for it, and one on its way from the broker."""
+"""Number of prefetched batches: one is in the database, one waits for it, and one is being received."""
 
 MAX_DELAYED_BATCHES = 2
-"""How many batches of the prefetch may wait for a retry; the rest is for events that can be processed."""
+"""How much of the prefetch, in batches, may wait for a retry; the rest is for other events."""
 
 
 class Subscription:
-    """One connection, one channel, a consumer on each queue; call every method but `__init__` on *loop*.
+    """Consumes all queues over one connection and channel. Call all methods except `__init__` on *loop*.
 
-    *processing* processes the batches, of at most *batch_events*. The first delivery of a batch waits up to
-    *batch_seconds* for others after a batch that was at least half full. After a smaller one, a batch is what
-    arrived in the same turn of the loop. *on_up* is called when all consumers are in place, *on_lost* once,
-    with the reason, when the subscription has ended.
+    *processing* processes batches of at most *batch_events*. After a batch that was at least half full, the
+    first delivery of the next batch waits up to *batch_seconds* for others. After a smaller batch, the next
+    batch has the deliveries of one turn of the loop. *on_up* is called when every queue has its consumer.
+    *on_lost* is called once, with the reason, when the subscription has ended.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class Subscription:
         self.received = self._settled = 0
 
     def open(self, parameters: Parameters) -> None:
-        """Connect and consume; on_up and on_lost report the result."""
+        """Start to connect and to consume; *on_up* or *on_lost* reports the result."""
         self._processing.connect(self._settle)
         self._connection = BrokerConnection(
             parameters,
@@ -85,12 +85,12 @@ class Subscription:
         )
 
     def stop(self) -> None:
-        """Stop receiving deliveries, settle the received ones and close; on_lost is called at the end."""
+        """Stop receiving, settle the received deliveries, and close; *on_lost* is called at the end."""
         self._is_stopping = True
         if self._channel is None or not self._channel.is_open:
             self.drop("stopping")
             return
-        # pika returns to the queue what still arrives for a cancelled consumer.
+        # pika requeues deliveries that still arrive for a cancelled consumer.
         self._receivers.clear()
         for consumer_tag in self._consumer_tags:
             self._channel.basic_cancel(consumer_tag)
@@ -98,7 +98,7 @@ class Subscription:
         self._close_if_drained()
 
     def drop(self, reason: str) -> None:
-        """Abort the connection, whatever its state; the broker redelivers."""
+        """Abort the connection, regardless of its state; the broker redelivers its unsettled deliveries."""
         connection = self._connection
         self._lose(reason)
         # pika cannot abort a connection that is being opened: `_on_open` closes it, or its time limit does.
@@ -107,11 +107,11 @@ class Subscription:
 
     @property
     def is_idle(self) -> bool:
-        """Whether everything received is settled."""
-        return self._settled == self.received
+        """Whether every received delivery is settled or waits for a retry, which may take minutes."""
+        return not self._pending and self._processing.is_idle
 
     def count_ready(self, callback: Callable[[int], None]) -> None:
-        """Query how many events are ready; *callback* is not called if the connection ends first."""
+        """Query the number of ready events, and call *callback* with it unless the connection ends first."""
         if self._channel is not None and self._channel.is_open:
             self._channel.queue_declare(
                 EVENTS_QUEUE, passive=True, callback=lambda answer: callback(answer.method.message_count)
@@ -133,7 +133,7 @@ class Subscription:
 
     def _consume(self, channel: Channel) -> None:
         if self._is_lost:
-            # pika goes on reading from a connection that was given up.
+            # pika still calls back for a connection that was given up.
             return
         for name in QUEUES:
             tag = channel.basic_consume(name, self._decoded_receiver(name), callback=self._on_consuming)
@@ -148,7 +148,7 @@ class Subscription:
         return lambda tag, properties, body: self._collect(read_encoded_delivery(name, tag, properties, body))
 
     def _decoded_receiver(self, name: str) -> Callable[[Channel, Any, BasicProperties, bytes], None]:
-        """Return a receiver of deliveries that pika has decoded, such as a body in several frames."""
+        """Return a receiver for deliveries that pika decodes, such as those with a body of several frames."""
         return lambda _channel, method, properties, body: self._collect(
             read_delivery(name, method.delivery_tag, properties, body)
         )
@@ -158,8 +158,7 @@ class Subscription:
             return
         self.received += 1
         if delivery.is_suspect:
-            # Use a separate batch: each suspect is acknowledged as soon as it is done, even if the database
-            # is slow.
+            # Submit each suspect in its own batch, so that it is acknowledged as soon as it is processed.
             self._submit()
             self._processing.submit([delivery])
             return
@@ -171,7 +170,7 @@ class Subscription:
             self._timer = self._loop.call_later(wait, self._on_batch_due)
 
     def _on_batch_due(self) -> None:
-        """Submit the pending deliveries; while a batch is in progress, more may join them."""
+        """Submit the pending deliveries, unless a batch is in progress; further deliveries then join them."""
         self._timer = None
         if self._processing.is_idle:
             self._submit()
@@ -189,7 +188,6 @@ class Subscription:
         if self._is_lost or self._channel is None or not self._channel.is_open:
             return
         settled = [delivery.tag for delivery in batch if delivery.tag not in settlement.retries]
-        self._retries.forget(settled)
         self._retries.add(batch, settlement.retries)
         for tag in sorted(settlement.rejected):
             self._channel.basic_reject(tag, requeue=False)
@@ -200,8 +198,8 @@ class Subscription:
         self._close_if_drained()
 
     def _close_if_drained(self) -> None:
-        """Close when all is processed; the broker redelivers deliveries that wait for a retry."""
-        if self._is_stopping and not self._pending and self._processing.is_idle:
+        """When stopping, close once all batches are processed; deliveries due for a retry are redelivered."""
+        if self._is_stopping and self.is_idle:
             self._acknowledger.flush()
             self.drop("stopped")
 

@@ -1,1 +1,1 @@
-"""Stand-ins that a test steers: one of each, with the interface of the real thing."""
+"""Provide fakes that a test controls. Each fake has the interface of the real object."""

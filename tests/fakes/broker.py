@@ -1,4 +1,4 @@
-"""A broker without a socket: links under pika's own connections answer each method as RabbitMQ does."""
+"""A fake broker without sockets. pika's own connections send to links that answer as RabbitMQ does."""
 
 import time
 
@@ -28,7 +28,7 @@ ANSWERS = {
 
 
 class FakeBroker:
-    """Keeps the links of all connections made to it; does not answer the methods in `unanswered`."""
+    """A broker that keeps a link for each connection, and does not answer the methods in `unanswered`."""
 
     def __init__(self):
         self.links = []
@@ -48,7 +48,7 @@ class FakeBroker:
 
 
 class Link:
-    """A transport in pika's terms: the two directions of one connection."""
+    """The broker's end of one connection; pika uses it as the connection's transport."""
 
     def __init__(self, broker, connection):
         self._broker = broker
@@ -78,7 +78,7 @@ class Link:
             self.answer(*answer)
 
     def answer_at_last(self):
-        """Send the answers that were held back."""
+        """Send the answers that this link has withheld because their methods were in `unanswered`."""
         owed, self._owed = self._owed, []
         for answer in owed:
             self.answer(*answer)
@@ -87,7 +87,7 @@ class Link:
         self.send(frame.Method(channel, method).marshal())
 
     def send(self, data):
-        """Have pika read *data* in one piece, at the next turn of the loop."""
+        """Pass *data* to pika in one piece, in the next iteration of the loop."""
         self._connection.ioloop.call_soon(self._arrive, data)
 
     def abort(self):

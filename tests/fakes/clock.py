@@ -1,4 +1,4 @@
-"""The clocks of tests: one that stands still, and the host's, moved."""
+"""Provide clocks for tests: one that stands still, and the host's clock with an offset."""
 
 from messaging.clock import SystemClock
 
@@ -24,12 +24,12 @@ class FakeClock:
         return self.seconds
 
     def wait(self, seconds):
-        """Let the time pass, and a microsecond, so that no rounding falls short of it."""
+        """Let *seconds* and one more microsecond pass, so that rounding never makes the wait too short."""
         self.us += round(seconds * 1_000_000) + 1
 
 
 class MovedClock(SystemClock):
-    """The host's clocks, but its wall clock goes ahead, or behind if negative."""
+    """The host's clocks, but with the wall clock *ahead_us* ahead, or behind if *ahead_us* is negative."""
 
     def __init__(self, ahead_us=0):
         self.ahead_us = ahead_us

@@ -1,15 +1,15 @@
-"""A link without a broker."""
+"""Provide a fake link, which needs no broker."""
 
 from messaging.broker import NO_LIMIT
 
 
 class FakeLink:
-    """Keeps the bodies that are published and the segments that are to be proven.
+    """A link that keeps the published bodies and the segments that still must be proven.
 
     Args:
-        happened: A list that records, in their order, published bodies as text and "sent" for each flush.
+        happened: A list that records in order each published body as text, and "sent" for each flush.
         is_open: Whether the broker is up.
-        size_limit: The largest body that the broker takes.
+        size_limit: The size of the largest body that the broker accepts.
     """
 
     buffered_bytes = 0

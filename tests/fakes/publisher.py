@@ -1,10 +1,10 @@
-"""A publisher without a broker."""
+"""Provide a fake publisher, which needs no broker."""
 
 from messaging.broker import NO_LIMIT, BrokerState
 
 
 class FakePublisher:
-    """Keeps what is published and probed; the test changes its state and answers."""
+    """A publisher that keeps its events and probes. The test sets its state and answers its probes."""
 
     buffered_bytes = 0
     size_limit = NO_LIMIT

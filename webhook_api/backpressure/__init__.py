@@ -1,4 +1,4 @@
-"""Measure how deep the queue is, and decide whether the edge accepts more."""
+"""Measure the depth of the events queue, and decide whether the edge accepts more events."""
 
 from webhook_api.backpressure.admission import DepthSample, Watermarks
 from webhook_api.backpressure.depth_poller import DepthPoller, QueueReport

@@ -1,6 +1,6 @@
-"""Decide whether the edge accepts more, and when a refused sender should retry.
+"""Decide whether the edge accepts more events, and when a refused sender should retry.
 
-These functions are pure: the poller and the probes supply the samples, and the load shedder acts.
+These functions are pure: the depth poller and the probes supply samples, and the load shedder acts on them.
 """
 
 import random
@@ -8,24 +8,24 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 UNKNOWN_AFTER_SECONDS: Final = 15.0
-"""Samples older than this are ignored: about three of RabbitMQ's statistics intervals (5 s)."""
+"""Samples that are older than this are ignored. RabbitMQ updates its statistics three times in this time."""
 
 MEASURE_SECONDS: Final = 2.0
-"""The shortest time over which a drain rate is measured: workers acknowledge in batches."""
+"""Shortest period over which a drain rate is measured, because workers acknowledge in batches."""
 
 SMOOTHING: Final = 0.5
-"""Weight of the newest drain rate against all earlier ones."""
+"""Weight of the newest measurement in the average drain rate; earlier measurements have the rest."""
 
 TOTALS_SECONDS: Final = 5.0
-"""How often a quorum queue's totals change. Totals unchanged for a shorter time do not show a standstill."""
+"""Interval at which RabbitMQ updates a quorum queue's totals, so equal totals within it prove nothing."""
 
 JITTER: Final = 1.5
-"""A Retry-After is stretched by up to this factor, so that refused senders do not return together."""
+"""Largest factor by which a Retry-After is stretched, so that refused senders do not return together."""
 
 
 @dataclass(frozen=True, slots=True)
 class Watermarks:
-    """Start to refuse at *high*, stop at *low*: queue depths in deliveries."""
+    """Depths of the queue, in deliveries: the edge starts to refuse events at *high*, and stops at *low*."""
 
     high: int
     low: int
@@ -33,10 +33,10 @@ class Watermarks:
 
 @dataclass(frozen=True, slots=True)
 class DepthSample:
-    """The events queue at one moment, in monotonic seconds: deliveries, ready or held by workers.
+    """The depth of the events queue, including deliveries that workers hold, at the monotonic time *at*.
 
-    `unacknowledged`: those that workers hold. `is_trusted`: False during a broker alarm, when publishes do
-    not arrive while consumers drain on, so that the depth falls for the wrong reason.
+    `unacknowledged` counts the deliveries that workers hold. `is_trusted` is False during a broker alarm,
+    which stops publishes but not consumers, so that the depth falls only because no events are added.
     """
 
     at: float
@@ -47,7 +47,7 @@ class DepthSample:
 
 @dataclass(frozen=True, slots=True)
 class _Baseline:
-    """The start of the present measurement of the drain rate; `published`: by this host since."""
+    """The start of the current drain-rate measurement; `published` counts this host's events since then."""
 
     at: float
     depth: int
@@ -56,11 +56,10 @@ class _Baseline:
 
 @dataclass(frozen=True, slots=True)
 class Pressure:
-    """The present state.
+    """The load of the events queue according to the samples so far.
 
-    `depth`: the last trusted one; None when unknown. `drain_rate`: deliveries a second that the workers
-    acknowledge; 0 if not known yet. `sampled_at`: monotonic seconds of the sample behind it. `lowest`: the
-    lowest depth since shedding began.
+    `depth` is None if unknown. `drain_rate` is in acknowledgements per second, 0 if unknown. `sampled_at` is
+    the monotonic time of the last trusted sample. `lowest` is the lowest depth since shedding began.
     """
 
     is_shedding: bool = False
@@ -72,7 +71,7 @@ class Pressure:
 
 
 def update(pressure: Pressure, sample: DepthSample, published: int, marks: Watermarks) -> Pressure:
-    """Return the state after a new sample; *published*: this host's events since the previous one."""
+    """Return the load after a new sample. *published* counts this host's events since the last sample."""
     if not sample.is_trusted:
         return mark_stale(pressure, sample.at)
     lowest = min(pressure.lowest, sample.depth) if pressure.is_shedding else sample.depth
@@ -89,9 +88,9 @@ def update(pressure: Pressure, sample: DepthSample, published: int, marks: Water
 
 
 def mark_stale(pressure: Pressure, now: float) -> Pressure:
-    """Keep the last state for a while without a trusted sample; after that the depth is unknown.
+    """Return the load, with an unknown depth if its sample is older than UNKNOWN_AFTER_SECONDS.
 
-    An unknown depth does not mean an empty queue: the journal's own limit takes over.
+    An unknown depth does not mean an empty queue. Until it is known, only a full journal refuses events.
     """
     if now - pressure.sampled_at <= UNKNOWN_AFTER_SECONDS:
         return pressure
@@ -99,32 +98,29 @@ def mark_stale(pressure: Pressure, now: float) -> Pressure:
 
 
 def is_over(was_shedding: bool, depth: int, marks: Watermarks) -> bool:  # noqa: FBT001  # the state before
-    """Apply the two watermarks with hysteresis."""
+    """Return whether to shed. Shedding starts at the high watermark, and ends at the low watermark."""
     return depth > marks.low if was_shedding else depth >= marks.high
 
 
 def is_reopened_by_peer(depth: int, lowest: int, marks: Watermarks) -> bool:
-    """Return whether another process has seen the low watermark while this process has missed it.
+    """Return whether another process has found the depth at the low watermark, which this process missed.
 
-    The events that the other process accepts deepen the queue again before this process's next sample. So the
-    depth grows while this process accepts nothing. Near the high watermark, growth only means that other
-    processes have not begun to refuse.
+    The events that the other process then accepts fill the queue again before this process's next sample: the
+    depth grows although this process accepts nothing. Near the high watermark, others may not have shed yet.
     """
-    # A tenth: workers move fewer deliveries from ready to unacknowledged between two samples.
+    # A tenth is more than the number of deliveries that workers receive between two samples.
     has_grown = depth - lowest >= max(1, (marks.high - marks.low) // 10)
     return has_grown and depth < (marks.low + marks.high) / 2
 
 
-def backlog_allowance(
-    pressure: Pressure, depth: int, in_flight: int, marks: Watermarks, processes: int
-) -> int:
+def allow_backlog(pressure: Pressure, depth: int, in_flight: int, marks: Watermarks, processes: int) -> int:
     """Return how many events this process may publish from its journal until the next sample.
 
-    The processes of the host fill the queue only up to the low watermark, because a deeper backlog would
-    cause live requests to be refused. While live requests are refused, no backlog is published, so that they
-    wait for the workers alone. The space in the queue is divided into one share for this process and two for
-    each other process, which may have published a share that the broker has not counted yet. A share is at
-    least one event; otherwise a low watermark below the number of processes would stop the backlog for ever.
+    The processes of the host fill the queue with backlog only up to the low watermark, because a deeper queue
+    would cause live requests to be refused. While live requests are refused, no backlog is published, so that
+    they wait only for the workers. The space in the queue is divided into one share for this process and two
+    for each other process, which may have published a share that the broker has not counted yet. A share has
+    at least one event: otherwise, a low watermark below the number of processes would stop the backlog.
 
     *depth* is the broker's latest count, which may not yet include *in_flight* events of this process.
     """
@@ -135,11 +131,11 @@ def backlog_allowance(
 
 
 def retry_after(pressure: Pressure, marks: Watermarks, maximum: int) -> int:
-    """Return the jittered whole seconds until the low watermark is reached; *maximum* if nothing drains."""
+    """Return the seconds until the low watermark is reached, with jitter; *maximum* if that is unknown."""
     if pressure.depth is None or pressure.drain_rate <= 0:
         return maximum
     seconds = (pressure.depth - marks.low) / pressure.drain_rate
-    stretched = seconds * random.uniform(1.0, JITTER)  # noqa: S311  # spreads senders, guards nothing
+    stretched = seconds * random.uniform(1.0, JITTER)  # noqa: S311  # spreads senders, secures nothing
     return max(1, min(maximum, round(stretched)))
 
 
@@ -154,7 +150,7 @@ def _measure(pressure: Pressure, sample: DepthSample, published: int) -> tuple[f
         return pressure.drain_rate, replace(baseline, published=published)
     newest = max(0.0, (baseline.depth + published - sample.depth) / elapsed)
     if baseline.depth == 0 or pressure.drain_rate == 0:
-        # Workers that wait for events could acknowledge more, so the measured rate is only a lower bound.
+        # Workers that wait for events could acknowledge faster, so the measured rate is only a lower bound.
         drain_rate = max(pressure.drain_rate, newest)
     else:
         drain_rate = SMOOTHING * newest + (1 - SMOOTHING) * pressure.drain_rate

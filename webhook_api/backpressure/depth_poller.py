@@ -1,4 +1,4 @@
-"""Poll the management API for the events queue on a separate thread, never during a request."""
+"""Poll the management API for the depth and members of the events queue, on a separate thread."""
 
 import threading
 import time
@@ -16,10 +16,10 @@ POLL_SECONDS: Final = 1.0
 
 @dataclass(frozen=True, slots=True)
 class QueueReport:
-    """One answer of the management API.
+    """One report of the management API about the events queue.
 
-    *asked_at* is when the request was sent, in monotonic seconds, so the state is no older. *address* is the
-    index of the address queried. *members* and *depth* are None if unknown; an unknown depth is never 0.
+    *asked_at* is the monotonic time at which the request was sent; the reported state is not older. *address*
+    is the index of the queried address. *members* and *depth* are None if they are unknown.
     """
 
     asked_at: float
@@ -29,7 +29,7 @@ class QueueReport:
 
 
 class DepthPoller:
-    """Polls every second on a thread of its own, and calls *on_report* on that thread with each answer.
+    """Polls every second on a separate thread, and calls *on_report* with each report on this thread.
 
     *preferred_address* returns the index of the address to query first; None: the one that failed least.
     """
@@ -51,11 +51,11 @@ class DepthPoller:
         self._thread = threading.Thread(target=self._run, name="queue-depth", daemon=True)
 
     def start(self) -> None:
-        """Poll until `stop`; call after the fork."""
+        """Poll until `stop` is called. Call this after the fork."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop polling; returns at once."""
+        """Stop polling, without waiting for a request in progress."""
         self._stopped.set()
 
     def _run(self) -> None:
@@ -72,16 +72,13 @@ class DepthPoller:
         return next((report for address in order if (report := self._query(address)) is not None), None)
 
     def _query(self, address: int) -> QueueReport | None:
-        """Return one address's report.
-
-        The depth is not trusted during an alarm, or without a majority, when a reported 0 may be wrong.
-        """
+        """Return the report of one address; its depth is not trusted in an alarm or without a majority."""
         asked_at, depth = time.monotonic(), None
         self._failures[address] += 1
         try:
             queue = self._apis[address].read_queue(self._vhost, EVENTS_QUEUE)
             has_alarm = self._apis[address].has_alarm()
-        except Exception:  # noqa: BLE001  # whatever cannot be queried or parsed is unknown, and ends no thread
+        except Exception:  # noqa: BLE001  # an answer that cannot be read must not end the thread
             return None
         self._failures[address] = 0
         if queue.depth is not None and queue.unacknowledged is not None:

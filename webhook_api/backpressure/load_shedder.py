@@ -1,6 +1,6 @@
-"""Track the load of the events queue, so that the request path can read it.
+"""Keep the load of the events queue up to date, so that requests can be refused without a query.
 
-All methods run on the loop; the poller's thread posts its samples to the loop.
+All methods run on the loop; the depth poller's thread passes its samples to the loop.
 """
 
 from dataclasses import replace
@@ -12,11 +12,11 @@ from webhook_api.backpressure import admission
 from webhook_api.backpressure.admission import DepthSample, Pressure, Watermarks
 
 PROBE_FRESH_SECONDS: Final = 3.0
-"""The time of six probes. The count of an older probe is not better than the management API's."""
+"""A probe's count that is older than this (six probe intervals) is no better than the management API's."""
 
 
 class LoadShedder:
-    """Decides whether a request is admitted. `is_shedding`: whether to answer 429."""
+    """Decides whether requests are admitted. While `is_shedding` is true, the edge answers 429."""
 
     def __init__(self, marks: Watermarks, *, retry_after_max: int, processes: int, clock: Clock) -> None:
         self._marks = marks
@@ -28,13 +28,13 @@ class LoadShedder:
         self._ready = DepthSample(at=float("-inf"), depth=0)
         self._unacknowledged = self._refused = 0
         self._is_blocked = self._is_trusted = False
-        # Events published by this process: until now, until the last sample, until the last probe was sent.
+        # The number of events that this process has published: now, at the last sample, at the last probe.
         self._published = self._published_at_sample = self._published_at_probe = 0
 
     def on_sample(self, sample: DepthSample) -> None:
-        """Use a sample of the management API; a fresh probe's count of ready deliveries replaces the API's.
+        """Update the load from a sample of the management API, with the ready count of a fresh probe if any.
 
-        The API's totals of a quorum queue are up to five seconds old, and it may wrongly report 0.
+        The API's totals of a quorum queue are up to five seconds old, and may wrongly be 0.
         """
         if self._is_blocked:
             sample = replace(sample, is_trusted=False)
@@ -46,14 +46,13 @@ class LoadShedder:
         self._update(sample)
 
     def on_probe_sent(self) -> None:
-        """Called when a probe is sent: its answer counts the events that this process published before."""
+        """Called when a probe is sent. Its answer includes the events that this process published before."""
         self._published_at_probe = self._published
 
     def on_probe_answered(self, ready_count: int) -> int:
-        """Use a probe's count of ready deliveries, to refine the management API's samples.
+        """Update the load from a probe's count of ready deliveries, if the API's last sample was trusted.
 
-        It does not replace them: only the API reports alarms. Return how many events of a backlog this
-        process may publish until the next answer.
+        Return how many backlog events this process may publish until the next probe is answered.
         """
         self._ready = DepthSample(at=self._clock.monotonic(), depth=ready_count)
         depth = ready_count + self._unacknowledged
@@ -62,20 +61,20 @@ class LoadShedder:
             self._update(replace(self._ready, depth=depth))
             self._pressure = replace(self._pressure, sampled_at=sampled_at)
         in_flight = self._published - self._published_at_probe
-        return admission.backlog_allowance(self._pressure, depth, in_flight, self._marks, self._processes)
+        return admission.allow_backlog(self._pressure, depth, in_flight, self._marks, self._processes)
 
     def on_blocked(self, *, is_blocked: bool) -> None:
-        """Set whether the depth is meaningless, because of a broker alarm or a missing majority."""
+        """Set whether samples are not to be trusted, because of a broker alarm or a missing majority."""
         self._is_blocked = is_blocked
 
     def tick(self) -> None:
-        """Let an old state expire; call about once a second."""
+        """Forget the depth if its sample is too old; call this about once a second."""
         self._change(admission.mark_stale(self._pressure, self._clock.monotonic()))
 
     def count_published(self, events: int = 1) -> None:
-        """Count published events, live or from the journal; start shedding if they reach the high watermark.
+        """Count published events, and start to shed if they fill the queue up to the high watermark.
 
-        Events that wait in the journal are not counted: they are not in the queue.
+        Events that wait in the journal are not counted, because they are not in the queue.
         """
         self._published += events
         pressure = self._pressure
@@ -85,12 +84,12 @@ class LoadShedder:
                 self._change(replace(pressure, is_shedding=True, depth=depth, lowest=depth))
 
     def retry_after(self) -> int:
-        """Return whole seconds for one refused request, jittered, and count the refusal."""
+        """Count a refused request, and return its Retry-After in whole seconds, with jitter."""
         self._refused += 1
         return admission.retry_after(self._pressure, self._marks, self._retry_after_max)
 
     def status(self) -> dict[str, object]:
-        """Return the state for health reports: depth in deliveries, rate per second, age in seconds."""
+        """Return the load for health reports: depth in deliveries, drain rate per second, age in seconds."""
         pressure = self._pressure
         age = self._clock.monotonic() - pressure.sampled_at if pressure.depth is not None else None
         return {
@@ -104,8 +103,8 @@ class LoadShedder:
         }
 
     def _update(self, sample: DepthSample) -> None:
-        # Connections are spread over the host's processes, so assume that each publishes as much. If others
-        # publish less, the drain rate is too high, and senders retry too soon rather than too late.
+        # Connections are spread over the host's processes, so assume that all processes publish equally. If
+        # others publish less, the drain rate is too high, and senders retry too early rather than too late.
         published = (self._published - self._published_at_sample) * self._processes
         if sample.is_trusted:
             self._published_at_sample = self._published

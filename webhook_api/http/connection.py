@@ -1,7 +1,7 @@
-"""Serve one keep-alive HTTP/1.1 connection on the loop, without ever blocking it.
+"""Serve one keep-alive HTTP/1.1 connection on the loop, without blocking the loop.
 
-A request is read until it is complete, within limits on bytes and time. Then the application is called. No
-more is read from a client that is too slow to read its responses.
+A request is read until it is complete, within limits on bytes and time. Then the application is called. While
+a client is too slow to read its responses, no more requests are read from it.
 """
 
 from __future__ import annotations
@@ -21,26 +21,26 @@ from webhook_api.http.wsgi import DeferredBody, DeferredResponse, Service, make_
 
 RECEIVE_BYTES: Final = 64 * 1024
 _BUFFER: Final = memoryview(bytearray(RECEIVE_BYTES))
-"""The receive buffer that all connections of this process share: each read is parsed before the next."""
+"""The receive buffer, which all connections of this process share: a read is parsed before the next read."""
 
 MAX_UNSENT_BYTES: Final = 64 * 1024
-"""While a client has more unread response bytes than this, nothing is read from its connection."""
+"""If more response bytes than this wait for a client, nothing is read from the client's connection."""
 
 MAX_ANSWERS_PER_READ: Final = 64
-"""One read can contain 2,600 requests of 25 bytes: half a second of CPU time for which all senders wait.
+"""Limit of the requests in one read. 2,600 requests of 25 bytes would make all senders wait half a second.
 
-No proxy sends more than one before it has the response, so the last of these responses closes the connection.
+A proxy waits for each response before it sends more, so a connection that reaches this limit is closed.
 """
 
 LINGER_SECONDS: Final = 2.0
-"""How long to keep reading after the last response, so that the sender receives it instead of a reset."""
+"""How long to read on after the last response, so that the sender receives the response, not a reset."""
 
 BUSY: Final = Response(503, "too many connections", retry_after=1)
 
 
 @dataclass(frozen=True, slots=True)
 class Connections:
-    """A process's connections and what they share; requests on `surplus` connections are refused."""
+    """A process's connections and their shared objects. Requests on `surplus` connections are refused."""
 
     service: Service
     respond: Callable[[dict[str, Any], bool], tuple[bytes, DeferredBody | None]]
@@ -50,7 +50,7 @@ class Connections:
 
 
 class HttpConnection(asyncio.BufferedProtocol):
-    """One connection, its deadline and its deferred responses."""
+    """Serves one connection; it has a deadline, and keeps responses until they may be sent."""
 
     def __init__(self, shared: Connections, *, is_surplus: bool) -> None:
         shared.opening.add(self)
@@ -61,8 +61,6 @@ class HttpConnection(asyncio.BufferedProtocol):
         self._limits = shared.service.limits
         self._respond = shared.respond
         self._is_surplus = is_surplus
-        self._transport: asyncio.Transport
-        self._reader: RequestReader
         self._deferred: deque[DeferredResponse] = deque()
         self._is_lingering = self._is_at_end = self._closes_after_answer = self._is_timed = False
         self._answers_in_read = 0
@@ -70,12 +68,12 @@ class HttpConnection(asyncio.BufferedProtocol):
 
     @property
     def is_busy(self) -> bool:
-        """Whether a request has arrived, at least in part, and is not answered yet."""
+        """Whether a request has arrived, at least in part, that is not answered yet."""
         return self._reader.is_in_request or bool(self._deferred) or self._has_unread
 
     @property
     def idle_seconds(self) -> float:
-        """Seconds since the last response; 0 before the first, during a request and after the last one."""
+        """Seconds since the newest response; 0 before the first, during a request, and while closing."""
         if not self._answers_in_read or self._is_lingering or self.is_busy:
             return 0.0
         return monotonic() - (self.deadline - self._limits.keepalive_seconds)
@@ -85,10 +83,10 @@ class HttpConnection(asyncio.BufferedProtocol):
         self._closes_after_answer = True
 
     def abort(self) -> None:
-        """Close the connection now, and drop unsent data."""
+        """Close the connection at once, and drop unsent data."""
         self._transport.abort()
 
-    # The loop's callbacks.
+    # The loop calls the following methods.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Called when the socket has been accepted."""
@@ -104,17 +102,17 @@ class HttpConnection(asyncio.BufferedProtocol):
         self._shared.open.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  # whatever the reason
-        """Called once, when the socket has been closed."""
+        """Called once, after the socket has been closed."""
         self._reader.close()
         self._shared.open.discard(self)
         self._shared.surplus.discard(self)
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002  # one buffer serves all
-        """Return the buffer to receive into."""
+        """Return the buffer into which the loop receives bytes."""
         return _BUFFER
 
     def buffer_updated(self, nbytes: int) -> None:
-        """Called when bytes have arrived; after the last response they are ignored."""
+        """Called when bytes have arrived. Bytes that arrive after the last response are ignored."""
         if self._is_lingering:
             return
         if self._is_surplus:
@@ -123,25 +121,25 @@ class HttpConnection(asyncio.BufferedProtocol):
         self._answers_in_read = 0
         reader = self._reader
         reader.feed(_BUFFER[:nbytes])
-        # Most requests arrive in one piece, and need no deadline of their own.
+        # Set a deadline for a request that is not complete yet. Most requests arrive in one piece.
         if reader.is_in_request and not (self._is_timed or self._is_lingering):
             self._is_timed = True
             self.deadline = monotonic() + self._limits.request_seconds
 
     def eof_received(self) -> bool:
-        """Called when the client has stopped sending; keep the connection open for deferred responses."""
+        """Called when the client has stopped sending. Keep the connection open for deferred responses."""
         self._is_at_end = True
         return bool(self._deferred)
 
     def pause_writing(self) -> None:
-        """Called when the client is too slow to read its responses."""
+        """Called when the client reads its responses too slowly. Stop reading from the client."""
         self._transport.pause_reading()
 
     def resume_writing(self) -> None:
-        """Called when the client has caught up."""
+        """Called when the client has read enough of its responses. Read from the client again."""
         self._transport.resume_reading()
 
-    # The reader's callbacks.
+    # The RequestReader calls the following methods.
 
     def _invite(self) -> bool:
         if not self._service.is_inviting():
@@ -151,13 +149,13 @@ class HttpConnection(asyncio.BufferedProtocol):
         return True
 
     def _refuse(self, response: Response) -> None:
-        """Respond before the request is complete, and read on only to ignore the rest."""
+        """Respond before the request is complete; the rest of the request is then read and ignored."""
         if not self._is_lingering:
             self._service.on_refused(response)
             self._leave(encode_response(response, keep_alive=False), False, None)
 
     def _answer(self, environ: dict[str, Any], keep_alive: bool) -> None:  # noqa: FBT001  # as `_leave`
-        """Call the application and send its response."""
+        """Call the application with a complete request, and send its response."""
         if self._is_lingering:
             return
         self._is_timed = False
@@ -169,11 +167,10 @@ class HttpConnection(asyncio.BufferedProtocol):
         data, deferred = self._respond(environ, keep_alive)
         self._leave(data, keep_alive, deferred)
 
-    # The arguments of what is called for each request are positional: a keyword argument takes half as long
-    # again.
+    # Functions called for each request have positional arguments, because keywords take 1.5 times as long.
 
     def _leave(self, data: bytes, keep_alive: bool, waits_for: DeferredBody | None) -> None:  # noqa: FBT001  # as just said
-        """Send a response as soon as it may be sent and those before it have been sent."""
+        """Send a response as soon as its event is durable and all earlier responses have been sent."""
         if waits_for is None and not self._deferred:
             self._send(data, keep_alive)
             return
@@ -187,7 +184,7 @@ class HttpConnection(asyncio.BufferedProtocol):
             waits_for.on_durable(deferred)
 
     def _release(self) -> None:
-        """Send the responses that are ready, up to the first that is not."""
+        """Send the deferred responses in order, up to the first that is not ready."""
         deferred = self._deferred
         while deferred and deferred[0].is_ready:
             first = deferred.popleft()
@@ -197,7 +194,7 @@ class HttpConnection(asyncio.BufferedProtocol):
 
     @property
     def _has_unread(self) -> bool:
-        """Whether the kernel has bytes that the loop's next turn will read."""
+        """Whether the kernel has received bytes that the next turn of the loop will read."""
         if not self._transport.is_reading():
             return False
         waiting = poll()
@@ -211,11 +208,11 @@ class HttpConnection(asyncio.BufferedProtocol):
         if not keep_alive:
             self._is_lingering = True
             self.deadline = monotonic() + LINGER_SECONDS
-            # The client may have gone; other connections' responses are released in the same loop.
+            # The client may be gone. This error must not stop the responses of other connections.
             with suppress(OSError):
                 self._transport.write_eof()
 
 
 def _split_address(name: object) -> tuple[str, str]:
-    """Return host and port of a socket's name; a Unix socket has neither."""
+    """Return host and port of a socket's name; a Unix socket is reported as localhost without a port."""
     return (str(name[0]), str(name[1])) if isinstance(name, tuple) else ("localhost", "")

@@ -1,4 +1,4 @@
-"""Check a request's head by RFC 9110 and RFC 9112, beyond what the parser checks."""
+"""Check the head of a request against RFC 9110 and RFC 9112, in addition to the parser's own checks."""
 
 import re
 from collections.abc import Mapping
@@ -9,10 +9,10 @@ from urllib.parse import unquote_to_bytes
 from webhook_api.http.response import Response
 
 MAX_LENGTH_DIGITS: Final = 19
-"""Real Content-Length values are not longer, and Python refuses to parse a number of thousands of digits."""
+"""Maximum number of digits of a Content-Length; Python refuses to parse numbers of thousands of digits."""
 
 MAX_KNOWN_NAMES: Final = 512
-"""Header names whose keys are cached, so that a sender of ever new names costs no memory."""
+"""Limit of the cached header names, so that a sender that uses new names each time cannot fill the memory."""
 
 VERSIONS: Final = {"1.1": "HTTP/1.1", "1.0": "HTTP/1.0"}
 
@@ -23,22 +23,22 @@ NOT_SUPPORTED: Final = Response(505, "http version not supported")
 UNKNOWN_CODING: Final = Response(501, "transfer coding not implemented")
 
 SINGLE_KEYS: Final = {"HTTP_HOST", "CONTENT_LENGTH", "HTTP_TRANSFER_ENCODING"}
-"""A second header with one of these keys makes a request ambiguous."""
+"""The WSGI keys of headers that may occur only once; a second one makes a request ambiguous."""
 
 _HOST: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]*)(:[0-9]*)?")
 _ABSOLUTE: Final = re.compile(r"https?://([^/?#]*)(.*)", re.IGNORECASE)
 
 
 def environ_key(name: str) -> str:
-    """Return the WSGI key of a header's name."""
+    """Return the WSGI environ key of a header's name."""
     key = name.upper().replace("-", "_")
     return key if key in {"CONTENT_TYPE", "CONTENT_LENGTH"} else f"HTTP_{key}"
 
 
 class _Keys(dict[bytes, str]):
-    """WSGI keys by header name; empty for a header to ignore.
+    """Maps header names to WSGI keys. The key is empty if the header must be ignored.
 
-    WSGI maps `X-Signature` and `X_Signature` to the same key, but a proxy checks only the first.
+    WSGI maps `X-Signature` and `X_Signature` to the same key, but a proxy may check only the first header.
     """
 
     def __missing__(self, name: bytes) -> str:
@@ -54,7 +54,7 @@ KEYS: Final = _Keys()
 
 
 def find_fault(environ: Mapping[str, str], version: str, max_body_bytes: int) -> Response | None:
-    """Return the response that refuses a head, or None if the request may go on."""
+    """Return the response that refuses a request for its head, or None if the head is acceptable."""
     if version not in VERSIONS:
         return NOT_SUPPORTED if version == "2.0" else MALFORMED
     host = environ.get("HTTP_HOST")
@@ -75,7 +75,7 @@ def find_fault(environ: Mapping[str, str], version: str, max_body_bytes: int) ->
 
 @lru_cache(maxsize=64)
 def parse_request_line(method: bytes, target: bytes, version: str) -> Mapping[str, str]:
-    """Return the environ's values from a request's first line; HTTP_HOST only if the target has a host."""
+    """Return the environ entries of a request line, with HTTP_HOST only if the request target has a host."""
     host, path, query = _split_target(target)
     line = {
         "REQUEST_METHOD": method.decode("latin-1"),
@@ -87,9 +87,9 @@ def parse_request_line(method: bytes, target: bytes, version: str) -> Mapping[st
 
 
 def _split_target(raw: bytes) -> tuple[str, str, str]:
-    """Return host, path and query of a request target; the host is empty except in absolute form.
+    """Return host, path and query of a request target; the host is empty unless the target is a whole URL.
 
-    The path is decoded as WSGI demands: bytes as latin-1.
+    The path is decoded as WSGI requires, with its bytes as latin-1.
     """
     host, target = "", raw.decode("latin-1")
     if not target.startswith("/"):

@@ -1,4 +1,4 @@
-"""Parse HTTP/1.1 requests from a connection's bytes, within limits, each into its WSGI environ."""
+"""Parse the bytes of a connection into HTTP/1.1 requests, within limits; each becomes a WSGI environ."""
 
 from collections.abc import Callable
 from io import BytesIO, RawIOBase
@@ -16,31 +16,30 @@ from webhook_api.http.head import (
     find_fault,
     parse_request_line,
 )
-from webhook_api.http.response import Response
+from webhook_api.http.response import FAILED, Response
 
 MAX_HEAD_BYTES: Final = 32 * 1024
-"""Limit of a request's head and of its trailers, however they arrive; the platform's head is below 1 KiB."""
+"""Limit of a request's head and of its trailers; the head of the platform's requests is below 1 KiB."""
 
 NO_UPGRADE: Final = Response(400, "upgrade not supported")
-FAILED: Final = Response(500, "internal server error")
 
 
 class _UnsentBody(RawIOBase):
-    """The input of a request whose body was not requested."""
+    """The WSGI input of a request whose sender waits for `100 Continue` and has not sent the body."""
 
     def read(self, _size: int = -1) -> bytes:
         raise OSError("the body was not requested")
 
 
 class RequestReader:
-    """The parser with its callbacks.
+    """Parses the requests of one connection, and calls back for each.
 
-    *template* is what every environ of a connection contains. *answer* is called with each complete request,
-    and whether its connection may stay open; *refuse* with the response to one that is refused before it is
-    complete, as the last call. *invite* asks the sender of `Expect: 100-continue` for the body, or returns
-    False to answer without it.
+    *template* has the environ entries that all requests of the connection share. *answer* is called with each
+    complete request, and with whether its connection may stay open. If a request is refused before it is
+    complete, *refuse* is called with the connection's last response. *invite* asks the sender of
+    `Expect: 100-continue` for the body, or returns False so that the request is answered without its body.
 
-    `is_in_request`: whether a request has begun and is not complete.
+    `is_in_request` is true while a request has begun and is not complete.
     """
 
     def __init__(
@@ -61,18 +60,18 @@ class RequestReader:
         self._environ: dict[str, Any] = {}
         self._body: bytes | bytearray = b""
         self._quiet_bytes = 0
-        # Set the initial state of a request; the first request has not begun yet.
+        # Set the attributes of a request to their initial values, although no request has begun yet.
         self.on_message_begin()
         self.is_in_request = False
 
     def close(self) -> None:
-        """Release the parser, which refers to the callbacks and so to this object."""
+        """Release the parser, whose callbacks refer to this object."""
         self._parser = None
 
     def feed(self, data: memoryview) -> None:
-        """Parse received bytes; the callbacks are called for the requests that they complete."""
-        # `_quiet_bytes` counts the bytes since a head was completed, a part of a body arrived or a request
-        # ended: a head, trailers or the framing of chunks may have MAX_HEAD_BYTES.
+        """Parse received bytes, and call the callbacks for each request that these bytes complete."""
+        # `_quiet_bytes` counts the bytes since a head was complete, a part of a body arrived or a request
+        # ended. So a head, trailers or the framing of chunks cannot exceed MAX_HEAD_BYTES.
         while data:
             part = data[: MAX_HEAD_BYTES - self._quiet_bytes]
             self._quiet_bytes += len(part)
@@ -86,19 +85,19 @@ class RequestReader:
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
-            # The parser gives up on the body of such a request. A proxy never passes one on.
+            # The parser does not read the body of an upgrade request; a proxy never forwards such a request.
             self._refuse(NO_UPGRADE)
         except httptools.HttpParserCallbackError:
-            # Our own bug must not look like the sender's fault: the platform retries only after 5xx.
+            # A bug of ours must not be answered with 400, because the platform retries only after a 5xx.
             logger().exception("request_failed")
             self._refuse(FAILED)
         except httptools.HttpParserError:
             self._refuse(MALFORMED)
 
-    # The parser's callbacks, in the order of their calls.
+    # The parser calls the following methods, in this order.
 
     def on_message_begin(self) -> None:
-        """Start a request."""
+        """Called when a request begins."""
         self._environ = self._template.copy()
         self._target = self._body = b""
         self._size = 0
@@ -106,21 +105,21 @@ class RequestReader:
         self._is_ambiguous = self._is_settled = False
 
     def on_url(self, url: bytes) -> None:
-        """Collect the request target, or a part of it."""
+        """Called with the request target or a part of it."""
         self._target += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Collect one header; keep the first value of a repeated header, so that it cannot be overridden."""
+        """Called with a header. Keep the first value of a repeated header; later values are ignored."""
         key = KEYS[name]
         environ = self._environ
         if key in environ:
             self._is_ambiguous |= key in SINGLE_KEYS
-        # A trailer follows the body and is ignored: a proxy that checked the head has not seen it.
+        # Ignore trailers, which follow the body, because a proxy that checked the head has not seen them.
         elif key and self._is_in_head:
             environ[key] = value.decode("latin-1").strip(" \t")
 
     def on_headers_complete(self) -> None:
-        """Check the head, and refuse the request or read on."""
+        """Called after the last header: check the head, and refuse the request or continue reading."""
         self._is_in_head = False
         self._quiet_bytes = 0
         environ, parser = self._environ, self._parser
@@ -130,11 +129,15 @@ class RequestReader:
             self._refuse(fault)
             return
         environ |= parse_request_line(parser.get_method(), self._target, version)
-        if "HTTP_EXPECT" in environ and environ["HTTP_EXPECT"].lower() == "100-continue" and version == "1.1":
-            self._expect()
+        expects = "HTTP_EXPECT" in environ and environ["HTTP_EXPECT"].lower() == "100-continue"
+        if expects and version == "1.1" and not self._invite():
+            # The sender is not invited to send the body, so answer the request without its body.
+            self._is_settled = True
+            environ["wsgi.input"] = _UnsentBody()
+            self._answer(environ, False)
 
     def on_body(self, part: bytes) -> None:
-        """Collect a part of the body, unless the request has been answered already."""
+        """Called with a part of the body, which is collected unless the request was already answered."""
         self._quiet_bytes = 0
         self._size += len(part)
         if self._size > self._max_body_bytes:
@@ -142,7 +145,7 @@ class RequestReader:
         elif self._is_settled:
             return
         elif self._size == len(part):
-            # This part is nearly always the whole body.
+            # This is the first part, which nearly always is the whole body.
             self._body = part
         else:
             if type(self._body) is bytes:
@@ -150,7 +153,7 @@ class RequestReader:
             self._body += part
 
     def on_message_complete(self) -> None:
-        """Pass the complete request on."""
+        """Called when a request is complete: pass the request to *answer*."""
         self._quiet_bytes = 0
         if self._is_settled or self._parser.should_upgrade():
             return
@@ -161,13 +164,6 @@ class RequestReader:
             del environ["HTTP_TRANSFER_ENCODING"]
             environ["CONTENT_LENGTH"] = str(self._size)
         self._answer(environ, self._parser.should_keep_alive())
-
-    def _expect(self) -> None:
-        """Ask for the body, or have the request answered without it."""
-        if not self._invite():
-            self._is_settled = True
-            self._environ["wsgi.input"] = _UnsentBody()
-            self._answer(self._environ, False)
 
     def _refuse(self, response: Response) -> None:
         self._is_settled = True

@@ -1,4 +1,4 @@
-"""Render responses: for WSGI, and as the bytes of HTTP/1.1."""
+"""Render responses for WSGI, and encode responses as the bytes of HTTP/1.1."""
 
 import json
 import time
@@ -10,21 +10,24 @@ from typing import Final, NamedTuple
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 _HOP_BY_HOP: Final = {"connection", "keep-alive", "transfer-encoding", "upgrade", "trailer", "date"}
-"""Headers that the server sets itself, whatever an application returns."""
+"""Headers that the server sets itself; an application's values for these headers are dropped."""
 
 _WITHOUT_BODY: Final = {"204", "304"}
 
 
 class Response(NamedTuple):
-    """Status code, text, and whole seconds before a retry helps; a tuple, because `render` caches by it."""
+    """A response: status code, text, and Retry-After in seconds. As a tuple, it can be the key of a cache."""
 
     status: int
     text: str
     retry_after: int | None = None
 
 
+FAILED: Final = Response(500, "internal server error")
+
+
 class Rendered(NamedTuple):
-    """A response in WSGI's form: status line, headers in their order, one JSON object as the body."""
+    """A response in the form that WSGI needs: status line, headers in order, and a JSON object as body."""
 
     status: str
     headers: tuple[tuple[str, str], ...]
@@ -33,7 +36,7 @@ class Rendered(NamedTuple):
 
 @lru_cache(maxsize=256)
 def render(response: Response) -> Rendered:
-    """Return the response in WSGI's form; the same object for an equal response."""
+    """Return a response in the form that WSGI needs; for equal responses, return the same object."""
     body = (json.dumps({"status": response.text}) + "\n").encode()
     headers = [("Content-Type", "application/json"), ("Content-Length", str(len(body)))]
     if response.retry_after is not None:
@@ -42,14 +45,14 @@ def render(response: Response) -> Rendered:
 
 
 def encode_response(response: Response, *, keep_alive: bool) -> bytes:
-    """Return the bytes of a response of our own."""
+    """Return a response of this server, not of the application, as bytes."""
     return encode(*render(response), keep_alive=keep_alive)
 
 
 def encode(
     status: str, headers: tuple[tuple[str, str], ...], body: bytes, *, keep_alive: bool, is_head: bool = False
 ) -> bytes:
-    """Return the bytes of a response; raises ValueError if status or headers contain a line feed."""
+    """Return a response as bytes; raise ValueError if the status or a header contains a line break."""
     start, end, has_length = _encode_head(status, headers, keep_alive)
     has_body = status[:3] not in _WITHOUT_BODY
     length = b"" if has_length or not has_body else b"Content-Length: %d\r\n" % len(body)
@@ -68,7 +71,7 @@ def _encode_head(
     headers: tuple[tuple[str, str], ...],
     keep_alive: bool,  # noqa: FBT001  # a cache's key
 ) -> tuple[bytes, bytes, bool]:
-    """Return the head before the date, the head after it, and whether the latter has a Content-Length."""
+    """Return the head's bytes before and after the date, and whether the head has a Content-Length."""
     kept = [(name, value) for name, value in headers if name.lower() not in _HOP_BY_HOP]
     kept.append(("Connection", "keep-alive" if keep_alive else "close"))
     start = f"HTTP/1.1 {status}\r\nDate: "

@@ -1,4 +1,4 @@
-"""Accept a limited number of connections, and spread them over the processes of the host."""
+"""Accept a limited number of connections, so that they are spread over the edge processes of the host."""
 
 import asyncio
 import errno
@@ -15,37 +15,37 @@ from webhook_api.http.wsgi import Limits
 
 ACCEPTS_AT_ONCE: Final = 2
 ACCEPT_PAUSE_SECONDS: Final = 0.0005
-"""Without a pause, the process that wakes first accepts all of a proxy's connections, and keeps them."""
+"""Pause after two connections. Without it, the process that wakes first would accept every connection."""
 
 YIELD_SECONDS: Final = 0.05
-"""How long a process that is full, or is yielding, leaves new connections to the other processes."""
+"""How long a process that is full or yielding leaves new connections to the other processes."""
 
 YIELD_IDLE_SECONDS: Final = 1.0
-"""While a process yields, it closes connections that have been idle for longer than this.
+"""While a process yields, it closes the connections that have been idle for longer than this.
 
-A sender that has just received a response may have sent its next request already."""
+It does not close them earlier, because a sender that just received a response may have sent a new request."""
 
 MAX_SURPLUS: Final = 32
-"""Limit of connections that are open only to be refused; further ones wait in the kernel's queue."""
+"""Limit of the connections that are open only to be refused; more connections wait in the kernel's queue."""
 
 EXHAUSTED_PAUSE_SECONDS: Final = 1.0
-"""How long to pause accepting when the host has no descriptors or memory left for a connection."""
+"""How long no connection is accepted after the host had no descriptors or memory for a connection."""
 
 EXHAUSTED: Final = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 RESERVED_DESCRIPTORS: Final = 64
-"""Descriptors for the journal, broker, listeners and refusals in progress; connections get the rest."""
+"""Descriptors reserved for the journal, broker, listeners and refusals; connections get the rest."""
 
 
 class HttpServer:
-    """The listening sockets and the connections accepted from them."""
+    """Accepts connections from the listening sockets, and closes them when they are overdue or idle."""
 
     def __init__(self, connections: Connections) -> None:
         self._connections = connections
         self._service = connections.service
         self._loop: asyncio.AbstractEventLoop = connections.service.loop
         self._listeners: list[socket.socket] = []
-        # asyncio keeps no task alive by itself.
+        # Keep references to the tasks, because asyncio itself has only weak references to them.
         self._tasks: set[asyncio.Task[Any]] = set()
         self._is_exhausted = False
 
@@ -55,14 +55,14 @@ class HttpServer:
         return self._count == 0
 
     def listen(self, listeners: Iterable[socket.socket]) -> None:
-        """Start to accept connections; this object closes the sockets."""
+        """Start to accept connections on the given sockets; this object closes the sockets later."""
         for listener in listeners:
             listener.setblocking(False)
             self._listeners.append(listener)
             self._loop.add_reader(listener, self._on_readable, listener)
 
     def stop_listening(self) -> None:
-        """Release the port at once, but still serve clients that have already connected."""
+        """Release the port at once, but serve the clients that have already connected."""
         listeners, self._listeners = self._listeners, []
         for listener in listeners:
             self._loop.remove_reader(listener)
@@ -76,17 +76,17 @@ class HttpServer:
             connection.finish_soon()
 
     def close_idle(self) -> None:
-        """Close the connections on which no request has begun."""
+        """Close the connections on which no request is in progress."""
         for connection in [idle for idle in self._connections.open if not idle.is_busy]:
             connection.abort()
 
     def close_overdue(self) -> None:
-        """Close the connections that have passed their deadline; call about once a second."""
+        """Close the connections that have passed their deadline; call this about once a second."""
         now = monotonic()
         for connection in [late for late in self._connections.open if late.deadline < now]:
             connection.abort()
         if self._service.is_yielding():
-            # Their next requests should go to other processes.
+            # Close idle connections, so that their senders' next requests reach other processes.
             for connection in self._connections.open.copy():
                 if connection.idle_seconds > YIELD_IDLE_SECONDS:
                     connection.abort()
@@ -109,7 +109,7 @@ class HttpServer:
         most = 0 if is_yielding else ACCEPTS_AT_ONCE
         while accepted < most and self._has_capacity and self._accept(listener):
             accepted += 1
-        # The next connections are left to the other processes, which wait on the same socket.
+        # Leave the next connections to the other processes, which wait on the same socket.
         self._loop.remove_reader(listener)
         pause = YIELD_SECONDS if is_yielding or self._is_full else ACCEPT_PAUSE_SECONDS
         pause = EXHAUSTED_PAUSE_SECONDS if self._is_exhausted else pause
@@ -120,9 +120,9 @@ class HttpServer:
             self._loop.add_reader(listener, self._on_readable, listener)
 
     def _accept(self, listener: socket.socket) -> bool:
-        """Accept one connection; return whether there may be more.
+        """Accept one connection; return whether more connections may be waiting.
 
-        Source: accept(2): it also reports errors of the new connection itself; continue with the next one.
+        Source: accept(2). It also reports errors of the new connection, after which the listener still works.
         """
         try:
             sock, _ = listener.accept()
@@ -146,7 +146,7 @@ class HttpServer:
         task.add_done_callback(self._tasks.discard)
 
     def _log_exhausted(self, exc: OSError) -> None:
-        """Log the first failure of an episode, not one a second."""
+        """Log only the first failure of a series: failures may repeat every second for a long time."""
         if not self._is_exhausted:
             self._is_exhausted = True
             reason = errno.errorcode.get(exc.errno or 0, "unknown")
@@ -157,14 +157,14 @@ class HttpServer:
 def raise_descriptor_limit() -> int:
     """Raise this process's soft limit of open files to the hard limit; return the limit."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    # A hardened unit may not call setrlimit; there, systemd has set both limits to the same value.
+    # A hardened systemd unit must not call setrlimit; there, systemd has set both limits to the same value.
     if soft != hard:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     return hard
 
 
 def fit_descriptors(limits: Limits, descriptors: int) -> Limits:
-    """Return limits whose connections leave descriptors for everything else."""
+    """Return *limits*, with fewer connections if they would leave too few descriptors for other purposes."""
     available = max(1, descriptors - RESERVED_DESCRIPTORS)
     if descriptors == resource.RLIM_INFINITY or limits.connections <= available:
         return limits

@@ -1,7 +1,7 @@
-"""Run a WSGI application under gunicorn: one process, one loop, no threads in the request path.
+"""Run a WSGI application under gunicorn, on one loop per process and without threads for requests.
 
-`worker_class` is gunicorn's documented extension point. gunicorn still provides the arbiter, the listening
-sockets, forking, signals and the detection of hung processes.
+LoopWorker is set as `worker_class`, gunicorn's documented extension point. gunicorn still provides the
+arbiter, the listening sockets, forking, signals and the detection of hung processes.
 """
 
 import gc
@@ -31,27 +31,27 @@ REFUSED: Final = {
     "pre_request": "use OM_FLASK_EXTENSIONS",
     "post_request": "use OM_FLASK_EXTENSIONS",
 }
-"""gunicorn's settings that have no effect under this worker and that an operator would rely on."""
+"""Settings of gunicorn that LoopWorker ignores although an operator might rely on them, with advice."""
 
 TICK_SECONDS: Final = 1.0
 LINGER_SECONDS: Final = 2.0
-"""How long a stopping process still serves its idle connections: a request may be on its way."""
+"""How long a stopping process still serves its idle connections, because a request may be on its way."""
 
 POLL_SECONDS: Final = 0.1
-"""How often a stopping process checks whether its last request has been answered."""
+"""Interval at which a stopping process checks whether its last request has been answered."""
 
 DRAIN_SECONDS: Final = 5.0
-"""How long to wait for the broker's last answer; another process adopts what is then still unproven."""
+"""How long a stopping process waits for the broker's last answer; others adopt its unproven events."""
 
 
 class LoopWorker(Worker):  # type: ignore[misc]  # gunicorn ships no annotations
-    """Serve HTTP on the loop of the `Service` that gunicorn's setting `wsgi_app` names."""
+    """Serves HTTP on the loop of the `Service` that gunicorn's setting `wsgi_app` names."""
 
     alive: bool
 
     @classmethod
     def check_config(cls, cfg: Any, _log: object) -> None:
-        """Refuse to start with a gunicorn setting that would have no effect; gunicorn calls this first."""
+        """Refuse to start if a gunicorn setting in REFUSED was changed; gunicorn calls this first."""
         defaults = Config().settings
         refused = [
             f"gunicorn's {name} has no effect: {advice}"
@@ -63,7 +63,7 @@ class LoopWorker(Worker):  # type: ignore[misc]  # gunicorn ships no annotations
             sys.exit(EX_CONFIG)
 
     def load_wsgi(self) -> None:
-        """Make the service."""
+        """Load the service and create its HTTP server; gunicorn calls this after the fork."""
         descriptors = raise_descriptor_limit()
         try:
             super().load_wsgi()
@@ -73,18 +73,16 @@ class LoopWorker(Worker):  # type: ignore[misc]  # gunicorn ships no annotations
         service: Service = self.wsgi
         self._service = replace(service, limits=fit_descriptors(service.limits, descriptors))
         self._loop = service.loop
-        self._server = HttpServer(
-            Connections(self._service, WsgiAdapter(service.application, service.find_failure).respond)
-        )
+        self._server = HttpServer(Connections(self._service, WsgiAdapter(service).respond))
 
     def run(self) -> None:
-        """Serve until gunicorn or the end of its master stops this process, then drain."""
+        """Serve requests until gunicorn stops this process or its master has ended; then drain."""
         self._is_stopping = False
         self._loop.add_reader(self.PIPE[0], self._on_signal)
         self._server.listen(self.sockets)
         self._service.start()
         self._tick()
-        # Objects that exist now live as long as the process, so the garbage collector need not visit them.
+        # The objects that exist now live as long as the process, so exclude them from garbage collection.
         gc.collect()
         gc.freeze()
         logger().info("edge_started", pid=os.getpid(), bind=[str(listener) for listener in self.sockets])
@@ -92,7 +90,7 @@ class LoopWorker(Worker):  # type: ignore[misc]  # gunicorn ships no annotations
         logger().info("edge_stopped", pid=os.getpid())
 
     def _on_signal(self) -> None:
-        """Read the bytes that gunicorn's signal handlers wrote to wake the loop, so SIGTERM acts at once."""
+        """Read the bytes with which gunicorn's signal handlers wake the loop; act on SIGTERM at once."""
         os.read(self.PIPE[0], 4096)
         if not self.alive:
             self._stop()
@@ -108,7 +106,7 @@ class LoopWorker(Worker):  # type: ignore[misc]  # gunicorn ships no annotations
             self._stop()
 
     def _stop(self) -> None:
-        """Release the port, finish the requests in progress, then stop the service."""
+        """Release the port, finish the requests in progress, and then stop the service."""
         if self._is_stopping:
             return
         self._is_stopping = True
@@ -118,7 +116,7 @@ class LoopWorker(Worker):  # type: ignore[misc]  # gunicorn ships no annotations
         self._loop.call_later(LINGER_SECONDS, self._wait_for_requests)
 
     def _wait_for_requests(self) -> None:
-        """Stop the service when the last request has been answered or has passed its deadline."""
+        """Stop the service once the last request has been answered or has passed its deadline."""
         self._server.close_idle()
         if not self._server.is_idle:
             self._loop.call_later(POLL_SECONDS, self._wait_for_requests)

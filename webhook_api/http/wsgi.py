@@ -1,4 +1,4 @@
-"""Call the WSGI application for a complete request (PEP 3333), and defer its response if necessary."""
+"""Call a WSGI application (PEP 3333) for each complete request, and defer its response if necessary."""
 
 import asyncio
 import sys
@@ -9,24 +9,22 @@ from typing import Any, Final
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from messaging.log import logger
-from webhook_api.http.response import Response, encode, encode_response
+from webhook_api.http.response import FAILED, Response, encode, encode_response
 
 REQUEST_ID: Final = "webhook_api.request_id"
-"""Environ key of the id under which the application accepted a request; the response repeats it."""
-
-FAILED: Final = Response(500, "internal server error")
+"""Environ key for the request id of an accepted event; the response repeats this id."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Limits of one process on its senders."""
+    """The limits that one process imposes on senders."""
 
     body_bytes: int
     connections: int
     request_seconds: float = 10.0
-    """Limit from first to last byte of a request, for senders without nginx, which buffers whole requests."""
+    """Time limit from a request's first byte to its last; nginx buffers requests and so never exceeds it."""
     keepalive_seconds: float = 75.0
-    """Limit of an idle connection; above nginx's 60 s, so that nginx closes the connection first."""
+    """Time limit of an idle connection. It is above nginx's 60 s, so that nginx closes connections first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,15 +33,15 @@ class Service:
 
     Args:
         is_inviting: Whether a sender of `Expect: 100-continue` should send its body. If not, the application
-            is called without it.
-        is_yielding: Whether senders should use another process: each response closes its connection, idle
-            connections are closed, and new ones are left to the other processes.
-        leave: Called once the port is released: other processes must not leave new connections to it.
+            is called without the body.
+        is_yielding: Whether senders should use another process. If so, each response closes its connection,
+            idle connections are closed, and new connections are left to the other processes.
+        leave: Called when the port has been released, so that other processes accept all new connections.
         find_failure: Makes the event of the request just answered durable, if its response is not deferred;
-            returns the response to send instead if it is not durable.
-        on_refused: Called with each response that is sent without calling the application.
+            returns the response to send instead if that fails.
+        on_refused: Called with each response that is not the application's: it was not called, or it failed.
         start: Called before the loop runs.
-        stop: Called at the end with a function to call when everything is stopped.
+        stop: Called at the end, with a function that must be called when everything is stopped.
     """
 
     loop: asyncio.AbstractEventLoop
@@ -58,12 +56,12 @@ class Service:
     stop: Callable[[Callable[[], None]], None]
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        """Call the application: gunicorn demands that `wsgi_app` is callable."""
+        """Call the application. This method exists because gunicorn requires `wsgi_app` to be callable."""
         return self.application(environ, start_response)
 
 
 class NotDurableError(Exception):
-    """Send `response` instead: the disk failed to store the request's event."""
+    """Send `response` instead, because the disk failed to store the request's event."""
 
     def __init__(self, response: Response) -> None:
         super().__init__(response.text)
@@ -74,12 +72,11 @@ class NotDurableError(Exception):
 class DeferredBody:
     """The body of a response that must not be sent before the request's event is durable.
 
-    It lets our server hold the response back, so that all requests of one turn of the loop share one write.
-    For any other reader (middleware, another server, a test client) iterating makes the event durable at
-    once.
+    Our own server holds the response back, so that all requests of one turn of the loop share one write. For
+    other readers (middleware, another server, a test client), iterating makes the event durable at once.
 
-    *on_durable* takes a callback and calls it with True once the event is durable, or with False if that
-    fails. *flush_now* makes the event durable and returns whether it is. If it is not, *otherwise* is sent.
+    *on_durable* takes a callback, and calls it with True once the event is durable, or with False if that
+    fails. *flush_now* makes the event durable; if it returns False, *otherwise* is sent instead.
     """
 
     chunks: Iterable[bytes]
@@ -93,7 +90,7 @@ class DeferredBody:
         yield from self.chunks
 
     def close(self) -> None:
-        """Called by a reader that is done, even if it did not iterate because it sends another body."""
+        """Make the event durable. A reader calls this when it is done, even if it sent a different body."""
         is_durable = self.flush_now()
         if (close := getattr(self.chunks, "close", None)) is not None:
             close()
@@ -103,10 +100,7 @@ class DeferredBody:
 
 @dataclass(eq=False, slots=True)
 class DeferredResponse:
-    """A response that waits until its event is durable, or until earlier responses have been sent.
-
-    `is_ready`: whether it may be sent.
-    """
+    """A response that waits until its event is durable (`is_ready`) and earlier responses have been sent."""
 
     release: Callable[[], None]
     data: bytes
@@ -115,7 +109,7 @@ class DeferredResponse:
     is_ready: bool = False
 
     def __call__(self, is_durable: bool) -> None:  # noqa: FBT001  # a callback's one argument
-        """Release the response, or *otherwise* if the event is not durable."""
+        """Release the response or, if the event is not durable, the response *otherwise*."""
         if not is_durable:
             self.data = encode_response(self.otherwise, keep_alive=self.keep_alive)
         self.is_ready = True
@@ -123,15 +117,16 @@ class DeferredResponse:
 
 
 class WsgiAdapter:
-    """The application, called for one request after the other.
+    """The service's application, called for one request after another.
 
-    *find_failure* is called before a response that is not deferred, in case middleware dropped the body that
-    would have deferred it; it returns the response to send instead if the event is not durable.
+    `find_failure` is called before a response that is not deferred, in case middleware dropped the body that
+    would have deferred it.
     """
 
-    def __init__(self, application: WSGIApplication, find_failure: Callable[[], Response | None]) -> None:
-        self._application = application
-        self._find_failure = find_failure
+    def __init__(self, service: Service) -> None:
+        self._application = service.application
+        self._find_failure = service.find_failure
+        self._on_refused = service.on_refused
         self._status = ""
         self._headers: list[tuple[str, str]] = []
         self._written: list[bytes] = []
@@ -139,7 +134,7 @@ class WsgiAdapter:
         self._response = b""
 
     def respond(self, environ: dict[str, Any], keep_alive: bool) -> tuple[bytes, DeferredBody | None]:  # noqa: FBT001  # a keyword argument costs time at each request
-        """Return the application's whole response, or 500 if it fails, and what defers it, if anything."""
+        """Return the application's response as bytes (500 if it fails), and its DeferredBody or None."""
         self._status = ""
         if self._written:
             self._written = []
@@ -158,20 +153,21 @@ class WsgiAdapter:
             return encode_response(exc.response, keep_alive=keep_alive), None
         except Exception:  # noqa: BLE001  # the outermost loop: an application may raise anything
             logger().exception("request_failed")
+            self._on_refused(FAILED)
             return encode_response(FAILED, keep_alive=keep_alive), None
 
     def _encode(self, body: bytes, keep_alive: bool, is_head: bool) -> bytes:  # noqa: FBT001  # as compared
-        """Return the response's bytes; most are equal to the previous ones of the same second and reused."""
+        """Return the response's bytes. Most responses equal the previous one, so its bytes are reused."""
         second, status, headers = int(time()), self._status, self._headers
         wanted = (second, status, headers, body, keep_alive, is_head)
         if wanted != self._encoded:
             self._response = encode(status, tuple(headers), body, keep_alive=keep_alive, is_head=is_head)
-            # Copy the headers, because the application may reuse its list.
+            # Copy the headers, because the application may change its list later.
             self._encoded = (second, status, list(headers), body, keep_alive, is_head)
         return self._response
 
     def _join(self, chunks: Iterable[bytes]) -> bytes:
-        """Return the whole body; data that the application wrote by PEP 3333's old `write` comes first."""
+        """Return the whole body; data written with PEP 3333's old `write` callable comes first."""
         if type(chunks) is list and not self._written:
             return chunks[0] if len(chunks) == 1 else b"".join(chunks)
         try:
@@ -191,7 +187,7 @@ class WsgiAdapter:
 
 
 def make_environ(server: tuple[str, str], peer: tuple[str, str]) -> dict[str, Any]:
-    """Return what the environs of all requests of a connection have in common."""
+    """Return the environ entries that all requests of a connection share."""
     return {
         "SCRIPT_NAME": "",
         "SERVER_NAME": server[0],
@@ -204,12 +200,12 @@ def make_environ(server: tuple[str, str], peer: tuple[str, str]) -> dict[str, An
         "wsgi.multithread": False,
         "wsgi.multiprocess": True,
         "wsgi.run_once": False,
-        # The input ends where the body ends, even without a Content-Length.
+        # Reading the input stops at the end of the body, even without a Content-Length.
         "wsgi.input_terminated": True,
     }
 
 
 def _add_id(response: bytes, request_id: str) -> bytes:
-    """Insert the request's id after the status line."""
+    """Return the response with the header X-Request-ID inserted after the status line."""
     at = response.find(b"\r\n")
     return b"%b\r\nX-Request-ID: %b%b" % (response[:at], request_id.encode("latin-1"), response[at:])

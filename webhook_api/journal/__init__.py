@@ -1,6 +1,6 @@
-"""Keep every accepted event in files of this host until it is proven to be in the broker.
+"""Keep every accepted event in files on this host until it is proven that the broker has the event.
 
-`Journal` appends and discards, `Backlog` reads back; all else serves health reports and `omctl check`.
+`Journal` appends events, and `Backlog` reads them back. Health reports and `omctl check` use the other names.
 """
 
 from webhook_api.journal.directory import (
@@ -10,6 +10,7 @@ from webhook_api.journal.directory import (
     has_owner,
     journal_directories,
     list_segments,
+    replace_file,
     sync_directory,
 )
 from webhook_api.journal.journal import SEGMENT_BYTES, Journal, JournalFullError

@@ -6,8 +6,8 @@
                                  /status.json         its last report, for the health of the host
 ```
 
-A directory whose lock is free has no owner: its process is dead, and a living one adopts its segments.
-Names that begin with a dot are being created or removed, and are ignored.
+If a directory's lock is free, the directory's process is dead, and a living process adopts its segments.
+Directories whose names begin with a dot are being created or removed, and are ignored.
 """
 
 import fcntl
@@ -23,15 +23,15 @@ from typing import Final
 LOCK_NAME: Final = "lock"
 STATUS_NAME: Final = "status.json"
 TRIAL_NAME: Final = "trial.tmp"
-_SEGMENT_NAME: Final = re.compile(r"(\d{8})\.segment")
+_SEGMENT_NAME: Final = re.compile(r"\d{8,}\.segment")
 
 
 @dataclass(slots=True)
 class Segment:
-    """One file of the journal; `size` in bytes.
+    """One file of the journal, with its `size` in bytes.
 
-    `opened_at_us`: when its oldest event may have arrived, microseconds since the epoch. `is_damaged`: some
-    of its bytes are no readable record. `events`: their number; 0 if another process wrote the segment.
+    `opened_at_us` is the earliest arrival of its events, in microseconds since the epoch. `is_damaged`: some
+    bytes are not a readable record. `events` counts its events; it is 0 if another process wrote the segment.
     """
 
     path: Path
@@ -42,17 +42,17 @@ class Segment:
 
     @property
     def name(self) -> str:
-        """Its directory and its name, for logs."""
+        """The names of the segment's directory and file, for the log."""
         return f"{self.path.parent.name}/{self.path.name}"
 
 
 def journal_directories(root: Path) -> list[Path]:
-    """Return the directories of all processes of this host; raises OSError if *root* cannot be read."""
+    """Return the journal directories of all processes of this host; raise OSError if *root* is unreadable."""
     return [path for path in _list_entries(root) if not path.is_symlink() and path.is_dir()]
 
 
 def foreign_entries(root: Path) -> dict[str, str]:
-    """Return the entries that are no journal directories, by name, each with the reason."""
+    """Return the names of entries in *root* that are not journal directories, each with the reason."""
     return {
         path.name: "a symbolic link" if path.is_symlink() else "no directory"
         for path in _list_entries(root)
@@ -61,9 +61,9 @@ def foreign_entries(root: Path) -> dict[str, str]:
 
 
 def create_directory(root: Path) -> tuple[Path, int]:
-    """Create this process's directory, locked before any other process can see it.
+    """Create this process's directory, and lock it before any other process can see it.
 
-    Return the directory and the lock's descriptor; on an OSError, the directory is removed again.
+    Return the directory and the descriptor of its lock. If an OSError is raised, the directory is removed.
     """
     token = f"{os.getpid()}-{secrets.token_hex(6)}"
     hidden = root / f".{token}"
@@ -73,7 +73,7 @@ def create_directory(root: Path) -> tuple[Path, int]:
         lock = os.open(hidden / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         directory = hidden.rename(root / token)
-        # Flushed segments survive a power cut only if the names of their directories do.
+        # Flush the parent directories: flushed segments survive a power cut only if their paths do.
         sync_directory(root)
         sync_directory(root.parent)
     except OSError:
@@ -86,10 +86,10 @@ def create_directory(root: Path) -> tuple[Path, int]:
 
 
 def lock_directory(directory: Path) -> int | None:
-    """Take the lock of *directory*; return None if a living process has it, or the directory is gone.
+    """Lock *directory*; return None if a living process has the lock or the directory is gone.
 
-    The lock file is never created here: a directory without a lock file may not be a journal. Raises OSError
-    if there is no lock file, it cannot be opened, or no descriptor is free.
+    The lock file is not created here, because a directory without a lock file may not be a journal. Raises
+    OSError if the lock file is missing or cannot be opened, or if no descriptor is free.
     """
     try:
         lock = os.open(directory / LOCK_NAME, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
@@ -103,14 +103,14 @@ def lock_directory(directory: Path) -> int | None:
         os.close(lock)
         return None
     if not (directory / LOCK_NAME).exists():
-        # Another process removed the directory between the open and the lock above.
+        # Another process removed the directory after this process had opened the lock file.
         os.close(lock)
         return None
     return lock
 
 
 def has_owner(directory: Path) -> bool:
-    """Return whether a living process holds the lock; raises OSError if there is no readable lock."""
+    """Return whether a living process holds a directory's lock; raise OSError if the lock is unreadable."""
     with (directory / LOCK_NAME).open("rb") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -120,9 +120,10 @@ def has_owner(directory: Path) -> bool:
 
 
 def list_segments(directory: Path) -> list[Segment]:
-    """Return a directory's segments, oldest first; raises OSError if it cannot be read."""
+    """Return a directory's segments, oldest first; raises OSError if the directory cannot be read."""
     segments = []
-    for path in sorted(path for path in directory.iterdir() if _SEGMENT_NAME.fullmatch(path.name)):
+    paths = (path for path in directory.iterdir() if _SEGMENT_NAME.fullmatch(path.name))
+    for path in sorted(paths, key=lambda path: int(path.stem)):
         with suppress(FileNotFoundError):
             facts = path.lstat()
             if stat.S_ISREG(facts.st_mode):
@@ -131,23 +132,18 @@ def list_segments(directory: Path) -> list[Segment]:
 
 
 def segment_path(directory: Path, number: int) -> Path:
-    """Return the path of a directory's segment with that number."""
+    """Return the path of the segment with the given number in a directory."""
     return directory / f"{number:08d}.segment"
 
 
-def segment_number(path: Path) -> int:
-    """Return the number in a segment's name."""
-    return int(path.name.partition(".")[0])
-
-
 def remove_status(directory: Path) -> None:
-    """Remove a dead process's last report: the process that adopts its segments counts them."""
+    """Remove the last status of a dead process; the process that adopts the segments reports them."""
     for name in (STATUS_NAME, f"{STATUS_NAME}.new", TRIAL_NAME):
         (directory / name).unlink(missing_ok=True)
 
 
 def remove_directory(directory: Path) -> bool:
-    """Remove a directory that this process has locked; return False if it contains anything but the lock."""
+    """Remove a directory that this process has locked; return False if it still contains other files."""
     remove_status(directory)
     if [path.name for path in directory.iterdir()] != [LOCK_NAME]:
         return False
@@ -157,8 +153,19 @@ def remove_directory(directory: Path) -> bool:
     return True
 
 
+def replace_file(path: Path, data: bytes, *, fsync: bool = False) -> None:
+    """Replace a file atomically; with *fsync*, flush it too. Only `sync_directory` makes its name durable."""
+    temporary = path.with_name(f"{path.name}.new")
+    with temporary.open("wb") as file:
+        file.write(data)
+        if fsync:
+            file.flush()
+            os.fsync(file.fileno())
+    temporary.rename(path)
+
+
 def sync_directory(directory: Path) -> None:
-    """Make the names of new files durable against a power cut."""
+    """Flush a directory, so that the names of new files in it survive a power cut."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)

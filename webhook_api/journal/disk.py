@@ -1,4 +1,4 @@
-"""Check whether the journal's disk accepts writes, before and after it has refused one."""
+"""Check whether the journal's disk accepts writes, also after the disk has refused a write."""
 
 import os
 from pathlib import Path
@@ -7,18 +7,18 @@ from typing import Final
 from webhook_api.journal.directory import TRIAL_NAME
 
 LOW_BYTES: Final = 64 * 1024
-"""With less free space than this, one of the platform's next larger events would be refused."""
+"""If less space than this is free, the disk counts as full, because the next large event might not fit."""
 
 NO_SPACE: Final = "No space left on device"
 
 
 class DiskHealth:
-    """Health of the journal's disk as of the last write or check.
+    """The health of the journal's disk as of the last write or check.
 
-    With *fsync*, the disk must also be able to flush.
+    If *fsync* is true, the disk must also be able to flush.
 
-    `error`: why the disk accepts no writes now, or None. `is_flush_failing`: whether a flush failed and none
-    has succeeded since, so that written events do not count as durable.
+    `error` is the reason why the disk accepts no writes now, or None. `is_flush_failing` is true after a
+    failed flush until a flush succeeds; meanwhile, written events do not count as durable.
     """
 
     def __init__(self, *, fsync: bool) -> None:
@@ -27,7 +27,7 @@ class DiskHealth:
         self.is_flush_failing = False
 
     def write_failed(self, error: OSError | None = None) -> None:
-        """Record that a write or the opening of a file failed; without an error, a write was cut short."""
+        """Record that a write or the opening of a file failed; None: only a part of the data was written."""
         self.error = str(error.strerror) if error else NO_SPACE
 
     def flush_failed(self, error: OSError) -> None:
@@ -36,7 +36,7 @@ class DiskHealth:
         self.is_flush_failing = True
 
     def check(self, directory: Path) -> None:
-        """Update the health: try a write after a failure, otherwise check the free space."""
+        """Update the health: try to write if the last write failed, otherwise check the free space."""
         if self.error is not None:
             self.error = _try_write(directory, fsync=self._fsync)
             self.is_flush_failing &= self.error is not None

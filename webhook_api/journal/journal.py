@@ -1,6 +1,6 @@
-"""Append accepted events to files of this process, and discard the files of proven events.
+"""Append accepted events to this process's segments, and remove the segments of proven events.
 
-The events appended in one turn of the loop are written by one `write` (docs/decisions/0186).
+The events that are appended in one turn of the loop are written by one `write` (docs/decisions/0186).
 """
 
 import os
@@ -15,23 +15,22 @@ from webhook_api.journal.process_directory import ProcessDirectory
 from webhook_api.journal.segments import RECORD_BYTES, encode_records
 
 SEGMENT_BYTES: Final = 1024 * 1024
-"""Size at which a segment is closed. A segment is read as a whole for republishing, so this limits memory."""
+"""Size at which a segment is closed. It limits memory, because a segment is read as a whole."""
 
 LOOK_SECONDS: Final = 5.0
-"""Time between looks at the other directories: the longest delay before a dead process's journal is
-adopted."""
+"""Interval at which the directories of dead processes are searched, in order to adopt their segments."""
 
 
 class JournalFullError(Exception):
-    """The limit or the disk refuses the event: respond 503, and the platform retries."""
+    """Respond 503, so that the platform retries: the journal's limit or the disk refuses the event."""
 
 
 class Journal:
-    """This process's directory and the segment being written; the arguments are those of ProcessDirectory.
+    """The journal of this process; `ProcessDirectory` explains *root*, *max_bytes* and *processes*.
 
-    With *fsync*, `sync` makes what was appended durable against a power cut.
+    If *fsync* is true, `sync` makes the appended events durable against a power cut.
 
-    `is_nearly_full`: whether senders should use another process, before this one has to refuse them.
+    `is_nearly_full` is true if senders should use another process, before this process must refuse them.
     """
 
     def __init__(self, root: Path, max_bytes: int, processes: int, *, fsync: bool, now_us: int) -> None:
@@ -52,12 +51,12 @@ class Journal:
 
     @property
     def directory(self) -> Path | None:
-        """This process's own directory; None while the disk has no space for one."""
+        """This process's directory; None while the disk has no space for a directory."""
         return self._own.path
 
     @property
     def refusal(self) -> str | None:
-        """Why the next event, if it is as large as the one refused last, would be refused; or None."""
+        """Why an event as large as the last refused event would be refused now; None if it would fit."""
         if self._disk.error is not None:
             return f"the journal cannot be written: {self._disk.error.lower()}"
         if not self._own.fits(self._refused_bytes):
@@ -66,7 +65,7 @@ class Journal:
         return None
 
     def status(self) -> dict[str, object]:
-        """Return the journal's part of a health report; sizes in bytes."""
+        """Return the journal's part of a health report. Sizes are in bytes."""
         return {
             "bytes": self._own.held,
             "is_nearly_full": self.is_nearly_full,
@@ -75,7 +74,7 @@ class Journal:
         }
 
     def append(self, properties: bytes, body: bytes) -> None:
-        """Accept one event for the next `write`; raises JournalFullError if limit or disk refuse it."""
+        """Add an event for the next `write`; raise JournalFullError above the limit or if the disk fails."""
         size = RECORD_BYTES + len(properties) + len(body)
         if self._descriptor < 0:
             self._open_segment(self.active.opened_at_us)
@@ -90,9 +89,9 @@ class Journal:
         raise JournalFullError
 
     def write(self) -> list[tuple[bytes, bytes]]:
-        """Write all events appended since the last call, or none of them.
+        """Write all events that were appended since the last call, or none of them.
 
-        Return properties and bodies of the written events. They are in the active segment, and survive a
+        Return properties and bodies of the written events, which are now in the active segment and survive a
         crash of this process. If the disk refused them, return an empty list; `sync` then returns False.
         """
         events, self._appended = self._appended, []
@@ -112,17 +111,17 @@ class Journal:
         return []
 
     def sync(self) -> bool:
-        """Return whether everything appended since the last call is durable; blocks for a flush if `fsync`.
+        """Return whether all events since the last call are durable; if *fsync* is true, wait for a flush.
 
-        After a failure call `rotate` and write no more to that file: Linux marks the pages that it could not
-        write as clean, so that a second flush would succeed without them.
+        After a failure, call `rotate` and write no more to the file: Linux marks pages that it could not
+        write as clean, so that a second flush would succeed without these pages.
         """
         self._flush()
         is_durable, self._is_durable = self._is_durable, True
         return is_durable
 
     def rotate(self, now_us: int) -> Segment:
-        """Close and return the active segment, and open a new one, which gets the events not written yet."""
+        """Close and return the active segment; open a new segment for events that are not written yet."""
         self._flush()
         closed = self.active
         self._close_segment()
@@ -134,16 +133,13 @@ class Journal:
         self._own.discard(segment)
 
     def tend(self, now: float) -> list[Segment]:
-        """Check the disk, and every few seconds the host's journal directories.
-
-        Return segments adopted from dead processes, to be published.
-        """
+        """Check the disk and, every few seconds, adopt segments of dead processes; return the segments."""
         if self._descriptor < 0:
             self._open_segment(self.active.opened_at_us)
         if self._descriptor >= 0 and self.directory is not None:
             self._disk.check(self.directory)
         adopted = []
-        # If the limit is reached, look again: a segment that moved during a look may have been counted twice.
+        # At the limit, check again, because a segment that moved during a check may be counted twice.
         if now >= self._next_look or not self._own.fits(0):
             self._next_look = now + LOOK_SECONDS
             adopted = self._own.adopt()
@@ -151,7 +147,7 @@ class Journal:
         return adopted
 
     def close(self) -> None:
-        """Release the directory: remove it if no unproven events are left, else leave it to others."""
+        """Remove the directory if it has no unproven events, otherwise release it for another process."""
         self.write()
         self._flush()
         if self._descriptor >= 0:
@@ -162,13 +158,18 @@ class Journal:
         self._own.close()
 
     def _write(self, records: bytes) -> bool:
-        """Append as a whole or not at all."""
+        """Append all records to the active segment, or none of them; return whether that succeeded."""
+        written = 0
         try:
-            if os.write(self._descriptor, records) == len(records):
+            written = os.write(self._descriptor, records)
+            if written == len(records):
                 return True
             os.ftruncate(self._descriptor, self.active.size)
             self._disk.write_failed()
         except OSError as exc:
+            # Count the bytes that stay in the file, so that the segment is closed and removed as usual.
+            self.active.size += written
+            self._own.held += written
             self._disk.write_failed(exc)
         return False
 
@@ -189,7 +190,7 @@ class Journal:
             )
 
     def _log_full(self, *, is_full: bool) -> None:
-        """Log the first refusal and the first event written after it, not each of thousands."""
+        """Log the first refusal of a series, and the first event that is written after the series."""
         was_full, self._is_full = self._is_full, is_full
         if is_full and not was_full:
             logger().error("journal_full", consequence="senders are answered 503 until there is room")
@@ -197,14 +198,14 @@ class Journal:
             logger().info("journal_has_room")
 
     def _open_segment(self, now_us: int) -> None:
-        """Open the next segment; if that fails, leave none open: `append` and `tend` try again."""
+        """Open the next segment. If that fails, no segment is open; `append` and `tend` then try again."""
         self.active = Segment(self._root, opened_at_us=now_us)
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
         try:
             path = self._own.next_path()
             self._descriptor = os.open(path, flags, 0o600)
             if self._fsync:
-                # Without this, the name of the new file may not survive a power cut.
+                # Flush the directory: otherwise, the new file's name might not survive a power cut.
                 sync_directory(path.parent)
         except OSError as exc:
             self._disk.write_failed(exc)

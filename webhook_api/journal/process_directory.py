@@ -1,9 +1,9 @@
-"""Own this process's directory among the journals of the host, and adopt the segments of dead processes.
+"""Manage this process's directory among the journals of the host, and adopt the segments of dead processes.
 
-Segments of a dead process are moved here, one rename each, so that each segment has one owner and is counted
-once, even if this process crashes meanwhile. Each process has an equal share of the host's limit, and adopts
-only segments that fit into its share. Segments of an earlier gunicorn master's processes, and segments that
-fit into no share, also count towards the limit.
+Each segment of a dead process is moved here by one rename, so that a segment has one owner and is counted
+once even if this process crashes in between. Each process has an equal share of the host's limit, and adopts
+only segments that fit into its share. Segments of the processes of an earlier gunicorn master, and segments
+that fit into no share, count towards the limit too.
 """
 
 import os
@@ -21,23 +21,22 @@ from webhook_api.journal.directory import (
     lock_directory,
     remove_directory,
     remove_status,
-    segment_number,
     segment_path,
 )
 
 
 class ProcessDirectory:
-    """This process's directory, and access to those of others.
+    """Manages this process's directory, and adopts segments from the directories of dead processes.
 
-    *max_bytes* limits the journals of the host together, in *processes* equal shares. `held`: bytes in the
-    directory, including events that are not written yet.
+    *max_bytes* limits the host's journals together; each of *processes* has an equal share. `held` is the
+    number of bytes in the directory, including events that are not written yet.
     """
 
     def __init__(self, root: Path, max_bytes: int, processes: int) -> None:
         self._root = root
         self._max_bytes = max_bytes
         self._share = max_bytes // processes
-        # At the first look, adopt at most half of the share, so that space is left for new events.
+        # At the first check, adopted segments may fill only half of the share, to leave space for new events.
         self._adoptable = self._share // 2
         self._lock = -1
         self._inherited: list[Segment] = []
@@ -47,28 +46,28 @@ class ProcessDirectory:
         self.problems: dict[str, str] = {}
 
     def fits(self, size: int) -> bool:
-        """Return whether *size* bytes more stay within this process's share and the host's limit."""
+        """Return whether *size* more bytes stay within this process's share and the host's limit."""
         held = self.held + size
         return held <= self._share and held + self._held_by_others <= self._max_bytes
 
     @property
     def is_nearly_full(self) -> bool:
-        """Whether less than an eighth of a share is left: senders should use another process."""
+        """Whether less than an eighth of a share is free, so that senders should use another process."""
         return not self.fits(self._share // 8)
 
     def next_path(self) -> Path:
-        """Return the path of the next segment; creates the directory if it does not exist.
+        """Return the path of the next segment; create the directory if it does not exist.
 
-        Raises OSError if the disk has no space for a new directory, and no dead process has left one.
+        Raises OSError if the disk has no space for a directory and no dead process has left a directory.
         """
         directory = self.path or self._settle()
         self._number += 1
         return segment_path(directory, self._number)
 
     def discard(self, segment: Segment) -> None:
-        """Unlink a segment; move a damaged one aside for an operator.
+        """Unlink a segment; if it is damaged, move it aside for an operator instead.
 
-        If the disk refuses, the segment stays and is still counted, and `adopt` tries again.
+        If the disk refuses that, the segment stays and still counts, and `adopt` tries again.
         """
         try:
             with suppress(FileNotFoundError):
@@ -85,10 +84,10 @@ class ProcessDirectory:
             self.held -= segment.size
 
     def adopt(self) -> list[Segment]:
-        """Adopt as many segments without an owner as fit; none while this process has no directory.
+        """Adopt segments of dead processes that fit into the share, if this process has a directory.
 
-        A faulty entry does not stop this: an entry that cannot be opened, read or moved is logged once, is
-        tried again each time, and stays in `problems` until that succeeds.
+        An entry that cannot be opened, read or moved does not stop this. It is logged once, is tried again at
+        each call, and stays in `problems` until that succeeds.
         """
         undeletable, self._undeletable = self._undeletable, []
         for segment in undeletable:
@@ -102,14 +101,14 @@ class ProcessDirectory:
         return adopted
 
     def leave_if_removed(self) -> None:
-        """Forget a directory that another program removed; a new one is created for the next segment."""
+        """Forget the directory if another program removed it; the next segment creates a new directory."""
         if self.path is not None and not self.path.exists():
             logger().error("journal_directory_missing", directory=self.path.name)
             self.path = None
             os.close(self._lock)
 
     def close(self) -> None:
-        """Release the directory: remove it if it is empty, otherwise leave it to another process."""
+        """Remove the directory if it is empty, otherwise release it for another process."""
         if self.path is None:
             return
         with suppress(OSError):
@@ -121,7 +120,7 @@ class ProcessDirectory:
         try:
             directory, lock = create_directory(self._root)
         except OSError as exc:
-            # A full disk may have no space for a directory until existing segments are published.
+            # A full disk may have no space for a directory, so use the directory of a dead process.
             inherited = self._inherit()
             if inherited is None:
                 raise
@@ -130,11 +129,11 @@ class ProcessDirectory:
         try:
             self._inherited = list_segments(directory)
         except OSError:
-            # If its segment numbers are unknown, new segments could overwrite existing ones.
+            # If the numbers of its segments are unknown, new segments could overwrite existing segments.
             os.close(lock)
             raise
         self.path, self._lock = directory, lock
-        self._number = max((segment_number(segment.path) for segment in self._inherited), default=0)
+        self._number = max((int(segment.path.stem) for segment in self._inherited), default=0)
         self.held += sum(segment.size for segment in self._inherited)
         return directory
 
@@ -157,7 +156,7 @@ class ProcessDirectory:
         self._adoptable = self._share
 
     def _inherit(self) -> tuple[Path, int] | None:
-        """Return the directory of a dead process, and its lock; None if there is none."""
+        """Lock and return the directory of a dead process; return None if there is no such directory."""
         for directory in journal_directories(self._root):
             with suppress(OSError):
                 if (lock := lock_directory(directory)) is not None:
@@ -168,34 +167,32 @@ class ProcessDirectory:
         lock = lock_directory(directory)
         if lock is None:
             return
-        adopted = []
+        moved = []
         try:
             remove_status(directory)
             for segment in list_segments(directory):
                 if segment.size == 0:
                     segment.path.unlink()
                     continue
-                # Only a process whose journal is empty adopts a segment larger than the limit.
+                # Only a process whose journal is empty adopts a segment that is larger than the limit.
                 if self.held and self.held + segment.size > self._adoptable:
                     self.problems[directory.name] = "waits until a journal has room for its events"
                     return
                 self._number += 1
                 path = segment.path.rename(segment_path(own, self._number))
                 self.held += segment.size
-                adopted.append(Segment(path, segment.size, segment.opened_at_us))
-                yield adopted[-1]
+                moved.append(Segment(path, segment.size, segment.opened_at_us))
+                yield moved[-1]
             if not remove_directory(directory):
                 self.problems[directory.name] = "contains files that are not the journal's"
         finally:
             os.close(lock)
-            if size := sum(segment.size for segment in adopted):
-                logger().warning(
-                    "journal_adopted", directory=directory.name, segments=len(adopted), bytes=size
-                )
+            if size := sum(segment.size for segment in moved):
+                logger().warning("journal_adopted", directory=directory.name, segments=len(moved), bytes=size)
 
 
 def _measure(directory: Path) -> int:
-    """Return the bytes of a directory's segments; 0 if it cannot be read."""
+    """Return the total size of a directory's segments in bytes; 0 if the directory cannot be read."""
     with suppress(OSError):
         return sum(segment.size for segment in list_segments(directory))
     return 0

@@ -4,13 +4,13 @@
 magic 4 │ properties length 2 │ body length 4 │ CRC-32 of both 4 │ properties │ body
 ```
 
-The magic lets a reader find the next record behind damage. All numbers are little-endian.
+The magic number allows a reader to find the next record after damage. All numbers are little-endian.
 """
 
 import struct
 from collections import deque
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 from zlib import crc32
@@ -21,35 +21,35 @@ from webhook_api.journal.directory import Segment
 MAGIC: Final = b"\x89OMJ"
 HEADER: Final = struct.Struct("<4sHII")
 RECORD_BYTES: Final = HEADER.size
-"""Bytes of a record without its properties and its body."""
+"""Size of a record without its properties and its body, in bytes."""
 
 RETRY_SECONDS: Final = 5.0
-"""Wait before a segment that could not be opened or read is tried again."""
+"""Delay after a failed attempt to read and publish a segment, before a postponed segment is tried again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One journalled event: its envelope as AMQP content properties, and its raw body."""
+    """An event in the journal: its envelope, encoded as AMQP content properties, and its raw body."""
 
     properties: bytes
-    body: bytes
+    body: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Damage:
-    """*size* bytes at *offset* of a segment that are no readable record."""
+    """A part of a segment that is not a readable record: *size* bytes at *offset*."""
 
     offset: int
     size: int
 
 
 def encode_header(properties: bytes, body: bytes) -> bytes:
-    """Return a record's first bytes, before *properties* and *body*."""
+    """Return the first bytes of a record, which precede *properties* and *body*."""
     return HEADER.pack(MAGIC, len(properties), len(body), crc32(body, crc32(properties)))
 
 
 def encode_records(events: Iterable[tuple[bytes, bytes]]) -> bytes:
-    """Return the records of events (properties, body), one after the other."""
+    """Return the records of events, given as properties and body, one after the other."""
     parts: list[bytes] = []
     for properties, body in events:
         parts += (encode_header(properties, body), properties, body)
@@ -57,9 +57,9 @@ def encode_records(events: Iterable[tuple[bytes, bytes]]) -> bytes:
 
 
 def read_segment(path: Path) -> Iterator[Entry | Damage]:
-    """Yield a segment's entries in order, and the damage that is skipped between them.
+    """Yield the entries of a segment in order, and each damaged part that is skipped between them.
 
-    A truncated last record is damage too: its request was never answered 200.
+    A truncated last record counts as damage. If a killed process left it, its request was never answered 200.
     """
     data = path.read_bytes()
     offset = 0
@@ -80,7 +80,7 @@ def _read_entry(data: bytes, offset: int) -> tuple[Entry | None, int]:
     magic, properties_size, body_size, checksum = HEADER.unpack_from(data, offset)
     middle = start + properties_size
     end = middle + body_size
-    # Bodies are not empty. After a power cut, zeros may follow the magic, and the CRC of no bytes is zero.
+    # Refuse an empty body: after a power cut, zeros may follow the magic, and the CRC of no bytes is zero.
     if magic != MAGIC or not body_size or end > len(data):
         return None, offset
     properties, body = data[start:middle], data[middle:end]
@@ -90,7 +90,7 @@ def _read_entry(data: bytes, offset: int) -> tuple[Entry | None, int]:
 
 
 def _find_entry(data: bytes, offset: int) -> int:
-    """Return the start of the next readable record, or the end of the data."""
+    """Return the offset of the next readable record, or the end of the data if there is none."""
     while (offset := data.find(MAGIC, offset)) >= 0:
         if _read_entry(data, offset)[0] is not None:
             return offset
@@ -99,15 +99,17 @@ def _find_entry(data: bytes, offset: int) -> int:
 
 
 class Backlog:
-    """Closed segments in the order of publishing; the first may have been read in part.
+    """The closed segments that wait to be published, in this order; the first may be partly read.
 
-    A segment that cannot be read now (no free descriptor, an error of the disk, changed permissions) stays on
-    the disk and is tried again, because such an error does not mean that it is damaged.
+    A segment that cannot be read now (no free descriptor or memory, a disk error, changed permissions) stays
+    on the disk and is tried again, because such an error does not mean that the segment is damaged. A segment
+    with an oversized event that cannot be set aside now is tried again, too. *now* returns monotonic seconds.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, now: Callable[[], float]) -> None:
+        self._now = now
         self._segments: deque[Segment] = deque()
-        self._unreadable: list[Segment] = []
+        self._postponed: deque[Segment] = deque()
         self._logged: set[str] = set()
         self._retry_at = 0.0
         self._reader: Iterator[Entry | Damage] | None = None
@@ -117,73 +119,91 @@ class Backlog:
 
     @property
     def segments(self) -> tuple[Segment, ...]:
-        """All segments, including those that could not be read."""
-        return (*self._unreadable, *self._segments)
+        """All segments of the backlog, including postponed segments."""
+        return (*self._postponed, *self._segments)
+
+    @property
+    def is_between_segments(self) -> bool:
+        """Whether the next `read` begins with the first event of a segment."""
+        return self._reader is None
 
     @property
     def size(self) -> int:
-        """Bytes in the segments, including bytes that were already read."""
+        """Size of all segments in bytes, including bytes that were already read."""
         return sum(segment.size for segment in self.segments)
 
     @property
-    def unreadable(self) -> int:
-        """The number of segments that could not be read when they were last tried."""
-        return len(self._unreadable)
+    def postponed(self) -> int:
+        """The number of postponed segments, which wait to be tried again."""
+        return len(self._postponed)
 
     def extend(self, segments: Iterable[Segment]) -> None:
-        """Add segments that are newer than all segments here."""
+        """Add segments that are newer than all segments of the backlog."""
         self._segments.extend(segments)
 
     def restore(self, segments: list[Segment]) -> None:
-        """Put back segments whose publishing was interrupted, and start over with all of them."""
+        """Put back segments whose publishing was interrupted, and start again with the first of them.
+
+        Postponed segments are put back too, because the broker may have lost their other events.
+        """
         self._reader = None
         self._segments.extendleft(reversed(segments))
+        self._segments.extend(self._postponed)
+        self._postponed.clear()
 
-    def retry_unreadable(self, now: float) -> None:
-        """Put unreadable segments back, after all others, every few seconds."""
-        if self._unreadable and now >= self._retry_at:
+    def postpone(self, segment: Segment) -> None:
+        """Put back a segment that was read, so that it is tried again later from its beginning."""
+        self._postponed.append(segment)
+        now = self._now()
+        if now >= self._retry_at:
             self._retry_at = now + RETRY_SECONDS
-            unreadable, self._unreadable = self._unreadable, []
-            self.extend(unreadable)
 
-    def read(self, limit: int) -> tuple[list[Entry], list[Segment]]:
-        """Read up to *limit* further events; stop early at a segment that cannot be read.
+    def retry_postponed(self) -> None:
+        """Put one postponed segment back if no other segment waits and no attempt failed in the last seconds.
 
-        Return the events, and the segments that were read to their end, which are removed from the backlog.
+        Each attempt publishes the segment's other events again, and these copies must not fill the queue.
+        """
+        if self._postponed and not self._segments and self._now() >= self._retry_at:
+            self._segments.append(self._postponed.popleft())
+
+    def read(self, limit: int) -> tuple[list[Entry], Segment | None]:
+        """Read up to *limit* further events of one segment.
+
+        Return the events, and the segment if it was read completely and so is removed from the backlog.
         """
         entries: list[Entry] = []
-        finished: list[Segment] = []
         while self._segments and len(entries) < limit:
             segment = self._segments[0]
             if self._reader is None:
                 self._reader = read_segment(segment.path)
             try:
                 record = next(self._reader, None)
+                if isinstance(record, Damage):
+                    _mark_damaged(segment, record)
+                elif record is not None:
+                    entries.append(record)
             except FileNotFoundError:
                 logger().error("journal_segment_missing", segment=segment.path.name)
                 record = None
-            except OSError as exc:
+            except Exception as exc:  # noqa: BLE001  # any error ends the reader, as the end of the segment does
                 self._skip_unreadable(exc)
                 break
             if record is None:
                 self._reader = None
-                finished.append(self._segments.popleft())
-            elif isinstance(record, Damage):
-                _mark_damaged(segment, record)
-            else:
-                entries.append(record)
-        return entries, finished
+                return entries, self._segments.popleft()
+        return entries, None
 
-    def _skip_unreadable(self, error: OSError) -> None:
-        """Continue with the others; a file is read as a whole, so nothing of this one was published."""
+    def _skip_unreadable(self, error: Exception) -> None:
+        """Skip the first segment, and read it again later from its beginning."""
         self._reader = None
         segment = self._segments.popleft()
-        self._unreadable.append(segment)
+        self.postpone(segment)
         if segment.path.name not in self._logged:
             self._logged.add(segment.path.name)
             consequence = "it stays where it is and is tried again"
+            facts = {"errno": getattr(error, "errno", None), "error": type(error).__name__}
             logger().error(
-                "journal_segment_unreadable", segment=segment.name, errno=error.errno, consequence=consequence
+                "journal_segment_unreadable", segment=segment.name, **facts, consequence=consequence
             )
 
 

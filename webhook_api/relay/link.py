@@ -1,8 +1,8 @@
-"""Publish events to the broker while that is safe, and detect when the broker is certain to have them.
+"""Publish events to the broker while that is safe, and detect when the broker certainly has them.
 
-The link is open while the connection is up, the broker reads from it and, on a cluster, the events queue was
-seen to have a majority. Without a majority, RabbitMQ may silently drop events. The link then closes the
-connection, so that all unproven events are published again on a new connection.
+The link is open while the connection is up, the broker reads from it and, on a cluster, a recent report shows
+that the events queue has a majority. Without a majority, RabbitMQ may silently drop events. The link then
+closes the connection, so that all unproven events are published again on a new connection.
 """
 
 from collections.abc import Callable, Iterable
@@ -16,15 +16,12 @@ from webhook_api.relay.majority import MajorityWatch
 from webhook_api.relay.proof import DeliveryProof
 
 STALL_SECONDS: Final = 120.0
-"""Limit for proving a segment, which normally takes seconds. RabbitMQ may forget a publish without a negative
-confirm, and all later segments would wait behind it."""
+"""Time limit for the proof of the oldest segment, which normally takes seconds. RabbitMQ may lose a publish
+without a negative confirm; all later segments would then wait behind this segment."""
 
 
 class BrokerLink:
-    """The connection to the broker, the probes on it and the segments published over it.
-
-    `size_limit` is the largest body, in bytes, that the broker is known to accept.
-    """
+    """Publishes over a connection to the broker, and proves segments; `size_limit`: largest body allowed."""
 
     def __init__(
         self,
@@ -39,14 +36,11 @@ class BrokerLink:
         self._watch = watch
         self._shedder = shedder
         self._clock = clock
-        # The oldest unproven segment, and when it became the oldest.
+        # The oldest unproven segment, and the monotonic time at which it became the oldest.
         self._oldest: Segment | None = None
         self._oldest_since = 0.0
         self._probe_sent_at: float | None = None
         self._probe_number = 0
-        self._on_change: Callable[[bool], None]
-        self._on_interrupted: Callable[[list[Segment]], None]
-        self._on_answer: Callable[[list[Segment], int], None]
         self.size_limit = publisher.size_limit
 
     def start(
@@ -57,9 +51,9 @@ class BrokerLink:
     ) -> None:
         """Connect to the broker, and reconnect whenever the connection is lost.
 
-        *on_change* is called with whether events can be published now; after that *on_interrupted* with the
-        segments to publish again, oldest first; *on_answer* when a probe is answered, with the segments that
-        are proven, and how many events may be published from the journal until the next answer.
+        *on_change* is called with whether events can be published now. If the connection was lost, a call of
+        *on_interrupted* follows, with the segments to publish again, oldest first. *on_answer* is called when
+        a probe is answered, with the proven segments and the number of backlog events that may be published.
         """
         self._on_change, self._on_interrupted, self._on_answer = on_change, on_interrupted, on_answer
         self._publisher.start(self._on_broker_change)
@@ -71,39 +65,39 @@ class BrokerLink:
 
     @property
     def buffered_bytes(self) -> int:
-        """Bytes published that the kernel has not accepted yet."""
+        """Number of published bytes that the kernel has not accepted yet."""
         return self._publisher.buffered_bytes
 
     @property
     def unproven(self) -> list[Segment]:
-        """The segments that were published and are not proven yet, oldest first."""
+        """The segments that were published but are not proven yet, oldest first."""
         return self._proof.segments
 
     @property
     def state(self) -> str:
-        """For health reports: away, blocked, no_majority or up."""
+        """The link's state for health reports: away, blocked, no_majority or up."""
         is_cut_off = self._publisher.state is BrokerState.UP and not self.is_open
         return "no_majority" if is_cut_off else self._publisher.state
 
     @property
     def majority_age(self) -> float | None:
-        """Seconds since a majority was seen; None if no majority is needed, or none was seen."""
+        """Seconds since a report showed a majority; None if no majority is needed or none was reported."""
         return self._watch.seen_age(self._clock.monotonic())
 
     def publish(self, events: Iterable[tuple[bytes, bytes]]) -> None:
-        """Add events (properties, body) to the next `flush`; call only while the link is open."""
+        """Add events, as properties and body, to the next `flush`. The link must be open."""
         self._publisher.publish(events)
 
     def flush(self) -> None:
-        """Send the events published since the last flush, and count them."""
+        """Send the events that were published since the last flush, and count them for admission."""
         self._shedder.count_published(self._publisher.flush())
 
     def prove(self, segment: Segment) -> None:
-        """Watch a segment whose events have all been published, until it is proven."""
+        """Add a segment whose events have all been published, so that it is proven."""
         self._proof.add(segment, self._publisher.last_tag)
 
     def tick(self) -> None:
-        """Send the next probe, or give up a connection that does not answer; call twice a second."""
+        """Send the next probe, or abort a connection that does not answer; call this twice a second."""
         self._demand_majority()
         if not self.is_open:
             return
@@ -119,16 +113,16 @@ class BrokerLink:
             self._publisher.abort("no answer to a probe")
 
     def on_report(self, report: QueueReport) -> None:
-        """Use a report of the queue's members; act on a lost majority at once.
+        """Use a report about the queue's members; act on a lost majority at once.
 
-        If the process was paused, act on the missing reports first: a new report does not make up for them.
+        If this process was suspended, act on the missing reports first: a new report does not replace them.
         """
         self._demand_majority()
         self._watch.on_report(report)
         self._demand_majority()
 
     def stop(self, then: Callable[[], None]) -> None:
-        """Close the connection (if the broker is up, after the answer to a last probe), and call *then*."""
+        """Close the connection and call *then*; if the broker is up, first wait for a last probe's answer."""
 
         def finish() -> None:
             self._publisher.stop()
@@ -148,7 +142,7 @@ class BrokerLink:
             if state is BrokerState.UP:
                 self._watch.on_connected(now, self._publisher.node)
         elif state is BrokerState.UP:
-            # The broker reads again: it may answer a probe that is on its way only now.
+            # The broker reads again. It may answer the waiting probe only now, so restart the time limits.
             self._oldest = None
             if self._probe_sent_at is not None:
                 self._probe_sent_at = now
@@ -156,16 +150,16 @@ class BrokerLink:
             self._on_change(self.is_open)
 
     def _interrupt(self) -> None:
-        """Take back the segments that were published on the lost connection."""
+        """Pass the segments of the lost connection on, so that they are published again."""
         self._probe_sent_at = None
         self._probe_number += 1
         self.size_limit = self._publisher.size_limit
-        # Call this first: it closes the active segment, which then belongs to the unproven segments.
+        # Call *on_change* first: it closes the active segment, which then is one of the unproven segments.
         self._on_change(False)
         self._on_interrupted(self._proof.interrupt())
 
     def _demand_majority(self) -> None:
-        """Without a majority, abort a connection that has carried events or waited for too long."""
+        """If no majority is reported, abort a connection that has sent events or has waited for too long."""
         now = self._clock.monotonic()
         is_present = self._watch.is_present(now)
         if self._publisher.state is BrokerState.AWAY or is_present:

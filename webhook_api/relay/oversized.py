@@ -1,26 +1,25 @@
-"""Set aside events that are too large for the broker: write each body to a file, and the reason beside it.
+"""Set aside events that are too large for the broker: write the body and the reason to two files.
 
-RabbitMQ closes the channel whenever such an event is published, and loses other events on that channel.
+If such an event is published, RabbitMQ closes the channel and loses other events on this channel.
 """
 
 import hashlib
 import json
-import os
 from pathlib import Path
 from typing import Any, Final
 
 from messaging.envelope import decode_properties, envelope_of
 from messaging.log import logger
-from webhook_api.journal import Entry, sync_directory
+from webhook_api.journal import Entry, replace_file, sync_directory
 
 SET_ASIDE: Final = ("oversized", "damaged")
-"""Directories below the state directory whose files hold customers' data."""
+"""Directories in the state directory for files that were set aside; the files contain customers' data."""
 
 DAY_SECONDS: Final = 86_400
 
 
 class Oversized:
-    """The directory of this host's oversized events."""
+    """Writes oversized events into a directory of this host, and counts them."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
@@ -28,23 +27,24 @@ class Oversized:
         self.count = 0
 
     def keep(self, entry: Entry, size_limit: int) -> bool:
-        """Write one event's body and the reason; blocks until the disk has flushed them.
+        """Write an event's body and the reason to files; blocks until the disk has flushed the files.
 
-        A second call after a crash writes the same files. Return whether the files are durable. If they are
-        not, the event must stay in the journal for another attempt.
+        A second call after a crash writes the same files. Returns False if the files are not durable; the
+        event's segment must then stay in the journal for another attempt.
         """
         reason = _reason(entry, size_limit)
         name = hashlib.sha256(entry.properties + entry.body).hexdigest()[:32]
         try:
             self._directory.mkdir(mode=0o700, exist_ok=True)
-            _write(self._directory / f"{name}.body", entry.body)
-            _write(self._directory / f"{name}.json", json.dumps(reason, indent=2).encode() + b"\n")
+            replace_file(self._directory / f"{name}.body", entry.body, fsync=True)
+            record = json.dumps(reason, indent=2).encode() + b"\n"
+            replace_file(self._directory / f"{name}.json", record, fsync=True)
             for directory in (self._directory, self._directory.parent):
                 sync_directory(directory)
         except OSError as exc:
             if not self._is_failing:
                 self._is_failing = True
-                consequence = "the event stays in the journal"
+                consequence = "its journal file is kept and published again, until the event can be set aside"
                 logger().error("oversized_not_kept", errno=exc.errno, consequence=consequence)
             return False
         self._is_failing = False
@@ -55,9 +55,9 @@ class Oversized:
 
 
 def delete_expired(state_directory: Path, days: int, now: float) -> None:
-    """Delete set-aside files that were last written more than *days* before *now*, in epoch seconds.
+    """Delete files that were set aside more than *days* before *now*, which is in seconds since the epoch.
 
-    Blocks only briefly, because such files are rare. A file that cannot be deleted is retried the next day.
+    This blocks only briefly, because such files are rare. A file that cannot be deleted is tried again later.
     """
     deleted = 0
     for path in (path for name in SET_ASIDE for path in (state_directory / name).glob("*")):
@@ -66,7 +66,7 @@ def delete_expired(state_directory: Path, days: int, now: float) -> None:
                 path.unlink()
                 deleted += 1
         except FileNotFoundError:
-            continue  # another process of this host deleted it
+            continue  # another process of this host has deleted the file
         except OSError as exc:
             logger().error("set_aside_file_stays", file=path.name, errno=exc.errno)
     if deleted:
@@ -84,13 +84,3 @@ def _reason(entry: Entry, size_limit: int) -> dict[str, Any]:
         "source": envelope.source,
         "received_at_us": envelope.received_at_us,
     }
-
-
-def _write(path: Path, data: bytes) -> None:
-    """Write a file atomically, and flush it."""
-    temporary = path.with_name(f"{path.name}.new")
-    with temporary.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.rename(path)

@@ -1,11 +1,10 @@
 """Prove that the broker has the events of published segments, by probes or by publisher confirms.
 
-A probe is a synchronous method on the channel of the publishes. RabbitMQ handles a channel's methods in
-order, so its answer proves that all events sent before it were received, parsed and passed to the queue. The
-answer does not prove that the quorum queue has flushed them, which takes milliseconds. A second probe is sent
-after a grace period on the same connection. If no interruption occurred, its answer shows that the broker did
-not fail before the flush. On a cluster this holds only while the queue has a majority, so a majority must
-have been seen for that whole time (majority.py).
+A probe is a synchronous method on the channel of the publishes. RabbitMQ handles the methods of a channel in
+order, so the answer to a probe proves that all events sent before the probe were received, parsed and passed
+to the queue. It does not prove that the quorum queue has flushed them, which takes milliseconds. So a second
+probe is sent on the same connection after a grace period. Its answer shows that the broker did not fail
+before the flush. On a cluster, this holds only if the queue had a majority for that whole time (majority.py).
 """
 
 from collections import deque
@@ -15,12 +14,13 @@ from typing import Final
 from webhook_api.journal import Segment
 
 GRACE_SECONDS: Final = 5.0
-"""A thousand times a usual flush of the write-ahead log; the journal easily holds the events of this time."""
+"""Time between the two probes of a proof. A usual flush of the write-ahead log takes a thousandth of this
+time, and a journal easily holds the events of 5 s."""
 
 
 @dataclass(slots=True)
 class _Published:
-    """A segment whose events were all published on the present connection, with tags up to *last_tag*."""
+    """A segment that was published on the current connection, with delivery tags up to *last_tag*."""
 
     segment: Segment
     last_tag: int
@@ -28,14 +28,14 @@ class _Published:
 
 
 class DeliveryProof:
-    """The unproven segments that were published over the present connection, oldest first."""
+    """Keeps the unproven segments that were published over the current connection, and proves them."""
 
     def __init__(self) -> None:
         self._published: deque[_Published] = deque()
 
     @property
     def segments(self) -> list[Segment]:
-        """The segments, oldest first."""
+        """The unproven segments, oldest first."""
         return [published.segment for published in self._published]
 
     def add(self, segment: Segment, last_tag: int) -> None:
@@ -43,29 +43,24 @@ class DeliveryProof:
         self._published.append(_Published(segment, last_tag))
 
     def on_probe_sent(self, now: float) -> None:
-        """Called when a probe is sent; *now* in monotonic seconds."""
+        """Called when a probe is sent. *now* is in monotonic seconds."""
 
     def on_probe_answered(self, now: float, majority_until: float) -> list[Segment]:
-        """Called when a probe is answered.
+        """Called when a probe is answered. Remove and return the segments that are now proven.
 
-        Args:
-            now: Monotonic seconds.
-            majority_until: When the queue was last known to have a majority; *now* on a single broker.
-
-        Returns:
-            The segments that are now proven; they are removed from this object.
+        *majority_until* is when a majority was last reported; *now* on a single broker. Both are monotonic.
         """
         raise NotImplementedError
 
     def interrupt(self) -> list[Segment]:
-        """Return all unproven segments, oldest first, to be published again: the connection was lost."""
+        """Called when the connection is lost. Remove and return all unproven segments, oldest first."""
         unproven = self.segments
         self._published.clear()
         return unproven
 
 
 class Barrier(DeliveryProof):
-    """Proof by the answers of two probes, without publisher confirms."""
+    """Proves segments by the answers to two probes, without publisher confirms."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -73,14 +68,14 @@ class Barrier(DeliveryProof):
         self._probe_sent_at = 0.0
 
     def on_probe_sent(self, now: float) -> None:
-        """Record that this probe covers all segments added so far."""
+        """Record that this probe covers all segments that were added so far."""
         self._covered = len(self._published)
         self._probe_sent_at = now
 
     def on_probe_answered(self, now: float, majority_until: float) -> list[Segment]:
-        """Return the segments whose first answer arrived at least GRACE_SECONDS before this probe was sent.
+        """Return the segments whose first probe was answered at least GRACE_SECONDS before this one was sent.
 
-        The time of this probe's answer does not count: the broker may have failed after it sent the answer.
+        The time at which this answer arrives does not count: the broker may have failed after sending it.
         """
         alive_until = min(self._probe_sent_at, majority_until)
         proven = []
@@ -94,16 +89,16 @@ class Barrier(DeliveryProof):
         return proven
 
     def interrupt(self) -> list[Segment]:
-        """Forget the segments, and the probe that covers them."""
+        """Remove and return the segments, and forget the probe that covers them."""
         self._covered = 0
         return super().interrupt()
 
 
 class Confirms(DeliveryProof):
-    """Proof by publisher confirms. The 200 is sent long before the confirm arrives.
+    """Proves segments by publisher confirms. A webhook's 200 is sent long before the confirm arrives.
 
-    A segment waits until every tag up to its last is confirmed, including those of other segments' events in
-    between: the broker confirms all of them within moments, and a range is cheaper to keep than a set.
+    A segment is proven when all tags up to its last tag are confirmed, including tags of other segments. The
+    broker confirms all these tags within moments, and a range needs less memory than a set.
     """
 
     def __init__(self) -> None:
@@ -112,7 +107,7 @@ class Confirms(DeliveryProof):
         self._confirmed_above: set[int] = set()
 
     def confirm(self, tag: int, is_multiple: bool) -> None:  # noqa: FBT001  # as AMQP has it
-        """Record a confirm of one delivery tag, or of all up to it."""
+        """Record the confirm of one delivery tag or, if *is_multiple* is true, of all tags up to it."""
         if is_multiple:
             if self._confirmed_above:
                 self._confirmed_above.difference_update(range(self._confirmed_up_to + 1, tag + 1))
@@ -124,14 +119,14 @@ class Confirms(DeliveryProof):
             self._confirmed_above.remove(self._confirmed_up_to)
 
     def on_probe_answered(self, _now: float, _majority_until: float) -> list[Segment]:
-        """Return the confirmed segments; here, the answer to a probe proves nothing by itself."""
+        """Remove and return the confirmed segments; the answer to the probe itself proves nothing here."""
         proven = []
         while self._published and self._published[0].last_tag <= self._confirmed_up_to:
             proven.append(self._published.popleft().segment)
         return proven
 
     def interrupt(self) -> list[Segment]:
-        """Forget the segments and their confirms: the next connection counts its tags from 1."""
+        """Remove and return the segments, and forget the confirms: a new connection counts tags from 1."""
         self._confirmed_up_to = 0
         self._confirmed_above.clear()
         return super().interrupt()

@@ -1,4 +1,4 @@
-"""Relay accepted events to the broker: live while it accepts them, otherwise later from the journal.
+"""Relay accepted events to the broker: live while the broker accepts them, otherwise later from the journal.
 
 An event is always written to the journal first. It is in exactly one of these states, and moves only down the
 list, except that an interruption moves all unproven events back to the top:
@@ -7,7 +7,7 @@ list, except that an interruption moves all unproven events back to the top:
 * published: in the active segment while `_is_live`, or in one of the link's segments
 * proven: its segment is unlinked, or the event was set aside because it is too large for the broker
 
-Publishing an event twice is harmless, because the unique index drops the copy. So in doubt it is repeated.
+If in doubt, an event is published again. This is harmless, because a unique index drops the copy.
 """
 
 import asyncio
@@ -22,17 +22,17 @@ from webhook_api.relay.oversized import Oversized
 from webhook_api.relay.republisher import BUFFER_LOW_BYTES, Republisher
 
 TICK_SECONDS: Final = 0.5
-"""Time between probes: short enough that few events are published twice after an interruption."""
+"""Interval between probes. It is short, so that few events are published twice after an interruption."""
 
 BUFFER_HIGH_BYTES: Final = 2 * 1024 * 1024
-"""While more bytes than this wait for the kernel, new events are only journalled: the broker is too slow."""
+"""If more bytes than this wait for the kernel, the broker is too slow, and new events are only journalled."""
 
 
 class Relay:
-    """The journal and the link to the broker, working together.
+    """Combines the journal with the link to the broker.
 
-    A turn of the loop accepts events. At its end, they are written together and published, and their
-    responses are sent. `accepted`: webhooks since the start.
+    At the end of each turn of the loop, the events that were accepted in the turn are written together and
+    published, and their responses are sent. `accepted` counts the webhooks since the start.
     """
 
     def __init__(  # noqa: PLR0917  # collaborators
@@ -58,14 +58,14 @@ class Relay:
         self.accepted = 0
 
     def start(self) -> None:
-        """Connect to the broker, adopt the journals of dead processes, and start the timer."""
+        """Connect to the broker, adopt segments of dead processes, and start the timer."""
         self._link.start(self._set_live, self._republisher.restore, self._on_probe_answered)
         self._tick()
 
     def accept(self, properties: bytes, body: bytes) -> None:
-        """Accept one event; raises JournalFullError if it cannot be kept: respond 503.
+        """Accept one event; raise JournalFullError if the journal cannot keep it.
 
-        Do not respond 200 before the event is durable: see `on_durable` and `flush_now`.
+        The caller must not respond 200 before the event is durable: see `on_durable` and `flush_now`.
         """
         self._journal.append(properties, body)
         self._is_undeferred = True
@@ -75,21 +75,18 @@ class Relay:
             self._open_turn()
 
     def on_durable(self, callback: Callable[[bool], None]) -> None:
-        """Call *callback* at the end of this turn, with whether all events accepted in it are durable.
-
-        `OM_JOURNAL_FSYNC` defines what counts as durable.
-        """
+        """Call *callback* at the end of this turn, with whether the turn's events are durable."""
         self._is_undeferred = False
         self._deferred.append(callback)
         if not self._is_turn_open:
             self._open_turn()
 
     def flush_undeferred(self) -> bool:
-        """End the turn if the last response was not deferred; return False if its event is not durable."""
+        """If the last response was not deferred, end the turn; return False if its event is not durable."""
         return not self._is_undeferred or self.flush_now()
 
     def flush_now(self) -> bool:
-        """End the turn now, for a response that cannot be deferred; return whether its events are durable."""
+        """End the turn now, for a response that cannot be deferred; return whether all events are durable."""
         if not self._is_turn_open:
             return True
         outcomes: list[bool] = []
@@ -98,14 +95,14 @@ class Relay:
         return outcomes[0]
 
     def accept_canary(self, properties: bytes, body: bytes) -> None:
-        """Accept a canary, which is not counted as a webhook; raises as `accept`."""
+        """Accept a canary, which is not counted as a webhook; raises the same error as `accept`."""
         self.accept(properties, body)
         self._canaries += 1
 
     def stop(self, then: Callable[[], None]) -> None:
-        """Flush, wait for one last answer if the broker is up, close the journal, then call *then*.
+        """End the turn, wait for a last answer if the broker is up, close the journal, and call *then*.
 
-        Unproven events stay in the directory, and another process adopts them.
+        Unproven events stay in the journal's directory, and another process adopts them.
         """
 
         def finish() -> None:
@@ -117,11 +114,11 @@ class Relay:
 
     @property
     def is_blocked(self) -> bool:
-        """Whether the broker accepts nothing for now, or its queue has no majority."""
+        """Whether the broker is connected but has an alarm, or its queue has no reported majority."""
         return self._link.state in {"blocked", "no_majority"}
 
     def status(self) -> dict[str, object]:
-        """Return the journal's state for health reports: sizes in bytes, ages in seconds."""
+        """Return the state of the journal and the link for health reports, in bytes and seconds."""
         waiting, unproven, active = self._republisher.backlog, self._link.unproven, self._journal.active
         held = [*waiting.segments, *unproven, *([active] if active.size else [])]
         now_us = self._clock.now_us()
@@ -135,7 +132,7 @@ class Relay:
             "majority_seen_s": self._link.majority_age,
             "broker": self._link.state,
             "republished": self._republisher.republished,
-            "unreadable_segments": waiting.unreadable,
+            "postponed_segments": waiting.postponed,
             "damaged_segments": self._republisher.damaged_segments,
             "oversized": self._oversized.count,
         }
@@ -145,12 +142,12 @@ class Relay:
         for segment in proven:
             self._journal.discard(segment)
 
-    # The loop's turns and timers.
+    # The following methods run at the end of a turn and on the timer.
 
     def _open_turn(self) -> None:
         self._is_turn_open = True
         self._answers.open_turn()
-        # Read the sockets once more first, so that requests that arrived meanwhile join this turn.
+        # Let the loop read the sockets once more, so that requests that have just arrived join this turn.
         self._loop.call_soon(self._loop.call_soon, self._end_turn)
 
     def _end_turn(self) -> None:
@@ -158,7 +155,7 @@ class Relay:
         is_durable = False
         try:
             is_durable = self._write_turn()
-            # Publish before the responses are sent: their receivers need the processor next.
+            # Publish before sending the responses, because the senders then compete for the processor.
             self._link.flush()
         finally:
             deferred, self._deferred = self._deferred, []
@@ -172,17 +169,18 @@ class Relay:
             self._rotate()
 
     def _write_turn(self) -> bool:
-        """Write the turn's events and publish them; return whether all of them are durable."""
+        """Write the events of the turn and publish them; return whether all of them are durable."""
         if self._has_oversized:
             self._has_oversized = False
-            # The republisher sets the event aside. Events published before it are in a separate segment.
+            # Leave the event to the republisher, which sets it aside. Earlier events are in another segment.
             self._set_live(False)
         events = self._journal.write()
-        self.accepted += len(events) - self._canaries
         if self._is_live:
             self._link.publish(events)
         is_durable = self._journal.sync()
-        if not is_durable:
+        if is_durable:
+            self.accepted += len(events) - self._canaries
+        else:
             self._rotate()
         return is_durable
 
@@ -194,15 +192,15 @@ class Relay:
         if self._is_live:
             self._rotate()
         if not self._journal.active.size:
-            # The first event may arrive hours later, and reports show the age of that event, not of the file.
+            # Reports show the age of the first event, which may arrive long after the file was opened.
             self._journal.active.opened_at_us = self._clock.now_us()
         self._link.tick()
         self._republisher.resume()
 
-    # What is published, and when.
+    # The following methods decide which segments are published live.
 
     def _set_live(self, live: bool) -> None:  # noqa: FBT001  # a callback's argument
-        """Switch at the border of a segment, so that a segment is published live as a whole or not at all."""
+        """Start or stop live publishing, with a new segment, so that no segment is published only in part."""
         if live != self._is_live:
             self._rotate()
             self._is_live = live

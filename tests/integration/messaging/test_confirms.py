@@ -1,6 +1,7 @@
-"""A missing confirm is reported in time, in an alarm and without a majority.
+"""A missing confirm is reported in time, both during an alarm and without a majority.
 
-A queue whose process is suspended confirms nothing, as one without its majority, on a healthy connection.
+A queue whose process is suspended confirms no message, although the broker's connections are healthy. In
+these tests, a suspended queue stands for a queue without a majority.
 """
 
 import time
@@ -25,12 +26,12 @@ from tests.chaos.faults.broker import ALARM_OFF, ALARM_ON
 from tests.servers import PrivateRabbitMQ, require_rabbitmq
 from tests.services import declare_topology
 
-# Without a limit a test would wait for its confirm for ever.
+# Without a time limit, a test would wait forever for a missing confirm.
 pytestmark = pytest.mark.timeout(120)
 
 SECONDS = 1.5
 NOTICED_SECONDS = 10.0
-"""Additional time for a busy machine."""
+"""Seconds within which a missing confirm must be reported, with a margin for a busy machine."""
 
 ENVELOPE = Envelope("m-1", 1_700_000_000_000_000, "r-1", "webhook", b"{}")
 DEAD_LETTER = DestinationDeadLetter(ENVELOPE, "crm", "constructed")
@@ -38,7 +39,7 @@ DEAD_LETTER = DestinationDeadLetter(ENVELOPE, "crm", "constructed")
 
 @pytest.fixture(scope="module")
 def broker(tmp_path_factory):
-    """A private broker, since an alarm affects all virtual hosts."""
+    """A private broker, because an alarm affects all virtual hosts of a broker."""
     require_rabbitmq()
     with PrivateRabbitMQ(tmp_path_factory.mktemp("rabbitmq")) as node:
         declare_topology(node.amqp_url)
@@ -118,7 +119,7 @@ def test_unconfirmed_dead_letters_can_be_published_again(broker, strike):
 
 
 @pytest.mark.parametrize("strike", [an_alarm, no_majority])
-def test_an_unconfirmed_event_is_reported(broker, strike):
+def test_publishing_an_event_fails_in_time_if_its_confirm_is_missing(broker, strike):
     with (
         strike(broker),
         refused_in_time(),
@@ -140,7 +141,7 @@ def test_a_replay_of_dead_letters_can_be_interrupted_during_an_alarm(broker):
         interrupt_a_publish(queue._connection)
 
 
-def test_a_frozen_broker_does_not_delay_a_close(broker):
+def test_a_frozen_broker_does_not_delay_closing_a_connection(broker):
     try:
         with interrupted_in_time(), broker_session((broker.amqp_url,), client_name="test"):
             broker.freeze()

@@ -1,4 +1,4 @@
-"""The consumer settles deliveries of a real broker; unsettled ones are delivered again."""
+"""The consumer settles deliveries of a real broker; unsettled deliveries are delivered again."""
 
 import threading
 import time
@@ -8,7 +8,8 @@ import pytest
 
 from messaging import topology
 from messaging.admin import set_up
-from messaging.consuming import Settlement
+from messaging.consuming import Settlement, consumer
+from messaging.consuming.subscription import QUEUES
 from messaging.errors import RetryLaterError
 from tests.integration.workers.consuming import Recorder, depth, rejecting, running
 from tests.services import declare_topology
@@ -65,6 +66,7 @@ def test_bodies_of_all_sizes_are_delivered_in_order(vhost, broker, recorder):
 
 
 def test_a_delivery_is_not_acknowledged_before_it_is_processed(vhost, broker, recorder):
+    """Guarantee 2.6."""
     started, finish = threading.Event(), threading.Event()
 
     def hold(_batch):
@@ -79,7 +81,7 @@ def test_a_delivery_is_not_acknowledged_before_it_is_processed(vhost, broker, re
     wait_until(lambda: depth(broker) == 1)
 
 
-def test_a_single_event_is_processed_at_once_and_later_ones_form_one_batch(vhost, broker, recorder):
+def test_a_single_event_is_processed_at_once_and_later_events_form_one_batch(vhost, broker, recorder):
     started, finish = threading.Event(), threading.Event()
 
     def hold(_batch):
@@ -97,9 +99,9 @@ def test_a_single_event_is_processed_at_once_and_later_ones_form_one_batch(vhost
     assert [len(batch) for batch in recorder.batches] == [1, 7]
 
 
-def test_after_a_half_full_batch_the_next_event_waits_for_more(vhost, broker, recorder):
+def test_an_event_after_a_half_full_batch_waits_for_more_events(vhost, broker, recorder):
     with running(vhost.amqp_url, recorder, batch_seconds=3.0) as consumer:
-        # Events that the broker sends at once may be read in parts, so the last batch may be small.
+        # Events that the broker sends together may be read in parts, so the last batch may be small.
         while not recorder.batches or len(recorder.batches[-1]) < 5:
             received = len(recorder.deliveries) + 10
             publish(broker, *numbered(10))
@@ -147,7 +149,7 @@ def test_a_held_batch_is_processed_later_without_redelivery(vhost, broker, recor
     assert {each.delivery_count for each in recorder.deliveries} == {1}
 
 
-def test_an_exception_in_processing_holds_the_batch(vhost, broker, recorder):
+def test_a_batch_is_held_if_processing_it_raises_an_exception(vhost, broker, recorder):
     failures = [RuntimeError("bug")]
 
     def fails_once(_batch):
@@ -161,7 +163,9 @@ def test_an_exception_in_processing_holds_the_batch(vhost, broker, recorder):
     assert len(recorder.deliveries) == 1
 
 
-def test_unsettled_events_of_a_lost_connection_are_delivered_again_with_their_count(vhost, broker, recorder):
+def test_unsettled_events_of_a_lost_connection_are_redelivered_with_their_delivery_count(
+    vhost, broker, recorder
+):
     finish = threading.Event()
     recorder.on_batch = lambda _batch: finish.wait(PATIENCE_SECONDS) and None
     publish(broker, *numbered(1))
@@ -174,7 +178,7 @@ def test_unsettled_events_of_a_lost_connection_are_delivered_again_with_their_co
     assert [each.delivery_count for each in recorder.deliveries] == [1, 2]
 
 
-def test_the_consumer_waits_for_a_deleted_queue(vhost, broker, recorder):
+def test_the_consumer_continues_once_a_deleted_queue_is_declared_again(vhost, broker, recorder):
     with running(vhost.amqp_url, recorder):
         publish(broker, b"before")
         wait_until(lambda: recorder.bodies() == [b"before"])
@@ -184,7 +188,7 @@ def test_the_consumer_waits_for_a_deleted_queue(vhost, broker, recorder):
         wait_until(lambda: recorder.bodies() == [b"before", b"after"])
 
 
-def test_a_delayed_delivery_does_not_delay_others_and_is_processed_again_alone(vhost, broker, recorder):
+def test_a_delayed_delivery_does_not_delay_other_deliveries_and_is_retried_alone(vhost, broker, recorder):
     def delays_one(batch):
         sick = [each for each in batch if each.envelope.body == b"event-5" and each.local_attempts < 2]
         return Settlement(retries={each.tag: 1.0 for each in sick})
@@ -217,7 +221,9 @@ def test_a_delayed_delivery_is_delivered_again_when_the_worker_stops(vhost, brok
     assert body == b"event-1"
 
 
-def test_deliveries_above_the_limit_of_delayed_ones_get_their_last_attempt_at_once(vhost, broker, recorder):
+def test_deliveries_beyond_the_limit_of_delayed_deliveries_get_their_last_attempt_at_once(
+    vhost, broker, recorder
+):
     recorder.on_batch = lambda batch: Settlement(
         retries={each.tag: 60.0 for each in batch if not each.local_attempts}
     )
@@ -227,6 +233,29 @@ def test_deliveries_above_the_limit_of_delayed_ones_get_their_last_attempt_at_on
         time.sleep(0.3)
     assert all(batch[0].is_last_attempt for batch in recorder.batches if batch[0].local_attempts)
     wait_until(lambda: depth(broker) == 20)
+
+
+def test_the_loss_of_a_consumer_at_the_broker_is_noticed_while_a_delivery_waits_for_its_retry(
+    vhost, broker, recorder, monkeypatch
+):
+    monkeypatch.setattr(consumer, "PROBE_SECONDS", 0.3)
+    recorder.on_batch = lambda batch: Settlement(retries={each.tag: 600.0 for each in batch})
+    publish(broker, b"sick")
+    with running(vhost.amqp_url, recorder) as consuming:
+        wait_until(lambda: recorder.bodies() == [b"sick"])
+        recorder.on_batch = None
+        # The first queue's delivery may arrive before the other queues' consumers are confirmed.
+        wait_until(lambda: len(consuming._subscription._consumer_tags) == len(QUEUES))
+        consuming._loop.call_soon_threadsafe(forget, consuming._subscription)
+        wait_until(lambda: not consuming._subscription._channel.consumer_tags)
+        publish(broker, b"good")
+        wait_until(lambda: b"good" in recorder.bodies())
+
+
+def forget(subscription):
+    """Cancel the consumers at the broker without notifying the subscription."""
+    for consumer_tag in subscription._consumer_tags:
+        subscription._channel.basic_cancel(consumer_tag)
 
 
 def test_suspects_are_processed_and_acknowledged_one_by_one(vhost, broker, recorder):
@@ -241,7 +270,7 @@ def test_suspects_are_processed_and_acknowledged_one_by_one(vhost, broker, recor
     assert depth(broker) == 0
 
 
-def test_a_stop_settles_the_deliveries_in_process(vhost, broker, recorder):
+def test_a_stop_settles_the_deliveries_that_are_being_processed(vhost, broker, recorder):
     recorder.on_batch = lambda _batch: time.sleep(0.05)
     publish(broker, *numbered(30))
     with running(vhost.amqp_url, recorder):

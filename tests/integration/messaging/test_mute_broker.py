@@ -1,4 +1,4 @@
-"""An address that accepts connections and never answers is left for the next one."""
+"""Clients give up an address that accepts connections but never answers, and try the next address."""
 
 import asyncio
 import socket
@@ -16,7 +16,7 @@ from tests.services import declare_topology
 
 ATTEMPT_SECONDS = 1.0
 PATIENCE_SECONDS = 5.0
-"""Less than pika's own limit of 10 s."""
+"""The time in which a client must give up an address: less than pika's own limit of 10 s."""
 
 
 class Mute(threading.Thread):
@@ -47,7 +47,7 @@ def mute():
     return mute
 
 
-def test_a_publisher_tries_the_next_address(vhost, mute, monkeypatch):
+def test_a_publisher_tries_the_next_address_if_the_first_does_not_answer(vhost, mute, monkeypatch):
     declare_topology(vhost.amqp_url)
     monkeypatch.setattr(publisher, "ATTEMPT_SECONDS", ATTEMPT_SECONDS)
     loop = asyncio.new_event_loop()
@@ -65,7 +65,7 @@ def test_a_publisher_tries_the_next_address(vhost, mute, monkeypatch):
     loop.close()
 
 
-def test_a_consumer_tries_the_next_address(vhost, mute, monkeypatch):
+def test_a_consumer_tries_the_next_address_if_the_first_does_not_answer(vhost, mute, monkeypatch):
     declare_topology(vhost.amqp_url)
     monkeypatch.setattr(consumer, "ATTEMPT_SECONDS", ATTEMPT_SECONDS)
     with consuming(vhost.amqp_url, Recorder(), first=(mute.url,)) as running:

@@ -4,7 +4,7 @@ from messaging import topology
 from messaging.admin import broker_session, peek, set_up
 
 
-def test_peek_returns_all_messages_in_order_every_time(vhost):
+def test_each_call_of_peek_returns_all_messages_in_order(vhost):
     bodies = [b"message %d" % number for number in range(30)]
     with broker_session((vhost.amqp_url,), client_name="test") as connection:
         set_up(connection)

@@ -1,4 +1,4 @@
-"""A real edge with a real broker."""
+"""Fixtures that run a real edge with a real broker."""
 
 from contextlib import ExitStack
 
@@ -47,7 +47,7 @@ class EventsQueue:
 
 @pytest.fixture
 def make_edge(tmp_path):
-    """Start edges; an edge without a broker is ready when it is live."""
+    """Return a function that starts an edge; without a broker, it waits only until the edge is live."""
     with ExitStack() as edges:
 
         def make(

@@ -1,4 +1,4 @@
-"""An extension for OM_FLASK_EXTENSIONS: a hook and a middleware that count requests."""
+"""Extend the edge through OM_FLASK_EXTENSIONS with a hook and a middleware that count requests."""
 
 import itertools
 

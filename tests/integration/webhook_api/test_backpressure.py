@@ -8,7 +8,8 @@ from tests.waiting import wait_until
 WATERMARKS = {"OM_QUEUE_DEPTH_HIGH": "20", "OM_QUEUE_DEPTH_LOW": "10"}
 
 
-def test_the_edge_answers_429_until_the_low_watermark(rabbitmq, vhost, make_edge, queue_of):
+def test_the_edge_answers_429_until_the_low_watermark_is_reached(rabbitmq, vhost, make_edge, queue_of):
+    """Guarantee 5.1."""
     declare_topology(vhost.amqp_url)
     edge = make_edge(vhost.amqp_url, rabbitmq.management_url, **WATERMARKS)
     wait_until(lambda: edge.status("gate")["queue_depth"] == 0)
@@ -23,19 +24,19 @@ def test_the_edge_answers_429_until_the_low_watermark(rabbitmq, vhost, make_edge
     assert post(edge.url, b"{}").status_code == 200
 
 
-def test_an_edge_without_a_management_api_refuses_no_request(vhost, make_edge):
+def test_an_edge_without_a_management_api_does_not_refuse_requests(vhost, make_edge):
     declare_topology(vhost.amqp_url)
     edge = make_edge(vhost.amqp_url, "http://guest:guest@127.0.0.1:9", **WATERMARKS)
     assert {post(edge.url, b'{"n":%d}' % number).status_code for number in range(40)} == {200}
 
 
-def test_a_management_address_that_does_not_answer_is_passed_over(rabbitmq, vhost, make_edge):
+def test_a_management_address_that_does_not_answer_is_skipped(rabbitmq, vhost, make_edge):
     declare_topology(vhost.amqp_url)
     edge = make_edge(vhost.amqp_url, f"http://guest:guest@127.0.0.1:9,{rabbitmq.management_url}")
     wait_until(lambda: edge.status("gate")["queue_depth"] == 0)
 
 
-def test_without_broker_and_api_more_than_the_watermark_is_accepted(rabbitmq, make_edge):
+def test_more_events_than_the_high_watermark_are_accepted_while_the_broker_is_away(rabbitmq, make_edge):
     broker = ExitStack()
     vhost = broker.enter_context(rabbitmq.make_vhost())
     declare_topology(vhost.amqp_url)

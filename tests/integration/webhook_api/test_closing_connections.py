@@ -1,4 +1,4 @@
-"""Idle and slow connections are closed in time; a stopping process answers requests already sent."""
+"""Idle and slow connections are closed in time, and a stopping process answers requests already sent."""
 
 import asyncio
 import socket
@@ -22,7 +22,7 @@ def _application(environ, start_response):
 
 @pytest.fixture
 def switch():
-    """Whether the process yields to another."""
+    """An object with which the test makes the process leave new connections to another process."""
     return SimpleNamespace(is_yielding=False)
 
 
@@ -41,9 +41,7 @@ def make_server(loop, switch):
             start=lambda: None,
             stop=lambda _then: None,
         )
-        return HttpServer(
-            Connections(service, WsgiAdapter(service.application, service.find_failure).respond)
-        )
+        return HttpServer(Connections(service, WsgiAdapter(service).respond))
 
     return make
 
@@ -97,7 +95,7 @@ def test_a_yielding_process_closes_each_connection_after_a_response(loop, switch
     assert client.recv(1000) == b""
 
 
-def test_a_yielding_process_accepts_none_and_closes_idle_connections(
+def test_a_yielding_process_accepts_no_connection_and_closes_idle_connections(
     loop, switch, server, client, monkeypatch
 ):
     monkeypatch.setattr("webhook_api.http.server.YIELD_IDLE_SECONDS", 0.0)
@@ -121,7 +119,7 @@ def test_a_yielding_process_accepts_none_and_closes_idle_connections(
 @pytest.mark.parametrize(
     ("sent", "limits"), [(REQUEST[:10], {"request_seconds": 0.3}), (REQUEST, {"keepalive_seconds": 0.3})]
 )
-def test_a_slow_request_and_an_idle_connection_are_closed_in_time(loop, make_server, sent, limits):
+def test_slow_and_idle_connections_are_closed_in_time(loop, make_server, sent, limits):
     server, port = make_server(**limits), free_port()
     server.listen([socket.create_server((LOOPBACK, port))])
 

@@ -1,4 +1,4 @@
-"""Connections are limited in number and spread over processes; no sender can end a process."""
+"""Connections are limited in number and spread over processes, and no sender can end a process."""
 
 import resource
 import signal
@@ -15,7 +15,7 @@ from webhook_api.http.connection import MAX_ANSWERS_PER_READ
 
 SECONDS = 20.0
 COUNTED_SECONDS = 1.5
-"""Processes publish their counts once a second."""
+"""The time after which new counts can be read, because each process publishes its counts once a second."""
 LIVE = b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n"
 WEBHOOK = (
     f"POST /webhooks/genesys/openmessaging HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n"
@@ -35,7 +35,7 @@ def connect():
 
 
 def test_the_number_of_requests_answered_per_read_is_limited(make_edge, connect):
-    """A proxy sends no second request before the answer to the first."""
+    """A proxy never reaches the limit, because it sends a request only after the previous answer."""
     edge = make_edge()
     sock = connect(edge)
     sock.sendall(b"GET / HTTP/1.1\r\nHost:\r\n\r\n" * 2_500)
@@ -48,13 +48,13 @@ def test_the_number_of_requests_answered_per_read_is_limited(make_edge, connect)
 
 
 def _ask(sock):
-    """Send a request and return the response, empty if the connection was closed."""
+    """Send a request and return the response, which is empty if the connection was closed."""
     sock.sendall(LIVE)
     return sock.recv(65536)
 
 
 def _processes(edge):
-    """Return the ids of gunicorn's children."""
+    """Return the ids of gunicorn's child processes."""
     return [int(pid) for pid in Path(f"/proc/{edge.pid}/task/{edge.pid}/children").read_text().split()]
 
 
@@ -63,7 +63,7 @@ def _is_alive(pid):
 
 
 def _fill(edge, connect, count):
-    """Open *count* connections, as soon as those of the readiness checks are closed."""
+    """Open *count* connections as soon as the connections of the readiness checks are closed."""
     kept = []
 
     def open_one_more():
@@ -78,7 +78,7 @@ def _fill(edge, connect, count):
     return kept
 
 
-def test_connections_past_the_limit_are_answered_503_and_the_others_still_work(make_edge, connect):
+def test_connections_beyond_the_limit_are_answered_503_and_earlier_connections_still_work(make_edge, connect):
     edge = make_edge(OM_MAX_CONNECTIONS="4")
     kept = _fill(edge, connect, 4)
     flood = [connect(edge) for _ in range(100)]
@@ -93,7 +93,7 @@ def test_connections_past_the_limit_are_answered_503_and_the_others_still_work(m
     wait_until(lambda: _ask(connect(edge)).startswith(b"HTTP/1.1 200 "), words="no place became free")
 
 
-def test_the_soft_limit_of_open_files_is_raised_to_the_hard_one(make_edge):
+def test_the_soft_limit_of_open_files_is_raised_to_the_hard_limit(make_edge):
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     low = min(soft, 512)
     resource.setrlimit(resource.RLIMIT_NOFILE, (low, hard))
@@ -104,7 +104,7 @@ def test_the_soft_limit_of_open_files_is_raised_to_the_hard_one(make_edge):
     assert resource.prlimit(pid, resource.RLIMIT_NOFILE) == (hard, hard)
 
 
-def test_a_process_without_free_descriptors_pauses_accepting(make_edge, connect):
+def test_a_process_without_free_descriptors_pauses_accepting_connections(make_edge, connect):
     edge = make_edge()
     [pid] = _processes(edge)
     first = connect(edge)
@@ -123,12 +123,12 @@ def test_a_process_without_free_descriptors_pauses_accepting(make_edge, connect)
     assert log.count('"event": "accepting_paused"') == log.count('"event": "accepting_again"') == 1
 
 
-def test_kept_connections_are_spread_over_the_processes(make_edge, connect):
+def test_keep_alive_connections_are_spread_over_the_processes(make_edge, connect):
     edge = make_edge(OM_EDGE_PROCESSES="2")
     wait_until(lambda: _each_has_answered(edge, processes=2), words="a process takes no connection")
     time.sleep(COUNTED_SECONDS)
     before = {each["pid"]: each["journal"]["accepted"] for each in edge.health()["processes"]}
-    # A proxy opens many at once and keeps them.
+    # A proxy opens many connections at once and keeps them.
     kept = [connect(edge) for _ in range(100)]
     for sock in kept:
         sock.sendall(WEBHOOK)
@@ -136,12 +136,12 @@ def test_kept_connections_are_spread_over_the_processes(make_edge, connect):
     time.sleep(COUNTED_SECONDS)
     after = {each["pid"]: each["journal"]["accepted"] for each in edge.health()["processes"]}
     assert sum(after.values()) - sum(before.values()) == len(kept)
-    # The kernel's choice is a matter of chance; one process that takes all of them is not.
+    # The kernel chooses processes at random, so each process gets at least an eighth of the connections.
     assert min(after[pid] - before[pid] for pid in before) >= len(kept) // 8
 
 
 def _each_has_answered(edge, *, processes):
-    """Post once more: a process appears in the health report before it listens."""
+    """Post an event; return whether each process has accepted an event, which shows that it listens."""
     assert post(edge.url, b"{}").status_code == 200
     accepted = [each["journal"]["accepted"] for each in edge.health()["processes"]]
     return len(accepted) == processes and all(accepted)
@@ -154,7 +154,7 @@ def test_the_edge_stops_reading_from_a_client_that_does_not_read_its_responses(m
     sock.settimeout(1.0)
     before = _resident_bytes(pid)
     sent = 0
-    # So long that one read contains fewer requests than the limit per read.
+    # The request is so long that one read contains fewer requests than the limit per read.
     request = b"GET /health/ready HTTP/1.1\r\nHost: x\r\nX-Padding: %b\r\n\r\n" % (b"x" * 1200)
     requests_at_once = request * 100
     try:
@@ -162,7 +162,7 @@ def test_the_edge_stops_reading_from_a_client_that_does_not_read_its_responses(m
             sent += sock.send(requests_at_once[sent % len(request) :])
     except TimeoutError:
         pass
-    # The buffers of the kernel and the process hold some megabytes.
+    # The buffers of the kernel and of the process take some megabytes before the edge stops reading.
     assert sent < 50_000_000
     assert _resident_bytes(pid) - before < 5_000_000
     assert post(edge.url, b"{}").status_code == 200
@@ -180,15 +180,15 @@ def _resident_bytes(pid):
     return pages * resource.getpagesize()
 
 
-def test_after_its_master_is_killed_an_edge_frees_the_port(make_edge, connect, tmp_path):
+def test_an_edge_frees_its_port_after_its_master_process_is_killed(make_edge, connect, tmp_path):
     edge = make_edge(OM_EDGE_PROCESSES="2")
     orphans = _processes(edge)
     sock = connect(edge)
     assert _ask(sock).startswith(b"HTTP/1.1 200 ")
     edge.end(signal.SIGKILL, timeout=5)
-    # gunicorn tries five times, a second apart, before it gives up.
+    # gunicorn tries five times, a second apart, to bind the port before it gives up.
     successor = make_edge(directory=tmp_path / "successor", port=edge.port)
-    # An orphan may answer at first.
+    # At first, an orphan of the killed edge may answer instead of the new edge.
     wait_until(lambda: not any(map(_is_alive, orphans)), words="orphans go on")
     wait_until(successor._is_live, words="the new one does not listen")
     assert post(successor.url, b"{}").status_code == 200

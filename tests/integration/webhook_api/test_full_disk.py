@@ -1,4 +1,4 @@
-"""While its disk or journal is full, the edge answers 503 and is not ready."""
+"""While the disk or the journal is full, the edge answers 503 and reports that it is not ready."""
 
 import errno
 import os
@@ -18,14 +18,14 @@ FULL = "the journal cannot be written: no space left on device: senders are answ
 
 @pytest.fixture
 def small_disk(tmp_path):
-    """A small file system for the state directory."""
+    """The mount point of a small file system for the state directory."""
     if os.geteuid() != 0:
         pytest.skip("mounting a file system takes root")
     directory = tmp_path / "state"
     directory.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "none", directory], check=True)
     yield directory
-    # The processes of a killed edge keep running for a moment.
+    # Unmount lazily, because the processes of a killed edge keep running for a moment.
     subprocess.run(["umount", "--lazy", directory], check=True)
 
 
@@ -67,6 +67,7 @@ def test_an_edge_that_starts_on_a_full_disk_accepts_events_once_the_disk_has_roo
 
 
 def test_an_edge_with_a_full_journal_answers_503_and_is_not_ready(make_edge):
+    """Guarantee 5.2."""
     edge = make_edge(OM_JOURNAL_MAX_BYTES=str(1024 * 1024), OM_MAX_BODY_BYTES=str(512 * 1024))
     _wait_for_status(edge, 200)
     answers = [post(edge.url, b"x" * 300_000) for _ in range(5)]
@@ -77,7 +78,7 @@ def test_an_edge_with_a_full_journal_answers_503_and_is_not_ready(make_edge):
 
 
 def fail_flushes(_app):
-    """An extension of the edge: the disk under the journal fails while the file `failing` exists."""
+    """Make flushes of the journal fail while the file `failing` exists (an extension of the edge)."""
     flush = os.fdatasync
 
     def fdatasync(descriptor):
@@ -88,7 +89,7 @@ def fail_flushes(_app):
     os.fdatasync = fdatasync
 
 
-def test_an_edge_whose_flush_fails_answers_503_until_one_succeeds(tmp_path, make_edge):
+def test_an_edge_whose_flushes_fail_answers_503_until_a_flush_succeeds(tmp_path, make_edge):
     extension = "tests.integration.webhook_api.test_full_disk:fail_flushes"
     edge = make_edge(OM_JOURNAL_FSYNC="true", OM_FLASK_EXTENSIONS=extension)
     assert post(edge.url, b"{}").status_code == 200

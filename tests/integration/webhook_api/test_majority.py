@@ -1,7 +1,7 @@
 """While the events queue has no majority, events answered 200 wait in the journal, and none is lost.
 
-Each outage of the cluster of three nodes affects an edge with publisher confirms and one without. If answered
-probes released events as they do on a lone broker, all of these events would be lost.
+Each outage of the cluster of three nodes affects an edge with publisher confirms and an edge without them. If
+answered probes released events as they do on a lone broker, all of these events would be lost.
 """
 
 import time
@@ -16,7 +16,7 @@ from tests.services import Edge, Service, post, running
 pytestmark = pytest.mark.timeout(500)
 
 OUTAGE_SECONDS = 8.0
-"""Long enough for an edge that relied on its probes alone to release every event."""
+"""The length of an outage. An edge that relied only on its probes would release every event in this time."""
 
 EVENTS = 20
 
@@ -52,7 +52,7 @@ def cluster(tmp_path_factory):
 
 @pytest.fixture
 def senders_of(tmp_path):
-    """Make two senders, without confirms and with them, that prefer the nodes in the order given."""
+    """Return a function that makes one sender without and one with confirms; both prefer the first node."""
     with ExitStack() as stack:
 
         def make(name, nodes, *, wait_for_broker=True):
@@ -70,6 +70,7 @@ def _answered(senders):
 
 
 def test_no_event_is_lost_on_a_new_or_an_open_channel_while_two_of_three_nodes_are_down(cluster, senders_of):
+    """Guarantee 2.5."""
     survivor, *others = cluster.with_leader_first()
     senders = senders_of("open", [survivor, *others])
     for sender in senders:
@@ -89,7 +90,7 @@ def test_no_event_is_lost_on_a_new_or_an_open_channel_while_two_of_three_nodes_a
 def test_an_event_that_only_the_killed_leader_had_is_not_lost(cluster, senders_of):
     senders = senders_of("frozen", cluster.with_leader_first())
     for sender in senders:
-        # A channel that has published before has its answers from the leader alone.
+        # Once a channel has published, only the leader answers on this channel.
         sender.send()
     assert cluster.lost(_answered(senders)) == set()
     with majority_loss.followers_frozen_then_leader_killed(cluster):

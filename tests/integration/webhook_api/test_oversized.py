@@ -1,4 +1,4 @@
-"""An event too large for the broker is saved as a file, and the others are published."""
+"""An event too large for the broker is saved as a file, and other events are published."""
 
 import json
 
@@ -27,7 +27,7 @@ def edge(narrow_broker, request, make_edge):
     )
 
 
-def test_an_oversized_event_is_saved_and_the_others_arrive(narrow_broker, edge, tmp_path, queue_of):
+def test_an_oversized_event_is_saved_and_other_events_arrive(narrow_broker, edge, tmp_path, queue_of):
     neighbours = [b'{"n":%d}' % number for number in range(20)]
     oversized = [b'{"large":"%s"}' % (bytes([content]) * LIMIT) for content in b"ab"]
     for number, body in enumerate(neighbours):

@@ -1,4 +1,4 @@
-"""A backlog is republished beside live traffic without overfilling the queue."""
+"""A backlog is republished during live traffic, and the queue is not filled above its low watermark."""
 
 import threading
 import time
@@ -26,7 +26,7 @@ def _leave_in_journal(directory, count):
 
 
 class Worker(threading.Thread):
-    """Takes a steady number of deliveries a second out of the events queue, and acknowledges them."""
+    """Consumes the events queue at a steady number of deliveries per second, and acknowledges them."""
 
     def __init__(self, amqp_url, rate):
         super().__init__()
@@ -77,6 +77,7 @@ def _post(http, edge, number):
 
 
 def test_a_backlog_stops_at_the_low_watermark(rabbitmq, vhost, tmp_path, make_edge, queue):
+    """Guarantee 5.4."""
     low, high = 300, 500
     _leave_in_journal(tmp_path, 3000)
     watermarks = {"OM_QUEUE_DEPTH_HIGH": str(high), "OM_QUEUE_DEPTH_LOW": str(low)}
@@ -95,7 +96,7 @@ def test_a_backlog_stops_at_the_low_watermark(rabbitmq, vhost, tmp_path, make_ed
     assert republished > low
 
 
-def test_a_low_watermark_of_0_allows_a_backlog(rabbitmq, vhost, tmp_path, make_edge, queue):
+def test_a_backlog_is_published_even_with_a_low_watermark_of_0(rabbitmq, vhost, tmp_path, make_edge, queue):
     count = 3
     _leave_in_journal(tmp_path, count)
     settings = {"OM_QUEUE_DEPTH_HIGH": "5", "OM_QUEUE_DEPTH_LOW": "0", "OM_EDGE_PROCESSES": "2"}
@@ -104,7 +105,7 @@ def test_a_low_watermark_of_0_allows_a_backlog(rabbitmq, vhost, tmp_path, make_e
         wait_until(lambda: worker.taken == count)
 
 
-def test_retry_after_is_about_the_time_until_shedding_ends(rabbitmq, vhost, tmp_path, make_edge, queue):
+def test_retry_after_approximates_the_time_until_shedding_ends(rabbitmq, vhost, tmp_path, make_edge, queue):
     low, high = 1000, 3000
     _leave_in_journal(tmp_path, 4000)
     watermarks = {"OM_QUEUE_DEPTH_HIGH": str(high), "OM_QUEUE_DEPTH_LOW": str(low)}
@@ -112,15 +113,16 @@ def test_retry_after_is_about_the_time_until_shedding_ends(rabbitmq, vhost, tmp_
     with _working(vhost.amqp_url, rate=200), requests.Session() as http:
         edge = make_edge(vhost.amqp_url, rabbitmq.management_url, **watermarks)
         wait_until(lambda: queue.ready() > low - 100)
-        queue.flood(high)
+        # More than enough: on a slow machine, the worker takes many events before the edge sees the depth.
+        queue.flood(high + 1500)
         wait_until(lambda: edge.status("gate")["shedding"])
         while (answer := _post(http, edge, 0)).status_code == 429:
             refusals.append((time.monotonic(), int(answer.headers["Retry-After"])))
             assert len(refusals) < 200, "shedding does not end"
             time.sleep(0.25)
         ended = time.monotonic()
-    # The first seconds measure the rate. Retry-After has jitter, and on a slow machine
-    # worker, poller and probe are out of step for seconds: only the median is stable.
+    # The first seconds do not count, because the edge still measures the rate. Retry-After has jitter, and on
+    # a slow machine the worker, the poller and the probe may be seconds apart, so only its median is stable.
     settled = [(ended - at, seconds) for at, seconds in refusals if at - refusals[0][0] > 4.0]
     assert 0.6 <= median(seconds / remaining for remaining, seconds in settled if remaining > 2.0) <= 2.5
     assert median(seconds for remaining, seconds in settled if remaining <= 2.0) <= 6

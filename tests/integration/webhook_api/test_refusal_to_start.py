@@ -1,4 +1,4 @@
-"""A malformed or contradictory setting is refused at start, by name, with exit status 78."""
+"""An edge with a malformed or contradictory setting exits with status 78 and names the setting."""
 
 import logging
 import os
@@ -43,7 +43,9 @@ from tests.services import GONE, SECRET, Service
         ({"OM_FLASK_EXTENSIONS": "tests.integration.webhook_api.extension:none"}, "OM_FLASK_EXTENSIONS"),
     ],
 )
-def test_a_refused_setting_is_named_and_no_secret_printed(tmp_path, monkeypatch, capsys, settings, variable):
+def test_the_error_names_the_refused_setting_and_contains_no_secret(
+    tmp_path, monkeypatch, capsys, settings, variable
+):
     service = Service(tmp_path, "amqp://user:broker-password@127.0.0.1:9/", settings=settings)
     for name in [name for name in os.environ if name.startswith("OM_")]:
         monkeypatch.delenv(name)
@@ -65,7 +67,7 @@ def test_a_refused_setting_is_named_and_no_secret_printed(tmp_path, monkeypatch,
     [({"OM_LOG_LEVEL": "loud"}, []), ({}, ["--threads=4"])],
     ids=["ours", "gunicorn's"],
 )
-def test_gunicorn_exits_78_on_a_setting_that_is_refused(tmp_path, settings, options):
+def test_gunicorn_exits_with_status_78_if_a_setting_is_refused(tmp_path, settings, options):
     service = Service(tmp_path, GONE, settings={"OM_BIND": f"127.0.0.1:{free_port()}"} | settings)
     ended = subprocess.run(
         [sys.executable, "-m", "gunicorn", "-c", "python:webhook_api.gunicorn_conf", *options],

@@ -39,7 +39,7 @@ def reload(edge):
     )
 
 
-def test_a_reload_under_load_applies_new_settings_and_refuses_malformed_ones(edge, settings_file):
+def test_a_reload_under_load_applies_new_and_refuses_malformed_settings(edge, settings_file):
     done = threading.Event()
     statuses = []
 

@@ -1,4 +1,4 @@
-"""Each kind of request has its response, the same by the short path to the view and by Flask's dispatch."""
+"""The short path to the view gives each kind of request the response that Flask's dispatch would give."""
 
 import json
 import socket
@@ -25,6 +25,7 @@ def url(edge):
 
 
 def test_a_signed_event_is_answered_200_and_queued_unchanged(url, events_queue):
+    """Guarantee 6.3."""
     body = b'{"text": "\xc3\xa9\\u00e9 \xff", "n": 1.0}\n'
     answer = post(url, body, X_Request_ID="request-7")
     assert answer.status_code == 200
@@ -54,7 +55,7 @@ WRONG = [
         (b"x" * (MEBIBYTE + 1), "sha256=", 413),
     ],
 )
-def test_a_refused_request_has_its_status_and_is_not_queued(url, body, header, status, events_queue):
+def test_a_refused_request_gets_its_status_and_is_not_queued(url, body, header, status, events_queue):
     answer = post(url, body, X_Hub_Signature_256=header.encode("latin-1"))
     assert answer.status_code == status
     assert answer.headers["Connection"] == "close" or status != 413
@@ -70,7 +71,7 @@ def test_a_body_up_to_the_limit_is_accepted_with_any_content_type(url, body, con
     assert [queued for _, queued in events_queue.take(1)] == [body]
 
 
-def test_an_event_of_the_event_bus_is_queued_unchanged(module_edge, events_queue):
+def test_an_eventbridge_event_is_queued_unchanged(module_edge, events_queue):
     url = module_edge.url.replace(WEBHOOK_PATH, "/webhooks/genesys/events")
     answer = requests.post(url, data=BODY, headers={"X-Api-Key": SECRET}, timeout=10)
     assert (answer.status_code, answer.json()) == (200, {"status": "accepted"})
@@ -97,7 +98,7 @@ def test_a_refusal_is_logged_with_its_reason_and_without_the_body(edge):
     assert "not to be read" not in log
 
 
-# Requests that no client library sends.
+# The following tests send requests that no client library can send.
 
 
 @pytest.fixture
@@ -124,7 +125,8 @@ def _answers(sock, count):
     return [int(part[:3]) for part in data.split(b"HTTP/1.1 ")[1:]]
 
 
-def test_a_slow_request_does_not_delay_another(raw, module_edge, events_queue):
+def test_a_slow_request_does_not_delay_another_request(raw, module_edge, events_queue):
+    """Guarantee 1.3."""
     request = _request()
     raw.sendall(request[:50])
     assert post(module_edge.url, b'{"other":1}').status_code == 200
@@ -149,7 +151,7 @@ def test_a_client_that_expects_100_continue_receives_it(raw, events_queue):
     assert len(events_queue.take(1)) == 1
 
 
-def test_a_connection_is_closed_at_the_client_s_request(raw, events_queue):
+def test_a_connection_is_closed_at_the_clients_request(raw, events_queue):
     raw.sendall(_request(extra="Connection: close\r\n"))
     assert _answers(raw, 1) == [200]
     assert raw.recv(10) == b""
@@ -165,7 +167,7 @@ def test_a_connection_is_closed_at_the_client_s_request(raw, events_queue):
     ],
     ids=["TLS", "ambiguous", "an endless head"],
 )
-def test_a_malformed_request_is_answered_with_its_status_and_the_connection_closed(raw, garbage, status):
+def test_a_malformed_request_is_answered_with_its_status_and_its_connection_is_closed(raw, garbage, status):
     raw.sendall(garbage)
     assert raw.recv(65536).startswith(b"HTTP/1.1 %d " % status)
     if status == 400:

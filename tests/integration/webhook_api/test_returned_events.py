@@ -1,4 +1,4 @@
-"""Events without a route are returned in hundreds at once, until the topology is declared again."""
+"""Events without a route are returned, hundreds at once, until the topology is declared again."""
 
 from urllib.parse import quote
 

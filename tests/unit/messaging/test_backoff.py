@@ -1,5 +1,3 @@
-"""The delay before an attempt grows to a cap, with jitter."""
-
 import pytest
 
 from messaging.clock import CAP_SECONDS, delay_before

@@ -1,4 +1,4 @@
-"""A malformed broker address is refused with the variable's name and without its text."""
+"""A malformed broker address is refused with the name of its variable, and the address is not printed."""
 
 import pytest
 
@@ -14,7 +14,7 @@ SECRET = "not-to-be-repeated"
         f"amqp://user:{SECRET}[@broker:5672/",
         f"amqp://user:{SECRET}]@broker:5672/",
         f"amqp://user:[{SECRET}]@broker:5672/",
-        # Normalised (NFKC) it is "a/c", and "/" would end the host.
+        # NFKC turns this character into "a/c", whose "/" would end the host.
         f"amqp://user:{SECRET}\u2100@broker:5672/",
         f"amqp://user:{SECRET}#@broker:5672/",
         f"amqp://user:{SECRET}@broker:port/",
@@ -34,7 +34,7 @@ def test_a_malformed_address_is_refused_without_printing_it(address):
 
 @pytest.mark.parametrize("option", ["'ca_certs'", "'ca_path':'/','certfile'"])
 @pytest.mark.parametrize("is_missing", [True, False])
-def test_a_missing_or_invalid_certificate_is_reported_as_such(tmp_path, option, is_missing):
+def test_the_error_for_a_missing_or_invalid_certificate_names_ssl_options(tmp_path, option, is_missing):
     file = tmp_path / SECRET
     if not is_missing:
         file.write_text(SECRET)

@@ -1,11 +1,11 @@
-"""A failed attempt to connect is followed by another, even if pika does not report its end."""
+"""A failed attempt to connect is followed by another attempt, even if pika does not report the failure."""
 
 import pytest
 from pika import spec
 
 from messaging.consuming import Consumer, consumer, subscription
 from messaging.process import ServiceManager
-from tests.fakes.broker import FakeBroker, turn, turn_until
+from tests.fakes.broker import ANSWERS, FakeBroker, turn, turn_until
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def broker(monkeypatch):
 
 
 class CountingManager(ServiceManager):
-    """Counts how often a consumer was ready."""
+    """Counts how often a consumer has reported that it is ready."""
 
     readies = 0
 
@@ -87,6 +87,39 @@ def test_an_answer_after_the_end_of_an_attempt_is_ignored(broker, consuming, man
     turn(loop, 20)
     assert manager.readies == 0
     assert not failures
+
+
+@pytest.mark.parametrize(("ready", "is_replaced"), [(7, True), (0, False)])
+def test_a_connection_that_delivers_none_of_the_waiting_events_is_replaced(  # noqa: PLR0917  # fixtures
+    broker, consuming, manager, monkeypatch, ready, is_replaced
+):
+    monkeypatch.setattr(consumer, "PROBE_SECONDS", 0.02)
+    monkeypatch.setitem(
+        ANSWERS, spec.Queue.Declare, lambda method: spec.Queue.DeclareOk(method.queue, ready, 1)
+    )
+    consuming._connect()
+    consuming._tick()
+    consuming._loop.call_later(0.3, consuming._loop.stop)
+    consuming._loop.run_forever()
+    assert (manager.readies > 1) is is_replaced
+    assert manager.readies > 0
+
+
+def test_a_connection_that_has_delivered_an_event_since_the_last_probe_is_kept(
+    broker, consuming, manager, monkeypatch
+):
+    monkeypatch.setattr(consumer, "PROBE_SECONDS", 0.02)
+
+    def answer(method):
+        consuming._subscription.received += 1
+        return spec.Queue.DeclareOk(method.queue, 7, 1)
+
+    monkeypatch.setitem(ANSWERS, spec.Queue.Declare, answer)
+    consuming._connect()
+    consuming._tick()
+    consuming._loop.call_later(0.3, consuming._loop.stop)
+    consuming._loop.run_forever()
+    assert manager.readies == 1
 
 
 def test_after_a_lost_connection_the_next_node_is_tried_first(broker, manager, monkeypatch):

@@ -31,7 +31,7 @@ def delivery(tag, body, *, consumer=TAG, channel=CHANNEL, chunk=100_000, routing
 
 @dataclass
 class Broker:
-    """The deliveries of our reader and the frames left to pika, each in order."""
+    """Keeps the deliveries that our reader returned and the frames that it left to pika, in order."""
 
     received: list = field(default_factory=list)
     left_to_pika: list = field(default_factory=list)
@@ -44,7 +44,7 @@ class Broker:
         return data
 
     def _read(self, reader, data):
-        """Take turns as messaging.broker.connection.BrokerConnection does."""
+        """Let our reader and pika read in turn, as messaging.broker.connection.BrokerConnection does."""
         while True:
             consumed, is_waiting = reader.read(data)
             data = data[consumed:]
@@ -63,7 +63,7 @@ def broker():
 
 
 @given(bodies=st.lists(st.binary(min_size=1, max_size=300), min_size=1, max_size=5), data=st.data())
-def test_deliveries_are_read_whole_and_in_order_from_any_split_of_the_stream(bodies, data):
+def test_deliveries_are_read_completely_and_in_order_however_the_stream_is_split(bodies, data):
     stream = b"".join(HEARTBEAT + ACK + delivery(tag, body) for tag, body in enumerate(bodies, 1))
     cuts = sorted(data.draw(st.sets(st.integers(1, len(stream) - 1), max_size=20)))
     broker = Broker()
@@ -73,7 +73,7 @@ def test_deliveries_are_read_whole_and_in_order_from_any_split_of_the_stream(bod
     assert rest == b""
 
 
-def test_a_heartbeat_is_handed_to_pika_at_once(broker):
+def test_a_heartbeat_is_passed_to_pika_at_once(broker):
     assert broker.send(HEARTBEAT) == b""
     assert [type(value) for value in broker.left_to_pika] == [frame.Heartbeat]
 

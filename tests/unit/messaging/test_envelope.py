@@ -15,12 +15,14 @@ from messaging.envelope import (
     MIN_RECEIVED_US,
     OTHER,
     WEBHOOK,
+    Envelope,
     decode_properties,
     encode_properties,
     envelope_of,
     own_envelope,
 )
 from messaging.topology import EVENT_ROUTING_KEY, EXCHANGE
+from tests.fakes.encoded_header import UNREADABLE, EncodedHeader
 
 TEXT = st.text(st.characters(codec="utf-8"), min_size=1, max_size=60)
 MICROSECONDS = st.integers(MIN_RECEIVED_US, MAX_RECEIVED_US)
@@ -28,7 +30,7 @@ CHANNEL = 1
 
 
 @given(message_id=TEXT, received_at_us=MICROSECONDS, request_id=TEXT)
-def test_our_encoding_and_decoding_of_properties_equal_pikas(message_id, received_at_us, request_id):
+def test_properties_are_encoded_and_decoded_exactly_as_in_pika(message_id, received_at_us, request_id):
     headers = {"received-at-us": received_at_us, "request-id": request_id, "source": WEBHOOK}
     pika_properties = BasicProperties(message_id=message_id, delivery_mode=2, headers=headers)
     ours = encode_properties(message_id, received_at_us, request_id, WEBHOOK)
@@ -36,7 +38,18 @@ def test_our_encoding_and_decoding_of_properties_equal_pikas(message_id, receive
     assert own_envelope(ours, b"{}") == envelope_of(pika_properties, b"{}")
 
 
-def test_a_redelivered_event_has_its_delivery_count():
+def test_the_repr_of_an_envelope_does_not_contain_its_body():
+    assert "customer" not in repr(Envelope("m-1", 1, "r-1", WEBHOOK, b"words of a customer"))
+
+
+@pytest.mark.parametrize("value", [*UNREADABLE.values(), b"f\x7f\xc0\0\0", b"d\x7f\xf0" + bytes(6)])
+def test_properties_with_a_value_that_cannot_be_decoded_are_read(value):
+    properties = b"".join(EncodedHeader(value, message_id="m").encode())
+    assert decode_properties(properties).message_id == "m"
+    assert envelope_of(decode_properties(properties), b"{}").source == OTHER
+
+
+def test_the_delivery_count_of_a_redelivered_event_is_read():
     properties = BasicProperties()
     properties.decode(encode_properties("m-1", 2**50, "r-1", WEBHOOK))
     properties.headers["x-delivery-count"] = 2
@@ -54,7 +67,7 @@ def test_foreign_properties_are_read_as_pika_reads_them_or_left_to_pika(cut, str
         assert envelope is None or envelope == envelope_of(decode_properties(properties), b"{}")
 
 
-def test_a_delivery_without_our_headers_was_received_now():
+def test_a_delivery_without_our_headers_has_the_current_time_as_its_time_of_receipt():
     before_us = time.time_ns() // 1000
     envelope = envelope_of(BasicProperties(), b"{}")
     assert envelope.body == b"{}"
@@ -65,7 +78,7 @@ def test_a_delivery_without_our_headers_was_received_now():
 @pytest.mark.parametrize(
     "received_at_us", [0, 1, True, -1, -(2**62), 2**62, 1_732_462_000_123_456_789, "yesterday", None]
 )
-def test_an_impossible_time_is_replaced_by_that_of_the_delivery(received_at_us):
+def test_an_impossible_time_is_replaced_by_the_time_of_the_delivery(received_at_us):
     before_us = time.time_ns() // 1000
     headers = {"received-at-us": received_at_us, "request-id": "r-1", "source": WEBHOOK}
     properties = BasicProperties(message_id="m-1", delivery_mode=2, headers=headers)
@@ -83,7 +96,7 @@ def test_malformed_broker_headers_are_ignored(returns, death):
 
 
 @given(size=st.integers(min_value=1, max_value=5000), frame_max=st.sampled_from([64, 4096, 131072]))
-def test_our_encoding_of_a_publish_equals_pikas(size, frame_max):
+def test_a_published_message_is_encoded_exactly_as_pika_encodes_it(size, frame_max):
     body = bytes(index % 251 for index in range(size))
     properties = encode_properties("m-1", 1_732_462_000_123_456, "r-1", WEBHOOK)
     frames = PublishFrames(CHANNEL, frame_max)

@@ -1,4 +1,4 @@
-"""Settings are read with their types from three sources; a malformed one is refused without its value."""
+"""Settings are read with their types from three sources; a malformed value is refused and not printed."""
 
 import os
 from pathlib import Path
@@ -44,14 +44,14 @@ def test_a_value_is_read_from_a_systemd_credential(monkeypatch, tmp_path):
     ("text", "value"),
     [("true", True), ("YES", True), ("on", True), ("1", True), ("False", False), ("0", False)],
 )
-def test_a_boolean_has_several_spellings(monkeypatch, text, value):
+def test_a_boolean_may_be_spelled_in_several_ways(monkeypatch, text, value):
     monkeypatch.setenv(NAME, text)
     assert Environment().boolean(NAME, default=not value) is value
 
 
 @pytest.mark.parametrize("spoil", [lambda file: file.write_bytes(SECRET.encode() + b"\xff"), Path.mkdir])
 @pytest.mark.parametrize("source", ["file", "credential"])
-def test_an_unreadable_file_or_credential_is_refused_by_name(monkeypatch, tmp_path, source, spoil):
+def test_the_error_for_an_unreadable_file_names_the_variable(monkeypatch, tmp_path, source, spoil):
     spoil(tmp_path / NAME)
     if source == "file":
         monkeypatch.setenv(f"{NAME}_FILE", str(tmp_path / NAME))
@@ -72,7 +72,7 @@ def test_an_unreadable_file_or_credential_is_refused_by_name(monkeypatch, tmp_pa
         *((lambda env: env.seconds(NAME, 1.0), text) for text in (SECRET, "-1", "nan", "inf", "1e400")),
     ],
 )
-def test_a_malformed_value_is_refused_by_name_and_not_printed(monkeypatch, read, text):
+def test_the_error_for_a_malformed_value_names_the_variable_but_not_the_value(monkeypatch, read, text):
     monkeypatch.setenv(NAME, text)
     with pytest.raises(ConfigurationError, match=NAME) as refusal:
         read(Environment())
@@ -88,7 +88,7 @@ def file(tmp_path, monkeypatch):
     return path
 
 
-def test_the_settings_file_overrides_the_environment_and_can_change(file):
+def test_the_settings_file_overrides_the_environment_and_is_read_each_time(file):
     file.write_text("OM_LOG_LEVEL=debug\n")
     assert Environment().string("OM_LOG_LEVEL") == "debug"
     file.write_text("OM_LOG_LEVEL=warning\n")
@@ -130,7 +130,7 @@ def test_known_settings_and_foreign_variables_are_accepted(name):
         ("OM_TEAPOT", ""),
     ],
 )
-def test_an_unknown_setting_is_reported_with_the_closest_known_one(name, meant):
+def test_an_unknown_setting_is_reported_with_the_closest_known_setting(name, meant):
     advice = unknown_settings([name])[name]
     assert advice.endswith(f"Did you mean {meant}?" if meant else "is ignored.")
 
@@ -145,7 +145,7 @@ def test_unknown_settings_are_logged_at_start_without_their_values(monkeypatch):
     assert "hidden" not in str(lines)
 
 
-def test_a_missing_file_is_refused_by_its_variable(monkeypatch, tmp_path):
+def test_the_error_for_a_missing_file_names_its_variable(monkeypatch, tmp_path):
     monkeypatch.setenv(f"{NAME}_FILE", str(tmp_path / "missing"))
     with pytest.raises(ConfigurationError, match=f"{NAME}_FILE"):
         Environment().string(NAME)

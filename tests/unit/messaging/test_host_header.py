@@ -1,4 +1,4 @@
-"""A Host header is accepted only if it names this host, so that no foreign page can read ours."""
+"""Only a Host header that names this host is accepted, so that another site cannot read our pages."""
 
 import socket
 
@@ -34,7 +34,7 @@ def test_only_names_of_this_host_are_accepted(monkeypatch, host):
     assert is_own_host(host) is HOSTS[host]
 
 
-def test_a_host_named_localhost_does_not_accept_names_below_localhost(monkeypatch):
+def test_a_host_named_localhost_does_not_accept_subdomains_of_localhost(monkeypatch):
     monkeypatch.setattr(socket, "gethostname", lambda: "localhost")
     assert not is_own_host("localhost.evil.example")
 
@@ -55,7 +55,7 @@ APPLICATIONS = {
 
 
 @pytest.mark.parametrize("kind", APPLICATIONS)
-def test_a_foreign_page_cannot_read_our_pages(kind):
+def test_our_pages_are_refused_under_a_foreign_host_name(kind):
     make, path = APPLICATIONS[kind]
     client = make().test_client()
     answers = [client.get(path, base_url=f"http://{host}/") for host in ("evil.example:8080", "127.0.0.1")]

@@ -1,4 +1,4 @@
-"""Log lines, also those of libraries, are JSON objects, or readable text on a terminal."""
+"""All log lines, including those of libraries, are JSON objects, or readable text on a terminal."""
 
 import asyncio
 import json
@@ -11,7 +11,7 @@ from messaging.log import library_formatter, log_callback_failure
 
 
 @pytest.mark.parametrize("as_text", [False, True])
-def test_an_exception_is_logged_in_both_forms(as_text):
+def test_an_exception_is_logged_both_as_json_and_as_text(as_text):
     try:
         int("spoken")
     except ValueError as error:
@@ -22,7 +22,7 @@ def test_an_exception_is_logged_in_both_forms(as_text):
 
 
 @pytest.mark.parametrize("force", ["", "1"])
-def test_a_line_is_json_unless_force_color_selects_text_as_a_terminal_does(monkeypatch, force):
+def test_a_line_is_json_unless_force_color_selects_text(monkeypatch, force):
     monkeypatch.setenv("FORCE_COLOR", force)
     record = logging.LogRecord("gunicorn.error", logging.INFO, __file__, 1, "Booting %s", ("worker",), None)
     line = library_formatter().format(record)
@@ -31,7 +31,7 @@ def test_a_line_is_json_unless_force_color_selects_text_as_a_terminal_does(monke
     assert line.startswith("{") is (not force)
 
 
-def test_the_line_of_a_failed_callback_contains_no_arguments():
+def test_the_log_line_about_a_failed_callback_omits_its_arguments():
     loop = asyncio.new_event_loop()
     loop.set_exception_handler(log_callback_failure)
     loop.call_soon(int, "a body")

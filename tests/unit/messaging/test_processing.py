@@ -21,7 +21,7 @@ def delivery(tag):
 
 
 class Processor:
-    """Blocks on the batch of tag 1 until the test sets `finish`, then raises `error` if the test set it."""
+    """Blocks on the batch with tag 1 until the test sets `finish`, then raises `error` if the test set it."""
 
     def __init__(self):
         self.started = threading.Event()
@@ -49,7 +49,7 @@ def processor():
 
 @pytest.fixture
 def calls():
-    """Calls of the thread on the loop."""
+    """The callbacks that the thread schedules on the loop."""
     return queue.Queue()
 
 

@@ -1,4 +1,4 @@
-"""The publisher has one connection at a time and ignores callbacks of earlier ones."""
+"""The publisher has one connection at a time and ignores callbacks of earlier connections."""
 
 from types import SimpleNamespace
 
@@ -25,7 +25,7 @@ def broker(monkeypatch):
 
 @pytest.fixture
 def changes():
-    """The states that the publisher changed to."""
+    """The states to which the publisher has changed, in order."""
     return []
 
 
@@ -52,7 +52,7 @@ def test_several_returned_events_end_the_connection_once(loop, broker, changes, 
 
 
 @pytest.mark.parametrize("late", [RETURN, BLOCKED], ids=["return", "alarm"])
-def test_a_method_over_an_earlier_connection_is_ignored(loop, broker, changes, publishing, late):
+def test_a_method_received_on_an_earlier_connection_is_ignored(loop, broker, changes, publishing, late):
     broker.unanswered.add(spec.Channel.Close)
     publishing.abort("test")
     turn_until(loop, lambda: changes == [UP, AWAY, UP])
@@ -65,7 +65,7 @@ def test_a_method_over_an_earlier_connection_is_ignored(loop, broker, changes, p
     assert (publishing.last_tag, publishing.buffered_bytes) == (1, 0)
 
 
-def test_an_alarm_before_the_channel_is_ready_applies_once_it_is_ready(loop, broker, changes):
+def test_an_alarm_before_the_channel_is_ready_applies_once_the_channel_is_ready(loop, broker, changes):
     broker.unanswered.add(spec.Queue.Declare)
     publishing = _started(loop, changes)
     turn(loop, 50)
@@ -101,7 +101,9 @@ def test_a_connection_that_opens_too_slowly_is_replaced(loop, broker, changes, m
 
 
 @pytest.mark.parametrize("unanswered", [spec.Channel.Open, spec.Exchange.Declare, spec.Queue.Declare])
-def test_an_answer_over_an_earlier_connection_is_ignored(loop, broker, changes, monkeypatch, unanswered):
+def test_an_answer_received_on_an_earlier_connection_is_ignored(
+    loop, broker, changes, monkeypatch, unanswered
+):
     failures = []
     loop.set_exception_handler(lambda _loop, context: failures.append(context))
     monkeypatch.setattr(publisher, "ATTEMPT_SECONDS", SHORT_SECONDS)
@@ -115,7 +117,9 @@ def test_an_answer_over_an_earlier_connection_is_ignored(loop, broker, changes, 
     assert not failures
 
 
-def test_a_stop_between_two_attempts_prevents_the_next(loop, broker, changes, publishing, monkeypatch):
+def test_a_stop_between_two_attempts_prevents_the_next_attempt(
+    loop, broker, changes, publishing, monkeypatch
+):
     monkeypatch.setattr(publisher, "delay_before", lambda _attempt: SHORT_SECONDS)
     publishing.abort("test")
     publishing.stop()

@@ -1,4 +1,4 @@
-"""Processed deliveries are acknowledged together, and delayed ones are not covered."""
+"""Processed deliveries are acknowledged together, without the deliveries that are delayed."""
 
 from types import SimpleNamespace
 
@@ -8,7 +8,7 @@ from messaging.consuming.settling import ACKNOWLEDGE_SECONDS, Acknowledger, plan
 
 
 class Loop:
-    """A loop whose timers are due when the test calls pass_time."""
+    """A fake event loop whose timers expire when the test calls pass_time."""
 
     def __init__(self):
         self.timers = []
@@ -54,7 +54,7 @@ def test_single_deliveries_are_acknowledged_together_after_a_short_delay(acknowl
     assert acknowledged == [(3, True)]
 
 
-def test_a_full_number_of_deliveries_is_acknowledged_at_once(acknowledger, loop, acknowledged):
+def test_deliveries_are_acknowledged_at_once_when_enough_are_processed(acknowledger, loop, acknowledged):
     acknowledger.add([1])
     acknowledger.add([2, 3, 4])
     assert acknowledged == [(4, True)]
@@ -64,7 +64,9 @@ def test_a_full_number_of_deliveries_is_acknowledged_at_once(acknowledger, loop,
     assert acknowledged == [(4, True), (5, True)]
 
 
-def test_a_delayed_delivery_is_acknowledged_after_later_ones(acknowledger, loop, open_tags, acknowledged):
+def test_a_delayed_delivery_is_acknowledged_together_with_a_later_delivery(
+    acknowledger, loop, open_tags, acknowledged
+):
     open_tags.add(1)
     acknowledger.add([2])
     open_tags.remove(1)
@@ -73,7 +75,7 @@ def test_a_delayed_delivery_is_acknowledged_after_later_ones(acknowledger, loop,
     assert acknowledged == [(2, True)]
 
 
-def test_nothing_is_acknowledged_on_a_lost_channel(acknowledger, loop, acknowledged):
+def test_deliveries_are_not_acknowledged_on_a_lost_channel(acknowledger, loop, acknowledged):
     acknowledger.add([1])
     acknowledger.forget()
     loop.pass_time()
@@ -93,5 +95,5 @@ def test_nothing_is_acknowledged_on_a_lost_channel(acknowledger, loop, acknowled
         ([5], {7}, [(5, True)]),
     ],
 )
-def test_an_open_tag_is_never_covered(tags, open_tags, expected):
+def test_an_acknowledgement_never_covers_a_delivery_that_is_still_open(tags, open_tags, expected):
     assert plan_acknowledgements(tags, open_tags) == expected

@@ -1,15 +1,24 @@
-"""A whole edge that is never started, on a real journal, its application called as a WSGI server calls it."""
+"""A whole edge with a real journal. The edge is not started: tests call its application as a server would."""
 
 import io
 from dataclasses import dataclass
 
 import pytest
 
+from tests.fakes.loop import JumpingLoop
 from tests.services import SECRET, signature
 from webhook_api.app import Edge
 from webhook_api.application import WEBHOOK_PATH
 from webhook_api.backpressure import DepthSample
 from webhook_api.settings import EdgeSettings
+
+
+@pytest.fixture
+def loop():
+    """An event loop that is not running yet; its timers cost no time."""
+    loop = JumpingLoop()
+    yield loop
+    loop.close()
 
 
 @dataclass
@@ -40,7 +49,7 @@ class Stand:
         self._edge._shedder.on_sample(DepthSample(at=0.0, depth=10**9))
 
     def settle_path(self):
-        """Send the first request, before which the application decides which path webhooks take."""
+        """Send the first request, at which the application decides which path webhooks take."""
         assert self.call(environ_of(PATH_INFO="/health/live", REQUEST_METHOD="GET")).status == "200 OK"
 
     def status(self):
@@ -65,7 +74,7 @@ class Stand:
 
 
 def environ_of(body=b"{}", **changes):
-    """Make the environ of a signed webhook; a change of None takes a key out."""
+    """Make the environ of a signed webhook; a change to None removes a key."""
     environ = {
         "REQUEST_METHOD": "POST",
         "SCRIPT_NAME": "",
@@ -92,7 +101,7 @@ def environ_of(body=b"{}", **changes):
 
 @pytest.fixture
 def make_stand(tmp_path, monkeypatch):
-    """Make an application; settings are variables of the environment."""
+    """Return a function that makes an edge; its arguments are environment variables."""
     made = []
 
     def make(**settings):

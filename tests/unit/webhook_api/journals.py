@@ -1,4 +1,4 @@
-"""Journals of the processes of one host."""
+"""Make and fill journals for processes of one host."""
 
 import os
 
@@ -26,7 +26,7 @@ def die(journal):
 
 
 def left_by_a_dead_process(root, bodies, properties=b"p"):
-    """Return the directory of a process that kept *bodies* and died."""
+    """Return the journal directory of a process that kept *bodies* and died."""
     journal = journal_in(root)
     for body in bodies:
         keep(journal, body, properties)

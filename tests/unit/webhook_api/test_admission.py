@@ -1,4 +1,4 @@
-"""Shedding starts at the high watermark and ends at the low one; Retry-After estimates when that is."""
+"""Shedding starts at the high and ends at the low watermark; Retry-After estimates when shedding ends."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from webhook_api.backpressure.admission import (
     DepthSample,
     Pressure,
     Watermarks,
-    backlog_allowance,
+    allow_backlog,
     is_over,
     mark_stale,
     retry_after,
@@ -26,7 +26,7 @@ MARKS = Watermarks(high=1000, low=600)
         (True, 0, False),
     ],
 )
-def test_shedding_starts_at_the_high_watermark_and_ends_at_the_low_one(was_shedding, depth, expected):
+def test_shedding_starts_at_the_high_watermark_and_ends_at_the_low_watermark(was_shedding, depth, expected):
     assert is_over(was_shedding, depth, MARKS) is expected
 
 
@@ -55,7 +55,7 @@ def _after(*samples):
         "a smoothed rate",
     ],
 )
-def test_the_drain_rate_is_the_rate_at_which_workers_acknowledge(samples, rate):
+def test_the_drain_rate_is_the_rate_at_which_workers_acknowledge_events(samples, rate):
     assert _after(*samples).drain_rate == pytest.approx(rate)
 
 
@@ -96,7 +96,7 @@ def test_each_process_republishes_its_share_up_to_the_low_watermark(
     processes, low, depth, in_flight, allowed
 ):
     marks = Watermarks(high=1000, low=low)
-    assert backlog_allowance(Pressure(), depth, in_flight, marks, processes) == allowed
+    assert allow_backlog(Pressure(), depth, in_flight, marks, processes) == allowed
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ def test_responses_are_counted_by_their_delay(answers, clock):
     assert answers.status()["longest_s"] == 11.0
 
 
-def test_a_response_to_an_event_that_the_disk_refused_is_a_refusal(answers, clock):
+def test_a_response_to_an_event_that_the_disk_refused_counts_as_a_refusal(answers, clock):
     answer(answers, clock, 2, is_durable=False)
     assert (answers.refusals, sum(answers.durations)) == ({"503": 2}, 0)
 
@@ -55,7 +55,7 @@ def test_the_longest_delay_is_kept_for_one_to_two_minutes(answers, clock, ticks,
     assert answers.status()["longest_s"] == longest
 
 
-def test_refusals_are_logged_a_few_times_a_second_with_the_number_left_out(answers, clock):
+def test_log_lines_of_refusals_are_rate_limited_and_omitted_lines_are_counted(answers, clock):
     with capture_logs() as lines:
         for _ in range(1000):
             answers.refuse(UNAUTHORIZED, "signature missing")

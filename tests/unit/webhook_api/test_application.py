@@ -3,6 +3,7 @@
 import collections
 import functools
 import sys
+from dataclasses import replace
 
 import flask
 import pytest
@@ -22,7 +23,7 @@ ENDPOINT = "edge.receive_webhook"
 
 @pytest.fixture(autouse=True)
 def _disconnect_receivers():
-    """Disconnect the receivers of a test: signals are global."""
+    """Disconnect a test's signal receivers afterwards, because signals are global."""
     yield
     for signal in SIGNALS:
         signal._clear_state()
@@ -30,7 +31,10 @@ def _disconnect_receivers():
 
 @pytest.fixture
 def short_and_full(make_stand):
-    """Two applications: webhooks take the short path through the first, Flask's dispatch in the second."""
+    """Return a function that makes two applications.
+
+    Webhooks take the short path through the first, and Flask's dispatch through the second.
+    """
 
     def make(**settings):
         short, full = make_stand(**settings), make_stand(**settings)
@@ -43,11 +47,11 @@ def short_and_full(make_stand):
 
 
 PATH = (flask.__path__[0], werkzeug.__path__[0], application.__file__)
-"""Code by which the two paths differ. The clock and the garbage collector cause calls elsewhere."""
+"""Files in which calls are counted; in other files, the clock and the garbage collector cause calls, too."""
 
 
 def calls_of(function):
-    """Call *function*; return its result and how often it called each function of the PATH."""
+    """Call *function*; return its result and how often each function in the files of PATH was called."""
     counts = collections.Counter()
 
     def count(frame, event, _argument):
@@ -91,7 +95,9 @@ REQUESTS = {
     ],
     ids=["the queue is too deep", "an internal failure"],
 )
-def test_both_paths_give_the_same_response_to_a_refused_webhook(short_and_full, disturb, status):
+def test_the_short_and_the_full_path_give_the_same_response_to_a_refused_webhook(
+    short_and_full, disturb, status
+):
     answers = []
     for stand in short_and_full(OM_RETRY_AFTER_MAX_SECONDS="1"):
         disturb(stand)
@@ -101,7 +107,7 @@ def test_both_paths_give_the_same_response_to_a_refused_webhook(short_and_full, 
 
 
 @pytest.mark.parametrize("kind", REQUESTS)
-def test_both_paths_give_the_same_status_headers_and_body(short_and_full, kind):
+def test_the_short_and_the_full_path_give_the_same_status_headers_and_body(short_and_full, kind):
     changes = dict(REQUESTS[kind])
     body = changes.pop("body", b"{}")
     answers = [stand.post(body, **changes) for stand in short_and_full()]
@@ -130,14 +136,14 @@ def _provoke(stand, kind):
 
 @pytest.mark.parametrize("is_first", [True, False])
 @pytest.mark.parametrize("kind", ERRORS)
-def test_an_error_does_not_change_the_path_of_later_webhooks(make_stand, kind, is_first):
+def test_later_webhooks_still_take_the_short_path_after_an_error(make_stand, kind, is_first):
     undisturbed, disturbed = make_stand(), make_stand()
     undisturbed.settle_path()
     if not is_first:
         disturbed.settle_path()
     _provoke(disturbed, kind)
     for stand in (undisturbed, disturbed):
-        # The first webhook renders and imports some things once.
+        # The first webhook renders and imports objects that later webhooks reuse.
         stand.post()
     calls = [calls_of(lambda stand=stand: stand.post(b'{"n":1}')) for stand in (undisturbed, disturbed)]
     assert calls[0] == calls[1]
@@ -161,7 +167,7 @@ def test_a_hook_may_read_the_body(stand):
     assert stand.post(b'{"n":1}').status == "200 OK"
 
 
-def test_other_requests_take_flasks_full_dispatch(stand):
+def test_requests_other_than_webhooks_take_flasks_full_dispatch(stand):
     stand.settle_path()
     environ = environ_of(PATH_INFO="/health/live", REQUEST_METHOD="GET")
     assert calls_of(lambda: stand.call(environ))[1]["Flask.full_dispatch_request"] == 1
@@ -169,7 +175,7 @@ def test_other_requests_take_flasks_full_dispatch(stand):
 
 def _subscribe(signal):
     def hook(app, see):
-        # blinker keeps receivers weakly; the application keeps this one.
+        # blinker has only weak references to receivers, so the application keeps a strong reference.
         app.extensions["receiver"] = lambda *_, **__: see()
         signal.connect(app.extensions["receiver"], app)
 
@@ -331,7 +337,7 @@ def test_flasks_configuration_applies_to_webhooks(stand, name, value, status):
 
 
 @pytest.mark.parametrize("path", ["/metrics", "/health/ready"])
-def test_a_foreign_page_cannot_read_the_state(stand, path):
+def test_metrics_and_health_are_refused_under_a_foreign_host_name(stand, path):
     hosts = ["edge.evil.example", "127.0.0.1:8080"]
     answers = [stand.post(HTTP_HOST=host, PATH_INFO=path, REQUEST_METHOD="GET") for host in hosts]
     assert [answer.status[:3] for answer in answers] == ["400", "200"]
@@ -347,7 +353,7 @@ def test_the_response_to_another_method_lists_the_allowed_methods(stand):
 
 @pytest.fixture
 def flushed(monkeypatch):
-    """The calls of fdatasync."""
+    """The descriptors that were passed to fdatasync."""
     flushed = []
     monkeypatch.setattr("os.fdatasync", flushed.append)
     return flushed
@@ -355,7 +361,7 @@ def flushed(monkeypatch):
 
 @pytest.fixture
 def durable(make_stand):
-    """Make edges that flush events before they answer; *extend* changes their application."""
+    """Return a function that makes edges that flush events before they answer; *extend* changes an edge."""
 
     def make(extend=lambda _app: None):
         stand = make_stand(OM_JOURNAL_FSYNC="true")
@@ -392,9 +398,30 @@ def test_a_refusal_does_not_wait_for_the_flush(durable):
 
 @pytest.mark.parametrize("reader", [list, lambda body: [*body, body.close()], lambda body: body.close()])
 def test_another_reader_of_the_response_flushes_the_event_first(durable, flushed, reader):
-    """Middleware iterates, or sends a body of its own and closes this one."""
+    """The middleware iterates over the body, or sends another body and closes the original body."""
     reader(durable().app(environ_of(), lambda *_: None))
     assert len(flushed) == 1
+
+
+def _serve(stand, application):
+    service = replace(stand._edge.service, application=application)
+    return WsgiAdapter(service).respond(environ_of(), True)
+
+
+@pytest.mark.parametrize("application", ["the edge's", "an extension's"])
+def test_a_webhook_that_is_answered_500_is_counted_once(stand, application):
+    stand.settle_path()
+    stand.ingest._verifier = None
+    response, _ = _serve(stand, stand.app if application == "the edge's" else None)
+    assert response.startswith(b"HTTP/1.1 500")
+    assert stand._edge._answers.refusals == {"500": 1}
+
+
+def test_a_failed_request_that_is_not_a_webhook_is_not_counted_as_a_refused_webhook(stand):
+    stand.app.view_functions["edge.live"] = None
+    environ = environ_of(PATH_INFO="/health/live", REQUEST_METHOD="GET")
+    assert stand.call(environ).status.startswith("500")
+    assert stand._edge._answers.refusals == {}
 
 
 @pytest.mark.parametrize(("written", "status"), [(None, b"200"), (0, b"503")])
@@ -407,7 +434,7 @@ def test_middleware_can_replace_the_body_only_after_the_flush(durable, flushed, 
         stand.app(environ, start_response)
         return [b"another"]
 
-    response, deferred = WsgiAdapter(drop, stand._edge.service.find_failure).respond(environ_of(), True)
+    response, deferred = _serve(stand, drop)
     assert deferred is None
     assert response.startswith(b"HTTP/1.1 " + status)
     assert len(flushed) == (written is None)

@@ -49,7 +49,7 @@ def linked(tmp_path):
     return Linked(tmp_path)
 
 
-def test_the_next_probe_is_sent_after_the_answer_to_the_last(linked):
+def test_the_next_probe_is_sent_after_the_answer_to_the_previous_probe(linked):
     linked.tick(0)
     linked.tick(0.5)
     assert len(linked.publisher.probes) == 1
@@ -67,7 +67,7 @@ def test_an_unanswered_probe_ends_the_connection(linked):
     assert linked.publisher.aborted == ["no answer to a probe"]
 
 
-def test_an_answer_over_an_earlier_connection_is_ignored(linked):
+def test_an_answer_received_on_an_earlier_connection_is_ignored(linked):
     linked.tick(0)
     linked.publisher.change(BrokerState.AWAY)
     linked.publisher.change(BrokerState.UP)

@@ -56,5 +56,5 @@ def test_the_depth_includes_the_unacknowledged_deliveries():
     ],
     ids=lambda body: body[:60],
 )
-def test_an_unreadable_depth_is_unknown(body):
+def test_the_depth_is_unknown_if_the_answer_is_malformed(body):
     assert _poll(body) is None

@@ -15,12 +15,12 @@ from webhook_api.relay import Barrier, BrokerLink, MajorityWatch
 
 EVENT = (encode_properties("message-1", 1, "request-1", WEBHOOK), b"body")
 STEERING = {"change", "published", "probes", "aborted", "to_prove"}
-"""What fakes have for the tests alone."""
+"""Attributes that only the fakes have, for tests to control and inspect them."""
 
 
 @pytest.fixture(params=[Publisher, FakePublisher])
 def started(request, loop, monkeypatch):
-    """Return a publisher whose broker is up, and the states before each change."""
+    """Return a publisher whose broker is up, and a list of its states before each change."""
     befores = []
     if request.param is FakePublisher:
         started = FakePublisher()
@@ -56,7 +56,7 @@ def test_a_fake_has_the_signatures_of_the_real_class(loop, tmp_path, fake):
 
 
 @pytest.mark.parametrize("clock", [SystemClock(), FakeClock(), MovedClock(-5_000_000)])
-def test_a_clock_has_whole_microseconds_and_an_interval_that_never_shrinks(clock):
+def test_a_clock_returns_whole_microseconds_and_its_monotonic_time_never_decreases(clock):
     before = clock.now_us(), clock.monotonic()
     assert (type(before[0]), type(before[1])) == (int, float)
     assert clock.monotonic() >= before[1]

@@ -1,6 +1,7 @@
-"""Foreign, unreadable or missing files in the journal's directory are logged once and stop nothing."""
+"""The journal logs foreign, unreadable or missing files in its directory once, and continues to work."""
 
 import errno
+import itertools
 import os
 import resource
 from contextlib import contextmanager
@@ -84,12 +85,12 @@ def _no_descriptor_free():
 
 
 def _waiting(*segments):
-    waiting = Backlog()
+    waiting = Backlog(itertools.count(step=10).__next__)
     waiting.extend(segments)
     return waiting
 
 
-def test_a_dead_processs_directory_waits_for_a_free_descriptor(tmp_path):
+def test_the_directory_of_a_dead_process_is_adopted_once_a_descriptor_is_free(tmp_path):
     left_by_a_dead_process(tmp_path, [b"body"])
     journal = journal_in(tmp_path)
     with _no_descriptor_free():
@@ -103,15 +104,33 @@ def test_a_segment_is_not_set_aside_as_damaged_if_no_descriptor_is_free(tmp_path
     segment = journal.rotate(NOW_US)
     waiting = _waiting(segment)
     with _no_descriptor_free():
-        assert waiting.read(10) == ([], [])
-    assert (waiting.unreadable, waiting.size) == (1, segment.size)
-    waiting.retry_unreadable(now=10.0)
-    assert waiting.read(10) == ([Entry(b"p", b"body")], [segment])
+        assert waiting.read(10) == ([], None)
+    assert (waiting.postponed, waiting.size) == (1, segment.size)
+    waiting.retry_postponed()
+    assert waiting.read(10) == ([Entry(b"p", b"body")], segment)
     assert not (tmp_path / "damaged").exists()
 
 
+def test_a_segment_is_read_again_from_its_beginning_if_an_error_interrupts_reading(tmp_path, monkeypatch):
+    journal = journal_in(tmp_path / "journal")
+    keep(journal, b"one")
+    keep(journal, b"two")
+    segment = journal.rotate(NOW_US)
+    waiting = _waiting(segment)
+    assert waiting.read(1) == ([Entry(b"p", b"one")], None)
+    with monkeypatch.context() as failing:
+        failing.setattr("webhook_api.journal.segments.crc32", _fail)
+        assert waiting.read(10) == ([], None)
+    waiting.retry_postponed()
+    assert waiting.read(10) == ([Entry(b"p", b"one"), Entry(b"p", b"two")], segment)
+
+
+def _fail(*_arguments):
+    raise MemoryError
+
+
 @pytest.mark.parametrize("number", [errno.EIO, errno.EACCES, errno.ENFILE])
-def test_a_segment_that_cannot_be_read_does_not_delay_the_next(tmp_path, monkeypatch, number):
+def test_a_segment_that_cannot_be_read_does_not_delay_the_next_segment(tmp_path, monkeypatch, number):
     journal = journal_in(tmp_path / "journal")
     segments = []
     for body in (b"one", b"two"):
@@ -127,24 +146,24 @@ def test_a_segment_that_cannot_be_read_does_not_delay_the_next(tmp_path, monkeyp
 
     with monkeypatch.context() as failing, capture_logs() as lines:
         failing.setattr(Path, "read_bytes", read)
-        assert waiting.read(10) == ([], [])
-        assert (waiting.unreadable, waiting.size) == (1, segments[0].size + segments[1].size)
-        assert waiting.read(10) == ([Entry(b"p", b"two")], [segments[1]])
-        waiting.retry_unreadable(now=10.0)
-        assert waiting.read(10) == ([], [])
-    waiting.retry_unreadable(now=20.0)
-    assert waiting.read(10) == ([Entry(b"p", b"one")], [segments[0]])
+        assert waiting.read(10) == ([], None)
+        assert (waiting.postponed, waiting.size) == (1, segments[0].size + segments[1].size)
+        assert waiting.read(10) == ([Entry(b"p", b"two")], segments[1])
+        waiting.retry_postponed()
+        assert waiting.read(10) == ([], None)
+    waiting.retry_postponed()
+    assert waiting.read(10) == ([Entry(b"p", b"one")], segments[0])
     assert [line["event"] for line in lines] == ["journal_segment_unreadable"]
     assert not segments[0].is_damaged
 
 
-def test_a_segment_that_was_deleted_is_logged_and_forgotten(tmp_path):
+def test_a_deleted_segment_is_logged_and_dropped_from_the_backlog(tmp_path):
     journal = journal_in(tmp_path / "journal")
     keep(journal, b"body")
     segment = journal.rotate(NOW_US)
     segment.path.unlink()
     with capture_logs() as lines:
-        assert _waiting(segment).read(10) == ([], [segment])
+        assert _waiting(segment).read(10) == ([], segment)
     journal.discard(segment)
     assert [line["event"] for line in lines] == ["journal_segment_missing"]
     assert not (tmp_path / "damaged").exists()
@@ -194,7 +213,7 @@ def test_a_proven_segment_that_cannot_be_deleted_is_counted_and_deleted_later(tm
     assert not segment.path.exists()
 
 
-def test_a_journal_whose_directory_was_removed_creates_another(tmp_path):
+def test_a_journal_whose_directory_was_removed_creates_a_new_directory(tmp_path):
     journal = journal_in(tmp_path / "journal")
     keep(journal, b"body")
     (tmp_path / "journal").rename(tmp_path / "gone")
@@ -203,7 +222,7 @@ def test_a_journal_whose_directory_was_removed_creates_another(tmp_path):
     assert list(read_segment(journal.active.path)) == [Entry(b"p", b"and works")]
 
 
-def test_a_process_that_cannot_create_a_directory_uses_that_of_a_dead_process(tmp_path, monkeypatch):
+def test_a_process_that_cannot_create_a_directory_uses_the_directory_of_a_dead_process(tmp_path, monkeypatch):
     directory = left_by_a_dead_process(tmp_path, [b"body"])
     with monkeypatch.context() as failing:
         failing.setattr(Path, "mkdir", lambda _path, **_options: _fails(0))

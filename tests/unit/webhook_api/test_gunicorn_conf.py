@@ -1,4 +1,4 @@
-"""gunicorn's settings, and what the edge's master process has imported before it forks."""
+"""gunicorn settings without effect are refused, and the edge's master imports all modules before it forks."""
 
 import os
 import subprocess
@@ -38,7 +38,7 @@ def test_the_default_configuration_is_accepted(capsys):
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_a_gunicorn_setting_without_effect_is_refused_by_name_with_advice(name, capsys):
+def test_a_gunicorn_setting_without_effect_is_refused_with_its_name_and_advice(name, capsys):
     cfg = Config()
     cfg.settings[name].value = "changed"
     with pytest.raises(SystemExit) as ended:

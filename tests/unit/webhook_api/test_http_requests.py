@@ -1,4 +1,4 @@
-"""Requests are parsed as RFC 9110 and RFC 9112 define; h11, another parser of both, is the oracle."""
+"""Requests are parsed as RFC 9110 and RFC 9112 define; the results are compared with those of h11."""
 
 import tracemalloc
 
@@ -13,7 +13,7 @@ TEMPLATE = make_environ(("127.0.0.1", "8080"), ("127.0.0.1", "9"))
 
 
 class Sink:
-    """Collects the results of a reader."""
+    """Collects the requests and refusals of a RequestReader, and counts its invitations to send a body."""
 
     def __init__(self, *, inviting=True, body_bytes=BODY_BYTES):
         self.answered = []
@@ -50,7 +50,7 @@ def read(data, *, step=None, sink=None):
 
 
 def by_h11(data):
-    """Return method, target, headers and body as h11 reads them, or None if it refuses the request."""
+    """Return method, target, headers and body as h11 reads them, or None if h11 refuses the request."""
     connection = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEAD_BYTES)
     connection.receive_data(data)
     connection.receive_data(b"")
@@ -133,7 +133,7 @@ STRICTER = {
     "more than the limit": (413, head(f"Content-Length: {BODY_BYTES + 1}")),
     "chunks over the limit": (413, head(CHUNKED) + b"3e9\r\n" + b"x" * 1001 + b"\r\n0\r\n\r\n"),
 }
-"""Requests that h11 accepts or leaves to its user."""
+"""Requests that we refuse although h11 accepts them or leaves the decision to its user."""
 
 
 @pytest.mark.parametrize("step", [None, 1])
@@ -167,7 +167,7 @@ def test_an_empty_line_before_a_request_is_ignored():
     assert read(b"\r\n" + head()).environ["PATH_INFO"] == "/a"
 
 
-def test_the_first_of_two_equal_headers_counts():
+def test_the_first_of_two_headers_with_the_same_name_is_used():
     environ = read(head("X-Sig: first", "X-Sig: second", start="GET /a HTTP/1.1")).environ
     assert environ["HTTP_X_SIG"] == "first"
 
@@ -224,7 +224,7 @@ def test_the_limit_of_a_head_does_not_depend_on_its_split_into_reads(surplus, sp
     assert len(sink.answered) == bool(before) + (not surplus)
 
 
-def test_a_body_in_small_chunks_takes_little_more_memory_than_its_bytes():
+def test_a_body_in_small_chunks_takes_less_than_twice_its_size_in_memory():
     size = 200_000
     sink = Sink(body_bytes=size)
     sink.feed(head(CHUNKED))
@@ -249,7 +249,7 @@ def test_a_body_in_small_chunks_takes_little_more_memory_than_its_bytes():
         ("http://user@other.test/", "other.test", "/", ""),
     ],
 )
-def test_the_target_is_split_and_its_host_overrides_the_header(target, host, path, query):
+def test_the_request_target_is_split_and_its_host_overrides_the_host_header(target, host, path, query):
     environ = read(head(start=f"GET {target} HTTP/1.1")).environ
     assert (environ["HTTP_HOST"], environ["PATH_INFO"], environ["QUERY_STRING"]) == (host, path, query)
 
@@ -263,19 +263,19 @@ def test_the_target_is_split_and_its_host_overrides_the_header(target, host, pat
         (head("Connection: keep-alive", start="GET /a HTTP/1.0"), True),
     ],
 )
-def test_the_sender_decides_whether_the_connection_is_kept(data, keep_alive):
+def test_the_sender_decides_whether_the_connection_stays_open(data, keep_alive):
     assert [kept for _, kept in read(data).answered] == [keep_alive]
 
 
 @pytest.mark.parametrize(
     ("length", "invited", "refused"), [(2, 1, []), (BODY_BYTES + 1, 0, [413])], ids=["allowed", "too large"]
 )
-def test_a_sender_that_expects_100_continue_is_invited_or_refused_before_the_body(length, invited, refused):
+def test_a_sender_that_expects_100_continue_gets_it_or_a_refusal_before_the_body(length, invited, refused):
     sink = read(head("Expect: 100-continue", f"Content-Length: {length}"))
     assert (sink.invited, sink.answered, sink.refused) == (invited, [], refused)
 
 
-def test_a_sender_that_is_not_invited_is_answered_without_its_body():
+def test_a_sender_that_does_not_get_100_continue_is_answered_without_its_body():
     sink = read(head("Expect: 100-continue", "Content-Length: 2") + b"{}", sink=Sink(inviting=False))
     [(environ, keep_alive)] = sink.answered
     assert (sink.invited, keep_alive) == (0, False)
@@ -283,7 +283,7 @@ def test_a_sender_that_is_not_invited_is_answered_without_its_body():
         environ["wsgi.input"].read()
 
 
-def test_a_request_s_target_does_not_depend_on_earlier_requests_of_its_connection():
+def test_a_requests_target_does_not_depend_on_earlier_requests_on_its_connection():
     targets = ("/a?b=c", "/a?b=c", "http://other.test/d", "/a?b=c", "/e")
     sink = read(b"".join(head(start=f"GET {target} HTTP/1.1") for target in targets))
     seen = [

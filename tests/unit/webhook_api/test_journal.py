@@ -1,4 +1,4 @@
-"""The journal returns every event that was appended, after a crash and from damaged files."""
+"""The journal returns every event that was appended, even after a crash or beside damaged records."""
 
 import errno
 import random
@@ -20,7 +20,7 @@ from webhook_api.journal import (
     process_directory,
     read_segment,
 )
-from webhook_api.journal.directory import create_directory
+from webhook_api.journal.directory import create_directory, segment_path
 from webhook_api.journal.segments import HEADER, MAGIC
 
 DESCRIPTORS = Path("/proc/self/fd")
@@ -31,6 +31,7 @@ def _entries(journal):
 
 
 def test_the_segments_of_a_dead_process_are_adopted_by_one_process(tmp_path):
+    """Guarantee 2.4."""
     left_by_a_dead_process(tmp_path, [b"one", b"two"])
     one, other = journal_in(tmp_path), journal_in(tmp_path)
     [segment] = one.tend(0.0)
@@ -94,13 +95,13 @@ def _refuse(*_arguments):
     raise OSError(errno.EIO, "refused")
 
 
-def test_a_partial_write_is_taken_back(tmp_path):
+def test_a_partial_write_is_undone(tmp_path):
     journal = journal_in(tmp_path)
     keep(journal, b"first")
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (journal.active.size + 20, hard))
     try:
-        # A log line in a file would meet the same limit.
+        # The log is captured because a line written to a file would exceed the same limit.
         with capture_logs(), pytest.raises(JournalFullError):
             keep(journal, b"x" * 1000)
     finally:
@@ -120,7 +121,7 @@ RECORD = encode_header(b"p", b"one") + b"p" + b"one"
     ],
     ids=["a last record cut short", "zeros behind a record's first bytes"],
 )
-def test_an_incomplete_record_is_read_as_damage(tmp_path, data, found):
+def test_an_incomplete_record_is_reported_as_damage(tmp_path, data, found):
     path = tmp_path / "s"
     path.write_bytes(data)
     assert list(read_segment(path)) == found
@@ -141,11 +142,11 @@ EVENTS = [
     (b"p" * (number % 7), b'{"number":%d,"text":"%s"}' % (number, b"x" * (number * 5 % 90)))
     for number in range(40)
 ]
-# Text whose bytes hold the mark of a record's start.
+# This text contains the bytes with which a record starts.
 EVENTS.insert(20, (b"p", '{"text":"\u0249OMJ"}'.encode()))
 
 
-def test_a_flipped_byte_costs_only_the_event_that_it_is_in(tmp_path):
+def test_a_changed_byte_loses_only_the_event_that_contains_it(tmp_path):
     journal = journal_in(tmp_path / "journal")
     path = journal.active.path
     starts = [0]
@@ -164,3 +165,18 @@ def test_a_flipped_byte_costs_only_the_event_that_it_is_in(tmp_path):
         hit = bisect_right(starts, offset) - 1
         damage = Damage(starts[hit], starts[hit + 1] - starts[hit])
         assert list(read_segment(path)) == [*entries[:hit], damage, *entries[hit + 1 :]], offset
+
+
+def test_segments_with_longer_numbers_are_adopted_in_the_order_of_their_numbers(tmp_path):
+    left = left_by_a_dead_process(tmp_path, [b"body"])
+    numbers = [99_999_999, 100_000_000]
+    for size, number in enumerate(numbers, 1):
+        segment_path(left, number).write_bytes(b"x" * size)
+    (left / "00000001.segment").unlink()
+    segments = journal_in(tmp_path).tend(0.0)
+    assert [segment.size for segment in segments] == [1, 2]
+    assert not left.exists()
+
+
+def test_the_repr_of_an_entry_does_not_contain_its_body():
+    assert "customer" not in repr(Entry(b"p", b"words of a customer"))

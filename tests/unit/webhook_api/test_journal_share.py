@@ -32,7 +32,7 @@ def _share(root):
 
 
 class Host:
-    """Processes on one disk. A process that ends is replaced, at once or while it is still running."""
+    """Processes that share a disk. A process is replaced after it ends, or while it runs on as an orphan."""
 
     def __init__(self, root):
         self.root = root
@@ -77,7 +77,7 @@ ACTIONS = st.tuples(
 @settings(max_examples=60, deadline=None)
 @example([("fill", 0), ("fill", 1), ("fill", 2), ("orphan", 0), ("fill", 0)])
 @given(actions=st.lists(ACTIONS, max_size=40))
-def test_the_limit_is_never_exceeded(tmp_path_factory, actions):
+def test_the_journals_of_a_host_never_exceed_their_limit(tmp_path_factory, actions):
     host = Host(tmp_path_factory.mktemp("journal"))
     for action, who in actions:
         host.do(action, who)
@@ -109,7 +109,9 @@ def test_a_process_adopts_up_to_half_of_its_share_at_first_and_the_rest_later(tm
     assert [len(journal.tend(6.0)) for journal in journals] == [1, 0, 0]
 
 
-def test_a_wrong_measurement_of_other_journals_refuses_events_only_until_the_next(tmp_path, monkeypatch):
+def test_events_are_refused_after_a_wrong_measurement_of_other_journals_until_the_next_measurement(
+    tmp_path, monkeypatch
+):
     left_by_a_dead_process(tmp_path, [b"x" * 10_000])
     journal = _share(tmp_path)
     monkeypatch.setattr("webhook_api.journal.process_directory._measure", lambda _directory: MAX_BYTES)
@@ -120,7 +122,7 @@ def test_a_wrong_measurement_of_other_journals_refuses_events_only_until_the_nex
     assert _is_kept(journal, 1_000)
 
 
-def test_a_segment_larger_than_the_share_is_adopted_by_an_empty_process(tmp_path):
+def test_a_segment_larger_than_the_share_is_adopted_by_a_process_with_an_empty_journal(tmp_path):
     left_by_a_dead_process(tmp_path, [b"x" * 2 * SHARE])
     journal = _share(tmp_path)
     assert len(journal.tend(0.0)) == 1
@@ -145,7 +147,7 @@ def test_an_edge_process_accepts_events_up_to_its_share_of_the_limit(make_stand)
 
 
 def _status(pid, journal):
-    counts = dict.fromkeys(("oldest_entry_s", "republished", "unreadable_segments", "oversized"), 0)
+    counts = dict.fromkeys(("oldest_entry_s", "republished", "postponed_segments", "oversized"), 0)
     gate = {"shedding": False, "queue_depth": 1, "is_polled": True}
     return {
         "pid": pid,
@@ -159,7 +161,9 @@ def _status(pid, journal):
     ("other_holds", "has_room", "is_ready"),
     [(0, True, True), (SHARE - 2_000, False, True), (SHARE - 100, False, False)],
 )
-def test_a_host_is_ready_while_one_of_its_processes_has_room(tmp_path, other_holds, has_room, is_ready):
+def test_a_host_is_ready_while_the_journal_of_one_of_its_processes_has_room(
+    tmp_path, other_holds, has_room, is_ready
+):
     full, other = (_share(tmp_path) for _ in range(2))
     while _is_kept(full, 1_000):
         pass

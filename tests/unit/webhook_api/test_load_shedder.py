@@ -28,13 +28,13 @@ def _sample(clock, depth, **changes):
     return DepthSample(at=clock.monotonic(), depth=depth, **changes)
 
 
-def test_an_unknown_depth_refuses_no_request(shedder):
+def test_requests_are_not_refused_while_the_depth_is_unknown(shedder):
     for _ in range(1000):
         shedder.count_published()
     assert not shedder.is_shedding
 
 
-def test_events_published_since_the_sample_count_at_once(shedder, clock):
+def test_events_published_since_the_sample_count_towards_the_depth_at_once(shedder, clock):
     shedder.on_sample(_sample(clock, 80))
     shedder.count_published(19)
     assert not shedder.is_shedding
@@ -42,12 +42,12 @@ def test_events_published_since_the_sample_count_at_once(shedder, clock):
     assert shedder.is_shedding
 
 
-def test_events_of_other_processes_count_into_the_drain_rate(shedder, clock):
+def test_events_of_other_processes_count_towards_the_drain_rate(shedder, clock):
     shedder.on_sample(_sample(clock, 40))
     clock.seconds += 4
     shedder.count_published(30)
     shedder.on_sample(_sample(clock, 60))
-    # Both processes published 30, and 20 are left of them: 40 were acknowledged in four seconds.
+    # Each process published 30 events and the queue grew by 20, so 40 were acknowledged in four seconds.
     assert shedder.status()["drain_rate_per_s"] == 10
 
 
@@ -74,7 +74,7 @@ def test_the_backlog_waits_while_requests_are_refused(shedder, clock):
 
 @pytest.mark.parametrize("is_late", [False, True])
 def test_all_processes_together_republish_up_to_the_low_watermark(shedders, is_late):
-    """Each publishes all that it may, at once or only while the broker is counting for the other."""
+    """Each process publishes its whole allowance, at once or while the broker answers the other's probe."""
     queued, allowances = 0, [0, 0]
     for turn in range(50):
         mine, other = turn % 2, 1 - turn % 2
@@ -93,13 +93,14 @@ def test_all_processes_together_republish_up_to_the_low_watermark(shedders, is_l
 
 @pytest.mark.parametrize(("age", "is_believed"), [(0, True), (10, False)])
 def test_a_fresh_probe_overrides_a_management_api_that_reports_0(shedder, clock, age, is_believed):
+    """Guarantee 5.3."""
     shedder.on_probe_answered(500)
     clock.seconds += age
     shedder.on_sample(_sample(clock, 0))
     assert shedder.is_shedding is is_believed
 
 
-def test_shedding_ends_at_the_depth_that_a_probe_reports(shedder, clock):
+def test_shedding_ends_once_a_probe_shows_a_depth_at_the_low_watermark(shedder, clock):
     shedder.on_sample(_sample(clock, 200, unacknowledged=5))
     clock.seconds += 1
     shedder.on_probe_answered(46)
@@ -112,14 +113,16 @@ def test_shedding_ends_at_the_depth_that_a_probe_reports(shedder, clock):
 
 @pytest.mark.parametrize(("depths", "is_shedding"), [([51, 60], False), ([56, 60], True), ([90, 95], True)])
 def test_shedding_ends_in_a_process_that_missed_the_low_watermark(shedder, clock, depths, is_shedding):
-    """The queue grows by what another process accepts, unless growth is slight or the queue nearly full."""
+    """If the depth clearly grew but is far from the high watermark, another process is accepting events."""
     for depth in (120, *depths):
         shedder.on_sample(_sample(clock, depth))
     assert shedder.is_shedding is is_shedding
 
 
 @pytest.mark.parametrize("is_probed", [True, False])
-def test_shedding_ends_without_a_report_for_long_even_if_probes_are_answered(shedder, clock, is_probed):
+def test_shedding_ends_after_a_long_time_without_a_report_even_if_probes_are_answered(
+    shedder, clock, is_probed
+):
     shedder.on_sample(_sample(clock, 200))
     clock.seconds += UNKNOWN_AFTER_SECONDS + 1
     if is_probed:

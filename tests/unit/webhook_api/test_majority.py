@@ -1,6 +1,9 @@
-"""The edge publishes only after a recent report of a majority over the current connection."""
+"""The edge publishes only if the node of its current connection has recently reported a majority."""
+
+from dataclasses import replace
 
 import pytest
+from structlog.testing import capture_logs
 
 from messaging.management import Members
 from webhook_api.backpressure import QueueReport
@@ -60,24 +63,56 @@ def test_a_report_does_not_count_for_the_next_connection():
     assert not majority.is_present(CONNECTED + 3)
 
 
-def test_the_report_of_any_node_counts_if_addresses_are_not_paired():
+def test_a_majority_reported_by_any_node_counts_if_the_connections_node_is_unknown():
     majority = Majority(members=3).connect(CONNECTED, address=None).update(_report(3, address=2))
     assert majority.is_present(LATER)
+
+
+@pytest.mark.parametrize(
+    ("report", "expected"),
+    [(ALL, ["majority_seen", "majority_seen", "majority_lost"]), (_report(1, total=1), [])],
+    ids=["cluster", "lone broker"],
+)
+def test_a_majority_is_logged_as_lost_only_after_its_connection_has_seen_it(tmp_path, report, expected):
+    brokers = report.members.total
+    watch = MajorityWatch(tmp_path, brokers=brokers, management_addresses=brokers, is_needed=True)
+    with capture_logs() as lines:
+        watch.is_present(0.0)
+        for connected in (CONNECTED, CONNECTED + 1):
+            watch.on_connected(connected, node=0)
+            watch.is_present(connected)
+            watch.on_report(replace(report, asked_at=connected + 0.5))
+            watch.is_present(connected + 0.5)
+        watch.is_present(CONNECTED + 2 + FRESH_SECONDS)
+    assert [line["event"] for line in lines] == expected
 
 
 @pytest.mark.parametrize(
     ("brokers", "addresses", "is_needed", "expected"),
     [(1, 1, True, True), (3, 3, True, False), (3, 1, True, False), (3, 0, False, True), (1, 0, False, True)],
 )
-def test_several_addresses_are_a_cluster_until_the_first_report(
+def test_several_addresses_count_as_a_cluster_until_the_first_report(
     tmp_path, brokers, addresses, is_needed, expected
 ):
     watch = MajorityWatch(tmp_path, brokers=brokers, management_addresses=addresses, is_needed=is_needed)
     assert watch.is_present(0.0) is expected
 
 
-@pytest.mark.parametrize(("total", "expected"), [(1, True), (3, False)])
-def test_the_number_of_members_survives_a_restart(tmp_path, total, expected):
-    for_one = {"brokers": 2, "management_addresses": 2, "is_needed": True}
-    MajorityWatch(tmp_path, **for_one).on_report(_report(total, total=total))
-    assert MajorityWatch(tmp_path, **for_one).is_present(0.0) is expected
+@pytest.mark.parametrize(
+    ("total", "before", "after", "expected"),
+    [(1, 2, 2, True), (3, 2, 2, False), (1, 1, 3, False), (3, 3, 1, False)],
+    ids=["one member", "three members", "a broker that became a cluster", "a cluster behind one address"],
+)
+def test_the_number_of_members_is_remembered_after_a_restart(tmp_path, total, before, after, expected):
+    def watch(brokers):
+        return MajorityWatch(tmp_path, brokers=brokers, management_addresses=brokers, is_needed=True)
+
+    watch(before).on_report(_report(total, total=total))
+    assert watch(after).is_present(0.0) is expected
+
+
+def test_a_cluster_reported_for_more_addresses_is_remembered_behind_one_address(tmp_path):
+    for brokers, members in ((1, 1), (3, 3)):
+        watch = MajorityWatch(tmp_path, brokers=brokers, management_addresses=brokers, is_needed=True)
+        watch.on_report(_report(members, total=members))
+    assert not MajorityWatch(tmp_path, brokers=1, management_addresses=1, is_needed=True).is_present(0.0)

@@ -1,4 +1,4 @@
-"""The edge's health report, as Prometheus reads it."""
+"""The edge exports its health report as metrics for Prometheus."""
 
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -62,7 +62,7 @@ def test_the_health_report_is_exported_as_metrics():
     assert found["om_edge_answer_seconds_sum", ("pid", "7")] == 12.5
 
 
-def test_an_unknown_value_is_left_out():
+def test_an_unknown_value_is_not_exported():
     assert ("om_edge_queue_depth", ("pid", "7")) not in samples(DETAILS)
     assert ("om_edge_platform_list_age_seconds",) not in samples(DETAILS)
     assert ("om_edge_majority_seen_age_seconds", ("pid", "7")) not in samples(DETAILS)

@@ -12,7 +12,7 @@ TWO = Segment(Path("2"), size=1)
 
 
 class ByProbes(Barrier):
-    """The barrier, with the answers that prove everything published so far."""
+    """A barrier with a method that gives the answers that prove all segments published so far."""
 
     def broker_takes_all(self, now, last_tag):
         del last_tag
@@ -23,7 +23,7 @@ class ByProbes(Barrier):
 
 
 class ByConfirms(Confirms):
-    """The confirms, with the confirm that proves everything published so far."""
+    """Publisher confirms with a method that gives the confirm that proves all segments published so far."""
 
     def broker_takes_all(self, now, last_tag):
         self.confirm(last_tag, is_multiple=True)
@@ -43,6 +43,7 @@ def test_proven_segments_are_released_in_order(proof):
 
 
 def test_an_interruption_returns_all_unproven_segments_in_order(proof):
+    """Guarantee 2.3."""
     proof.add(ONE, 1)
     proof.on_probe_sent(100.0)
     proof.on_probe_answered(100.0, 100.0)
@@ -51,7 +52,7 @@ def test_an_interruption_returns_all_unproven_segments_in_order(proof):
     assert proof.segments == []
 
 
-def test_an_answer_before_an_interruption_proves_no_segment_published_again(proof):
+def test_an_answer_to_a_probe_before_an_interruption_does_not_prove_a_republished_segment(proof):
     proof.add(ONE, 2)
     proof.broker_takes_all(100.0, 1)
     proof.on_probe_sent(100.0)
@@ -62,6 +63,7 @@ def test_an_answer_before_an_interruption_proves_no_segment_published_again(proo
 
 
 def test_a_probe_sent_within_the_grace_period_proves_no_segment_even_if_answered_late():
+    """Guarantee 2.2."""
     barrier = Barrier()
     barrier.add(ONE, 1)
     barrier.on_probe_sent(100.0)
@@ -108,7 +110,7 @@ def test_answers_prove_a_segment_only_with_a_recent_majority(majority_until, pro
         ([(2, False), (3, True), (4, False)], [ONE, TWO]),
     ],
 )
-def test_a_segment_is_confirmed_when_all_tags_up_to_its_last_are_confirmed(confirmed, proven):
+def test_a_segment_is_confirmed_when_all_tags_up_to_its_last_tag_are_confirmed(confirmed, proven):
     confirms = Confirms()
     confirms.add(ONE, 2)
     confirms.add(TWO, 4)

@@ -1,4 +1,4 @@
-"""Published events count into the queue's depth; an interruption publishes unproven events again."""
+"""Published events count towards the queue's depth; unproven events are republished after interruptions."""
 
 import pytest
 
@@ -16,7 +16,7 @@ HIGH = 100
 
 
 class Stand:
-    """A relay over a fake publisher."""
+    """A relay with a fake publisher."""
 
     def __init__(self, loop, directory):
         clock = SystemClock()
@@ -45,7 +45,7 @@ def stand(loop, tmp_path):
 
 
 @pytest.mark.parametrize("is_live", [True, False])
-def test_live_and_republished_events_count_when_they_are_published(stand, is_live):
+def test_live_and_republished_events_count_towards_the_depth_when_they_are_published(stand, is_live):
     if is_live:
         stand.publisher.change(BrokerState.UP)
     for _ in range(HIGH):
@@ -60,7 +60,7 @@ def test_live_and_republished_events_count_when_they_are_published(stand, is_liv
     assert stand.shedder.is_shedding
 
 
-def test_the_reported_age_is_that_of_the_oldest_event(stand):
+def test_the_reported_age_is_the_age_of_the_oldest_event(stand):
     stand.relay._journal.active.opened_at_us -= 3_600_000_000
     stand.relay._tick()
     for _ in range(2):
@@ -82,14 +82,14 @@ def test_an_unproven_event_is_published_again_over_the_next_connection(stand, en
     stand.relay.flush_now()
     for state in end:
         stand.publisher.change(state)
-    # A new connection, even if the end of the last was not noticed.
+    # A new connection is reported, even if the end of the previous connection was not noticed.
     stand.publisher.state = BrokerState.AWAY
     stand.publisher.change(BrokerState.UP)
     stand.republish()
     assert stand.publisher.published == 2 * [b"1", b"2", b"in the active segment"]
 
 
-def test_an_alarm_delays_new_events_and_repeats_no_published_one(stand):
+def test_an_alarm_delays_new_events_but_does_not_repeat_published_events(stand):
     stand.publisher.change(BrokerState.UP)
     for state, body in ((BrokerState.BLOCKED, b"1"), (BrokerState.UP, b"2"), (BrokerState.BLOCKED, b"3")):
         stand.relay.accept(PROPERTIES, body)

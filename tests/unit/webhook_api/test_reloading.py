@@ -1,4 +1,4 @@
-"""A reload applies new settings, logs those that need a restart, and refuses malformed ones."""
+"""A reload applies new settings, logs settings that need a restart, and refuses malformed settings."""
 
 import pytest
 from structlog.testing import capture_logs

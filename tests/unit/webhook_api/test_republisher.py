@@ -8,8 +8,15 @@ import pytest
 from messaging.envelope import WEBHOOK, encode_properties
 from tests.fakes.link import FakeLink
 from webhook_api.journal import Segment, encode_header
+from webhook_api.journal.segments import RETRY_SECONDS, Entry
 from webhook_api.relay.oversized import DAY_SECONDS, Oversized, delete_expired
-from webhook_api.relay.republisher import IDLE_SLICE_EVENTS, MAX_AHEAD_EVENTS, Republisher, slice_events
+from webhook_api.relay.republisher import (
+    IDLE_SLICE_EVENTS,
+    MAX_AHEAD_EVENTS,
+    MAX_SLICE_EVENTS,
+    Republisher,
+    slice_events,
+)
 
 LIMIT = 10
 PROPERTIES = encode_properties("message-1", 1_700_000_000_000_000, "request-1", WEBHOOK)
@@ -17,8 +24,8 @@ NOW = 1_800_000_000.0
 SMALL, LARGE, LAST = b"small", b"x" * (LIMIT + 1), b"last"
 
 
-def _segment(directory, bodies):
-    path = directory / "1.segment"
+def _segment(directory, bodies, number=1):
+    path = directory / f"{number}.segment"
     path.write_bytes(b"".join(encode_header(PROPERTIES, body) + PROPERTIES + body for body in bodies))
     return Segment(path, size=path.stat().st_size)
 
@@ -27,7 +34,7 @@ def _segment(directory, bodies):
     ("accepted", "expected"),
     [(0, IDLE_SLICE_EVENTS), (1, 90), (5, 50), (8, 20), (9, 18), (20, 40), (100, 200), (1_000_000, 200)],
 )
-def test_a_slice_depends_on_the_events_accepted_since_the_last_slice(accepted, expected):
+def test_the_size_of_a_slice_depends_on_the_events_accepted_since_the_last_slice(accepted, expected):
     assert slice_events(accepted) == expected
 
 
@@ -43,34 +50,101 @@ def test_the_number_of_events_ahead_of_a_probe_is_limited(tmp_path):
         assert len(link.published) == number * MAX_AHEAD_EVENTS
 
 
-@pytest.mark.parametrize(
-    ("is_interrupted", "published"), [(False, [SMALL, LAST]), (True, [SMALL, SMALL, LAST])]
-)
-def test_a_segment_waits_until_its_large_event_is_saved(tmp_path, loop, is_interrupted, published):
-    segment, link = _segment(tmp_path, [SMALL, LARGE, LAST]), FakeLink(size_limit=LIMIT)
-    directory = tmp_path / "oversized"
-    directory.write_text("in the way")
-    republisher = Republisher(loop, link, Oversized(directory), lambda: 0)
+class Stand:
+    """A republisher whose disk cannot save large events until `repair` is called."""
 
-    def republish():
-        republisher.allow(100)
-        loop.call_later(0.1, loop.stop)
-        loop.run_forever()
+    def __init__(self, loop, directory):
+        self.loop, self._now, self.directory = loop, loop.time(), directory
+        directory.write_text("in the way")
+        self.link = FakeLink(size_limit=LIMIT)
+        clock = SimpleNamespace(time=lambda: self._now, call_later=loop.call_later)
+        self.republisher = Republisher(clock, self.link, Oversized(directory), lambda: 0)
 
-    republisher.extend([segment])
-    for _ in range(2):
-        republish()
-    assert (link.published, link.to_prove) == ([SMALL], [])
-    directory.unlink()
-    if is_interrupted:
-        republisher.restore([])
-    republish()
-    assert link.published == published
-    assert link.to_prove == [segment]
+    def republish(self, events=MAX_AHEAD_EVENTS):
+        self.republisher.allow(events)
+        self.loop.call_later(0.1, self.loop.stop)
+        self.loop.run_forever()
+        self._now += RETRY_SECONDS
+
+    def repair(self):
+        self.directory.unlink()
+
+
+@pytest.fixture
+def stand(loop, tmp_path):
+    return Stand(loop, tmp_path / "oversized")
+
+
+def test_a_large_event_that_cannot_be_saved_delays_only_the_proof_of_its_segment(tmp_path, stand):
+    others = [b"other"] * MAX_SLICE_EVENTS
+    segments = [_segment(tmp_path, [SMALL, LARGE, *others]), _segment(tmp_path, [LAST], number=2)]
+    stand.republisher.extend(segments)
+    stand.republish()
+    assert stand.link.published == [SMALL, *others, LAST]
+    assert stand.link.to_prove == [segments[1]]
+    assert stand.republisher.backlog.segments == (segments[0],)
+    stand.repair()
+    stand.republish()
+    assert stand.link.to_prove == [segments[1], segments[0]]
+    assert [path.read_bytes() for path in stand.directory.glob("*.body")] == [LARGE]
+
+
+def test_the_copies_of_events_beside_large_events_that_cannot_be_saved_are_few(tmp_path, stand):
+    size = MAX_SLICE_EVENTS
+    segments = [_segment(tmp_path, [*[SMALL] * size, LARGE], number) for number in range(3)]
+    stand.republisher.extend(segments)
+    for published in (3, 4, 5):
+        stand.republish()
+        assert len(stand.link.published) == published * size
+    stand.republisher.restore([])
+    stand.republish()
+    assert len(stand.link.published) == 8 * size
+    stand.repair()
+    stand.republish()
+    assert len(stand.link.to_prove) == len(segments)
+
+
+def test_a_large_event_that_is_saved_after_an_interruption_does_not_delay_its_segment(tmp_path, stand):
+    segment = _segment(tmp_path, [SMALL, LARGE, LAST])
+    stand.republisher.extend([segment])
+    stand.republish(2)
+    stand.republisher.restore([])
+    stand.repair()
+    stand.republish()
+    assert stand.link.published == [SMALL, SMALL, LAST]
+    assert stand.link.to_prove == [segment]
+
+
+@pytest.mark.parametrize("events", [1, MAX_AHEAD_EVENTS])
+def test_a_segment_is_not_proven_if_publishing_one_of_its_events_raises_an_error(tmp_path, stand, events):
+    segment = _segment(tmp_path, [SMALL, LAST])
+    stand.link.publish, publish = None, stand.link.publish
+    stand.loop.set_exception_handler(lambda *_: None)
+    stand.republisher.extend([segment])
+    stand.republish(events)
+    stand.link.publish = publish
+    stand.republish()
+    stand.republish()
+    assert stand.link.to_prove == [segment]
+    assert stand.link.published[-2:] == [SMALL, LAST]
+
+
+def test_a_segment_behind_one_that_was_cut_off_is_proven_at_once(tmp_path, stand, monkeypatch):
+    def cut_off(_path):
+        yield Entry(b"", LARGE)
+        raise MemoryError
+
+    segments = [_segment(tmp_path, [LARGE]), _segment(tmp_path, [LAST], number=2)]
+    monkeypatch.setattr("webhook_api.journal.segments.read_segment", cut_off)
+    stand.republisher.extend(segments)
+    stand.republish(1)
+    monkeypatch.undo()
+    stand.republish()
+    assert stand.link.to_prove == [segments[1]]
 
 
 @pytest.mark.parametrize("directory", ["oversized", "damaged"])
-def test_a_saved_file_is_deleted_after_its_retention(tmp_path, directory):
+def test_a_saved_file_is_deleted_after_its_retention_time(tmp_path, directory):
     (tmp_path / directory).mkdir()
     for name, age_days in (("old", 7.1), ("young", 6.9)):
         path = tmp_path / directory / name

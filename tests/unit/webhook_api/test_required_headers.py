@@ -1,4 +1,4 @@
-"""Required headers are checked, whatever key WSGI gives them; they can replace the signature."""
+"""Required headers are checked under whichever key WSGI stores them, and may replace the signature."""
 
 import pytest
 
@@ -45,7 +45,7 @@ BUS = f"X-Api-Key={KEY},Authorization=Basic {KEY}"
         (b"{}", {"HTTP_X_API_KEY": KEY, "PATH_INFO": WEBHOOK_PATH}, "401"),
     ],
 )
-def test_an_event_of_the_event_bus_needs_one_of_its_headers(make_stand, body, changes, status):
+def test_an_eventbridge_event_needs_one_of_the_configured_headers(make_stand, body, changes, status):
     stand = make_stand(OM_EVENTS_HEADERS=BUS)
     assert stand.post(body, **UNSIGNED | {"PATH_INFO": BUS_PATH} | changes).status[:3] == status
 
@@ -54,13 +54,13 @@ def test_an_event_of_the_event_bus_needs_one_of_its_headers(make_stand, body, ch
 @pytest.mark.parametrize(
     ("settings", "changes", "status"),
     [
-        # The guide's registration: headers alone.
+        # The guide's registration sends only headers.
         ({"OM_WEBHOOK_SECRETS": ""}, UNSIGNED | GUIDE, "200"),
         ({"OM_WEBHOOK_SECRETS": ""}, FORGED | GUIDE, "200"),
         ({"OM_WEBHOOK_SECRETS": ""}, GUIDE | {"HTTP_X_CUSTOM_CHANNEL": KEY[:-1]}, "401"),
         ({"OM_WEBHOOK_SECRETS": ""}, GUIDE | {"HTTP_X_CUSTOM_CHANNEL": None}, "401"),
         ({"OM_WEBHOOK_SECRETS": ""}, GUIDE | {"HTTP_X_WEBHOOK_SOURCE": "other"}, "401"),
-        # With a second registration that signs.
+        # A second registration signs its requests.
         ({}, UNSIGNED | GUIDE, "200"),
         ({}, GUIDE, "200"),
         ({}, FORGED | GUIDE, "401"),
@@ -88,7 +88,7 @@ def test_an_unsigned_request_needs_the_required_headers(make_stand, settings, ch
         ({"OM_EVENTS_HEADERS": f"A={KEY},B=0123456789abcde"}, "OM_EVENTS_HEADERS"),
     ],
 )
-def test_a_secret_that_is_too_short_is_refused_by_name_and_not_printed(make_stand, settings, variable):
+def test_the_error_for_a_short_secret_names_the_setting_but_not_the_secret(make_stand, settings, variable):
     with pytest.raises(ConfigurationError, match=f"^{variable}") as refused:
         make_stand(**settings)
     assert "0123456789abcde" not in str(refused.value)

@@ -13,13 +13,13 @@ OLD_SECRET = b"constructed-secret-of-last-month"
 BODY, SIGNATURE = services.SIGNED, services.SIGNATURE.encode()
 
 
-def test_a_known_signature_is_valid():
+def test_a_precomputed_signature_is_valid():
     assert SignatureVerifier((SECRET,)).is_genuine(BODY, SIGNATURE)
     assert sign(BODY, SECRET).encode() == SIGNATURE
 
 
 @pytest.mark.parametrize("size", [1, 63, 64, 65, 200])
-def test_the_hmac_is_right_for_keys_of_any_length(size):
+def test_the_hmac_is_correct_for_keys_of_any_length(size):
     secret = bytes(range(1, size + 1))
     assert SignatureVerifier((secret,)).is_genuine(BODY, sign(BODY, secret).encode())
 
@@ -31,7 +31,7 @@ def test_both_secrets_are_valid_during_a_rotation_and_their_uses_are_counted():
     assert verifier.verified == [1, 2]
 
 
-def test_the_id_of_a_secret_is_short_and_does_not_reveal_it():
+def test_the_id_of_a_secret_is_short_and_does_not_reveal_the_secret():
     assert secret_id(SECRET) == secret_id(SECRET) != secret_id(OLD_SECRET)
     assert len(secret_id(SECRET)) == 8
     assert secret_id(SECRET) not in SECRET.hex()
@@ -61,6 +61,6 @@ def test_an_invalid_signature_is_refused_with_its_reason(header, reason):
     assert reason in explain(header)
 
 
-def test_without_a_secret_no_signature_is_valid():
+def test_no_signature_is_valid_if_no_secret_is_set():
     assert not SignatureVerifier(()).is_genuine(BODY, SIGNATURE)
     assert not SignatureVerifier(()).is_genuine(b"", b"")

@@ -20,7 +20,7 @@ PROPERTIES = encode_properties("message-1", 1, "request-1", WEBHOOK)
 
 
 class Turns:
-    """A relay whose steps are recorded in their order."""
+    """A relay whose steps are recorded in order."""
 
     def __init__(self, loop, directory, *, is_live=True, fsync=False):
         clock, self._loop, self.steps = SystemClock(), loop, []
@@ -47,7 +47,9 @@ class Turns:
     ("fsync", "expected"),
     [(True, ["flushed", "answered", "answered"]), (False, ["answered", "answered"])],
 )
-def test_the_answers_of_a_turn_follow_one_flush(loop, tmp_path, monkeypatch, fsync, expected):
+def test_the_requests_of_a_turn_are_answered_after_one_common_flush(
+    loop, tmp_path, monkeypatch, fsync, expected
+):
     turns = Turns(loop, tmp_path, is_live=False, fsync=fsync)
     flush = os.fdatasync
     monkeypatch.setattr(os, "fdatasync", lambda fd: flush(fd) or turns.steps.append("flushed"))
@@ -84,6 +86,7 @@ def test_after_a_failed_flush_events_are_refused_until_a_flush_succeeds(loop, tm
 
 
 def test_the_events_of_a_turn_are_written_together_then_published_then_answered(loop, tmp_path, monkeypatch):
+    """Guarantee 2.1."""
     turns = Turns(loop, tmp_path)
     write = os.write
     monkeypatch.setattr(os, "write", lambda *args: turns.steps.append("written") or write(*args))
@@ -114,7 +117,40 @@ def test_a_turn_that_cannot_be_written_is_refused_and_not_published(loop, tmp_pa
     assert [line["event"] for line in lines] == ["journal_full"]
 
 
-def test_every_request_of_a_turn_that_fails_is_answered(loop, tmp_path):
+@pytest.mark.parametrize("failing_call", ["write", "fdatasync"])
+def test_only_webhooks_that_are_durable_are_counted_as_accepted(loop, tmp_path, monkeypatch, failing_call):
+    turns = Turns(loop, tmp_path, fsync=True)
+
+    def turn():
+        turns.accept()
+        turns.relay.accept_canary(PROPERTIES, b"{}")
+        turns.turn()
+
+    turn()
+    with monkeypatch.context() as failing:
+        failing.setattr(os, failing_call, _fail)
+        turn()
+    assert turns.steps.count("refused") == 1
+    assert turns.relay.accepted == 1
+
+
+def test_after_a_partial_write_that_cannot_be_undone_the_segment_is_closed(loop, tmp_path, monkeypatch):
+    turns = Turns(loop, tmp_path)
+    torn, write = turns.journal.active.path, os.write
+    with monkeypatch.context() as failing, capture_logs():
+        failing.setattr(os, "write", lambda fd, data: write(fd, data[:-1]))
+        failing.setattr(os, "ftruncate", _fail)
+        turns.accept(b"1")
+        turns.turn()
+    turns.accept(b"2")
+    turns.turn()
+    assert turns.written() == [b"2"]
+    assert turns.journal.active.path != torn
+    held = sum(path.stat().st_size for path in torn.parent.glob(f"*{torn.suffix}"))
+    assert turns.journal.status()["bytes"] == held
+
+
+def test_a_request_is_answered_even_if_publishing_its_turn_fails(loop, tmp_path):
     turns = Turns(loop, tmp_path)
     loop.set_exception_handler(lambda *_: turns.steps.append("logged"))
     turns.relay._link.publish = _fail
