@@ -1,1 +1,1 @@
-"""Everything behind the broker: from a delivery to its effect in SQL."""
+"""Process everything behind the broker: from a delivery to its effect in SQL."""

@@ -36,11 +36,11 @@ _ROLES: Final[dict[str, tuple[type[Settings], Callable[..., None], list[click.Pa
     "observe": (ObserveSettings, bootstrap.run_observe, []),
     "scale": (ScaleSettings, bootstrap.run_scale, [_PROCESSES]),
 }
-"""Each role's settings, function and options; the first line of the function's docstring is the help text."""
+"""The settings, function and options of each role. The function's docstring begins with its help text."""
 
 
 def _start(role: str, settings: type[Settings], run: Callable[..., None], **options: Any) -> None:
-    """Run a role until it ends; exit with 78 if its settings are unusable."""
+    """Run a role until it ends; exit with status 78 if its settings are invalid."""
     try:
         configure_process_log(f"{role} {options.get('name', '')}".rstrip())
         present = settings.from_environment()

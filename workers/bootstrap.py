@@ -1,19 +1,16 @@
-"""Compose the roles: each gets its settings and every collaborator as an argument.
-
-The first line of each `run_` function is the help text of its command.
-"""
+"""Create the objects of each role, and pass them their settings and collaborators as arguments."""
 
 import secrets
 import signal
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
+from pathlib import Path
 from typing import Final
 
 from flask import Flask
 from sqlalchemy import Engine
 
-from messaging.clock import Clock
 from messaging.consuming import Consumer
 from messaging.errors import RetryLaterError
 from messaging.log import logger
@@ -23,9 +20,9 @@ from messaging.topology import EVENTS_QUEUE
 from workers import observe, scale
 from workers.db.engine import PATIENT_SESSION, WORKER_SESSION, DatabaseClock, check_schema, make_engine
 from workers.deliver import DeadLetterPublisher, Deliverer
-from workers.genesys import ConversationStates, FailedReceipts, GenesysClient, GenesysSettings, RequestBudget
+from workers.genesys import ConversationStates, FailedReceipts, open_client
 from workers.intake import Intake, installed_handlers, unstored_types
-from workers.reconcile import EventsExchange, Reconciler, ReconcileSettings, open_platform_history
+from workers.reconcile import EventsExchange, PlatformHistory, Reconciler, ReconcileSettings
 from workers.retain import RetainSettings
 from workers.retain import retain as delete_expired
 from workers.role import report_presence, run_role
@@ -33,31 +30,26 @@ from workers.settings import DeliverSettings, IntakeSettings, ScaleSettings, Set
 from workers.settle import Settler, Verifier
 
 HANDLER_SECONDS: Final = 25.0
-"""A handler's time limit for one batch, longer than a statement's. After it the worker ends and is restarted.
-An event that hangs does so once in a batch and twice alone, so its neighbours wait for three time limits and
-three restarts of the worker: about 100 s for each event that hangs."""
+"""Time limit of a handler for one batch, longer than the limit of one SQL statement. A worker that exceeds it
+ends and is restarted. An event that makes its handler hang is tried once in its batch and twice alone, so the
+batch's other events wait for three time limits and three restarts: about 100 s for each such event."""
 
 SWITCH_SECONDS: Final = 0.0005
-"""The longest time that a thread of deliver waits for the interpreter while another computes. With Python's
-default of 5 ms, a sending thread would wait after each answer for the thread that records results."""
+"""How long a thread of deliver waits for the interpreter lock while another thread computes. With Python's
+default of 5 ms, the thread that records results would delay each sending thread after each response."""
 
 LOOK_SECONDS: Final = 5.0
-"""Interval between two checks of the backlog. A new worker takes some seconds to start anyway."""
+"""Interval of the backlog checks. Shorter intervals gain little, since a worker takes seconds to start."""
 
 
 def run_settle(settings: SettleSettings, *, name: str) -> None:
     """Settle conversations whose window has closed, and write the outbox."""
     engine, clock = _open_database(settings.database_url)
     genesys, wait = settings.genesys, settings.apply_unverified_seconds
-    states = ConversationStates(_platform_client(engine, genesys, clock)) if genesys is not None else None
+    states = ConversationStates(open_client(genesys, engine, clock)) if genesys is not None else None
     settler = Settler(engine, clock, verifies=states is not None)
-    verifier = Verifier(
-        engine,
-        clock,
-        states=states,
-        end_seconds=wait or settings.give_up_seconds,
-        applies_unverified=wait > 0,
-    )
+    end = wait or settings.give_up_seconds
+    verifier = Verifier(engine, clock, states=states, end_seconds=end, applies_unverified=wait > 0)
     with report_presence(settings.database_url, clock, "settle", name, verifier.figures):
         run_role("settle", [settler.settle_windows, verifier.settle_updates, verifier.end_updates])
 
@@ -65,17 +57,17 @@ def run_settle(settings: SettleSettings, *, name: str) -> None:
 def run_deliver(settings: DeliverSettings, *, name: str) -> None:
     """Deliver the outbox to the services that OM_DESTINATIONS names.
 
-    Raises RetryLaterError if the database is away at the end: some events may be sent again.
+    Raises RetryLaterError if the database is away when the role stops; some events may then be sent again.
     """
     sys.setswitchinterval(SWITCH_SECONDS)
     engine, clock = _open_database(settings.database_url)
     deliverer = Deliverer(engine, clock, settings.destinations)
     receipts = None
     if settings.genesys is not None:
-        client = _platform_client(engine, settings.genesys, clock)
+        client = open_client(settings.genesys, engine, clock)
         receipts = FailedReceipts(engine, clock, settings.failed_receipts, client)
     publisher = DeadLetterPublisher(engine, clock, settings.amqp_urls, receipts)
-    # The first step does its own waiting. Dead letters and receipts may be a second late.
+    # `deliver` waits for work by itself, so the pause of a second only delays dead letters and receipts.
     steps = [deliverer.deliver, publisher.publish_and_rest]
     if receipts is not None:
         steps.append(receipts.send_failed_receipts)
@@ -83,21 +75,13 @@ def run_deliver(settings: DeliverSettings, *, name: str) -> None:
         run_role("deliver", steps, idle_seconds=1.0, finish=deliverer.finish)
 
 
-def _platform_client(engine: Engine, genesys: GenesysSettings, clock: Clock) -> GenesysClient:
-    """Return a client of the platform within the budget that all hosts share."""
-    return GenesysClient(
-        genesys, RequestBudget(engine, genesys.client_id, genesys.requests_per_minute, clock)
-    )
-
-
 def run_reconcile(settings: ReconcileSettings, *, name: str) -> None:
     """Compare with the platform's history every 15 minutes, and publish missing events."""
     engine, clock = _open_database(settings.database_url, PATIENT_SESSION)
-    history = open_platform_history(settings.genesys, engine, clock)
+    history = PlatformHistory(open_client(settings.genesys, engine, clock, is_background=True))
     exchange = EventsExchange(settings.amqp_urls)
-    reconciler = Reconciler(
-        engine, clock, history, exchange=exchange, settings=settings, holder=secrets.token_hex(8)
-    )
+    holder = secrets.token_hex(8)
+    reconciler = Reconciler(engine, clock, history, exchange=exchange, settings=settings, holder=holder)
     with report_presence(settings.database_url, clock, "reconcile", name, dict):
         run_role("reconcile", [reconciler.reconcile], idle_seconds=1.0)
 
@@ -105,7 +89,7 @@ def run_reconcile(settings: ReconcileSettings, *, name: str) -> None:
 def run_intake(settings: IntakeSettings, *, name: str) -> None:
     """Consume events from the broker, and give each its one effect in SQL.
 
-    Raises ConfigurationError if an installed handler is unusable or the database is not migrated.
+    Raises ConfigurationError if an installed handler cannot be loaded or the database is not migrated.
     """
     engine, clock = _open_database(settings.database_url)
     handlers = installed_handlers()
@@ -133,13 +117,14 @@ def run_intake(settings: IntakeSettings, *, name: str) -> None:
     )
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: consumer.stop())
-    with report_presence(settings.database_url, clock, "intake", name, intake.figures):
+    take_back = intake.suspects.take_back
+    with report_presence(settings.database_url, clock, "intake", name, intake.figures, finish=take_back):
         consumer.run()
     watchdog.stop()
 
 
 def _open_database(url: str, session: Mapping[str, str] = WORKER_SESSION) -> tuple[Engine, DatabaseClock]:
-    """Return the database and its clock; refuse a database that is not migrated, unless it is away now."""
+    """Return the engine and clock of the database; check that it is migrated if it can be reached now."""
     engine = make_engine(url, session)
     with suppress(RetryLaterError):
         check_schema(engine)
@@ -149,7 +134,7 @@ def _open_database(url: str, session: Mapping[str, str] = WORKER_SESSION) -> tup
 def run_retain(settings: RetainSettings, *, dry_run: bool) -> None:
     """Delete what has been kept long enough, once: for a timer, daily.
 
-    Raises RetryLaterError if the database is away: run it again.
+    Raises RetryLaterError if the database is away; run the role again later.
     """
     engine, clock = _open_database(settings.database_url, PATIENT_SESSION)
     days = {"payload_days": settings.payload_days, "event_days": settings.event_days}
@@ -160,7 +145,7 @@ def run_retain(settings: RetainSettings, *, dry_run: bool) -> None:
 def run_scale(settings: ScaleSettings, *, processes: bool, seconds: float = LOOK_SECONDS) -> None:
     """Start and stop the intake, settle and deliver workers of this host by their backlog.
 
-    With *processes*, it runs only intake workers, as its children. *seconds* is the time between two checks.
+    If *processes* is true, only intake workers run, as child processes. *seconds* separates two checks.
     """
     depths = QueueDepths(settings.management_urls, settings.amqp_urls[:1])
     children = scale.Processes()
@@ -169,7 +154,7 @@ def run_scale(settings: ScaleSettings, *, processes: bool, seconds: float = LOOK
     if not processes:
         engine = make_engine(settings.database_url, observe.OBSERVER_SESSION)
         clock = DatabaseClock(engine)
-        roles = ("settle", "deliver") if settings.has_destinations else ("settle",)
+        roles = ("settle", "deliver") if Path(settings.destinations).is_file() else ("settle",)
         scalers += [scale.make_scaler(role, settings.limits, engine, clock) for role in roles]
     try:
         run_role("scale", [scaler.scale for scaler in scalers], idle_seconds=seconds)
@@ -182,7 +167,7 @@ def run_observe(settings: observe.ObserveSettings) -> None:
 
     Raises ConfigurationError if an address of the settings is malformed.
     """
-    # Refuse malformed addresses here: if gunicorn's process refused them, systemd would restart it.
+    # Parse the addresses before gunicorn starts: an error in gunicorn's process would cause restarts.
     engine = make_engine(settings.database_url, observe.OBSERVER_SESSION)
     depths = QueueDepths(settings.management_urls, settings.amqp_urls)
 

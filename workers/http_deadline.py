@@ -1,10 +1,10 @@
 """Give each HTTP request one overall deadline, limit the size of its answer, and parse Retry-After.
 
-Mount the adapter on a session. The `timeout` of each request is then one deadline for connecting to each
-address of the host in turn, TLS, sending, headers and body, even if the answer arrives one byte at a time.
-The lookup of a host name is not interrupted; if it outlasts the deadline, nothing is sent. A missed deadline
-or an answer that is too long raises a `requests.RequestException`, or an error of urllib3 while the body of a
-streamed answer is read from `raw`.
+Mount the adapter on a session. The `timeout` of each request then limits the total time for connecting to the
+host's addresses in turn, TLS, sending, headers and body, even if the answer arrives one byte at a time. The
+lookup of a host name is not interrupted; if it outlasts the deadline, nothing is sent. A missed deadline or
+an answer that is too long raises a `requests.RequestException`. If the caller reads a streamed answer's body
+from `raw`, an error of urllib3 is raised instead.
 """
 
 import errno
@@ -31,18 +31,18 @@ class _Deadline:
     max_answer_bytes: int
 
     def remaining(self) -> float:
-        """Return the seconds that are left; raise TimeoutError if there are none."""
+        """Return the seconds that are left; raise TimeoutError if no time is left."""
         if (seconds := self.ends - time.monotonic()) <= 0:
             raise TimeoutError("the deadline of the request has passed")
         return seconds
 
 
-# A context variable, since urllib3 passes no deadline along. A request runs entirely in its caller's thread.
+# The deadline is in a context variable, because urllib3 cannot pass it on; a request runs in one thread.
 _current: Final[ContextVar[_Deadline]] = ContextVar("deadline")
 
 
 class DeadlineAdapter(HTTPAdapter):
-    """Sends requests whose `timeout` is the deadline for the whole request, in seconds.
+    """Sends requests; the `timeout` of a request, in seconds, limits the time of the whole request.
 
     *max_answer_bytes* limits the size of an answer, including its headers and before decompression.
     """
@@ -50,20 +50,16 @@ class DeadlineAdapter(HTTPAdapter):
     def __init__(self, *, max_answer_bytes: int) -> None:
         self._max_answer_bytes = max_answer_bytes
         super().__init__()
-
-    def init_poolmanager(self, *args: Any, **options: Any) -> None:
-        """Use connections that keep to the deadline."""
-        super().init_poolmanager(*args, **options)
         self.poolmanager.pool_classes_by_scheme = _POOLS
 
     def proxy_manager_for(self, *args: Any, **options: Any) -> Any:
-        """Use connections that keep to the deadline."""
+        """Return a proxy manager whose connections also obey the deadline."""
         manager = super().proxy_manager_for(*args, **options)
         manager.pool_classes_by_scheme = _POOLS
         return manager
 
     def send(self, request: requests.PreparedRequest, *args: Any, **options: Any) -> requests.Response:
-        """Send *request*; `timeout` is required, a number of seconds."""
+        """Send *request*; the option `timeout`, in seconds, is required."""
         seconds = options["timeout"]
         _current.set(_Deadline(time.monotonic() + seconds, self._max_answer_bytes))
         return super().send(request, *args, **options)
@@ -76,9 +72,9 @@ def shorten_deadline(seconds: float) -> None:
 
 
 def parse_retry_after(header: str | None, now: datetime) -> float | None:
-    """Return the seconds to wait, which may be negative or infinite; None if there is no valid header.
+    """Return the seconds to wait, which may be negative or infinite; None if the header is not valid.
 
-    Source: RFC 9110, section 10.2.3: seconds, or a date.
+    Source: RFC 9110, section 10.2.3: the header contains seconds or a date.
     """
     if not header:
         return None
@@ -87,14 +83,14 @@ def parse_retry_after(header: str | None, now: datetime) -> float | None:
     except ValueError:
         try:
             moment = parsedate_to_datetime(header)
-        except ValueError:
+        except (ValueError, OverflowError):
             return None
         seconds = ((moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - now).total_seconds()
     return seconds if seconds == seconds else None  # noqa: PLR0124  # NaN
 
 
 class _Answer(HTTPResponse):
-    """Reads an answer until the deadline of its request."""
+    """Reads an answer until it ends or the deadline of its request has passed."""
 
     def __init__(self, sock: socket.socket, *args: Any, **options: Any) -> None:
         super().__init__(sock, *args, **options)
@@ -105,7 +101,7 @@ class _Answer(HTTPResponse):
 class _Reader(io.RawIOBase):
     def __init__(self, sock: socket.socket, deadline: _Deadline) -> None:
         self._sock = sock
-        # Keeps the socket open for the body after its connection is closed, as http.client does.
+        # As in http.client, this keeps the socket open for the body after the connection has been closed.
         self._raw = sock.makefile("rb", buffering=0)
         self._deadline = deadline
         self._left = deadline.max_answer_bytes
@@ -148,7 +144,7 @@ class _Connection(HTTPConnection):
                 except (ConnectTimeoutError, NewConnectionError) as error:
                     failure = error
                 else:
-                    # The TLS handshake gets the remaining time.
+                    # The TLS handshake must also end by the deadline.
                     sock.settimeout(deadline.remaining())
                     return sock
         except TimeoutError:

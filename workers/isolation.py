@@ -1,4 +1,4 @@
-"""Isolate the items at fault: set them aside, and process all others."""
+"""Process several items together; if that fails, find the items at fault, and process all others."""
 
 from collections.abc import Callable, Sequence
 from typing import TypeVar
@@ -13,26 +13,26 @@ def isolate(
     work: Callable[[Sequence[Item]], int | None],
     on_fault: Callable[[Item, Exception], None],
 ) -> int:
-    """Do *work* for all items together; if it fails, for each half of them, until an item fails alone.
+    """Call *work* with all items; if it fails, call it with each half of them, until an item fails alone.
 
-    Each item is passed either to one call of *work* that returns or, with its error, to *on_fault*. One item
-    at fault among n costs about 2 log2(n) calls, n items at fault about 2n. Returns the sum of the results.
+    Every item is either processed by a call of *work* that succeeds, or passed to *on_fault* with its error.
+    For n items, one item at fault costs about 2 log2(n) calls, and n items at fault cost about 2n calls.
+    Returns the sum of the results of *work*.
 
     Args:
-        items: Each call of *work* gets consecutive items, in this order. Without items, nothing is called.
-        work: Takes effect for all of its items, or raises and leaves no trace (one transaction).
-        on_fault: Sets one item aside. The call goes on with the next item, unless this raises.
+        items: Each call of *work* gets consecutive items, in this order. If empty, nothing is called.
+        work: Processes all of its items in one transaction, or raises and has no effect.
+        on_fault: Sets one item aside. Processing continues with the next item unless *on_fault* raises.
 
     Raises:
-        RetryLaterError: The database, the broker or the platform is away, which is no item's fault. The items
-            before stay processed, and the rest was not tried. Every other exception, including
-            StatementRefusedError, is attributed to its item.
+        RetryLaterError: The database, the broker or the platform is away. Earlier items stay processed; later
+            items were not tried. Other errors, including StatementRefusedError, count as the item's fault.
     """
     if not items:
         return 0
     try:
         return work(items) or 0
-    except Exception as error:  # no error of one item may affect the others
+    except Exception as error:  # an error of one item must not affect the others
         if isinstance(error, RetryLaterError) and not isinstance(error, StatementRefusedError):
             raise
         if len(items) == 1:

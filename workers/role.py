@@ -1,7 +1,4 @@
-"""Run a role: repeat its steps until a signal arrives, and regularly report that the worker is alive.
-
-A step returns how much it has done, or raises RetryLaterError if something that it needs is away.
-"""
+"""Run a role: repeat its steps until a signal arrives, and regularly report that the worker is alive."""
 
 import contextvars
 import signal
@@ -22,25 +19,28 @@ from workers.db.engine import DatabaseClock, make_engine, transact
 from workers.db.stats import CLOCK_AHEAD, REPORT_SECONDS, Figures, delete_worker_report, record_worker_report
 
 IDLE_SECONDS: Final = 0.03
-"""Pause before a step that had nothing to do looks for work again. It is short compared with the 100 ms that
-settling and delivering together may add to a window."""
+"""Pause after a step that found no work, before the step is called again. The pause is short compared with
+the 100 ms that settling and delivering together may add to a window."""
 
 TICK_SECONDS: Final = 1.0
 
-STOP_SECONDS: Final = 4.5
-"""How long a stop waits for the steps in progress. Transactions that are still open then are rolled back."""
+STOP_SECONDS: Final = 3.0
+"""How long a stopping worker waits for the steps in progress. Transactions that are open after this time are
+rolled back. Even during an outage, the worker stops within five seconds, including its last report."""
 
 STUCK_SECONDS: Final = 120.0
-"""A step that takes longer counts as stuck: the process stops reporting to systemd, which restarts it."""
+"""If a step takes longer than this, the process stops reporting to systemd, which restarts the process after
+its unit's WatchdogSec. The unit om-reconcile has no WatchdogSec."""
 
 GOODBYE_SECONDS: Final = 1.0
-"""How long a stop waits for the deletion of the report. A report that stays counts as silent for an hour."""
+"""How long a stop waits for *finish* and for the deletion of the report. A worker whose report remains counts
+as silent for an hour."""
 
 Step = Callable[[], int]
 
 
 class _Lane:
-    """One step and the thread that repeats it."""
+    """One step of a role, and the thread that calls the step again and again."""
 
     def __init__(self, step: Step, stopped: threading.Event, idle_seconds: float) -> None:
         self._step = step
@@ -68,7 +68,7 @@ class _Lane:
                 self._stopped.wait(delay)
                 self.progressed_at = time.monotonic()
             self.finish()
-        except BaseException as error:  # noqa: BLE001  # the main thread raises it
+        except BaseException as error:  # noqa: BLE001  # the main thread re-raises it
             self.failure = error
             self._stopped.set()
 
@@ -80,13 +80,14 @@ def run_role(
     idle_seconds: float = IDLE_SECONDS,
     finish: Callable[[], object] = lambda: None,
 ) -> None:
-    """Repeat steps side by side until SIGTERM or SIGINT, so that a slow one delays no other.
+    """Repeat each step on its own thread until SIGTERM or SIGINT; a slow step does not delay the others.
 
-    The process must exit when this returns: a step that did not finish in time is abandoned, and leaves no
-    trace unless it has committed. If a step fails unexpectedly, this re-raises its exception.
+    The process must exit when this returns, because a step that did not finish in time is abandoned: its open
+    transaction has no effect. If a step fails unexpectedly, this function re-raises its exception.
 
-    A step that returned 0 had nothing to do, and is called again after *idle_seconds*. *finish* is called
-    after the last call of the first step, on its thread.
+    A step returns the amount of work done, or raises RetryLaterError if a service that it needs is away. If
+    it returns 0, it is called again after *idle_seconds*. When the first step has been called for the last
+    time, *finish* is called on its thread.
     """
     stopped, service_manager = threading.Event(), ServiceManager()
     lanes = [_Lane(step, stopped, idle_seconds) for step in steps]
@@ -112,23 +113,27 @@ def run_role(
 
 @contextmanager
 def report_presence(
-    database_url: str, clock: DatabaseClock, role: str, name: str, figures: Callable[[], Figures]
+    database_url: str,
+    clock: DatabaseClock,
+    role: str,
+    name: str,
+    figures: Callable[[], Figures],
+    *,
+    finish: Callable[[Connection], None] = lambda _: None,
 ) -> Iterator[None]:
-    """Report this worker every ten seconds during the `with` block, on a thread of its own.
+    """Report this worker every ten seconds during the `with` block, on a separate thread.
 
     No connection stays open between two reports, so each report sets *clock* again. Reports are skipped while
-    the database is away. *name* is unique only on this host. *figures* returns counts, on that thread.
+    the database is away. *name* is unique only on this host. *figures* is called on the separate thread;
+    *finish* too, once, when the block ends.
     """
-    # A separate engine: hooks on the connections of the worker's own engine must not run on this thread.
+    # Use a separate engine: the connection hooks of the worker's own engine must not run on this thread.
     engine, worker = make_engine(database_url), f"{socket.gethostname()} {name}"
     clock.follow(engine)
-    started_us = clock.now_us()
-    stopped = threading.Event()
+    started_us, stopped = clock.now_us(), threading.Event()
 
     def report(connection: Connection) -> None:
-        # Seconds that this host's clock is ahead of the database's, for `omctl check`.
-        ahead = (SystemClock().now_us() - clock.now_us()) / 1_000_000
-        counts = {**figures(), CLOCK_AHEAD: ahead}
+        counts = {**figures(), CLOCK_AHEAD: _count_seconds_ahead(clock)}
         record_worker_report(
             connection, role, worker, started_us=started_us, now_us=clock.now_us(), figures=counts
         )
@@ -137,6 +142,7 @@ def report_presence(
         _try(engine, report)
         while not stopped.wait(REPORT_SECONDS):
             _try(engine, report)
+        _try(engine, finish)
         _try(engine, lambda connection: delete_worker_report(connection, role, worker))
 
     thread = threading.Thread(target=run, name="presence", daemon=True)
@@ -146,6 +152,11 @@ def report_presence(
     finally:
         stopped.set()
         thread.join(GOODBYE_SECONDS)
+
+
+def _count_seconds_ahead(clock: DatabaseClock) -> float:
+    """Return by how many seconds this host's clock is ahead of the database's; `omctl check` shows it."""
+    return (SystemClock().now_us() - clock.now_us()) / 1_000_000
 
 
 def _try(engine: Engine, work: Callable[[Connection], None]) -> None:

@@ -1,8 +1,7 @@
-"""Define the settings of each role: the variable of each setting, and the checks between settings."""
+"""Define the settings of the roles: each setting's environment variable, and checks across settings."""
 
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Final
 
 from messaging.environment import Environment
@@ -15,18 +14,18 @@ from workers.retain import EVENT_DAYS
 from workers.scale import FleetLimits
 
 MAX_BATCH_EVENTS: Final = 1000
-"""A consumer prefetches three batches, and a quorum queue delivers about 2,000 messages at a time."""
+"""Limit of a batch: a consumer prefetches three batches, and a queue delivers about 2,000 events at once."""
 
 EVENTS_PER_WORKER: Final = 2000
-"""Backlog per worker. An intake worker processes more in a second, so that workers are added early. Times the
-ceiling, it is far below OM_QUEUE_DEPTH_HIGH, so that all workers run before an event is refused."""
+"""One worker runs for each 2,000 waiting events. An intake worker processes more events in a second, so all
+workers run long before the queue reaches OM_QUEUE_DEPTH_HIGH, at which events are refused."""
 
 COOLDOWN_SECONDS: Final = 300.0
-"""A worker is stopped if fewer were enough for this time. It outlasts the pauses between usual bursts."""
+"""A worker is stopped after fewer workers were enough for this time, longer than a pause between bursts."""
 
 
 def read_event_filter(environment: Environment, name: str, default: Filter | None = None) -> Filter | None:
-    """Return the filter that is set; refuse one that is malformed or names a field that no body has."""
+    """Return the configured filter; refuse a filter that is malformed or names a field that no body has."""
     expression = environment.string(name)
     try:
         return check_filter(expression) if expression else default
@@ -36,7 +35,7 @@ def read_event_filter(environment: Environment, name: str, default: Filter | Non
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IntakeSettings(WorkerSettings):
-    """Settings of an intake worker; deploy/environment.example explains each."""
+    """Settings of an intake worker; deploy/environment.example explains each setting."""
 
     amqp_urls: tuple[str, ...] = setting("OM_AMQP_URL", Environment.strings, (), is_secret=True)
     batch_events: int = setting("OM_BATCH_EVENTS", positive, 100)
@@ -47,14 +46,14 @@ class IntakeSettings(WorkerSettings):
     store_typing: bool = setting("OM_STORE_TYPING", Environment.boolean, False)
 
     def __post_init__(self) -> None:
-        """Refuse a batch that is larger than what the broker delivers at a time."""
+        """Refuse batches that are larger than MAX_BATCH_EVENTS."""
         if self.batch_events > MAX_BATCH_EVENTS:
             raise ConfigurationError(f"OM_BATCH_EVENTS must be at most {MAX_BATCH_EVENTS}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SettleSettings(WorkerSettings):
-    """Settings of a settle process; deploy/environment.example explains each."""
+    """Settings of a settle process; deploy/environment.example explains each setting."""
 
     genesys: GenesysSettings | None = setting(
         "OM_GENESYS_REGION", lambda environment, *_: read_genesys_settings(environment), None
@@ -68,13 +67,13 @@ class SettleSettings(WorkerSettings):
 def _read_platform_for_receipts(
     environment: Environment, name: str, default: GenesysSettings | None
 ) -> GenesysSettings | None:
-    # Without receipts, deliver needs no credentials for the platform.
+    # If OM_FAILED_RECEIPTS is not set, deliver needs no credentials for the platform.
     return read_genesys_settings(environment) if environment.strings(name) else default
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeliverSettings(WorkerSettings):
-    """Settings of a deliver process; deploy/environment.example explains each."""
+    """Settings of a deliver process; deploy/environment.example explains each setting."""
 
     amqp_urls: tuple[str, ...] = setting("OM_AMQP_URL", Environment.strings, (), is_secret=True)
     path: str = setting("OM_DESTINATIONS", required("the file of the destinations"), "")
@@ -85,7 +84,7 @@ class DeliverSettings(WorkerSettings):
     genesys: GenesysSettings | None = setting("OM_FAILED_RECEIPTS", _read_platform_for_receipts, None)
 
     def __post_init__(self) -> None:
-        """Refuse a missing broker, and receipts that could not be sent."""
+        """Refuse settings without a broker, and settings for receipts that could not be sent."""
         if not self.amqp_urls:
             raise ConfigurationError("OM_AMQP_URL must name the broker, which gets dead letters")
         if unknown := sorted(self.failed_receipts - {destination.name for destination in self.destinations}):
@@ -99,7 +98,7 @@ class DeliverSettings(WorkerSettings):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScaleSettings(WorkerSettings):
-    """Settings of the scale role; deploy/environment.example explains each."""
+    """Settings of the scale role; deploy/environment.example explains each setting."""
 
     amqp_urls: tuple[str, ...] = setting("OM_AMQP_URL", Environment.strings, (), is_secret=True)
     management_urls: tuple[str, ...] = setting("OM_MANAGEMENT_URL", Environment.strings, (), is_secret=True)
@@ -115,11 +114,6 @@ class ScaleSettings(WorkerSettings):
             raise ConfigurationError("OM_AMQP_URL and OM_MANAGEMENT_URL must name the broker, for the depth")
 
     @property
-    def has_destinations(self) -> bool:
-        """Whether this host delivers."""
-        return Path(self.destinations).is_file()
-
-    @property
     def limits(self) -> FleetLimits:
-        """Floor, ceiling and pace of each role."""
+        """How many workers each role may have, and how fast that number changes."""
         return FleetLimits(self.floor, self.ceiling, EVENTS_PER_WORKER, COOLDOWN_SECONDS)

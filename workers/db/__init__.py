@@ -1,1 +1,1 @@
-"""Define the tables, transactions and statements, one subpackage for each subject."""
+"""Define the database's tables, transactions and SQL statements; each subject has its own subpackage."""

@@ -1,4 +1,4 @@
-"""Record the canaries (workers/observe/canary.py) that arrive, in one row for each sending host."""
+"""Record arrived canaries, which workers/observe/canary.py sends, in one row for each sending host."""
 
 import json
 from collections.abc import Iterable
@@ -24,18 +24,18 @@ _RECORD: Final = insert_into(
 
 @dataclass(frozen=True, slots=True)
 class Canary:
-    """A canary: the host that sent it, and when it was sent, by that host's clock."""
+    """A canary: the host that sent it, and the time at which it was sent, by that host's clock."""
 
     sender: str
     sent_at_us: int
 
     def encode(self) -> bytes:
-        """Return the body of its request."""
+        """Return the body of the canary's request."""
         return json.dumps(asdict(self)).encode()
 
 
 def decode_canary(body: bytes) -> Canary | None:
-    """Return the canary in a body; None if the body is something else."""
+    """Return the canary in a body; None if the body is not a canary."""
     try:
         canary = Canary(**json.loads(body))
         is_ours = canary.sender.isprintable() and MIN_RECEIVED_US <= canary.sent_at_us <= MAX_RECEIVED_US
@@ -45,14 +45,12 @@ def decode_canary(body: bytes) -> Canary | None:
 
 
 def record_canaries(connection: Connection, arrived: Iterable[Canary], now_us: int) -> None:
-    """Update each sender's row; a repeated canary, or one older than the recorded one, changes nothing."""
-    newest = {canary.sender: canary for canary in sorted(arrived, key=lambda canary: canary.sent_at_us)}
-    if newest:
-        rows = [(sender, newest[sender].sent_at_us, now_us, 1) for sender in sorted(newest)]
-        _RECORD.execute(connection, rows)
+    """Record the newest canary of each sender; an older or repeated canary changes nothing."""
+    newest = dict(sorted((canary.sender, canary.sent_at_us) for canary in arrived))
+    _RECORD.execute(connection, [(sender, sent_at_us, now_us, 1) for sender, sent_at_us in newest.items()])
 
 
 def read_newest_canary(connection: Connection, sender: str) -> int:
-    """Return when the newest canary that arrived was sent, in microseconds since the epoch; 0 if none."""
+    """Return when the sender's newest arrived canary was sent, in epoch microseconds; 0 if there is none."""
     sent_at_us = select(canaries.c.sent_at_us).where(canaries.c.sender == sender)
     return connection.execute(sent_at_us).scalar() or 0

@@ -1,13 +1,13 @@
 """Erase the personal data of conversations from the tables.
 
-Bodies and texts are erased. The rows that identify an event by its ids stay: without its idempotency key, a
-copy of an erased event would take effect again, and restore its data.
+Bodies and texts are erased. The rows that identify an event by its ids stay, because without the idempotency
+key, a copy of an erased event would take effect again and restore the erased data.
 """
 
 import json
+import re
 from collections.abc import Callable, Iterable
 from datetime import datetime
-from functools import partial
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -17,20 +17,25 @@ from workers.db.models import (
     conversation_messages,
     deliveries,
     discarded_dead_letters,
-    duplicate_events,
+    event_conflicts,
     event_payloads,
     message_receipts,
     processed_events,
 )
 
+UUID_FORM: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+"""A UUID is never part of another id, so it can be searched without its quotes, also in damaged bodies."""
+
 SEARCH_ROWS: Final = 10_000
-"""How many bodies, by id, one statement searches: it takes milliseconds, so that progress can be shown."""
+"""Number of event ids that one statement searches. This takes milliseconds, so that progress can be shown."""
 
 
-def encode_needles(identifier: str) -> tuple[bytes, ...]:
-    """Return the forms in which a JSON body can hold *identifier* as a whole string."""
-    texts = (json.dumps(identifier, ensure_ascii=is_ascii) for is_ascii in (False, True))
-    return tuple({form.encode() for text in texts for form in (text, text.replace("/", "\\/"))})
+def encode_needles(identifiers: Iterable[str]) -> set[bytes]:
+    """Return all forms that *identifiers* may have in a body: as JSON strings, and UUIDs without quotes."""
+    identifiers = list(identifiers)
+    texts = [json.dumps(one, ensure_ascii=is_ascii) for one in identifiers for is_ascii in (False, True)]
+    forms = {form.encode() for text in texts for form in (text, text.replace("/", "\\/"))}
+    return forms | {one.encode() for one in identifiers if UUID_FORM.fullmatch(one)}
 
 
 def search_conversations(
@@ -38,61 +43,46 @@ def search_conversations(
     needles: Iterable[bytes],
     report: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> set[str]:
-    """Return the conversations of kept bodies that contain any of *needles*; reads every body.
+    """Return the ids of the conversations with a stored body that contains any of *needles*.
 
-    *report* is called after each statement with the last event id searched and the last id to search.
+    Every body is read. *report* is called after each statement, with the id reached and the last id.
     """
     wanted, found = list(needles), set[str]()
     if not wanted:
         return found
+    is_named = _has_any(engine.dialect, event_payloads.c.body, wanted)
     ids = event_payloads.c.event_id
-    last: int = transact(engine, lambda connection: connection.scalar(sa.select(sa.func.max(ids)))) or 0
+    last: int = transact(engine, sa.Connection.scalar, sa.select(sa.func.max(ids))) or 0
+    named = sa.select(processed_events.c.conversation_id).where(ids == processed_events.c.id, is_named)
 
     def search(connection: sa.Connection, above: int) -> set[str]:
-        query = (
-            sa.select(processed_events.c.conversation_id)
-            .join(event_payloads, ids == processed_events.c.id)
-            .where(ids > above, ids <= above + SEARCH_ROWS)
-            .where(_has_any(connection, event_payloads.c.body, wanted))
-        )
-        return set(connection.scalars(query))
+        return set(connection.scalars(named.where(ids > above, ids <= above + SEARCH_ROWS)))
 
     for above in range(0, last, SEARCH_ROWS):
-        found |= transact(engine, partial(search, above=above))
+        found |= transact(engine, search, above)
         report(above, last)
     return found
 
 
 def erase_conversations(
-    connection: sa.Connection,
-    conversation_ids: Iterable[str],
-    needles: Iterable[bytes],
-    *,
-    now: datetime,
-    dry_run: bool,
+    connection: sa.Connection, conversation_ids: Iterable[str], *, now: datetime, dry_run: bool
 ) -> dict[str, int]:
-    """Erase the content of conversations; unsent deliveries are given up without dead letters.
-
-    Discarded dead letters whose body contains one of *needles* are erased too: only their body names a
-    customer. Returns the number of rows that are erased, or would be, by table.
-    """
+    """Erase the content of conversations, and abandon unsent deliveries; return the row count by table."""
     chosen = list(conversation_ids)
     given_up = {"outcome": "abandoned", "reason": "erased", "finished_at": now}
     events = sa.select(processed_events.c.id).where(processed_events.c.conversation_id.in_(chosen))
-    messages, receipts, conflicts = conversation_messages.c, message_receipts.c, duplicate_events.c
+    messages, receipts, conflicts = conversation_messages.c, message_receipts.c, event_conflicts.c
     unsent = deliveries.c.conversation_id.in_(chosen) & deliveries.c.outcome.is_(None)
     has_text = messages.text.is_not(None) | messages.content.is_not(None)
     texts = messages.conversation_id.in_(chosen) & has_text
     reasons = receipts.conversation_id.in_(chosen) & receipts.reasons.is_not(None)
     bodies = conflicts.event_id.in_(events) & (sa.func.length(conflicts.body) > 0)
-    discarded = _has_any(connection, discarded_dead_letters.c.body, [*needles, *map(str.encode, chosen)])
     statements: tuple[tuple[Any, sa.ColumnElement[bool]], ...] = (
         (sa.update(deliveries).values(given_up), unsent),
         (sa.delete(event_payloads), event_payloads.c.event_id.in_(events)),
-        (sa.update(duplicate_events).values(body=b""), bodies),
+        (sa.update(event_conflicts).values(body=b""), bodies),
         (sa.update(conversation_messages).values(text=None, content=None), texts),
         (sa.update(message_receipts).values(reasons=None), reasons),
-        (sa.delete(discarded_dead_letters), discarded),
     )
     erased = {}
     for statement, condition in statements:
@@ -103,10 +93,17 @@ def erase_conversations(
     return erased
 
 
-def _has_any(
-    connection: sa.Connection, body: sa.Column[Any], needles: Iterable[bytes]
-) -> sa.ColumnElement[bool]:
+def erase_discarded(connection: sa.Connection, needle: bytes, *, dry_run: bool) -> set[int]:
+    """Delete the discarded dead letters whose body contains *needle*; return their row ids."""
+    columns = discarded_dead_letters.c
+    statement: Any = (
+        sa.select(columns.id) if dry_run else sa.delete(discarded_dead_letters).returning(columns.id)
+    )
+    return set(connection.scalars(statement.where(_has_any(connection.dialect, columns.body, [needle]))))
+
+
+def _has_any(dialect: sa.Dialect, body: sa.Column[Any], needles: Iterable[bytes]) -> sa.ColumnElement[bool]:
     literals = [sa.literal(needle, sa.LargeBinary) for needle in needles]
-    if connection.dialect.name == "sqlite":
+    if dialect.name == "sqlite":
         return sa.or_(*(sa.func.instr(body, literal) > 0 for literal in literals))
     return sa.or_(*(sa.func.position(literal.op("IN")(body)) > 0 for literal in literals))

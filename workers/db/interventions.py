@@ -1,4 +1,4 @@
-"""Record operators' interventions, and find the dead letters that they decide about."""
+"""Record operators' interventions, and find the dead letters that an intervention concerns."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -7,14 +7,14 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, and_, func, insert, or_, select, true, update
+from sqlalchemy import ColumnElement, Connection, Row, Select, and_, func, literal, or_, select, true, update
 
 from workers.db.models import dead_letters, discarded_dead_letters, interventions
 from workers.parsing import moment_of
 
 
 class Action(StrEnum):
-    """What an operator decided, as recorded in `interventions.action`."""
+    """The kind of an operator's decision, as recorded in `interventions.action`."""
 
     REPLAY_DEAD_LETTERS = "replay-dead-letters"
     DISCARD_DEAD_LETTERS = "discard-dead-letters"
@@ -27,17 +27,17 @@ class Action(StrEnum):
 
 
 def encode_selection(selected: Any) -> str:
-    """Return a filter, a dataclass, as JSON for the record of an intervention, without its empty fields."""
+    """Return a filter, which is a dataclass, as JSON for an intervention's record; omit empty fields."""
     return json.dumps({name: value for name, value in asdict(selected).items() if value}, default=str)
 
 
 def begin_intervention(connection: Connection, values: Mapping[str, object]) -> None:
-    """Record that an operator's intervention begins, with the values of its columns."""
-    connection.execute(insert(interventions).values(values))
+    """Record the beginning of an operator's intervention; *values* maps columns to values."""
+    connection.execute(interventions.insert().values(values))
 
 
 def update_intervention(connection: Connection, intervention_id: str, values: Mapping[str, object]) -> None:
-    """Record an intervention's progress, or how it ended."""
+    """Record the progress or the end of an intervention."""
     statement = update(interventions).where(interventions.c.intervention_id == intervention_id)
     connection.execute(statement.values(values))
 
@@ -51,12 +51,13 @@ _SHOWN: Final = (
 
 @dataclass(frozen=True, slots=True)
 class DeadLetterFilter:
-    """Selects dead letters; an empty field matches all.
+    """Selects dead letters. An empty field matches all dead letters.
 
     Args:
-        types: Event types, whole or only the last part.
-        since: Recorded at this time or later, and before `until`.
+        types: Whole event types, or the last parts of event types.
+        since: Select dead letters that were recorded at this time or later, and before `until`.
         with_destinations: Include events that a destination did not accept; intake has processed them.
+        with_resent: Also include dead letters that were resent; their messages stay in the queue.
     """
 
     message_ids: tuple[str, ...] = ()
@@ -66,51 +67,52 @@ class DeadLetterFilter:
     since: datetime | None = None
     until: datetime | None = None
     with_destinations: bool = True
+    with_resent: bool = False
+
+    def open_condition(self) -> ColumnElement[bool]:
+        """Return the SQL condition for the selected dead letters that still wait for a decision."""
+        is_open: ColumnElement[bool] = _D.decided_at.is_(None)
+        if self.with_resent:
+            is_resend = interventions.c.action == Action.RESEND_DELIVERIES
+            is_open |= _D.intervention_id.in_(select(interventions.c.intervention_id).where(is_resend))
+        return is_open & self.condition()
 
     def condition(self) -> ColumnElement[bool]:
-        """Return the filter as SQL."""
-        conditions: list[ColumnElement[bool]] = [true()]
-        if self.message_ids:
-            conditions.append(_D.message_id.in_(self.message_ids))
-        if self.codes:
-            conditions.append(_D.code.in_(self.codes))
-        if self.types:
-            last_parts = [_D.event_type.endswith(f":{part}", autoescape=True) for part in self.types]
-            conditions.append(or_(_D.event_type.in_(self.types), *last_parts))
-        if self.conversations:
-            conditions.append(_D.conversation_id.in_(self.conversations))
-        if self.since is not None:
-            conditions.append(_D.recorded_at >= self.since)
-        if self.until is not None:
-            conditions.append(_D.recorded_at < self.until)
-        if not self.with_destinations:
-            conditions.append(_D.destination.is_(None))
-        return and_(*conditions)
+        """Return the SQL condition for the selected dead letters, whether decided or not."""
+        last_parts = [_D.event_type.endswith(f":{part}", autoescape=True) for part in self.types]
+        since, until = (literal(time, _D.recorded_at.type) for time in (self.since, self.until))
+        conditions = (
+            (self.message_ids, _D.message_id.in_(self.message_ids)),
+            (self.codes, _D.code.in_(self.codes)),
+            (self.types, or_(_D.event_type.in_(self.types), *last_parts)),
+            (self.conversations, _D.conversation_id.in_(self.conversations)),
+            (self.since, _D.recorded_at >= since),
+            (self.until, _D.recorded_at < until),
+            (not self.with_destinations, _D.destination.is_(None)),
+        )
+        return and_(true(), *(condition for is_given, condition in conditions if is_given))
 
 
 def list_open_dead_letters(
     connection: Connection, selected: DeadLetterFilter, limit: int | None
 ) -> list[Row[Any]]:
-    """Return the selected dead letters that are neither replayed nor discarded, the oldest first."""
-    query: Select[Any] = select(*_SHOWN).where(_D.decided_at.is_(None), selected.condition())
+    """Return the selected dead letters that were neither replayed nor discarded, oldest first."""
+    query: Select[Any] = select(*_SHOWN).where(selected.open_condition())
     return list(connection.execute(query.order_by(_D.recorded_at, _D.message_id).limit(limit)))
 
 
 def count_open_dead_letters(
     connection: Connection, selected: DeadLetterFilter
 ) -> list[tuple[str, str | None, int]]:
-    """Return code, event type and number of the selected open dead letters, the most frequent first."""
-    query = (
-        select(_D.code, _D.event_type, func.count())
-        .where(_D.decided_at.is_(None), selected.condition())
-        .group_by(_D.code, _D.event_type)
-        .order_by(func.count().desc(), _D.code, _D.event_type)
-    )
-    return [(code, event_type, count) for code, event_type, count in connection.execute(query)]
+    """Count the selected open dead letters by code and event type; the most frequent come first."""
+    kind, number = (_D.code, _D.event_type), func.count()
+    query = select(*kind, number).where(selected.open_condition()).group_by(*kind)
+    rows = connection.execute(query.order_by(number.desc(), *kind))
+    return [(code, event_type, count) for code, event_type, count in rows]
 
 
 def find_dead_letter(connection: Connection, message_id: str) -> Row[Any] | None:
-    """Return the record of one dead letter, open or not."""
+    """Return the record of one dead letter, whether it is open or not; None if there is no record."""
     query: Select[Any] = select(*_SHOWN, _D.decided_at, _D.intervention_id).where(_D.message_id == message_id)
     return connection.execute(query).one_or_none()
 
@@ -118,35 +120,30 @@ def find_dead_letter(connection: Connection, message_id: str) -> Row[Any] | None
 def match_dead_letters(
     connection: Connection, message_ids: Sequence[str], selected: DeadLetterFilter
 ) -> dict[str, tuple[str | None, bool]]:
-    """Return the intervention of each matching dead letter, and whether it was carried out."""
-    query = select(_D.message_id, _D.intervention_id, _D.decided_at.is_not(None)).where(
-        _D.message_id.in_(message_ids), selected.condition()
-    )
-    return {message_id: (intervention, done) for message_id, intervention, done in connection.execute(query)}
+    """Return, for each selected dead letter, its intervention and whether this was carried out."""
+    query = select(_D.message_id, _D.intervention_id, _D.decided_at.is_not(None))
+    rows = connection.execute(query.where(_D.message_id.in_(message_ids), selected.condition()))
+    return {message_id: (intervention, done) for message_id, intervention, done in rows}
 
 
 def record_decision(
-    connection: Connection, message_ids: Sequence[str], intervention_id: str
+    connection: Connection, message_ids: Sequence[str], intervention_id: str, *, is_replay: bool = False
 ) -> dict[str, str]:
-    """Record an operator's decision on dead letters before it is carried out; return each one's decision.
+    """Record a decision on dead letters before it is carried out; return each dead letter's intervention.
 
-    An earlier decision stays. So a replay that was killed between publishing and removing is the same replay
-    when it is repeated.
+    A replay keeps an earlier decision: if it was killed between publishing and removing a dead letter, it has
+    the same intervention id when it is repeated. A discard replaces the decision of an earlier resend.
     """
-    statement = (
-        update(dead_letters)
-        .where(_D.message_id.in_(sorted(message_ids)))
-        .values(intervention_id=func.coalesce(_D.intervention_id, intervention_id))
-        .returning(_D.message_id, _D.intervention_id)
-    )
-    return {row.message_id: row.intervention_id for row in connection.execute(statement)}
+    decision = func.coalesce(_D.intervention_id, intervention_id) if is_replay else intervention_id
+    decided_at = _D.decided_at if is_replay else None
+    statement = update(dead_letters).values(intervention_id=decision, decided_at=decided_at)
+    statement = statement.where(_D.message_id.in_(sorted(message_ids)))
+    rows = connection.execute(statement.returning(_D.message_id, _D.intervention_id))
+    return {row.message_id: row.intervention_id for row in rows}
 
 
 def record_execution(connection: Connection, message_ids: Sequence[str], now_us: int) -> None:
-    """Record that the decisions about these dead letters are carried out.
-
-    If an event was dead-lettered again meanwhile, its decision has been removed, and it stays open.
-    """
+    """Record that decisions were carried out. Dead letters without a decision stay open."""
     decided = _D.message_id.in_(sorted(message_ids)) & _D.intervention_id.is_not(None)
     connection.execute(update(dead_letters).where(decided).values(decided_at=moment_of(now_us)))
 
@@ -154,8 +151,7 @@ def record_execution(connection: Connection, message_ids: Sequence[str], now_us:
 def keep_discarded(
     connection: Connection, bodies: Mapping[str, bytes], intervention_id: str, now_us: int
 ) -> None:
-    """Keep the bodies of dead letters that are about to be discarded, by message id."""
+    """Store the bodies, by message id, of dead letters that are about to be discarded."""
     columns = {"intervention_id": intervention_id, "discarded_at": moment_of(now_us)}
-    rows = [columns | {"message_id": message_id, "body": body} for message_id, body in bodies.items()]
-    if rows:
-        connection.execute(insert(discarded_dead_letters), rows)
+    if rows := [columns | {"message_id": message_id, "body": body} for message_id, body in bodies.items()]:
+        connection.execute(discarded_dead_letters.insert(), rows)

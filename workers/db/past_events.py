@@ -1,10 +1,10 @@
-"""Find processed events whose bodies are kept, to process them again."""
+"""Find processed events whose bodies are still stored, so that they can be replayed."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, Row, and_, func, or_, select
@@ -18,12 +18,12 @@ _P: Final = event_payloads.c
 
 @dataclass(frozen=True, slots=True)
 class PastEventFilter:
-    """Selects processed events; an empty field matches all.
+    """Selects processed events. An empty field matches all events.
 
     Args:
-        event_type: Whole, or only the last part.
-        since: Received at this time or later, and before `until`, by the edge's clock.
-        through: The newest `processed_events.id` when the replay began.
+        event_type: The whole event type, or only its last part.
+        since: Select events received at this time or later, and before `until`, by the edge's clock.
+        through: The newest `processed_events.id` at the time when the replay began.
     """
 
     conversation: str | None = None
@@ -34,13 +34,13 @@ class PastEventFilter:
 
     @classmethod
     def from_json(cls, record: str) -> PastEventFilter:
-        """Return the filter that `encode_selection` recorded."""
+        """Return the filter that `encode_selection` turned into *record*."""
         values = json.loads(record)
         times = {name: datetime.fromisoformat(values[name]) for name in ("since", "until") if name in values}
         return cls(**values | times)
 
     def condition(self) -> ColumnElement[bool]:
-        """Return the filter as SQL."""
+        """Return the SQL condition for the selected events."""
         conditions = [_E.id <= self.through]
         if self.conversation is not None:
             conditions.append(_E.conversation_id == self.conversation)
@@ -48,20 +48,21 @@ class PastEventFilter:
             last_part = _E.event_type.endswith(f":{self.event_type}", autoescape=True)
             conditions.append(or_(_E.event_type == self.event_type, last_part))
         if self.since is not None:
-            # Events are processed after they are received, so the index by processed_at skips most blocks.
-            conditions += [_E.received_at >= self.since, _E.processed_at >= self.since]
+            # The index on processed_at excludes most blocks. An edge's clock may be ahead of the database's
+            # clock, so an event may seem to be processed before it was received.
+            conditions += [_E.received_at >= self.since, _E.processed_at >= self.since - timedelta(days=1)]
         if self.until is not None:
             conditions.append(_E.received_at < self.until)
         return and_(*conditions)
 
 
 def newest_event_id(connection: Connection) -> int:
-    """Return the id of the newest event, 0 if there is none."""
+    """Return the id of the newest processed event; 0 if there is none."""
     return connection.scalar(select(func.max(_E.id))) or 0
 
 
 def count_past_events(connection: Connection, selected: PastEventFilter) -> dict[str, int]:
-    """Return the number of selected events whose bodies are kept, by type."""
+    """Return, for each event type, the number of selected events whose bodies are still stored."""
     query = select(_E.event_type, func.count()).join(event_payloads, _P.event_id == _E.id)
     query = query.where(selected.condition()).group_by(_E.event_type).order_by(func.count().desc())
     return {event_type: count for event_type, count in connection.execute(query)}  # noqa: C416  # rows are no pairs to mypy
@@ -70,7 +71,7 @@ def count_past_events(connection: Connection, selected: PastEventFilter) -> dict
 def read_past_events(connection: Connection, selected: PastEventFilter, after: int, limit: int) -> list[Any]:
     """Return up to *limit* selected events with an id above *after*, in the order of their ids.
 
-    Each comes with the raw body of its request, which may contain several events.
+    Each event comes with the raw body of its request, which may contain several events.
     """
     query = select(_E.id, _E.message_id, _E.received_at, _P.body).join(event_payloads, _P.event_id == _E.id)
     query = query.where(selected.condition(), _E.id > after).order_by(_E.id).limit(limit)

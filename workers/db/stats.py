@@ -1,4 +1,4 @@
-"""Record and read the state of the service: the edges' answers, the workers, and how notifications arrive."""
+"""Record and read the state of the service: the edges' answers, the workers, and the notifications."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -13,19 +13,19 @@ from workers.db.models import edge_statistics, worker_reports
 from workers.parsing import moment_of
 
 REPORT_SECONDS: Final = 10.0
-"""Interval between two reports of a worker: Prometheus' usual interval, and a negligible load."""
+"""Interval between two reports of a worker: Prometheus' usual interval, at which the load is negligible."""
 
 SILENT_SECONDS: Final = 60.0
-"""A worker that has not reported for this time has ended, hangs, or cannot reach the database."""
+"""A worker that has not reported for this time counts as silent: it has ended, hangs, or has no database."""
 
 FORGOTTEN_SECONDS: Final = 3600.0
-"""A worker that was silent for this time will not return under this name, so its report is deleted."""
+"""After this time, the report of a silent worker is deleted, because it will not return under its name."""
 
 CLOCK_AHEAD: Final = "clock_ahead"
-"""Name of the figure for how many seconds the clock of the worker's host is ahead of the database's."""
+"""Name of the figure for the seconds by which a worker's host's clock is ahead of the database's clock."""
 
 Figures: TypeAlias = "Mapping[str, float | Mapping[str, float]]"
-"""Counts by name, or by name and then by destination."""
+"""A worker's counts by name. The value is a number, or the numbers by key, for example by destination."""
 
 ANSWERED: Final = "answered"
 WITHIN: Final = {
@@ -35,7 +35,7 @@ WITHIN: Final = {
     3.0: "within_3_s",
     10.0: "within_10_s",
 }
-"""Columns of `edge_statistics` by the edge's bounds, in seconds."""
+"""Maps each bound of the edge's answer times, in seconds, to a column of `edge_statistics`."""
 REFUSALS: Final = {
     "401": "status_401",
     "413": "status_413",
@@ -43,7 +43,7 @@ REFUSALS: Final = {
     "503": "status_503",
     "other": "other_refusals",
 }
-"""Columns by status: a wrong secret, a limit, and load."""
+"""Maps the statuses of refusals to columns of `edge_statistics`; the edge sends 429 and 503 under load."""
 
 _E: Final = edge_statistics.c
 _W: Final = worker_reports.c
@@ -57,17 +57,15 @@ _RECORD_WORKER: Final = insert_into(
     """,
 )
 _DAYS: Final = text(
-    "SELECT day, notified, repeated, recovered, dead_letters FROM notification_statistics_v1"
-    " WHERE day >= :since ORDER BY day"
-)
-_COMPARED: Final = text(
-    "SELECT id FROM reconciliations WHERE started_by = 'timer' AND finished_at IS NOT NULL LIMIT 1"
+    "SELECT day, notified, repeated, recovered, dead_letters,"
+    " EXISTS (SELECT 1 FROM reconciliations WHERE started_by = 'timer' AND finished_at IS NOT NULL)"
+    " FROM notification_statistics_v1 WHERE day >= :since ORDER BY day"
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Acknowledgements:
-    """Answers of all edge processes together: 200s, how many of them within a time, refusals by status."""
+    """The sums of all edge processes: responses of 200, in total and within time bounds, and refusals."""
 
     answered: int
     within: dict[float, int]
@@ -75,12 +73,12 @@ class Acknowledgements:
     refused: dict[str, int]
 
     def percent_within(self, seconds: float) -> float | None:
-        """Return the percentage answered within a bound; None if nothing was answered."""
+        """Return the percentage of answers within a time bound; None if there were no answers."""
         return 100.0 * self.within[seconds] / self.answered if self.answered else None
 
 
 def read_acknowledgements(connection: Connection, since: datetime) -> Acknowledgements:
-    """Add up the intervals that began at *since* or later."""
+    """Return the sums of the edges' answers in the intervals that began at *since* or later."""
     names = (ANSWERED, *WITHIN.values(), *REFUSALS.values())
     sums = [func.coalesce(func.sum(_E[name]), 0).label(name) for name in names]
     query = select(func.max(_E.longest_us).label("longest_us"), *sums).where(_E.began_at >= since)
@@ -95,15 +93,10 @@ def read_acknowledgements(connection: Connection, since: datetime) -> Acknowledg
 
 @dataclass(frozen=True, slots=True)
 class Notifications:
-    """How the platform's events arrived.
+    """How the platform's events arrived on a UTC day; *day* is "all" for the sum of several days.
 
-    Args:
-        day: In UTC; "all" for a sum.
-        notified: Events that a webhook delivered, each counted once.
-        repeated: Copies: the platform repeats a webhook that was not answered with success in time.
-        recovered: Events that no webhook delivered, found in the platform's history.
-        dead_letters: Webhooks that could not be processed.
-        is_compared: Whether any comparison with the platform's history has finished.
+    Webhooks delivered the `notified` events, each counted once, and `repeated` copies. The `recovered` events
+    were found in the platform's history. `is_compared` is true if any comparison with it has finished.
     """
 
     day: str
@@ -111,7 +104,7 @@ class Notifications:
     repeated: int
     recovered: int
     dead_letters: int
-    is_compared: bool = field(default=False, kw_only=True)
+    is_compared: bool = field(kw_only=True)
 
     @property
     def success_percent(self) -> float | None:
@@ -122,14 +115,13 @@ class Notifications:
 
 
 def read_notifications(connection: Connection, since: str) -> list[Notifications]:
-    """Return each day from *since* on that has events; blocks while the events of all days are read."""
+    """Return each day from *since* on that has events; blocks while it reads the events of all days."""
     rows = connection.execute(_DAYS, {"since": since})
-    is_compared = connection.execute(_COMPARED).first() is not None
-    return [Notifications(day, *map(int, counts), is_compared=is_compared) for day, *counts in rows]
+    return [Notifications(day, *map(int, counts), is_compared=bool(known)) for day, *counts, known in rows]
 
 
 def sum_notifications(days: Sequence[Notifications]) -> Notifications:
-    """Return the sum of the days."""
+    """Return the notifications of several days together."""
     names = ("notified", "repeated", "recovered", "dead_letters")
     sums = (sum(getattr(day, name) for day in days) for name in names)
     return Notifications("all", *sums, is_compared=any(day.is_compared for day in days))
@@ -137,7 +129,7 @@ def sum_notifications(days: Sequence[Notifications]) -> Notifications:
 
 @dataclass(frozen=True, slots=True)
 class WorkerReport:
-    """A worker's last report, with its counts since it started; `worker` is its host and name."""
+    """A worker's last report, with its counts since the worker started; `worker` is its host and name."""
 
     role: str
     worker: str
@@ -146,21 +138,21 @@ class WorkerReport:
     figures: Figures
 
     def is_silent(self, now: datetime) -> bool:
-        """Return whether a newer report is overdue at *now*."""
+        """Return whether the worker's next report is overdue at *now*."""
         return (now - self.reported_at).total_seconds() > SILENT_SECONDS
 
 
 def record_worker_report(
     connection: Connection, role: str, worker: str, *, started_us: int, now_us: int, figures: Figures
 ) -> None:
-    """Record a worker's report, and delete the reports of workers silent for FORGOTTEN_SECONDS."""
+    """Record a worker's report, and delete the reports of workers that were silent for FORGOTTEN_SECONDS."""
     _RECORD_WORKER.execute(connection, [(role, worker, started_us, now_us, json.dumps(figures))])
     oldest = moment_of(now_us - round(FORGOTTEN_SECONDS * 1_000_000))
     connection.execute(delete(worker_reports).where(_W.reported_at < oldest))
 
 
 def delete_worker_report(connection: Connection, role: str, worker: str) -> None:
-    """Delete the report of a worker that stops."""
+    """Delete the report of a worker, because the worker stops."""
     connection.execute(delete(worker_reports).where(_W.role == role, _W.worker == worker))
 
 

@@ -1,4 +1,4 @@
-"""Describe what happened to an event: from its row to the last delivery, oldest first."""
+"""Describe what happened to an event, from its arrival to its last delivery, in the order of time."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -12,19 +12,19 @@ from workers.db.interventions import Action
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
-    """One thing that happened, and when; a step that is still to come has no time."""
+class TimelineStep:
+    """A step in the processing of an event; *at* is None if the step has not happened yet."""
 
     at: datetime | None
     step: str
     detail: str = ""
     operator: str = ""
-    """Who decided the step and why. This is personal data, and left out of exports for third parties."""
+    """Who decided this step and why. This is personal data, so exports for third parties leave it out."""
 
 
 @dataclass(slots=True)
 class Timeline:
-    """What happened to one event or dead letter, oldest first; `stopped` is None if it is complete."""
+    """The steps of one event or dead letter, oldest first; `stopped` is None if all steps have happened."""
 
     message_id: str
     conversation_id: str | None
@@ -32,45 +32,56 @@ class Timeline:
     body_sha256: str | None
     event_id: int | None = None
     idempotency_key: str | None = None
-    steps: list[Step] = field(default_factory=list)
+    steps: list[TimelineStep] = field(default_factory=list)
     stopped: str | None = None
     advice: str | None = None
 
     def add(self, at: datetime | None, step: str, detail: str = "", operator: str = "") -> None:
-        """Add a step; steps are sorted later."""
-        self.steps.append(Step(at, step, detail, operator))
+        """Add a step at any position; `find_timelines` sorts the steps."""
+        self.steps.append(TimelineStep(at, step, detail, operator))
 
     def stop(self, place: str, advice: str) -> None:
-        """Record where the event stopped; only the first call counts."""
+        """Record where the event stopped and what to do; only the first call has an effect."""
         if self.stopped is None:
             self.stopped, self.advice = place, advice
 
 
 def read_rows(connection: Connection, column: Column[Any], values: Iterable[Any]) -> list[Any]:
-    """Return the rows of the column's table that have one of *values* in it."""
+    """Return the rows of a column's table whose value in this column is one of *values*."""
     wanted = sorted({value for value in values if value is not None})
     return list(connection.execute(select(column.table).where(column.in_(wanted)))) if wanted else []
 
 
-def trace_event(row: Any) -> Timeline:
-    """Return the timeline that starts with a row of processed_events."""
+def trace_events(connection: Connection, rows: list[Any]) -> Iterable[Timeline]:
+    """Return the timelines of the events with the given rows of processed_events, up to the last delivery."""
+    by_id = {row.id: _trace_event(row) for row in rows}
+    for row in read_rows(connection, models.event_conflicts.c.event_id, by_id):
+        detail = f"message {row.message_id}, body {row.body_sha256.hex()}: same key, other content, no effect"
+        by_id[row.event_id].add(row.first_seen_at, "conflict", detail)
+    by_key = {row.idempotency_key: by_id[row.id] for row in rows}
+    for row in read_rows(connection, models.reconciliation_gaps.c.idempotency_key, by_key):
+        detail = f"not received by webhook; published again as {row.message_id}"
+        by_key[row.idempotency_key].add(row.found_at, "found missing by reconciliation", detail)
+    _add_routing(connection, by_id)
+    _add_outbox(connection, by_id, rows)
+    return by_id.values()
+
+
+def _trace_event(row: Any) -> Timeline:
     digest = row.body_sha256.hex()
     ids = (row.message_id, row.conversation_id, row.event_type, digest, row.id, row.idempotency_key)
     timeline = Timeline(*ids)
     effect = "processed" if row.outcome == "processed" else "recorded without effect"
     timeline.add(row.received_at, "received", f"source {row.source}, request {row.request_id or 'unknown'}")
     timeline.add(row.processed_at, effect, row.reason or "")
-    if row.deliveries > 1:
-        copies = f"{row.deliveries} times in all, with effect once"
-        timeline.add(row.last_delivered_at, "received again", copies)
+    if row.times_received > 1:
+        copies = f"{row.times_received} times in all, with effect once"
+        timeline.add(row.last_repeated_at, "received again", copies)
     return timeline
 
 
 def trace_dead_letter(row: Any, decision: Any, *, is_processed: bool) -> Timeline:
-    """Return the timeline of a dead letter, with an operator's decision about it or None.
-
-    *is_processed*: whether its event has been processed, before or after a replay.
-    """
+    """Return a dead letter's timeline; *is_processed*: its event was processed, for example by a replay."""
     timeline = Timeline(row.message_id, row.conversation_id, row.event_type, row.body_sha256.hex())
     timeline.idempotency_key = row.idempotency_key
     place = f"destination {row.destination}" if row.destination else "intake"
@@ -81,10 +92,10 @@ def trace_dead_letter(row: Any, decision: Any, *, is_processed: bool) -> Timelin
         operator = f"{decision.operator}: {decision.reason}"
         timeline.add(row.decided_at, decision.action.replace("-", " "), detail, operator)
         is_replayed = row.decided_at is not None and decision.action == Action.REPLAY_DEAD_LETTERS
-        # A typing event leaves no record of its own.
+        # A typing event is not stored, so a missing row does not show that it still waits in the queue.
         if is_replayed and not is_processed and not str(row.event_type).endswith(":typing"):
             timeline.stop(
-                f"in the events queue since its replay at {row.decided_at:%Y-%m-%d %H:%M:%S}",
+                f"in the events queue since its replay at {row.decided_at.isoformat(timespec='seconds')}",
                 "It is processed or dead-lettered within seconds. If it is not: omctl check.",
             )
     if row.decided_at is None:
@@ -95,22 +106,7 @@ def trace_dead_letter(row: Any, decision: Any, *, is_processed: bool) -> Timelin
     return timeline
 
 
-def add_conflicts(connection: Connection, by_id: dict[int, Timeline]) -> None:
-    """Add other bodies that arrived with the key of an event."""
-    for row in read_rows(connection, models.duplicate_events.c.event_id, by_id):
-        detail = f"message {row.message_id}, body {row.body_sha256.hex()}: same key, other content, no effect"
-        by_id[row.event_id].add(row.first_seen_at, "conflict", detail)
-
-
-def add_gaps(connection: Connection, by_key: dict[str | None, Timeline]) -> None:
-    """Add the events that reconciliation found missing, by idempotency key."""
-    for row in read_rows(connection, models.reconciliation_gaps.c.idempotency_key, by_key):
-        detail = f"not received by webhook; published again as {row.message_id}"
-        by_key[row.idempotency_key].add(row.found_at, "found missing by reconciliation", detail)
-
-
-def add_routing(connection: Connection, by_id: dict[int, Timeline]) -> None:
-    """Add the routing updates and the platform's answers."""
+def _add_routing(connection: Connection, by_id: dict[int, Timeline]) -> None:
     for row in read_rows(connection, models.routing_updates.c.event_id, by_id):
         timeline = by_id[row.event_id]
         timeline.add(row.waits_since, "waits for the platform's state", row.routing_status)
@@ -129,12 +125,11 @@ def add_routing(connection: Connection, by_id: dict[int, Timeline]) -> None:
             )
 
 
-def add_outbox(connection: Connection, by_id: dict[int, Timeline], rows: list[Any]) -> None:
-    """Add window, outbox entries, deliveries and Failed receipts."""
+def _add_outbox(connection: Connection, by_id: dict[int, Timeline], rows: list[Any]) -> None:
     ids = sorted({row.conversation_id for row in rows})
     states = read_rows(connection, models.conversations.c.conversation_id, ids)
     by_conversation = {state.conversation_id: state for state in states}
-    # The condition on the conversation is there because only this column has an index.
+    # Search by the conversation too, because the outbox has an index on conversation_id but not on event_id.
     o = models.outbox.c
     query = select(models.outbox).where(o.conversation_id.in_(ids), o.event_id.in_(sorted(by_id)))
     entries = {row.id: row for row in connection.execute(query)} if by_id else {}
@@ -161,10 +156,10 @@ def add_outbox(connection: Connection, by_id: dict[int, Timeline], rows: list[An
 def _add_window(timeline: Timeline, row: Any, state: Any) -> None:
     if state is None or state.window_opened_at is None:
         return
-    # Settling that failed has moved the window's opening to its next attempt.
+    # If settling has failed, the start of the window was moved to the time of the next attempt.
     if not state.unsettled_because and row.processed_at < state.window_opened_at:
         return
-    timeline.add(None, "waits in its conversation's window", f"until {state.window_closes_at}")
+    timeline.add(None, "waits in its conversation's window", f"until {state.window_closes_at.isoformat()}")
     if state.unsettled_because:
         timeline.stop(
             f"its conversation cannot be settled: {state.unsettled_because}",

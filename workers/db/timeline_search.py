@@ -1,71 +1,48 @@
-"""Find the timelines of the events that an id names; on PostgreSQL every query uses an index."""
+"""Find the timelines of the events that an id identifies; on PostgreSQL, every query uses an index."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from operator import attrgetter
 from typing import Any, Final
 
 from sqlalchemy import Column, ColumnElement, Connection, Table, or_, select, union_all
 
 from workers.db import models
-from workers.db.timeline import (
-    Timeline,
-    add_conflicts,
-    add_gaps,
-    add_outbox,
-    add_routing,
-    read_rows,
-    trace_dead_letter,
-    trace_event,
-)
+from workers.db.timeline import Timeline, read_rows, trace_dead_letter, trace_events
 
 MAX_EVENTS: Final = 500
-"""How many events, and how many dead letters, one search shows: the newest."""
+"""One search returns at most this number of the newest events and of the newest dead letters."""
 
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
-_MAX_ID: Final = 2**63 - 1
 
 
 def find_timelines(connection: Connection, identifier: str) -> list[Timeline]:
-    """Return the timelines of all events and dead letters that *identifier* names, oldest first.
+    """Return the timelines of all events and dead letters that *identifier* identifies, oldest first.
 
-    It is the id of a message (ours or the platform's), request, conversation, event or dead letter, an
-    idempotency key, or the SHA-256 of a body.
+    *identifier* is the id of a message (ours or the platform's), request, conversation, event or dead letter,
+    an idempotency key, or the SHA-256 of a body.
     """
     rows = _find_events(connection, identifier)
     dead = _find_dead_letters(connection, identifier, [row.idempotency_key for row in rows])
-    timelines = [trace_event(row) for row in rows]
-    by_id = {timeline.event_id: timeline for timeline in timelines if timeline.event_id is not None}
-    add_conflicts(connection, by_id)
-    add_gaps(connection, {timeline.idempotency_key: timeline for timeline in timelines})
-    add_routing(connection, by_id)
-    add_outbox(connection, by_id, rows)
-    ids = [row.intervention_id for row in dead]
-    interventions = read_rows(connection, models.interventions.c.intervention_id, ids)
-    decisions = {row.intervention_id: row for row in interventions}
-    processed = _find_processed(connection, dead)
-    for row in dead:
-        is_processed = not processed.isdisjoint({row.message_id, row.idempotency_key})
-        decision = decisions.get(row.intervention_id)
-        timelines.append(trace_dead_letter(row, decision, is_processed=is_processed))
+    timelines = [*trace_events(connection, rows), *_trace_dead_letters(connection, dead)]
     for timeline in timelines:
         timeline.steps.sort(key=lambda step: (step.at is None, step.at))
     return sorted(timelines, key=lambda timeline: timeline.steps[0].at)  # type: ignore[arg-type, return-value]
 
 
 def _find_events(connection: Connection, identifier: str) -> list[Any]:
-    """Return the rows of processed_events."""
-    e, copies = models.processed_events.c, models.duplicate_events.c
+    """Return the rows of processed_events that *identifier* identifies."""
+    e, conflicts = models.processed_events.c, models.event_conflicts
     conditions = [column == identifier for column in (e.idempotency_key, e.conversation_id, e.message_id)]
-    if identifier.isdecimal() and int(identifier) <= _MAX_ID:
+    if identifier.isdecimal() and int(identifier) < 2**63:
         conditions.append(e.id == int(identifier))
-    conflicts = select(copies.event_id).where(_is_copy(models.duplicate_events, identifier))
-    conditions.append(e.id.in_(sorted(connection.scalars(conflicts))))
+    conflicting = select(conflicts.c.event_id).where(_is_copy(conflicts, identifier))
+    conditions.append(e.id.in_(sorted(connection.scalars(conflicting))))
     is_digest = _SHA256.fullmatch(identifier)
     rows = _read_newest(connection, e.id, conditions)
     if rows and not is_digest:
         return rows
-    # Searched last: these indexes are Bloom filters, which take tenths of a second on millions of rows.
+    # Search the columns below last: with their Bloom filters, millions of rows take tenths of a second.
     tables = (models.conversation_messages, models.message_receipts)
     ids = (select(table.c.event_id).where(table.c.platform_message_id == identifier) for table in tables)
     conditions += [e.request_id == identifier, e.id.in_(sorted(connection.scalars(union_all(*ids))))]
@@ -77,15 +54,15 @@ def _find_events(connection: Connection, identifier: str) -> list[Any]:
 def _read_newest(
     connection: Connection, order: Column[Any], conditions: Iterable[ColumnElement[bool]]
 ) -> list[Any]:
-    """Return the newest rows, oldest first; each condition has an index, so it gets its own query."""
+    """Return the newest rows, oldest first. Each condition has an index, so each one gets its own query."""
     query = select(order.table).order_by(order.desc()).limit(MAX_EVENTS)
-    # Rows are identified by primary key, the first column: a row may change between two queries.
+    # Identify rows by the primary key, the first column, because a row may change between two queries.
     rows = {row[0]: row for condition in conditions for row in connection.execute(query.where(condition))}
     return sorted(rows.values(), key=attrgetter(order.name))[-MAX_EVENTS:]
 
 
 def _is_copy(table: Table, identifier: str) -> ColumnElement[bool]:
-    """Return the condition of a row that has the identifier as message id, or as its body's SHA-256."""
+    """Return the condition for rows whose message id or body's SHA-256 is the identifier."""
     condition: ColumnElement[bool] = table.c.message_id == identifier
     if _SHA256.fullmatch(identifier):
         condition = or_(condition, table.c.body_sha256 == bytes.fromhex(identifier))
@@ -98,11 +75,17 @@ def _find_dead_letters(connection: Connection, identifier: str, keys: Iterable[s
     return _read_newest(connection, d.recorded_at, [is_copy, d.conversation_id == identifier, has_key])
 
 
-def _find_processed(connection: Connection, dead: Iterable[Any]) -> set[str]:
-    """Return the message ids and idempotency keys with which the events of dead letters were processed."""
-    e, rows = models.processed_events.c, [row for row in dead if row.decided_at is not None]
-    return {
+def _trace_dead_letters(connection: Connection, dead: list[Any]) -> Iterator[Timeline]:
+    """Yield the timeline of each dead letter, including the operator's decision about it."""
+    e, ids = models.processed_events.c, [row.intervention_id for row in dead]
+    interventions = read_rows(connection, models.interventions.c.intervention_id, ids)
+    decisions = {row.intervention_id: row for row in interventions}
+    decided = [row for row in dead if row.decided_at is not None]
+    processed = {
         getattr(found, column.name)
         for column in (e.message_id, e.idempotency_key)
-        for found in read_rows(connection, column, [getattr(row, column.name) for row in rows])
+        for found in read_rows(connection, column, [getattr(row, column.name) for row in decided])
     }
+    for row in dead:
+        is_processed = not processed.isdisjoint({row.message_id, row.idempotency_key})
+        yield trace_dead_letter(row, decisions.get(row.intervention_id), is_processed=is_processed)

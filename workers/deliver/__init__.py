@@ -1,4 +1,4 @@
-"""Deliver the outbox to the services that OM_DESTINATIONS names, in order within each conversation."""
+"""Deliver events from the outbox to the configured destinations, in order within each conversation."""
 
 from workers.deliver.dead_letters import DeadLetterPublisher
 from workers.deliver.deliverer import Deliverer

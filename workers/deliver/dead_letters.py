@@ -1,4 +1,4 @@
-"""Publish the dead letters of deliveries that ended without success and are already recorded."""
+"""Publish the dead letters of given-up deliveries, whose failure is already recorded in the database."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,15 +23,15 @@ from workers.parsing import microseconds_of, moment_of
 DEAD: Final = "dead"
 
 BATCH_ROWS: Final = 100
-"""Dead letters in one transaction and on one connection; the number is small because bodies may be large."""
+"""Number of dead letters that one connection publishes; it is small, because their bodies may be large."""
 
 LEASE_SECONDS: Final = 60.0
 
 SET_ASIDE_SECONDS: Final = 3600.0
-"""Delay before a dead letter that cannot be read or published is retried; the others continue."""
+"""Delay before a retry of a dead letter that cannot be read or published; others are published meanwhile."""
 
 _D: Final = deliveries.c
-# A literal, not a parameter, because the index of unpublished dead letters has it in its condition.
+# Use a literal: PostgreSQL uses the index of unpublished dead letters only if the query has its condition.
 _DEAD: Final[Any] = literal_column(f"'{DEAD}'")
 _E: Final = processed_events.c
 
@@ -42,7 +42,7 @@ Key = tuple[int, str]
 
 @dataclass(frozen=True, slots=True)
 class DeadLetterPublisher:
-    """Publishes given-up deliveries to the dead-letter exchange, and plans receipts if *receipts* is set."""
+    """Publishes given-up deliveries to the dead-letter exchange; if *receipts* is set, plans receipts too."""
 
     engine: Engine
     clock: Clock
@@ -50,35 +50,35 @@ class DeadLetterPublisher:
     receipts: FailedReceipts | None = None
 
     def publish_dead_letters(self) -> int:
-        """Publish up to a batch, with the broker's confirms; return how many. Blocks for seconds.
+        """Publish a batch of dead letters with publisher confirms; return their number. Blocks for seconds.
 
-        If the process is killed before it records this, they are published again with the same message ids.
-        Raises RetryLaterError if the broker is away; dead letters that it has confirmed are recorded.
+        If the process is killed before it records that they were published, they are published again with the
+        same message ids. Raises RetryLaterError if the broker is away; confirmed dead letters are recorded.
         """
         return isolate(transact(self.engine, self._lease), self._publish, self._set_aside)
 
     def publish_and_rest(self) -> int:
-        """Publish up to a batch; return 0, so that the role pauses and a flood does not slow deliveries."""
+        """Publish a batch; return 0, so that the role pauses and many dead letters do not slow deliveries."""
         self.publish_dead_letters()
         return 0
 
     def _publish(self, keys: Sequence[Key]) -> int:
         rows = transact(self.engine, _read, keys)
-        # All of them are made before any is published, so that a row at fault fails before any publishing.
+        # Make all dead letters first, so that an unusable row raises its error before anything is published.
         made = [_make_dead_letter(row) for row in rows]
         confirmed: list[Row[Any]] = []
         try:
             published = publish_dead_letters(self.amqp_urls, iter(made))
-            # Strict: the iterator is read to its end, which closes the connection.
+            # Because of strict=True, zip reads the iterator to its end, which closes the connection.
             for row, _ in zip(rows, published, strict=True):
                 confirmed.append(row)
         except (BrokerUnavailableError, ConfigurationError) as error:
-            # A broker also refuses while a node boots or a password changes; deliveries must continue then.
+            # A broker also refuses logins while a node starts or a password changes; no row is at fault.
             rest = [_key(row) for row in rows[len(confirmed) :]]
             transact(self.engine, self._update, rest, due_at=self._now())
             raise RetryLaterError(str(error)) from None
         finally:
-            # Record them after any failure: otherwise each retry would publish all of them again.
+            # Record the confirmed dead letters even after a failure, so that a retry does not publish them.
             self._record_published(confirmed)
         return len(confirmed)
 
@@ -102,8 +102,8 @@ class DeadLetterPublisher:
 
     def _record_published(self, rows: Sequence[Row[Any]]) -> None:
         def record(connection: Connection) -> None:
-            # A delivery that an operator has resent meanwhile is not dead now; if it is given up again, it is
-            # published.
+            # A delivery that an operator has resent in the meantime is not updated, because its outcome is no
+            # longer DEAD. If it is given up again, its dead letter is published again.
             self._update(connection, [_key(row) for row in rows], dead_lettered_at=self._now())
             if self.receipts is not None:
                 self.receipts.plan(connection, rows)
@@ -113,7 +113,7 @@ class DeadLetterPublisher:
             logger().warning("destination_dead_lettered", destination=row.destination, outbox_id=row.id)
 
     def _update(self, connection: Connection, /, keys: Sequence[Key], **values: object) -> None:
-        # Update by ids, not by pairs: a plan made for an empty table would compare pairs with every row.
+        # Update by ids, not pairs: a plan made while the table was empty would compare pairs with every row.
         for name in {destination for _, destination in keys}:
             ids = [outbox_id for outbox_id, destination in keys if destination == name]
             rows = update(deliveries).where(_D.destination == name, _D.outbox_id.in_(ids), _D.outcome == DEAD)
@@ -124,7 +124,7 @@ class DeadLetterPublisher:
 
 
 def make_dead_letter_id(destination: str, outbox_id: int, created_at_us: int) -> str:
-    """Return the message id of a dead letter, which is the same in every copy."""
+    """Return the message id of a dead letter; all copies of a dead letter have the same id."""
     return f"{destination}:{make_webhook_id(outbox_id, created_at_us)}"
 
 
@@ -147,7 +147,7 @@ def _key(row: Any) -> Key:
 
 
 def _make_dead_letter(row: Row[Any]) -> DestinationDeadLetter:
-    """Return the event as received; for a session without a notification, the body that was to be sent."""
+    """Return a dead letter that contains the body as received or, if that is missing, the body to be sent."""
     message = to_message(row)
     envelope = Envelope(
         message_id=make_dead_letter_id(row.destination, message.outbox_id, message.created_at_us),

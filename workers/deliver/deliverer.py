@@ -1,4 +1,4 @@
-"""Deliver due events: one thread uses the database, and several send each destination's requests."""
+"""Deliver due events: one thread uses the database, and each destination has threads that send requests."""
 
 import queue
 import time
@@ -17,23 +17,23 @@ from workers.deliver.subscriptions import register
 from workers.deliver.webhook import Transport
 from workers.isolation import isolate
 
-STOP_SECONDS: Final = 4.0
-"""How long a stop waits for responses; an event without a response is sent again."""
+STOP_SECONDS: Final = 2.5
+"""How long a stopping process waits for responses; an event without a response is later sent again."""
 
 BUSY_SECONDS: Final = 0.02
 """Delay between two polls of the database while deliveries are due."""
 
 IDLE_SECONDS: Final = 0.08
-"""Longest delay between two polls while nothing is due: less than the 100 ms that an event may take."""
+"""Longest delay between two polls while nothing is due. A due event then waits for less than 100 ms."""
 
 
 def idle_delay(delay: float, *, is_busy: bool) -> float:
-    """Return the delay before the next poll, given the delay before the last poll: it grows while idle."""
+    """Return the delay before the next poll; it doubles, up to IDLE_SECONDS, while nothing is due."""
     return BUSY_SECONDS if is_busy else min(2 * delay, IDLE_SECONDS)
 
 
 class Deliverer:
-    """Delivers to the enabled destinations. One thread calls `deliver` again and again."""
+    """Delivers events to the enabled destinations. A single thread must call `deliver` again and again."""
 
     def __init__(self, engine: Engine, clock: Clock, destinations: Sequence[Destination]) -> None:
         self._engine = engine
@@ -50,9 +50,9 @@ class Deliverer:
         self._is_registered = False
 
     def deliver(self) -> int:
-        """Wait briefly for a run to end, record the attempts that have ended, and begin due deliveries.
+        """Wait briefly for a run to end, record the attempts that have ended, and start due deliveries.
 
-        If the database is away, RetryLaterError is raised, and the next call records the ended attempts.
+        If the database is away, RetryLaterError is raised, and the next call records these attempts.
         """
         if not self._is_registered:
             transact(self._engine, register, self._destinations, self._clock.now_us())
@@ -60,14 +60,14 @@ class Deliverer:
             for sender in self._senders.values():
                 sender.start()
         self._await_attempts(time.monotonic() + (0.0 if self._unrecorded else self._delay))
-        # All in one transaction, unless a row is at fault.
+        # Use a single transaction for all the work; if it fails, repeat the work in several transactions.
         isolate([self._unrecorded], self._work, self._work_apart)
         return 1
 
     def finish(self, seconds: float = STOP_SECONDS) -> None:
-        """Start no more requests, and record the results of the current ones; blocks for at most *seconds*.
+        """Stop sending, and record the results of current requests; blocks for at most *seconds*.
 
-        The leases of unfinished deliveries then expire, and another process repeats them with the same ids.
+        When the leases of unfinished deliveries expire, another process sends them again with the same ids.
         """
         for sender in self._senders.values():
             sender.stop()
@@ -77,7 +77,7 @@ class Deliverer:
         recording.record_apart(self._engine, self._clock, self._unrecorded)
 
     def figures(self) -> dict[str, float | dict[str, float]]:
-        """Return this process's counts so far, by destination and event type; any thread may call this."""
+        """Return the counts of this process, by destination and event type; any thread may call this."""
         senders, now = self._senders.items(), time.monotonic()
         return {
             "destinations_digest": float(compute_digest(tuple(self._destinations))),
@@ -89,7 +89,7 @@ class Deliverer:
         }
 
     def _await_attempts(self, until: float) -> None:
-        """Collect the attempts that have ended. Waits until a run ends or until the given monotonic time."""
+        """Collect attempts that have ended, until a run ends or the monotonic time *until* is reached."""
         try:
             while True:
                 attempt = self._ended.get(timeout=max(0.0, until - time.monotonic()))
@@ -101,54 +101,50 @@ class Deliverer:
             return
 
     def _work(self, _: object) -> None:
-        """Record attempts and lease deliveries in one transaction, then begin to send."""
+        """Record attempts and lease deliveries in one transaction, then send the leased deliveries."""
         leased = transact(self._engine, self._record_and_lease)
         self._delay = idle_delay(self._delay, is_busy=bool(leased or self._unrecorded))
         self._unrecorded.clear()
-        self._begin(leased)
+        for sender, deliveries in leased:
+            sender.begin(deliveries)
 
     def _record_and_lease(self, connection: Connection) -> list[tuple[Sender, list[leasing.LeasedDelivery]]]:
         recording.record(connection, self._unrecorded, self._clock.now_us())
         return [
-            (sender, leasing.read_leased(connection, sender.destination.name, ids, lease_us))
-            for sender, ids, lease_us in self._lease(connection)
-            if ids
+            (sender, leasing.read_leased(connection, sender.destination.name, ids))
+            for sender, ids in self._lease(connection)
         ]
 
-    def _lease(self, connection: Connection) -> list[tuple[Sender, list[int], int]]:
-        """Lease due deliveries; return senders, each with the leased ids and the end of their lease."""
+    def _lease(self, connection: Connection) -> list[tuple[Sender, list[int]]]:
+        """Lease due deliveries; return each sender with the outbox ids of its leased deliveries."""
         now_us = self._clock.now_us()
         slots = {name: free for name, sender in self._senders.items() if (free := sender.free_slots())}
         leased = []
         for name in leasing.find_unpaused(connection, slots) if slots else ():
             sender, free = self._senders[name], slots[name]
             per_run = sender.events_per_run()
-            for last in sender.find_growing():
-                ids = leasing.lease_more(connection, name, last, now_us, events=per_run)
-                leased.append((sender, ids, last.lease_us))
-            lease_us = now_us + round(sender.lease_seconds * 1_000_000)
-            events = max(leasing.MIN_RUN_EVENTS * free, per_run)
             ids = leasing.lease(
-                connection, name, now_us, lease_us=lease_us, conversations=free, events=events
+                connection,
+                name,
+                now_us,
+                lease_us=now_us + round(sender.lease_seconds * 1_000_000),
+                conversations=free,
+                events=max(leasing.MIN_RUN_EVENTS * free, per_run),
             )
-            leased.append((sender, ids, lease_us))
+            for last in sender.find_growing():
+                ids += leasing.lease_more(connection, name, last, now_us, events=per_run)
+            if ids:
+                leased.append((sender, ids))
         return leased
 
     def _work_apart(self, attempts: Sequence[recording.DeliveryAttempt], _error: Exception) -> None:
-        """Do the same in several transactions, so that a row at fault affects only its own event."""
+        """Do the work of `_work` in several transactions, so that a bad row affects only its own event."""
         recording.record_apart(self._engine, self._clock, attempts)
         self._unrecorded.clear()
-        for sender, ids, lease_us in transact(self._engine, self._lease):
-            if ids:
-                leased = recording.read_apart(self._engine, self._clock, sender.destination, ids, lease_us)
-                self._begin([(sender, leased)])
-
-    def _begin(self, leased: Sequence[tuple[Sender, Sequence[leasing.LeasedDelivery]]]) -> None:
-        for sender, deliveries in leased:
-            for run in leasing.split_runs(deliveries):
-                sender.begin(run)
+        for sender, ids in transact(self._engine, self._lease):
+            sender.begin(recording.read_apart(self._engine, self._clock, sender.destination, ids))
 
 
 def _by_type(counts: dict[str, Counter[str]]) -> dict[str, float]:
-    """Return counts by "destination event_type"; neither part contains a space."""
+    """Return counts whose keys are "DESTINATION EVENT_TYPE"; neither part contains a space."""
     return {f"{name} {kind}": count for name, of in counts.items() for kind, count in list(of.items())}

@@ -1,4 +1,4 @@
-"""Read the services that deliver sends to from a TOML file."""
+"""Read the destinations, which are the services that receive events, from a TOML file."""
 
 import hashlib
 import os
@@ -12,13 +12,13 @@ from urllib.parse import urlsplit
 
 from standardwebhooks.webhooks import EmptyWebhookSecretError, Webhook
 
-from messaging.environment import Environment
+from messaging.environment import Environment, read_text
 from messaging.errors import ConfigurationError
 from workers.genesys import is_safe
 from workers.parsing import CONVERSATION_MESSAGE, CONVERSATION_NEW, CONVERSATION_UPDATED, RECEIPT
 
 EVENT_TYPES: Final = (CONVERSATION_NEW, CONVERSATION_MESSAGE, CONVERSATION_UPDATED, RECEIPT)
-"""Every event type of the outbox."""
+"""The event types to which a destination can subscribe."""
 
 _KEYS: Final[Mapping[str, tuple[tuple[type, ...], str]]] = {
     "url": ((str,), "must be a text"),
@@ -33,7 +33,7 @@ _KEYS: Final[Mapping[str, tuple[tuple[type, ...], str]]] = {
     "enabled": ((bool,), "must be true or false"),
 }
 _LIMITS: Final = {
-    # No notification needs a request longer than 300 seconds.
+    # A request that takes longer than 300 seconds is never sensible for a notification.
     "timeout": (0.001, 300.0),
     "concurrency": (1, 64),
     "attempts": (1, 1e9),
@@ -45,14 +45,13 @@ _NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """A service that events are delivered to.
+    """A service to which events are delivered.
 
     Args:
-        secrets: Signing keys, newest first. Every key signs, so that keys can be rotated.
+        secrets: Signing keys, newest first. Each event is signed with every key, so that keys can be rotated.
         timeout: Seconds that a whole request may take, including its response.
-        concurrency: Maximum number of concurrent requests of each process.
-        attempts: An event is given up after this number of failed attempts, or *give_up* seconds after
-            the first.
+        concurrency: Maximum number of concurrent requests of one process to this destination.
+        attempts: An event is given up after this many failures, or *give_up* seconds after the first failure.
     """
 
     name: str
@@ -67,17 +66,15 @@ class Destination:
 
     @property
     def shown_url(self) -> str:
-        """The address without user, password and query, which may be secrets."""
+        """The address without user, password and query, because these may be secret."""
         parts = urlsplit(self.url)
         return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
 def read_destinations(path: str) -> tuple[Destination, ...]:
-    """Return the destinations in the file; a ConfigurationError names the key that is at fault."""
+    """Return the destinations in the file; raise a ConfigurationError that names the invalid key."""
     try:
-        content = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError):
-        raise ConfigurationError("OM_DESTINATIONS must name a readable text file") from None
+        content = tomllib.loads(read_text(path, "OM_DESTINATIONS"))
     except tomllib.TOMLDecodeError as error:
         raise ConfigurationError(f"OM_DESTINATIONS: is no TOML: {error}") from None
     tables, is_none = content.pop("destinations", {}), content.pop("none", False)
@@ -85,7 +82,7 @@ def read_destinations(path: str) -> tuple[Destination, ...]:
         unknown = ", ".join(content) or "destinations"
         raise ConfigurationError(f"OM_DESTINATIONS: {unknown}: only [destinations.NAME] tables are known")
     if bool(tables) == (is_none is True):
-        # An empty file is more often a broken template than a decision.
+        # An empty file is more likely a broken template than an operator's decision.
         raise ConfigurationError(
             "OM_DESTINATIONS: has no [destinations.NAME] table; if that is intended, it must say none = true"
             if not tables
@@ -95,9 +92,9 @@ def read_destinations(path: str) -> tuple[Destination, ...]:
 
 
 def compute_digest(destinations: tuple[Destination, ...]) -> int:
-    """Return a number that differs between processes with different files; secrets are left out."""
+    """Return a number that shows whether two processes have the same destinations, apart from secrets."""
     shown = sorted((destination.name, repr(destination), destination.url) for destination in destinations)
-    # Fewer than 53 bits, so that JSON and Prometheus keep it exactly.
+    # Use fewer than 53 bits, so that JSON and Prometheus represent the number exactly.
     return int.from_bytes(hashlib.sha256(repr(shown).encode()).digest()[:6], "big")
 
 
@@ -124,27 +121,25 @@ def _read_table(name: str, table: object, directory: Path) -> Destination:
     )
 
 
-def _check(name: str, key: str, value: object) -> None:
-    """Compare a key's value with its type and limits."""
+def _check(name: str, key: str, value: Any) -> None:
+    """Check that a key is known and that its value has the right type and is within its limits."""
     if key not in _KEYS:
         raise _error(name, key, f"is unknown; known are {', '.join(sorted(_KEYS))}")
     types, expectation = _KEYS[key]
-    texts = value if isinstance(value, list) else []
-    if (
-        not isinstance(value, types)
-        or (isinstance(value, bool) and bool not in types)
-        or not all(isinstance(text, str) for text in texts)
+    # Compare the exact type, because true is also an int.
+    if type(value) not in types or (
+        isinstance(value, list) and not all(isinstance(text, str) for text in value)
     ):
         raise _error(name, key, expectation)
     if key in _LIMITS:
         lowest, highest = _LIMITS[key]
-        # NaN fails this comparison too.
-        if isinstance(value, int | float) and not lowest <= value <= highest:
+        # This comparison also refuses NaN.
+        if not lowest <= value <= highest:
             raise _error(name, key, f"must be from {lowest:g} to {highest:g}")
 
 
 def _read_secrets(name: str, table: Mapping[str, Any], directory: Path) -> tuple[str, ...]:
-    """Return the secrets; a relative path is a systemd credential, or else is next to the TOML file."""
+    """Return the secrets; `secret_file` is relative to $CREDENTIALS_DIRECTORY or, if unset, to the TOML."""
     secrets = _list(table, "secret")
     if file := table.get("secret_file"):
         home = Path(os.environ.get("CREDENTIALS_DIRECTORY", directory))
@@ -154,17 +149,14 @@ def _read_secrets(name: str, table: Mapping[str, Any], directory: Path) -> tuple
             raise _error(name, "secret_file", f"must name a readable text file in {home}") from None
     if not secrets:
         raise _error(name, "secret", "or secret_file must be given")
-    if not all(_is_secret(secret) for secret in secrets):
+    try:
+        # The library must be able to sign with each key; it ignores invalid characters, but _SECRET does not.
+        is_usable = all(_SECRET.fullmatch(secret) and Webhook(secret) for secret in secrets)
+    except (EmptyWebhookSecretError, ValueError):
+        is_usable = False
+    if not is_usable:
         raise _error(name, "secret", "must be whsec_ and base64")
     return secrets
-
-
-def _is_secret(text: str) -> bool:
-    """Return whether the library can sign with a key; the library alone would ignore invalid characters."""
-    try:
-        return bool(_SECRET.fullmatch(text) and Webhook(text))
-    except (EmptyWebhookSecretError, ValueError):
-        return False
 
 
 def _list(table: Mapping[str, Any], key: str) -> tuple[str, ...]:
@@ -173,7 +165,7 @@ def _list(table: Mapping[str, Any], key: str) -> tuple[str, ...]:
 
 
 def _error(name: str, key: str, expectation: str) -> ConfigurationError:
-    """Return the error for a key; it quotes no value."""
+    """Return the error for an invalid key; its text does not contain the key's value."""
     return ConfigurationError(f"OM_DESTINATIONS: destinations.{name}{key and '.'}{key}: {expectation}")
 
 

@@ -7,17 +7,17 @@ from functools import cache
 from itertools import groupby
 from typing import Any, Final
 
-from sqlalchemy import Connection, or_, select, update
+from sqlalchemy import Connection, Row, or_, select, update
 
 from workers.db.engine import BulkStatement, column_kinds
 from workers.db.models import deliveries, destinations, event_payloads, outbox
-from workers.deliver.outcome import History
-from workers.deliver.parking import IN_ORDER, OF_CONVERSATION, PARKED, WAITS, find_first, lock
+from workers.deliver.outcome import FailedAttempts
+from workers.deliver.parking import IN_ORDER, MAX_WALK, OF_CONVERSATION, PARKED, WAITS, find_first, lock
 from workers.deliver.webhook import WebhookMessage
 from workers.parsing import microseconds_of, moment_of
 
 MIN_RUN_EVENTS: Final = 10
-"""Number of events that are leased at a time for each conversation while many conversations wait."""
+"""While many conversations wait, this number of events is leased at a time for each conversation."""
 
 _D: Final = deliveries.c
 _O: Final = outbox.c
@@ -33,7 +33,7 @@ MESSAGE_COLUMNS: Final = (
     _O.created_at,
     event_payloads.c.body,
 )
-"""The columns from which `to_message` makes a message."""
+"""The columns that a query must select so that `to_message` can make a message from a row."""
 
 _IS_FREE: Final = "(w.due_at <= {due_at} OR w.due_at > '9000-01-01')"
 _RUNS: Final = {
@@ -46,7 +46,7 @@ _RUNS: Final = {
 
 @cache
 def _runs(dialect: str, count: int) -> BulkStatement:
-    """Return the query for up to *count* waiting deliveries of each conversation after a given delivery."""
+    """Return the query for *count* waiting deliveries of each conversation, after a given outbox id."""
     following = f"{OF_CONVERSATION} AND w.outbox_id > {{outbox_id}} {IN_ORDER} {count}"
     kinds = column_kinds(deliveries, "destination", "conversation_id", "outbox_id", "due_at")
     return BulkStatement(_RUNS[dialect].format(is_free=_IS_FREE, following=following), kinds)
@@ -54,15 +54,15 @@ def _runs(dialect: str, count: int) -> BulkStatement:
 
 @dataclass(frozen=True, slots=True)
 class LeasedDelivery:
-    """A delivery that this process has leased until *lease_us*; that value in its row marks the lease."""
+    """A delivery that this process has leased until *lease_us*. The same time in its row marks the lease."""
 
     message: WebhookMessage
-    history: History
+    history: FailedAttempts
     lease_us: int
 
 
 def find_unpaused(connection: Connection, names: Iterable[str]) -> list[str]:
-    """Return the destinations that are not paused."""
+    """Return the names of the destinations that are not paused."""
     query = select(destinations.c.name).where(
         destinations.c.name.in_(names), destinations.c.paused_at.is_(None)
     )
@@ -74,40 +74,44 @@ def lease(
 ) -> list[int]:
     """Lease about *events* deliveries of some conversations, in their order; return their outbox ids.
 
-    Deliveries behind one that waits, or that another process has leased or is leasing, are left alone. Only
-    ids and due times are read, so an unreadable row cannot block the others. The lease begins when the
-    transaction is committed, and ends at *lease_us*.
+    A delivery is left out if it, or one before it in its conversation, waits for a retry or is leased
+    elsewhere. Only ids and due times are read, so an unreadable row cannot block other rows. The lease begins
+    when the transaction is committed, and ends at *lease_us*.
     """
-    found = find_first(connection, destination, now_us, conversations)
-    # A recalled first delivery may have become due after the deliveries that wait behind it. It may then be
-    # missing from the due deliveries that were found.
-    first = [first_id for outbox_id, first_id in found if outbox_id == first_id]
-    ids = list(dict.fromkeys([*first, *(first_id for _, first_id in found)]))[:conversations]
-    locked = lock(connection, destination, ids, now_us) if ids else []
-    if not locked:
-        return []
+    wanted = conversations
+    locked: list[Row[Any]] = []
+    while not locked:
+        found = find_first(connection, destination, now_us, wanted)
+        # A recalled first delivery may have become due after the deliveries that wait behind it. It may then
+        # be missing from the due deliveries that were found.
+        found.sort(key=lambda pair: pair[0] != pair[1])
+        ids = list(dict.fromkeys(first_id for _, first_id in found))[:wanted]
+        locked = lock(connection, destination, ids, now_us, conversations) if ids else []
+        firsts = sum(outbox_id == first_id for outbox_id, first_id in found)
+        if not locked and (wanted >= MAX_WALK or (firsts < wanted and len(found) < MAX_WALK)):
+            return []
+        # If none could be locked, another process is leasing all of them, and may be frozen: look further.
+        wanted *= 4
     count = max(MIN_RUN_EVENTS, events // len(locked))
-    rows = [(destination, row.conversation_id, 0, now_us) for row in locked]
-    return _lease_runs(connection, rows, count, lease_us)
+    starts = [(destination, row.conversation_id, 0, now_us) for row in locked]
+    return _lease_runs(connection, starts, count, lease_us)
 
 
 def lease_more(
     connection: Connection, destination: str, last: LeasedDelivery, now_us: int, *, events: int
 ) -> list[int]:
-    """Lease the deliveries that follow *last*, which this process is sending or will send; return their ids.
+    """Lease the deliveries after *last*, which is the last delivery of a run; return their outbox ids.
 
-    They get the same lease, and are sent only if all deliveries before them end.
+    They get the lease of *last*, and are sent only after all deliveries before them have ended.
     """
-    row = (destination, last.message.conversation_id, last.message.outbox_id, now_us)
-    return _lease_runs(connection, [row], events, last.lease_us)
+    start = (destination, last.message.conversation_id, last.message.outbox_id, now_us)
+    return _lease_runs(connection, [start], events, last.lease_us)
 
 
-def read_leased(
-    connection: Connection, destination: str, outbox_ids: Sequence[int], lease_us: int
-) -> list[LeasedDelivery]:
-    """Return leased deliveries with their messages, in the order of their ids."""
+def read_leased(connection: Connection, destination: str, outbox_ids: Sequence[int]) -> list[LeasedDelivery]:
+    """Return the leased deliveries with the given ids and their messages, in the order of the ids."""
     query = (
-        select(*MESSAGE_COLUMNS, _D.attempts, _D.first_attempt_at, _D.refused_at)
+        select(*MESSAGE_COLUMNS, _D.due_at, _D.attempts, _D.first_attempt_at, _D.refused_at)
         .select_from(deliveries)
         .join(outbox, _O.id == _D.outbox_id)
         .outerjoin(event_payloads, event_payloads.c.event_id == _O.event_id)
@@ -117,8 +121,8 @@ def read_leased(
     return [
         LeasedDelivery(
             to_message(row),
-            History(row.attempts, _to_us(row.first_attempt_at), _to_us(row.refused_at)),
-            lease_us,
+            FailedAttempts(row.attempts, _to_us(row.first_attempt_at), _to_us(row.refused_at)),
+            microseconds_of(row.due_at),
         )
         for row in connection.execute(query)
     ]
@@ -128,16 +132,8 @@ def _to_us(moment: datetime | None) -> int | None:
     return None if moment is None else microseconds_of(moment)
 
 
-def split_runs(leased: Sequence[LeasedDelivery]) -> list[list[LeasedDelivery]]:
-    """Return the deliveries of each conversation, in their order."""
-    runs: dict[str, list[LeasedDelivery]] = {}
-    for delivery in leased:
-        runs.setdefault(delivery.message.conversation_id, []).append(delivery)
-    return list(runs.values())
-
-
 def to_message(row: Any) -> WebhookMessage:
-    """Make a message from a row that has MESSAGE_COLUMNS."""
+    """Return the message of a row that has MESSAGE_COLUMNS."""
     return WebhookMessage(
         row.id,
         row.conversation_id,
@@ -154,13 +150,13 @@ def to_message(row: Any) -> WebhookMessage:
 def _lease_runs(
     connection: Connection, starts: Sequence[tuple[str, str, int, int]], count: int, lease_us: int
 ) -> list[int]:
-    """Lease the deliveries of each conversation before the first that is not free; return their ids.
+    """Lease each conversation's deliveries up to the first that is not free; return their outbox ids.
 
-    A start holds the destination, the conversation, the id before the first delivery, and the current time.
+    A start has the destination, the conversation, the outbox id after which to lease, and the current time.
     """
     (destination, _, _, now_us), *_ = starts
     rows = _runs(connection.dialect.name, count).execute(connection, starts)
-    # If a later delivery is not due, another process leased it before an earlier one became due again.
+    # A later delivery that is not due was leased by another process before an earlier one became due again.
     free = _cut_runs((row[0], row[1], bool(row[2])) for row in rows)
     is_free = WAITS & or_(_D.due_at <= moment_of(now_us), _D.due_at == PARKED)
     update_due = (
@@ -169,13 +165,13 @@ def _lease_runs(
         .values(due_at=moment_of(lease_us))
         .returning(_D.outbox_id)
     )
-    # Another process may have leased some since they were read.
+    # Another process may have leased some of these deliveries after they were read.
     leased = set(connection.execute(update_due).scalars())
     return [row[1] for row in _cut_runs((row[0], row[1], row[1] in leased) for row in free)]
 
 
 def _cut_runs(rows: Iterable[tuple[str, int, bool]]) -> list[tuple[str, int]]:
-    """Return each conversation's rows before the first that is not free, in the order of their ids."""
+    """Return each conversation's rows up to the first row that is not free, in the order of their ids."""
     kept: list[tuple[str, int]] = []
     for conversation_id, run in groupby(sorted(rows), key=lambda row: row[0]):
         for _, outbox_id, is_free in run:

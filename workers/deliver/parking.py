@@ -1,4 +1,4 @@
-"""Find the first waiting delivery of each conversation, and park those that wait behind it."""
+"""Find each conversation's first waiting delivery, and park the deliveries that wait behind it."""
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
@@ -12,25 +12,25 @@ from workers.parsing import moment_of
 
 WALK_SHARE: Final = 4
 MAX_WALK: Final = 1_000
-"""The search for the first deliveries of enough conversations reads four due deliveries for each of them,
-then four times as many each time, until it reads about this number. If it still finds too few, deliveries
-that wait behind another are parked."""
+"""To find the first deliveries of enough conversations, the search reads due deliveries: four for each wanted
+conversation, then four times as many in each further round, until it has read MAX_WALK or more. If too few
+first deliveries are found, the search parks the deliveries that wait behind another delivery."""
 
 PARKED: Final = datetime(9999, 1, 1, tzinfo=UTC)
-"""The due time of a delivery that waits behind another of its conversation and is not read before that one
-has ended. Only the process that locks the first delivery parks the others, and the process that ends the
-first recalls the next in the same transaction. So no conversation is left with a parked first delivery."""
+"""The due time of a parked delivery, which is not read until an earlier delivery of its conversation ends.
+Deliveries are parked only by the process that has locked the conversation's first delivery. The process that
+ends the first delivery recalls the next one in the same transaction, so no first delivery stays parked."""
 
 _D: Final = deliveries.c
 
-# IS TRUE keeps the planner from using a partial index, which would compare a whole backlog with each row.
+# IS TRUE stops PostgreSQL from using a partial index, with which it would read the whole backlog.
 WAITS: Final = _D.outcome.is_(None).is_(True)
 
 OF_CONVERSATION: Final = """
     FROM deliveries w WHERE w.destination = {destination} AND w.outcome IS NULL
         AND w.conversation_id >= {conversation_id} AND w.conversation_id <= {conversation_id}"""
-# A range, not "=": the primary key is also in the order of the ids, and PostgreSQL would read it from its
-# beginning if many rows belong to the conversation.
+# OF_CONVERSATION uses a range instead of "=", because with "=" PostgreSQL might read the primary key, which
+# has the same order, from its beginning if many rows belong to the conversation.
 IN_ORDER: Final = "ORDER BY w.conversation_id, w.outbox_id LIMIT"
 _KINDS: Final = column_kinds(deliveries, "destination", "conversation_id")
 _FIRST: Final = BulkStatement(
@@ -47,9 +47,9 @@ _PARKED_FIRST: Final = BulkStatement(
 def find_first(
     connection: Connection, destination: str, now_us: int, conversations: int
 ) -> list[tuple[int, int]]:
-    """Return due deliveries, each with the first waiting delivery of its conversation.
+    """Return the ids of due deliveries, each with the id of its conversation's first waiting delivery.
 
-    They include the first deliveries of up to *conversations* conversations, if that many are found.
+    They include the first deliveries of at least *conversations* conversations, if that many are found.
     """
     count = WALK_SHARE * conversations
     while True:
@@ -63,13 +63,18 @@ def find_first(
 
 
 def lock(
-    connection: Connection, destination: str, outbox_ids: Sequence[int], due_us: int | None = None
+    connection: Connection,
+    destination: str,
+    outbox_ids: Sequence[int],
+    due_us: int | None = None,
+    most: int | None = None,
 ) -> list[Row[Any]]:
-    """Lock waiting deliveries that are due by *due_us*; return the ids of those that could be locked."""
+    """Lock and return at most *most* waiting deliveries that are due by *due_us* and not locked elsewhere."""
     query = (
         select(_D.outbox_id, _D.conversation_id)
         .where(_D.destination == destination, WAITS, _D.outbox_id.in_(outbox_ids))
         .order_by(_D.due_at)
+        .limit(most)
         .with_for_update(skip_locked=True)
     )
     if due_us is not None:
@@ -78,9 +83,9 @@ def lock(
 
 
 def recall_parked(connection: Connection, conversations: Iterable[tuple[str, str]], now_us: int) -> None:
-    """Make the first waiting delivery of each conversation due if it is parked.
+    """Make each conversation's first waiting delivery due if it is parked.
 
-    Called with destinations and conversation ids, in the transaction that ended the deliveries before.
+    *conversations* has pairs of destination and id. Call this in the transaction that ended deliveries.
     """
     rows = sorted(set(conversations))
     for destination, outbox_id in _PARKED_FIRST.execute(connection, rows) if rows else ():
@@ -90,7 +95,7 @@ def recall_parked(connection: Connection, conversations: Iterable[tuple[str, str
 
 
 def _walk(connection: Connection, destination: str, now_us: int, count: int) -> list[tuple[int, int]]:
-    """Return deliveries in the order in which they became due, each with the first of its conversation."""
+    """Return the oldest due deliveries, each with the first waiting delivery of its conversation."""
     query = (
         select(_D.conversation_id, _D.outbox_id)
         .where(_D.destination == destination, _D.outcome.is_(None), _D.due_at <= moment_of(now_us))
@@ -107,7 +112,7 @@ def _walk(connection: Connection, destination: str, now_us: int, count: int) -> 
 
 
 def _park(connection: Connection, destination: str, found: Sequence[tuple[int, int]]) -> None:
-    """Park the deliveries that wait behind another, unless another process works on that one."""
+    """Park each delivery that is not its conversation's first, unless another process locked the first."""
     behind = [(outbox_id, first) for outbox_id, first in found if outbox_id != first]
     locked = {row.outbox_id for row in lock(connection, destination, sorted({row[1] for row in behind}))}
     ids = [outbox_id for outbox_id, first in behind if first in locked]

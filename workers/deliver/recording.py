@@ -1,11 +1,11 @@
-"""Record the outcomes of all attempts that have ended, in one transaction."""
+"""Record the outcomes of delivery attempts that have ended, in one transaction."""
 
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import Connection, Engine, Update, select, update
+from sqlalchemy import Connection, Engine, select, update
 
 from messaging.clock import Clock
 from messaging.envelope import WEBHOOK
@@ -17,7 +17,7 @@ from workers.db.models import deliveries, outbox
 from workers.deliver.dead_letters import DEAD, make_dead_letter_id
 from workers.deliver.destinations import Destination
 from workers.deliver.leasing import LeasedDelivery, read_leased
-from workers.deliver.outcome import History, HttpResult, Outcome, held_delay, retry_delay
+from workers.deliver.outcome import FailedAttempts, HttpResult, Outcome, held_delay, retry_delay
 from workers.deliver.parking import WAITS, recall_parked
 from workers.deliver.subscriptions import GONE, pause
 from workers.deliver.webhook import WebhookMessage, build_body
@@ -29,14 +29,14 @@ REFUSED: Final = "delivery_refused"
 GIVEN_UP: Final = "delivery_given_up"
 
 FINAL: Final = frozenset({Outcome.DELIVERED, Outcome.REFUSED, Outcome.EXHAUSTED})
-"""After these outcomes, the conversation's next event is sent."""
+"""The outcomes that end a delivery; the conversation's next event is then sent."""
 
 SET_ASIDE_SECONDS: Final = 3600.0
-"""Delay before the next attempt at a delivery whose result the database does not accept."""
+"""Delay before the next attempt at a delivery if the database did not accept the last attempt's result."""
 
 _D: Final = deliveries.c
 
-# IS TRUE for the same reason as WAITS.
+# WAITS in parking.py explains the purpose of IS TRUE.
 _FINISH: Final = BulkStatement(
     """
     UPDATE deliveries SET outcome = {outcome}, status = {status}, reason = {reason},
@@ -56,43 +56,38 @@ _FINISH: Final = BulkStatement(
 
 @dataclass(frozen=True, slots=True)
 class DeliveryAttempt:
-    """One attempt, which ended at *at_us*, or the end of a run without an attempt at this delivery.
+    """An attempt that ended at *at_us*, or the end of a run before this delivery was attempted.
 
     Args:
-        result: None if nothing was sent, so that the lease is given back.
-        attempts: How many attempts have failed, including this one.
-        rest: Outbox ids of this delivery and, if it is to be retried, of those that follow it in the run.
+        unsent: The run's deliveries without a final outcome. The list is final once *is_last* is true.
+        result: The result of the request; None if nothing was sent and the lease is given back.
+        attempts: How many attempts at this delivery have failed, including this attempt.
         is_last: Whether the run ends with this attempt.
     """
 
     destination: Destination
     delivery: LeasedDelivery
-    result: HttpResult | None
-    outcome: Outcome
-    attempts: int
-    at_us: int
-    rest: tuple[int, ...]
-    is_last: bool
+    unsent: Sequence[LeasedDelivery] = ()
+    result: HttpResult | None = None
+    outcome: Outcome = Outcome.TRANSIENT
+    attempts: int = 0
+    at_us: int = 0
     took_us: int = 0
+    is_last: bool = True
 
     @property
     def key(self) -> tuple[int, str]:
-        """Outbox id and destination."""
+        """The key of the delivery's row: outbox id and destination."""
         return self.delivery.message.outbox_id, self.destination.name
-
-    @property
-    def is_dead(self) -> bool:
-        """Whether the delivery, if it has ended, ended without success."""
-        return self.outcome is not Outcome.DELIVERED
 
 
 def record(connection: Connection, attempts: Sequence[DeliveryAttempt], now_us: int) -> None:
-    """Record how attempts ended, and when unfinished deliveries are retried."""
+    """Record how attempts ended, and schedule the retries of unfinished deliveries."""
     finished = [attempt for attempt in attempts if attempt.outcome in FINAL]
     if finished:
         new = {tuple(key) for key in _FINISH.execute(connection, list(map(_make_row, finished)))}
-        dead = [attempt for attempt in finished if attempt.is_dead and attempt.key in new]
-        record_dead_letters(connection, [_make_dead_letter(attempt) for attempt in dead], now_us)
+        dead = {attempt.key: attempt for attempt in finished if attempt.outcome is not Outcome.DELIVERED}
+        record_dead_letters(connection, [_make_dead_letter(dead[key]) for key in dead.keys() & new], now_us)
         ended = {(attempt.destination.name, attempt.delivery.message.conversation_id) for attempt in finished}
         recall_parked(connection, ended, now_us)
     for attempt in attempts:
@@ -101,9 +96,9 @@ def record(connection: Connection, attempts: Sequence[DeliveryAttempt], now_us: 
 
 
 def record_apart(engine: Engine, clock: Clock, attempts: Sequence[DeliveryAttempt]) -> None:
-    """Record attempts in several transactions, so that one at fault does not affect the others.
+    """Record attempts in several transactions, so that a bad row does not affect the others.
 
-    A delivery whose result the database refuses waits for an hour, and so does its conversation. If the
+    If the database refuses a delivery's result, the delivery and its conversation wait for an hour. If the
     database is away, call this again with the same attempts.
     """
 
@@ -117,16 +112,16 @@ def record_apart(engine: Engine, clock: Clock, attempts: Sequence[DeliveryAttemp
 
 
 def read_apart(
-    engine: Engine, clock: Clock, destination: Destination, outbox_ids: Sequence[int], lease_us: int
+    engine: Engine, clock: Clock, destination: Destination, outbox_ids: Sequence[int]
 ) -> list[LeasedDelivery]:
-    """Return leased deliveries. Deliveries whose row cannot be read become dead letters instead.
+    """Return leased deliveries. A delivery whose row cannot be read becomes a dead letter instead.
 
-    If the database refuses the statement for every delivery, no row is at fault, and all wait for an hour.
+    If the database refuses to read any of the rows, the rows are not the cause; all deliveries wait an hour.
     """
     name, leased, unread = destination.name, list[LeasedDelivery](), dict[int, Exception]()
 
     def read(some: Sequence[int]) -> None:
-        leased.extend(transact(engine, read_leased, name, some, lease_us))
+        leased.extend(transact(engine, read_leased, name, some))
 
     isolate(outbox_ids, read, unread.__setitem__)
     if not leased and all(isinstance(error, StatementRefusedError) for error in unread.values()):
@@ -138,55 +133,48 @@ def read_apart(
             consequence="check the permissions of the database's user",
         )
         due_us = clock.now_us() + round(SET_ASIDE_SECONDS * 1_000_000)
-        rows = _update_leased(name, lease_us).where(_D.outbox_id.in_(outbox_ids))
+        rows = update(deliveries).where(_D.destination == name, WAITS, _D.outbox_id.in_(outbox_ids))
         transact(engine, Connection.execute, rows.values(due_at=moment_of(due_us)))
         return []
     for outbox_id, error in unread.items():
         reason = type(error).__name__
         logger().error("delivery_unreadable", destination=name, outbox_id=outbox_id, error=reason)
-        transact(engine, _give_up_unreadable, destination, outbox_id, lease_us, clock.now_us())
+        transact(engine, _give_up_unreadable, destination, outbox_id, clock.now_us())
     return leased
 
 
 def _give_up_unreadable(
-    connection: Connection, /, destination: Destination, outbox_id: int, lease_us: int, now_us: int
+    connection: Connection, /, destination: Destination, outbox_id: int, now_us: int
 ) -> None:
-    """Dead-letter a delivery whose row cannot be read; the others of its conversation continue."""
+    """Dead-letter a delivery whose row cannot be read; its conversation's other deliveries continue."""
     query = select(outbox.c.conversation_id, outbox.c.event_type).where(outbox.c.id == outbox_id)
     row = connection.execute(query).one()
-    # The outbox row's times are not used, because they may be the unreadable values.
+    # Do not read the times in the outbox's row, because they may be the values that cannot be read.
     message = WebhookMessage(outbox_id, *row, moment_of(now_us), 0, late=False, verified=None, payload=b"")
-    attempt = DeliveryAttempt(
-        destination,
-        LeasedDelivery(message, History(), lease_us),
-        HttpResult(None, "its row cannot be read"),
-        Outcome.EXHAUSTED,
-        attempts=0,
-        at_us=now_us,
-        rest=(outbox_id,),
-        is_last=True,
-    )
+    delivery = LeasedDelivery(message, FailedAttempts(), lease_us=0)
+    result = HttpResult(None, "its row cannot be read")
+    attempt = DeliveryAttempt(destination, delivery, (), result, Outcome.EXHAUSTED, at_us=now_us)
     record(connection, [attempt], now_us)
 
 
-def _update_leased(destination: str, lease_us: int) -> Update:
-    return update(deliveries).where(_D.destination == destination, WAITS, _D.due_at == moment_of(lease_us))
-
-
 def _put_off(connection: Connection, /, attempt: DeliveryAttempt, due_us: int, **values: object) -> None:
-    """Postpone a run's deliveries until *due_us*, if this process still holds their lease.
+    """Postpone a delivery until *due_us* and update its columns, if this process still holds its lease.
 
-    The failed delivery also gets *values* for other columns; those that follow it keep theirs.
+    If the delivery is to be retried, the later deliveries of its run wait until *due_us* too.
     """
     outbox_id, name = attempt.key
-    leased = _update_leased(name, attempt.delivery.lease_us)
+    run = [attempt.delivery, *(() if attempt.outcome in FINAL else attempt.unsent)]
+    # A delivery that was added to the run after an operator resent it has a different lease.
+    leases = {moment_of(delivery.lease_us) for delivery in run}
+    leased = update(deliveries).where(_D.destination == name, WAITS, _D.due_at.in_(leases))
     if values:
         connection.execute(leased.where(_D.outbox_id == outbox_id).values(**values))
-    connection.execute(leased.where(_D.outbox_id.in_(attempt.rest)).values(due_at=moment_of(due_us)))
+    ids = {delivery.message.outbox_id for delivery in run}
+    connection.execute(leased.where(_D.outbox_id.in_(ids)).values(due_at=moment_of(due_us)))
 
 
 def _record_failure(connection: Connection, attempt: DeliveryAttempt, now_us: int) -> None:
-    """Postpone the run until the failed delivery is retried; an unsent run may be leased again at once."""
+    """Postpone a run until its failed delivery is retried. If nothing was sent, make the run due at once."""
     name, delivery, result = attempt.destination.name, attempt.delivery, attempt.result
     if result is None:
         _put_off(connection, attempt, now_us)
@@ -206,7 +194,7 @@ def _record_failure(connection: Connection, attempt: DeliveryAttempt, now_us: in
 
 
 def _make_row(attempt: DeliveryAttempt) -> tuple[object, ...]:
-    result, is_dead = attempt.result, attempt.is_dead
+    result, is_dead = attempt.result, attempt.outcome is not Outcome.DELIVERED
     assert result is not None
     return (
         *attempt.key,
@@ -221,7 +209,7 @@ def _make_row(attempt: DeliveryAttempt) -> tuple[object, ...]:
 
 
 def _make_dead_letter(attempt: DeliveryAttempt) -> DeadLetter:
-    """Record why a delivery was given up, without reading its event, which may be unreadable."""
+    """Return the record of a given-up delivery, without reading its event, which may be unreadable."""
     message, result, name = attempt.delivery.message, attempt.result, attempt.destination.name
     assert result is not None
     is_refused = attempt.outcome is Outcome.REFUSED

@@ -1,10 +1,10 @@
-"""Send to one destination in its own threads, each conversation's deliveries one after the other."""
+"""Send deliveries to one destination on several threads; a conversation's deliveries are sent in order."""
 
 import queue
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
@@ -18,62 +18,39 @@ from workers.deliver.recording import FINAL, DeliveryAttempt
 from workers.deliver.webhook import Transport
 
 AHEAD: Final = 2
-"""Number of conversations that are leased for each thread, so that no thread waits for the database."""
+"""Number of conversations that are leased for each sending thread, so that none waits for the database."""
 
 RUN_SECONDS: Final = 1.0
-"""After this time a run starts no further event, so that other conversations get their turn."""
+"""A run sends events for about this time; then other conversations get their turn."""
 
 MAX_RUN_EVENTS: Final = 500
-"""A run has at most this number of events, because their bodies are in memory together."""
+"""Maximum number of events in a run, because the bodies of all its events are in memory."""
 
 MARGIN_SECONDS: Final = 10.0
-"""Time for the DNS lookup and for recording the last request, which the timeout does not cover."""
+"""Extra lease time, because a request's timeout limits neither the DNS lookup nor recording the result."""
 
 
-class Run:
-    """One conversation's deliveries, sent one after the other; more may be added until the run ends."""
+@dataclass(slots=True)
+class DeliveryRun:
+    """The deliveries of one conversation, which one thread sends one after the other.
 
-    def __init__(self, deliveries: Sequence[LeasedDelivery], *, is_probe: bool) -> None:
-        self.deliveries = deque(deliveries)
-        self.last = deliveries[-1]
-        self.is_probe = is_probe
-        self.is_ended = False
-        self.may_grow = len(deliveries) >= MIN_RUN_EVENTS
-        self._lock = threading.Lock()
+    The sending thread removes each finished delivery, and does not use the run after it has reported the last
+    attempt. Until that attempt is recorded, the leasing thread may append later deliveries.
+    """
 
-    def add(self, deliveries: Sequence[LeasedDelivery]) -> bool:
-        """Add deliveries that follow; return False if the run has ended.
-
-        If the run still holds one of them, whose lease expired, none is added: they wait for the new lease.
-        """
-        with self._lock:
-            if not set(_ids(self.deliveries)).isdisjoint(_ids(deliveries)):
-                return True
-            if not self.is_ended:
-                self.deliveries.extend(deliveries)
-                self.last, self.may_grow = deliveries[-1], True
-            return not self.is_ended
-
-    def advance(self) -> tuple[int, ...]:
-        """Continue with the next delivery; return the outbox id of the finished one."""
-        with self._lock:
-            delivery = self.deliveries.popleft()
-            self.is_ended = not self.deliveries
-            return _ids([delivery])
-
-    def end(self) -> list[LeasedDelivery]:
-        """End the run, and return the deliveries that are left."""
-        with self._lock:
-            self.is_ended = True
-            return list(self.deliveries)
+    deliveries: deque[LeasedDelivery]
+    ids: set[int]
+    last: LeasedDelivery
+    is_probe: bool
+    may_grow: bool
 
 
 @dataclass(slots=True)
 class Sender:
-    """A process's requests to one destination, and the destination's state according to their results.
+    """Sends this process's requests to one destination, and derives the destination's state from the results.
 
-    One thread begins runs and records attempts. The other threads send, and pass each attempt to *report*,
-    also the end of a run without an attempt.
+    One thread starts runs and records attempts. The other threads send, and pass each attempt to *report*. If
+    a run stops before an attempt, they report the end of the run.
     """
 
     destination: Destination
@@ -85,60 +62,73 @@ class Sender:
     delivered: Counter[str] = field(default_factory=Counter)
     refused: Counter[str] = field(default_factory=Counter)
     failed: int = 0
-    _runs: queue.SimpleQueue[Run | None] = field(default_factory=queue.SimpleQueue)
-    _active: dict[str, Run] = field(default_factory=dict)
+    _runs: queue.SimpleQueue[DeliveryRun | None] = field(default_factory=queue.SimpleQueue)
+    _active: dict[str, DeliveryRun] = field(default_factory=dict)
     _last_taken_us: int = 0
     _request_seconds: float = RUN_SECONDS
     _is_stopped: bool = False
 
     @property
     def lease_seconds(self) -> float:
-        """Duration of a run's lease: the time for one run before it and for the run itself."""
+        """Duration of a run's lease: long enough for the run itself and for one run before it."""
         return 2 * (RUN_SECONDS + self.destination.timeout) + MARGIN_SECONDS
 
     def start(self) -> None:
-        """Start the threads that send. A stop does not wait for a thread that gets no response."""
+        """Start the sending threads. As daemons, they cannot delay the end of the process."""
         for _ in range(self.destination.concurrency):
             threading.Thread(target=self._send_runs, name=self.destination.name, daemon=True).start()
 
     def stop(self) -> None:
-        """Give back the runs that wait for a thread, and end each thread after its current request."""
+        """Give back the runs that no thread has started, and end each thread after its current request."""
         self._is_stopped = True
-        # A thread may take the last run meanwhile.
+        # Do not test empty() instead: a thread may take the last run between the test and get_nowait().
         with suppress(queue.Empty):
             while True:
                 if run := self._runs.get_nowait():
-                    self._give_back(run.end())
+                    self._give_back(run)
         for _ in range(self.destination.concurrency):
             self._runs.put(None)
 
     def free_slots(self) -> int:
-        """Return how many more conversations may be leased now."""
+        """Return how many more conversations may be leased now for this destination."""
         capacity = AHEAD * self.destination.concurrency
         return self.breaker.free_slots(time.monotonic(), self.in_flight, capacity)
 
     def events_per_run(self) -> int:
-        """Return how many events can be sent one after the other in the time of a run."""
+        """Return how many events a run can send, one after the other, within RUN_SECONDS."""
         return min(MAX_RUN_EVENTS, round(RUN_SECONDS / self._request_seconds))
 
-    def begin(self, run: list[LeasedDelivery]) -> None:
-        """Pass a conversation's deliveries to the threads, or to the one that is already sending for it."""
-        conversation_id = run[0].message.conversation_id
-        active = self._active.get(conversation_id)
-        if active is not None and active.add(run):
-            return
-        self.in_flight += 1
-        if active is not None:
-            # Whether they may be sent depends on the result of the last delivery, which is not recorded yet.
-            self._give_back(run)
-            return
-        self._active[conversation_id] = new = Run(run, is_probe=self.breaker.is_down)
-        self._runs.put(new)
+    def begin(self, leased: Sequence[LeasedDelivery]) -> None:
+        """Start a run for each conversation's deliveries, or append them to its current run."""
+        runs: dict[str, list[LeasedDelivery]] = {}
+        for delivery in leased:
+            runs.setdefault(delivery.message.conversation_id, []).append(delivery)
+        for deliveries in runs.values():
+            self._begin_run(deliveries)
+
+    def _begin_run(self, deliveries: Sequence[LeasedDelivery]) -> None:
+        conversation_id, last = deliveries[0].message.conversation_id, deliveries[-1]
+        ids = {delivery.message.outbox_id for delivery in deliveries}
+        run = self._active.get(conversation_id)
+        if run is None:
+            may_grow = len(deliveries) >= MIN_RUN_EVENTS
+            run = DeliveryRun(deque(deliveries), ids, last, is_probe=self.breaker.is_down, may_grow=may_grow)
+            self.in_flight += 1
+            self._active[conversation_id] = run
+            if self._is_stopped:
+                self._give_back(run)
+            else:
+                self._runs.put(run)
+        elif run.ids.isdisjoint(ids):
+            run.deliveries.extend(deliveries)
+            run.ids |= ids
+            run.last, run.may_grow = last, True
+        # Otherwise, the run's lease expired and its deliveries were leased again: let this lease expire too.
 
     def find_growing(self) -> list[LeasedDelivery]:
-        """Return the last deliveries of runs that should get more, so that their threads never wait.
+        """Return the last delivery of each run that needs more deliveries, so that no thread has to wait.
 
-        The list is empty if all threads have a run. A run is listed again only after it got more.
+        The list is empty if all threads have a run. A run is listed again only after deliveries were added.
         """
         if self.in_flight >= self.destination.concurrency:
             return []
@@ -150,12 +140,21 @@ class Sender:
 
     def record(self, attempt: DeliveryAttempt) -> None:
         """Count and log a reported attempt, and update the destination's state from it."""
-        result, message = attempt.result, attempt.delivery.message
+        message = attempt.delivery.message
         if attempt.is_last:
             self.in_flight -= 1
-            self._active.pop(message.conversation_id, None)
-        if result is None:
-            return
+            del self._active[message.conversation_id]
+        elif attempt.outcome in FINAL:
+            # If an operator resends this delivery, the same run may send it again.
+            self._active[message.conversation_id].ids.discard(message.outbox_id)
+        if attempt.result is not None:
+            self._record_result(attempt, attempt.result)
+        if attempt.is_last and attempt.outcome in FINAL and attempt.unsent:
+            # These deliveries were added after the sending thread had found the run empty.
+            self._begin_run(attempt.unsent)
+
+    def _record_result(self, attempt: DeliveryAttempt, result: HttpResult) -> None:
+        message = attempt.delivery.message
         if attempt.outcome is Outcome.DELIVERED:
             self.delivered[message.event_type] += 1
             self._last_taken_us = max(self._last_taken_us, attempt.at_us)
@@ -177,15 +176,16 @@ class Sender:
         while run := self._runs.get():
             self._send_run(run)
 
-    def _send_run(self, run: Run) -> None:
-        """Send the deliveries in order until one has to be retried; report each attempt."""
+    def _send_run(self, run: DeliveryRun) -> None:
+        """Send a run's deliveries in order until one must be retried; report each attempt."""
         until, is_first = time.monotonic() + RUN_SECONDS, True
         margin_us = round((self.destination.timeout + MARGIN_SECONDS) * 1_000_000)
-        while not run.is_ended:
+        is_last = False
+        while not is_last:
             delivery, began_us = run.deliveries[0], self.clock.now_us()
             is_over = time.monotonic() > until and not (is_first or self._runs.empty())
             if is_over or self._is_stopped or began_us > delivery.lease_us - margin_us:
-                self._give_back(run.end())
+                self._give_back(run)
                 return
             is_first, started = False, time.monotonic()
             result = self._send(delivery)
@@ -199,39 +199,34 @@ class Sender:
                 last_taken_us=self._last_taken_us,
                 is_probe=run.is_probe,
             )
-            rest = run.advance() if outcome in FINAL else _ids(run.end())
+            if outcome in FINAL:
+                run.deliveries.popleft()
+            is_last = outcome not in FINAL or not run.deliveries
             attempt = DeliveryAttempt(
-                self.destination, delivery, result, outcome, attempts, now_us, rest, run.is_ended, took_us
+                self.destination,
+                delivery,
+                run.deliveries,
+                result,
+                outcome,
+                attempts,
+                at_us=now_us,
+                took_us=took_us,
+                is_last=is_last,
             )
             self.report(attempt)
 
-    def _give_back(self, deliveries: Sequence[LeasedDelivery]) -> None:
-        """Report the end of a run whose remaining deliveries were not sent."""
-        first = deliveries[0]
-        unsent = DeliveryAttempt(
-            self.destination,
-            first,
-            None,
-            Outcome.TRANSIENT,
-            attempts=first.history.attempts,
-            at_us=self.clock.now_us(),
-            rest=_ids(deliveries),
-            is_last=True,
-        )
-        self.report(unsent)
+    def _give_back(self, run: DeliveryRun) -> None:
+        """Report that a run ends and that its remaining deliveries were not sent."""
+        self.report(DeliveryAttempt(self.destination, run.deliveries[0], run.deliveries))
 
     def _send(self, delivery: LeasedDelivery) -> HttpResult:
         if delivery.message.is_lost:
             return HttpResult(None, "payload_gone", is_unsendable=True)
         try:
             return self.transport.send(delivery.message)
-        except Exception as error:  # noqa: BLE001  # the thread's outermost call, and its run must end
+        except Exception as error:  # noqa: BLE001  # the thread must not end, and must report this attempt
             logger().exception("delivery_not_sent", outbox_id=delivery.message.outbox_id)
             return HttpResult(None, type(error).__name__)
-
-
-def _ids(deliveries: Iterable[LeasedDelivery]) -> tuple[int, ...]:
-    return tuple(delivery.message.outbox_id for delivery in deliveries)
 
 
 def _log(attempt: DeliveryAttempt, result: HttpResult) -> None:

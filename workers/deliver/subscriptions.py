@@ -1,4 +1,4 @@
-"""Decide what destinations get: subscribe, pause, plan or end deliveries, resend given-up ones."""
+"""Decide what destinations receive: subscribe and pause them; plan, abandon and resend their deliveries."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -16,10 +16,9 @@ from workers.parsing import microseconds_of, moment_of
 
 OPERATOR: Final = "operator"
 GONE: Final = "gone"
-ABANDONED: Final = "abandoned"
 
 BATCH_ROWS: Final = 500
-"""Deliveries in one transaction; deliver processes get their turn between two transactions."""
+"""Deliveries that one transaction changes: few, so that deliver processes do not wait long for its locks."""
 
 _ENTER: Final = insert_into(destinations, ("name", "registered_at"), "ON CONFLICT (name) DO NOTHING")
 _SUBSCRIBE: Final = insert_into(
@@ -30,9 +29,9 @@ _O: Final = outbox.c
 
 
 def register(connection: Connection, configured: Iterable[Destination], now_us: int) -> None:
-    """Subscribe these destinations, so that the outbox's trigger plans deliveries for them from now on.
+    """Subscribe the enabled destinations, so that the outbox's trigger plans deliveries for new events.
 
-    No subscription is removed, because another host may run with a newer file. An operator decides on that.
+    No subscription is removed, because another host may have a newer file. Only an operator removes them.
     """
     wanted = {
         (event_type, destination.name)
@@ -51,13 +50,13 @@ def subscribed_types(connection: Connection, name: str) -> list[str]:
     return sorted(connection.execute(query).scalars())
 
 
-def unsubscribe(connection: Connection, name: str) -> None:
-    """Plan no further deliveries for a destination; deliveries that already wait for it stay."""
-    connection.execute(sa.delete(subscriptions).where(subscriptions.c.destination == name))
+def unsubscribe(connection: Connection, name: str) -> int:
+    """Remove a destination's subscriptions and return their number; its waiting deliveries stay."""
+    return connection.execute(sa.delete(subscriptions).where(subscriptions.c.destination == name)).rowcount
 
 
 def pause(connection: Connection, name: str, now_us: int, reason: str) -> bool:
-    """Hold a destination's deliveries until it is resumed; return False if it was already paused."""
+    """Pause a destination: its deliveries wait until it is resumed. Return False if it was already paused."""
     _ENTER.execute(connection, [(name, now_us)])
     paused = (
         update(destinations)
@@ -68,7 +67,7 @@ def pause(connection: Connection, name: str, now_us: int, reason: str) -> bool:
 
 
 def resume(connection: Connection, name: str) -> bool:
-    """Deliver to a destination again; return whether it was paused."""
+    """Resume a paused destination; return False if it was not paused."""
     resumed = (
         update(destinations)
         .where(destinations.c.name == name, destinations.c.paused_at.is_not(None))
@@ -78,18 +77,18 @@ def resume(connection: Connection, name: str) -> bool:
 
 
 def newest_entry(connection: Connection) -> int:
-    """Return the id of the newest entry of the outbox; 0 if there is none."""
+    """Return the id of the outbox's newest entry; 0 if the outbox is empty."""
     return connection.scalar(select(func.max(_O.id))) or 0
 
 
 def count(connection: Connection, chosen: ColumnElement[bool]) -> int:
-    """Return how many deliveries or outbox entries match the condition."""
+    """Return how many deliveries or outbox entries meet a condition."""
     return connection.scalar(select(func.count()).where(chosen)) or 0
 
 
 def plan_some(connection: Connection, name: str, unplanned: ColumnElement[bool], now_us: int) -> int:
-    """Plan some deliveries, the oldest first; return how many. Call again until it returns 0."""
-    # Another backfill of the destination waits here until this one has committed.
+    """Plan up to BATCH_ROWS deliveries, oldest first; return their number. Call this until it returns 0."""
+    # Lock the destination, so that a concurrent backfill of it waits until this transaction has ended.
     connection.execute(select(destinations.c.name).where(destinations.c.name == name).with_for_update())
     due_at = literal(moment_of(now_us), _D.due_at.type)
     some = (
@@ -104,7 +103,7 @@ def plan_some(connection: Connection, name: str, unplanned: ColumnElement[bool],
 
 
 def abandon_some(connection: Connection, waiting: ColumnElement[bool], now_us: int) -> int:
-    """Abandon some waiting deliveries; return how many. Call again until it returns 0."""
+    """Abandon up to BATCH_ROWS waiting deliveries; return their number. Call this until it returns 0."""
     some = select(_D.outbox_id, _D.destination).where(waiting).limit(BATCH_ROWS)
     keys = [(row[0], row[1]) for row in connection.execute(some)]
     if not keys:
@@ -112,7 +111,7 @@ def abandon_some(connection: Connection, waiting: ColumnElement[bool], now_us: i
     abandoned = (
         update(deliveries)
         .where(tuple_(_D.outbox_id, _D.destination).in_(keys), _D.outcome.is_(None).is_(True))
-        .values(outcome=ABANDONED, finished_at=moment_of(now_us))
+        .values(outcome="abandoned", finished_at=moment_of(now_us))
         .returning(_D.destination, _D.conversation_id)
     )
     recall_parked(connection, [(row[0], row[1]) for row in connection.execute(abandoned)], now_us)
@@ -120,7 +119,7 @@ def abandon_some(connection: Connection, waiting: ColumnElement[bool], now_us: i
 
 
 def choose_waiting(name: str, through: int) -> ColumnElement[bool]:
-    """Return the condition for a destination's waiting deliveries of outbox entries up to *through*."""
+    """Return the condition for a destination's waiting deliveries up to the outbox id *through*."""
     return (_D.destination == name) & _D.outcome.is_(None) & (_D.outbox_id <= through)
 
 
@@ -130,10 +129,7 @@ def choose_old(created_before: datetime) -> ColumnElement[bool]:
 
 
 def choose_unplanned(name: str, since: datetime, through: int) -> ColumnElement[bool]:
-    """Return the condition for entries that a destination is subscribed to and has no delivery for.
-
-    Entries whose event's body has been deleted are left out, since there is nothing to send.
-    """
+    """Return the condition for outbox entries of subscribed types that can be sent but have no delivery."""
     has_body = _O.event_id.is_(None) | exists().where(event_payloads.c.event_id == _O.event_id)
     is_subscribed = exists().where(
         subscriptions.c.destination == name, subscriptions.c.event_type == _O.event_type
@@ -145,7 +141,7 @@ def choose_unplanned(name: str, since: datetime, through: int) -> ColumnElement[
 def choose_dead(
     names: Sequence[str], before: datetime, since: datetime | None, conversation: str | None
 ) -> ColumnElement[bool]:
-    """Return the condition for deliveries given up *before*; any that fail again later are not chosen."""
+    """Return the condition for deliveries of the named destinations that were given up before *before*."""
     chosen = (_D.outcome == DEAD) & _D.destination.in_(names) & (_D.finished_at < before)
     if since is not None:
         chosen &= _D.finished_at >= since
@@ -153,15 +149,15 @@ def choose_dead(
 
 
 def count_dead(connection: Connection, chosen: ColumnElement[bool]) -> dict[str, int]:
-    """Return the number of deliveries that match the condition, by destination."""
+    """Return, for each destination, the number of deliveries that meet a condition."""
     query = select(_D.destination, func.count()).where(chosen).group_by(_D.destination)
     return {row[0]: row[1] for row in connection.execute(query.order_by(_D.destination))}
 
 
 def resend(connection: Connection, chosen: ColumnElement[bool], intervention_id: str, now_us: int) -> int:
-    """Queue some given-up deliveries, with their old ids, to be sent again; begin with the oldest entries.
+    """Make up to BATCH_ROWS given-up deliveries due again, with their old ids; begin with the oldest.
 
-    Returns how many; call again until it returns 0. The intervention is already recorded.
+    Returns their number; call this until it returns 0. The intervention must already be recorded.
     """
     some = (
         select(_D.outbox_id, _D.destination, _O.created_at)
@@ -178,8 +174,8 @@ def resend(connection: Connection, chosen: ColumnElement[bool], intervention_id:
     again = update(deliveries).where(tuple_(_D.outbox_id, _D.destination).in_(keys))
     cleared = ("outcome", "first_attempt_at", "refused_at", "finished_at", "dead_lettered_at")
     connection.execute(again.values(**dict.fromkeys(cleared), attempts=0, due_at=moment_of(now_us)))
-    # Their dead letters stay in the queue, and the records show the decision. If a row could not be read, the
-    # id of its dead letter contains the time 0.
+    # Their dead letters stay in the queue, and the dead letters' records show the decision. If a delivery's
+    # row could not be read, the id of its dead letter contains the time 0.
     ids = [make_dead_letter_id(name, outbox_id, at) for outbox_id, name, us in rows for at in (us, 0)]
     decided = update(dead_letters).where(dead_letters.c.message_id.in_(ids))
     connection.execute(decided.values(intervention_id=intervention_id, decided_at=moment_of(now_us)))

@@ -1,7 +1,4 @@
-"""Send an event to a destination: one request, signed by the Standard Webhooks scheme.
-
-Source: The Standard Webhooks specification, "Payload structure" and "Webhook headers".
-"""
+"""Send an event to a destination, in one request that follows the Standard Webhooks specification."""
 
 import json
 import threading
@@ -22,12 +19,11 @@ from workers.deliver.outcome import HttpResult
 from workers.http_deadline import DeadlineAdapter, parse_retry_after, shorten_deadline
 from workers.parsing import moment_of
 
-USER_AGENT: Final = "open-messaging-ingest"
 MAX_RETRY_AFTER_SECONDS: Final = 3600.0
 MAX_ANSWER_BYTES: Final = 65_536
 BODY_SECONDS: Final = 0.2
-"""A response's body is read and discarded only so that its connection can be reused. If it is longer or takes
-longer, the connection is closed. The status alone decides the result."""
+"""A response's body is read only so that its connection can be reused; the result depends on the status
+alone. If the body is longer than MAX_ANSWER_BYTES or takes longer than this, the connection is closed."""
 
 REASONS: Final = (
     (requests.ConnectTimeout, "connect_timeout"),
@@ -44,9 +40,9 @@ class WebhookMessage:
 
     Args:
         outbox_id: The event's row in the outbox; later events of a conversation have higher ids.
-        verified: Whether the platform confirmed the routing; None if it was not queried.
-        payload: The platform's body, byte for byte; None for a session without a notification of its own.
-        is_lost: Whether the event had a payload that has been deleted because of its age.
+        verified: Whether the platform confirmed the routing; None if the platform was not queried.
+        payload: The platform's body, byte for byte; None for a session whose start was not notified.
+        is_lost: Whether the event's payload is missing because it was deleted after its retention time.
     """
 
     outbox_id: int
@@ -61,12 +57,12 @@ class WebhookMessage:
 
     @property
     def webhook_id(self) -> str:
-        """The id that is the same in all attempts at this message."""
+        """The message's id, which is the same in all attempts."""
         return make_webhook_id(self.outbox_id, self.created_at_us)
 
 
 def make_webhook_id(outbox_id: int, created_at_us: int) -> str:
-    """Return the id of an outbox row's message, which is unique even across databases."""
+    """Return the id of an outbox row's message; the creation time makes it unique even across databases."""
     return f"msg_{created_at_us:x}_{outbox_id}"
 
 
@@ -85,11 +81,11 @@ def build_body(message: WebhookMessage) -> bytes:
 
 
 def build_headers(webhook_id: str, body: bytes, signers: Sequence[Webhook], now: datetime) -> dict[str, str]:
-    """Return the headers of one attempt; the signature covers id, time and body."""
+    """Return the headers of one attempt; the signatures cover the id, the time and the body."""
     text = body.decode()
     return {
         "Content-Type": "application/json",
-        "User-Agent": USER_AGENT,
+        "User-Agent": "open-messaging-ingest",
         "Idempotency-Key": webhook_id,
         "webhook-id": webhook_id,
         "webhook-timestamp": str(int(now.timestamp())),
@@ -98,9 +94,9 @@ def build_headers(webhook_id: str, body: bytes, signers: Sequence[Webhook], now:
 
 
 class Transport:
-    """Sends to one destination; several threads may use it, each with its own connections.
+    """Sends requests to one destination. Several threads may use it; each thread has its own connections.
 
-    Signatures contain the time of *clock*: receivers refuse a time that differs from theirs by minutes.
+    Signatures contain the time of *clock*, because receivers refuse a time that is minutes off.
     """
 
     def __init__(self, destination: Destination, clock: Clock) -> None:
@@ -108,7 +104,7 @@ class Transport:
         self._clock = clock
         self._signers = [Webhook(secret) for secret in destination.secrets]
         session = requests.Session()
-        # The settings for proxies and certificates are read from the environment only once.
+        # Read the settings for proxies and certificates from the environment only once, for all requests.
         self._options: Any = session.merge_environment_settings(destination.url, {}, True, None, None)
         self._prepared = session.prepare_request(requests.Request("POST", destination.url))
         self._local = threading.local()
@@ -116,7 +112,7 @@ class Transport:
     def send(self, message: WebhookMessage) -> HttpResult:
         """Post *message* once, without following redirects or keeping cookies.
 
-        Blocks for at most the destination's timeout and a DNS lookup. Network errors are returned as results.
+        Blocks for at most the destination's timeout plus a DNS lookup. Returns network errors as results.
         """
         now, body = moment_of(self._clock.now_us()), build_body(message)
         request = self._prepared.copy()
@@ -148,7 +144,7 @@ class Transport:
 
 
 def _discard_body(response: requests.Response) -> None:
-    """Read the rest of a short body, so that the connection can be reused."""
+    """Read a response's body if it is short, so that the connection can be reused."""
     shorten_deadline(BODY_SECONDS)
     with response, suppress(HTTPError, OSError):
         while response.raw.read(MAX_ANSWER_BYTES):

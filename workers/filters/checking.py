@@ -1,4 +1,4 @@
-"""Check an event filter before it is used: its syntax, its fields, and the guide's warnings.
+"""Check an event filter's syntax and fields before it is used, and warn of the mistakes in the guide.
 
 Source:
     The guide, "Generic filters like channel.type == 'custom' will ingest traffic from all custom channels",
@@ -23,10 +23,8 @@ UNGUARDED: Final = (
     "add routing.status == 'CONTACT-QUEUED' || routing.status == 'CONTACT-ROUTED', or leave updates out"
 )
 
-_TYPE: Final = ("channel", "type")
-_EXTERNAL_ID: Final = ("channel", "externalId")
 _GUARDS: Final = frozenset({("routing", "status"), ("attributes",), ("metadata",)})
-"""A filter for updates must name one of these: an explicit transition, or a field to synchronise."""
+"""A filter for updates must name one of these fields: the routing status, or data to synchronise."""
 
 EXTERNAL_ID: Final = "custom-social-channel-01"
 
@@ -38,10 +36,10 @@ _DETAILS: Final[Mapping[str, Mapping[str, Any]]] = {
 
 
 def check_filter(expression: str, event_type: str | None = None) -> Filter:
-    """Return a valid filter with its warnings; raise a FilterError that names the mistake for an invalid one.
+    """Compile a filter, and return it with its warnings; raise a FilterError that explains a mistake.
 
-    With an *event_type*, it is a filter for the platform and may name only fields of the guide's envelope.
-    OM_EVENT_FILTER has no event type, because it applies to every dialect.
+    If *event_type* is set, the filter is for the platform and may name only fields of the guide's envelope.
+    OM_EVENT_FILTER has no event type, because it applies to all dialects.
     """
     found = compile_filter(expression)
     paths = found.paths
@@ -49,9 +47,11 @@ def check_filter(expression: str, event_type: str | None = None) -> Filter:
     for path in sorted(paths):
         _check_path(path, known)
     named = {path[:depth] for path in paths for depth in (1, 2)}
-    if event_type == parsing.CONVERSATION_UPDATED and not _GUARDS & named:
+    if event_type == parsing.CONVERSATION_UPDATED and (not _GUARDS & named or _accepts_any_update(found)):
         raise FilterError(UNGUARDED)
-    is_generic = _accepts_unknown_channel(found) or (_TYPE in paths and _EXTERNAL_ID not in paths)
+    elsewhere = sample(parsing.CONVERSATION_MESSAGE, external_id="\x01an unknown channel")
+    names_all = ("channel", "type") in paths and ("channel", "externalId") not in paths
+    is_generic = _accepts(found, elsewhere) or names_all
     return replace(found, warnings=(GENERIC,)) if is_generic else found
 
 
@@ -63,7 +63,7 @@ def _check_path(path: Path, known: parsing.Fields) -> None:
         if isinstance(fields, list) and name == ELEMENT:
             fields = fields[0]
         elif isinstance(fields, dict) and name == ELEMENT:
-            # A macro over an object iterates over its names.
+            # A CEL macro that is applied to an object iterates over the object's names.
             fields = parsing.VALUE
         elif isinstance(fields, dict) and name in fields:
             fields = fields[name]
@@ -87,10 +87,17 @@ def _text(path: Path) -> str:
     return ".".join(path).replace(f".{ELEMENT}", ELEMENT)
 
 
-def _accepts_unknown_channel(found: Filter) -> bool:
-    """Return whether a filter accepts a channel whose id it cannot contain."""
+def _accepts_any_update(found: Filter) -> bool:
+    """Return whether a filter accepts an update that has no routing transition, in any channel it names."""
+    nothing = {"routing": {"status": "\x01an unknown status"}, "metadata": {}}
+    channels = (EXTERNAL_ID, *found.texts)
+    updates = (sample(parsing.CONVERSATION_UPDATED, external_id=channel) | nothing for channel in channels)
+    return any(_accepts(found, update) for update in updates)
+
+
+def _accepts(found: Filter, body: Mapping[str, Any]) -> bool:
     try:
-        return found.evaluate(sample(parsing.CONVERSATION_MESSAGE, external_id="\x01an unknown channel"))
+        return found.evaluate(body)
     except NoConditionError:
         raise
     except FilterError:
@@ -98,7 +105,7 @@ def _accepts_unknown_channel(found: Filter) -> bool:
 
 
 def sample(event_type: str, *, external_id: str = EXTERNAL_ID) -> dict[str, Any]:
-    """Return a body of one of the guide's three event types, to try a filter on."""
+    """Return a sample body of one of the guide's three event types, to test a filter with."""
     return {
         "eventType": event_type,
         "conversationId": "a1b2c3d4-e5f6-7890-abcd-ef1234567890",

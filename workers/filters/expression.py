@@ -1,7 +1,7 @@
-"""Compile a CEL expression once, find the fields that it names, and evaluate it over bodies.
+"""Compile a CEL expression, find the fields that it names, and evaluate it for bodies.
 
-The library reports an expression's variables, but not their members. An expression that it has compiled is
-well formed, so its tokens are enough to find the members: channel.externalId, participants[].role.
+The library reports an expression's variables, but not their members, such as channel.externalId or
+participants[].role. A compiled expression is well formed, so its tokens are enough to find the members.
 
 Source: the CEL specification, "Syntax" and "Macros".
 """
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 Path: TypeAlias = "tuple[str, ...]"
 
 ELEMENT: Final = "[]"
-"""Stands for any member of a list in a path."""
+"""In a path, stands for any member of a list."""
 
 MACROS: Final = frozenset({"all", "exists", "exists_one", "filter", "map"})
-"""Macros whose first argument is the name of a variable for each member of the list or object."""
+"""CEL macros whose first argument names the variable for each member of a list or object."""
 
 WORDS: Final = frozenset({"true", "false", "null", "in"})
 
@@ -42,65 +42,68 @@ _TOKEN: Final = re.compile(
 )
 
 EMPTY: Final[Mapping[type, Any]] = {dict: {}, list: []}
-"""Substitutes for parts that a body lacks, so that `has(routing.status)` is false instead of an error."""
+"""Default values of parts that a body lacks, so that `has(routing.status)` is false instead of an error."""
 
 MAX_EXPRESSION_LENGTH: Final = 4096
-"""The parser limits the depth to 96, but 100,000 brackets cause a panic that `except Exception` misses."""
+"""Longest expression. With 100,000 brackets, the parser panics, which `except Exception` does not catch."""
 
 
 class FilterError(OpenMessagingError):
-    """Correct the expression; the text names the mistake."""
+    """Correct the filter expression; the error's text explains the mistake."""
 
 
 class NoConditionError(FilterError):
-    """Rewrite the expression as a condition: its value is neither true nor false."""
+    """Rewrite the filter expression as a condition; its current value is neither true nor false."""
 
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """A compiled expression, the fields that it names, and warnings for the operator."""
+    """A compiled filter expression, the fields and string literals in it, and warnings for operators."""
 
-    expression: str
     paths: frozenset[Path]
+    texts: tuple[str, ...]
     _program: Program
     _parts: tuple[tuple[str, Any], ...]
     warnings: tuple[str, ...] = ()
 
     def evaluate(self, payload: Mapping[str, Any]) -> bool:
         """Return whether the filter accepts a body; raise FilterError if a field is missing or malformed."""
-        # Pass only the parts that it names: converting the whole body would take most of the time.
+        # Pass only the parts that the filter names, because converting a whole body would take too long.
         values = {name: payload.get(name, default) for name, default in self._parts}
         try:
             accepted = self._program.execute(values)
-        except Exception as error:  # noqa: BLE001  # the library raises a built-in one for each kind of fault
-            # The text of a type error quotes values of the event.
-            reason = f"{error.args[0]} is missing" if isinstance(error, KeyError) else type(error).__name__
-            raise FilterError(reason) from None
+        except Exception as error:  # noqa: BLE001  # the library raises various built-in errors
+            # The error may quote a value of the event, even as a missing key, as in attributes[message.text].
+            key = error.args[0] if isinstance(error, KeyError) else None
+            is_named = any(key in path for path in self.paths)
+            raise FilterError(f"{key} is missing" if is_named else type(error).__name__) from None
         if not isinstance(accepted, bool):
             raise NoConditionError("is not a condition: it is neither true nor false")
         return accepted
 
 
 def compile_filter(expression: str) -> Filter:
-    """Compile an expression without checking its fields."""
+    """Compile a filter expression without checking the fields that it names."""
     if len(expression) > MAX_EXPRESSION_LENGTH:
         raise FilterError(f"is longer than {MAX_EXPRESSION_LENGTH} characters")
-    # The import takes half a second and some megabytes, so it is done only if a filter is set.
+    # Import the library only here, because the import takes half a second and some megabytes.
     import cel  # noqa: PLC0415
 
     try:
         program = cel.compile(expression)
     except ValueError as error:
-        # The library's message about the first mistake, without the drawing that follows it.
+        # Use the library's message about the first mistake, without the drawing that follows it.
         first = str(error).partition("ERROR: ")[2].splitlines()[0].removeprefix("<input>:")
         raise FilterError(f"is not CEL: {first}") from None
     known = all_fields()
     parts = [(name, EMPTY.get(type(known[name]))) for name in program.variables() if name in known]
-    return Filter(expression, find_paths(expression), program, tuple(parts))
+    literals = filter(None, (match["string"] for match in _TOKEN.finditer(expression)))
+    texts = tuple(literal.lstrip("rRbB").strip("'\"") for literal in literals)
+    return Filter(find_paths(expression), texts, program, tuple(parts))
 
 
 def find_paths(expression: str) -> frozenset[Path]:
-    """Return every field that a valid expression names, as the names that lead to it."""
+    """Return the paths of all fields that a valid expression names."""
     tokens = [match[0] for match in _TOKEN.finditer(expression) if match.lastgroup]
     return frozenset(_paths(tokens, {}))
 
@@ -132,14 +135,14 @@ def _paths(tokens: Sequence[str], bound: Mapping[str, Path]) -> Iterator[Path]:
 
 
 def _arguments(method: str, tokens: Sequence[str], path: Path, bound: Mapping[str, Path]) -> Iterator[Path]:
-    """Yield the fields in a method's arguments; the first argument of a macro is the members' variable."""
+    """Yield the paths in a method's arguments; in a macro, the first argument is a variable for members."""
     if method in MACROS and tokens[1:2] == [","]:
         bound, tokens = {**bound, tokens[0]: (*path, ELEMENT)}, tokens[2:]
     return _paths(tokens, bound)
 
 
 def _closing(tokens: Sequence[str], opening: int) -> int:
-    """Return the position of the bracket that closes the one at *opening*."""
+    """Return the position of the bracket that closes the bracket at *opening*."""
     depth = 0
     for at in range(opening, len(tokens)):
         depth += (tokens[at] in {"(", "["}) - (tokens[at] in {")", "]"})
@@ -149,6 +152,6 @@ def _closing(tokens: Sequence[str], opening: int) -> int:
 
 
 def _literal(tokens: Sequence[str]) -> str | None:
-    """Return the text of an index that is a plain string literal."""
+    """Return the text of an index if it is a plain string literal, else None."""
     is_plain = len(tokens) == 1 and tokens[0][0] in "'\"" and "\\" not in tokens[0]
     return tokens[0].strip("'\"") if is_plain else None

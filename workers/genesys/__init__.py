@@ -1,7 +1,7 @@
-"""Call Genesys Cloud: tokens, requests, the request budget, and the state of a conversation."""
+"""Call the API of Genesys Cloud within its rate limit, and derive the state of a conversation from it."""
 
 from workers.genesys.budget import RequestBudget
-from workers.genesys.client import GenesysClient
+from workers.genesys.client import GenesysClient, open_client
 from workers.genesys.errors import PlatformBusyError, PlatformRefusedError, PlatformUnavailableError
 from workers.genesys.failed_receipts import FailedReceipts
 from workers.genesys.settings import GenesysSettings, find_region, is_safe, read_genesys_settings

@@ -1,12 +1,11 @@
-"""Share the platform's request limit between all callers of all hosts, in one row of SQL.
+"""Share the platform's request limit among the callers on all hosts, by means of one database row.
 
-It uses the generic cell rate algorithm: the row holds the time up to which all requests so far are paid for.
-This time may be ahead of the present by at most one burst.
+The generic cell rate algorithm is used: the row contains the time up to which all requests so far are paid
+for. This time may be ahead of the present by at most one burst.
 
 Urgent callers have priority: settle, deliver and the command line may use the whole burst except one request.
-A background caller, such as reconcile, takes a request only while more than half of the burst is left, so it
-never makes urgent callers wait. The one request that urgent callers always leave secures a tenth of the limit
-for the background.
+A background caller, such as reconcile, takes a request only while more than half of the burst is left, so
+urgent callers never wait for it. The request that urgent callers leave gives it a tenth of the limit.
 """
 
 import time
@@ -23,26 +22,23 @@ from workers.genesys.errors import PlatformBusyError
 MINUTE_US: Final = 60_000_000
 
 BURST_SHARE: Final = 10
-"""A tenth of a minute's requests may be sent at once, the others evenly. So any 60 seconds stay within the
-limit, and a single request does not wait."""
+"""A tenth of a minute's requests may be sent at once; the others are spread over the minute. Any 60 seconds
+then stay within the limit, and a single request does not wait."""
 
 MIN_BURST: Final = 3
-"""One request for urgent callers, one for the background, and one that urgent callers must leave to it."""
-
-BACKGROUND_SHARE: Final = 10
-"""The background always gets a tenth of the limit."""
+"""Smallest burst: one request for urgent callers, one for others, and one that urgent callers must leave."""
 
 MAX_PAUSE_SECONDS: Final = 120.0
-"""The platform counts requests by the minute, so a longer pause is an error."""
+"""Longest pause. The platform counts requests by the minute, so a longer Retry-After must be an error."""
 
 MAX_WAIT_SECONDS: Final = 10.0
-"""A background caller waits for its turn, unless the platform has paused all callers for longer."""
+"""Longest time that a background caller waits for a request; if it had to wait longer, it gets an error."""
 
 _OPEN: Final = text(
     "INSERT INTO request_budgets (name, paid_at_us, background_paid_at_us) VALUES (:name, 0, 0)"
     " ON CONFLICT (name) DO NOTHING"
 )
-# A later time than any pause can explain is an error, such as a clock set back: it counts as the present.
+# A paid time that no pause can explain is an error, e.g. after a clock was set back; it counts as now.
 _IS_AHEAD: Final = "paid_at_us > :now_us AND paid_at_us <= :furthest_us"
 _TAKE: Final = text(
     f"""
@@ -62,40 +58,25 @@ _PAUSE: Final = text(
 )
 
 
-@dataclass(frozen=True, slots=True)
 class Rate:
-    """The pace of requests: the cost of each, and how far the paid time may be ahead of the present."""
+    """The pace of requests: the cost of a request, and how far the paid time may be ahead of the present."""
 
-    cost_us: int
-    burst_us: int
-    urgent_us: int
-    background_us: int
-    background_cost_us: int
+    def __init__(self, requests_per_minute: int, *, is_background: bool) -> None:
+        burst = max(MIN_BURST, requests_per_minute // BURST_SHARE)
+        self.cost_us = -(-MINUTE_US // (requests_per_minute - burst))
+        self.burst_us = (burst - 1) * self.cost_us
+        self.ahead_us = (burst // 2 - 1 if is_background else burst - 2) * self.cost_us
+        # A tenth of the limit is reserved for background callers.
+        self.background_cost_us = 10 * MINUTE_US // requests_per_minute if is_background else 0
 
     def furthest_us(self, now_us: int) -> int:
-        """Return the latest time that requests and pauses can explain."""
+        """Return the latest paid time that requests and pauses can cause."""
         return now_us + self.burst_us + self.cost_us + round(MAX_PAUSE_SECONDS * 1_000_000)
-
-
-def compute_rate(requests_per_minute: int) -> Rate:
-    """Return the rate that keeps any 60 seconds within the limit."""
-    burst = max(MIN_BURST, requests_per_minute // BURST_SHARE)
-    cost_us = -(-MINUTE_US // (requests_per_minute - burst))
-    return Rate(
-        cost_us,
-        burst_us=(burst - 1) * cost_us,
-        urgent_us=(burst - 2) * cost_us,
-        background_us=(burst // 2 - 1) * cost_us,
-        background_cost_us=MINUTE_US * BACKGROUND_SHARE // requests_per_minute,
-    )
 
 
 @dataclass(slots=True)
 class RequestBudget:
-    """The requests that the OAuth client *name* may send, counted for all hosts by the database's clock.
-
-    A background caller gives way to urgent callers, and waits for its turn.
-    """
+    """Counts the requests that all hosts send as the OAuth client *name*, by the database's clock."""
 
     engine: Engine
     name: str
@@ -106,35 +87,31 @@ class RequestBudget:
     wait: Callable[[float], None] = time.sleep
 
     def take(self) -> None:
-        """Take one request from the budget, or raise PlatformBusyError with the delay until one is available.
-
-        A background caller waits for a request, unless the delay is longer than MAX_WAIT_SECONDS.
-        """
+        """Take a request, or raise PlatformBusyError with the delay; background callers may wait first."""
         while (delay := transact(self.engine, self._try_to_take) / 1_000_000) > 0:
             if not self.is_background or delay > MAX_WAIT_SECONDS:
                 raise PlatformBusyError("the request budget is used up", delay=delay)
             self.wait(delay)
 
     def pause(self, seconds: float) -> None:
-        """Stop all callers for some seconds, as the platform has requested."""
-        rate, now_us = compute_rate(self.requests_per_minute), self.clock.now_us()
+        """Stop the requests of all callers for some seconds, because the platform has requested that."""
+        rate, now_us = self._rate(), self.clock.now_us()
         until_us = now_us + round(min(seconds, MAX_PAUSE_SECONDS) * 1_000_000) + rate.burst_us
         values = {"name": self.name, "until_us": until_us, "furthest_us": rate.furthest_us(now_us)}
         transact(self.engine, Connection.execute, _PAUSE, values)
 
+    def _rate(self) -> Rate:
+        return Rate(self.requests_per_minute, is_background=self.is_background)
+
     def _try_to_take(self, connection: Connection) -> int:
-        """Return 0 if a request was taken, else the microseconds until one is available."""
+        """Return 0 if a request was taken, else the microseconds until a request is available."""
         connection.execute(_OPEN, {"name": self.name})
-        rate, now_us = compute_rate(self.requests_per_minute), self.clock.now_us()
-        ahead_us = rate.background_us if self.is_background else rate.urgent_us
-        background_cost_us = rate.background_cost_us if self.is_background else 0
-        times = {"now_us": now_us, "ahead_us": ahead_us, "furthest_us": rate.furthest_us(now_us)}
-        costs = {"cost_us": rate.cost_us, "background_cost_us": background_cost_us}
-        values = {"name": self.name, "burst_us": rate.burst_us, **times, **costs}
+        rate, now_us = self._rate(), self.clock.now_us()
+        values = {"name": self.name, "now_us": now_us, "furthest_us": rate.furthest_us(now_us), **vars(rate)}
         if connection.execute(_TAKE, values).rowcount:
             return 0
         row = connection.execute(_LOOK, {"name": self.name}).one()
-        free_at_us = row.paid_at_us - ahead_us
+        free_at_us = row.paid_at_us - rate.ahead_us
         if self.is_background:
             free_at_us = min(free_at_us, max(row.background_paid_at_us, row.paid_at_us - rate.burst_us))
         return max(1, int(free_at_us) - now_us)

@@ -1,4 +1,4 @@
-"""Errors of the platform's API."""
+"""Define the errors that a call of the platform's API can raise."""
 
 from http import HTTPStatus
 
@@ -6,9 +6,9 @@ from messaging.errors import OpenMessagingError, RetryLaterError
 
 
 class PlatformUnavailableError(RetryLaterError):
-    """The platform did not respond or accepts no requests now: retry after the delay, and assume nothing.
+    """Retry after the delay, because the platform did not respond or accepts no requests now.
 
-    If the request may have arrived, do not retry a request that must not be carried out twice.
+    If *may_have_arrived* is true, do not retry a request that must not be carried out twice.
     """
 
     def __init__(self, reason: str, *, delay: float = 1.0, may_have_arrived: bool = False) -> None:
@@ -17,14 +17,14 @@ class PlatformUnavailableError(RetryLaterError):
 
 
 class PlatformBusyError(PlatformUnavailableError):
-    """The limit is reached or the login service is away; nothing was done. Wait for the delay to end."""
+    """Wait for the delay: the request limit is reached or the login service is away. Nothing was changed."""
 
 
 class PlatformRefusedError(OpenMessagingError):
-    """The platform refused the request, and will refuse it again: an operator has to act.
+    """Do not retry: the platform refused the request, and would refuse it again until an operator acts.
 
-    The platform's support asks for *correlation_id*. If *at_login* is set, the login service refused our
-    credentials, whatever the request was.
+    The platform's support needs *correlation_id*. If *at_login* is true, the login service refused our
+    credentials, so every other request would fail too.
     """
 
     def __init__(self, status: int, code: str, correlation_id: str, *, at_login: bool = False) -> None:
@@ -34,15 +34,15 @@ class PlatformRefusedError(OpenMessagingError):
 
     @property
     def is_of_credentials(self) -> bool:
-        """Whether our credentials are refused, whatever is requested."""
+        """Whether the platform refuses our credentials, so that every request would fail."""
         return self.at_login or self.status == HTTPStatus.UNAUTHORIZED
 
     @property
     def is_forbidden(self) -> bool:
-        """Whether a permission is missing: requests that need another one may continue."""
+        """Whether a permission is missing; requests that need other permissions may succeed."""
         return self.status == HTTPStatus.FORBIDDEN and not self.at_login
 
     @property
     def is_of_no_conversation(self) -> bool:
-        """Whether the platform has no conversation of that id, or rejects the id as malformed."""
+        """Whether the platform has no conversation with the requested id, or rejects the id as malformed."""
         return self.status in {HTTPStatus.NOT_FOUND, HTTPStatus.BAD_REQUEST} and not self.at_login

@@ -1,12 +1,11 @@
-"""Send agents a receipt for each message that was given up, and never send one twice.
+"""Send agents a receipt for each message that was given up, and never send a receipt twice.
 
-A POST that may have arrived is never repeated. Its start is recorded before it is sent, and a receipt that
-was started but not finished is marked as unknown, for an operator to check.
+A POST that may have arrived is never repeated. The start of a POST is recorded before it is sent. A receipt
+whose POST was started but did not finish is marked as unknown, so that an operator can check it.
 
 Source:
-    Genesys Cloud, `POST /api/v2/conversations/messages/{integrationId}/inbound/open/receipt`: models
-    OpenInboundNormalizedReceipt, OpenInboundMessagingReceiptChannel and ConversationReason of the official
-    Python SDK, release 269.
+    `POST /api/v2/conversations/messages/{integrationId}/inbound/open/receipt`: models ConversationReason,
+    OpenInboundNormalizedReceipt and OpenInboundMessagingReceiptChannel of the official Python SDK 269.
 """
 
 from collections.abc import Collection, Iterable
@@ -26,15 +25,13 @@ from workers.genesys.client import GenesysClient
 from workers.genesys.errors import PlatformBusyError, PlatformRefusedError, PlatformUnavailableError
 from workers.parsing import CONVERSATION_MESSAGE, moment_of, parse_body
 
-RECEIPT_PATH: Final = "/api/v2/conversations/messages/{}/inbound/open/receipt"
-
 SENT, REFUSED, UNKNOWN, GONE = "sent", "refused", "unknown", "gone"
 
 STUCK_SECONDS: Final = 300.0
-"""After this time a request must have ended: its time limits are a fraction of this."""
+"""A request that started longer ago than this must have ended, because its time limits are far shorter."""
 
 MAX_ATTEMPTS: Final = 50
-"""Limit of attempts that certainly had no effect; with delays of up to five minutes they last for hours."""
+"""Limit of the attempts that certainly had no effect. With delays of up to five minutes, they take hours."""
 
 _F: Final = failed_receipts.c
 _PLAN: Final = insert_into(
@@ -49,7 +46,7 @@ def make_receipt(
 ) -> tuple[str, dict[str, Any]] | None:
     """Return path and content of the receipt for a message that a destination did not accept.
 
-    None if no agent or bot on the platform wrote it. Status and reason are those of the last attempt.
+    Return None if no agent or bot wrote the message. *status* and *reason* are from the last attempt.
     """
     try:
         payload = parse_body(body)
@@ -62,12 +59,13 @@ def make_receipt(
             "channel": {"id": str(integration_id), "to": {"id": str()} as recipient},
         } if payload.get("direction", "Outbound") == "Outbound":
             moment = now.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-            # The platform's reasons are a closed list.
+            # The platform accepts only the codes of a closed list.
             code = "ServerError" if status is None or status >= 500 else "GeneralError"
             code = "RateLimited" if status == 429 else code
-            # The recipient's other fields are personal data.
+            # Leave out the recipient's other fields, which are personal data.
             known = {name: recipient[name] for name in ("id", "idType") if name in recipient}
-            return RECEIPT_PATH.format(quote(integration_id, safe="")), {
+            integration = quote(integration_id, safe="", errors="replace")
+            return f"/api/v2/conversations/messages/{integration}/inbound/open/receipt", {
                 "id": message_id,
                 "channel": {"to": known, "time": moment},
                 "status": "Failed",
@@ -102,9 +100,9 @@ class FailedReceipts:
             _PLAN.execute(connection, rows)
 
     def send_failed_receipts(self) -> int:
-        """Send one due receipt; return 1, or 0 if none was due. Blocks for seconds.
+        """Send one due receipt; return 1, or 0 if no receipt was due. Blocks for seconds.
 
-        If the database is away, RetryLaterError is raised, and the next call records the last result.
+        If the database is away, RetryLaterError is raised, and the next call records this call's result.
         """
         self._record_last()
         row = transact(self.engine, self._begin)
@@ -115,14 +113,14 @@ class FailedReceipts:
         return 1
 
     def _record_last(self) -> None:
-        """Record the last result; it is kept in memory until the database has it."""
+        """Record the result of the last request, which stays in memory until it is in the database."""
         if self._unrecorded is not None:
             event_id, values = self._unrecorded
             transact(self.engine, _update, event_id, values)
             self._unrecorded = None
 
     def _begin(self, connection: Connection) -> Row[Any] | None:
-        """Record the start of a due receipt; mark one that started long ago and never ended as unknown."""
+        """Record the start of a due receipt; mark receipts that began long ago but never ended as unknown."""
         now = self._now()
         is_stuck = _F.outcome.is_(None) & (_F.begun_at < now - timedelta(seconds=STUCK_SECONDS))
         stuck = update(failed_receipts).where(is_stuck)
@@ -141,14 +139,13 @@ class FailedReceipts:
         return row
 
     def _send(self, row: Row[Any]) -> dict[str, Any]:
-        """Send a receipt; return the columns to record."""
         receipt = make_receipt(row.body or b"", row.status, row.reason, self._now())
         if receipt is None:
             return self._end(row, GONE)
         try:
-            self.client.post(*receipt)
+            self.client.send("POST", *receipt)
         except RetryLaterError as error:
-            # Any other error is the database's, which holds the budget and is used before a request is sent.
+            # Any other error is from the database, which contains the budget and is used before the request.
             is_platform = isinstance(error, PlatformUnavailableError)
             if isinstance(error, PlatformUnavailableError) and error.may_have_arrived:
                 return self._end(row, UNKNOWN, str(error))
@@ -167,7 +164,7 @@ class FailedReceipts:
         return {"outcome": outcome, "problem": problem, "finished_at": self._now()}
 
     def _put_off(self, row: Row[Any], delay: float, problem: str, *, is_attempt: bool) -> dict[str, Any]:
-        """Retry a receipt later; count an attempt only if a request was made."""
+        """Schedule the retry of a receipt; count an attempt only if a request was made."""
         attempts = row.attempts + is_attempt
         if attempts >= MAX_ATTEMPTS:
             return self._end(row, REFUSED, problem)

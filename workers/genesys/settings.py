@@ -1,4 +1,4 @@
-"""Read the settings for Genesys Cloud, if any."""
+"""Read the settings of the connection to Genesys Cloud, which are optional."""
 
 from dataclasses import dataclass, field
 from typing import Final
@@ -27,10 +27,7 @@ DOMAINS: Final = {
     "ap-northeast-2": "apne2.pure.cloud",
     "ap-northeast-3": "apne3.pure.cloud",
 }
-"""The platform's regions and their domains.
-
-Source: PureCloudRegionHosts of the official Python SDK, release 269.
-"""
+"""The domain of each region of the platform: PureCloudRegionHosts of the official Python SDK, release 269."""
 
 REQUESTS_PER_MINUTE: Final = 300
 """The platform's default limit for one OAuth client."""
@@ -40,7 +37,7 @@ LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 
 @dataclass(frozen=True, slots=True)
 class GenesysSettings:
-    """The platform's addresses, which have no slash at the end, and our OAuth client there."""
+    """The addresses of the platform's services, without a slash at the end, and our OAuth client there."""
 
     api_url: str
     login_url: str
@@ -52,7 +49,7 @@ class GenesysSettings:
 def read_genesys_settings(environment: Environment) -> GenesysSettings | None:
     """Return the platform's settings, or None if neither a region nor an address is set.
 
-    The login service of https://api.DOMAIN is https://login.DOMAIN; any other address serves both.
+    The login service of https://api.DOMAIN is https://login.DOMAIN. Any other address must serve both.
     """
     region = environment.string("OM_GENESYS_REGION")
     domain = DOMAINS.get(region, region)
@@ -76,12 +73,12 @@ def read_genesys_settings(environment: Environment) -> GenesysSettings | None:
 
 
 def find_region(name: str) -> str:
-    """Return Amazon's name of a region; *name* may also be the platform's domain for the region."""
+    """Return Amazon's name of a region; *name* is that name or the platform's domain for the region."""
     return next((region for region, domain in DOMAINS.items() if domain == name), name)
 
 
 def is_safe(url: str, *, allows_http: bool = False) -> bool:
-    """Return whether secrets may be sent to *url*: over TLS, to the loopback interface, or as allowed."""
+    """Return whether secrets may be sent to *url*: with TLS, to this host, or if *allows_http* is true."""
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port

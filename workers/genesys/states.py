@@ -1,6 +1,6 @@
-"""Look up the platform's state of conversations, and cache the answers.
+"""Query the platform for the state of conversations, and cache the answers.
 
-The platform has no field for the routing state; it follows from the participants.
+The platform's answer has no field for the routing state, which is derived from the participants.
 
 Source:
     Genesys Cloud, `GET /api/v2/conversations/{conversationId}`: models Conversation, Participant and Message
@@ -21,15 +21,12 @@ from workers.genesys.errors import PlatformRefusedError
 from workers.parsing import ALERTING, ENDED, QUEUED, ROUTED
 
 CACHE_SECONDS: Final = 10.0
-"""The guide advises: "Cache the API response for ten seconds to reduce call volume"."""
+"""How long an answer is cached. The guide: "Cache the API response for ten seconds to reduce call volume"."""
 
 REFUSED_SECONDS: Final = 300.0
-"""A refusal, for example in another division, is cached for this long; a new permission takes effect then."""
+"""How long a refusal to return a conversation is cached, for example if we may not access its division."""
 
 CACHE_CONVERSATIONS: Final = 10_000
-
-_AGENTS: Final = frozenset({"agent", "user"})
-_GONE: Final = frozenset({"disconnected", "terminated"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +38,7 @@ class PlatformState:
 
 
 class ConversationStates:
-    """The platform's states of conversations; used by one thread."""
+    """Returns the states of conversations on the platform. Only one thread may use it."""
 
     def __init__(self, client: GenesysClient, timer: Callable[[], float] = time.monotonic) -> None:
         self._client = client
@@ -53,8 +50,8 @@ class ConversationStates:
     ) -> PlatformState | None:
         """Return the platform's state of a conversation, or None if the platform has no such conversation.
 
-        If a cached state is not enough, the platform is queried. After a refusal, PlatformRefusedError is
-        raised for some minutes without another query for this conversation.
+        If *is_enough* rejects the cached state, the platform is queried. After a refusal, each call raises
+        PlatformRefusedError for REFUSED_SECONDS, without another query about this conversation.
         """
         if (refusal := self._refused.get(conversation_id)) is not None:
             raise refusal
@@ -73,15 +70,16 @@ class ConversationStates:
 
 
 def derive_state(conversation: Mapping[str, Any]) -> PlatformState:
-    """Derive the state from a Conversation or a MessageConversation; unknown values are ignored."""
+    """Return the state of a Conversation or MessageConversation of the platform; ignore unknown values."""
     participants = [item for item in conversation.get("participants") or () if isinstance(item, dict)]
     queues = [queue for item in participants if (queue := _read_queue(item))]
     queue = queues[-1] if queues else None
     customers = _select(participants, {"customer", "external"})
-    has_left = bool(customers) and all(set(_read_states(item)) <= _GONE for item in customers)
+    gone = {"disconnected", "terminated"}
+    has_left = bool(customers) and all(gone.issuperset(_read_states(item)) for item in customers)
     if conversation.get("endTime") or has_left:
         return PlatformState(ENDED, queue)
-    agents = {state for item in _select(participants, _AGENTS) for state in _read_states(item)}
+    agents = {state for item in _select(participants, {"agent", "user"}) for state in _read_states(item)}
     if "connected" in agents:
         return PlatformState(ROUTED, queue)
     if "alerting" in agents:
@@ -95,7 +93,7 @@ def _select(participants: list[dict[str, Any]], purposes: AbstractSet[str]) -> l
 
 
 def _read_states(participant: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the states of a participant's communications; all are over if the participant has an end time."""
+    """Yield the states of a participant's messages; only "disconnected" if it has an end time."""
     if participant.get("endTime"):
         yield "disconnected"
         return

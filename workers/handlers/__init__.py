@@ -1,18 +1,24 @@
-"""What an integrator's handler needs, and our own handlers, one file for each event type.
+"""Define the table of event types and their handlers, and provide what an integrator's handler needs.
 
-A handler gets the transaction's connection, the new events of its type in their order within each
-conversation, and the database's time in microseconds since the epoch. It uses only SQL, since a rollback
-undoes no other effect. It returns the events that have no effect, instead of raising an error for them.
-The table of types and handlers is workers/intake/handler_table.py.
+A handler receives the transaction's connection, the new events of its type in their order within each
+conversation, and the database's time in microseconds since the epoch. It must use only SQL, because a
+rollback cannot undo any other effect. It returns the ids of events that have no effect, with the reasons, and
+raises no error for them. Each of our own handlers has its own file in this package.
 """
 
-from messaging.errors import RejectedEventError, RetryLaterError
+from collections.abc import Collection, Mapping, Sequence
+from importlib.metadata import entry_points
+from typing import Final
+
+from sqlalchemy import Connection
+
+from messaging.errors import ConfigurationError, RejectedEventError, RetryLaterError
+from workers import parsing
 from workers.handlers.conversation_message import conversation_message
 from workers.handlers.conversation_new import conversation_new
 from workers.handlers.conversation_updated import conversation_updated
 from workers.handlers.handler import Handler, Skips
 from workers.handlers.receipt import receipt
-from workers.handlers.typing import typing
 from workers.parsing import ClaimedEvent
 
 __all__ = [
@@ -27,3 +33,46 @@ __all__ = [
     "receipt",
     "typing",
 ]
+
+ENTRY_POINTS: Final = "open_messaging.handlers"
+
+TRANSIENT_TYPES: Final = frozenset({parsing.TYPING})
+"""Event types that are counted but not stored: a typing indicator is outdated before it could be used."""
+
+
+def typing(connection: Connection, events: Sequence[ClaimedEvent], now_us: int) -> Skips:  # noqa: ARG001  # the shape of every handler
+    """Skip typing indicators. Called if OM_STORE_TYPING is set or an integrator handles typing indicators."""
+    return {claimed.event_id: "typing" for claimed in events}
+
+
+OWN_HANDLERS: Final[Mapping[str, tuple[Handler, ...]]] = {
+    parsing.CONVERSATION_NEW: (conversation_new,),
+    parsing.CONVERSATION_MESSAGE: (conversation_message,),
+    parsing.CONVERSATION_UPDATED: (conversation_updated,),
+    parsing.RECEIPT: (receipt,),
+    parsing.TYPING: (typing,),
+}
+"""The project's own handlers, by event type; every type that the platform sends has a handler."""
+
+
+def installed_handlers() -> dict[str, tuple[Handler, ...]]:
+    """Return the handlers of each event type: our own handlers, then those of installed packages.
+
+    An integrator's package declares an entry point `event_type = package.module:function`. If the handler
+    cannot be loaded or is not callable, a ConfigurationError is raised.
+    """
+    table = dict(OWN_HANDLERS)
+    for entry_point in sorted(entry_points(group=ENTRY_POINTS), key=lambda point: (point.name, point.value)):
+        try:
+            handler = entry_point.load()
+        except (ImportError, AttributeError) as error:
+            raise ConfigurationError(f"handler {entry_point.value} does not load: {error}") from error
+        if not callable(handler):
+            raise ConfigurationError(f"handler {entry_point.value} is not callable")
+        table[entry_point.name] = (*table.get(entry_point.name, ()), handler)
+    return table
+
+
+def unstored_types(table: Mapping[str, Collection[Handler]]) -> frozenset[str]:
+    """Return the event types that are not stored: transient types for which no integrator has a handler."""
+    return frozenset(kind for kind in TRANSIENT_TYPES if len(table.get(kind, ())) == 1)

@@ -23,13 +23,13 @@ _COLUMNS: Final = {
     "text": "arrival.event.text",
     "content": "arrival.event.content",
 }
-"""The event's attribute that fills each column."""
+"""Maps each column of `conversation_messages` to the attribute of a ClaimedEvent that fills it."""
 
 _get_values: Final = attrgetter(*_COLUMNS.values())
 _BUFFER: Final = insert_into(conversation_messages, _COLUMNS)
 
 
 def conversation_message(connection: Connection, events: Sequence[ClaimedEvent], now_us: int) -> Skips:  # noqa: ARG001  # the shape of every handler
-    """Buffer the messages; readers sort by occurred_at, sequence, received_at, event_id."""
+    """Store the messages; settle sorts them by occurred_at, sequence, received_at and event_id."""
     _BUFFER.execute(connection, list(map(_get_values, events)))
     return {}

@@ -10,8 +10,8 @@ from workers.db.models import conversations, outbox
 from workers.handlers.handler import Skips
 from workers.parsing import CONVERSATION_NEW, ClaimedEvent
 
-# This runs before the update below, to see whether an earlier start, or content without a start, has opened
-# the session already. If so, this start is late.
+# This runs before _START, which opens the session. If the session is already open, because of another start
+# or because content arrived without a start, this start is late.
 _ANNOUNCE: Final = BulkStatement(
     f"""
     INSERT INTO outbox (conversation_id, event_id, event_type, occurred_at, late, created_at)
@@ -22,7 +22,7 @@ _ANNOUNCE: Final = BulkStatement(
     column_kinds(outbox, "conversation_id", "event_id", "occurred_at", "late", "created_at"),
 )
 
-# If the platform starts a conversation twice, the earlier start counts.
+# If the platform reports two starts of a conversation, the earlier time is kept.
 _START: Final = BulkStatement(
     """
     UPDATE conversations SET status = 'started',
@@ -35,7 +35,7 @@ _START: Final = BulkStatement(
 
 
 def conversation_new(connection: Connection, events: Sequence[ClaimedEvent], now_us: int) -> Skips:
-    """Mark the conversations as started, and put their sessions into the outbox."""
+    """Mark the conversations as started, and put the start of each session into the outbox."""
     started: dict[str, int] = {}
     rows = []
     for claimed in events:

@@ -1,6 +1,6 @@
-"""Keep explicit routing transitions, and skip all other updates.
+"""Store the updates that contain a routing transition, and skip all other updates.
 
-The settle role applies them (workers/settle/plan.py) in the platform's order, if the platform agrees.
+The settle role applies the transitions in the platform's order if the platform confirms them.
 
 Source:
     The guide, "The Trap: Subscribing to openmessaging:conversation:updated without … state-change guards":
@@ -30,14 +30,14 @@ _COLUMNS: Final = {
     "routing_status": "arrival.event.routing_status",
     "routing_queue": "arrival.event.routing_queue",
 }
-"""The event's attribute that fills each column."""
+"""Maps each column of `routing_updates` to the attribute of a ClaimedEvent that fills it."""
 
 _get_values: Final = attrgetter(*_COLUMNS.values())
 _KEEP: Final = insert_into(routing_updates, (*_COLUMNS, "waits_since", "next_attempt_at"))
 
 
 def conversation_updated(connection: Connection, events: Sequence[ClaimedEvent], now_us: int) -> Skips:
-    """Keep updates to one of the platform's two routing states for settle, and skip the others."""
+    """Store the updates to one of the platform's two routing states for settle, and skip the others."""
     kept = [claimed for claimed in events if claimed.event.routing_status in ROUTING_STATUSES]
     if kept:
         _KEEP.execute(connection, [(*_get_values(claimed), now_us, now_us) for claimed in kept])

@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 from workers.parsing import ClaimedEvent
 
 Skips: TypeAlias = dict[int, str]
-"""Maps the `processed_events.id` of each event without an effect to the reason, one stable word."""
+"""Maps the `processed_events.id` of each event that has no effect to the reason, a stable code."""
 
-Handler: TypeAlias = Callable[["Connection", Sequence["ClaimedEvent"], int], Skips]
-"""Arguments: the connection, the events, the time in microseconds since the epoch."""
+Handler: TypeAlias = Callable[[Connection, Sequence[ClaimedEvent], int], Skips]
+"""A handler's arguments are the connection, the events and the time in microseconds since the epoch."""

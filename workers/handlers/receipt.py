@@ -1,4 +1,4 @@
-"""Record the receipts of messages, and deliver them at once."""
+"""Record the receipts of messages, and put them into the outbox at once, without waiting for a window."""
 
 from collections.abc import Sequence
 from operator import attrgetter
@@ -21,13 +21,13 @@ _COLUMNS: Final = {
     "reasons": "arrival.event.receipt_reasons",
     "occurred_at": "arrival.event.occurred_at_us",
 }
-"""The event's attribute that fills each column."""
+"""Maps each column of `message_receipts` to the attribute of a ClaimedEvent that fills it."""
 
 _get_values: Final = attrgetter(*_COLUMNS.values())
 _RECORD: Final = insert_into(message_receipts, _COLUMNS)
 
-# The native dialect has no start event: a conversation's first message opens its session when it is settled,
-# and its first receipt opens it here, without waiting for a window.
+# The native dialect has no start event. A conversation's session is opened when its first message is settled,
+# or here when its first receipt arrives before that.
 _OPEN: Final = BulkStatement(
     """
     UPDATE conversations SET session_opened_at = {session_opened_at}
@@ -40,7 +40,7 @@ _OPEN: Final = BulkStatement(
 
 
 def receipt(connection: Connection, events: Sequence[ClaimedEvent], now_us: int) -> Skips:
-    """Record the receipts and put them into the outbox at once, without waiting for a window."""
+    """Record the receipts, open the sessions that are not open yet, and put all into the outbox."""
     _RECORD.execute(connection, list(map(_get_values, events)))
     entries = [
         (new.event.conversation_id, new.event_id, RECEIPT, new.event.occurred_at_us, False, None, now_us)
@@ -53,10 +53,10 @@ def receipt(connection: Connection, events: Sequence[ClaimedEvent], now_us: int)
 def _open_sessions(
     connection: Connection, events: Sequence[ClaimedEvent], now_us: int
 ) -> list[tuple[object, ...]]:
-    """Open the sessions of conversations that have none, and return their entries for the outbox."""
+    """Open the sessions that are not open yet, and return an outbox entry for each opened session."""
     first: dict[str, int] = {}
     for event in (claimed.event for claimed in events):
-        # An id that stands in for a missing conversationId has no session.
+        # If the body has no conversationId, the event's conversation_id is a substitute without a session.
         if event.conversation_id == event.payload.get("conversationId"):
             first.setdefault(event.conversation_id, event.occurred_at_us)
     opened = _OPEN.execute(connection, [(key, now_us) for key in first]) if first else []

@@ -1,5 +1,5 @@
-"""Process a batch of deliveries: parse, claim, dispatch, commit."""
+"""Process a batch of deliveries: parse the bodies, claim new events, call their handlers, and commit."""
 
-from workers.intake.handler_table import installed_handlers, unstored_types
+from workers.handlers import installed_handlers, unstored_types
 from workers.intake.intake import Intake
 from workers.intake.reading import FILTERED

@@ -19,19 +19,19 @@ from workers.intake.failure import HANDLER_FAILED, TOO_SLOW, HandlerFailedError,
 from workers.parsing import CONVERSATION_NEW, Arrival, ClaimedEvent
 
 NO_HANDLER: Final = "no_handler"
-"""Reason for skipping an event that has no handler, although another event in its body has one."""
+"""Skip reason of an event whose type has no handler, if another event of the same body has a handler."""
 
 TOO_OLD: Final = "too_old"
-"""Reason for skipping an old webhook event: the record of its first copy may have been deleted."""
+"""Skip reason of an old webhook event: it may be a copy of an event whose row retention has deleted."""
 
 LONG_SECONDS: Final = 5.0
-"""A statement that was cancelled sooner than this was cancelled by an operator, not for being too slow."""
+"""If a handler's statement is cancelled earlier than this, an operator cancelled it; it was not too slow."""
 
 MAX_REASON_LENGTH: Final = 200
-"""Longest skip reason. It should be one stable word to group by, but the column accepts a whole message."""
+"""Longest skip reason that a handler may return. A short, stable code is better, to count reasons by it."""
 
 TimeLimit: TypeAlias = Callable[[], AbstractContextManager[None]]
-"""`Watchdog.limit`, which ends the process if the work inside this context takes too long."""
+"""The type of `Watchdog.limit`: if the work inside this context takes too long, the process ends."""
 
 _get_order: Final = attrgetter("event.conversation_id", "event.occurred_at_us", "event.sequence")
 
@@ -40,7 +40,7 @@ _get_order: Final = attrgetter("event.conversation_id", "event.occurred_at_us", 
 class Dispatched:
     """The result of dispatching one transaction's arrivals. The `new` events were not recorded before.
 
-    Conflicts are arrivals with the key of a known event and different content.
+    `conflicts` counts the arrivals that have the key of a known event but different content.
     """
 
     new: Sequence[ClaimedEvent]
@@ -58,9 +58,9 @@ def dispatch(
     now_us: int,
     limit: TimeLimit,
 ) -> Dispatched:
-    """Apply the one effect of each new event in the connection's transaction. `Intake` explains the options.
+    """Apply the effect of each new event in the connection's transaction. `Intake` explains the options.
 
-    A skipped event is recorded with its reason and does not touch its conversation.
+    A skipped event is recorded with its reason, and its conversation is left unchanged.
     """
     claims = ingest.claim(connection, arrivals, now_us)
     skips: Skips = {}
@@ -78,16 +78,16 @@ def dispatch(
                 for handler in handlers.get(event_type, ()):
                     skips |= call_handler(handler, connection, group, now_us, limit)
         ingest.mark_skipped(connection, skips)
-    # This comes last, because settle also locks conversations before it updates their events.
+    # Update known events last: settle, too, locks conversations before it updates their events.
     conflicts = ingest.record_duplicates(connection, claims.known, now_us)
     return Dispatched(claims.new, skips, conflicts)
 
 
 def find_age_reason(arrival: Arrival, retention_us: int | None, now_us: int) -> str | None:
-    """Return TOO_OLD if a webhook's event is older than records are kept: it may be a replayed request.
+    """Return TOO_OLD if a webhook's event is older than the retention time: it may repeat a deleted event.
 
-    The event is too old only if the edge's clock and the database's clock agree on that. An event that was
-    replayed, reconciled or ingested may have any age.
+    Both the edge's clock and the database's clock must show that the event is too old. An event from another
+    source (a replay, reconcile or ingest) may have any age.
     """
     if retention_us is None or arrival.source != WEBHOOK:
         return None
@@ -96,9 +96,9 @@ def find_age_reason(arrival: Arrival, retention_us: int | None, now_us: int) -> 
 
 
 def _group_by_type(events: Sequence[ClaimedEvent]) -> dict[str, list[ClaimedEvent]]:
-    """Group the events by type, in their order within each conversation. Conversation starts come first.
+    """Group events by type, ordered within each conversation; the first group has the conversations' starts.
 
-    A receipt opens a session if none is open, so a start in the same batch must be announced before it.
+    A receipt opens a session if none is open, so a start in the same batch must be processed before it.
     """
     groups: dict[str, list[ClaimedEvent]] = {}
     # The sort is stable: events with the same time and sequence stay in the order of their arrival.
@@ -112,18 +112,18 @@ def call_handler(
 ) -> Skips:
     """Call *handler* with new events of its type, in the transaction that claimed them.
 
-    Our own handlers only run statements, and the database limits their time. If such a statement fails, the
-    database is considered at fault, since a missing table would make it fail for any event.
+    Our own handlers only run SQL statements, and the database limits their time. If such a statement fails,
+    the database counts as the cause, since a missing table would make the statement fail for any event.
 
     Raises:
-        HandlerFailedError: The events, the handler or its return value are at fault.
+        HandlerFailedError: The handler failed on these events, or its return value is not valid.
         RejectedEventError: The handler reports that a retry is useless.
-        DBAPIError: The database is at fault, or a row in one of our own statements.
+        DBAPIError: The database failed, or it refused a row of one of our own statements.
     """
     module = getattr(handler, "__module__", type(handler).__module__)
     if module.startswith("workers."):
         return handler(connection, events, now_us)
-    # The form in which an entry point names a handler.
+    # An entry point names its handler in the same form, package.module:function.
     name = f"{module}:{getattr(handler, '__qualname__', type(handler).__qualname__)}"
     started = time.monotonic()
     try:
@@ -144,7 +144,7 @@ def call_handler(
     if (fault := _find_fault(skips, events)) is not None:
         raise HandlerFailedError(name, fault)
     if not is_committable(connection):
-        # The handler hid a failed statement or ended the transaction: the claims would be lost silently.
+        # The handler hid a failed statement or ended the transaction, so the claims would be lost unnoticed.
         raise HandlerFailedError(name, "left the transaction failed or ended")
     return skips or {}
 
@@ -152,14 +152,14 @@ def call_handler(
 def _find_fault(skips: object, events: Sequence[ClaimedEvent]) -> str | None:
     """Return what is wrong with a handler's return value, without quoting it; None if it is valid.
 
-    An unchecked value could mark other events as skipped.
+    If it were not checked, a handler could mark the events of other handlers as skipped.
     """
     if skips is None:
         return None
     if not isinstance(skips, Mapping):
         return "returned no mapping"
     event_ids = {event.event_id for event in events}
-    # True and 1.0 equal 1, and the database accepts neither as an id.
+    # Compare the type, because True and 1.0 equal 1, but the database does not accept them as ids.
     if not all(type(key) is int and key in event_ids for key in skips):
         return "returned a reason for a key that is not an event_id of its events"
     for reason in skips.values():
@@ -170,9 +170,9 @@ def _find_fault(skips: object, events: Sequence[ClaimedEvent]) -> str | None:
 
 
 def _has_failed(connection: Connection) -> bool:
-    """Return whether this transaction failed, rather than one on another database that the handler uses.
+    """Return whether this transaction failed; the error may be from another database that the handler uses.
 
-    PostgreSQL refuses further statements after a failure. SQLite accepts them, so a failure is assumed there.
+    After a failure, PostgreSQL refuses further statements. SQLite accepts them, so True is returned there.
     """
     if connection.invalidated or connection.dialect.name == "sqlite":
         return True

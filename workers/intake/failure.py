@@ -16,22 +16,22 @@ TOO_SLOW: Final = "too_slow"
 
 FIRST_DELAY_SECONDS: Final = 1.0
 DELAY_GROWTH: Final = 4.0
-"""Delays of 1, 4, 16 … seconds leave time for a related event to arrive or for a lock to be released."""
+"""Retry delays grow: 1, 4, 16 … seconds, in which a related event may arrive or a lock may be released."""
 
 MAX_TOTAL_DELAY_SECONDS: Final = 900.0
-"""Limit for the sum of a delivery's delays: the broker requeues a delivery that is held for 30 minutes."""
+"""Limit of the sum of a delivery's retry delays. After 30 minutes, the broker would requeue the delivery."""
 
 BROKER_REASONS: Final = frozenset({"delivery_limit", "expired", "maxlen", "rejected"})
-"""RabbitMQ's reasons for dead-lettering a message."""
+"""The reasons for which RabbitMQ itself dead-letters a message."""
 
 
 class HandlerFailedError(Exception):
-    """Process each event of the call alone, since either one of them or the handler is at fault.
+    """Process each of the handler's events alone, because the handler failed, perhaps on one event only.
 
     Args:
-        problem: What the handler raised or returned, described without its text, which may quote the event.
+        problem: What the handler raised or returned; the text of an error is left out: it may quote an event.
         code: HANDLER_FAILED or TOO_SLOW.
-        delay: Seconds after which the handler asks to be called again; None if it does not ask.
+        delay: Seconds after which the handler wants to be called again; None if it requested no delay.
     """
 
     def __init__(
@@ -44,11 +44,11 @@ class HandlerFailedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why an event that was processed alone failed.
+    """Why the processing of a single event failed.
 
     Args:
-        reason: Text for operators, which quotes no value.
-        delay: Seconds after which the handler asks for a retry.
+        reason: Text for operators; it contains no value of the event.
+        delay: Seconds after which the handler wants a retry; None if it requested no delay.
         where: File, line and function that raised the error, for the log.
     """
 
@@ -63,7 +63,7 @@ POISON: Final = Failure("poison", "event: hung or ended each worker that process
 
 
 def describe_death(reason: str | None) -> Failure:
-    """Explain a dead letter that the broker made and that no worker has recorded.
+    """Return why RabbitMQ itself dead-lettered a message that no worker has recorded.
 
     Source: RabbitMQ, "Dead Letter Exchanges", x-first-death-reason.
     """
@@ -72,7 +72,7 @@ def describe_death(reason: str | None) -> Failure:
 
 
 def describe_failure(error: Exception) -> Failure:
-    """Explain the exception that was raised when an event was processed alone."""
+    """Return the failure for an exception that was raised while an event was processed alone."""
     if isinstance(error, RejectedEventError):
         reason: object = error.reason
         text = reason if isinstance(reason, str) else f"not a text but {type(reason).__name__}"
@@ -85,11 +85,11 @@ def describe_failure(error: Exception) -> Failure:
 
 
 def choose_delay(failure: Failure, attempt: int, attempts: int) -> float | None:
-    """Return the seconds until the event is retried; None to give it up. Attempts count from 1."""
+    """Return the seconds until the event is retried; None if it is given up. The first *attempt* is 1."""
     if failure.is_final or attempt >= attempts:
         return None
     delay = failure.delay
-    if not isinstance(delay, int | float) or not math.isfinite(delay):
+    if not (isinstance(delay, int | float) and abs(delay) < math.inf):
         delay = FIRST_DELAY_SECONDS * DELAY_GROWTH ** (attempt - 1)
     return min(max(delay, 0.0), MAX_TOTAL_DELAY_SECONDS / attempts)
 
@@ -103,7 +103,7 @@ def describe(error: BaseException) -> str:
 
 
 def _locate(error: BaseException | None) -> str:
-    """Return where an error was raised, without the line of code, which may contain a value."""
+    """Return an error's file, line and function, without the source line, which may contain a value."""
     frames = traceback.extract_tb(error.__traceback__) if error is not None else None
     if not frames:
         return ""

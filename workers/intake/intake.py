@@ -1,7 +1,7 @@
-"""Process a batch of deliveries: parse, claim, dispatch, commit, and return how to settle each.
+"""Process a batch of deliveries: parse, claim, dispatch, commit, and return how to settle each delivery.
 
-A batch is parsed, and committed in one transaction (`_commit`). If that fails, it is halved until the
-event at fault is alone (`_commit_together`). That event is retried later or dead-lettered (`_give_up`).
+A batch is parsed and then committed in one transaction (`_commit`). If the transaction fails, the batch is
+halved until the event at fault is alone (`_commit_together`); `_give_up` retries or dead-letters this event.
 """
 
 from collections import Counter
@@ -25,11 +25,10 @@ from workers.intake.failure import POISON, Failure, choose_delay, describe, desc
 from workers.intake.outcome import (
     Parsed,
     Results,
-    Retry,
     log_batch,
+    log_dead_letter,
     log_events,
     make_dead_letter,
-    partition,
 )
 from workers.intake.reading import Reader
 from workers.isolation import isolate
@@ -40,9 +39,9 @@ class Intake:
     """Gives each event its one effect, or records why it has none.
 
     Args:
-        attempts: Number of times that an event is processed if its handler fails.
-        retention_us: How long events are kept; None means forever.
-        unstored: Event types that are only counted.
+        attempts: How often an event is processed before it is dead-lettered, if its handler fails each time.
+        retention_us: How long events are kept, in microseconds; None means forever.
+        unstored: Event types that are counted but not stored.
         limit: Limits the time of parsing and of an integrator's handler.
     """
 
@@ -66,7 +65,7 @@ class Intake:
         self._unstored = unstored
         self._clock = clock
         self._attempts = attempts
-        self._suspects = ingest.Suspects(engine, clock)
+        self.suspects = ingest.Suspects(engine, clock)
         self._reader = Reader(handlers.keys(), event_filter, limit)
         self._totals: Counter[str] = Counter()
         self._busy_seconds = 0.0
@@ -77,37 +76,40 @@ class Intake:
         return {**self._totals, "batch_seconds": self._busy_seconds}
 
     def prefetch(self, batch: Sequence[Delivery]) -> None:
-        """Parse this batch while the database works on the one before it."""
+        """Announce the next batch, which is then parsed while the database works on the current batch."""
         self._reader.expect(batch)
 
     def process(self, batch: Sequence[Delivery]) -> Settlement:
-        """Commit the effects, or the dead letters' records, of all deliveries except the retries.
+        """Commit the effect or the dead letter's record of every delivery that is not to be retried.
 
-        Calling it again with the same batch is safe: committed events are identified by their keys.
+        A repeated call with the same batch is safe: the keys of committed events show that they are known.
 
         Raises:
-            RetryLaterError: The database is away. Some events may be committed: keep the batch, call again.
+            RetryLaterError: The database is away. Call this again with the same batch: it may be half done.
         """
         started = self._clock.monotonic()
         results = Results()
         suspects = [delivery for delivery in batch if delivery.is_suspect]
         if suspects:
-            # Nothing else runs meanwhile, so that only a suspect can be the cause of a hang or a crash.
+            # Do not parse the next batch now, so that only a suspect can cause a hang or a crash.
             self._reader.expect(())
         together = [delivery for delivery in batch if not delivery.is_suspect]
         self._commit_together(self._reader.read_all(together), results)
         for suspect in suspects:
-            self._process_suspect(suspect, results)
-        results.counts["undecided"] += self._reader.take_undecided()
+            # It may crash or hang this process, so it is marked first.
+            with self.suspects.attempt(suspect.envelope.identity) as is_poison:
+                if is_poison:
+                    self._give_up(Parsed(suspect), POISON, results)
+                else:
+                    self._commit_together(self._reader.read_all([suspect]), results)
+        results.counts.update(undecided=self._reader.take_undecided(), put_off=len(results.retries))
         duration = self._clock.monotonic() - started
-        log_batch(batch, results, duration)
-        self._totals.update(results.total(len(batch)))
-        self._totals["batches"] += 1
+        log_batch(batch, results.counts, duration)
+        self._totals.update(results.counts, deliveries=len(batch), batches=1)
         self._busy_seconds += duration
-        return results.settlement()
+        return Settlement(frozenset(results.rejected), results.retries)
 
     def _commit_together(self, outcomes: Sequence[Parsed], results: Results) -> None:
-        """Commit all in one transaction. If it fails, split it, so that only the one at fault is given up."""
         isolate(
             outcomes,
             lambda some: self._commit(some, results),
@@ -115,12 +117,20 @@ class Intake:
         )
 
     def _give_up(self, outcome: Parsed, failure: Failure, results: Results) -> None:
-        """Schedule a retry of an event that failed alone, or dead-letter it after its last attempt."""
         delivery = outcome.delivery
         attempts = 1 if delivery.is_last_attempt else self._attempts
         delay = choose_delay(failure, delivery.local_attempts + 1, attempts)
         if delay is not None:
-            results.retries.append(Retry(delivery, failure, delay))
+            results.retries[delivery.tag] = delay
+            logger().warning(
+                "delivery_put_off",
+                code=failure.code,
+                reason=failure.reason,
+                where=failure.where,
+                message_id=delivery.envelope.identity,
+                attempt=delivery.local_attempts + 1,
+                retry_in_s=round(delay, 2),
+            )
             return
 
         def record(dead_letters: Sequence[ingest.DeadLetter]) -> None:
@@ -132,47 +142,42 @@ class Intake:
             logger().error("dead_letter_unrecordable", **ids, reason=reason, error=describe(error))
             record([ingest.make_minimal(dead_letter, self._clock.now_us())])
 
-        # If the database refuses the record, a record without the event's values takes its place.
+        # If the database refuses the dead letter's record, store a record without the event's values.
         isolate([make_dead_letter(delivery, failure, outcome.arrivals)], record, record_minimally)
 
-    def _process_suspect(self, delivery: Delivery, results: Results) -> None:
-        """Process a delivery alone, because it may crash or hang this process."""
-        with self._suspects.attempt(delivery.envelope.identity) as is_poison:
-            if is_poison:
-                self._give_up(Parsed(delivery), POISON, results)
-            else:
-                self._commit_together(self._reader.read_all([delivery]), results)
-
     def _commit(self, outcomes: Sequence[Parsed], results: Results) -> None:
-        arrivals, unstored = partition(outcomes, self._unstored)
+        arrived = [arrival for outcome in outcomes for arrival in outcome.arrivals]
+        arrivals = [arrival for arrival in arrived if arrival.event.event_type not in self._unstored]
+        types = Counter(arrival.event.event_type for arrival in arrived)
+        unstored = {kind: count for kind, count in types.items() if kind in self._unstored}
         refused = [(one.delivery, one.dead_letter) for one in outcomes if one.dead_letter]
         canaries = [one.canary for one in outcomes if one.canary]
         drift = self._reader.notes.pending(self._clock.monotonic())
 
         def work(connection: Connection) -> tuple[Dispatched, AbstractSet[str], Sequence[Drift]]:
-            # The first connection sets the clock, so the time is read only now.
+            # Read the time only here, because the first connection to the database sets the clock.
             now_us = self._clock.now_us()
             dispatched = self._dispatch(connection, arrivals, now_us=now_us)
             new_drift = ingest.record_drift(connection, drift, now_us) if drift else []
-            recorded: AbstractSet[str] = frozenset()
-            if refused:
-                dead_letters = [dead_letter for _, dead_letter in refused]
-                recorded = ingest.record_dead_letters(connection, dead_letters, now_us)
-            if canaries:
-                record_canaries(connection, canaries, now_us)
+            dead_letters = [dead_letter for _, dead_letter in refused]
+            recorded = ingest.record_dead_letters(connection, dead_letters, now_us)
+            record_canaries(connection, canaries, now_us)
             ingest.count_unstored(connection, unstored, now_us)
             return dispatched, recorded, new_drift
 
         dispatched, recorded, new_drift = transact(self._engine, work)
         results.rejected.update(delivery.tag for delivery, _ in refused)
-        results.recorded += [one for one in refused if one[1].message_id in recorded]
+        newly_refused = [one for one in refused if one[1].message_id in recorded]
         results.counts.update(
             processed=len(dispatched.new) - len(dispatched.skips),
             skipped=len(dispatched.skips),
             duplicates=len(arrivals) - len(dispatched.new) - dispatched.conflicts,
             conflicts=dispatched.conflicts,
-            unstored=unstored.total(),
+            unstored=sum(unstored.values()),
+            dead_lettered=len(newly_refused),
         )
+        for delivery, dead_letter in newly_refused:
+            log_dead_letter(delivery, dead_letter)
         self._reader.notes.mark_recorded(drift, self._clock.monotonic())
         for item in new_drift:
             shown = {"kind": item.kind, "name": item.name, "sample": item.sample}

@@ -1,4 +1,4 @@
-"""Parse deliveries, including those of the next batch while the database works on this one."""
+"""Parse deliveries; while the database works on one batch, parse the deliveries of the next batch."""
 
 import hashlib
 from collections.abc import Sequence
@@ -19,16 +19,16 @@ from workers.intake.outcome import Parsed, make_dead_letter, source_of
 from workers.parsing import Arrival, DriftNotes, Event, read_body
 
 FILTERED: Final = "filtered"
-"""Reason for skipping events that OM_EVENT_FILTER rejects."""
+"""Skip reason of the events that OM_EVENT_FILTER rejects."""
 
 PREFETCH_STEP: Final = 10
-"""Deliveries parsed between two checks of the database connection. A check costs a fraction of the parsing,
-and the database's answer waits for at most half a millisecond."""
+"""Number of deliveries that are parsed between two checks for the database's answer. A check takes a fraction
+of the time that the parsing takes, and an answer waits for at most half a millisecond."""
 
 
 @dataclass(slots=True)
 class Reader:
-    """Parses deliveries; only events that the filter accepts have an effect."""
+    """Parses deliveries, and marks the events that the event filter rejects as skipped."""
 
     event_types: AbstractSet[str]
     event_filter: Filter | None = None
@@ -40,25 +40,25 @@ class Reader:
     _prefetched: dict[int, Parsed] = field(default_factory=dict)
 
     def expect(self, deliveries: Sequence[Delivery]) -> None:
-        """Announce the next batch. Suspects and retried deliveries are not parsed early with the others."""
+        """Set the deliveries that `prefetch` may parse early, except suspects and retried deliveries."""
         self._next = [one for one in deliveries if not (one.is_suspect or one.local_attempts)]
 
     def prefetch(self) -> bool:
-        """Parse a few deliveries of the next batch; return whether there were any."""
+        """Parse a few deliveries of the next batch; return False if none was left to parse."""
         some, self._next[:PREFETCH_STEP] = self._next[:PREFETCH_STEP], []
         with self.limit():
             self._prefetched |= {delivery.tag: self._read(delivery) for delivery in some}
         return bool(some)
 
     def read_all(self, deliveries: Sequence[Delivery]) -> list[Parsed]:
-        """Parse a batch, and discard other prefetched deliveries, whose connection is lost."""
+        """Return the parsed deliveries of a batch. Other prefetched deliveries are from a lost connection."""
         prefetched, self._prefetched = self._prefetched, {}
         with self.limit():
             parsed = []
             for delivery in deliveries:
                 early = prefetched.get(delivery.tag)
                 if early is None or early.delivery is not delivery:
-                    # It was not parsed early, or another connection reused the tag of one that was.
+                    # It was not parsed early, or a delivery of a lost connection had the same tag.
                     early = self._read(delivery)
                 parsed.append(early)
             return parsed
@@ -69,7 +69,7 @@ class Reader:
         return undecided
 
     def _read(self, delivery: Delivery) -> Parsed:
-        # The header that marks a canary is not signed, so any other body is processed as an ordinary event.
+        # The header of a canary is not signed, so a body that is not a canary counts as an ordinary event.
         if delivery.envelope.source == CANARY and (canary := decode_canary(delivery.envelope.body)):
             return Parsed(delivery, canary=canary)
         if delivery.queue == DEAD_LETTER_RECORDS:
@@ -84,7 +84,7 @@ class Reader:
         return Parsed(delivery, _make_arrivals(delivery, events))
 
     def _is_wanted(self, event_filter: Filter, event: Event) -> bool:
-        """Return whether the filter accepts an event; an event that it cannot evaluate is accepted."""
+        """Return whether the filter accepts an event, or True if the filter cannot be evaluated for it."""
         try:
             return event_filter.evaluate(event.payload)
         except FilterError as error:
@@ -101,9 +101,9 @@ class Reader:
 
 
 def _make_arrivals(delivery: Delivery, events: Sequence[Event]) -> tuple[Arrival, ...]:
-    """Combine the events of a body with the data of its arrival."""
+    """Return the events of a body, each together with the data of the delivery that contained it."""
     envelope, request_id = delivery.envelope, delivery.envelope.request_id
-    # An id that is longer than the edge permits, or that cannot be stored, is dropped.
+    # Drop a request id that is longer than the edge permits or that the database could not store.
     is_kept = 0 < len(request_id) <= REQUEST_ID_LENGTH and request_id.isprintable()
     how = (
         envelope.identity,

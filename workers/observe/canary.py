@@ -17,17 +17,17 @@ from workers.db.canary import Canary
 from workers.observe.probe import Probe, Reading
 
 REQUEST_SECONDS: Final = 4.0
-"""Timeout for the connection, and again for the answer."""
+"""Timeout of a canary's request: for the connection, and again for the answer."""
 
 ARRIVAL_SECONDS: Final = 12.0
-"""How long a canary may take. An event takes milliseconds, the restart of a worker some seconds. Including
-the interval and a name server that does not answer, the stage is reported within 90 s."""
+"""How long a canary may take: an event takes milliseconds, and a worker restarts within seconds. A fault's
+stage is reported within 90 s, even if the interval of the canaries and a silent name server add to it."""
 
 SECOND_LOOK_SECONDS: Final = 3.0
-"""Pause before a refused canary is posted again: a gateway or an edge may just be restarting."""
+"""Pause before a refused canary is posted again, because a gateway or an edge may just be restarting."""
 
 STAGES: Final = ("dns", "certificate", "gateway", "edge", "broker", "intake", "database")
-"""The stages in the order in which an event passes them, except for the database."""
+"""The stages at which a canary may stop, in the order in which it passes them; the database comes last."""
 
 _EDGE_ANSWERS: Final = {
     401: "refuses the signature or a header: OM_WEBHOOK_SECRETS and OM_REQUIRED_HEADERS must be the edge's",
@@ -42,7 +42,7 @@ _EDGE_ANSWERS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class CanarySettings:
-    """Where canaries are posted, and the secret and headers that the edge requires."""
+    """The address to which canaries are posted, and the secret and headers that the edge requires."""
 
     url: str
     secret: bytes | None = field(repr=False)
@@ -50,14 +50,14 @@ class CanarySettings:
 
 
 class CanaryStoppedError(OpenMessagingError):
-    """Show which of STAGES stops canaries, and why; find_stage reads the stage from the text."""
+    """Report the stage that stopped a canary, and why. `find_stage` reads the stage from the text."""
 
     def __init__(self, stage: str, text: str) -> None:
         super().__init__(f"{stage}: {text}")
 
 
 def find_stage(reading: Reading[float]) -> str | None:
-    """Return the stage that stopped the last canary; None if it arrived or its stage is unknown."""
+    """Return the stage that stopped the last canary; None if the canary arrived or the stage is unknown."""
     stage = (reading.problem or "").partition(":")[0]
     return stage if stage in STAGES else None
 
@@ -65,10 +65,12 @@ def find_stage(reading: Reading[float]) -> str | None:
 def send(settings: CanarySettings, broker: Probe[None], newest: Probe[int]) -> float:
     """Send a canary, and return the seconds until it was in the database; blocks for at most half a minute.
 
-    *newest* reads when this host's newest canary that arrived was sent. Raises CanaryStoppedError if the
-    canary did not arrive.
+    *newest* reads the time at which the newest arrived canary of this host was sent. If the new canary does
+    not arrive, CanaryStoppedError is raised.
     """
-    canary, began = Canary(socket.gethostname(), time.time_ns() // 1000), time.monotonic()
+    # If the clock was set back, the newest recorded canary is later than now. A new canary must be later.
+    sent_at_us = max(time.time_ns() // 1000, (newest.read(1.0).value or 0) + 1)
+    canary, began = Canary(socket.gethostname(), sent_at_us), time.monotonic()
     try:
         post(settings, canary)
     except CanaryStoppedError:
@@ -101,12 +103,12 @@ def post(settings: CanarySettings, canary: Canary) -> None:
         digest = hmac.digest(settings.secret, body, "sha256")
         headers["X-Hub-Signature-256"] = f"sha256={base64.b64encode(digest).decode()}"
     try:
-        # Only the status is read: a body that arrives slowly would block the thread.
+        # Read only the status, because a body that arrives slowly would block the thread.
         with requests.post(
             settings.url, body, headers=headers, timeout=REQUEST_SECONDS, allow_redirects=False, stream=True
         ) as answer:
             status = answer.status_code
-    except Exception as error:  # noqa: BLE001  # http.client raises others for a header that it cannot send
+    except Exception as error:  # noqa: BLE001  # http.client raises other errors for a header it cannot send
         raise _explain(error) from None
     if status != 200:
         is_edge = status in _EDGE_ANSWERS
@@ -115,7 +117,7 @@ def post(settings: CanarySettings, canary: Canary) -> None:
 
 
 def _explain(error: Exception) -> CanaryStoppedError:
-    """Return the stage at which a request failed that got no answer."""
+    """Return an error that reports at which stage a request without an answer failed."""
     if isinstance(error, requests.exceptions.SSLError):
         return CanaryStoppedError("certificate", "is expired, or not valid for this name or authority")
     if isinstance(error, requests.Timeout):
@@ -123,6 +125,6 @@ def _explain(error: Exception) -> CanaryStoppedError:
     cause = getattr(error.args[0] if error.args else None, "reason", None)
     if isinstance(cause, NameResolutionError):
         return CanaryStoppedError("dns", "the name of OM_CANARY_URL has no address")
-    is_refused = isinstance(error, requests.RequestException)
-    text = "accepts no connection" if is_refused else f"could not be asked: {type(error).__name__}"
-    return CanaryStoppedError("gateway", text)
+    if isinstance(error, requests.ConnectionError):
+        return CanaryStoppedError("gateway", "accepts no connection")
+    return CanaryStoppedError("gateway", "cannot be asked: check OM_CANARY_URL and OM_REQUIRED_HEADERS")

@@ -1,4 +1,4 @@
-"""Collect the metrics of the whole service from the database and the broker; the edge serves its own."""
+"""Collect the service's metrics from the database and the broker; the edge serves its own metrics."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,9 +9,10 @@ from typing import Final
 from prometheus_client import Metric
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
 
+from messaging.errors import RetryLaterError
 from messaging.log import logger
 from workers.db.engine import DatabaseClock
 from workers.db.stats import CLOCK_AHEAD, WorkerReport, read_worker_reports
@@ -21,9 +22,16 @@ from workers.observe.probe import Probe, Reading
 from workers.parsing import moment_of
 
 SCRAPE_SECONDS: Final = 8.0
-"""How long a scrape waits for a part; Prometheus gives up on a scrape after 10 s."""
+"""How long a scrape waits for the database or the broker; Prometheus abandons a scrape after 10 s."""
 
 WORKER_UP: Final = "om_worker_up"
+
+_IS_READ_ONLY: Final = text(
+    "SELECT pg_is_in_recovery() OR EXISTS (SELECT FROM pg_db_role_setting WHERE setrole = 0"
+    " AND setdatabase = (SELECT oid FROM pg_database WHERE datname = current_database())"
+    " AND 'default_transaction_read_only=on' = ANY (setconfig))"
+)
+"""Queries whether the workers' sessions are read-only; the observe role's own sessions always are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +39,9 @@ class WorkerFigure:
     """A metric from the workers' reports.
 
     Args:
-        role: The role whose reports contain the figure; None if the reports of every role do.
-        parts: The labels that the figure is counted by, in the order of the parts of its keys.
-        gauge: The metric's name if it is a state; None for a rising count, called om_{role}_{figure}.
+        role: The role whose reports contain the figure; None if the reports of all roles contain it.
+        parts: Names of the labels by which the figure is counted; a key of the figure has their values.
+        gauge: The metric's name if the figure is a state; None if it is a counter, named om_{role}_{figure}.
     """
 
     role: str | None
@@ -44,12 +52,12 @@ class WorkerFigure:
 
     @property
     def name(self) -> str:
-        """The metric's name; Prometheus adds _total to a counter's."""
+        """The metric's name; Prometheus adds _total to the name of a counter."""
         return self.gauge or f"om_{self.role}_{_RENAMED.get(self.figure, self.figure)}"
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """The labels' names."""
+        """The names of the metric's labels."""
         return ("worker", *self.parts) if self.role else ("role", "worker")
 
 
@@ -104,13 +112,17 @@ WORKER_FIGURES: Final = (
 
 
 def read_metrics(engine: Engine, clock: DatabaseClock) -> list[Metric]:
-    """Read each metric in its own transaction; leave out only the metrics whose query fails.
+    """Read each metric in its own transaction; a metric whose query fails is left out.
 
-    Raises DBAPIError if there is no connection to the database, or if every query failed.
+    Raises DBAPIError if the database cannot be reached or every query failed, and RetryLaterError if workers
+    can only read the database.
     """
     metrics: list[Metric] = []
     failure: DBAPIError | None = None
     with engine.connect() as connection:
+        with connection.begin():
+            if engine.dialect.name == "postgresql" and connection.scalar(_IS_READ_ONLY):
+                raise RetryLaterError("it is read-only: OM_DATABASE_URL must name the primary server")
         now = moment_of(clock.now_us())
         queries: dict[str, Callable[[], Iterable[Metric]]] = {
             query.name: partial(_read, query, connection, now) for query in METRIC_QUERIES
@@ -131,7 +143,7 @@ def read_metrics(engine: Engine, clock: DatabaseClock) -> list[Metric]:
 
 
 def find_missing(metrics: Iterable[Metric]) -> frozenset[str]:
-    """Return the metrics whose query failed; WORKER_UP stands for all that come from workers' reports."""
+    """Return the metrics whose query failed; WORKER_UP stands for all metrics from workers' reports."""
     expected = {WORKER_UP, *(query.name for query in METRIC_QUERIES)}
     return frozenset(expected - {metric.name for metric in metrics})
 
@@ -141,14 +153,14 @@ def _read(query: MetricQuery, connection: Connection, now: datetime) -> list[Met
     is_age = query.name.endswith("_age_seconds")
     for *labels, value in connection.execute(query.statement):
         if value is not None:
-            # A time in the future has the age 0.
+            # If the time is in the future, the age is 0.
             number = max(0.0, (now - value).total_seconds()) if is_age else float(value)
             metric.add_metric(labels, number)
     return [metric]
 
 
 def build_worker_metrics(reports: Sequence[WorkerReport], now: datetime) -> Iterator[Metric]:
-    """Yield whether each worker reports, and the figures of those that do."""
+    """Yield a metric that shows which workers report, and the figures of the workers that report."""
     alive = GaugeMetricFamily(
         WORKER_UP, "1 where a worker has reported within a minute.", labels=("role", "worker")
     )
@@ -164,37 +176,29 @@ def _build(figure: WorkerFigure, reports: Iterable[WorkerReport]) -> Metric:
     family = GaugeMetricFamily if figure.gauge else CounterMetricFamily
     metric = family(figure.name, figure.help, labels=figure.labels)
     for report in reports:
-        if figure.role is None:
-            if (value := report.figures.get(figure.figure)) is not None:
-                metric.add_metric((report.role, report.worker), float(value))  # type: ignore[arg-type]
-        elif report.role == figure.role:
-            value = report.figures.get(figure.figure, 0)
-            for key, number in value.items() if isinstance(value, Mapping) else [(None, value)]:
-                parts = () if key is None else tuple(key.split(" "))
-                metric.add_metric((report.worker, *parts), float(number))
+        own = (report.role, report.worker) if figure.role is None else (report.worker,)
+        value = report.figures.get(figure.figure, None if figure.role is None else 0)
+        if value is not None and figure.role in {None, report.role}:
+            for key, number in value.items() if isinstance(value, Mapping) else [("", value)]:
+                metric.add_metric((*own, *key.split()), float(number))
     return metric
 
 
 @dataclass(frozen=True)
 class ServiceCollector(Collector):
-    """Collects for a scrape the last answers of database, broker and canary that are still valid.
-
-    A part that is not configured is None.
-    """
+    """Collects the metrics of the database and, if they are configured, of the queues and the canary."""
 
     metrics: Probe[list[Metric]]
     depths: Probe[dict[str, int]] | None
     canary: Probe[float] | None = None
 
-    def describe(self) -> Iterable[Metric]:
-        """Return nothing: the database may be away before the first scrape."""
-        return ()
-
     def collect(self) -> Iterator[Metric]:
-        """Yield the metrics; those of a part that does not answer are left out, never 0."""
+        """Yield the metrics. If a part does not answer, its metrics are left out instead of reported as 0."""
         reading = self.metrics.read(SCRAPE_SECONDS)
         is_up = float(reading.problem is None)
-        yield GaugeMetricFamily("om_database_up", "1 where the database answers.", value=is_up)
+        yield GaugeMetricFamily(
+            "om_database_up", "1 where the database answers and is writable.", value=is_up
+        )
         yield from reading.current or ()
         if self.depths is not None:
             metric = GaugeMetricFamily(

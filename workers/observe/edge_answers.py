@@ -1,15 +1,18 @@
-"""Record every minute what the edge on this host has answered, so that `omctl stats` covers days."""
+"""Record every minute how many requests the edge on this host answered, so that `omctl stats` covers days."""
 
 import socket
-from collections import Counter, defaultdict
+from collections import Counter, defaultdict, deque
 from collections.abc import Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final, TypeAlias
 
 from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import Connection, Engine
 
 from messaging.clock import Clock
+from messaging.errors import RejectedEventError
 from workers.db.engine import DatabaseClock, make_engine, transact
 from workers.db.models import edge_statistics
 from workers.db.stats import ANSWERED, REFUSALS, WITHIN
@@ -18,18 +21,21 @@ from workers.observe.settings import ObserveSettings
 from workers.parsing import moment_of
 
 RECORD_SECONDS: Final = 60.0
-"""Interval between two records. If an edge process ends, the counts of at most this time are lost."""
+"""Interval between two records. If an edge process ends, its counts since the last record are lost."""
+
+MAX_UNRECORDED: Final = 24 * 60
+"""Limit of readings that wait for the database; in a longer outage, the oldest readings are lost."""
 
 LONGEST: Final = "longest_us"
 
 Counts: TypeAlias = Mapping[str, Mapping[str, int]]
-"""Counts since a process began, by process id, then by column of `edge_statistics`."""
+"""For each process id, the counts since the process started, by column of `edge_statistics`."""
 
 
 def record_edge_answers(settings: ObserveSettings, clock: DatabaseClock) -> None:
-    """Start a thread that records the edge's answers, unless the edge listens at a socket file."""
+    """Start a thread that records the edge's answers, unless the edge listens on a socket file."""
     if settings.is_edge_reachable:
-        # A separate engine, because the sessions of the page and the scrapes are read-only.
+        # Use a separate engine, because the sessions of the page and the scrapes are read-only.
         engine = make_engine(settings.database_url)
         clock.follow(engine)
         recorder = EdgeAnswersRecorder(engine, clock, socket.gethostname(), settings.edge)
@@ -38,9 +44,9 @@ def record_edge_answers(settings: ObserveSettings, clock: DatabaseClock) -> None
 
 @dataclass(slots=True)
 class EdgeAnswersRecorder:
-    """Records how much the counts of the edge on *host*, at address *edge*, rose between two readings.
+    """Records by how much the counts of the edge on *host* rose between two readings. *edge* is its address.
 
-    The first reading is not recorded, because an earlier om-observe may have recorded its counts.
+    The first reading is not recorded, because an earlier om-observe process may have recorded its counts.
     """
 
     engine: Engine
@@ -49,20 +55,26 @@ class EdgeAnswersRecorder:
     edge: str
     _before: Counts | None = None
     _began_us: int = 0
+    _unrecorded: deque[list[dict[str, Any]]] = field(default_factory=partial(deque, maxlen=MAX_UNRECORDED))
 
     def record(self) -> None:
-        """Record the answers since the last reading, one row for each process.
+        """Record the answers since the last reading, in one row for each edge process.
 
-        If the edge or the database does not answer, this raises, and the next call records this interval too.
+        If the edge or the database does not answer, an error is raised; the next call records all intervals.
         """
         answer = read_edge(self.edge, "/metrics")
         answer.raise_for_status()
         counts = parse_counts(answer.text)
         now_us = self.clock.now_us()
         if self._before is not None and (rows := self._build_rows(self._before, counts, now_us)):
-            transact(self.engine, Connection.execute, edge_statistics.insert(), rows)
-        # A process may be missing from one answer, so its last known counts are kept.
+            self._unrecorded.append(rows)
+        # Keep the last counts of each process, because a process may be missing from a single answer.
         self._before, self._began_us = {**(self._before or {}), **counts}, now_us
+        while self._unrecorded:
+            # If the answer to a commit was lost, the rows already exist, and om-observe may not update them.
+            with suppress(RejectedEventError):
+                transact(self.engine, Connection.execute, edge_statistics.insert(), self._unrecorded[0])
+            self._unrecorded.popleft()
 
     def _build_rows(self, before: Counts, counts: Counts, now_us: int) -> list[dict[str, Any]]:
         rows = []
@@ -76,7 +88,7 @@ class EdgeAnswersRecorder:
 
 
 def parse_counts(metrics: str) -> Counts:
-    """Return the counts in the edge's metrics."""
+    """Return the counts that the text of the edge's metrics contains."""
     counts: defaultdict[str, Counter[str]] = defaultdict(
         lambda: Counter(dict.fromkeys((ANSWERED, *WITHIN.values(), *REFUSALS.values(), LONGEST), 0))
     )
@@ -94,7 +106,7 @@ def parse_counts(metrics: str) -> Counts:
 
 
 def find_rise(now: Mapping[str, int], before: Mapping[str, int]) -> dict[str, int]:
-    """Return by how much each count rose; if one fell, a new process has the id of one that ended."""
+    """Return by how much each count rose. If a count fell, a new process has the id of an earlier process."""
     counted = [column for column in now if column != LONGEST]
     is_new = any(now[column] < before.get(column, 0) for column in counted)
     return {column: now[column] - (0 if is_new else before.get(column, 0)) for column in counted}

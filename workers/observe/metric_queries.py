@@ -1,4 +1,4 @@
-"""List the queries of a scrape. Counts stop at a limit, so that large tables do not slow a scrape down."""
+"""List the SQL queries of a scrape. Counts have a limit, so that large tables do not slow a scrape down."""
 
 from dataclasses import dataclass
 from typing import Any, Final
@@ -9,15 +9,12 @@ from workers.db import models
 from workers.db.reconcile import IS_UNDECIDED, TIMER
 
 MAX_COUNTED: Final = 10_000
-"""Limit of a count. This number means "at least": operators need no more, and it takes milliseconds."""
-
-MAX_GAPS: Final = 100_000
-"""Limit of the count of gaps: higher, because a week's success rate adds up the increases of this count."""
+"""Limit of a count. This value means "10,000 or more"; counting so many rows takes some milliseconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class MetricQuery:
-    """A gauge and its query, which returns its labels and then its value: a number, or a time for an age."""
+    """A gauge and its query. A row has the labels and then the value: a number, or a time if it is an age."""
 
     name: str
     help: str
@@ -25,17 +22,17 @@ class MetricQuery:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """The labels' names."""
+        """The names of the metric's labels."""
         return tuple(self.statement.selected_columns.keys()[:-1])
 
 
-def _count(of: FromClause, *conditions: ColumnElement[bool], limit: int = MAX_COUNTED) -> Select[Any]:
-    rows: Select[Any] = select(literal_column("1")).select_from(of).where(*conditions).limit(limit)
+def _count(of: FromClause, *conditions: ColumnElement[bool]) -> Select[Any]:
+    rows: Select[Any] = select(literal_column("1")).select_from(of).where(*conditions).limit(MAX_COUNTED)
     return select(func.count()).select_from(rows.subquery())
 
 
 def _select_names(column: Column[Any], condition: ColumnElement[bool]) -> CTE:
-    """Return a column's distinct values, each by one lookup in the index that begins with it."""
+    """Return the distinct values of a column. Each is found by one lookup in an index on this column."""
     first = select(column.label("name")).where(condition).order_by(column).limit(1).subquery()
     names = select(first.c.name).cte("names", recursive=True)
     following = select(column).where(condition, column > names.c.name).order_by(column).limit(1)
@@ -71,10 +68,15 @@ _R: Final = models.reconciliations.c
 
 
 def _select_newest(column: ColumnElement[Any]) -> Select[Any]:
-    """Return a column of the timer's last finished comparison."""
+    """Return the query for a column of the last finished comparison that the timer started."""
     finished = select(column).where(_R.started_by == TIMER, _R.finished_at.is_not(None))
     return finished.order_by(_R.id.desc()).limit(1)
 
+
+_PUBLISHED: Final = select(_R.published).order_by(_R.id.desc()).limit(MAX_COUNTED).subquery()
+_FIRST_BEGAN: Final = (
+    select(_R.started_at).where(_R.started_by == TIMER).order_by(_R.id).limit(1).scalar_subquery()
+)
 
 METRIC_QUERIES: Final = (
     MetricQuery(
@@ -100,8 +102,8 @@ METRIC_QUERIES: Final = (
     MetricQuery(
         "om_conflicts",
         "Events with the key of another event and different content; 10,000 means at least that many.",
-        # Read the view, because the table has bodies, which the reader's role must not read.
-        _count(table("duplicate_events_v1")),
+        # Count the rows of the view: om-observe may not read the table, because it contains bodies.
+        _count(table("event_conflicts_v1")),
     ),
     MetricQuery(
         "om_drift_names",
@@ -148,14 +150,15 @@ METRIC_QUERIES: Final = (
     ),
     MetricQuery(
         "om_reconciliation_gaps",
-        "Events of the platform that no webhook brought; falls when retention deletes old ones.",
-        _count(models.reconciliation_gaps, limit=MAX_GAPS),
+        "Events of the platform that no webhook brought; falls when retention deletes old comparisons.",
+        # After an outage, there may be millions of gaps, but there are only a hundred comparisons a day.
+        select(func.coalesce(func.sum(_PUBLISHED.c.published), 0)),
     ),
     MetricQuery(
         "om_reconciliation_age_seconds",
-        "Time since the reconcile worker's last comparison ended.",
+        "Time since the reconcile worker's last comparison ended or, before that, since the first one began.",
         # An operator's comparison does not count, because it often covers only one conversation.
-        _select_newest(_R.finished_at),
+        select(func.coalesce(_select_newest(_R.finished_at).scalar_subquery(), _FIRST_BEGAN)),
     ),
     MetricQuery(
         "om_reconciliation_passed_over",

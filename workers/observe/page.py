@@ -1,4 +1,4 @@
-"""Serve the status page and its data, the documentation, and the metrics: gunicorn with some threads."""
+"""Serve the status page and its data, the documentation and the metrics, on some threads of gunicorn."""
 
 import re
 import signal
@@ -32,11 +32,11 @@ HEADERS: Final = {
 }
 
 RUNBOOK: Final = Path(__file__).with_name("runbook.md")
-"""A link to docs/runbook.md; in the wheel, a copy of it."""
+"""The runbook: a symbolic link to docs/runbook.md in a checkout, and a copy of that page in the wheel."""
 SITE: Final = Path(__file__).with_name("site")
-"""The documentation that `make docs` writes; missing if it was not written before the installation."""
+"""The documentation. `make docs` writes it; it is missing if that was not done before the installation."""
 SITE_POLICY: Final = "default-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'"
-"""The theme has inline scripts. They are safe, because the documentation shows nothing that anyone sent."""
+"""Allows the inline scripts of the documentation's theme; its pages contain no data from requests."""
 
 
 def make_app(probes: Probes) -> Flask:
@@ -58,7 +58,7 @@ def make_app(probes: Probes) -> Flask:
 
 
 def _protect(response: Response) -> Response:
-    """Forbid pages to load anything from other hosts, and caches to store the pages."""
+    """Add headers that forbid pages to load content from other hosts and caches to store the pages."""
     response.headers.update(HEADERS)
     if request.path.startswith("/docs/"):
         response.headers["Content-Security-Policy"] = SITE_POLICY
@@ -66,7 +66,7 @@ def _protect(response: Response) -> Response:
 
 
 def render_runbook(markdown: str) -> str:
-    """Return the runbook as HTML; each alert's heading has the anchor that its runbook_url names."""
+    """Return the runbook as HTML. Each alert's heading gets the anchor that the alert's runbook_url names."""
     html = MarkdownIt().enable("table").render(markdown)
     html = re.sub(r"<h2>(\w+)</h2>", lambda found: f'<h2 id="{found[1].lower()}">{found[1]}</h2>', html)
     html = re.sub(r'href="(\w+)\.md', r'href="/docs/\1.html', html)
@@ -79,9 +79,9 @@ def render_runbook(markdown: str) -> str:
 
 
 def serve(make_app: Callable[[], WSGIApplication], bind: str) -> None:
-    """Answer requests until SIGTERM or SIGINT; *make_app* is called in the process that serves."""
+    """Answer requests until SIGTERM or SIGINT; the process that answers them calls *make_app*."""
     try:
-        # Checked here, because gunicorn would retry for some seconds, and then exit with another status.
+        # Try the address first: gunicorn would retry it for seconds and then exit with a different status.
         host, _, port = bind.rpartition(":")
         socket.create_server((host, int(port))).close()
     except OSError as error:
@@ -90,7 +90,7 @@ def serve(make_app: Callable[[], WSGIApplication], bind: str) -> None:
 
 
 class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no annotations
-    """gunicorn, configured only by these settings; it reports to systemd itself."""
+    """Runs gunicorn with no other settings than these; gunicorn itself sends notifications to systemd."""
 
     def __init__(self, make_app: Callable[[], WSGIApplication], bind: str) -> None:
         self._make_app = make_app
@@ -115,6 +115,6 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no annotat
 
     def load(self) -> WSGIApplication:
         if self._is_reloaded and callable(self._on_hangup):
-            # gunicorn replaces the process at SIGHUP: its log level is read again here.
+            # At SIGHUP, gunicorn starts a new process, which must read the log level again.
             self._on_hangup(signal.SIGHUP, None)
         return self._make_app()

@@ -3,20 +3,20 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
-from urllib.parse import urlsplit
 
 from messaging.environment import Environment
 from messaging.errors import ConfigurationError
 from messaging.settings import WorkerSettings, setting
+from workers.genesys import is_safe
 from workers.observe.canary import CanarySettings
 
 OBSERVER_SESSION: Final[Mapping[str, str]] = {
-    # A scrape delays no other transaction, and Prometheus gives up on one that takes longer than 10 s.
+    # A scrape must not delay other transactions, and Prometheus abandons a scrape after 10 s.
     "default_transaction_read_only": "on",
     "statement_timeout": "2s",
     "lock_timeout": "1s",
     "idle_in_transaction_session_timeout": "60s",
-    # A count stops at its limit only in an index scan; these two kinds of scan read all rows first.
+    # Only an index scan stops at the limit of a count. Sequential and bitmap scans read all rows first.
     "enable_seqscan": "off",
     "enable_bitmapscan": "off",
 }
@@ -27,7 +27,7 @@ def _read_canary(environment: Environment, name: str, default: None) -> CanarySe
     url = environment.string(name)
     if not url:
         return default
-    if not url.startswith(("https://", "http://")) or not urlsplit(url).hostname:
+    if not is_safe(url, allows_http=True):
         raise ConfigurationError(f"{name} must be the webhook's address, https://…")
     secrets = environment.strings("OM_WEBHOOK_SECRETS")
     pairs = [pair.partition("=") for pair in environment.strings("OM_REQUIRED_HEADERS")]
@@ -39,7 +39,7 @@ def _read_canary(environment: Environment, name: str, default: None) -> CanarySe
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObserveSettings(WorkerSettings):
-    """Settings of the observe role; `edge` is where this host's edge listens, `bind` our own address."""
+    """Settings of the observe role. `edge` is the address of this host's edge; `bind` is the role's own."""
 
     amqp_urls: tuple[str, ...] = setting("OM_AMQP_URL", Environment.strings, (), is_secret=True)
     management_urls: tuple[str, ...] = setting("OM_MANAGEMENT_URL", Environment.strings, (), is_secret=True)
@@ -48,7 +48,6 @@ class ObserveSettings(WorkerSettings):
     canary: CanarySettings | None = setting("OM_CANARY_URL", _read_canary, None)
 
     def __post_init__(self) -> None:
-        """Refuse a missing broker and a malformed address."""
         if not self.amqp_urls:
             raise ConfigurationError("OM_AMQP_URL must name the broker")
         host, _, port = self.bind.rpartition(":")
@@ -57,5 +56,5 @@ class ObserveSettings(WorkerSettings):
 
     @property
     def is_edge_reachable(self) -> bool:
-        """Whether the edge listens at host:port instead of a socket file."""
+        """Whether the edge listens on host:port instead of a socket file."""
         return not self.edge.startswith(("unix:", "fd:"))

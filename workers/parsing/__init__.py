@@ -1,4 +1,4 @@
-"""Parse raw bodies into events: dialects, timestamps, keys, drift."""
+"""Parse raw bodies of all dialects into events, build the events' keys, and note drift."""
 
 from workers.parsing.dialects import ANYTHING, VALUE, Fields, all_fields, guide_fields, read_body
 from workers.parsing.drift import Drift, DriftNotes

@@ -1,8 +1,8 @@
 """Count the fields, values and types in the platform's events that this version does not know.
 
-Senders choose the names, so a customer's name may appear where a word of the platform is expected. A name is
-recorded only if it has the shape of such a word, and a value only if the platform has a closed list of
-values. For any other value, only its type and size are recorded.
+A sender may put any text into a body, so a field's name or value may contain a customer's name. A field's
+name is recorded only if it looks like a name that the platform would choose, and a value only if the platform
+has a closed list of values for the field. For any other value, only its type and size are recorded.
 """
 
 import math
@@ -22,17 +22,17 @@ NOT_SHOWN: Final = "(not shown)"
 MORE: Final = "(more)"
 
 MAX_NAMES: Final = 50
-"""How many names are recorded when first seen, in one place of one event type. The platform adds a handful in
-years; a sender that puts identifiers into field names adds a name with each event."""
+"""Limit of the names that are recorded at first sight, in one place of one event type. The platform adds a
+handful of names in years; a sender that puts identifiers into field names adds a name with each event."""
 
 OFTEN: Final = 20
-"""How often a name must occur to be recorded in a place that has MAX_NAMES; no random name does so."""
+"""If a place has MAX_NAMES names, a further name is recorded once it has occurred this number of times."""
 
 MAX_CANDIDATES: Final = 1000
-"""How many names, the latest, are counted until they occur OFTEN."""
+"""Limit of the names that are counted but not yet recorded; the name seen least recently is dropped."""
 
 WRITE_SECONDS: Final = 10.0
-"""Interval between two updates of the counts of recorded names. A new name is recorded at once."""
+"""Interval at which the counts of recorded names are updated. A new name is recorded at once."""
 
 _FIELD_SHAPE: Final = re.compile(r"[A-Za-z_$][A-Za-z0-9_$-]{0,63}")
 _VALUE_SHAPE: Final = re.compile(r"[A-Za-z_-]{1,40}")
@@ -42,13 +42,13 @@ _SIZED: Final[Mapping[type, str]] = {str: "string", list: "array", dict: "object
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """One name or value that this version does not know.
+    """One name, value or type that this version does not know.
 
     Args:
-        name: The field's path; for an unknown value, also "=" and the value, but never free text.
-        event_type: The type of the first event that had it.
-        sample: The shape of a value or, for an unknown value that is shown, the value.
-        count: How often it was read; copies and retries of an event count too.
+        name: The field's path; for an unknown value, followed by "=" and the value, but never by free text.
+        event_type: The type of the first event that contained the unknown name, value or type.
+        sample: The type and size of the value; for an unknown value that is shown, the value itself.
+        count: How often the field was read; copies and retries of an event count too.
     """
 
     kind: str
@@ -56,12 +56,6 @@ class Drift:
     event_type: str
     sample: str
     count: int = 1
-
-
-def describe_shape(value: Any) -> str:
-    """Return the type and size of a value of a parsed body, without its content."""
-    kind = type(value)
-    return _PLAIN.get(kind) or f"{_SIZED[kind]}({len(value)})"
 
 
 @dataclass(slots=True)
@@ -76,22 +70,22 @@ class DriftNotes:
     _candidates: OrderedDict[tuple[str, str], int] = field(default_factory=OrderedDict)
 
     def note_field(self, kind: str, path: str, name: str, event_type: str, value: Any) -> None:
-        """Note an unknown field, or one of a wrong type, in the object at *path*, which ends in "."."""
+        """Note a field that is unknown or has a wrong type. *path* leads to its object and ends with "."."""
         self._note(kind, path, name if _FIELD_SHAPE.fullmatch(name) else NOT_SHOWN, event_type, value)
 
     def note_value(self, path: str, value: str, event_type: str, *, is_closed: bool) -> None:
-        """Note an unknown value of the field at *path*; it is shown only if the platform's list is closed."""
+        """Note an unknown value of the field at *path*. The value is shown only if *is_closed* is true."""
         is_shown = is_closed and _VALUE_SHAPE.fullmatch(value)
         self._note(UNKNOWN_VALUE, f"{path}=", value if is_shown else NOT_SHOWN, event_type, value)
 
     def pending(self, now: float = math.inf) -> list[Drift]:
-        """Return the drift to record, sorted: at once if a name is new, else every WRITE_SECONDS."""
+        """Return the drift to record, sorted; if no name is new, return it only every WRITE_SECONDS."""
         if not self._counts or not (self._new or now >= self._write_at):
             return []
         return [replace(self._names[key], count=self._counts[key]) for key in sorted(self._counts)]
 
     def mark_recorded(self, recorded: list[Drift], now: float) -> None:
-        """Subtract committed drift; drift that was noted meanwhile stays."""
+        """Subtract the drift that was committed; drift that was noted in the meantime stays."""
         if not recorded:
             return
         self._write_at = now + WRITE_SECONDS
@@ -113,13 +107,16 @@ class DriftNotes:
         if key not in self._names:
             if name == MORE:
                 logger().warning("drift_crowded", kind=kind, place=place, event_type=event_type)
-            is_shown = kind == UNKNOWN_VALUE and name not in {NOT_SHOWN, MORE}
-            self._names[key] = Drift(kind, key[1], event_type, value if is_shown else describe_shape(value))
+            sample = value
+            if kind != UNKNOWN_VALUE or name in {NOT_SHOWN, MORE}:
+                # Show only the type and size of the value, not its content.
+                sample = _PLAIN.get(type(value)) or f"{_SIZED[type(value)]}({len(value)})"
+            self._names[key] = Drift(kind, key[1], event_type, sample)
             self._new.add(key)
         self._counts[key] += 1
 
     def _is_frequent(self, key: tuple[str, str]) -> bool:
-        """Count a name in a full place; return whether it is frequent. Random names displace each other."""
+        """Count a name in a place that has MAX_NAMES names; return whether it has occurred OFTEN times."""
         count = self._candidates.pop(key, 0) + 1
         if count >= OFTEN:
             return True

@@ -1,4 +1,4 @@
-"""The event that every stage behind the broker works on, whatever dialect it arrived in."""
+"""Define the event that every stage behind the broker processes; it is the same for all dialects."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -17,13 +17,13 @@ EVENT_TYPES: Final = frozenset(
 QUEUED: Final = "CONTACT-QUEUED"
 ROUTED: Final = "CONTACT-ROUTED"
 ROUTING_STATUSES: Final = frozenset({QUEUED, ROUTED})
-"""The explicit transitions that the guide's filters name."""
+"""The routing states of the explicit transitions that the guide's example filters name."""
 
 ALERTING: Final = "ALERTING"
-"""An agent's phone rings; no agent has answered yet."""
+"""Routing state: an agent's phone rings, but no agent has answered yet."""
 
 AGENT_LEFT: Final = "AGENT-LEFT"
-"""An agent has left the conversation, by a transfer or for good."""
+"""Routing state: an agent has left the conversation, after a transfer or for good."""
 
 ENDED: Final = "ENDED"
 
@@ -36,18 +36,18 @@ EVENTBRIDGE: Final = "eventbridge"
 class Event:
     """A notification of the platform.
 
-    Treat it as immutable. It and the two classes below are not frozen, because creating them would take four
-    times as long (docs/decisions/0182-what-is-made-for-each-event.md).
+    Treat an Event as immutable. The dataclasses of this module are not frozen, because creating an object
+    would take four times as long (docs/decisions/0182-what-is-made-for-each-event.md).
 
     Args:
-        conversation_id: The platform's id; for a native event without one, made of integration and customer.
+        conversation_id: The platform's id; if a native event has none, made of integration and customer.
         occurred_at_us: Time by the platform's clock, in microseconds since the epoch, UTC.
-        sequence: Order of events with the same time; 0 if the platform gives none.
+        sequence: The platform's number that orders events with the same time; 0 if there is no number.
         platform_message_id: The platform's id of the message that this event is or concerns.
         social_channel: The customer's channel, or the integration in the native dialect.
-        sender: The direction, or "human" or "bot" in the native dialect.
-        content: Attachments and other structured parts of a message, as JSON, like the reasons of a receipt.
-        skip: Why the event must have no effect, as one stable word; None if it may take effect.
+        sender: The direction of a message or, in the native dialect, "human" or "bot".
+        content: Attachments and other structured parts of a message, as JSON text.
+        skip: Why the event must have no effect, as a stable code; None if it may take effect.
     """
 
     event_type: str
@@ -71,20 +71,20 @@ class Event:
 
 
 def replay_event(event: Event, generation: str) -> Event:
-    """Return the event with a key of this replay's generation: it takes effect once in each generation."""
+    """Return the event with a key that contains *generation*: it takes effect once in each generation."""
     return replace(event, idempotency_key=f"{event.idempotency_key}:again-{generation}")
 
 
 @dataclass(slots=True)
 class Arrival:
-    """One event as it arrived; two arrivals of one event share its idempotency key.
+    """One event with the data of its arrival. Two arrivals of an event have the same idempotency key.
 
     Args:
         message_id: The envelope's message id, unique for each accepted request.
-        received_at_us: When the edge had read the request, in microseconds since the epoch, UTC.
+        received_at_us: When the edge had read the whole request, in microseconds since the epoch, UTC.
         source: webhook, reconcile, replay, ingest or other.
         body_sha256: The SHA-256 of the raw body, in hexadecimal.
-        request_id: The request's id in the gateway's log; None if the publisher gave no storable id.
+        request_id: The request's id in the gateway's log; None if the publisher set no id or no valid id.
         generation: The generation of a replay that must take effect again; None for any other arrival.
     """
 
@@ -100,10 +100,7 @@ class Arrival:
 
 @dataclass(slots=True)
 class ClaimedEvent:
-    """A new event, recorded by this transaction.
-
-    Its position is its number in its conversation, from 1, in the order of the commits.
-    """
+    """An event that this transaction has claimed. *position* counts its conversation's events, from 1."""
 
     event_id: int
     arrival: Arrival
@@ -111,5 +108,5 @@ class ClaimedEvent:
 
     @property
     def event(self) -> Event:
-        """The event."""
+        """The claimed event."""
         return self.arrival.event

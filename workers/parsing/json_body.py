@@ -1,26 +1,25 @@
-"""Parse a raw body as JSON, with a stable code for each way in which it can be malformed.
+"""Parse a raw body as JSON; a malformed body raises an error with a stable code for the kind of mistake.
 
-Everything that RFC 8259 permits is accepted, in time proportional to the body's size. If a name occurs twice,
-the last value counts, as in JavaScript and PostgreSQL (docs/decisions/0113-json-as-it-is-permitted.md).
+All JSON that RFC 8259 permits is accepted, in time proportional to its size. If a name occurs twice, the last
+value counts, as in JavaScript and PostgreSQL (docs/decisions/0113-json-as-it-is-permitted.md).
 """
 
+import codecs
 import json
 import re
 from typing import Any, Final, NoReturn
 
 from messaging.errors import RejectedEventError
 
-BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
-
 MAX_EXACT: Final = 2**53
-"""Up to this number, a float without a fraction represents its integer exactly."""
+"""Up to this number, a float can represent every integer exactly."""
 
 _IDENTIFIER: Final = re.compile(r"[\w:.\-]{1,200}", re.ASCII)
 
 
 def parse_body(body: bytes) -> dict[str, Any]:
-    """Return the JSON object in a webhook's body; raise RejectedEventError if the body is anything else."""
-    if body.startswith(BYTE_ORDER_MARK):
+    """Return the JSON object in a body; raise RejectedEventError if the body is not a JSON object."""
+    if body.startswith(codecs.BOM_UTF8):
         raise RejectedEventError("byte_order_mark", "body: starts with a byte order mark")
     try:
         parsed = _parse(body.decode("utf-8"))
@@ -38,7 +37,7 @@ def parse_body(body: bytes) -> dict[str, Any]:
 
 
 def read_identifiers(body: bytes) -> tuple[str | None, str | None]:
-    """Return event type and conversation of a body that could not be processed, each None if unknown."""
+    """Return event type and conversation id of a body that could not be processed; None if not readable."""
     try:
         payload = parse_body(body)
     except RejectedEventError:
@@ -51,13 +50,8 @@ def read_identifiers(body: bytes) -> tuple[str | None, str | None]:
 
 
 def json_text(value: Any) -> str:
-    """Write a value of a parsed body as ASCII JSON, which a database can store as text."""
+    """Return a value of a parsed body as ASCII JSON, which a database can store as text."""
     return json.dumps(value, separators=(",", ":"))
-
-
-def canonical_json(value: Any) -> bytes:
-    """Write a value of a parsed body as canonical JSON, which is the same for all its spellings."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
 
 
 def _parse(text: str) -> Any:
@@ -66,7 +60,7 @@ def _parse(text: str) -> Any:
     except json.JSONDecodeError:
         raise
     except ValueError:
-        # Only int() raises this, for more than 4,300 digits. A parse_int of our own would slow all bodies.
+        # int() raised this error, for more than 4,300 digits. _PATIENT_DECODER is slower, so it comes second.
         return _PATIENT_DECODER.decode(text)
 
 
@@ -75,7 +69,7 @@ def _refuse_constant(name: str) -> NoReturn:
 
 
 def _parse_float(text: str) -> float | str:
-    """Return a number: 1.0 and 1e0 become 1, and a number beyond the range of floats stays text."""
+    """Return a number. 1.0 and 1e0 become the integer 1; a number beyond the range of floats stays text."""
     number = float(text)
     if abs(number) <= MAX_EXACT and number.is_integer():
         return int(number)

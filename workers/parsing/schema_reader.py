@@ -1,7 +1,7 @@
-"""Read objects by marshmallow's schemas, quickly and without refusing unknown fields.
+"""Read objects with marshmallow's schemas, quickly and without refusing unknown fields.
 
-`Schema.load` would make intake 50 % more expensive, because it spends most of its time on hooks and error
-stores that are not used here. `LenientSchema.read` calls only each field's check
+`Schema.load` would make intake 50 % slower, because it spends most of its time on hooks and error stores that
+are not used here. `LenientSchema.read` only calls the check of each field
 (docs/decisions/0102-schema-reader.md).
 """
 
@@ -16,22 +16,22 @@ from marshmallow.fields import Field
 
 from messaging.errors import RejectedEventError
 from workers.parsing.drift import UNKNOWN_FIELD, WRONG_TYPE, DriftNotes
-from workers.parsing.timestamps import EPOCH, LATEST, MILLISECOND, moment_of, parse_timestamp
+from workers.parsing.timestamps import LATEST, microseconds_of, moment_of, parse_timestamp
 
 MAX_UNKNOWN: Final = 100
-"""How many unknown names of one object are noted. An object with more of them is a mapping, not a record."""
+"""Limit of the unknown names noted in one object. An object with more names is a mapping, not a record."""
 
 
 class Checked(Field[Any]):
-    """A field whose values a function checks; it supports no other feature of marshmallow.
+    """A field whose values a function checks. Other features of marshmallow are not supported.
 
     Args:
-        check: Returns the value to use, or raises ValidationError, without quoting the value.
-        name: The field's name in the object, if it differs from the attribute's.
+        check: Returns the value to use, or raises a ValidationError that does not quote the value.
+        name: The field's name in the object, if it differs from the attribute's name.
         required: Refuse the event if the field is missing or malformed.
         is_strict: Refuse the event if the field is malformed; otherwise note the field as drift and omit it.
         known: The known values; other values are kept and noted as drift.
-        is_closed: Whether the known values are a list of the platform; see workers/parsing/drift.py.
+        is_closed: Whether *known* is the platform's complete list; see workers/parsing/drift.py.
     """
 
     def __init__(
@@ -52,17 +52,19 @@ class Checked(Field[Any]):
 
 
 class LenientSchema(Schema):
-    """A flat schema of Checked fields: an object within an object has a schema of its own.
+    """A flat schema of Checked fields; an object within an object has its own schema.
 
-    *path* is the object's position in the body, "" for the body itself. Fields of other classes are refused,
-    because they may have features that `read` does not support.
+    *path* is the object's path in the body, "" for the body itself. A subclass with fields of another class,
+    with methods such as hooks, or with Meta raises TypeError, because `read` does not support these.
     """
 
     unread: ClassVar[frozenset[str]] = frozenset()
-    """Known names that are not read: free-form, secret, personal or not needed."""
+    """Names of known fields that are not read, because they are free-form, secret, personal or not needed."""
 
     def __init__(self, path: str = "") -> None:
         super().__init__()
+        if (members := {*dir(type(self))} - {*dir(LenientSchema)}) or self.Meta is not Schema.Meta:
+            raise TypeError(f"{type(self).__name__} may only have fields, not {', '.join(members) or 'Meta'}")
         self._prefix = f"{path}." if path else ""
         self.names: dict[str, tuple[str, Checked]] = {}
         for attribute, field in self.load_fields.items():
@@ -73,7 +75,7 @@ class LenientSchema(Schema):
         self._required = [name for name, (_, field) in self.names.items() if field.required]
 
     def read(self, data: Mapping[str, Any] | None, notes: DriftNotes, event_type: str) -> dict[str, Any]:
-        """Return the known fields that are present, by attribute; null, or no object, counts as absent.
+        """Return the values of the known fields, by attribute. A field that is null counts as absent.
 
         Raises:
             RejectedEventError: A required or strict field is missing or malformed.
@@ -105,21 +107,19 @@ class LenientSchema(Schema):
 
 
 MAX_IDENTIFIER: Final = 255
-"""Longer than any identifier seen, and far below PostgreSQL's limit for an index entry (2,704 bytes)."""
+"""Longest identifier. Real identifiers are shorter, and PostgreSQL limits index entries to 2,704 bytes."""
 
 MAX_SEQUENCE: Final = 2**63 - 1
-"""The largest value of a bigint column."""
+"""The largest sequence number, because a bigint column stores it."""
 
-REPLACEMENT: Final = "\N{REPLACEMENT CHARACTER}"
-
-_LATEST_MS: Final = (LATEST - EPOCH) // MILLISECOND
+_LATEST_MS: Final = microseconds_of(LATEST) // 1000
 
 _UNSTORABLE: Final = re.compile("[\x00\ud800-\udfff]")
-"""Characters that JSON permits and no database stores: NUL, and halves of surrogate pairs."""
+"""Characters that JSON permits but databases cannot store: NUL, and single halves of surrogate pairs."""
 
 
 def names(text: str) -> frozenset[str]:
-    """Return the names in a text."""
+    """Return the names in a text, in which white space separates them."""
     return frozenset(text.split())
 
 
@@ -147,7 +147,7 @@ truth: Final = _check_type(bool, "is neither true nor false")
 
 
 def identifier(value: Any) -> str:
-    """Check a text that identifies something: not empty, storable unchanged, short enough for an index."""
+    """Check an identifier: text that is not empty, can be stored unchanged, and is short enough to index."""
     if not isinstance(value, str):
         raise ValidationError("is not a text")
     if not value or len(value) > MAX_IDENTIFIER:
@@ -163,10 +163,10 @@ def message_id(value: Any) -> str:
 
 
 def words(value: Any) -> str:
-    """Check a text, which may be empty; replace characters that no database stores (not in the payload)."""
+    """Check a text, which may be empty; return it with characters replaced that databases cannot store."""
     if not isinstance(value, str):
         raise ValidationError("is not a text")
-    return value if _is_storable(value) else _UNSTORABLE.sub(REPLACEMENT, value)
+    return value if _is_storable(value) else _UNSTORABLE.sub("\N{REPLACEMENT CHARACTER}", value)
 
 
 def mappings(value: Any) -> list[dict[str, Any]]:
@@ -177,7 +177,7 @@ def mappings(value: Any) -> list[dict[str, Any]]:
 
 
 def timestamp(value: Any) -> datetime:
-    """Check an RFC 3339 timestamp with an offset; return the instant in UTC."""
+    """Check an RFC 3339 timestamp with a UTC offset; return the instant in UTC."""
     if not isinstance(value, str):
         raise ValidationError("is not a text")
     try:
@@ -187,7 +187,7 @@ def timestamp(value: Any) -> datetime:
 
 
 def epoch_milliseconds(value: Any) -> datetime:
-    """Check whole milliseconds since the epoch; return the instant in UTC."""
+    """Check a whole number of milliseconds since the epoch; return the instant in UTC."""
     if not _is_whole(value):
         raise ValidationError("is not a whole number of milliseconds")
     if not 0 <= value <= _LATEST_MS:

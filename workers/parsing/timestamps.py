@@ -1,4 +1,4 @@
-"""Parse the platform's timestamps: all spellings of an instant give the same value."""
+"""Parse the platform's timestamps; different notations of the same instant give the same value."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -7,21 +7,20 @@ from typing import Final
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND: Final = timedelta(microseconds=1)
-MILLISECOND: Final = timedelta(milliseconds=1)
 
 LATEST: Final = EPOCH + timedelta(microseconds=2**53)
-"""Year 2255: PostgreSQL multiplies intervals in floating point, which is exact up to this time."""
+"""Latest accepted time, in the year 2255. PostgreSQL's floating-point intervals are exact up to this time."""
 
 _LEAP_SECOND: Final = re.compile(r"(?<=\d[T ]\d\d:\d\d:)60", re.ASCII)
 
 
 def parse_timestamp(text: str) -> datetime:
-    """Parse an RFC 3339 timestamp: the instant in UTC, truncated to microseconds.
+    """Parse an RFC 3339 timestamp; return the instant in UTC, truncated to microseconds.
 
-    A leap second counts as the second after it, as in PostgreSQL.
+    A leap second counts as the second that follows it, as in PostgreSQL.
 
     Raises:
-        ValueError: It is not a timestamp, has no UTC offset, or is before 1970 or after 2255.
+        ValueError: *text* is not a timestamp, has no UTC offset, or is before 1970 or after 2255.
     """
     try:
         moment = datetime.fromisoformat(text)
@@ -35,7 +34,7 @@ def parse_timestamp(text: str) -> datetime:
 
 
 def _parse_rare_form(text: str) -> datetime:
-    """Parse what RFC 3339 permits and Python does not: a lower case z, a leap second."""
+    """Parse a timestamp that RFC 3339 permits but Python does not: with a lower-case z or a leap second."""
     usual, leap_seconds = _LEAP_SECOND.subn("59", text.upper())
     try:
         return datetime.fromisoformat(usual) + timedelta(seconds=leap_seconds)
@@ -44,22 +43,22 @@ def _parse_rare_form(text: str) -> datetime:
 
 
 def microseconds_of(moment: datetime) -> int:
-    """Return microseconds since the epoch, exact."""
+    """Return the exact number of microseconds from the epoch to an instant."""
     return (moment - EPOCH) // MICROSECOND
 
 
 def moment_of(microseconds: int) -> datetime:
-    """Return the instant of microseconds since the epoch, exact."""
+    """Return the instant that is exactly *microseconds* after the epoch."""
     return EPOCH + timedelta(microseconds=microseconds)
 
 
 def canonical_text(microseconds: int) -> str:
-    """Write an instant in canonical form, which is the same for all its spellings."""
+    """Return the canonical text of an instant; an instant has only one such text."""
     second, rest = divmod(microseconds, 1_000_000)
     return f"{_write_second(second)}.{rest:06d}Z"
 
 
 @lru_cache(maxsize=1024)
 def _write_second(second: int) -> str:
-    """Write a second; the result is cached, because writing is slow and most events of a batch share it."""
+    """Return a time as text, to the second; cached, because most events of a batch have the same second."""
     return moment_of(second * 1_000_000).isoformat()[:19]

@@ -1,4 +1,4 @@
-"""Compare one conversation with the platform's history; read-only."""
+"""Compare one conversation with the platform's history, without changing anything."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -18,15 +18,15 @@ from workers.reconcile.reconstruction import ReconstructedEvent, reconstruct_eve
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """The outcome for one conversation.
+    """The result of comparing one conversation.
 
     Args:
         read_at_us: When the check began to read the conversation.
-        fingerprint: Digest of its messages; None if some are too new to be compared.
-        missing: Events of the history that we have not recorded, oldest first.
-        unreadable: Events of the history in no known form; for messages without ids, the surplus over ours.
-        ours: Number of our events that were looked up in the history, which lacks `unmatched` of them.
-        refused: Why the platform refused to show it; `failed`: why else it could not be compared.
+        fingerprint: Digest of the conversation's messages; None if some are too new to be compared.
+        missing: Events of the history that are not recorded here, oldest first.
+        unreadable: Number of events of an unknown form; for messages without ids, the surplus over ours.
+        ours: Number of our events that were looked up in the history; `unmatched` of them were not found.
+        refused: Why the platform did not show the conversation; `failed` is any other reason for a failure.
     """
 
     conversation_id: str
@@ -43,20 +43,29 @@ class CheckResult:
     refused: str | None = None
     failed: str | None = None
 
+    @property
+    def is_compared(self) -> bool:
+        """Whether the conversation was compared."""
+        return self.refused is None and self.failed is None
+
 
 def check_conversation(
     engine: Engine, history: PlatformHistory, known: records.KnownConversation, bounds: Bounds, now_us: int
 ) -> Iterator[CheckResult | None]:
-    """Compare one conversation: yield None after each request that is not the last, then the result.
+    """Compare one conversation; yield None between two requests, and finally the result.
 
-    A conversation without a new message or status since its fingerprint costs one request. If the platform
-    refuses to show a conversation, for example of another division, it stays open and is requested again.
+    If the fingerprint has not changed, only one request is sent. If the platform refuses to show the
+    conversation, for example one of another division, it stays open and is requested again later.
     """
     result = CheckResult(known.conversation_id, now_us)
     try:
         overview = history.read_overview(known.conversation_id)
         if overview is None:
-            yield replace(result, state=records.STATE_UNKNOWN)
+            result = replace(result, state=records.STATE_UNKNOWN)
+            # The platform has all our conversations, except those with an id that we made (with a slash).
+            can_match = _has_keys(transact(engine, records.read_dialect_profile, known.conversation_id))
+            is_named = "/" in known.conversation_id
+            yield _check_own(engine, result, bounds, set() if can_match and not is_named else None)
             return
         state = records.STATE_ENDED if overview.is_ended else records.STATE_OPEN
         count, fingerprint = len(overview.message_ids), overview.fingerprint
@@ -76,9 +85,9 @@ def _compare(
 ) -> Iterator[CheckResult | None]:
     conversation_id = result.conversation_id
     profile = transact(engine, records.read_dialect_profile, conversation_id)
-    has_keys = profile.dialect != GUIDE or profile.has_ids
+    has_keys = _has_keys(profile)
     keys: set[str] = set()
-    missing: list[ReconstructedEvent] = []
+    missing: dict[str, ReconstructedEvent] = {}
     compared = unreadable = 0
     is_too_new = False
     for start in range(0, len(ids), MAX_MESSAGES):
@@ -98,21 +107,26 @@ def _compare(
         if has_keys:
             by_key = {event.key: event for event in within}
             known = transact(engine, records.find_known_keys, by_key)
-            missing += [event for key, event in by_key.items() if key not in known]
-    missing.sort(key=lambda event: event.event.occurred_at_us)
-    result = replace(result, compared=compared, unreadable=unreadable, missing=missing)
+            missing |= {key: event for key, event in by_key.items() if key not in known}
+    in_order = sorted(missing.values(), key=lambda event: event.event.occurred_at_us)
+    result = replace(result, compared=compared, unreadable=unreadable, missing=in_order)
     if is_too_new:
-        # A conversation that has ended but is not completely compared is read again.
+        # Some messages are too new, so the conversation must be read again, even if it has ended.
         result = replace(result, state=records.STATE_OPEN, fingerprint=None)
     yield _check_own(engine, result, bounds, keys if has_keys else None)
 
 
+def _has_keys(profile: records.DialectProfile) -> bool:
+    """Return whether our events' keys can be built from the history: guide messages without ids have none."""
+    return profile.dialect != GUIDE or profile.has_ids
+
+
 def _check_own(engine: Engine, result: CheckResult, bounds: Bounds, keys: set[str] | None) -> CheckResult:
-    """Look for our events among the history's keys; without keys, compare how many there are."""
+    """Look up our events in the history's *keys*; if *keys* is None, compare only the numbers of events."""
     rows = transact(engine, records.read_own_events, result.conversation_id)
     own = [row for row in rows if bounds.contain(microseconds_of(row.occurred_at))]
     if keys is None:
-        # The guide's messages without ids cannot be identified.
+        # Messages in the guide's envelope without ids cannot be identified, so only numbers are compared.
         excess = result.compared - sum(row.event_type != RECEIPT for row in own)
         return replace(result, unreadable=result.unreadable + max(0, excess))
     ours = [row.idempotency_key for row in own if row.source == WEBHOOK and _is_in_history(row)]
@@ -120,6 +134,6 @@ def _check_own(engine: Engine, result: CheckResult, bounds: Bounds, keys: set[st
 
 
 def _is_in_history(row: Any) -> bool:
-    """Return whether the history has such an event: of native messages, only those to the customer."""
+    """Return whether the history shows this event; it shows only those native messages sent to customers."""
     is_native_message = row.dialect == GENESYS and row.event_type != RECEIPT
     return not (is_native_message and row.idempotency_key.split(":")[1:2] == ["inbound"])

@@ -1,25 +1,35 @@
-"""Carry out one comparison, for the timer or a command: check each conversation, publish missing events."""
+"""Carry out a comparison for the timer or a command: check each conversation, and publish missing events."""
 
+import secrets
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, Row
 
 from messaging.clock import Clock
+from messaging.envelope import RECONCILE, Envelope
 from messaging.log import logger
 from workers.db.engine import transact
 from workers.db.models import reconciliations
-from workers.db.reconcile import KnownConversation, find_known_gaps, record_progress, update_reconciliation
+from workers.db.reconcile import (
+    KnownConversation,
+    begin_reconciliation,
+    find_known_gaps,
+    record_gaps,
+    record_progress,
+    update_reconciliation,
+)
 from workers.genesys import PlatformRefusedError, PlatformUnavailableError
 from workers.isolation import isolate
-from workers.reconcile.bounds import DAY_US, MIN_COMPARED, Bounds, is_mismatch
+from workers.reconcile.bounds import MIN_COMPARED, Bounds, is_mismatch
 from workers.reconcile.check import CheckResult, check_conversation
 from workers.reconcile.platform_history import PlatformHistory
-from workers.reconcile.publishing import EventsExchange, publish_gaps
+from workers.reconcile.publishing import EventsExchange
+from workers.reconcile.reconstruction import ReconstructedEvent
 
 MAX_HELD: Final = 1_000
-"""Missing events held in memory until enough of ours are compared; after an outage we may have none."""
+"""Limit of missing events that are held until enough of our events are compared; an outage may leave none."""
 
 _R: Final = reconciliations.c
 
@@ -28,28 +38,37 @@ log = logger()
 
 @dataclass(frozen=True, slots=True)
 class ProgressRecord:
-    """The row that progress is written to.
+    """Records a comparison's progress in its row. *is_timer*: also record conversations; skip known gaps."""
 
-    Args:
-        is_timer: Record how far each conversation is compared, and publish no gap that was published before;
-            an operator's comparison publishes all.
-    """
-
+    engine: Engine
+    clock: Clock
     reconciliation_id: int
     holder: str
     is_timer: bool
 
+    def update(self, *works: Callable[[Connection], object], **changes: object) -> Row[Any]:
+        """Call *works* and record progress in one transaction; raise TakenOverError if the lease is lost."""
+
+        def save(connection: Connection) -> Row[Any]:
+            for work in works:
+                work(connection)
+            number, now_us = self.reconciliation_id, self.clock.now_us()
+            return update_reconciliation(connection, number, self.holder, now_us, **changes)
+
+        return transact(self.engine, save)
+
 
 @dataclass(slots=True)
 class Comparison:
-    """One comparison, carried out a request or two at a time.
+    """Carries out one comparison; each step sends one or two requests.
 
-    It publishes nothing before enough of our own events were found in the history. If the history lacks too
-    many of them, the comparison itself is wrong, and `mismatch` is the reason.
+    Nothing is published until enough of our own events were looked up in the history. If the history lacks
+    too many of these events, the comparison itself is wrong, and `mismatch` is set to the reason.
 
     Args:
-        next_conversation: Returns the next conversation to check, other than those given; None at the end.
-        record: Where progress is recorded; None to change nothing.
+        report: Called with the result of each conversation.
+        next_conversation: Returns the next conversation to check, except the given ids; None at the end.
+        record: Where progress is recorded; if it is None, nothing is changed or published.
         ours: Number of our events compared so far, by any process; the history lacks `unmatched` of them.
         ignores_mismatch: Whether an operator has decided to publish despite a mismatch.
     """
@@ -59,9 +78,9 @@ class Comparison:
     history: PlatformHistory
     exchange: EventsExchange
     bounds: Bounds
-    next_conversation: Callable[[Collection[str]], KnownConversation | None]
-    record: ProgressRecord | None
     report: Callable[[CheckResult], None]
+    next_conversation: Callable[[Collection[str]], KnownConversation | None] = lambda _: None
+    record: ProgressRecord | None = None
     ours: int = 0
     unmatched: int = 0
     ignores_mismatch: bool = False
@@ -69,13 +88,19 @@ class Comparison:
     _known: KnownConversation | None = None
     _check: Iterator[CheckResult | None] | None = None
     _held: list[CheckResult] = field(default_factory=list)
-    _has_failed_once: bool = False
+
+    def begin(self, operator: str) -> None:
+        """Start to record progress in a new row, for a comparison that an operator has requested."""
+        interval, holder = (self.bounds.from_us, self.bounds.to_us), secrets.token_hex(8)
+        begun = transact(self.engine, begin_reconciliation, operator, interval, holder, self.clock.now_us())
+        assert begun is not None
+        self.record = ProgressRecord(self.engine, self.clock, begun.reconciliation_id, holder, is_timer=False)
 
     def step(self) -> bool:
-        """Send the next request or two; return whether there is more to do.
+        """Send the next one or two requests; return False if the comparison is complete.
 
-        After an exception, the next step starts the same conversation again. RetryLaterError: the platform,
-        broker or database is away. PlatformRefusedError: an operator has to act.
+        After an exception, the next step starts the same conversation again. RetryLaterError is raised if the
+        platform, broker or database is away, and PlatformRefusedError if an operator has to act.
         """
         if self.mismatch is not None:
             return False
@@ -88,7 +113,9 @@ class Comparison:
             isolate([self._known], self._advance, self._set_aside)
         except PlatformUnavailableError as error:
             self._check = None
-            self._skip_if_alone(self._known, error)
+            if not self.history.answers_others(error, self._known.conversation_id, self.clock.now_us()):
+                raise
+            self._skip(self._known, str(error))
         except BaseException:
             self._check = None
             raise
@@ -103,7 +130,7 @@ class Comparison:
             self._accept(result)
 
     def _accept(self, result: CheckResult) -> None:
-        """Settle a result, or hold it while too few events of ours are compared."""
+        """Settle a result, or hold it if too few of our events have been compared so far."""
         ours, unmatched = self.ours + result.ours, self.unmatched + result.unmatched
         if not self.ignores_mismatch and is_mismatch(ours, unmatched):
             self.mismatch = f"the history lacks {unmatched} of {ours} events that were received"
@@ -118,54 +145,53 @@ class Comparison:
         else:
             self._held.append(result)
         self.ours, self.unmatched = ours, unmatched
-        self._finish_conversation()
-
-    def _finish_conversation(self) -> None:
         self._known = self._check = None
-        self._has_failed_once = False
 
     def _release(self) -> None:
-        """Settle the held results. A failure leaves the rest to the next call."""
+        """Settle the held results. After a failure, the next call continues with the remaining results."""
         while self._held:
             self._settle(self._held[0])
             del self._held[0]
 
     def _settle(self, result: CheckResult) -> None:
-        """Publish the missing events and record the result, unless nothing is to be changed.
-
-        A process that is killed between the two publishes them once more, which has no effect.
-        """
+        """Publish missing events if progress is recorded, and report the result. Safe to call again."""
         self.report(result if self.record is None else self._publish(self.record, result))
 
     def _publish(self, record: ProgressRecord, result: CheckResult) -> CheckResult:
-        new = result.missing
-        if record.is_timer:
-            # Otherwise an event that cannot be processed would become a dead letter in each comparison.
-            found = transact(self.engine, find_known_gaps, {event.key for event in new})
-            new = [event for event in new if event.key not in found]
-        number = record.reconciliation_id
-        published = publish_gaps(self.engine, self.exchange, self.clock, number, new)
+        found = transact(self.engine, find_known_gaps, {event.key for event in result.missing})
+        # The timer skips known gaps: otherwise, an unprocessable event would be dead-lettered each time.
+        new = [event for event in result.missing if not (record.is_timer and event.key in found)]
+        published: list[ReconstructedEvent] = []
+
+        def publish(gaps: Sequence[ReconstructedEvent]) -> None:
+            now_us = self.clock.now_us()
+            self.exchange.publish(
+                [Envelope(gap.message_id, now_us, gap.message_id, RECONCILE, gap.body) for gap in gaps]
+            )
+            rows = [(gap.event, gap.message_id) for gap in gaps]
+            # Count in the same transaction: if this pass is cut off, the next one takes the gaps for known.
+            record.update(
+                lambda connection: record_gaps(connection, record.reconciliation_id, rows, now_us),
+                published=_R.published + sum(gap.key not in found for gap in gaps),
+            )
+            published.extend(gaps)
+
+        isolate(new, publish, _log_unrecorded)
         failed = len(new) - len(published)
-        is_compared = result.refused is None and result.failed is None
+        first_found = sum(event.key not in found for event in published)
         result = replace(result, published=published, unreadable=result.unreadable + failed)
         missing = len(result.missing)
         counts = {
             **{name: getattr(result, name) for name in ("compared", "unreadable", "ours", "unmatched")},
             "missing": missing,
-            "published": len(published),
-            "waiting": missing - len(published) - failed,
-            "conversations": int(is_compared),
-            "passed_over": int(not is_compared),
+            "waiting": missing - first_found - failed,
+            "conversations": int(result.is_compared),
+            "passed_over": int(not result.is_compared),
         }
-        changes: dict[str, Any] = {name: _R[name] + count for name, count in counts.items()}
-
-        def save(connection: Connection) -> None:
-            if record.is_timer:
-                known = KnownConversation(result.conversation_id, result.fingerprint)
-                record_progress(connection, known, result.state, result.messages, result.read_at_us)
-            update_reconciliation(connection, number, record.holder, self.clock.now_us(), **changes)
-
-        transact(self.engine, save)
+        known = KnownConversation(result.conversation_id, result.fingerprint)
+        progress = (known, result.state, result.messages, result.read_at_us)
+        works = [lambda connection: record_progress(connection, *progress)] if record.is_timer else []
+        record.update(*works, **{name: _R[name] + count for name, count in counts.items()})
         return result
 
     def _set_aside(self, known: KnownConversation, error: Exception) -> None:
@@ -173,21 +199,12 @@ class Comparison:
             raise error
         self._skip(known, f"{type(error).__name__} was raised")
 
-    def _skip_if_alone(self, known: KnownConversation, error: PlatformUnavailableError) -> None:
-        """Skip a conversation whose requests failed twice, if the platform answers another request."""
-        if not error.may_have_arrived or not self._has_failed_once:
-            self._has_failed_once = error.may_have_arrived
-            raise error
-        now_us = self.clock.now_us()
-        try:
-            self.history.list_conversations(now_us - DAY_US, now_us, 1)
-        except PlatformRefusedError as refusal:
-            if refusal.is_of_credentials:
-                raise
-        self._skip(known, str(error))
-
     def _skip(self, known: KnownConversation, reason: str) -> None:
-        """Continue without a conversation: it stays open, and the next comparison asks for it again."""
+        """Leave out a conversation; it stays open, and the next comparison reads it again."""
         log.warning("conversation_not_compared", conversation_id=known.conversation_id, reason=reason)
         self._settle(CheckResult(known.conversation_id, self.clock.now_us(), failed=reason))
-        self._finish_conversation()
+        self._known = self._check = None
+
+
+def _log_unrecorded(event: ReconstructedEvent, error: Exception) -> None:
+    log.error("gap_not_recorded", message_id=event.message_id, reason=type(error).__name__)

@@ -1,4 +1,4 @@
-"""Read the list of conversations and their messages from the platform.
+"""Read the list of conversations, their message counts and their messages from the platform.
 
 Source:
     `POST /api/v2/analytics/conversations/details/query`, `GET /api/v2/analytics/conversations/details`,
@@ -13,25 +13,22 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote
 
-from sqlalchemy import Engine
-
-from messaging.clock import Clock
 from messaging.log import logger
 from workers.db.reconcile import PlatformCount
-from workers.genesys import GenesysClient, GenesysSettings, PlatformRefusedError, RequestBudget, derive_state
+from workers.genesys import GenesysClient, PlatformRefusedError, PlatformUnavailableError, derive_state
 from workers.parsing import ENDED, moment_of
 
 PAGE_SIZE: Final = 100
 
 MAX_COUNTS: Final = 100
-"""Conversations in one request for counts; a hundred ids of 36 characters make a 4 kB URL."""
+"""Limit of the conversations in one request for counts; a hundred ids of 36 characters make a URL of 4 kB."""
 
 MESSAGE_COUNT: Final = "oMessageCount"
-"""The metric of a session that counts messages in both directions. The platform does not document when it
-appears, so a conversation without it is read."""
+"""The metric of a session that counts messages in both directions. The platform does not document when the
+metric is present, so a conversation without the metric is read."""
 
 MAX_MESSAGES: Final = 200
-"""Messages in one request; the platform allows 1,000 and advises against it."""
+"""Limit of the messages in one request; the platform allows 1,000, but advises against so large requests."""
 
 IS_OPEN_MESSAGING: Final = (
     {"dimension": "mediaType", "value": "message"},
@@ -41,7 +38,7 @@ IS_OPEN_MESSAGING: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """A conversation without its texts; each new message or status of one changes the fingerprint."""
+    """A conversation without texts. A new message or a new status of a message changes the fingerprint."""
 
     message_ids: Sequence[str]
     fingerprint: str
@@ -49,18 +46,19 @@ class Overview:
 
 
 class PlatformHistory:
-    """The platform's history; each method raises PlatformUnavailableError and PlatformRefusedError."""
+    """Reads the platform's history; methods may raise PlatformUnavailableError and PlatformRefusedError."""
 
     def __init__(self, client: GenesysClient) -> None:
         self._client = client
+        self._failed = ""
 
     def list_conversations(
         self, from_us: int, to_us: int, page: int, *, started_from_us: int | None = None
     ) -> tuple[list[str], bool]:
-        """Return a page of the conversations that started on the interval's days, and whether it is the last.
+        """Return a page of the conversations of the interval, newest first, and whether the page is the last.
 
-        The newest come first. With *started_from_us*, the first page with an older conversation is the last,
-        because a day at 100 events a second has thousands of pages.
+        The platform lists whole days. If *started_from_us* is set, the first page with an older conversation
+        counts as the last page, because a day with 100 events a second has thousands of pages.
         """
         start, end = sorted((from_us, to_us))
         content = {
@@ -79,10 +77,24 @@ class PlatformHistory:
         )
         return ids, is_older or len(listed) < PAGE_SIZE
 
-    def read_counts(self, conversation_ids: Sequence[str]) -> dict[str, PlatformCount]:
-        """Return the analytics' counts of at most MAX_COUNTS conversations; sends one request.
+    def answers_others(self, failure: PlatformUnavailableError, subject: str, now_us: int) -> bool:
+        """Return True if two requests for *subject* failed in a row but another request is answered."""
+        has_failed = self._failed == subject
+        self._failed = subject if failure.may_have_arrived else ""
+        if has_failed and failure.may_have_arrived:
+            try:
+                self.list_conversations(now_us - 1_000_000, now_us, 1)
+            except PlatformRefusedError as error:
+                if error.is_of_credentials:
+                    raise
+            self._failed = ""
+            return True
+        return False
 
-        If analytics refuse the request, the result is empty, so that all these conversations are read.
+    def read_counts(self, conversation_ids: Sequence[str]) -> dict[str, PlatformCount]:
+        """Return the message counts of at most MAX_COUNTS conversations from analytics, with one request.
+
+        If the platform refuses the request, the result is empty, so that all these conversations are read.
         """
         try:
             ids = ",".join(conversation_ids)
@@ -114,20 +126,13 @@ class PlatformHistory:
         return Overview(tuple(statuses), digest, derive_state(answer).status == ENDED)
 
     def read_messages(self, conversation_id: str, message_ids: Sequence[str]) -> list[dict[str, Any]]:
-        """Return at most MAX_MESSAGES messages, each as the platform's model MessageData; one request."""
+        """Return at most MAX_MESSAGES messages as the platform's MessageData objects, with one request."""
         path = f"/api/v2/conversations/messages/{quote(conversation_id, safe='')}/messages/bulk"
         return select_objects(self._client.query(path, list(message_ids)).get("entities"))
 
 
-def open_platform_history(settings: GenesysSettings, engine: Engine, clock: Clock) -> PlatformHistory:
-    """Return the platform's history, which uses only requests that urgent callers leave."""
-    limit = settings.requests_per_minute
-    budget = RequestBudget(engine, settings.client_id, limit, clock, is_background=True)
-    return PlatformHistory(GenesysClient(settings, budget))
-
-
 def _count_messages(conversation: Mapping[str, Any]) -> int | None:
-    """Return the sum of the sessions' counts; None if no session has one."""
+    """Return the sum of the message counts of a conversation's sessions; None if no session has a count."""
     counts = [
         metric["value"]
         for metric in _select_nested(conversation, "participants", "sessions", "metrics")
@@ -137,13 +142,13 @@ def _count_messages(conversation: Mapping[str, Any]) -> int | None:
 
 
 def _select_nested(whole: Mapping[str, Any], name: str, *names: str) -> list[dict[str, Any]]:
-    """Return the objects in the lists of the innermost name."""
+    """Return the objects in the innermost lists; *name* and *names* are the keys that lead to them."""
     items = select_objects(whole.get(name))
     return [found for item in items for found in _select_nested(item, *names)] if names else items
 
 
 def select_objects(value: Any) -> list[dict[str, Any]]:
-    """Return the objects in a list from the platform; an empty list if the value is not a list."""
+    """Return the objects in a list from the platform; return an empty list if *value* is not a list."""
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 

@@ -1,35 +1,27 @@
-"""Publish missing events to the events queue, and record them as gaps."""
+"""Connect to the broker briefly, in order to publish events or to count waiting events."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
 
-from sqlalchemy import Engine
-
 from messaging.admin import broker_session, count_waiting_events, event_publisher
-from messaging.clock import Clock
-from messaging.envelope import RECONCILE, Envelope
+from messaging.envelope import Envelope
 from messaging.errors import BrokerUnavailableError, ConfigurationError, RetryLaterError
-from messaging.log import logger
-from workers.db.engine import transact
-from workers.db.reconcile import record_gaps
-from workers.isolation import isolate
-from workers.reconcile.reconstruction import ReconstructedEvent
 
 CLIENT_NAME: Final = "reconcile"
 
 
 class EventsExchange:
-    """The broker, for a caller that publishes rarely: each call opens a connection.
+    """Publishes to the broker for callers that do so rarely: each call opens a connection.
 
-    Each method raises RetryLaterError if the broker is away. Then publish all again; some may be published.
+    The methods raise RetryLaterError if the broker is away. The caller must then publish all events again.
     """
 
     def __init__(self, urls: tuple[str, ...]) -> None:
         self._urls = urls
 
     def publish(self, envelopes: Sequence[Envelope]) -> None:
-        """Publish events in the form of a webhook's; the broker has confirmed each when this returns."""
+        """Publish events like those of webhooks; when this returns, the broker has confirmed all events."""
         with _retry_later(), event_publisher(self._urls, client_name=CLIENT_NAME) as broker:
             for envelope in envelopes:
                 broker.publish(envelope)
@@ -42,34 +34,8 @@ class EventsExchange:
 
 @contextmanager
 def _retry_later() -> Iterator[None]:
-    """Retry even if the broker refuses us, as it does while a node boots or a password changes."""
+    """Raise RetryLaterError even if the broker refuses us, as it does while a node boots, for example."""
     try:
         yield
     except (BrokerUnavailableError, ConfigurationError) as error:
         raise RetryLaterError(str(error)) from None
-
-
-def publish_gaps(
-    engine: Engine,
-    exchange: EventsExchange,
-    clock: Clock,
-    reconciliation_id: int,
-    missing: Sequence[ReconstructedEvent],
-) -> list[ReconstructedEvent]:
-    """Publish missing events and record them; return those that were recorded."""
-    published: list[ReconstructedEvent] = []
-
-    def publish(events: Sequence[ReconstructedEvent]) -> None:
-        now_us = clock.now_us()
-        gaps = [(event.event, event.message_id) for event in events]
-        exchange.publish(
-            [Envelope(event.message_id, now_us, event.message_id, RECONCILE, event.body) for event in events]
-        )
-        transact(engine, record_gaps, reconciliation_id, gaps, now_us)
-        published.extend(events)
-
-    def set_aside(event: ReconstructedEvent, error: Exception) -> None:
-        logger().error("gap_not_recorded", message_id=event.message_id, reason=type(error).__name__)
-
-    isolate(missing, publish, set_aside)
-    return published

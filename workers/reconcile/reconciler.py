@@ -1,11 +1,11 @@
 """Carry out the timer's comparisons step by step: list, count, compare, finish."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
-from sqlalchemy import Connection, Engine, Row
+from sqlalchemy import Connection, Engine
 
 from messaging.clock import Clock
 from messaging.environment import Environment
@@ -14,7 +14,12 @@ from messaging.log import logger
 from messaging.settings import WorkerSettings, positive, setting
 from workers.db import reconcile as records
 from workers.db.engine import transact
-from workers.genesys import GenesysSettings, PlatformRefusedError, read_genesys_settings
+from workers.genesys import (
+    GenesysSettings,
+    PlatformRefusedError,
+    PlatformUnavailableError,
+    read_genesys_settings,
+)
 from workers.parsing import moment_of
 from workers.reconcile import bounds
 from workers.reconcile.check import CheckResult
@@ -24,10 +29,10 @@ from workers.reconcile.publishing import EventsExchange
 from workers.retain import EVENT_DAYS
 
 INTERVAL_US: Final = 900_000_000
-"""The guide's interval: "every fifteen minutes"."""
+"""Interval between the starts of two comparisons; the guide says "every fifteen minutes"."""
 
 REFUSED_SECONDS: Final = 60.0
-"""Delay after a refusal: an operator has to correct rights or credentials, so faster retries do not help."""
+"""Delay after a refusal; faster retries do not help: an operator must correct rights or credentials."""
 
 REPORTED: Final = (
     *("conversations", "compared", "missing", "published", "waiting"),
@@ -46,7 +51,7 @@ def _read_platform(environment: Environment, name: str, _: object) -> GenesysSet
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReconcileSettings(WorkerSettings):
-    """Settings of the reconcile role; deploy/environment.example explains each."""
+    """Settings of the reconcile role; deploy/environment.example explains each setting."""
 
     amqp_urls: tuple[str, ...] = setting("OM_AMQP_URL", Environment.strings, (), is_secret=True)
     genesys: GenesysSettings = setting("OM_GENESYS_REGION", _read_platform, None)
@@ -54,13 +59,13 @@ class ReconcileSettings(WorkerSettings):
 
     @property
     def horizon_us(self) -> int:
-        """How far back events are compared: older events may be deleted here and would look missing."""
+        """How old compared events may be. Older events may be deleted here, so they would look missing."""
         return round(min(bounds.HORIZON_DAYS, self.retention_days - 0.5) * bounds.DAY_US)
 
 
 @dataclass(slots=True)
 class Reconciler:
-    """The timer's comparisons: this process (`holder`) starts due ones, and resumes those of a killed one."""
+    """Starts the timer's comparisons when they are due, and resumes a comparison of a killed process."""
 
     engine: Engine
     clock: Clock
@@ -71,9 +76,9 @@ class Reconciler:
     _comparison: tuple[int, Comparison] | None = None
 
     def reconcile(self) -> int:
-        """Take one step of the due comparison; return 0 if none is due, or another process holds it.
+        """Do one step of a comparison; return 0 if none is due or another process holds the lease.
 
-        If the platform, broker or database is away or refuses us, RetryLaterError is raised.
+        RetryLaterError is raised if the platform, broker or database is away or refuses our requests.
         """
         try:
             held = transact(self.engine, records.resume_reconciliation, self.holder, self.clock.now_us())
@@ -112,13 +117,9 @@ class Reconciler:
         return begun
 
     def _list(self, reconciliation: records.Reconciliation, page: int) -> None:
-        """Record one page of the platform's conversations.
-
-        Without the permission to list, only known conversations are compared, and the next comparison lists
-        from the same start again.
-        """
+        """Record a page of the platform's list. If listing is forbidden, continue without the list."""
         listed_to_us = transact(self.engine, records.read_watermarks).compared_to_us
-        # An earlier comparison has listed the conversations that started before this time.
+        # Conversations that started before this time were listed by an earlier comparison.
         started_from_us = None if listed_to_us is None else listed_to_us - bounds.OVERLAP_US
         from_us = max(reconciliation.compared_from_us, started_from_us or 0)
         try:
@@ -134,19 +135,24 @@ class Reconciler:
                 consequence="conversations without any received event are not compared: give the OAuth client"
                 " the permission Analytics > Conversation Detail > View",
             )
-            self._update(reconciliation, page=None, unlisted=str(error))
+            self._record(reconciliation).update(page=None, unlisted=str(error))
             return
-        record = partial(records.record_listed_conversations, ids=ids, now_us=self.clock.now_us())
-        self._update(reconciliation, record, page=None if is_last else page + 1)
+        listed = partial(records.record_listed_conversations, ids=ids, now_us=self.clock.now_us())
+        self._record(reconciliation).update(listed, page=None if is_last else page + 1)
 
     def _count(self, reconciliation: records.Reconciliation) -> bool:
-        """Query analytics for some conversations' message counts; return whether any were left to count."""
+        """Query analytics for the message counts of some conversations; return False if none was left."""
         read = transact(self.engine, records.select_uncounted, reconciliation, MAX_COUNTS)
         if not read:
             return False
-        counts = self.history.read_counts(sorted(read))
-        record = partial(records.record_counts, read=read, counts=counts, now_us=self.clock.now_us())
-        self._update(reconciliation, record)
+        try:
+            counts = self.history.read_counts(sorted(read))
+        except PlatformUnavailableError as error:
+            if not self.history.answers_others(error, min(read), self.clock.now_us()):
+                raise
+            counts = {}  # These conversations have no counts, so they are read.
+        counted = partial(records.record_counts, read=read, counts=counts, now_us=self.clock.now_us())
+        self._record(reconciliation).update(counted)
         return True
 
     def _compare(self, reconciliation: records.Reconciliation, comparison: Comparison) -> None:
@@ -161,9 +167,9 @@ class Reconciler:
             self.history,
             self.exchange,
             bounds=bounds.Bounds(reconciliation.compared_from_us, reconciliation.compared_to_us),
-            next_conversation=partial(self._next_conversation, reconciliation),
-            record=ProgressRecord(reconciliation.reconciliation_id, self.holder, is_timer=True),
             report=_log_gaps,
+            next_conversation=partial(self._next_conversation, reconciliation),
+            record=self._record(reconciliation),
             ours=reconciliation.ours,
             unmatched=reconciliation.unmatched,
         )
@@ -171,40 +177,26 @@ class Reconciler:
     def _next_conversation(
         self, reconciliation: records.Reconciliation, skip: Collection[str]
     ) -> records.KnownConversation | None:
-        """Return an open conversation: first those whose counts differ, then the others while there is time.
-
-        Once the next comparison is due, conversations whose counts agree are skipped.
-        """
+        """Return an unread conversation; if the next comparison is due, only one whose count differs."""
         is_late = self.clock.now_us() >= reconciliation.started_us + INTERVAL_US
         return transact(self.engine, records.find_unread, reconciliation, skip, is_late=is_late)
 
     def _finish(self, reconciliation: records.Reconciliation, mismatch: str | None) -> None:
         unread = transact(self.engine, records.count_unread, reconciliation)
         finished_at = moment_of(self.clock.now_us())
-        row = self._update(reconciliation, finished_at=finished_at, unread=unread, mismatch=mismatch)
+        row = self._record(reconciliation).update(finished_at=finished_at, unread=unread, mismatch=mismatch)
         self._comparison = None
         level = log.info if mismatch is None else log.error
         report = {name: getattr(row, name) for name in REPORTED}
         level("reconciliation_finished", reconciliation=reconciliation.reconciliation_id, **report)
 
-    def _update(
-        self,
-        reconciliation: records.Reconciliation,
-        work: Callable[[Connection], object] = lambda _: None,
-        **changes: object,
-    ) -> Row[Any]:
-        """Do some work and record progress in one transaction."""
-
-        def update(connection: Connection) -> Row[Any]:
-            work(connection)
-            number, now_us = reconciliation.reconciliation_id, self.clock.now_us()
-            return records.update_reconciliation(connection, number, self.holder, now_us, **changes)
-
-        return transact(self.engine, update)
+    def _record(self, reconciliation: records.Reconciliation) -> ProgressRecord:
+        number = reconciliation.reconciliation_id
+        return ProgressRecord(self.engine, self.clock, number, self.holder, is_timer=True)
 
 
 def _log_gaps(result: CheckResult) -> None:
-    """Log the published events, and the conversation that the platform refused to show."""
+    """Log the events that were published, and a warning if the platform refused to show the conversation."""
     conversation_id = result.conversation_id
     if result.refused is not None:
         log.warning("conversation_refused", conversation_id=conversation_id, reason=result.refused)

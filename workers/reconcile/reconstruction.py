@@ -1,7 +1,7 @@
-"""Reconstruct, from the platform's history, the events that it sent or should have sent to the webhook.
+"""Reconstruct the events that the platform sent, or should have sent, as webhooks, from its history.
 
-A reconstructed event has the key of its original: a native key contains neither conversation nor time, a
-guide key contains the message's id.
+A reconstructed event has the same key as its original, because a native key contains neither conversation nor
+time, and a guide key contains the message's id.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ from workers.reconcile.platform_history import select_objects
 
 @dataclass(frozen=True, slots=True)
 class ReconstructedEvent:
-    """An event of the history: `event` as intake will parse it, `body` as a webhook would contain it."""
+    """An event of the history; `body` is the body of its webhook, from which intake parses `event`."""
 
     event: Event
     body: bytes = field(repr=False)
@@ -30,14 +30,14 @@ class ReconstructedEvent:
 
     @property
     def message_id(self) -> str:
-        """The message id with which the event is published, which is the same each time."""
+        """The message id with which the event is published; it is the same in each comparison."""
         return f"reconcile-{hashlib.sha256(self.key.encode()).hexdigest()[:32]}"
 
 
 def reconstruct_events(
     conversation_id: str, data: Mapping[str, Any], profile: DialectProfile
 ) -> Iterator[ReconstructedEvent | None]:
-    """Yield each event that a message of the history (MessageData) represents; None for an unknown form."""
+    """Yield the events that a message of the history (MessageData) represents; None for an unknown form."""
     build = _build_guide if profile.dialect == GUIDE else _build_native
     for payload in build(conversation_id, data):
         if profile.has_receipts or payload.get("type") != "Receipt":
@@ -54,7 +54,7 @@ def _parse(payload: Mapping[str, Any]) -> ReconstructedEvent | None:
 
 
 def _build_native(conversation_id: str, data: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield what the platform posts: messages to the customer, and receipts."""
+    """Yield the native bodies for a message of the history: a message to the customer, and receipts."""
     message = data.get("normalizedMessage")
     if isinstance(message, dict) and _read_direction(data, message) == "outbound":
         yield _complete(conversation_id, data, message)
@@ -63,7 +63,7 @@ def _build_native(conversation_id: str, data: Mapping[str, Any]) -> Iterator[dic
 
 
 def _build_guide(conversation_id: str, data: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield the guide's envelope of a message in either direction."""
+    """Yield a message of the history, in either direction, in the guide's envelope."""
     content = data.get("normalizedMessage")
     if not isinstance(content, dict):
         return
@@ -79,7 +79,7 @@ def _build_guide(conversation_id: str, data: Mapping[str, Any]) -> Iterator[dict
 
 
 def _complete(conversation_id: str, data: Mapping[str, Any], content: Mapping[str, Any]) -> dict[str, Any]:
-    """Add the fields of a notification that the history keeps elsewhere."""
+    """Return *content* with the fields of a notification that the history has outside the content."""
     channel = content.get("channel")
     return {
         **content,

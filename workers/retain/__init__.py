@@ -1,3 +1,3 @@
-"""Delete rows whose retention time is over."""
+"""Delete the rows that have been kept for their retention time."""
 
 from workers.retain.retaining import EVENT_DAYS, RetainSettings, retain

@@ -1,4 +1,4 @@
-"""Delete the rows whose retention time is over, in small batches."""
+"""Delete the rows that have been kept for their retention time, in small batches."""
 
 import time
 from collections import Counter
@@ -17,22 +17,22 @@ from workers.parsing import moment_of
 from workers.retain.tables import BODY_TABLES, EVENT_TABLES, ExpiringTable
 
 PAYLOAD_DAYS: Final = 30
-"""Bodies are kept as long as the events, because a replay of an event may need its body."""
+"""Default retention of bodies, equal to that of events, because a replay of an event needs its body."""
 
 EVENT_DAYS: Final = 30
-"""Much longer than the platform retries, because a copy of a deleted event is not seen as a duplicate."""
+"""Default retention of events: much longer than the platform retries, as a late copy would take effect."""
 
 BATCH_ROWS: Final = 1000
-"""Rows in one transaction, so few that locks last milliseconds and workers on SQLite get their turn."""
+"""Rows that one transaction deletes: few, so that its locks last milliseconds and delay workers little."""
 
 PAUSE_SHARE: Final = 3.0
-"""Seconds of pause for each second of work. Without pauses, intake on the same processors lost 30 percent of
-its rate (`python -m tests.benchmarks --only retain`)."""
+"""Seconds of pause after each second of work. Without pauses, intake on the same processors processed 30
+percent fewer events per second (`python -m tests.benchmarks --only retain`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetainSettings(WorkerSettings):
-    """Settings of the retain role; deploy/environment.example explains each."""
+    """Settings of the retain role; deploy/environment.example explains each setting."""
 
     payload_days: int = setting("OM_PAYLOAD_RETENTION_DAYS", positive, PAYLOAD_DAYS)
     event_days: int = setting("OM_RETENTION_DAYS", positive, EVENT_DAYS)
@@ -40,7 +40,7 @@ class RetainSettings(WorkerSettings):
 
 @dataclass(frozen=True, slots=True)
 class Expired:
-    """The rows of one table that were, or would be, deleted."""
+    """The number of rows of one table that were deleted or, in a dry run, would be deleted."""
 
     table: str
     older_than: datetime
@@ -60,10 +60,10 @@ def retain(
     dry_run: bool,
     batch_rows: int = BATCH_ROWS,
 ) -> Iterator[Expired]:
-    """Delete old rows, and yield the number for each table; each batch is durable when it is done.
+    """Delete old rows, and yield the number of deleted rows of each table. Each batch is one transaction.
 
-    Deliveries that have waited for the events' retention time are abandoned first, so that a destination that
-    is away or paused does not keep rows forever. With *dry_run*, rows are only counted.
+    First, deliveries that have waited for the events' retention time are abandoned, because a destination
+    that is away or paused must not keep rows forever. If *dry_run* is true, rows are only counted.
     """
     now = moment_of(now_us)
     if not dry_run:
@@ -85,9 +85,9 @@ def retain(
 
 
 def _delete(engine: Engine, found: Sequence[Expiry], batch_rows: int) -> Iterator[tuple[Expiry, int]]:
-    """Delete a page of each table in turn, so that an interrupted run has made progress in every table.
+    """Delete one page of each table in turn, so that even an interrupted run makes progress in every table.
 
-    The next run begins with the oldest remaining rows, where this run stopped.
+    The next run continues where this run stopped, because it begins with the oldest remaining rows.
     """
     left = {expiry: table.delete(engine, end, batch_rows) for expiry, (table, end) in enumerate(found)}
     rows = Counter[int]()

@@ -1,4 +1,4 @@
-"""List the tables whose rows expire, and delete their old rows a page at a time."""
+"""List the tables whose rows expire, and delete their old rows page by page."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ from workers.db.engine import transact
 from workers.db.reconcile import TIMER
 
 OLDER_THAN: Final = sa.bindparam("older_than", type_=models.UtcDateTime())
-"""The time before which rows expire; a table's conditions may use it."""
+"""SQL parameter: rows that are older than this time expire. The conditions of a table may contain it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,11 +21,11 @@ class ExpiringTable:
     """A table whose rows expire, with the rows of other tables that depend on them.
 
     Args:
-        is_done: The condition, besides its age by *since*, under which a row is deleted.
-        dependent: Columns of other tables that hold the key.
+        since: The time from which a row's age is measured. It may change when another copy arrives.
+        is_done: The condition that a row must meet to be deleted, in addition to its age.
+        dependent: Columns of other tables that contain this table's key; their rows are deleted too.
         rises: A time that grows with the key and never changes. Reading stops at the first page whose times
-            are all too recent. *since* may change with a second copy, so older rows can follow a recent one.
-            Without *rises* the table is read to its end.
+            are all too recent. If *rises* is None, the table is read to its end.
     """
 
     table: sa.Table
@@ -40,7 +40,7 @@ class ExpiringTable:
         return int(connection.execute(query, {OLDER_THAN.key: older_than}).scalar_one())
 
     def delete(self, engine: sa.Engine, older_than: datetime, page_rows: int) -> Iterator[int]:
-        """Delete expired rows with their dependents; after each page of rows by key, yield how many.
+        """Delete expired rows and their dependent rows in key order; yield the deleted rows of each page.
 
         A row that a worker has locked is left for the next run, so that neither waits for the other.
         """
@@ -56,7 +56,7 @@ class ExpiringTable:
     def _delete(
         self, connection: Connection, page: sa.Select[Any], older_than: datetime
     ) -> tuple[int, Any] | None:
-        """Return how many rows of a page were deleted, and its last key; None if no old row can follow."""
+        """Delete a page's expired rows; return their number and the last key. None: no old row can follow."""
         bound = {OLDER_THAN.key: older_than}
         rows = connection.execute(page, bound).all()
         if not any(row.is_early for row in rows):
@@ -75,25 +75,27 @@ class ExpiringTable:
 _C: Final = models.conversations.c
 _D: Final = models.deliveries.c
 _E: Final = models.processed_events.c
+_L: Final = models.dead_letters.c
 _P: Final = models.event_payloads.c
 _O: Final = models.outbox.c
 _R: Final = models.reconciliations.c
 _U: Final = models.routing_updates.c
 
-# A dead letter contains the body, so a given-up delivery also counts as waiting until it is published.
+# A dead letter contains the body, so a given-up delivery waits until its dead letter is published.
 _WAITS: Final = or_(
     _D.outcome.is_(None), and_(_D.outcome == sa.literal_column("'dead'"), _D.dead_lettered_at.is_(None))
 )
 _HAS_OPEN_WINDOW: Final = and_(_C.conversation_id == _E.conversation_id, _C.window_opened_at.is_not(None))
 _IS_UNDECIDED: Final = _U.decision.is_(None)
-# There is no index by event; a conversation's entries are few.
+_HAS_OPEN_DEAD_LETTER: Final = and_(_L.idempotency_key == _E.idempotency_key, _L.decided_at.is_(None))
+# The outbox has no index on event_id, so search by the conversation, which has few entries.
 _IS_IN_OUTBOX: Final = and_(_O.conversation_id == _E.conversation_id, _O.event_id == _E.id)
 _STAYS_IN_OUTBOX: Final = or_(_O.created_at >= OLDER_THAN, exists().where(_D.outbox_id == _O.id, _WAITS))
 
 PAYLOADS: Final = ExpiringTable(
     models.event_payloads,
     since=_P.stored_at,
-    # An undelivered event needs its body, and an unsettled one may still have to be delivered.
+    # An undelivered event needs its body, and an unsettled event may still have to be delivered.
     is_done=and_(
         ~exists().where(_E.id == _P.event_id, _HAS_OPEN_WINDOW),
         ~exists().where(_U.event_id == _P.event_id, _IS_UNDECIDED),
@@ -110,18 +112,20 @@ OUTBOX: Final = ExpiringTable(
 )
 EVENTS: Final = ExpiringTable(
     models.processed_events,
-    # The age counts from the last copy: while copies arrive, the key that rejects them stays.
-    since=func.coalesce(_E.last_delivered_at, _E.processed_at),
-    # An event stays until it is settled, however long settle is down, and while the outbox refers to it. No
-    # row in any table may outlive its event, since SQLite reuses the highest id when it is free.
+    # The age is measured from the last copy, so that the key of an event stays while copies arrive.
+    since=func.coalesce(_E.last_repeated_at, _E.processed_at),
+    # An event stays until it is settled, even if settle is down for long, and while the outbox refers to it.
+    # A row that refers to an event is deleted with the event, because SQLite may reuse the event's id.
     is_done=and_(
         ~exists().where(_HAS_OPEN_WINDOW),
         ~exists().where(_U.event_id == _E.id, _IS_UNDECIDED),
         ~exists().where(_IS_IN_OUTBOX, _STAYS_IN_OUTBOX),
+        # If the key were deleted, a replay of a copy that became a dead letter would take effect again.
+        ~exists().where(_HAS_OPEN_DEAD_LETTER),
     ),
     dependent=(
         _P.event_id,
-        models.duplicate_events.c.event_id,
+        models.event_conflicts.c.event_id,
         models.conversation_messages.c.event_id,
         models.message_receipts.c.event_id,
         _U.event_id,
@@ -134,9 +138,10 @@ CONVERSATIONS: Final = ExpiringTable(
     since=_C.updated_at,
     is_done=and_(
         _C.window_opened_at.is_(None),
-        # Events outlast their conversation's last change if copies arrived, an update waits, or the outbox
-        # refers to them. Without the row, settled events would be settled again, and the update never.
-        ~exists().where(_E.conversation_id == _C.conversation_id, _E.last_delivered_at > _C.updated_at),
+        # Some events are kept longer than usual. If their conversation's row were deleted, the events would
+        # be settled again, and an undecided update would never be settled.
+        ~exists().where(_E.conversation_id == _C.conversation_id, _E.last_repeated_at > _C.updated_at),
+        ~exists().where(_E.conversation_id == _C.conversation_id, _HAS_OPEN_DEAD_LETTER),
         ~exists().where(_U.conversation_id == _C.conversation_id, _IS_UNDECIDED),
         ~exists().where(_O.conversation_id == _C.conversation_id, _STAYS_IN_OUTBOX),
     ),
@@ -144,7 +149,7 @@ CONVERSATIONS: Final = ExpiringTable(
 RECONCILIATIONS: Final = ExpiringTable(
     models.reconciliations,
     _R.started_at,
-    # An unfinished comparison of the timer stays. So does its newest one, which holds the watermark.
+    # Keep the timer's unfinished comparison and its newest comparison, which contains the watermark.
     is_done=and_(
         or_(_R.started_by != TIMER, _R.finished_at.is_not(None)),
         _R.id != select(func.coalesce(func.max(_R.id), 0)).where(_R.started_by == TIMER).scalar_subquery(),
@@ -153,17 +158,17 @@ RECONCILIATIONS: Final = ExpiringTable(
 
 BODY_TABLES: Final = (
     PAYLOADS,
-    ExpiringTable(models.duplicate_events, models.duplicate_events.c.last_seen_at),
+    ExpiringTable(models.event_conflicts, models.event_conflicts.c.last_seen_at),
     ExpiringTable(models.discarded_dead_letters, models.discarded_dead_letters.c.discarded_at),
 )
-"""Tables of raw bodies."""
+"""The tables that contain raw bodies; OM_PAYLOAD_RETENTION_DAYS applies to them."""
 
 EVENT_TABLES: Final = (
-    # Events are deleted once the outbox no longer refers to them.
+    # The outbox comes first, because an event is deleted when the outbox no longer refers to it.
     OUTBOX,
     EVENTS,
     CONVERSATIONS,
-    # The age counts from the last reading, or else the listing. If listed again, it is compared again.
+    # A conversation's age counts from when reconcile last read it or, if it never did, from `listed_at`.
     ExpiringTable(
         models.platform_conversations,
         func.coalesce(models.platform_conversations.c.read_at, models.platform_conversations.c.listed_at),
@@ -173,4 +178,4 @@ EVENT_TABLES: Final = (
     ExpiringTable(models.unstored_events, models.unstored_events.c.day),
     ExpiringTable(models.edge_statistics, models.edge_statistics.c.began_at),
 )
-"""Tables of events and all that depends on them."""
+"""The tables of events and of all data about events; OM_RETENTION_DAYS applies to them."""

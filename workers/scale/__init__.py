@@ -1,4 +1,4 @@
-"""Start and stop workers by their backlog."""
+"""Start and stop this host's workers according to their backlog."""
 
 from workers.scale.fleet import Processes, Units
 from workers.scale.scaler import FleetLimits, Scaler, make_scaler

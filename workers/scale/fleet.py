@@ -1,6 +1,6 @@
-"""Start and stop the workers of this host: units of systemd, or plain processes if there is none.
+"""Start and stop the workers of this host, as units of systemd or as child processes.
 
-Each worker of a role has a number from 1. Nothing here waits until a worker has started or ended.
+The workers of a role are numbered from 1. `start` and `stop` do not wait until a worker has started or ended.
 """
 
 import re
@@ -14,10 +14,7 @@ COMMAND_SECONDS: Final = 30.0
 
 
 class Units:
-    """The systemd units `om-NAME@N`; NAME is worker, settle or deliver.
-
-    Each method raises RetryLaterError if systemctl fails now.
-    """
+    """Starts and stops systemd units om-NAME@NUMBER; its methods raise RetryLaterError if systemctl fails."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -29,11 +26,11 @@ class Units:
         return {int(number) for number in re.findall(rf"om-{self._name}@(\d+)\.service", listed)}
 
     def start(self, number: int) -> None:
-        """Start a unit."""
+        """Start the unit with a number."""
         _systemctl("start", "--no-block", f"om-{self._name}@{number}.service")
 
     def stop(self, number: int) -> None:
-        """Stop a unit."""
+        """Stop the unit with a number."""
         _systemctl("stop", "--no-block", f"om-{self._name}@{number}.service")
 
 
@@ -49,27 +46,27 @@ def _systemctl(*arguments: str) -> str:
 
 
 class Processes:
-    """Intake workers as children of this process, for a developer's machine."""
+    """Runs intake workers as child processes, for a developer's machine."""
 
     def __init__(self) -> None:
         self._children: dict[int, subprocess.Popen[bytes]] = {}
 
     def running(self) -> set[int]:
-        """Return the numbers of the children that have not ended."""
+        """Return the numbers of the child processes that have not ended."""
         self._children = {number: child for number, child in self._children.items() if child.poll() is None}
         return set(self._children)
 
     def start(self, number: int) -> None:
-        """Start a child with this process's environment."""
+        """Start an intake worker as a child process with this process's environment."""
         command = [sys.executable, "-m", "workers", "intake", "--name", str(number)]
         self._children[number] = subprocess.Popen(command)
 
     def stop(self, number: int) -> None:
-        """Terminate a child."""
+        """Send SIGTERM to a child process."""
         self._children[number].terminate()
 
     def stop_all(self) -> None:
-        """Terminate all children, and wait until they have ended."""
+        """Send SIGTERM to all child processes, and wait until they have ended."""
         for child in self._children.values():
             child.terminate()
         for child in self._children.values():

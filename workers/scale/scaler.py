@@ -1,4 +1,4 @@
-"""Start and stop workers by their backlog: start at once, but stop one by one after a calm time."""
+"""Start and stop workers according to their backlog: start at once, but stop one by one after a calm time."""
 
 import time
 from collections.abc import Callable
@@ -17,15 +17,15 @@ from workers.parsing import moment_of
 from workers.scale.fleet import Fleet, Units
 
 CONVERSATIONS_PER_SETTLER: Final = 500
-"""Due conversations that one process settles in about a second."""
+"""Number of due conversations that one settle process settles in about a second."""
 
 DELIVERIES_PER_DELIVERER: Final = 100
-"""Due deliveries of one destination that one process sends in about a second, at 100 ms for each request."""
+"""Number of deliveries that one process sends to a destination in a second if each request takes 100 ms."""
 
 
 @dataclass(frozen=True, slots=True)
 class FleetLimits:
-    """Limits for the number of workers; one stops after fewer have been enough for *cooldown* seconds."""
+    """Limits of a role's workers. One is stopped after fewer workers were enough for *cooldown* seconds."""
 
     floor: int
     ceiling: int
@@ -37,13 +37,10 @@ class FleetLimits:
         return max(self.floor, min(self.ceiling, -(-depth // self.events_per_worker)))
 
 
-def decide(
-    limits: FleetLimits, workers: int, depth: int | None, calm_seconds: float | None
-) -> tuple[int, str]:
+def decide(limits: FleetLimits, workers: int, depth: int | None, calm_for: float | None) -> tuple[int, str]:
     """Return the target number of workers, and the reason as a code for the log.
 
-    *depth* is None if it is unknown. Fewer than *workers* have been enough for *calm_seconds*, which is None
-    if all are needed.
+    *depth* is None if unknown. Fewer workers were enough for *calm_for* seconds; None if all are needed.
     """
     if not limits.floor <= workers <= limits.ceiling:
         return max(limits.floor, min(limits.ceiling, workers)), "bounds"
@@ -52,13 +49,13 @@ def decide(
         return workers, "depth_unknown"
     if (needed := limits.workers_for(depth)) > workers:
         return needed, "deep"
-    is_calm = calm_seconds is not None and calm_seconds >= limits.cooldown
+    is_calm = calm_for is not None and calm_for >= limits.cooldown
     return (workers - 1, "calm") if is_calm else (workers, "enough")
 
 
 @dataclass(slots=True)
 class Scaler:
-    """Starts or stops a role's workers by its backlog, and by how long fewer have been enough."""
+    """Starts or stops a role's workers according to its backlog, now and during the cooldown."""
 
     role: str
     limits: FleetLimits
@@ -66,7 +63,7 @@ class Scaler:
     fleet: Fleet
     timer: Callable[[], float] = time.monotonic
     _calm: tuple[int, float] | None = None
-    """The number of workers, and the time since which fewer have been enough."""
+    """The number of running workers, and the time since which fewer workers have been enough."""
     _logged: dict[str, Any] = field(default_factory=dict)
 
     def scale(self) -> int:
@@ -79,7 +76,7 @@ class Scaler:
             log = logger().info if target != len(running) else logger().debug
             log("scaled", role=self.role, **seen, calm_for_s=round(calm_seconds or 0.0, 1))
         self._logged = seen
-        # Start the lowest free numbers, and stop the highest running ones.
+        # Start workers with the lowest free numbers, and stop workers with the highest numbers.
         free = (number for number in count(1) if number not in running)
         for number in islice(free, max(0, target - len(running))):
             self.fleet.start(number)
@@ -90,7 +87,7 @@ class Scaler:
         return 0
 
     def _time_calm(self, workers: int, depth: int | None) -> float | None:
-        """Return how long fewer than *workers* have been enough; a change of *workers* restarts the time."""
+        """Return how long fewer than *workers* (unchanged meanwhile) were enough; None if all are needed."""
         now = self.timer()
         if depth is None or self.limits.workers_for(depth) >= workers:
             self._calm = None
@@ -113,11 +110,10 @@ def count_due_conversations(connection: Connection, now_us: int, limit: int) -> 
 
 
 def count_due_deliveries(connection: Connection, now_us: int, limit: int) -> int:
-    """Return how many deliveries the busiest destination could be sent now, at most *limit*."""
+    """Return the number of due deliveries of the destination that has the most of them; at most *limit*."""
     names = connection.scalars(select(destinations.c.name).where(destinations.c.paused_at.is_(None))).all()
-    due = select(deliveries.c.outbox_id).where(
-        deliveries.c.outcome.is_(None), deliveries.c.due_at <= moment_of(now_us)
-    )
+    now = moment_of(now_us)
+    due = select(deliveries.c.outbox_id).where(deliveries.c.outcome.is_(None), deliveries.c.due_at <= now)
     counts = [_count(connection, due.where(deliveries.c.destination == name), limit) for name in names]
     return max(counts, default=0)
 
@@ -130,11 +126,11 @@ BACKLOGS: Final = {
     "settle": (count_due_conversations, CONVERSATIONS_PER_SETTLER),
     "deliver": (count_due_deliveries, DELIVERIES_PER_DELIVERER),
 }
-"""For each role: the function that counts its backlog in SQL, and the backlog that one worker handles."""
+"""For each role, the function that counts its backlog in SQL, and the backlog that one worker handles."""
 
 
 def make_scaler(role: str, limits: FleetLimits, engine: Engine, clock: Clock) -> Scaler:
-    """Return the scaler of settle or deliver; its backlog is unknown while the database is away."""
+    """Return the scaler of settle or deliver; it stops no worker while the database is away."""
     count_backlog, per_worker = BACKLOGS[role]
 
     def read() -> int | None:

@@ -1,4 +1,4 @@
-"""Settle conversations: turn a closed window's events, in order, into one state and outbox entries."""
+"""Settle conversations: derive the state and the outbox entries from the events of a closed window."""
 
 from workers.settle.settler import Settler
 from workers.settle.verifier import Verifier

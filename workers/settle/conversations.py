@@ -1,16 +1,21 @@
-"""Lock conversations whose window has closed, read their waiting events, and write the result."""
+"""Lock conversations whose window has closed, read their waiting events, and write their new state."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, bindparam, case, func, select, update
+from sqlalchemy import Connection, Row, bindparam, case, func, null, select, update
 
 from workers.db.ingest import put_in_outbox
 from workers.db.models import conversation_messages, conversations, routing_updates
 from workers.parsing import microseconds_of, moment_of
 from workers.settle import plan
-from workers.settle.updates import IS_WAITING, decide, read_position, record_answers
+from workers.settle.updates import IS_WAITING, decide, read_position, record_answer
+
+NO_WINDOW: Final = dict.fromkeys(
+    ("window_opened_at", "window_closes_at", "window_limit_at", "window_from_at"), null()
+)
+"""Column values that end a conversation's window; its next event then opens a new window."""
 
 _C: Final = conversations.c
 _M: Final = conversation_messages.c
@@ -19,9 +24,9 @@ _M: Final = conversation_messages.c
 def lock_closed(
     connection: Connection, now_us: int, opened_before_us: int, limit: int, among: Sequence[str] | None
 ) -> list[str]:
-    """Lock conversations whose window has closed, if given only *among* these ids; return their ids.
+    """Lock conversations whose window has closed, and return their ids.
 
-    A window that opened after *opened_before_us* cannot have closed yet, so such windows are not read.
+    *among* limits the search to some ids. Windows opened after *opened_before_us* cannot have closed yet.
     """
     closed = (
         select(_C.conversation_id)
@@ -41,18 +46,12 @@ def lock(connection: Connection, conversation_ids: Sequence[str]) -> list[Row[An
     return list(connection.execute(rows.with_for_update(skip_locked=True)))
 
 
-def try_to_lock(connection: Connection, conversation_id: str) -> bool:
-    """Lock one conversation without reading its state; return False if another process has it."""
-    row = select(_C.conversation_id).where(_C.conversation_id == conversation_id)
-    return connection.scalar(row.with_for_update(skip_locked=True)) is not None
-
-
 def set_aside(connection: Connection, conversation_id: str, code: str, until_us: int) -> None:
     """Record that a conversation cannot be settled; no process tries again before *until_us*.
 
-    Its row, events or updates cannot be read or written; *code* is the reason, and quotes no value.
+    The conversation's row, events or updates cannot be read or written. *code* states the reason.
     """
-    # A window that opens in the future is not read, even if more events arrive meanwhile.
+    # Move the window's start into the future: such a window is not read, even if more events arrive.
     opened_at = case((_C.window_opened_at.is_not(None), moment_of(until_us)))
     row = update(conversations).where(_C.conversation_id == conversation_id)
     connection.execute(row.values(unsettled_because=code, window_opened_at=opened_at))
@@ -63,13 +62,13 @@ def set_aside(connection: Connection, conversation_id: str, code: str, until_us:
 def read_messages(
     connection: Connection, conversation_ids: Sequence[str]
 ) -> dict[str, list[plan.PendingEvent]]:
-    """Return, by conversation, the messages that arrived since it was last settled."""
+    """Return, for each conversation, the messages that arrived after it was last settled."""
     query = (
         select(_M.conversation_id, _M.event_id, _M.occurred_at, _M.sequence, _M.received_at)
         .join(conversations, _C.conversation_id == _M.conversation_id)
         .where(
             _M.conversation_id.in_(conversation_ids),
-            # The index starts at the window's oldest event; the position skips settled events.
+            # The time limits the part of the index that is read; the position excludes settled events.
             _M.occurred_at >= _C.window_from_at,
             _M.position > _C.settled_count,
         )
@@ -80,20 +79,13 @@ def read_messages(
     return waiting
 
 
-def close_windows(connection: Connection, conversation_ids: Sequence[str]) -> None:
-    """Remove the windows, so that the next event opens a new one."""
-    rows = update(conversations).where(_C.conversation_id.in_(conversation_ids))
-    columns = ("window_opened_at", "window_closes_at", "window_limit_at", "window_from_at")
-    connection.execute(rows.values(**dict.fromkeys(columns)))
-
-
 def write(
-    connection: Connection, settlements: Mapping[str, tuple[int, plan.Settlement]], now_us: int
+    connection: Connection, settlements: Mapping[str, tuple[int, plan.SettledWindow]], now_us: int
 ) -> None:
-    """Write the outbox, the conversations' states and the decisions on their updates.
+    """Write the outbox entries, the conversations' states and the decisions on updates; end the windows.
 
-    Each settlement is paired with its conversation's number of settled events. The outbox's trigger plans the
-    deliveries, as `put_in_outbox` explains.
+    *settlements* maps a conversation's id to its number of settled events and its settled window. The
+    outbox's trigger plans the deliveries, as `put_in_outbox` explains.
     """
     put_in_outbox(
         connection,
@@ -110,7 +102,7 @@ def write(
         for key, (count, settlement) in sorted(settlements.items())
     ]
     if rows:
-        connection.execute(row.values(session_opened_at=opened_at), rows)
+        connection.execute(row.values(session_opened_at=opened_at, **NO_WINDOW), rows)
     decisions = [decision for _, settlement in settlements.values() for decision in settlement.decisions]
     decide(connection, decisions, now_us)
 
@@ -122,14 +114,12 @@ def apply(
     decisions: Sequence[plan.Decision],
     now_us: int,
 ) -> list[plan.Decision]:
-    """Apply updates, or leave them to their conversation's open window; write the decisions on others.
-
-    Returns every decision except those that are left to the open window.
-    """
+    """Write *decisions*; apply updates now, or leave them to an open window; return the decisions made."""
     decide(connection, decisions, now_us)
     if row.window_opened_at is not None:
-        record_answers(connection, applied)
-    elif applied:
+        for pending in applied:
+            record_answer(connection, pending, None)
+    elif applied or row.unsettled_because is not None:
         settlement = plan.settle_window(read_state(row), applied)
         write(connection, {row.conversation_id: (int(row.settled_count), settlement)}, now_us)
         return [*decisions, *settlement.decisions]
@@ -137,7 +127,7 @@ def apply(
 
 
 def read_state(row: Row[Any]) -> plan.SettledState:
-    """Return the settled state in a conversation's row."""
+    """Return the settled state that a conversation's row contains."""
     through = _make_position(row.settled_through_at, row.settled_through_sequence)
     changed = _make_position(row.routing_changed_at, row.routing_sequence)
     routing = plan.Routing(row.routing_status, row.routing_queue, changed)

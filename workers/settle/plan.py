@@ -1,8 +1,8 @@
 """Decide the outcome of a conversation's closed window; these functions have no side effects.
 
-The final state does not depend on the order in which a conversation's events arrive and are settled. The
-newest update decides the routing, and each message and update creates one outbox entry. The order of arrival
-affects only which entries are marked late.
+The final state does not depend on the order in which a conversation's events arrive and are settled: the
+newest update determines the routing, and each message and update creates one outbox entry. The order of
+arrival affects only which entries are marked late.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ UNDECIDED: Final = "undecided"
 
 @dataclass(frozen=True, slots=True, order=True)
 class Position:
-    """An event's place in its conversation, ordered by the platform's time and number, then by arrival."""
+    """An event's place in its conversation: by the platform's time and sequence number, then by arrival."""
 
     occurred_at_us: int
     sequence: int = 0
@@ -30,20 +30,20 @@ class Position:
     event_id: int = 0
 
     def is_before(self, other: Position | None) -> bool:
-        """Return whether this is earlier by the platform's data; its arrival alone makes no event late."""
+        """Return whether the platform's time and number are earlier than *other*'s; ignore the arrival."""
         ours = (self.occurred_at_us, self.sequence)
         return other is not None and ours < (other.occurred_at_us, other.sequence)
 
 
 @dataclass(frozen=True, slots=True)
 class PendingEvent:
-    """An event that waits to be settled. An update has a routing status; a message has none.
+    """An event that waits to be settled: an update if it has a routing status, otherwise a message.
 
     Args:
-        platform_status: The state that the platform returned; None if it was not queried.
-        verified: True if the platform agreed; False if it contradicted, or if the update was applied without
-            its answer; None if no platform was queried.
-        since_us: When intake stored an update, by the database's clock.
+        platform_status: The state that the platform returned; None if the platform was not queried.
+        verified: True if the platform confirmed the update; False if the platform contradicted it, or did not
+            answer and the update was applied; None if no platform is configured.
+        since_us: When intake stored the update, by the database's clock.
     """
 
     position: Position
@@ -74,7 +74,7 @@ class SettledState:
 
 @dataclass(frozen=True, slots=True)
 class OutboxEntry:
-    """One row for the outbox. A row without an event opens a session that had no start notification."""
+    """One row for the outbox. A row without an event opens a session whose start was not notified."""
 
     event_type: str
     occurred_at_us: int
@@ -85,14 +85,14 @@ class OutboxEntry:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The decision on an update: APPLIED, LATE, SUPERSEDED or UNDECIDED."""
+    """The decision on a routing update; *kind* is APPLIED, LATE, SUPERSEDED or UNDECIDED."""
 
     update: PendingEvent
     kind: str
 
 
 @dataclass(frozen=True, slots=True)
-class Settlement:
+class SettledWindow:
     """The changes that one transaction commits for one conversation."""
 
     state: SettledState
@@ -100,8 +100,8 @@ class Settlement:
     decisions: tuple[Decision, ...] = ()
 
 
-def settle_window(state: SettledState, pending: Iterable[PendingEvent]) -> Settlement:
-    """Settle messages, and updates that are to be applied, in the order of their positions."""
+def settle_window(state: SettledState, pending: Iterable[PendingEvent]) -> SettledWindow:
+    """Settle messages and the updates to apply, in the order of their positions; return the changes."""
     entries: list[OutboxEntry] = []
     decisions: list[Decision] = []
     for event in sorted(pending, key=lambda event: event.position):
@@ -120,17 +120,17 @@ def settle_window(state: SettledState, pending: Iterable[PendingEvent]) -> Settl
             state = _apply_routing(state, event)
         if not is_late:
             state = replace(state, through=position)
-    return Settlement(state, tuple(entries), tuple(decisions))
+    return SettledWindow(state, tuple(entries), tuple(decisions))
 
 
 def count_fitting(waiting: Iterable[int], max_events: int) -> int:
-    """Return how many conversations to settle together: as many as fit in *max_events*, at least one."""
+    """Return how many of the conversations have at most *max_events* waiting events together; at least 1."""
     totals = list(accumulate(waiting))
     return max(1, sum(total <= max_events for total in totals)) if totals else 0
 
 
 def _apply_routing(state: SettledState, update: PendingEvent) -> SettledState:
-    """Apply the newest update, whatever the order of arrival; equal times are decided by the content."""
+    """Apply an update if it is the newest by the platform's data; if times are equal, the content decides."""
     routing = Routing(update.routing_status, update.routing_queue, update.position)
     return state if _rank(routing) < _rank(state.routing) else replace(state, routing=routing)
 

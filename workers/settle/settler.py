@@ -14,22 +14,22 @@ from workers.db.engine import transact
 from workers.db.ingest import WindowBounds
 from workers.isolation import isolate
 from workers.settle import conversations, updates
-from workers.settle.plan import Settlement, count_fitting, settle_window
+from workers.settle.plan import SettledWindow, count_fitting, settle_window
 
 MAX_CONVERSATIONS: Final = 100
-"""Conversations in one transaction, whose locks delay the intake of their events by some milliseconds."""
+"""Limit of the conversations in one transaction, whose locks delay the intake of their events by some ms."""
 
 MAX_EVENTS: Final = 10_000
-"""Events in one transaction, unless a single conversation has more: a backlog must neither fill the memory
-nor exceed the time limit of a statement."""
+"""Limit of the events in one transaction, unless a single conversation has more. A backlog must not fill the
+memory, and its statements must not exceed their time limit."""
 
 ASIDE_SECONDS: Final = 300.0
-"""Delay before a conversation that could not be settled is tried again."""
+"""Delay before settle retries a conversation that could not be settled."""
 
 
 @dataclass(frozen=True, slots=True)
 class Settler:
-    """Settles conversations in batches. If *verifies* is set, updates wait for the platform's answer."""
+    """Settles conversations in batches; if *verifies* is true, updates wait for the platform's answer."""
 
     engine: Engine
     clock: Clock
@@ -38,12 +38,12 @@ class Settler:
     window: WindowBounds = field(default_factory=WindowBounds)
 
     def settle_windows(self) -> int:
-        """Settle up to a batch of closed windows; return the number of conversations."""
+        """Settle at most MAX_CONVERSATIONS closed windows; return how many were settled."""
         try:
             return self._settle_some(None)
         except RetryLaterError:
             raise
-        except Exception:  # noqa: BLE001  # whatever failed in one conversation, the others must go on
+        except Exception:  # noqa: BLE001  # an error in one conversation must not stop the others
             ids = transact(self.engine, self._lock_closed)
             return isolate(ids, self._settle_some, partial(set_aside, self.engine, self.clock))
 
@@ -60,15 +60,15 @@ class Settler:
         before_us = now_us - self.window.quiet_us
         return conversations.lock_closed(connection, now_us, before_us, MAX_CONVERSATIONS, among)
 
-    def _settle(self, connection: Connection, among: Sequence[str] | None) -> list[Settlement]:
-        """Settle the conversations whose window has closed, if given only *among* these ids."""
+    def _settle(self, connection: Connection, among: Sequence[str] | None) -> list[SettledWindow]:
+        """Settle conversations whose window has closed; if *among* is not None, only conversations in it."""
         locked = conversations.lock(connection, self._lock_closed(connection, among))
         rows = locked[: count_fitting([row.event_count - row.settled_count for row in locked], MAX_EVENTS)]
         if not rows:
             return []
         ids = [row.conversation_id for row in rows]
         waiting = conversations.read_messages(connection, ids)
-        # Only updates wait for the platform's answer.
+        # If the platform is queried, read only the updates that it has answered; messages need no answer.
         answered = updates.read_waiting(connection, ids, is_answered=True if self.verifies else None)
         for conversation_id, pending in answered.items():
             waiting.setdefault(conversation_id, []).extend(pending)
@@ -80,12 +80,11 @@ class Settler:
             for row in rows
         }
         conversations.write(connection, settlements, self.clock.now_us())
-        conversations.close_windows(connection, ids)
         return [settlement for _, settlement in settlements.values()]
 
 
 def set_aside(engine: Engine, clock: Clock, conversation_id: str, error: Exception) -> None:
-    """Record that a conversation cannot be settled now, so that the others go on; it is tried again later."""
+    """Record that a conversation cannot be settled now, so that it is retried later and delays no other."""
     code = error.code if isinstance(error, RejectedEventError) else "unreadable_row"
     until_us = clock.now_us() + round(ASIDE_SECONDS * 1_000_000)
     transact(engine, conversations.set_aside, conversation_id, code, until_us)

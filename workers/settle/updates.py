@@ -1,11 +1,11 @@
-"""Find routing updates to verify with the platform, read waiting updates, and write the decisions."""
+"""Find the routing updates to verify with the platform, read waiting updates, and write decisions."""
 
 from collections.abc import Sequence
 from typing import Any, Final
 
 from sqlalchemy import Connection, Select, bindparam, select, update
 
-from workers.db.models import processed_events, routing_updates
+from workers.db.models import conversations, processed_events, routing_updates
 from workers.parsing import microseconds_of, moment_of
 from workers.settle.plan import SUPERSEDED, UNDECIDED, Decision, PendingEvent, Position
 
@@ -13,14 +13,18 @@ _U: Final = routing_updates.c
 IS_WAITING: Final = _U.decision.is_(None) & _U.next_attempt_at.is_not(None)
 
 
-def find_newest_due(connection: Connection, now_us: int, since_us: int) -> str | None:
-    """Return the conversation of the newest update that is due and has waited since *since_us*."""
-    due = _select_due(now_us, since_us).order_by(_U.waits_since.desc(), _U.event_id.desc())
-    return connection.execute(due.limit(1)).scalar()
+def lock_newest_due(connection: Connection, now_us: int, since_us: int) -> str | None:
+    """Lock the conversation of the newest due update that was stored at *since_us* or earlier; return its id.
+
+    Conversations that other processes have locked are passed over, so that they do not delay the others.
+    """
+    due = _select_due(now_us, since_us).order_by(_U.waits_since.desc()).limit(1)
+    due = due.join(conversations, conversations.c.conversation_id == _U.conversation_id)
+    return connection.execute(due.with_for_update(of=conversations, skip_locked=True)).scalar()
 
 
 def find_overdue(connection: Connection, now_us: int, since_us: int, limit: int) -> list[str]:
-    """Return conversations with updates that have waited since before *since_us*, the oldest first."""
+    """Return conversations with due updates that were stored at *since_us* or earlier, the oldest first."""
     due = _select_due(now_us, since_us).order_by(_U.waits_since)
     return sorted(set(connection.execute(due.limit(limit)).scalars()))
 
@@ -31,31 +35,32 @@ def _select_due(now_us: int, since_us: int) -> Select[Any]:
 
 
 def lease(connection: Connection, conversation_id: str, now_us: int, until_us: int) -> bool:
-    """Lease a conversation's due updates to this process until *until_us*; return whether there were any.
+    """Lease a conversation's due updates to this process until *until_us*; return False if none was due.
 
-    The caller holds the conversation's lock. If it is killed, another process takes over after *until_us*.
+    The caller holds the conversation's lock. After *until_us*, another process may lease the updates.
     """
     is_due = _U.decision.is_(None) & (_U.next_attempt_at <= moment_of(now_us))
     due = update(routing_updates).where(_U.conversation_id == conversation_id, is_due)
     return bool(connection.execute(due.values(next_attempt_at=moment_of(until_us))).rowcount)
 
 
-def ask_again(connection: Connection, pending: PendingEvent, at_us: int) -> None:
-    """Schedule the next query about an update for *at_us* (microseconds) unless it is answered or decided."""
+def record_answer(connection: Connection, pending: PendingEvent, ask_again_us: int | None) -> None:
+    """Record the platform's answer about a waiting update, and when to query again; None: do not query."""
     waiting = update(routing_updates).where(_U.event_id == pending.position.event_id, IS_WAITING)
-    values = {"next_attempt_at": moment_of(at_us), "platform_status": pending.platform_status}
-    connection.execute(waiting.values(**values))
+    answer = {"platform_status": pending.platform_status, "verified": pending.verified}
+    next_at = None if ask_again_us is None else moment_of(ask_again_us)
+    connection.execute(waiting.values(**answer, next_attempt_at=next_at))
 
 
 def read_unanswered(connection: Connection, conversation_id: str) -> list[PendingEvent]:
-    """Return the updates of a conversation that wait for an answer."""
+    """Return the updates of a conversation that wait for the platform's answer."""
     return read_waiting(connection, [conversation_id], is_answered=False).get(conversation_id, [])
 
 
 def read_waiting(
     connection: Connection, conversation_ids: Sequence[str], *, is_answered: bool | None = None
 ) -> dict[str, list[PendingEvent]]:
-    """Return the undecided routing updates: those to be applied, those still unanswered, or all of them."""
+    """Return each conversation's undecided updates; *is_answered* selects answered or unanswered updates."""
     query = select(routing_updates).where(_U.conversation_id.in_(conversation_ids), _U.decision.is_(None))
     if is_answered is not None:
         is_null = _U.next_attempt_at.is_(None)
@@ -74,16 +79,8 @@ def read_waiting(
     return found
 
 
-def record_answers(connection: Connection, applied: Sequence[PendingEvent]) -> None:
-    """Record the answers of updates that their conversation's open window is to apply."""
-    for pending in applied:
-        row = update(routing_updates).where(_U.event_id == pending.position.event_id)
-        answer = {"platform_status": pending.platform_status, "verified": pending.verified}
-        connection.execute(row.values(**answer, next_attempt_at=None))
-
-
 def decide(connection: Connection, decisions: Sequence[Decision], now_us: int) -> None:
-    """Write decisions on updates of locked conversations, and the outcome of updates without effect."""
+    """Write decisions on updates of locked conversations; mark the events of rejected updates as skipped."""
     rows = [
         {
             "key": decision.update.position.event_id,

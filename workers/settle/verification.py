@@ -1,4 +1,4 @@
-"""Verify a routing update against the platform's state of its conversation, without side effects."""
+"""Compare a routing update with the platform's state of its conversation, without side effects."""
 
 from collections.abc import Mapping
 from enum import Enum, auto
@@ -9,45 +9,42 @@ from workers.genesys import PlatformState
 from workers.parsing import ALERTING, ENDED, QUEUED, ROUTED
 from workers.settle.plan import PendingEvent
 
-UNKNOWN_TO_THE_PLATFORM: Final = "UNKNOWN"
-"""The state of a conversation that the platform does not have."""
-
 AGREES: Final[Mapping[str, frozenset[str]]] = {
     QUEUED: frozenset({QUEUED}),
     # The contact is routed when an agent is alerted; routing does not depend on whether the agent answers.
     ROUTED: frozenset({ROUTED, ALERTING}),
-    # An agent who is alerted may have answered by the time the platform is asked.
+    # The alerted agent may have answered before the platform is queried.
     ALERTING: frozenset({ALERTING, ROUTED}),
     ENDED: frozenset({ENDED}),
 }
-"""The platform's states that confirm an update, by the update's status; no other can be looked up."""
+"""For each routing status, the platform's states that confirm it. Other statuses cannot be verified."""
 
 SURE_AFTER_SECONDS: Final = 5.0
-"""The platform's API may lag behind its notifications, so a contradiction before this age is ignored."""
+"""While an update is younger than this, a contradiction is ignored: the API may lag behind notifications."""
 
 SURE_UNTIL_SECONDS: Final = 15.0
-"""An answer after this age may show a newer state, although the update was correct when it was sent."""
+"""If an update is older than this, the answer may show a newer state although the update was correct."""
 
 SECOND_ASK_SECONDS: Final = 2.0
-"""The age at which the platform is queried about an update again; most windows close then."""
+"""The age of an update at which the platform is queried a second time; most windows close at this age."""
 
 
 class Verdict(Enum):
-    """What an answer of the platform means for an update."""
+    """What the platform's answer means for a routing update."""
 
     CONFIRMED = auto()
-    """Also the verdict for a status that cannot be looked up."""
+    """The platform agrees, or the update's routing status is one that cannot be verified."""
     CONTRADICTED = auto()
     ASK_AGAIN = auto()
-    """The contradiction is too early to count."""
+    """The platform contradicts the update, but the update is so young that the API may lag behind."""
     TOO_LATE = auto()
-    """The update is too old for any answer to decide on it."""
+    """The platform contradicts the update, but the update is old: the answer may show a newer state."""
 
 
 def describe_state(update: PendingEvent, platform: PlatformState | None) -> str:
-    """Return the platform's state as a code, with the routing queue if it differs from the update's."""
+    """Return the platform's state as a code; UNKNOWN if it is None. Append a queue unlike the update's."""
     if platform is None:
-        return UNKNOWN_TO_THE_PLATFORM
+        return "UNKNOWN"
     name = platform.status or "NONE"
     if name == update.routing_status == QUEUED:
         ours, theirs = _parse_queue(update.routing_queue), _parse_queue(platform.routing_queue)
@@ -57,7 +54,7 @@ def describe_state(update: PendingEvent, platform: PlatformState | None) -> str:
 
 
 def verify(update: PendingEvent, platform: PlatformState | None, age: float) -> Verdict:
-    """Decide what an answer means for an update that was *age* seconds old when the platform was queried."""
+    """Return what an answer means for an update that was *age* seconds old when the platform was queried."""
     expected = AGREES.get(update.routing_status or "")
     if expected is None or describe_state(update, platform) in expected:
         return Verdict.CONFIRMED
@@ -67,13 +64,13 @@ def verify(update: PendingEvent, platform: PlatformState | None, age: float) -> 
 
 
 def seconds_until_next_ask(age: float, delay: float = 0.0) -> float:
-    """Return the seconds until the next query about an update of this age, at least *delay*."""
+    """Return the seconds until the next query about an update that is *age* seconds old; at least *delay*."""
     ages = (SECOND_ASK_SECONDS, SURE_AFTER_SECONDS, 2 * age)
     return max(delay, next(next_age for next_age in ages if next_age > age) - age)
 
 
 def _parse_queue(queue: str | None) -> UUID | None:
-    """Return a routing queue's id; None for a name, which is not compared with an id."""
+    """Return the id of a routing queue; None for a queue's name, because it cannot be compared with an id."""
     try:
         return UUID(queue)
     except (TypeError, ValueError):

@@ -1,4 +1,4 @@
-"""Query the platform about routing updates, and end updates that no answer decides."""
+"""Query the platform about routing updates, and end the updates that its answers do not decide in time."""
 
 import threading
 from collections import Counter
@@ -35,27 +35,27 @@ from workers.settle.verification import (
 )
 
 LEASE_SECONDS: Final = 60.0
-"""A process has this long to query the platform about a conversation: a login and two requests take less."""
+"""Lease of a conversation's updates while the platform is queried; a login and two requests take less."""
 
 PATIENT_SECONDS: Final = 600.0
-"""For this long after the budget was used up or the API lagged, the first query about an update waits until
-any answer counts. Each update then needs one request instead of two or three."""
+"""For this time after the budget was used up or the API lagged, an update is first queried when it is old
+enough for any answer to count. Each update then needs one request instead of two or three."""
 
 CREDENTIALS_SECONDS: Final = 60.0
-"""Delay before the next query after the platform refused our credentials."""
+"""Delay of all queries after the platform has refused our credentials."""
 
 ENDING_SECONDS: Final = 1.0
-"""Interval between two searches for updates that have waited long enough."""
+"""Interval between two searches for updates that have waited for `end_seconds`."""
 
 UNVERIFIED: Final = "unverified"
 
 
 @dataclass(slots=True)
 class Verifier:
-    """Confirms, contradicts or ends routing updates. Its two steps may run in two threads.
+    """Decides routing updates by the platform's answers. Its two steps may run in two threads.
 
-    An update that no answer has decided after *end_seconds* is recorded as undecided or, with
-    *applies_unverified* or without *states*, applied as notified.
+    If no answer has decided an update after *end_seconds*, the update is recorded as undecided. It is applied
+    instead if *applies_unverified* is true or *states* is None.
     """
 
     engine: Engine
@@ -71,21 +71,21 @@ class Verifier:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def figures(self) -> Figures:
-        """Return how many updates were decided without an answer, by their outcome."""
+        """Return how many updates ended as undecided, and how many were applied without verification."""
         return {kind: self._counts[kind] for kind in (UNDECIDED, UNVERIFIED)}
 
     def settle_updates(self) -> int:
         """Query the platform about the conversation of the newest due update; return 1 if it answered.
 
-        The answer decides on all waiting updates of the conversation. No lock is held during the query. While
-        the request budget is used up, no update is leased.
+        The answer is applied to all waiting updates of the conversation. No lock is held during the query. No
+        update is leased while the request budget is used up.
         """
         if self.states is None or self.clock.monotonic() < self._resume_at:
             return 0
         return isolate(transact(self.engine, self._lease), partial(self._ask, self.states), self._set_aside)
 
     def end_updates(self) -> int:
-        """End updates that no answer has decided in time; return the number of their conversations."""
+        """End the updates that no answer has decided in time; return the number of their conversations."""
         if self.clock.monotonic() < self._end_at:
             return 0
         now_us = self.clock.now_us()
@@ -103,18 +103,16 @@ class Verifier:
         set_aside(self.engine, self.clock, conversation_id, error)
 
     def _lease(self, connection: Connection) -> list[str]:
-        """Lease the conversation of the newest update that is due, unless another process has it."""
+        """Lease the due updates of a conversation: the one with the newest due update that is not locked."""
         now_us = self.clock.now_us()
         is_patient = self.clock.monotonic() < self._patient_until
         since_us = now_us - (round(SURE_AFTER_SECONDS * 1_000_000) if is_patient else 0)
-        found = updates.find_newest_due(connection, now_us, since_us)
-        if found is None or not conversations.try_to_lock(connection, found):
-            return []
         until_us = now_us + round(LEASE_SECONDS * 1_000_000)
-        return [found] if updates.lease(connection, found, now_us, until_us) else []
+        found = updates.lock_newest_due(connection, now_us, since_us)
+        return [found] if found and updates.lease(connection, found, now_us, until_us) else []
 
     def _ask(self, states: ConversationStates, leased: Sequence[str]) -> int:
-        """Query the platform about a conversation, and settle what it decides; return 1 if it answered."""
+        """Query the platform about a conversation, and settle decided updates; return 1 if it answered."""
         [conversation_id] = leased
         waiting = transact(self.engine, updates.read_unanswered, conversation_id)
         asked_us = self.clock.now_us()
@@ -133,7 +131,7 @@ class Verifier:
     def _wait(
         self, waiting: Sequence[PendingEvent], asked_us: int, error: RetryLaterError | PlatformRefusedError
     ) -> None:
-        """Postpone the next query about a conversation. If no query at all can succeed, pause all of them."""
+        """Postpone the next query about a conversation; pause all queries if none can succeed now."""
         now, delay = self.clock.monotonic(), 0.0
         if isinstance(error, PlatformBusyError):
             self._resume_at, self._patient_until = now + error.delay, now + PATIENT_SECONDS
@@ -149,42 +147,40 @@ class Verifier:
         transact(self.engine, self._put_off, waiting, delay)
 
     def _put_off(self, connection: Connection, waiting: Iterable[PendingEvent], delay: float) -> None:
-        """Schedule the next query about updates after a delay, but no later than the time when they end."""
+        """Schedule the next query about updates after a delay, but not after the time at which they end."""
         next_us = self.clock.now_us() + round(delay * 1_000_000)
         for update in waiting:
-            updates.ask_again(connection, update, min(next_us, update.since_us + self._end_us))
+            updates.record_answer(connection, update, min(next_us, update.since_us + self._end_us))
 
     def _settle(
         self, connection: Connection, conversation_id: str, platform: PlatformState | None, asked_us: int
     ) -> list[Decision]:
-        """Settle what an answer decides, under the conversation's lock; return the decisions."""
+        """Lock a conversation, and settle the updates that the answer decides; return the decisions."""
         rows = conversations.lock(connection, [conversation_id])
         waiting = updates.read_unanswered(connection, conversation_id)
         if not rows:
             self._put_off(connection, waiting, 0.0)
             return []
         confirmed, decisions = [], []
-        applies = self.applies_unverified or self.states is None
         for pending in waiting:
             age = (asked_us - pending.since_us) / 1_000_000
             verdict = verify(pending, platform, age)
             update = replace(pending, platform_status=describe_state(pending, platform))
             if verdict is Verdict.CONFIRMED:
                 if pending.platform_status is not None:
-                    # It was contradicted at first, so the API lags behind its own notifications.
+                    # The platform contradicted the update at first, so its API lags behind its notifications.
                     self._patient_until = self.clock.monotonic() + PATIENT_SECONDS
                 confirmed.append(replace(update, verified=update.routing_status in AGREES or None))
             elif verdict is Verdict.CONTRADICTED:
                 decisions.append(Decision(replace(update, verified=False), SUPERSEDED))
-            elif verdict is Verdict.TOO_LATE and not applies:
+            elif verdict is Verdict.TOO_LATE and not self.applies_unverified:
                 decisions.append(Decision(update, UNDECIDED))
             elif age >= 0:
-                # An update that arrived during the query has a negative age, and is due already.
+                # An update with a negative age arrived during the query; it is still due.
                 self._put_off(connection, [update], seconds_until_next_ask(age))
         return conversations.apply(connection, rows[0], confirmed, decisions, self.clock.now_us())
 
     def _end(self, connection: Connection, ids: Sequence[str]) -> list[Decision]:
-        """End the overdue updates of conversations."""
         now_us = self.clock.now_us()
         verified = None if self.states is None else False
         applies = self.applies_unverified or self.states is None
@@ -195,13 +191,13 @@ class Verifier:
             applied = [replace(update, verified=verified) for update in overdue if applies]
             given_up = [Decision(update, UNDECIDED) for update in overdue if not applies]
             decisions += conversations.apply(connection, row, applied, given_up, now_us)
+            decisions += [Decision(update, UNVERIFIED) for update in applied if verified is False]
         return decisions
 
     def _count(self, decisions: Iterable[Decision]) -> None:
-        """Count and log decisions; those that are left to an open window are not among them."""
+        """Count and log the given decisions."""
         for decision in decisions:
             kind, update = decision.kind, decision.update
             logger().info("routing_update_settled", event_id=update.position.event_id, decision=kind)
-            is_unverified = kind not in {SUPERSEDED, UNDECIDED} and update.verified is False
             with self._lock:
-                self._counts[UNVERIFIED if is_unverified else kind] += 1
+                self._counts[kind] += 1

@@ -8,12 +8,12 @@ USAGE_ERROR = 2
 
 
 def run_omctl(command, *arguments, status=0, body=None, **environment):
-    """Run a command and return its report; for a usage error return the message instead."""
+    """Run a command and return its report, or its message if it exits with a usage error."""
     result = CliRunner().invoke(
         command, [*arguments, "--json"], input=body, env=environment, catch_exceptions=False
     )
     assert result.exit_code == status, result.output
     if status == USAGE_ERROR:
         return result.stderr
-    # Workers of this process log to the same place.
+    # Workers in this process also log to stdout, so log lines may precede the report.
     return json.JSONDecoder().raw_decode(result.stdout[result.stdout.index("{\n") :])[0]

@@ -1,5 +1,7 @@
-"""Fixtures of the workers' tests: a database, intake on it, a broker, the simulated platform."""
+"""Fixtures for the workers' tests: a database, intake that writes to it, a broker, the simulated platform."""
 
+import os
+import time
 from contextlib import contextmanager
 
 import pika
@@ -9,14 +11,17 @@ from sqlalchemy import text
 from messaging.clock import SystemClock
 from simulator.platform import Organisation, create_platform
 from simulator.serving import serve_app
+from tests.chaos.own_clock import OwnClock
 from tests.integration.workers.consuming import processor, running
 from tests.services import declare_topology
 from workers.db.engine import make_engine
+from workers.handlers import OWN_HANDLERS
 from workers.intake import Intake
-from workers.intake.handler_table import OWN_HANDLERS
 
 CLIENT_SECRET = "constructed-client-secret"
 REQUESTS_PER_MINUTE = 6000
+MAX_WAIT_BY_THE_CLOCK = 21.0
+"""The limit in seconds by the machine's clock: ten times two seconds plus one, as in `make chaos`."""
 ON_POSTGRESQL = pytest.mark.parametrize("migrated_url", ["postgresql"], indirect=True)
 ON_SQLITE = pytest.mark.parametrize("migrated_url", ["sqlite"], indirect=True)
 
@@ -30,7 +35,7 @@ def engine(migrated_url):
 
 @pytest.fixture
 def query(engine):
-    """Run a query in a transaction of its own and return its rows."""
+    """Return a function that runs a query in its own transaction and returns the rows."""
 
     def run(sql, **parameters):
         with engine.connect() as connection:
@@ -40,13 +45,35 @@ def query(engine):
 
 
 @pytest.fixture
+def longest_wait(query):
+    """Return a function that returns the longest time in seconds from an event's arrival to its effect.
+
+    Time in which a thread of this process waited for a processor does not count, within a limit.
+    """
+    clock = OwnClock(lambda: [os.getpid()])
+
+    def longest():
+        moments = query("SELECT received_at, processed_at FROM processed_events")
+        offset = time.time() - time.monotonic()
+        # This limit keeps a product that starves its own threads from passing.
+        assert max((end - begin).total_seconds() for begin, end in moments) < MAX_WAIT_BY_THE_CLOCK
+        return max(
+            clock.at(end.timestamp() - offset) - clock.at(begin.timestamp() - offset)
+            for begin, end in moments
+        )
+
+    yield longest
+    clock.close()
+
+
+@pytest.fixture
 def handlers():
     return dict(OWN_HANDLERS)
 
 
 @pytest.fixture
 def intake(engine, handlers):
-    """Process deliveries with the shipped handlers and return the tags to dead-letter."""
+    """Return a function that processes deliveries with the shipped handlers and returns the rejected tags."""
     return processor(engine, handlers)
 
 
@@ -61,7 +88,7 @@ def channel(vhost):
 
 @pytest.fixture
 def working(vhost, engine, handlers):
-    """Run intake."""
+    """Return a context manager in which intake consumes the queue."""
 
     @contextmanager
     def run(**options):

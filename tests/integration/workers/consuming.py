@@ -1,4 +1,4 @@
-"""Run a consumer on intake or on any other processor, and read its queues."""
+"""Run a consumer with intake or another processor, publish events, and read the depth of queues."""
 
 import json
 import threading
@@ -79,7 +79,7 @@ def processor(engine, handlers):
 
 
 def work_at_once(url, handlers, orders, work):
-    """Start one worker for each order at the same moment; *work* gets its processor and its order."""
+    """Start a worker for each of *orders* at once; each worker calls *work* with a processor and an order."""
     barrier = threading.Barrier(len(orders))
 
     def run(order):

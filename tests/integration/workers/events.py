@@ -1,4 +1,4 @@
-"""Make events as the platform sends them, and deliveries of them."""
+"""Make events as the platform sends them, and deliveries of such events."""
 
 import copy
 import itertools
@@ -16,11 +16,11 @@ START = datetime(2024, 5, 15, 14, 32, 10, tzinfo=UTC)
 TAGS = itertools.count(1)
 
 
-def deliver(payload, *, attempt=1, message_id=None, request_id="r", queue=EVENTS_QUEUE):
+def deliver(payload, *, attempt=1, message_id=None, request_id="r", queue=EVENTS_QUEUE, source="webhook"):
     """Make a delivery of a payload or of raw bytes."""
     tag = next(TAGS)
     body = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
-    envelope = Envelope(message_id or f"request-{tag}", time.time_ns() // 1000, request_id, "webhook", body)
+    envelope = Envelope(message_id or f"request-{tag}", time.time_ns() // 1000, request_id, source, body)
     return Delivery(tag, queue, attempt, envelope)
 
 
@@ -29,7 +29,7 @@ def payload_of(name):
 
 
 def event(kind, *, conversation="c-1", after_ms=0, **fields):
-    """Make an event of the guide's dialect, *after_ms* after the start."""
+    """Make an event of the guide's dialect, *after_ms* milliseconds after the start."""
     moment = (START + timedelta(milliseconds=after_ms)).isoformat(timespec="milliseconds")
     return {
         "eventType": f"openmessaging:conversation:{kind}",
@@ -48,7 +48,7 @@ def routed(status, **others):
 
 
 def native(number, *, conversation="c-1", after_s=0.0, kind="genesys/text", **changes):
-    """Make a native event, *after_s* after the present."""
+    """Make a native event, *after_s* seconds from now."""
     payload = copy.deepcopy(payload_of(kind))
     moment = time.time() + after_s
     at = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(moment)) + f".{number % 1000:03d}Z"

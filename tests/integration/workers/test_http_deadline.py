@@ -1,4 +1,4 @@
-"""A request has one deadline, tested with servers that stop at each stage of it."""
+"""One deadline covers all stages of a request, at whichever stage the server stops responding."""
 
 import socket
 import threading
@@ -13,7 +13,7 @@ from workers.http_deadline import DeadlineAdapter, shorten_deadline
 
 SECONDS = 1.0
 PATIENCE = 6.0
-"""Far above the deadline, and far below what each server would take."""
+"""How long servers are silent, far longer than the deadline. A request must end in half of this time."""
 
 MAX_BYTES = 100_000
 OK = b"HTTP/1.1 200 OK\r\n"
@@ -21,7 +21,7 @@ OK = b"HTTP/1.1 200 OK\r\n"
 
 @contextmanager
 def server(answer):
-    """Serve each connection by `answer(socket)` in a thread; yields the port."""
+    """Serve each connection with `answer(socket)` in a thread, and yield the port."""
     with socket.create_server((LOOPBACK, free_port())) as listening:
 
         def accept():
@@ -107,11 +107,11 @@ def test_a_request_ends_at_its_deadline_at_any_stage_at_which_the_server_stops(s
         assert SECONDS * 0.9 < time.monotonic() - started < PATIENCE / 2
 
 
-def test_the_addresses_of_a_host_share_the_deadline(session, monkeypatch):
+def test_the_attempts_at_all_addresses_of_a_host_share_one_deadline(session, monkeypatch):
     with socket.socket() as listening, socket.socket() as first:
         listening.bind(("", free_port()))
         listening.listen(0)
-        # The queue is full: further connections get no answer.
+        # This connection fills the listen queue, so further connections get no answer.
         first.connect((LOOPBACK, port := listening.getsockname()[1]))
         found = [
             (socket.AF_INET, socket.SOCK_STREAM, 6, "", (f"127.0.0.{number}", port)) for number in range(1, 9)
@@ -127,7 +127,7 @@ def test_the_addresses_of_a_host_share_the_deadline(session, monkeypatch):
         assert time.monotonic() - started < PATIENCE / 2
 
 
-def test_a_host_is_reached_by_its_second_address(session, monkeypatch):
+def test_a_host_is_reached_at_its_second_address_if_the_first_fails(session, monkeypatch):
     with server(answers(b"hello")) as port:
         original = socket.getaddrinfo
 
@@ -144,7 +144,7 @@ def test_an_answer_that_is_too_long_is_an_error(session):
         session.get(f"http://{LOOPBACK}:{port}/", timeout=SECONDS)
 
 
-def test_each_request_of_a_connection_has_its_own_deadline(session):
+def test_each_request_on_a_reused_connection_has_its_own_deadline(session):
     accepted = []
 
     def note(connection):
@@ -168,7 +168,7 @@ def test_the_deadline_can_be_shortened_while_an_answer_is_read(session):
         assert time.monotonic() - started < PATIENCE / 2
 
 
-def test_a_missing_connection_is_distinguished_from_a_request_that_may_have_arrived(session):
+def test_a_failed_connection_is_distinguished_from_a_request_that_may_have_arrived(session):
     with pytest.raises(requests.ConnectionError) as raised:
         session.get(f"http://{LOOPBACK}:{free_port()}/", timeout=SECONDS)
     assert type(raised.value.args[0].reason).__name__ == "NewConnectionError"

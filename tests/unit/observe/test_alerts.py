@@ -1,4 +1,4 @@
-"""Which alerts the status page shows."""
+"""The status page shows an alert for each problem."""
 
 from pathlib import Path
 
@@ -32,7 +32,7 @@ THRESHOLDS = {rule.metric: rule.threshold for rule in RULES if rule.metric.endsw
 
 
 @pytest.mark.parametrize("metric", THRESHOLDS)
-def test_the_thresholds_are_those_of_the_alert_rules(metric):
+def test_the_pages_thresholds_are_those_of_the_prometheus_rules(metric):
     assert f"{metric} > {THRESHOLDS[metric]:.0f}" in PROMETHEUS_RULES.read_text()
 
 
@@ -62,7 +62,7 @@ def test_each_problem_is_reported_with_its_alert_and_next_command(changed, name,
     assert alert.describe()["command"]
 
 
-def test_a_missing_intake_worker_is_an_alert():
+def test_a_missing_intake_worker_causes_an_alert():
     without = {key: value for key, value in WELL.items() if key[0] != "om_worker_up"}
     assert [alert.text for alert in find_alerts(without)] == ["No intake worker reports."]
 
@@ -76,6 +76,6 @@ def test_a_failed_query_is_reported_and_raises_no_other_alert(missing):
     assert missing in alert.text
 
 
-def test_a_healthy_service_has_no_alert_even_in_a_quiet_night():
+def test_a_healthy_service_has_no_alert_even_on_a_quiet_night():
     quiet = {("om_queue_messages", "open-messaging.events"): 1.0, ("om_newest_event_age_seconds",): 1e5}
     assert find_alerts(WELL) == find_alerts(WELL | quiet) == []

@@ -1,4 +1,4 @@
-"""The canary's settings, its body, and the interpretation of its results."""
+"""The canary's settings are checked, its body is recognised, and its result becomes a light and metrics."""
 
 import socket
 
@@ -16,7 +16,7 @@ SENT_US = 1_700_000_000_000_000
 URL = "https://events.example.com/webhooks/genesys/openmessaging"
 
 
-def test_a_canary_is_decoded_as_it_was_encoded():
+def test_decoding_an_encoded_canary_returns_the_same_canary():
     canary = Canary("vm-1", SENT_US)
     assert decode_canary(canary.encode()) == canary
 
@@ -38,7 +38,7 @@ def test_a_canary_is_decoded_as_it_was_encoded():
         b"[" * 100_000,
     ],
 )
-def test_any_other_body_is_no_canary(body):
+def test_no_other_body_is_decoded_as_a_canary(body):
     assert decode_canary(body) is None
 
 
@@ -89,9 +89,11 @@ def silent_server():
 
 
 def test_an_unexpected_error_of_the_request_is_attributed_to_the_gateway(silent_server):
-    # http.client cannot encode this header.
+    # The request fails, because http.client cannot encode this header.
     settings = CanarySettings(silent_server, None, {"Source": "\u2026"})
-    with pytest.raises(CanaryStoppedError, match=r"^gateway: could not be asked: UnicodeEncodeError$"):
+    with pytest.raises(
+        CanaryStoppedError, match=r"^gateway: cannot be asked: check OM_CANARY_URL and OM_REQUIRED_HEADERS$"
+    ):
         post(settings, Canary("vm-1", SENT_US))
 
 
@@ -108,7 +110,7 @@ def reading(problem=None, value=None):
         (reading("hangs: it takes the request and does not answer"), "unknown", None),
     ],
 )
-def test_an_unknown_canary_is_neither_up_nor_down(found, state, stopped):
+def test_a_canary_in_an_unknown_state_is_neither_up_nor_down(found, state, stopped):
     samples = [sample for metric in _build_canary_metrics(found) for sample in metric.samples]
     by_stage = {sample.labels["stage"]: sample.value for sample in samples if sample.labels}
     assert _canary_light(found)["state"] == state

@@ -1,4 +1,4 @@
-"""Counts are parsed from the edge's metrics; the difference of two readings is recorded."""
+"""Counts are parsed from the edge's metrics, and the difference between two readings is recorded."""
 
 import pytest
 
@@ -44,5 +44,5 @@ def test_metrics_are_read_by_process_and_column():
         pytest.param({"a": 2, "b": 1}, {"a": 9, "b": 0}, {"a": 9, "b": 0}, id="another with the same id"),
     ],
 )
-def test_a_rise_is_counted_from_the_last_reading_of_the_same_process(before, now, rise):
+def test_an_increase_is_counted_from_the_last_reading_of_the_same_process(before, now, rise):
     assert find_rise({**now, "longest_us": 3}, before) == rise

@@ -1,10 +1,12 @@
-"""A probe reports a part that fails or hangs, and keeps its last answer with its age."""
+"""A probe reports that a part fails or hangs, and keeps the part's last answer with the answer's age."""
 
 import threading
 import time
 
+import psycopg
 import pytest
-from sqlalchemy.exc import ProgrammingError
+from sqlalchemy.exc import OperationalError, ProgrammingError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from messaging.errors import RetryLaterError
 from tests.waiting import wait_until
@@ -36,12 +38,12 @@ def part():
     part.can_answer.set()
 
 
-def test_a_fresh_answer_is_used_again(part):
+def test_a_fresh_answer_is_reused_without_another_query(part):
     reader = Probe("part", part.query, fresh_seconds=60.0)
     assert [reader.read(5.0).value for _ in range(3)] == [1, 1, 1]
 
 
-def test_a_part_that_is_answering_is_not_asked_twice(part):
+def test_a_part_is_not_queried_again_while_it_is_still_answering(part):
     part.can_answer.clear()
     reader = Probe("part", part.query, fresh_seconds=60.0)
     reader.read(0.05)
@@ -52,7 +54,7 @@ def test_a_part_that_is_answering_is_not_asked_twice(part):
     assert part.asked == 1
 
 
-def test_a_failure_is_named_and_keeps_the_last_answer_until_the_part_answers_again(part):
+def test_a_failure_is_reported_with_the_last_answer_until_the_part_answers_again(part):
     reader = Probe("part", part.query, fresh_seconds=0.0)
     assert reader.read(5.0).problem is None
     part.error = RetryLaterError("the broker is away")
@@ -63,7 +65,7 @@ def test_a_failure_is_named_and_keeps_the_last_answer_until_the_part_answers_aga
     assert reader.read(5.0).problem is None
 
 
-def test_a_part_that_hangs_blocks_no_reader_and_is_reported(part):
+def test_a_part_that_hangs_is_reported_and_does_not_block_readers(part):
     reader = Probe("part", part.query, fresh_seconds=0.0, silent_seconds=0.05)
     assert reader.read(5.0).problem is None
     part.can_answer.clear()
@@ -81,7 +83,7 @@ def test_a_part_that_never_answered_is_unknown(part):
     assert (reading.value, reading.age_s, reading.problem) == (None, None, "has not answered yet")
 
 
-def test_a_part_that_is_asked_at_intervals_is_asked_again_after_an_error(part):
+def test_a_part_that_is_queried_at_intervals_is_queried_again_after_an_error(part):
     part.error = LookupError("no library declares it")
     reader = Probe("part", part.query, every_seconds=0.02)
     wait_until(lambda: part.asked >= 3)
@@ -98,10 +100,23 @@ def test_a_part_that_hangs_after_a_failure_is_reported_as_hanging(part):
     wait_until(lambda: "hangs" in reader.read(0.0).problem)
 
 
-def test_reading_between_two_intervals_does_not_ask_the_part(part):
+def test_reading_between_two_intervals_does_not_query_the_part(part):
     reader = Probe("part", part.query, every_seconds=60.0)
     wait_until(lambda: reader.read(0.0).problem is None)
     assert [reader.read(0.01).value for _ in range(3)] == [1, 1, 1]
+
+
+def caused(error):
+    """Return an error as SQLAlchemy raises it: the driver's error is its cause."""
+    error.__cause__ = error.orig
+    return error
+
+
+def translated(cause):
+    """Return the error that transact() raises for an error of the database."""
+    error = RetryLaterError("TimeoutError")
+    error.__cause__ = cause
+    return error
 
 
 class PermissionDeniedError(Exception):
@@ -115,7 +130,14 @@ class PermissionDeniedError(Exception):
             ProgrammingError("SELECT", {}, PermissionDeniedError("permission denied for table drift")),
             "it refuses a query: SQLSTATE 42501",
         ),
+        (
+            caused(ProgrammingError("SELECT", {}, PermissionDeniedError())),
+            "it refuses a query: SQLSTATE 42501",
+        ),
         (ValueError("postgresql://user:password@host"), UNREACHABLE),
+        (translated(OperationalError("SELECT", {}, psycopg.OperationalError("host"))), UNREACHABLE),
+        (translated(PoolTimeoutError()), UNREACHABLE),
+        (translated(None), "TimeoutError"),
     ],
 )
 def test_a_failure_is_explained_without_the_text_of_the_error(part, error, problem):

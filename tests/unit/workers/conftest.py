@@ -15,7 +15,7 @@ def notes():
 
 @pytest.fixture
 def payload():
-    """Load a payload by its name, such as "guide/conversation-new", with some members replaced."""
+    """Return a function that loads a payload by name, such as "guide/conversation-new", and changes it."""
 
     def load(name, **changes):
         return json.loads((PAYLOADS / f"{name}.json").read_text()) | changes
@@ -25,7 +25,7 @@ def payload():
 
 @pytest.fixture
 def read_all(notes):
-    """Parse a payload into its events."""
+    """Return a function that parses a payload into its events."""
 
     def read(payload, event_types=EVENT_TYPES):
         return read_body(json.dumps(payload).encode(), notes, event_types)
@@ -35,7 +35,7 @@ def read_all(notes):
 
 @pytest.fixture
 def read(read_all):
-    """Parse a payload that holds one event."""
+    """Return a function that parses a payload that has one event."""
 
     def read_one(payload):
         [event] = read_all(payload)

@@ -49,7 +49,7 @@ def test_deliveries_are_held_only_if_the_database_is_away_or_not_migrated(errors
     assert {(type(translate(error)), is_outage(error)) for error in errors} == {(kind, is_away)}
 
 
-def test_a_transaction_that_a_handler_has_failed_is_not_an_outage():
+def test_a_statement_in_a_transaction_that_already_failed_is_not_an_outage():
     error = error_with("25P02")
     assert translate(error) is error
     assert not is_outage(error)
@@ -62,10 +62,10 @@ def test_a_reason_does_not_repeat_values_that_the_driver_quotes():
 
 
 @pytest.mark.parametrize("url", ["", "nonsense", "mysql://localhost/x", "http://localhost"])
-def test_a_database_address_of_another_kind_is_refused_by_its_setting(url):
+def test_the_error_for_an_unsupported_database_names_the_setting(url):
     with pytest.raises(ConfigurationError, match="OM_DATABASE_URL"):
         make_engine(url)
 
 
-def test_a_postgresql_address_needs_no_driver_in_it():
+def test_a_postgresql_address_needs_no_driver_name():
     assert make_engine("postgresql://user:secret@127.0.0.1/x").driver == "psycopg"

@@ -48,12 +48,12 @@ def test_later_detail_events_update_the_routing_if_they_carry_a_status(
 @pytest.mark.parametrize("body", [{"mediaType": "VOICE", "messageType": None}, {"messageType": "WHATSAPP"}])
 def test_a_detail_event_of_another_medium_is_skipped(read, payload, notes, body):
     assert read(of_kind(payload, "customer.start", **body)).skip == "other_medium"
-    # The sample that the platform publishes.
+    # This payload is a sample that the platform publishes.
     assert read(payload("eventbridge/customer-start-chat")).skip == "other_medium"
     assert notes.pending() == []
 
 
-def test_a_detail_event_has_one_key_in_every_envelope(read, payload):
+def test_a_detail_event_has_the_same_key_in_every_envelope(read, payload):
     bridged = payload("eventbridge/acd-end")
     again = payload("eventbridge/acd-end", id="another", time="2025-06-10T21:09:20Z")
     notified = {name: bridged["detail"][name] for name in ("topicName", "eventBody", "metadata")}
@@ -61,12 +61,14 @@ def test_a_detail_event_has_one_key_in_every_envelope(read, payload):
     assert len(keys) == 1
 
 
-def test_different_kinds_at_one_moment_are_different_events(read, payload):
+def test_detail_events_of_different_kinds_with_the_same_time_are_different_events(read, payload):
     kinds = ("user.start", "user.end", "acd.start")
     assert len({read(of_kind(payload, kind)).idempotency_key for kind in kinds}) == 3
 
 
-def test_a_new_kind_is_an_update_without_status_and_noted(read, payload, notes):
+def test_an_unknown_kind_of_detail_event_is_noted_and_read_as_an_update_without_a_status(
+    read, payload, notes
+):
     event = read(of_kind(payload, "user.hold"))
     assert (event.event_type, event.routing_status) == (CONVERSATION_UPDATED, None)
     assert [drift.name for drift in notes.pending()] == ["detail-type=user-hold"]

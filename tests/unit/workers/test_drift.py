@@ -20,7 +20,7 @@ def names(notes):
     return {drift.name for drift in notes.pending()}
 
 
-def test_a_name_is_pending_until_it_is_recorded_and_then_counted_at_intervals(notes):
+def test_an_unknown_name_is_pending_until_it_is_recorded_and_then_counted_at_intervals(notes):
     field(notes, "a")
     field(notes, "a")
     [news] = notes.pending(0.0)
@@ -52,12 +52,13 @@ def test_a_name_is_pending_until_it_is_recorded_and_then_counted_at_intervals(no
     ],
 )
 def test_only_the_shape_of_a_value_is_kept_and_not_its_content(notes, value, shape):
+    """Guarantee 6.2."""
     field(notes, "a", value=value)
     assert [drift.sample for drift in notes.pending()] == [shape]
 
 
 @pytest.mark.parametrize(("value", "sample"), [("Recalled", "Recalled"), ("Jane Doe", "string(8)")])
-def test_an_unknown_enum_value_is_its_own_sample_only_if_it_is_a_word(notes, value, sample):
+def test_an_unknown_enum_value_is_shown_as_its_own_sample_only_if_it_is_a_word(notes, value, sample):
     notes.note_value("status", value, "receipt", is_closed=True)
     assert [drift.sample for drift in notes.pending()] == [sample]
 
@@ -68,7 +69,7 @@ def test_the_same_name_with_another_kind_of_drift_is_listed_separately(notes):
     assert len(notes.pending()) == 2
 
 
-def test_random_names_crowd_only_their_own_place_and_are_logged_once(notes, capsys):
+def test_random_names_hide_new_names_only_in_their_own_place_and_are_logged_once(notes, capsys):
     for number in range(20_000):
         field(notes, f"customer-{number}", "message.")
     assert capsys.readouterr().out.count("drift_crowded") == 1
@@ -93,7 +94,7 @@ def test_a_frequent_name_is_noted_in_a_place_full_of_random_names(notes):
 @pytest.mark.parametrize(
     "name", ["Jane Doe", "jane.doe@example.com", "é", "a" * 65, "", "+49 30 1234", "1st"]
 )
-def test_a_name_that_is_no_identifier_is_not_shown(notes, name):
+def test_a_name_that_is_not_an_identifier_is_not_shown(notes, name):
     field(notes, name, "message.")
     assert names(notes) == {f"message.{NOT_SHOWN}"}
 

@@ -25,7 +25,10 @@ def test_delays_grow_until_the_attempts_are_used_up(attempt, attempts, delay):
 
 @pytest.mark.parametrize(
     ("asked", "given"),
-    [(30.0, 30.0), (0.0, 0.0), (-1.0, 0.0), (1e9, 300.0), (None, 1.0), ("60", 1.0), (nan, 1.0), (inf, 1.0)],
+    [
+        *[(30.0, 30.0), (0.0, 0.0), (-1.0, 0.0), (1e9, 300.0), (10**400, 300.0), (-(10**400), 0.0)],
+        *[(None, 1.0), ("60", 1.0), (nan, 1.0), (inf, 1.0), (-inf, 1.0)],
+    ],
 )
 def test_a_handler_gets_the_delay_that_it_requests_within_bounds(asked, given):
     error = HandlerFailedError("a:b", "RetryLaterError", delay=asked)
@@ -45,7 +48,7 @@ def test_a_final_failure_is_not_retried(error):
     assert choose_delay(describe_failure(error), 1, 3) is None
 
 
-def test_a_reason_names_the_handler_and_the_error_type_but_not_its_text():
+def test_a_reason_names_the_handler_and_the_type_of_the_error_but_omits_its_text():
     error = HandlerFailedError("acme.crm:on_message", "ValueError")
     with pytest.raises(ValueError, match="personal") as caught:
         int("personal")

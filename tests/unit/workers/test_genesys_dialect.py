@@ -54,6 +54,7 @@ def test_a_body_without_conversation_id_belongs_to_its_customer_and_integration(
     ],
 )
 def test_an_unknown_enum_value_is_processed_and_noted(read, payload, notes, changes, name):
+    """Guarantee 6.1."""
     read(payload("genesys/receipt-published", **changes))
     assert [(drift.kind, drift.name) for drift in notes.pending()] == [("unknown_value", name)]
 
@@ -62,7 +63,7 @@ def listing(payload, *kinds):
     return payload("genesys/typing", events=[{"eventType": kind} for kind in kinds])
 
 
-def test_a_list_of_several_kinds_becomes_an_event_of_each(read_all, payload, notes):
+def test_a_list_of_several_kinds_becomes_one_event_for_each_kind(read_all, payload, notes):
     events = read_all(listing(payload, "Presence", "Typing", "Typing", "CoBrowse"))
     assert [event.event_type for event in events] == [
         "openmessaging:event:presence",
@@ -83,7 +84,7 @@ def test_a_single_kind_is_read_if_an_integrator_handles_it(read_all, payload, no
     assert notes.pending() == []
 
 
-def test_malformed_kinds_become_one_other_kind_and_are_never_shown(read_all, payload, notes):
+def test_malformed_kinds_become_a_single_event_of_kind_other_and_are_never_shown(read_all, payload, notes):
     events = read_all(listing(payload, "Typing", "Jane Doe", 5, *("x" * n for n in range(1, 31))))
     assert len(events) <= 21
     assert sum(event.event_type == "openmessaging:event:other" for event in events) == 1
@@ -97,7 +98,7 @@ def inbound(payload, customer="customer-1", **channel):
 
 
 @pytest.mark.parametrize("channel", [{}, {"to": {"id": "the-shop"}}, {"to": None}])
-def test_an_inbound_body_without_conversation_belongs_to_the_customer(read, payload, channel):
+def test_an_inbound_body_without_conversation_id_belongs_to_the_customer(read, payload, channel):
     first = read(inbound(payload, "customer-1", **channel))
     reply = payload("genesys/text", conversationId=None)
     reply["channel"]["to"]["id"] = "customer-1"
@@ -113,7 +114,7 @@ def test_an_inbound_body_without_conversation_belongs_to_the_customer(read, payl
         ({"pronouns": "she", "idType": "Handle"}, {"channel.to.pronouns", "channel.to.idType=handle"}),
     ],
 )
-def test_only_new_fields_of_a_party_are_noted_and_without_their_values(read, payload, notes, party, drift):
+def test_only_new_fields_of_a_party_are_noted_but_not_their_values(read, payload, notes, party, drift):
     body = payload("genesys/text")
     body["channel"]["to"] |= party
     read(body)

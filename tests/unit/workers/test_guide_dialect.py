@@ -48,6 +48,7 @@ def test_an_optional_field_may_be_null_or_missing(read, payload, notes, field, a
     ],
 )
 def test_unknown_fields_and_values_are_processed_and_noted_once(read, payload, notes, changes, *, kind, name):
+    """Guarantee 6.1."""
     for _ in range(2):
         read(payload("guide/conversation-message", **changes))
     assert [(drift.kind, drift.name) for drift in notes.pending()] == [(kind, name)]
@@ -77,7 +78,7 @@ def test_characters_that_no_database_stores_are_replaced_in_the_text_and_kept_in
         ({"messageId": "m-1"}, 1, "m-1"),
     ],
 )
-def test_every_spelling_of_sequence_number_and_message_id_is_read(
+def test_every_spelling_of_the_sequence_number_and_the_message_id_is_read(
     read, payload, changes, sequence, message_id
 ):
     event = read(payload("guide/conversation-message", **changes))

@@ -23,7 +23,7 @@ def literal_guide_key(payload):
     return f"{payload['conversationId']}:{payload['timestamp']}"
 
 
-def test_the_guides_literal_key_alone_drops_real_events(payload):
+def test_the_guides_literal_key_alone_would_drop_real_events(payload):
     first = payload("guide/conversation-message", sequence=1)
     second = payload("guide/conversation-message", sequence=2)
     update = payload("guide/conversation-updated", timestamp=first["timestamp"])
@@ -31,7 +31,7 @@ def test_the_guides_literal_key_alone_drops_real_events(payload):
     assert len({key_of(first), key_of(second), key_of(update)}) == 3
 
 
-def test_a_key_starts_with_conversation_and_instant(payload):
+def test_a_key_starts_with_the_conversation_id_and_the_time(payload):
     key = key_of(payload("guide/conversation-message"))
     assert key.startswith("a1b2c3d4-e5f6-7890-abcd-ef1234567890:2024-05-15T14:32:11.250000Z:message:")
 
@@ -75,6 +75,7 @@ DIFFERENT = {
 
 @pytest.mark.parametrize("bodies", DIFFERENT.values(), ids=DIFFERENT)
 def test_bodies_that_differ_anywhere_are_different_events(payload, bodies):
+    """Guarantee 3.3."""
     assert len({key_of(payload(name, **changes)) for name, changes in bodies}) == len(bodies)
 
 
@@ -88,12 +89,12 @@ SAME = {
 
 
 @pytest.mark.parametrize("bodies", SAME.values(), ids=SAME)
-def test_bodies_with_the_same_message_id_are_one_event(payload, bodies):
+def test_bodies_with_the_same_message_id_are_the_same_event(payload, bodies):
     assert len({key_of(payload(name, **changes)) for name, changes in bodies}) == 1
 
 
 @pytest.mark.parametrize("name", ["genesys/text", "genesys/receipt-failed", "genesys/typing"])
-def test_a_reconciled_copy_may_lack_conversation_and_time_of_the_original(payload, name):
+def test_a_reconciled_copy_has_the_originals_key_even_if_conversation_and_time_differ(payload, name):
     copied = payload(name, conversationId="another")
     copied["channel"] |= {"time": "2026-01-01T00:00:00Z", "metadata": None}
     assert key_of(copied) == key_of(payload(name))
@@ -112,7 +113,7 @@ def test_native_bodies_without_any_id_are_distinguished_by_their_content(payload
 
 
 def test_the_longest_key_fits_into_an_index(payload):
-    # An index entry has at most 2,704 bytes, and a character at most four.
+    # An index entry may have 2,704 bytes, and a character has at most four bytes.
     longest = "\N{WAVING HAND SIGN}" * 255
     guide = payload("guide/conversation-message", conversationId=longest, message={"id": longest})
     genesys = payload("genesys/receipt-failed", id=longest, direction=longest * 9, status=longest * 9)
@@ -125,7 +126,7 @@ OFFSETS = st.integers(-14 * 60, 14 * 60).map(lambda minutes: timezone(timedelta(
 
 
 @given(MOMENTS, OFFSETS)
-def test_the_time_zone_of_a_timestamp_does_not_matter(moment, offset):
+def test_the_time_zone_of_a_timestamp_does_not_change_the_key(moment, offset):
     utc = moment.replace(tzinfo=UTC)
     payload = {"eventType": "openmessaging:conversation:new", "conversationId": "c", "sequence": 1}
     assert key_of(payload | {"timestamp": utc.isoformat()}) == key_of(
@@ -156,7 +157,7 @@ WITHOUT_ID = st.dictionaries(NAMES, VALUES, max_size=4).map(
 
 
 @given(WITHOUT_ID, st.data())
-def test_any_change_of_a_value_makes_another_event(event, data):
+def test_any_change_of_a_value_changes_the_key(event, data):
     changed = copy.deepcopy(event)
     _change_a_value(changed, data)
     assert (key_of(changed) == key_of(event)) == (_typed(changed) == _typed(event))
@@ -178,7 +179,7 @@ def test_the_spelling_of_a_number_does_not_change_the_key():
 
 
 def _typed(value):
-    """Make values comparable: in Python true is 1, in JSON it is not."""
+    """Make values comparable: true equals 1 in Python, but not in JSON."""
     if isinstance(value, dict):
         return {name: _typed(member) for name, member in value.items()}
     if isinstance(value, list):
@@ -209,7 +210,7 @@ def _shuffled(value, random):
     return dict(members)
 
 
-def test_the_last_of_two_members_with_one_name_decides():
+def test_the_key_uses_the_later_of_two_members_with_the_same_name():
     body = b'{"eventType":"openmessaging:conversation:new","conversationId":"a","timestamp":1,%s}'
     once = body % b'"conversationId":"c","timestamp":"2024-05-15T14:32:10Z"'
     twice = body % b'"timestamp":"2024-05-15T14:32:10Z","conversationId":"b","conversationId":"c"'

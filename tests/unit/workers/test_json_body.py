@@ -106,7 +106,7 @@ def test_a_body_of_the_largest_size_is_read():
 
 
 def _least_seconds_for(body):
-    """Return the processor time of the best of three: a busy machine only ever makes it longer."""
+    """Return the shortest CPU time of three runs: a busy machine can only make a run longer."""
     return min(_seconds_for(body) for _ in range(3))
 
 

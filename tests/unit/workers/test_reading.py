@@ -1,4 +1,4 @@
-"""Which deliveries are parsed early, and what the event filter does with them."""
+"""Deliveries other than suspects are parsed in advance, and the event filter marks events to skip."""
 
 import json
 from dataclasses import replace
@@ -27,7 +27,7 @@ def conversations_of(outcome):
     return [each.event.conversation_id for each in outcome.arrivals]
 
 
-def test_the_next_batch_is_parsed_a_few_at_a_time_in_its_order(reader):
+def test_the_next_batch_is_parsed_a_few_deliveries_at_a_time_and_in_order(reader):
     reader.expect([delivered(number, **{f"field_{number}": True}) for number in range(PREFETCH_STEP + 1)])
     assert reader.prefetch()
     assert len(reader.notes.pending()) == PREFETCH_STEP

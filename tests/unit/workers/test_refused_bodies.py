@@ -55,7 +55,7 @@ SAMPLES = {"guide/conversation-message": GUIDE, "genesys/text": NATIVE, "eventbr
     ("sample", "changes", "code", "field"),
     [(sample, *row) for sample, rows in SAMPLES.items() for row in rows],
 )
-def test_a_body_without_type_conversation_or_time_is_refused_and_names_the_field(
+def test_a_body_without_type_conversation_or_time_is_refused_with_the_fields_name(
     read, payload, sample, changes, code, *, field
 ):
     with pytest.raises(RejectedEventError) as caught:
@@ -64,7 +64,7 @@ def test_a_body_without_type_conversation_or_time_is_refused_and_names_the_field
     assert caught.value.reason.startswith(f"{field}:")
 
 
-def test_a_body_of_no_dialect_is_refused(read):
+def test_a_body_that_fits_no_dialect_is_refused(read):
     with pytest.raises(RejectedEventError) as caught:
         read({"conversationId": "c", "timestamp": "2024-05-15T14:32:10Z"})
     assert (caught.value.code, caught.value.reason) == ("missing_field", "eventType: is missing")

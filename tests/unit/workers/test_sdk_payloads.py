@@ -36,7 +36,7 @@ DETAIL_EVENTS = {
     "voicemail.end": "VoicemailEndDetailEventTopicVoicemailEndEvent",
 }
 WITHOUT_HANDLER = {"Message", "Unknown"}
-"""Types of the superset that Open Messaging never posts; they are dead letters."""
+"""Types of the superset that Open Messaging never posts; they become dead letters."""
 
 
 @pytest.fixture(autouse=True)

@@ -52,13 +52,13 @@ def test_unset_settings_have_their_defaults(environment):
     assert (settings.batch_events, settings.batch_seconds) == (100, 0.02)
 
 
-def test_a_prefetch_full_of_hanging_events_brings_no_other_event_to_the_delivery_limit(environment):
+def test_other_events_stay_below_the_delivery_limit_if_a_prefetch_is_full_of_hanging_events(environment):
     hanging = PREFETCH_BATCHES * IntakeSettings.from_environment().batch_events
     assert 1 + POISON_ENDS * hanging < DELIVERY_LIMIT
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_no_secret_is_shown_and_no_role_starts_without_the_database(environment, role):
+def test_no_secret_is_shown_and_no_role_starts_without_a_database(environment, role):
     assert "hidden" not in repr(role.from_environment())
     environment.delenv("OM_DATABASE_URL")
     with pytest.raises(ConfigurationError, match="OM_DATABASE_URL must name the database"):
@@ -89,7 +89,7 @@ def test_no_secret_is_shown_and_no_role_starts_without_the_database(environment,
         (ScaleSettings, "OM_MANAGEMENT_URL", ""),
     ],
 )
-def test_a_malformed_setting_is_refused_by_name(environment, role, name, value):
+def test_the_error_for_a_malformed_setting_names_the_setting(environment, role, name, value):
     environment.setenv(name, value)
     with pytest.raises(ConfigurationError, match=name):
         role.from_environment()

@@ -32,6 +32,8 @@ DEAD_LETTER = DeadLetter(
         ("attempt", 2**40, 1_000_000),
         ("attempt", -1, 1),
         ("idempotency_key", "c-1\0:1", None),
+        ("destination", "crm\0", None),
+        ("destination", "crm", "crm"),
         ("idempotency_key", "c-\ud83d:1", None),
         ("idempotency_key", "k" * 5000, None),
         ("idempotency_key", "c-1 é\u200b:1", "c-1 é\u200b:1"),

@@ -1,6 +1,6 @@
-"""Run statements and transactions on PostgreSQL or SQLite, and decide whose fault a failure is.
+"""Run statements and transactions on PostgreSQL or SQLite, and decide what caused a failure.
 
-`bulk` is for statements over the events of a batch; all other statements are SQLAlchemy's.
+`bulk` runs statements for all events of a batch; all other statements use SQLAlchemy.
 """
 
 from workers.db.engine.bulk import BulkStatement, column_kinds, insert_into

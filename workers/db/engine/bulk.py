@@ -1,9 +1,8 @@
-"""Pass many rows to one statement, so that one round trip serves a batch.
+"""Pass many rows to one statement, so that a batch needs only one round trip.
 
-PostgreSQL reads the rows as a table from one JSON parameter, and SQLite from a list of VALUES. Each is the
-cheapest way that was measured (docs/decisions/0103-one-statement-for-many-rows.md). Bodies are passed beside
-the JSON, as one byte string that the database splits (docs/decisions/0112-payloads.md). Values are always
-parameters.
+PostgreSQL reads the rows as a table from one JSON parameter, and SQLite reads them from a list of VALUES.
+According to measurements, nothing is cheaper (docs/decisions/0103-one-statement-for-many-rows.md). Bodies
+are passed separately, as one byte string that the database splits (docs/decisions/0112-payloads.md).
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,11 +18,11 @@ _POSTGRESQL_ROWS: Final = "jsonb_array_elements(CAST(%(rows)s AS jsonb)) AS r(va
 _VALUES: Final = "<values>"
 _SQLITE_ROWS: Final = f"(VALUES {_VALUES}) AS r"
 SQLITE_VALUES: Final = 32_766
-"""SQLite's own limit for one statement; some distributions raise it."""
+"""Limit of the values in one statement: SQLite's default, which some distributions raise."""
 
 
 class Form(NamedTuple):
-    """How each database reads a value: by `position` in the row, from 0, or by `number`, from 1."""
+    """How each database reads a value of a row, by its `position` from 0 or its `number` from 1."""
 
     postgresql: str
     sqlite: str = "r.column{number}"
@@ -33,24 +32,24 @@ _BYTES: Final = Form(
     "substring(CAST(%(bytes)s AS bytea) FROM (r.value->{position}->>0)::integer"
     " FOR (r.value->{position}->>1)::integer)"
 )
-"""Bytes, passed unchanged; at most one column of a statement."""
+"""The form of a column of bytes. A statement may have one such column; its bytes are passed unchanged."""
 
 _INTEGER: Final = Form("(r.value->>{position})::bigint")
 
 _FORMS: Final[Mapping[type, Form]] = {
-    # Microseconds since the epoch; converted in SQL, which is cheaper than in Python.
+    # A time is passed as microseconds since the epoch and converted in SQL, which is cheaper than in Python.
     UtcDateTime: Form(
-        # Exact: the product of an integer and an interval of whole microseconds.
+        # The result is exact, because an integer is multiplied by an interval of one microsecond.
         "(timestamptz 'epoch' + (r.value->>{position})::bigint * interval '1 microsecond')",
-        # UTC, always 26 characters, so that texts sort as times. A Python function would be shorter, but each
-        # call would wait for the interpreter while another thread has it.
+        # A UTC time with 26 characters, so that texts are sorted like times. A Python function would be
+        # shorter, but each call of it would wait while another thread holds the interpreter lock.
         (
             "(strftime('%Y-%m-%d %H:%M:%S', (r.column{number} -"
             " ((r.column{number} % 1000000 + 1000000) % 1000000)) / 1000000, 'unixepoch') ||"
             " printf('.%06d', (r.column{number} % 1000000 + 1000000) % 1000000))"
         ),
     ),
-    # Passed in hexadecimal.
+    # A digest is passed in hexadecimal.
     Digest: Form("decode(r.value->>{position}, 'hex')", "unhex(r.column{number})"),
     LargeBinary: _BYTES,
     Boolean: Form("(r.value->>{position})::boolean"),
@@ -58,32 +57,32 @@ _FORMS: Final[Mapping[type, Form]] = {
     BigInteger: _INTEGER,
     Text: Form("(r.value->>{position})"),
 }
-"""A column has the form of the first of these types that its own type is or extends."""
+"""The form for each type. A column gets the form of the first type here that its type is an instance of."""
 
 
 class BulkStatement:
-    """One statement over many rows, ready for each database.
+    """One statement for many rows, prepared for both databases.
 
     Args:
-        template: SQL with `{rows}` for the rows' table and a column's name in braces for its value; never
-            made from data.
-        columns: The rows' columns in order, from `column_kinds`.
+        template: SQL in which `{rows}` stands for the table of rows, and a column's name in braces for the
+            column's value. It must not be made from data.
+        columns: The columns of a row, in order, as `column_kinds` returns them.
     """
 
     def __init__(self, template: str, columns: Mapping[str, Form]) -> None:
-        postgresql = {name: form.postgresql for name, form in columns.items()}
-        sqlite = {name: form.sqlite for name, form in columns.items()}
-        self._postgresql = _fill(template, postgresql, _POSTGRESQL_ROWS)
-        self._sqlite = _fill(template, sqlite, _SQLITE_ROWS)
-        self._sqlite_row = f"({', '.join('?' * len(columns))})"
         forms = list(columns.values())
+        self._postgresql = _fill(template, columns, [form.postgresql for form in forms], _POSTGRESQL_ROWS)
+        self._sqlite = _fill(template, columns, [form.sqlite for form in forms], _SQLITE_ROWS)
+        self._sqlite_row = f"({', '.join('?' * len(columns))})"
         self._bytes_at = forms.index(_BYTES) if _BYTES in forms else None
 
     def execute(self, connection: Connection, rows: Sequence[Sequence[object]]) -> list[Any]:
-        """Run the statement for at least one row, and return the rows that it returns, in the driver's types.
+        """Run the statement if there are rows; return the rows of its result, in the driver's types.
 
-        On SQLite it runs several times for many rows. Values are in the order of the columns, as in JSON.
+        On SQLite, it runs several times if there are many rows. A row has JSON values in the columns' order.
         """
+        if not rows:
+            return []
         if connection.dialect.name == "sqlite":
             found = []
             most = SQLITE_VALUES // len(rows[0])
@@ -99,14 +98,14 @@ class BulkStatement:
 
 
 def insert_into(table: Table, names: Iterable[str], tail: str = "", **fixed: str) -> BulkStatement:
-    """Return a statement that inserts rows with the columns of these *names*, in their order.
+    """Return a statement that inserts rows; a row has values for the columns *names*, in this order.
 
-    The *tail* is the end of the statement, such as ON CONFLICT; further columns have *fixed* expressions.
+    *tail* is the end of the statement, such as ON CONFLICT. *fixed* has SQL expressions for further columns.
     """
     columns = column_kinds(table, *names)
     targets = ", ".join([*columns, *fixed])
     values = ", ".join([*(f"{{{name}}}" for name in columns), *fixed.values()])
-    # "WHERE true" keeps SQLite from reading ON CONFLICT as the condition of a join.
+    # Without "WHERE true", SQLite would parse ON CONFLICT as the condition of a join.
     return BulkStatement(
         f"INSERT INTO {table.name} ({targets}) SELECT {values} FROM {{rows}} WHERE true {tail}",  # noqa: S608  # names of ours
         columns,
@@ -114,19 +113,19 @@ def insert_into(table: Table, names: Iterable[str], tail: str = "", **fixed: str
 
 
 def _run(connection: Connection, statement: str, parameters: Any) -> list[Any]:
-    """Run a statement on the driver's cursor; SQLAlchemy's result object would double the cost."""
+    """Run a statement on the driver's cursor, because SQLAlchemy's result object would double the cost."""
     cursor = connection.connection.cursor()
     try:
         cursor.execute(statement, parameters)
         return list(cursor.fetchall()) if cursor.description else []
     except connection.dialect.loaded_dbapi.Error as error:
-        # SQLAlchemy's private handler of every error: it raises a DBAPIError, and empties the pool if the
-        # connection is lost. The parameters are left out, because they may quote an event.
+        # SQLAlchemy passes every error to this private method. It raises a DBAPIError and, if the connection
+        # is lost, empties the pool. The parameters are left out, because they may contain an event's data.
         connection._handle_dbapi_exception(error, statement, None, cursor, None)  # noqa: SLF001
 
 
 def column_kinds(table: Table, *names: str) -> dict[str, Form]:
-    """Return how each database reads the values of a table's columns, by name."""
+    """Return, for each named column of a table, how each database reads the column's values."""
     return {
         name: next(form for type_, form in _FORMS.items() if isinstance(table.c[name].type, type_))
         for name in names
@@ -134,7 +133,7 @@ def column_kinds(table: Table, *names: str) -> dict[str, Form]:
 
 
 def _split_bytes(rows: Sequence[Sequence[object]], position: int) -> tuple[list[list[object]], bytes]:
-    """Replace the bytes in the rows by their start, from 1, and length; return the rows and all bytes."""
+    """Return the rows with their bytes replaced by start (from 1) and length, and all bytes joined."""
     parts: list[Any] = [row[position] for row in rows]
     ends = accumulate(map(len, parts))
     placed = [
@@ -144,10 +143,7 @@ def _split_bytes(rows: Sequence[Sequence[object]], position: int) -> tuple[list[
     return placed, b"".join(parts)
 
 
-def _fill(template: str, columns: Mapping[str, str], rows: str) -> str:
-    """Fill a template with the expressions of one database, by column."""
-    values = {
-        name: expression.format(position=position, number=position + 1)
-        for position, (name, expression) in enumerate(columns.items())
-    }
-    return template.format(rows=rows, **values)
+def _fill(template: str, names: Iterable[str], forms: Iterable[str], rows: str) -> str:
+    """Return the SQL of a template for one database, with the columns' names replaced by expressions."""
+    values = (form.format(position=position, number=position + 1) for position, form in enumerate(forms))
+    return template.format(rows=rows, **dict(zip(names, values, strict=True)))

@@ -14,13 +14,13 @@ _NOW_US: Final = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigi
 
 
 class DatabaseClock:
-    """The database's time, the same for every host, however wrong the host's clock is.
+    """Returns the database's time, which is the same on every host even if a host's clock is wrong.
 
-    Each new connection to PostgreSQL reads the server's time. Between two connections the time advances with
-    this host's monotonic clock, so that reading it costs no request, and a step of the host's clock has no
-    influence. SQLite runs on this host and uses its clock.
+    Each new connection to PostgreSQL reads the server's time. Between two connections, the time advances with
+    this host's monotonic clock. So reading the time needs no request, and a step of the host's clock does
+    not change the time. SQLite runs on this host, so the host's clock is used.
 
-    *host_us* returns this host's time, microseconds since the epoch, also used until PostgreSQL answers.
+    *host_us* returns this host's time in microseconds since the epoch. It is used until PostgreSQL answers.
     """
 
     def __init__(self, engine: Engine, host_us: Callable[[], int] = lambda: time.time_ns() // 1000) -> None:
@@ -28,20 +28,20 @@ class DatabaseClock:
         self._host_us = host_us
         self._ahead_us = host_us() - _monotonic_us()
         self.follow(engine)
-        # Close older connections of the engine: they would be used first, and they do not set the clock.
+        # Close the engine's older connections: they would be used first, and they have not set the clock.
         if not self._is_host:
             engine.dispose()
         with suppress(RetryLaterError):
-            # Connect now, so that the first rows have the database's time, too.
+            # Connect now, so that even the first rows are written with the database's time.
             transact(engine, lambda _: None)
 
     def follow(self, engine: Engine) -> None:
-        """Also set the clock at each new connection of this engine."""
+        """Set the clock at each new connection of this engine, too."""
         if not self._is_host:
             event.listen(engine, "connect", self._set)
 
     def now_us(self) -> int:
-        """Return microseconds since the epoch, UTC."""
+        """Return the time in microseconds since the epoch, UTC."""
         return self._host_us() if self._is_host else _monotonic_us() + self._ahead_us
 
     def monotonic(self) -> float:

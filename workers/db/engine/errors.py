@@ -1,4 +1,4 @@
-"""Decide whether a failure in the database is the database's fault or the event's.
+"""Decide whether the database or an event has caused the failure of a statement.
 
 Source: PostgreSQL, Appendix A, "PostgreSQL Error Codes"; SQLite, "Result and Error Codes".
 """
@@ -12,70 +12,63 @@ from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, InterfaceError
 from messaging.errors import RejectedEventError, RetryLaterError, StatementRefusedError
 
 CONFLICTS: Final = frozenset({"40001", "40P01"})
-"""serialization_failure, deadlock_detected: the same transaction may succeed if it is repeated."""
+"""SQLSTATEs serialization_failure and deadlock_detected: the transaction may succeed if it is repeated."""
 
 OUTAGES: Final = ("08", "40", "53", "57", "58", "55P03")
-"""Prefixes of SQLSTATEs that no event causes: connection, rollback, resources, operator, system; and
-lock_not_available."""
+"""SQLSTATE prefixes that events do not cause: connection, rollback, resources, operator, system, lock."""
 
 QUERY_CANCELED: Final = "57014"
-"""A statement exceeded statement_timeout, or an operator cancelled it."""
+"""SQLSTATE of a statement that exceeded statement_timeout or that an operator cancelled."""
 
 FAILED_TRANSACTION: Final = "25P02"
-"""A handler continued after one of its own statements had failed."""
+"""SQLSTATE of a statement in a failed transaction: a handler continued after its statement had failed."""
 
 MISSING_SCHEMA: Final = frozenset({"42P01", "42703"})
-"""undefined_table, undefined_column: the database is not migrated."""
+"""SQLSTATEs undefined_table and undefined_column: the database is not migrated."""
 
 ROW_FAULTS: Final = ("22", "23", "54")
-"""Classes of SQLSTATE that are one row's fault: data exception, integrity violation, limit exceeded."""
+"""Classes of SQLSTATE that a row causes: data exception, integrity violation, limit exceeded."""
 
 _SQLITE_OUTAGES: Final = re.compile(
     "SQLITE_(BUSY|CANTOPEN|CORRUPT|FULL|INTERRUPT|IOERR|LOCKED|NOMEM|NOTADB|PROTOCOL|READONLY)"
 )
-"""Matches the start of SQLite's names of failures that no event causes."""
+"""Matches the start of the names of SQLite's errors that the database, not an event, causes."""
 
 _SQLITE_MISSING_SCHEMA: Final = re.compile(r"no such (table|column)|has no column named")
-"""Matches the text of an error, because SQLite has one code for all mistakes in a statement."""
+"""Matches an error's text, because SQLite has only one error code for all mistakes in a statement."""
 
 
 def sqlstate(error: BaseException) -> str | None:
-    """Return PostgreSQL's code of a failed statement; None if there is none, as for a lost connection."""
+    """Return PostgreSQL's code for a failed statement; None if there is none, as after a lost connection."""
     return getattr(error.orig, "sqlstate", None) if isinstance(error, DBAPIError) else None
 
 
 def is_outage(error: BaseException) -> bool:
-    """Return whether any statement would have failed, because the database is away, busy or full."""
+    """Return whether the database is away, busy or full, so that any other statement would fail too."""
     if not isinstance(error, DBAPIError):
         return False
     if error.connection_invalidated:
         return True
-    state = sqlstate(error)
-    if state is not None:
+    if (state := sqlstate(error)) is not None:
         return state.startswith(OUTAGES)
     if isinstance(error.orig, sqlite3.Error):
         return _SQLITE_OUTAGES.match(getattr(error.orig, "sqlite_errorname", "")) is not None
-    # Errors of psycopg itself. These two mean that no statement reaches the server; others blame this one.
+    # psycopg itself raised the error. If it is of these classes, the statement did not reach the server.
     return isinstance(error, OperationalError | InterfaceError)
 
 
 def error_code(error: DBAPIError) -> str:
-    """Return the code of a failure or, if it has none, its type, because its text would quote the row."""
-    state = sqlstate(error)
-    if state is not None:
+    """Return the code of a database error or, if there is none, its type; its text would quote the row."""
+    if (state := sqlstate(error)) is not None:
         return f"SQLSTATE {state}"
     return str(getattr(error.orig, "sqlite_errorname", type(error.orig).__name__))
 
 
 def translate(error: DBAPIError) -> Exception:
-    """Translate the failure of one of our own statements, without its text, which quotes the row.
+    """Return our own error for the failure of a statement, without the error's text, which quotes the row.
 
-    Returns:
-        RejectedEventError: A row is at fault; if there are several rows, try them separately.
-        RetryLaterError: The database is away, busy, full or not migrated; hold everything and try again.
-        StatementRefusedError: The database refuses the statement, perhaps for a missing permission. This may
-            concern only one kind of event; if there are several items, try them separately.
-        The error itself: A handler has left the transaction unusable; try the events separately.
+    If the result is a RejectedEventError, a row is at fault: try the rows one by one. Do the same if the
+    result is *error* itself, because a handler has then left the transaction unusable.
     """
     state = sqlstate(error)
     if state == FAILED_TRANSACTION:

@@ -1,7 +1,7 @@
-"""Do useful work while PostgreSQL runs a statement, and limit the wait for its answer.
+"""Do other work while PostgreSQL runs a statement, and limit the wait for its answer.
 
-The thread that processes batches would be idle while it waits for an answer. A second thread would not help,
-because it would compete for the interpreter at each statement
+Without this, the thread that processes batches would be idle while it waits for an answer. A second thread
+would not help, because the two threads would compete for the interpreter lock at each statement
 (docs/decisions/0181-the-next-batch-is-read-meanwhile.md).
 """
 
@@ -15,22 +15,21 @@ from psycopg.waiting import WAIT_R
 from sqlalchemy import Engine, event
 
 ANSWER_SECONDS: Final = 40.0
-"""Longer than every time limit of the server. A frozen server enforces none of them, and its operating system
-keeps the connection alive. Another host of the URL may answer meanwhile."""
+"""How long to wait for PostgreSQL's answer: longer than any limit of the server itself. A frozen server does
+not enforce its limits, and its system keeps the connection open, but another host of the URL may answer."""
 
 
 class PrefetchingConnection(psycopg.Connection[Any]):
-    """A connection that works while it waits for an answer.
+    """A connection to PostgreSQL that does other work while it waits for an answer.
 
-    psycopg 3 waits for the server only in `wait`. Its argument is a generator that sends the request and
-    yields what it waits for.
+    psycopg 3 waits only in `wait`. The generator *gen* sends the request, and yields the events to wait for.
     """
 
     prefetch: Callable[[], bool] | None = None
-    """Does a little work, some microseconds long, and returns whether there is more."""
+    """Does a little work, which takes some microseconds, and returns whether more work is left."""
 
     def wait(self, gen: Any, *arguments: Any, **options: Any) -> Any:
-        """Wait for the answer, and work until it arrives; raise OperationalError if it does not arrive."""
+        """Wait for the answer, and call `prefetch` meanwhile; raise OperationalError after ANSWER_SECONDS."""
         if self.prefetch is not None:
             gen = _prefetch_meanwhile(gen, self.fileno(), self.prefetch)
         try:
@@ -48,14 +47,14 @@ def prefetch_while_waiting(engine: Engine, prefetch: Callable[[], bool]) -> None
     def on_checkout(connection: PrefetchingConnection, _record: Any, _proxy: Any) -> None:
         connection.prefetch = prefetch
 
-    # Not at "connect": the clock has already opened the pool's first connection.
+    # Do not use the event "connect": the database's clock has already opened the pool's first connection.
     event.listen(engine, "checkout", on_checkout)
 
 
 def _prefetch_meanwhile(gen: Any, fileno: int, prefetch: Callable[[], bool]) -> Generator[Any, Any, Any]:
-    """Run a generator of psycopg, and prefetch while it waits only to read: the request has been sent then.
+    """Run a generator of psycopg; call *prefetch* while it waits only to read, as the request is then sent.
 
-    The first statement of a transaction waits twice, because BEGIN is sent before it.
+    The first statement of a transaction waits twice, because BEGIN is sent before this statement.
     """
     answer = select.poll()
     answer.register(fileno, select.POLLIN)

@@ -20,37 +20,34 @@ Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 
 SCHEMA_REVISION: Final = "0001"
-"""Newest migration that this version needs; a test compares it with the migrations. Revisions are texts."""
+"""The newest migration that this version needs, as text; a test compares it with the migrations."""
 
 WORKER_SESSION: Final[Mapping[str, str]] = {
-    # A statement or a lock that takes longer is an outage, and the deliveries are held. Both are shorter than
-    # HANDLER_SECONDS (workers/bootstrap.py), so that a slow statement of a handler does not end its worker.
+    # A statement or a lock that takes longer counts as an outage, during which deliveries are held. Both
+    # limits are below HANDLER_SECONDS (workers/bootstrap.py), so that a slow statement does not end a worker.
     "statement_timeout": "20s",
     "lock_timeout": "10s",
     "idle_in_transaction_session_timeout": "60s",
-    # Every statement here finds at most a batch of rows by their keys. A prepared statement would otherwise
-    # keep a plan that scans the whole table, made while the table was small, until the table is analyzed.
+    # Workers find rows by their keys, for which an index is best. Without these settings, a prepared
+    # statement would keep a plan that was made while the table was small, and that scans the whole table.
     "enable_seqscan": "off",
     "enable_hashjoin": "off",
     "enable_mergejoin": "off",
 }
-"""Settings of a worker's sessions on PostgreSQL."""
+"""Settings of the PostgreSQL sessions of workers."""
 
 PATIENT_SESSION: Final[Mapping[str, str]] = {"lock_timeout": "10s"}
-"""Settings of sessions whose statements may read a whole table: operators', retention, migrations."""
+"""Settings of the PostgreSQL sessions of processes that may read a whole table, such as retain."""
 
 POSTGRESQL_OPTIONS: Final = {
-    # Give up on a database that does not answer as quickly as on one that is away.
+    # Without this timeout, a host that does not answer would block a connection attempt for minutes.
     "connect_timeout": 5,
-    # Notice within half a minute instead of two hours that a host has disappeared.
+    # Detect a host that has disappeared within half a minute instead of two hours.
     "keepalives_idle": 10,
     "keepalives_interval": 5,
     "keepalives_count": 3,
     "tcp_user_timeout": 30_000,
 }
-
-UNHEX_SINCE: Final = (3, 41)
-"""The first version of SQLite with a function unhex(); Debian 12 still ships 3.40."""
 
 SQLITE_BUSY_SECONDS: Final = 10.0
 """How long a worker waits for SQLite's write lock, which only one connection can hold."""
@@ -58,17 +55,17 @@ SQLITE_BUSY_SECONDS: Final = 10.0
 _RETRY_CONFLICTS: Final = Retrying(
     retry=retry_if_exception(lambda error: sqlstate(error) in CONFLICTS),
     stop=stop_after_attempt(5),
-    # Two transactions that met in a deadlock must not meet again at once.
+    # Wait for a random time, so that two transactions after a deadlock are not repeated at the same moment.
     wait=wait_random_exponential(multiplier=0.05),
     reraise=True,
 )
 
 
 def make_engine(url: str, session: Mapping[str, str] = WORKER_SESSION) -> Engine:
-    """Return an engine that connects when it is first used; its errors show no parameters of statements.
+    """Return an engine that connects when it is first used; its errors do not show statements' parameters.
 
-    *session* has settings for PostgreSQL. On SQLite, a read-only session takes no lock. A URL of any other
-    database raises a ConfigurationError.
+    *session* has the settings of PostgreSQL sessions. On SQLite, a read-only session takes no lock. The URL
+    of another database system raises a ConfigurationError.
     """
     parsed = _parse(url)
     if parsed.get_backend_name() == "postgresql":
@@ -76,9 +73,10 @@ def make_engine(url: str, session: Mapping[str, str] = WORKER_SESSION) -> Engine
         engine = create_engine(
             parsed,
             connect_args={**POSTGRESQL_OPTIONS, "options": options},
-            # ON CONFLICT waits for other transactions and sees their rows.
+            # At this level, ON CONFLICT waits for concurrent transactions and then sees their rows.
             isolation_level="READ COMMITTED",
-            pool_size=2,
+            # om-observe reads the data of the page, the data of a scrape and the newest canary concurrently.
+            pool_size=3,
             max_overflow=0,
             pool_timeout=5.0,
             hide_parameters=True,
@@ -87,8 +85,8 @@ def make_engine(url: str, session: Mapping[str, str] = WORKER_SESSION) -> Engine
         event.listen(engine, "do_connect", lambda _dialect, _record, given, named: connect(*given, **named))
         return engine
     engine = create_engine(parsed, connect_args={"timeout": SQLITE_BUSY_SECONDS}, hide_parameters=True)
-    # Take the write lock at the start: a reader that becomes a writer fails at once if another was first.
-    # Readers of a write-ahead log take no lock and delay no other transaction.
+    # Writers take the write lock at the start: a transaction that reads first and writes later fails if
+    # another has written in between. With a write-ahead log, readers take no lock and delay no writer.
     is_reader = session.get("default_transaction_read_only") == "on"
     begin = "BEGIN" if is_reader else "BEGIN IMMEDIATE"
     event.listen(engine, "connect", _prepare_sqlite)
@@ -97,12 +95,7 @@ def make_engine(url: str, session: Mapping[str, str] = WORKER_SESSION) -> Engine
 
 
 def check_schema(engine: Engine) -> None:
-    """Refuse a database that is not migrated, or only by an older version; a newer one is accepted.
-
-    Raises:
-        ConfigurationError: Run `omctl migrate`.
-        RetryLaterError: The database is away.
-    """
+    """Raise ConfigurationError if the database has no tables, or tables of an older version."""
     revision = transact(engine, _read_revision)
     if revision is None or revision < SCHEMA_REVISION:
         found = f"is at revision {revision}" if revision else "has no tables"
@@ -117,12 +110,9 @@ def transact(
     *arguments: Arguments.args,
     **options: Arguments.kwargs,
 ) -> Result:
-    """Run *work* in one transaction, which is durable on return and leaves no trace if this raises.
+    """Run *work* in one transaction, which is durable on return and has no effect if an error is raised.
 
-    Raises:
-        RejectedEventError: A row is at fault; if there are several rows, try them separately.
-        RetryLaterError: The database is at fault; hold everything and try the same work again.
-        Exception: Any other exception of *work*.
+    `translate` turns an error of the database into one of ours; other exceptions of *work* are re-raised.
     """
 
     def run() -> Result:
@@ -130,7 +120,7 @@ def transact(
             return work(connection, *arguments, **options)
 
     try:
-        result: Result = _RETRY_CONFLICTS(run)
+        return _RETRY_CONFLICTS(run)
     except DBAPIError as error:
         fault = translate(error)
         if fault is error:
@@ -138,15 +128,10 @@ def transact(
         raise fault from error
     except (PoolTimeoutError, DisconnectionError) as error:
         raise RetryLaterError(type(error).__name__) from error
-    return result
 
 
 def is_committable(connection: Connection) -> bool:
-    """Return whether the transaction can still be committed.
-
-    PostgreSQL accepts COMMIT for a transaction in which a statement has failed, and rolls it back without an
-    error.
-    """
+    """Return whether COMMIT would succeed; after a failed statement, it would roll back without an error."""
     driver_connection = connection.connection.driver_connection
     if isinstance(driver_connection, psycopg.Connection):
         return driver_connection.info.transaction_status is TransactionStatus.INTRANS
@@ -154,7 +139,7 @@ def is_committable(connection: Connection) -> bool:
 
 
 def _read_revision(connection: Connection) -> str | None:
-    """Return the revision that Alembic has recorded; None if it has recorded none."""
+    """Return the revision that Alembic has recorded in the database; None if there is none."""
     if not inspect(connection).has_table("alembic_version"):
         return None
     revision: str | None = connection.scalar(text("SELECT max(version_num) FROM alembic_version"))
@@ -167,7 +152,7 @@ def _parse(url: str) -> URL:
     except ArgumentError:
         parsed = URL.create("")
     if "@" in (parsed.host or ""):
-        # The driver would quote the host, and with it a part of the password.
+        # An @ in the password puts a part of it into the host, which the driver would quote in its errors.
         raise ConfigurationError("OM_DATABASE_URL: write @ in user and password as %40")
     if parsed.drivername == "postgresql":
         return parsed.set(drivername="postgresql+psycopg")
@@ -179,10 +164,11 @@ def _parse(url: str) -> URL:
 
 
 def _prepare_sqlite(connection: sqlite3.Connection, _record: Any) -> None:
-    """Let readers and one writer work concurrently, survive a killed process, and leave BEGIN to us."""
+    """Prepare a connection: readers run beside one writer, commits are durable, and BEGIN is sent by us."""
     connection.isolation_level = None
     connection.execute("PRAGMA journal_mode = WAL")
-    # FULL syncs the log at each commit: what is acknowledged to the broker survives a power cut.
+    # FULL syncs the log at each commit, so that an event survives a power cut once it is acknowledged.
     connection.execute("PRAGMA synchronous = FULL")
-    if sqlite3.sqlite_version_info < UNHEX_SINCE:
+    # Debian 12 still ships SQLite 3.40, which has no function unhex().
+    if sqlite3.sqlite_version_info < (3, 41):
         connection.create_function("unhex", 1, bytes.fromhex, deterministic=True)

@@ -1,4 +1,4 @@
-"""Record what arrives: events, bodies, conversations, the outbox, drift and dead letters."""
+"""Record incoming events and their bodies, conversations, outbox entries, drift and dead letters."""
 
 from workers.db.ingest.claims import (
     claim,

@@ -1,6 +1,6 @@
-"""Record events; the unique index of processed_events decides which are new."""
+"""Record events. The unique index of processed_events decides which events are new."""
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from operator import attrgetter
@@ -9,16 +9,13 @@ from typing import Final
 from sqlalchemy import Connection
 
 from workers.db.engine import BulkStatement, column_kinds, insert_into
-from workers.db.models import duplicate_events, event_payloads, processed_events, unstored_events
+from workers.db.models import event_conflicts, event_payloads, processed_events, unstored_events
 from workers.parsing import GUIDE, Arrival, ClaimedEvent, literal_key, replay_event
 
 DAY_US: Final = 86_400_000_000
 
-FIRST_TIME: Final = "first_time"
-"""Skip reason of a replay that must take effect again, if its event had not taken effect before."""
-
 IMPORTED: Final = "imported"
-"""Skip reason of an event that already took effect in the guide's own code; see `omctl import-keys`."""
+"""Skip reason of an event that took effect in the guide's own code; `omctl import-keys` imports its key."""
 
 _COLUMNS: Final = {
     "idempotency_key": "event.idempotency_key",
@@ -32,18 +29,18 @@ _COLUMNS: Final = {
     "body_sha256": "body_sha256",
     "request_id": "request_id",
 }
-"""The attribute of an arrival for each column."""
+"""Maps each column of `processed_events` to the attribute of an Arrival that fills it."""
 
 _get_values: Final = attrgetter(*_COLUMNS.values())
 
-# An imported key is `conversation:time`, the beginning of the key of each event that it stands for; the time
-# has 27 characters. Its length alone does not identify an imported key: this event's own may be as short. A
-# subquery is answered by index; for EXISTS, PostgreSQL would hash the whole table.
-# The conflict target is named: without it, every other violation would be ignored as well, and its event
-# would be lost.
+# The subquery finds an imported key, `conversation:time`, with which the keys of the imported events begin.
+# The time has 27 characters. The event type is compared too, because this event's own key may be as short.
+# PostgreSQL answers the subquery from an index; for EXISTS, it would hash the whole table.
+# ON CONFLICT names its column: otherwise, other violations would be ignored too, and the event would be
+# lost.
 _CLAIM: Final = insert_into(
     processed_events,
-    (*_COLUMNS, "deliveries", "last_delivered_at", "processed_at"),
+    (*_COLUMNS, "processed_at"),
     """
     ON CONFLICT (idempotency_key) DO NOTHING RETURNING id, idempotency_key, (
         SELECT true FROM processed_events AS imported WHERE imported.event_type = 'imported'
@@ -52,8 +49,8 @@ _CLAIM: Final = insert_into(
     """,
     outcome="'processed'",
 )
-# Message id, source, dialect, digest, request id, deliveries, time of the last copy.
-_IMPORTED_FIELDS: Final = (IMPORTED, IMPORTED, GUIDE, bytes(32).hex(), None, 1, None)
+# The message id, source, dialect, digest and request id of an imported key's row.
+_IMPORTED_FIELDS: Final = (IMPORTED, IMPORTED, GUIDE, bytes(32).hex(), None)
 _KEEP_PAYLOAD: Final = insert_into(event_payloads, ("event_id", "stored_at", "body"))
 _SKIP: Final = BulkStatement(
     """
@@ -63,29 +60,30 @@ _SKIP: Final = BulkStatement(
     column_kinds(processed_events, "id", "reason"),
 )
 
-# Rows are sorted by key and found one by one by index, so that two transactions lock them in the same order.
-# RETURNING lists the copies with the same body; the others are conflicts.
+# The given rows are sorted by key and found in the index one by one, so all transactions lock rows in the
+# same order. RETURNING lists the copies that have the same body; all other arrivals are conflicts.
 _COUNT_COPIES: Final = BulkStatement(
     """
     UPDATE processed_events
-    SET deliveries = deliveries + {deliveries}, last_delivered_at = {last_delivered_at}
+    SET times_received = times_received + {times_received}, last_repeated_at = {last_repeated_at}
     FROM {rows} WHERE idempotency_key = {idempotency_key} AND body_sha256 = {body_sha256}
     RETURNING idempotency_key, body_sha256
     """,
-    column_kinds(processed_events, "idempotency_key", "body_sha256", "deliveries", "last_delivered_at"),
+    column_kinds(processed_events, "idempotency_key", "body_sha256", "times_received", "last_repeated_at"),
 )
-_CONFLICT_COLUMNS: Final = ("idempotency_key", "body_sha256", "deliveries", "first_seen_at")
+_CONFLICT_COLUMNS: Final = ("idempotency_key", "body_sha256", "times_received", "first_seen_at")
 _RECORD_CONFLICTS: Final = BulkStatement(
     """
-    INSERT INTO duplicate_events (event_id, idempotency_key, body_sha256, deliveries, first_seen_at,
+    INSERT INTO event_conflicts (event_id, idempotency_key, body_sha256, times_received, first_seen_at,
         last_seen_at, message_id, source, body)
-    SELECT processed_events.id, {idempotency_key}, {body_sha256}, {deliveries}, {first_seen_at},
+    SELECT processed_events.id, {idempotency_key}, {body_sha256}, {times_received}, {first_seen_at},
         {first_seen_at}, {message_id}, {source}, {body}
     FROM {rows} JOIN processed_events ON processed_events.idempotency_key = {idempotency_key} WHERE true
     ON CONFLICT (event_id, body_sha256) DO UPDATE SET
-        deliveries = duplicate_events.deliveries + excluded.deliveries, last_seen_at = excluded.last_seen_at
+        times_received = event_conflicts.times_received + excluded.times_received,
+        last_seen_at = excluded.last_seen_at
     """,
-    column_kinds(duplicate_events, *_CONFLICT_COLUMNS, "message_id", "source", "body"),
+    column_kinds(event_conflicts, *_CONFLICT_COLUMNS, "message_id", "source", "body"),
 )
 _COUNT_UNSTORED: Final = insert_into(
     unstored_events,
@@ -96,18 +94,17 @@ _COUNT_UNSTORED: Final = insert_into(
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """The first arrivals of new events, and all other arrivals: copies and conflicts."""
+    """The new events with their first arrivals, and all other arrivals, which are copies or conflicts."""
 
     new: list[ClaimedEvent]
     known: list[Arrival]
 
 
 def claim(connection: Connection, arrivals: Sequence[Arrival], now_us: int) -> Claims:
-    """Record the events that are new.
+    """Record the events that are new, and return which arrivals are new or known.
 
-    A replay that must take effect again claims its event's own key first, and then the key of its generation.
-    If it claimed only the second one, the event's own key could stay free, and a late copy of the event would
-    take effect a second time.
+    A replay that must take effect again claims the event's own key first, and then the key of its generation.
+    If it claimed only the second key, the event's own key might stay free, and a late copy would take effect.
     """
     claims = _claim(connection, arrivals, now_us)
     replayed = [arrival for arrival in arrivals if arrival.generation]
@@ -120,52 +117,40 @@ def claim(connection: Connection, arrivals: Sequence[Arrival], now_us: int) -> C
 
 
 def _again(arrival: Arrival, first_time: Collection[str]) -> Arrival:
-    """Return a replay under the key of its generation.
+    """Return a replay's arrival with the key of its generation.
 
-    It claims that key even if the event takes effect for the first time now. Otherwise it would take effect a
-    second time when the same delivery arrives again.
+    The key is claimed even if the event had no effect before; otherwise a redelivery would take effect again.
     """
-    skip = FIRST_TIME if arrival.event.idempotency_key in first_time else arrival.event.skip
+    skip = "first_time" if arrival.event.idempotency_key in first_time else arrival.event.skip
     event = replace(replay_event(arrival.event, arrival.generation or ""), skip=skip)
     return replace(arrival, event=event)
 
 
-def _claim(connection: Connection, arrivals: Iterable[Arrival], now_us: int) -> Claims:
+def _claim(connection: Connection, arrivals: Sequence[Arrival], now_us: int) -> Claims:
     """Insert a row for each key that is not known.
 
-    Rows are inserted in the order of their keys. Two transactions with the same keys in different orders
-    would deadlock, because ON CONFLICT waits for the other transaction's uncommitted row.
+    Rows are inserted in the order of their keys. If two transactions inserted the same keys in different
+    orders, they would deadlock, because ON CONFLICT waits for the other transaction's uncommitted row.
     """
-    first: dict[str, Arrival] = {}
-    copies: Counter[str] = Counter()
-    conflicts: list[Arrival] = []
+    # If an event arrives twice in one batch, keep its first arrival, as if it had arrived in two batches.
+    first = {arrival.event.idempotency_key: arrival for arrival in reversed(arrivals)}
+    rows = [(*_get_values(first[key]), now_us) for key in sorted(first)]
+    claimed = {key: (event_id, imported) for event_id, key, imported in _CLAIM.execute(connection, rows)}
+    claims = Claims([], [])
     for arrival in arrivals:
-        key = arrival.event.idempotency_key
-        # The first of two arrivals in one batch is kept, as if they had arrived in two batches.
-        kept = first.setdefault(key, arrival)
-        if kept is not arrival and kept.body_sha256 == arrival.body_sha256:
-            copies[key] += 1
-        elif kept is not arrival:
-            conflicts.append(arrival)
-    if not first:
-        return Claims([], [])
-    rows = [
-        (*_get_values(first[key]), 1 + copies[key], now_us if copies[key] else None, now_us)
-        for key in sorted(first)
-    ]
-    event_ids: dict[str, int] = {}
-    for event_id, key, is_imported in _CLAIM.execute(connection, rows):
-        event_ids[key] = event_id
-        if is_imported and not first[key].generation:
-            first[key] = replace(first[key], event=replace(first[key].event, skip=IMPORTED))
-    new = [ClaimedEvent(event_ids[key], arrival) for key, arrival in first.items() if key in event_ids]
-    old = first.keys() - event_ids.keys()
-    known = [arrival for key, kept in first.items() if key in old for arrival in [kept] * (1 + copies[key])]
-    return Claims(new, [*known, *conflicts])
+        event_id, is_imported = claimed.pop(arrival.event.idempotency_key, (None, None))
+        if event_id is None:
+            claims.known.append(arrival)
+        elif is_imported and not arrival.generation:
+            imported = replace(arrival, event=replace(arrival.event, skip=IMPORTED))
+            claims.new.append(ClaimedEvent(event_id, imported))
+        else:
+            claims.new.append(ClaimedEvent(event_id, arrival))
+    return claims
 
 
 def import_keys(connection: Connection, keys: Iterable[tuple[str, int]], now_us: int) -> int:
-    """Record that events took effect elsewhere, by conversation and microseconds; return how many are new."""
+    """Record events that took effect elsewhere, given as conversation and time; return how many are new."""
     rows = [
         (literal_key(conversation, at_us), conversation, IMPORTED, at_us, now_us, *_IMPORTED_FIELDS, now_us)
         for conversation, at_us in sorted(set(keys))
@@ -181,38 +166,30 @@ def keep_payloads(connection: Connection, claimed: Iterable[ClaimedEvent], now_u
 
 
 def mark_skipped(connection: Connection, reasons: Mapping[int, str]) -> None:
-    """Record that new events had no effect; *reasons* has one stable word for each `processed_events.id`."""
-    if reasons:
-        _SKIP.execute(connection, sorted(reasons.items()))
+    """Record that new events had no effect. *reasons* maps a `processed_events.id` to a stable code."""
+    _SKIP.execute(connection, sorted(reasons.items()))
 
 
 def record_duplicates(connection: Connection, arrivals: Iterable[Arrival], now_us: int) -> int:
-    """Count copies on their event's row, record conflicts, and return the number of conflicting arrivals.
+    """Count copies in the row of their event, record conflicts, and return the number of conflicts.
 
-    Call it after the claim, in the same transaction, so that it sees rows that others committed meanwhile.
+    Call this after `claim`, in the same transaction, so that it sees the rows that others have committed.
     """
-    first: dict[tuple[str, str], Arrival] = {}
-    deliveries: Counter[tuple[str, str]] = Counter()
+    by_body = defaultdict[tuple[str, str], list[Arrival]](list)
     for arrival in arrivals:
-        copy = (arrival.event.idempotency_key, arrival.body_sha256)
-        first.setdefault(copy, arrival)
-        deliveries[copy] += 1
-    if not first:
-        return 0
-    rows = [(*copy, count, now_us) for copy, count in sorted(deliveries.items())]
+        by_body[arrival.event.idempotency_key, arrival.body_sha256].append(arrival)
+    rows = [(*body, len(by_body[body]), now_us) for body in sorted(by_body)]
     same = {(key, digest.hex()) for key, digest in _COUNT_COPIES.execute(connection, rows)}
-    conflicts = [(row, first[row[:2]]) for row in rows if row[:2] not in same]
-    if conflicts:
-        bodies = [(*row, arrival.message_id, arrival.source, arrival.body) for row, arrival in conflicts]
-        _RECORD_CONFLICTS.execute(connection, bodies)
+    conflicts = [(row, by_body[row[:2]][0]) for row in rows if row[:2] not in same]
+    bodies = [(*row, first.message_id, first.source, first.body) for row, first in conflicts]
+    _RECORD_CONFLICTS.execute(connection, bodies)
     return sum(row[2] for row, _ in conflicts)
 
 
 def count_unstored(connection: Connection, counts: Mapping[str, int], now_us: int) -> None:
-    """Add events that are not stored to the counts of the UTC day, by event type.
+    """Add the numbers of events that are not stored to the counts of the UTC day, by event type.
 
-    Every worker updates the same rows: call it last in the transaction, so that none waits for long.
+    All workers update the same rows, so call this last in a transaction, to keep the rows locked briefly.
     """
-    if counts:
-        day_us = now_us - now_us % DAY_US
-        _COUNT_UNSTORED.execute(connection, [(day_us, kind, count) for kind, count in sorted(counts.items())])
+    day_us = now_us - now_us % DAY_US
+    _COUNT_UNSTORED.execute(connection, [(day_us, kind, count) for kind, count in sorted(counts.items())])

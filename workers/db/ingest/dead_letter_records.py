@@ -1,4 +1,4 @@
-"""Record in SQL why an event is dead-lettered, before it becomes a dead letter."""
+"""Record in the database why an event is dead-lettered, before it becomes a dead letter."""
 
 import re
 from collections.abc import Iterable
@@ -18,12 +18,12 @@ _COLUMNS: Final = {
     "attempts": "attempt",
     **{name: name for name in ("idempotency_key", "event_type", "conversation_id", "destination")},
 }
-"""The attribute of a dead letter for each column."""
+"""Maps each column of `dead_letters` to the attribute of a DeadLetter that fills it."""
 
 _get_values: Final = attrgetter(*_COLUMNS.values())
 
-# A dead letter that arrives again, after a crash or through the records queue, already has a record, which
-# stays. A new reason replaces the old one only after an operator has replayed or resent the event.
+# If a dead letter arrives again, after a crash or through the records queue, its record stays unchanged. A
+# new reason replaces the recorded reason only after an operator has replayed or resent the event.
 _RECORD: Final = insert_into(
     table,
     (*_COLUMNS, "recorded_at"),
@@ -38,29 +38,19 @@ _RECORD: Final = insert_into(
     """,
 )
 
-UNRECORDABLE: Final = "unrecordable"
-INVALID_CODE: Final = "invalid_code"
 MAX_REASON: Final = 300
-"""Characters: enough for a handler's reason of 200 and the number of attempts."""
+"""Longest reason, in characters. It has space for a handler's reason of 200 and the number of attempts."""
 MAX_KEY: Final = 500
-"""Characters of an id or a key. PostgreSQL refuses an index entry above 2,700 bytes."""
-MAX_ATTEMPTS: Final = 1_000_000
+"""Limit of an id or a key, in characters, because PostgreSQL refuses index entries above 2,700 bytes."""
 
 _CODE: Final = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """One event that cannot be processed, and why.
+    """The record of an event that cannot be processed; comments of the table's columns explain the fields.
 
-    Args:
-        code: A stable code of the problem.
-        reason: A description of the problem, which names the field but never its value.
-        body_sha256: The SHA-256 of the raw body, in hexadecimal.
-        source: webhook, reconcile, replay, ingest or other.
-        attempt: The number of this delivery, from 1.
-        idempotency_key: The event's key, by which reconcile finds it; None if its body was not parsed.
-        destination: The service that did not accept it; None for an event that intake could not process.
+    `reason` names a field of the event but never contains its value. `body_sha256` is in hexadecimal.
     """
 
     message_id: str
@@ -77,30 +67,30 @@ class DeadLetter:
 
 
 def make_storable(dead_letter: DeadLetter) -> DeadLetter:
-    """Return a dead letter that both databases can store, whatever a handler or a publisher put into it.
+    """Return a dead letter with values that PostgreSQL and SQLite can store, even if a handler set others.
 
-    A value that has to be replaced loses its meaning, but recording a dead letter must never fail.
+    A replaced value loses its meaning, but the record of a dead letter must never be refused.
     """
     reason = "".join([char if char.isprintable() else "?" for char in dead_letter.reason[:MAX_REASON]])
-    optional = ("idempotency_key", "event_type", "conversation_id")
+    optional = ("idempotency_key", "event_type", "conversation_id", "destination")
     code: object = dead_letter.code
     is_code = isinstance(code, str) and _CODE.fullmatch(code)
     return replace(
         dead_letter,
         message_id=_take_key(dead_letter.message_id) or dead_letter.body_sha256,
-        code=dead_letter.code if is_code else INVALID_CODE,
+        code=dead_letter.code if is_code else "invalid_code",
         reason=reason,
         received_at_us=_clamp(dead_letter.received_at_us, MIN_RECEIVED_US, MAX_RECEIVED_US),
-        attempt=_clamp(dead_letter.attempt, 1, MAX_ATTEMPTS),
+        attempt=_clamp(dead_letter.attempt, 1, 1_000_000),
         **{name: _take_key(getattr(dead_letter, name)) for name in optional},
     )
 
 
 def make_minimal(dead_letter: DeadLetter, now_us: int) -> DeadLetter:
-    """Return the record of a dead letter whose own record the database refused; only its id is kept."""
+    """Return a record with only the ids of a dead letter, for use if the database refused its full record."""
     return DeadLetter(
         message_id=make_storable(dead_letter).message_id,
-        code=UNRECORDABLE,
+        code="unrecordable",
         reason="record: the database refused its values",
         body_sha256=dead_letter.body_sha256,
         source=OTHER,
@@ -112,23 +102,16 @@ def make_minimal(dead_letter: DeadLetter, now_us: int) -> DeadLetter:
 def record_dead_letters(
     connection: Connection, dead_letters: Iterable[DeadLetter], now_us: int
 ) -> frozenset[str]:
-    """Record the reasons in the connection's transaction.
-
-    Returns:
-        The message ids of dead letters without a record, or without one since an operator's decision.
-    """
+    """Record dead letters; return the message ids whose record is new or was renewed after a decision."""
     # Keep the first of several copies, because PostgreSQL cannot update a row twice in one statement.
-    first: dict[str, DeadLetter] = {}
-    for dead_letter in map(make_storable, dead_letters):
-        first.setdefault(dead_letter.message_id, dead_letter)
+    storable = [make_storable(dead_letter) for dead_letter in dead_letters]
+    first = {dead_letter.message_id: dead_letter for dead_letter in reversed(storable)}
     rows = [(*_get_values(first[message_id]), now_us) for message_id in sorted(first)]
-    if not rows:
-        return frozenset()
     return frozenset(message_id for (message_id,) in _RECORD.execute(connection, rows))
 
 
 def _take_key(value: Any) -> Any:
-    """Return a text that can be stored and indexed: no NUL, no lone surrogate, not too long; else None."""
+    """Return *value* if it can be stored and indexed: text without NUL and lone surrogates; else None."""
     if not isinstance(value, str) or not 0 < len(value) <= MAX_KEY:
         return None
     return None if "\0" in value or any("\ud800" <= char <= "\udfff" for char in value) else value

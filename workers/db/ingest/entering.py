@@ -1,15 +1,17 @@
-"""Add a batch's events to their conversations in one statement, which locks them; fill their outbox.
+"""Lock a batch's conversations and add the events to them, in one statement; write to the outbox.
 
-Every transaction enters its conversations once, after its claims and before its handlers, in the order of
-conversation_id. Handlers therefore find their rows already locked, and two transactions never wait for each
-other in a cycle, whatever their handlers update afterwards.
+Every transaction does this once, after its claims and before its handlers, in the order of conversation_id.
+The rows of the conversations are then already locked when handlers run, so two transactions never wait for
+each other in a cycle, whatever their handlers update.
 
-A window is timed by the database's clock, not by the platform's: after an outage a conversation's backlog
-arrives in one burst and is settled together.
+A window is timed by the database's clock, not by the platform's clock. The backlog of a conversation after an
+outage arrives in one burst and is settled together.
 """
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import count
 from typing import Final
 
 from sqlalchemy import Connection
@@ -58,82 +60,67 @@ _PUT: Final = insert_into(
 
 @dataclass(frozen=True, slots=True)
 class WindowBounds:
-    """How long a conversation's window is open, in microseconds."""
+    """How long the window of a conversation stays open, in microseconds."""
 
     quiet_us: int = 2_000_000
-    """Time after the newest event: the guide's "sliding window of two seconds"."""
+    """Time from the newest event to the window's end: the guide's "sliding window of two seconds"."""
     limit_us: int = 10_000_000
-    """Limit after the first event, so that a conversation without a pause is settled too."""
+    """Longest time from the first event to the window's end, even if a conversation never pauses."""
 
 
-@dataclass(slots=True)
-class _Entry:
-    """What a batch adds to one conversation."""
+def _make_row(
+    conversation_id: str, events: Sequence[Event], window: Sequence[int], now_us: int
+) -> tuple[object, ...]:
+    """Return the row of column values that a batch's events add to their conversation."""
+    times = [event.occurred_at_us for event in events]
+    channels = [event.social_channel for event in events if event.social_channel]
+    types = [event.event_type for event in events]
+    # Only events that have to be settled open or extend a window; other events count as settled at once.
+    to_settle = [event.occurred_at_us for event in events if _has_to_be_settled(event)]
+    return (
+        conversation_id,
+        channels[0] if channels else events[-1].social_channel,
+        len(events),
+        types.count(CONVERSATION_MESSAGE),
+        min(times),
+        max(times),
+        *(window if to_settle else (None, None, None)),
+        min(to_settle, default=None),
+        0 if to_settle else len(events),
+        now_us,
+    )
 
-    social_channel: str | None
-    first_at_us: int
-    last_at_us: int
-    window_from_us: int | None = None
-    events: int = 0
-    messages: int = 0
 
-    def add(self, event: Event) -> None:
-        at_us, is_message = event.occurred_at_us, event.event_type == CONVERSATION_MESSAGE
-        self.events += 1
-        self.messages += is_message
-        self.social_channel = self.social_channel or event.social_channel
-        self.first_at_us = min(self.first_at_us, at_us)
-        self.last_at_us = max(self.last_at_us, at_us)
-        is_update = event.event_type == CONVERSATION_UPDATED
-        if is_message or (is_update and event.routing_status in ROUTING_STATUSES):
-            # Only events that are settled open a window or keep it open.
-            self.window_from_us = at_us if self.window_from_us is None else min(self.window_from_us, at_us)
+def _has_to_be_settled(event: Event) -> bool:
+    is_update = event.event_type == CONVERSATION_UPDATED
+    return event.event_type == CONVERSATION_MESSAGE or (
+        is_update and event.routing_status in ROUTING_STATUSES
+    )
 
 
 def enter_conversations(
     connection: Connection, claimed: Sequence[ClaimedEvent], bounds: WindowBounds, now_us: int
 ) -> list[ClaimedEvent]:
-    """Add new events to their conversations, which stay locked until the transaction ends.
-
-    Returns the events, each with its position in its conversation.
-    """
-    entries: dict[str, _Entry] = {}
+    """Add new events to their conversations, which stay locked; return the events with their positions."""
+    entering = defaultdict[str, list[Event]](list)
     for event in (new.event for new in claimed):
-        new_entry = _Entry(event.social_channel, event.occurred_at_us, event.occurred_at_us)
-        entries.setdefault(event.conversation_id, new_entry).add(event)
+        entering[event.conversation_id].append(event)
     window = (now_us, now_us + bounds.quiet_us, now_us + bounds.limit_us)
-    rows = [
-        (
-            conversation_id,
-            entry.social_channel,
-            entry.events,
-            entry.messages,
-            entry.first_at_us,
-            entry.last_at_us,
-            *(window if entry.window_from_us is not None else (None, None, None)),
-            entry.window_from_us,
-            entry.events if entry.window_from_us is None else 0,  # settled at once without an open window
-            now_us,
-        )
-        for conversation_id, entry in sorted(entries.items())
+    rows = [_make_row(key, entering[key], window, now_us) for key in sorted(entering)]
+    # Number the new events of a conversation after its events that were committed before.
+    positions = {
+        key: count(total - len(entering[key]) + 1) for key, total in _ENTER.execute(connection, rows)
+    }
+    return [
+        ClaimedEvent(new.event_id, new.arrival, next(positions[new.event.conversation_id])) for new in claimed
     ]
-    # Events are numbered after those of their conversation that were committed before.
-    positions = {key: count - entries[key].events for key, count in _ENTER.execute(connection, rows)}
-    numbered = []
-    for new in claimed:
-        key = new.event.conversation_id
-        positions[key] += 1
-        numbered.append(ClaimedEvent(new.event_id, new.arrival, positions[key]))
-    return numbered
 
 
 def put_in_outbox(connection: Connection, rows: Sequence[tuple[object, ...]]) -> None:
-    """Write entries in their order, with the values of all columns but the id, and plan their deliveries.
+    """Write outbox entries in the given order, with the values of all columns but the id.
 
-    The trigger `outbox_plans_deliveries` (in workers/db/migrations/versions) inserts into `deliveries`, in
-    the same transaction, one row for each entry and destination that `subscriptions` has for its event type.
-    The caller has locked the conversations, so that the ids within a conversation rise in the order of the
-    commits.
+    In the same transaction, the trigger `outbox_plans_deliveries` (in workers/db/migrations/versions) inserts
+    into `deliveries` one row for each entry and each destination that is subscribed to the entry's type. The
+    caller has locked the conversations, so ids within a conversation rise in the order of the commits.
     """
-    if rows:
-        _PUT.execute(connection, rows)
+    _PUT.execute(connection, rows)

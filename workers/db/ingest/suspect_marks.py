@@ -1,15 +1,15 @@
-"""Mark deliveries that may crash or hang their worker, so that the next worker knows which one did.
+"""Mark deliveries that may crash or hang their worker, so that the next worker can identify them.
 
 The broker's delivery count cannot identify such an event, because the crash of a worker increases the count
-of every delivery that it held. So a redelivered event is processed alone. It is marked in SQL before, and the
-mark is removed after. A mark that exists at the next attempt was left by the event itself.
+of every delivery that the worker held. So each suspect is processed alone: it is marked in the database
+before, and the mark is removed afterwards. A mark that is left shows that the event ended its worker.
 """
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Final
 
-from sqlalchemy import Engine, TextClause, text
+from sqlalchemy import Connection, Engine, TextClause, text
 
 from messaging.clock import Clock
 from messaging.errors import RetryLaterError
@@ -17,7 +17,7 @@ from workers.db.engine import insert_into, transact
 from workers.db.models import suspects
 
 POISON_ENDS: Final = 2
-"""How many workers an event must end while processed alone; a single one could be the machine's fault."""
+"""An event that was processed alone and ended two workers is poison; a single worker may end by chance."""
 
 _MARK: Final = insert_into(
     suspects,
@@ -30,43 +30,51 @@ _MARK: Final = insert_into(
     attempts="1",
 )
 _CLEAR: Final = text("DELETE FROM suspects WHERE message_id = :message_id")
+_CLEAR_UNMARKED: Final = text("DELETE FROM suspects WHERE message_id = :message_id AND attempts <= 0")
+# Another worker may have marked the same event since: only a row without marks is deleted.
 _TAKE_BACK: Final = text("UPDATE suspects SET attempts = attempts - 1 WHERE message_id = :message_id")
 
 
 class Suspects:
-    """Marks deliveries while they are processed alone."""
+    """Marks suspects while they are processed alone, and recognises poison events by their marks."""
 
     def __init__(self, engine: Engine, clock: Clock) -> None:
         self._engine = engine
         self._clock = clock
-        # If the database was away, a mark of this process may remain; the next attempt here uses it.
+        # How many workers each message has ended, so that a mark that could not be removed counts once.
         self._ends: dict[str, int] = {}
 
     @contextmanager
     def attempt(self, message_id: str) -> Iterator[bool]:
-        """Mark an attempt while it lasts; if it ends this process, the mark remains.
-
-        Yields whether the delivery is poison and must not be processed.
-        """
+        """Mark a delivery during an attempt; yield True if it is poison and must not be processed."""
         ends = self.mark(message_id)
         try:
             yield ends >= POISON_ENDS
         except RetryLaterError:
-            # The delivery is held and has ended no worker. If its mark stayed, each restart would count as an
-            # end. The marks of earlier attempts stay.
+            # The delivery is held and has not ended a worker. If its mark stayed, each restart of the worker
+            # would count as an end. Marks of earlier attempts stay.
             with suppress(RetryLaterError):
-                self._unmark(message_id, _TAKE_BACK if ends else _CLEAR)
+                self._unmark(message_id, _TAKE_BACK, _CLEAR_UNMARKED)
             raise
         self._unmark(message_id, _CLEAR)
 
     def mark(self, message_id: str) -> int:
-        """Mark an attempt, durably, and return how many workers earlier attempts ended."""
+        """Mark an attempt durably, and return the number of workers that earlier attempts have ended."""
         if message_id not in self._ends:
-            row = (message_id, self._clock.now_us())
-            [(attempts,)] = transact(self._engine, lambda connection: _MARK.execute(connection, [row]))
-            self._ends[message_id] = int(attempts) - 1
+            [(attempts,)] = transact(self._engine, _MARK.execute, [(message_id, self._clock.now_us())])
+            self._ends[message_id] = attempts - 1
         return self._ends[message_id]
 
-    def _unmark(self, message_id: str, statement: TextClause) -> None:
-        transact(self._engine, lambda connection: connection.execute(statement, {"message_id": message_id}))
+    def take_back(self, connection: Connection) -> None:
+        """Take back the marks of this process because it is being stopped, and no delivery ended it."""
+        for message_id in list(self._ends):
+            _execute(connection, message_id, _TAKE_BACK, _CLEAR_UNMARKED)
+
+    def _unmark(self, message_id: str, *statements: TextClause) -> None:
+        transact(self._engine, _execute, message_id, *statements)
         self._ends.pop(message_id, None)
+
+
+def _execute(connection: Connection, message_id: str, *statements: TextClause) -> None:
+    for statement in statements:
+        connection.execute(statement, {"message_id": message_id})

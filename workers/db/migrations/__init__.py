@@ -1,1 +1,1 @@
-"""The database's structure, version by version, for PostgreSQL and SQLite."""
+"""Create and change the database's structure, version by version, on PostgreSQL and SQLite."""

@@ -1,4 +1,4 @@
-"""Run Alembic against OM_DATABASE_URL, or the address that workers/db/migrations/schema.py was given."""
+"""Run Alembic on the database of OM_DATABASE_URL or of the address that schema.py passes."""
 
 from typing import Any, Final
 
@@ -9,16 +9,16 @@ from workers.db.engine import PATIENT_SESSION, make_engine
 from workers.db.models import metadata
 
 READING: Final = "ix_reading_"
-"""Prefix of the indexes for reports: no statement of ours needs them, so the models lack them."""
+"""Prefix of the indexes for reports; our own statements do not need them, so the models do not list them."""
 
 
 def is_compared(_item: Any, name: str | None, kind: str, is_reflected: bool, _compared: Any) -> bool:  # noqa: FBT001  # Alembic calls it so
-    """Return whether Alembic compares this item with the tables' definitions."""
+    """Return whether Alembic compares an item with the models; indexes for reports are left out."""
     return not (kind == "index" and is_reflected and (name or "").startswith(READING))
 
 
 def run() -> None:
-    """Run the command's migrations in one transaction each."""
+    """Run the migrations of an Alembic command, each in its own transaction."""
     url = context.config.attributes.get("url") or Environment().string("OM_DATABASE_URL")
     engine = make_engine(url, PATIENT_SESSION)
     try:
@@ -28,7 +28,7 @@ def run() -> None:
                 target_metadata=metadata,
                 transaction_per_migration=True,
                 include_object=is_compared,
-                # SQLite changes a column by copying its table.
+                # SQLite cannot change a column in place, so Alembic copies the table.
                 render_as_batch=connection.dialect.name == "sqlite",
             )
             with context.begin_transaction():

@@ -1,4 +1,4 @@
-"""Grant a role the right to read everything except content: no body, no token, no text of a customer."""
+"""Grant a database role the right to read all data except bodies, tokens and customers' texts."""
 
 from typing import Final
 
@@ -19,14 +19,14 @@ READABLE: Final = (
     "worker_reports",
     "edge_statistics",
     "canaries",
-    # What om-observe and om-scaler count.
+    # om-observe and om-scaler count the rows of the following tables.
     "deliveries",
     "destinations",
     "reconciliation_gaps",
     "reconciliations",
     "routing_updates",
 )
-"""Tables without content. What is not named here is read by its view, or not at all."""
+"""Tables without customers' texts. The role can read other tables only through views, if there are any."""
 
 _EXISTS: Final = text("SELECT count(*) FROM pg_roles WHERE rolname = :role")
 _VIEWS: Final = text(
@@ -40,21 +40,21 @@ _INSUFFICIENT_PRIVILEGE: Final = "42501"
 
 
 class NoRolesError(OpenMessagingError):
-    """A superuser must create the role first; in SQLite, protect the file itself by mode 0600."""
+    """Let a superuser create the role first. On SQLite, protect the database's file with mode 0600."""
 
 
 def grant_reading(url: str, role: str) -> list[str]:
-    """Let a role connect and read views and tables without content, and revoke its other rights here.
+    """Let a role connect and read READABLE and the views; revoke its other rights on the tables.
 
     Args:
-        url: As OM_DATABASE_URL, of the tables' owner.
-        role: Created without a right to log in if it does not exist; that needs CREATEROLE.
+        url: An address like OM_DATABASE_URL, whose user owns the tables.
+        role: The role's name. A missing role is created without the right to log in; this needs CREATEROLE.
 
     Returns:
-        The views and tables that it may read.
+        The views and tables that the role may read.
 
     Raises:
-        NoRolesError: The database is SQLite, or the role does not exist and its owner may not create roles.
+        NoRolesError: The database is SQLite, or the role does not exist and the owner may not create it.
     """
     engine = make_engine(url, PATIENT_SESSION)
     try:
@@ -69,11 +69,11 @@ def grant_reading(url: str, role: str) -> list[str]:
             readable = [*connection.scalars(_VIEWS), *READABLE]
             for statement in (
                 f"REVOKE ALL ON ALL TABLES IN SCHEMA {schema} FROM {name}",
-                # The installation revokes it from PUBLIC. Without ownership of the database, it only warns.
+                # The installation revokes CONNECT from PUBLIC. Unless we own the database, GRANT only warns.
                 f"GRANT CONNECT ON DATABASE {database} TO {name}",
                 f"GRANT USAGE ON SCHEMA {schema} TO {name}",
                 f"GRANT SELECT ON {', '.join(map(quote, readable))} TO {name}",
-                # om-observe records the edge's answers: numbers that no other process reads.
+                # om-observe writes the counts of the edge's answers into this table.
                 f"GRANT INSERT ON edge_statistics TO {name}",
             ):
                 connection.execute(text(statement))

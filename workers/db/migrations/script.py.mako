@@ -1,7 +1,7 @@
 """${message}.
 
-Rules: additive where the old version still runs beside the new one; up and down tried on both databases;
-comments on every column; indexes on large tables CONCURRENTLY in a migration of their own.
+Rules: while the old version still runs beside the new version, only add; test upgrade and downgrade on both
+databases; give every column a comment; create indexes on large tables CONCURRENTLY, in separate migrations.
 """
 
 from alembic import op

@@ -1,7 +1,4 @@
-"""Define every table once, for Alembic's comparison and for statements.
-
-What a column means is its comment, which the database keeps too.
-"""
+"""Define every table once, for Alembic and for SQL statements; comments explain the columns."""
 
 from workers.db.models.columns import Digest, UtcDateTime, metadata
 from workers.db.models.conversation_tables import (
@@ -18,7 +15,7 @@ from workers.db.models.conversation_tables import (
 from workers.db.models.events import (
     dead_letters,
     drift,
-    duplicate_events,
+    event_conflicts,
     event_payloads,
     processed_events,
     suspects,

@@ -1,4 +1,4 @@
-"""Define tables and columns with their comments, and the types of columns."""
+"""Provide functions that define tables and columns with their comments, and the columns' types."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -7,36 +7,36 @@ import sqlalchemy as sa
 
 
 class UtcDateTime(sa.TypeDecorator[datetime]):
-    """An aware UTC datetime: timestamptz in PostgreSQL, a text of fixed width in SQLite."""
+    """The type of an aware UTC datetime: timestamptz in PostgreSQL, and text of fixed width in SQLite."""
 
     impl = sa.DateTime(timezone=True)
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:
-        """Convert a time to UTC for SQLite, which has no time zones."""
+        """Convert a time to UTC and remove its time zone for SQLite, which has no time zones."""
         if value is None or dialect.name != "sqlite":
             return value
         return value.astimezone(UTC).replace(tzinfo=None)
 
     def process_result_value(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:  # noqa: ARG002
-        """Return an aware time in UTC, whatever the time zone of the session."""
+        """Return an aware time in UTC, regardless of the time zone of the database session."""
         if value is None:
             return None
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
-# SQLite makes only a column of the very type INTEGER its row id.
+# The type of an id. SQLite uses a column as its row id only if the column's type is exactly INTEGER.
 RowId = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 
 
 class Digest(sa.LargeBinary):
-    """A SHA-256, 32 bytes; statements take it in hexadecimal, as logs and envelopes have it."""
+    """The type of a column with SHA-256 digests of 32 bytes; bulk statements get them in hexadecimal."""
 
     def __init__(self) -> None:
         super().__init__(32)
 
 
-# Identifiers are compared byte by byte, which is several times faster than by a language's rules.
+# The type of an identifier. Comparing it byte by byte is several times faster than a locale's collation.
 Identifier = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
 
 metadata = sa.MetaData(
@@ -49,16 +49,16 @@ metadata = sa.MetaData(
 
 
 BRIN: Any = {"postgresql_using": "brin", "postgresql_with": {"autosummarize": "on"}}
-"""Options of an index that summarises ranges of pages, each as soon as it is full."""
+"""Options of a BRIN index, which summarises each range of pages as soon as the range is full."""
 
 
 def partial(condition: str) -> dict[str, Any]:
-    """Return the options of an index over only the rows that meet a condition."""
+    """Return the options of an index that contains only the rows that meet a condition."""
     return {"postgresql_where": sa.text(condition), "sqlite_where": sa.text(condition)}
 
 
 def column(name: str, kind: Any, comment: str, *, nullable: bool = False, **others: Any) -> sa.Column[Any]:
-    """Return a column; the database keeps its comment too."""
+    """Return a column with a comment, which the database stores too."""
     return sa.Column(name, kind, comment=comment, nullable=nullable, **others)
 
 
@@ -68,7 +68,7 @@ def optional(name: str, kind: Any, comment: str) -> sa.Column[Any]:
 
 
 def counter(name: str, comment: str) -> sa.Column[Any]:
-    """Return a column that counts from 0."""
+    """Return an integer column whose default value is 0."""
     return column(name, sa.Integer, comment, server_default="0")
 
 
@@ -78,5 +78,5 @@ def primary_key(name: str, kind: Any, comment: str, **others: Any) -> sa.Column[
 
 
 def table(name: str, comment: str, *parts: sa.schema.SchemaItem) -> sa.Table:
-    """Return a table; the database keeps its comment too."""
+    """Return a table with a comment, which the database stores too."""
     return sa.Table(name, metadata, *parts, comment=comment)

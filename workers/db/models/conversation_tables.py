@@ -1,4 +1,4 @@
-"""Tables of conversations, of the outbox, and of what is delivered to destinations."""
+"""Define the tables of conversations, of the outbox, and of deliveries to destinations."""
 
 from typing import Final
 
@@ -42,7 +42,7 @@ conversations = table(
     optional("unsettled_because", Text, "Why settling failed; null if it did not"),
     column("updated_at", UtcDateTime, "Last change of this row, our clock"),
     Index("ix_conversations_unsettled", "conversation_id", **partial("unsettled_because IS NOT NULL")),
-    # A window's events move its end and not its beginning, so that their updates touch no index.
+    # Later events change the end of a window but not its beginning, so their updates change no index.
     Index(None, "window_opened_at", **partial("window_opened_at IS NOT NULL")),
 )
 
@@ -134,11 +134,7 @@ deliveries = table(
     primary_key("outbox_id", RowId, "outbox.id", autoincrement=False),
     primary_key("destination", Identifier, "destinations.name"),
     column("conversation_id", Identifier, "The platform's conversation"),
-    column(
-        "due_at",
-        UtcDateTime,
-        "Not before; while a process tries, the end of its lease; 9999: waits behind another",
-    ),
+    column("due_at", UtcDateTime, "Not before; while tried, its lease's end; 9999: waits behind another"),
     column("attempts", Integer, "Attempts that failed, except those at a destination known to be down"),
     optional("first_attempt_at", UtcDateTime, "When the first attempt failed, our clock"),
     optional("refused_at", UtcDateTime, "Since when it is answered 401, 403, 404, 405 or 407"),

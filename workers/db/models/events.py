@@ -1,4 +1,4 @@
-"""Tables of what arrives: events, their bodies, conflicts, drift, dead letters and suspects."""
+"""Define the tables of events and of their bodies, conflicts, drift, dead letters and suspects."""
 
 from typing import Final
 
@@ -35,8 +35,8 @@ processed_events = table(
     column("source", Text, "webhook, reconcile, replay or ingest"),
     column("dialect", Text, "guide, genesys or eventbridge"),
     column("body_sha256", Digest, "SHA-256 of the request's raw body, 32 bytes"),
-    column("deliveries", Integer, "Times received with this body, from 1", server_default="1"),
-    optional("last_delivered_at", UtcDateTime, "When it was last repeated; null if never"),
+    column("times_received", Integer, "Times received with this body, from 1", server_default="1"),
+    optional("last_repeated_at", UtcDateTime, "When it was last repeated; null if never"),
     optional("request_id", Text, "Id of its request, as in the gateway's log and the answer's header"),
     UniqueConstraint("idempotency_key"),
     Index(None, "processed_at", **BRIN),
@@ -51,8 +51,8 @@ event_payloads = table(
     column("body", LargeBinary, "The request's raw body, byte for byte: personal data, tokens"),
 )
 
-duplicate_events = table(
-    "duplicate_events",
+event_conflicts = table(
+    "event_conflicts",
     "Conflicts: the key of an event that is known, with another content",
     primary_key("event_id", RowId, "processed_events.id of the first with this key", autoincrement=False),
     primary_key("body_sha256", Digest, "SHA-256 of this other body, 32 bytes"),
@@ -60,7 +60,7 @@ duplicate_events = table(
     column("body", LargeBinary, "The other body, byte for byte: personal data, tokens"),
     column("message_id", Identifier, "Id of the accepted request that first contained it"),
     column("source", Text, "webhook, reconcile, replay or ingest"),
-    column("deliveries", Integer, "Times received, from 1"),
+    column("times_received", Integer, "Times received, from 1"),
     column("first_seen_at", UtcDateTime, "When it was first received, our clock"),
     column("last_seen_at", UtcDateTime, "When it was last received, our clock"),
 )

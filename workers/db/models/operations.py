@@ -1,4 +1,4 @@
-"""Tables of the service itself: reconciliation, decisions of operators, reports of its processes."""
+"""Define the tables about the service itself: reconciliation, operators' decisions, reports of processes."""
 
 from typing import Final
 
@@ -156,12 +156,6 @@ request_budgets = table(
     "request_budgets",
     "How much of the platform's request limit is used, one row for all hosts",
     primary_key("name", Identifier, "Whose limit: the OAuth client's id"),
-    column(
-        "paid_at_us", BigInteger, "When all requests so far will be paid for, microseconds since the epoch"
-    ),
-    column(
-        "background_paid_at_us",
-        BigInteger,
-        "When reconcile's own tenth of the limit has its next request, likewise",
-    ),
+    column("paid_at_us", BigInteger, "When all requests so far are paid for, microseconds since the epoch"),
+    column("background_paid_at_us", BigInteger, "When reconcile's tenth of the limit has its next request"),
 )

@@ -1,4 +1,4 @@
-"""Record the progress and the results of comparisons with the platform."""
+"""Record the progress and the results of comparisons with the platform's history."""
 
 from workers.db.reconcile.known_events import (
     DialectProfile,
@@ -28,9 +28,9 @@ from workers.db.reconcile.reconciliation_records import (
     IS_UNDECIDED,
     TIMER,
     Arrivals,
+    ComparisonWatermarks,
     Reconciliation,
     TakenOverError,
-    Watermarks,
     begin_reconciliation,
     decide_mismatches,
     read_arrivals,

@@ -1,30 +1,28 @@
-"""Look up which events of the platform's history we know, and record those that were missing."""
+"""Look up which events of the platform's history are recorded here, and record the missing events."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any, Final
 
 from sqlalchemy import Connection, Select, Table, func, select
 
+from workers.db import models
 from workers.db.engine import insert_into
-from workers.db.models import (
-    conversation_messages,
-    dead_letters,
-    message_receipts,
-    processed_events,
-    reconciliation_gaps,
-)
 from workers.parsing import CONVERSATION_MESSAGE, EVENTBRIDGE, RECEIPT, Event
 
 RECENT_EVENTS: Final = 1000
-"""How many of the newest events show what a conversation without events of its own is like."""
+"""If a conversation has no events or messages here, this number of the newest ones decides its profile."""
 
-_E: Final = processed_events.c
-_M: Final = conversation_messages.c
+_E: Final = models.processed_events.c
+_M: Final = models.conversation_messages.c
+
+_COPIED: Final = ("idempotency_key", "conversation_id", "event_type", "platform_message_id")
+_get_copied: Final = attrgetter(*_COPIED)
 
 _GAP: Final = insert_into(
-    reconciliation_gaps,
-    reconciliation_gaps.c.keys(),  # rows have the values of all columns, in the order of the table
+    models.reconciliation_gaps,
+    (*_COPIED, "occurred_at", "reconciliation_id", "found_at", "published_at", "message_id"),
     "ON CONFLICT (idempotency_key) DO UPDATE SET published_at = excluded.published_at",
 )
 
@@ -32,37 +30,25 @@ _GAP: Final = insert_into(
 def record_gaps(
     connection: Connection, reconciliation_id: int, gaps: Sequence[tuple[Event, str]], now_us: int
 ) -> None:
-    """Record missing events that were published, with the message id of each; there must be at least one."""
-    rows = [
-        (
-            event.idempotency_key,
-            reconciliation_id,
-            event.conversation_id,
-            event.event_type,
-            event.platform_message_id,
-            event.occurred_at_us,
-            now_us,
-            now_us,
-            message_id,
-        )
-        for event, message_id in gaps
-    ]
+    """Record missing events that were published; *gaps* has each event with the message id of its copy."""
+    common = (reconciliation_id, now_us, now_us)
+    rows = [(*_get_copied(event), event.occurred_at_us, *common, message_id) for event, message_id in gaps]
     _GAP.execute(connection, sorted(rows))
 
 
 def find_processed_keys(connection: Connection, keys: Collection[str]) -> set[str]:
     """Return the keys that belong to processed events."""
-    return _find_keys(connection, processed_events, keys)
+    return _find_keys(connection, models.processed_events, keys)
 
 
 def find_known_keys(connection: Connection, keys: Collection[str]) -> set[str]:
     """Return the keys that belong to events that were processed, dead-lettered or discarded."""
-    return find_processed_keys(connection, keys) | _find_keys(connection, dead_letters, keys)
+    return find_processed_keys(connection, keys) | _find_keys(connection, models.dead_letters, keys)
 
 
 def find_known_gaps(connection: Connection, keys: Collection[str]) -> set[str]:
-    """Return the keys that belong to gaps that were found before."""
-    return _find_keys(connection, reconciliation_gaps, keys)
+    """Return the keys that belong to gaps that an earlier comparison found."""
+    return _find_keys(connection, models.reconciliation_gaps, keys)
 
 
 def _find_keys(connection: Connection, table: Table, keys: Collection[str]) -> set[str]:
@@ -71,7 +57,7 @@ def _find_keys(connection: Connection, table: Table, keys: Collection[str]) -> s
 
 
 def read_own_events(connection: Connection, conversation_id: str) -> Sequence[Any]:
-    """Return key, type, dialect, source and time of a conversation's messages and receipts."""
+    """Return key, type, dialect, source and time of the conversation's messages and receipts we recorded."""
     query = select(_E.idempotency_key, _E.event_type, _E.dialect, _E.source, _E.occurred_at)
     is_comparable = _E.event_type.in_((CONVERSATION_MESSAGE, RECEIPT))
     return connection.execute(query.where(_E.conversation_id == conversation_id, is_comparable)).all()
@@ -79,13 +65,13 @@ def read_own_events(connection: Connection, conversation_id: str) -> Sequence[An
 
 @dataclass(frozen=True, slots=True)
 class DialectProfile:
-    """How a conversation's events are notified.
+    """How the platform notifies this service of a conversation's events.
 
     Args:
-        dialect: Dialect of its newest event, else of the newest event of any conversation; None if there is
-            none. Detail events do not count: they accompany either dialect.
-        has_ids: Whether all its messages (else the newest messages of any conversation) came with an id.
-        has_receipts: Whether any receipt was ever notified. The history may have receipts that are not.
+        dialect: Dialect of the conversation's newest event or, if it has none, of the newest event here; None
+            if there is none. Detail events do not count, because they occur with either dialect.
+        has_ids: Whether all its messages have an id. If it has no messages, the newest messages here decide.
+        has_receipts: Whether a receipt was ever recorded. If not, receipts do not count as missing.
     """
 
     dialect: str | None
@@ -94,14 +80,14 @@ class DialectProfile:
 
 
 def read_dialect_profile(connection: Connection, conversation_id: str) -> DialectProfile:
-    """Return how a conversation's events have been notified so far."""
+    """Return how the platform has so far notified this service of a conversation's events."""
     own = select(_E.id, _E.dialect).where(_E.conversation_id == conversation_id)
     recent = select(_E.id, _E.dialect).order_by(_E.id.desc()).limit(RECENT_EVENTS)
     own_messages = select(_M.platform_message_id).where(_M.conversation_id == conversation_id)
     latest = select(_M.platform_message_id).order_by(_M.event_id.desc()).limit(RECENT_EVENTS)
     has_ids = _have_ids(connection, own_messages)
     dialect = _read_dialect(connection, own) or _read_dialect(connection, recent)
-    receipt = connection.scalar(select(message_receipts.c.event_id).limit(1))
+    receipt = connection.scalar(select(models.message_receipts.c.event_id).limit(1))
     has_ids = _have_ids(connection, latest) if has_ids is None else has_ids
     return DialectProfile(dialect, bool(has_ids), has_receipts=receipt is not None)
 

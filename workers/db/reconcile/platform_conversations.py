@@ -1,11 +1,11 @@
-"""Choose the conversations to compare with the platform's, and record the progress of each."""
+"""Choose the conversations to compare with the platform's history, and record their progress."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
-from sqlalchemy import ColumnElement, Connection, bindparam, func, or_, select, text, true, union
+from sqlalchemy import ColumnElement, Connection, bindparam, exists, func, or_, select, text, true, union
 
 from workers.db.engine import insert_into
 from workers.db.models import (
@@ -22,6 +22,11 @@ STATE_OPEN: Final = "open"
 STATE_OVER: Final = "over"
 STATE_ENDED: Final = "ended"
 STATE_UNKNOWN: Final = "unknown"
+
+_UNENDED: Final = (STATE_OPEN, STATE_OVER)
+
+QUIET: Final = timedelta(days=7)
+"""A conversation that the timer never recorded counts as open until it has been quiet for this time."""
 
 _C: Final = conversations.c
 _P: Final = platform_conversations.c
@@ -62,7 +67,7 @@ _READ: Final = insert_into(
 
 @dataclass(frozen=True, slots=True)
 class KnownConversation:
-    """A conversation to compare, with the digest of its messages when it was last read completely."""
+    """A conversation to compare; *fingerprint* is the digest of its messages at the last complete reading."""
 
     conversation_id: str
     fingerprint: str | None = None
@@ -70,29 +75,37 @@ class KnownConversation:
 
 @dataclass(frozen=True, slots=True)
 class PlatformCount:
-    """What analytics report about a conversation; `messages` is None if they report no count."""
+    """A conversation according to the platform's analytics; `messages` is None if they report no count."""
 
     messages: int | None
     is_ended: bool = False
 
 
 def record_listed_conversations(connection: Connection, ids: Collection[str], now_us: int) -> None:
-    """Record conversations that the platform lists; conversations that are known stay unchanged."""
-    if ids:
-        _LIST.execute(connection, [(conversation_id, now_us) for conversation_id in sorted(ids)])
+    """Record conversations that the platform lists; the rows of known conversations stay unchanged."""
+    _LIST.execute(connection, [(conversation_id, now_us) for conversation_id in sorted(ids)])
 
 
 def record_own_conversations(connection: Connection, active_since: datetime) -> None:
-    """Record our conversations with an event since *active_since*; newer events cause a new comparison."""
+    """Record our conversations with an event since *active_since*; reopen conversations with newer events."""
     connection.execute(_LIST_OWN, {"since": active_since})
 
 
 def read_conversation_ids(
     connection: Connection, after: str, active_since: datetime, limit: int
 ) -> list[str]:
-    """Return the next conversations by id, ours with a recent event and those that were listed recently."""
-    ours = select(_C.conversation_id).where(_C.conversation_id > after, _C.last_event_at >= active_since)
-    listed = select(_P.conversation_id).where(_P.conversation_id > after, _P.listed_at >= active_since)
+    """Return the next ids above *after* of conversations that may have had an event since *active_since*.
+
+    A lost event leaves no trace here, so a quiet conversation counts too, unless it was compared to its end.
+    """
+    is_done = exists().where(
+        _P.conversation_id == _C.conversation_id, _P.state.not_in(_UNENDED), _P.listed_at >= _C.updated_at
+    )
+    may_be_open = (_C.last_event_at >= active_since - QUIET) & ~is_done
+    ours = select(_C.conversation_id).where(_C.conversation_id > after, may_be_open)
+    listed = select(_P.conversation_id).where(
+        _P.conversation_id > after, or_(_P.listed_at >= active_since, _P.state.in_(_UNENDED))
+    )
     parts = (select(ids.order_by("conversation_id").limit(limit).subquery()) for ids in (ours, listed))
     both = union(*parts).subquery()
     return list(connection.scalars(select(both).order_by("conversation_id").limit(limit)))
@@ -101,7 +114,7 @@ def read_conversation_ids(
 def select_uncounted(
     connection: Connection, reconciliation: Reconciliation, limit: int
 ) -> dict[str, int | None]:
-    """Return open conversations not counted since the comparison started, with their last known messages."""
+    """Return open conversations that this comparison has not counted, with their last message counts."""
     is_uncounted = _is_left(reconciliation, _P.counted_at) & (_P.state == STATE_OPEN)
     query = select(_P.conversation_id, _P.messages).where(is_uncounted)
     return {row.conversation_id: row.messages for row in connection.execute(query.limit(limit))}
@@ -110,10 +123,7 @@ def select_uncounted(
 def record_counts(
     connection: Connection, read: Mapping[str, int | None], counts: Mapping[str, PlatformCount], now_us: int
 ) -> None:
-    """Record the conversations whose count differs from our messages and from those when last *read*.
-
-    A conversation for which analytics report no count counts as different.
-    """
+    """Record which conversations are over, and whose count differs from ours and from the last *read* one."""
     known = _count_known_messages(connection, read)
     rows = []
     for conversation_id, messages in sorted(read.items()):
@@ -121,15 +131,14 @@ def record_counts(
         agrees = count.messages is not None and count.messages in {known.get(conversation_id, 0), messages}
         state = STATE_OVER if agrees and count.is_ended else STATE_OPEN
         rows.append((conversation_id, state, now_us, now_us, not agrees))
-    if rows:
-        _COUNTED.execute(connection, rows)
+    _COUNTED.execute(connection, rows)
 
 
 def _count_known_messages(connection: Connection, ids: Collection[str]) -> dict[str, int]:
-    """Return how many messages of each conversation we know.
+    """Return how many messages of each conversation are recorded here.
 
-    A message to the customer is known from its own event. The native dialect sends no event for a message
-    from the customer, so such a message is known from its receipt.
+    A message to the customer has its own event. In the native dialect, a message from the customer has no
+    event, so it is counted by its receipt.
     """
     events, messages, receipts = processed_events.c, conversation_messages.c, message_receipts.c
     platform_ids = (messages.platform_message_id, receipts.platform_message_id)
@@ -146,10 +155,7 @@ def _count_known_messages(connection: Connection, ids: Collection[str]) -> dict[
 def find_unread(
     connection: Connection, reconciliation: Reconciliation, skip: Collection[str], *, is_late: bool
 ) -> KnownConversation | None:
-    """Return a conversation not read since the comparison started: one that differs, or the longest unread.
-
-    If *is_late*, only conversations that differ are returned.
-    """
+    """Return an unread conversation, first those whose count differs; if *is_late*, no others."""
     is_wanted = _P.conversation_id.not_in(sorted(skip)) & (_P.differs if is_late else true())
     query = select(_P.conversation_id, _P.fingerprint).where(is_wanted, _is_unread(reconciliation))
     query = query.order_by(_P.differs.desc(), _P.read_at.asc().nulls_first(), _P.conversation_id)
@@ -158,23 +164,23 @@ def find_unread(
 
 
 def count_unread(connection: Connection, reconciliation: Reconciliation) -> int:
-    """Return how many conversations have not been read since the comparison started."""
+    """Return how many conversations this comparison has not read yet."""
     return connection.execute(select(func.count()).where(_is_unread(reconciliation))).scalar_one()
 
 
 def record_progress(
     connection: Connection, known: KnownConversation, state: str, messages: int | None, read_at_us: int
 ) -> None:
-    """Record that a conversation was read, with its state at the time when the reading began."""
+    """Record that a conversation was read, and its state at *read_at_us*, when the reading began."""
     row = (known.conversation_id, state, read_at_us, read_at_us, known.fingerprint, messages)
     _READ.execute(connection, [row])
 
 
 def _is_unread(reconciliation: Reconciliation) -> ColumnElement[bool]:
-    return _is_left(reconciliation, _P.read_at) & _P.state.in_((STATE_OPEN, STATE_OVER))
+    return _is_left(reconciliation, _P.read_at) & _P.state.in_(_UNENDED)
 
 
 def _is_left(reconciliation: Reconciliation, done_at: ColumnElement[datetime]) -> ColumnElement[bool]:
-    """Return the condition of a conversation in the compared time for which a step is still to be done."""
+    """Return the condition for conversations of the compared time whose *done_at* is null or outdated."""
     is_of_time = _P.listed_at >= moment_of(reconciliation.compared_from_us)
     return is_of_time & or_(done_at.is_(None), done_at < moment_of(reconciliation.started_us))

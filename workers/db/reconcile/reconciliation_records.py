@@ -13,21 +13,17 @@ from workers.db.models import processed_events, reconciliations
 from workers.parsing import microseconds_of, moment_of
 
 TIMER: Final = "timer"
-FIRST_PAGE: Final = 1
 
 LEASE: Final = timedelta(seconds=120)
-"""Longer than one conversation takes. If a process is killed, its comparison continues after this time."""
-
-LATELY: Final = timedelta(minutes=5)
-"""The time in which arrivals show whether events are still on their way; older ones do not show it."""
+"""Lease of a comparison. If its process is killed, another process continues it after this time."""
 
 LATEST_EVENTS: Final = 500
-"""How many of the latest events are read: enough to include one of a journal's backlog among new events."""
+"""Number of newest events that are examined; a backlog's events are then among them even under live load."""
 
 _R: Final = reconciliations.c
 
 IS_UNDECIDED: Final = _R.mismatch.is_not(None) & _R.decided_by.is_(None) & (_R.started_by == TIMER)
-"""The condition of a comparison that waits for an operator."""
+"""SQL condition for the timer's comparisons with a mismatch that no operator has decided yet."""
 
 _BEGIN: Final = insert_into(
     reconciliations,
@@ -37,12 +33,12 @@ _BEGIN: Final = insert_into(
 
 
 class TakenOverError(RetryLaterError):
-    """Another process continues this comparison: leave it to that process."""
+    """Stop working on this comparison, because another process continues it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reconciliation:
-    """One recorded comparison; `page` is the next page of the platform's list, None after the last one."""
+    """A comparison; `page` is the next page of the platform's list, or None after the last page."""
 
     reconciliation_id: int
     compared_from_us: int
@@ -56,18 +52,16 @@ class Reconciliation:
 def begin_reconciliation(
     connection: Connection, started_by: str, compared_us: tuple[int, int], holder: str, now_us: int
 ) -> Reconciliation | None:
-    """Record a new comparison and lease it; return None if one of the timer is already under way.
-
-    Only the timer's comparison lists the platform's conversations page by page.
-    """
-    page = FIRST_PAGE if started_by == TIMER else None
+    """Record and lease a new comparison; return None if a comparison of the timer is already under way."""
+    # Only the timer's comparison lists the platform's conversations, page by page.
+    page = 1 if started_by == TIMER else None
     held_until_us = now_us + LEASE // timedelta(microseconds=1)
     ids = _BEGIN.execute(connection, [(started_by, *compared_us, page, now_us, holder, held_until_us)])
     return Reconciliation(ids[0][0], *compared_us, page, now_us) if ids else None
 
 
 def resume_reconciliation(connection: Connection, holder: str, now_us: int) -> Reconciliation | None:
-    """Lease the timer's unfinished comparison, if *holder* has it already or its lease has run out."""
+    """Lease the timer's unfinished comparison to *holder*; None: there is none, or another process has it."""
     now = moment_of(now_us)
     may_hold = or_(_R.held_by == holder, _R.held_until < now)
     statement = update(reconciliations).where(_R.started_by == TIMER, _R.finished_at.is_(None), may_hold)
@@ -83,31 +77,23 @@ def resume_reconciliation(connection: Connection, holder: str, now_us: int) -> R
 def update_reconciliation(
     connection: Connection, reconciliation_id: int, holder: str, now_us: int, **changes: Any
 ) -> Row[Any]:
-    """Record progress in the transaction of the work itself, and renew the lease; return the row.
-
-    Raises:
-        TakenOverError: Another process has the lease: roll this transaction back.
-    """
-    statement = (
-        update(reconciliations)
-        .where(_R.id == reconciliation_id, _R.held_by == holder)
-        .values(held_until=moment_of(now_us) + LEASE, **changes)
-        .returning(reconciliations)
-    )
-    row = connection.execute(statement).one_or_none()
+    """Record a comparison's progress and renew its lease; raise TakenOverError if the lease is lost."""
+    statement = update(reconciliations).values(held_until=moment_of(now_us) + LEASE, **changes)
+    held = statement.where(_R.id == reconciliation_id, _R.held_by == holder)
+    row = connection.execute(held.returning(reconciliations)).one_or_none()
     if row is None:
         raise TakenOverError("another process has taken the comparison over", delay=1.0)
     return row
 
 
 @dataclass(frozen=True, slots=True)
-class Watermarks:
-    """The results of the timer's earlier comparisons; a time is None if there was no such comparison.
+class ComparisonWatermarks:
+    """The results of the timer's earlier comparisons. A time is None if there was no such comparison.
 
     Args:
-        first_from_us: Start of the time that the first one compared: this service did not exist before.
-        compared_to_us: End of the time that the last finished one with the platform's list compared.
-        is_blocked: Whether a comparison ended with a mismatch that no operator has decided.
+        first_from_us: Start of the interval of the first comparison; the service did not run before.
+        compared_to_us: End of the interval of the last finished comparison that got the platform's list.
+        is_blocked: Whether a comparison ended with a mismatch on which no operator has decided yet.
     """
 
     started_us: int | None = None
@@ -117,7 +103,7 @@ class Watermarks:
     is_blocked: bool = False
 
 
-def read_watermarks(connection: Connection) -> Watermarks:
+def read_watermarks(connection: Connection) -> ComparisonWatermarks:
     """Return the results of the timer's comparisons."""
     has_list = _R.finished_at.is_not(None) & _R.unlisted.is_(None) & _R.mismatch.is_(None)
     query = select(
@@ -129,33 +115,34 @@ def read_watermarks(connection: Connection) -> Watermarks:
     ).where(_R.started_by == TIMER)
     *moments, under_way, blocked = connection.execute(query).one()
     started, first_from, compared_to = (moment and microseconds_of(moment) for moment in moments)
-    return Watermarks(started, first_from, compared_to, bool(under_way), bool(blocked))
+    return ComparisonWatermarks(started, first_from, compared_to, bool(under_way), bool(blocked))
 
 
 def decide_mismatches(connection: Connection, operator: str) -> None:
-    """Record that an operator has decided every mismatch, so that the timer's comparisons continue."""
+    """Record that an operator has decided on all mismatches, so that the timer's comparisons continue."""
     connection.execute(update(reconciliations).where(IS_UNDECIDED).values(decided_by=operator))
 
 
 @dataclass(frozen=True, slots=True)
 class Arrivals:
-    """When recently processed webhooks arrived: the newest, and the oldest that exceeded the margin."""
+    """Arrival times of recent webhooks: of the newest, and of the oldest that was processed late."""
 
     newest_us: int | None = None
     late_us: int | None = None
 
 
 def read_arrivals(connection: Connection, now_us: int, margin_us: int, horizon_us: int) -> Arrivals:
-    """Return when the latest webhooks arrived.
+    """Return when the latest webhooks arrived; *late_us* is for waits of more than *margin_us*.
 
-    Only webhooks count, because a replayed event is old and does not show whether events are still to come. A
-    time before the horizon cannot be a webhook's either, whatever the event's headers contain.
+    Only webhooks count, because a replayed event is old and does not show whether more events will arrive.
+    Events from before the horizon do not count: no webhook is so old, whatever its headers contain.
     """
     events = processed_events.c
     is_recent = events.received_at >= moment_of(now_us - horizon_us)
     latest = select(events.received_at, events.processed_at).where(events.source == WEBHOOK, is_recent)
     rows = connection.execute(latest.order_by(events.id.desc()).limit(LATEST_EVENTS)).all()
-    since, margin = moment_of(now_us) - LATELY, timedelta(microseconds=margin_us)
+    # Only events that were processed in the last five minutes show whether events are still on their way.
+    since, margin = moment_of(now_us) - timedelta(minutes=5), timedelta(microseconds=margin_us)
     late = [received for received, done in rows if done >= since and done - received > margin]
     newest = microseconds_of(rows[0][0]) if rows else None
     return Arrivals(newest, microseconds_of(min(late)) if late else None)

@@ -1,6 +1,6 @@
 "use strict";
-// Requests everything every five seconds and draws it anew. A part that does not answer keeps its last values,
-// dimmed and with their age; a part that never answered is unknown, which is not the same as empty.
+// Requests the page's data every five seconds and redraws the page. If a part does not answer, its last values
+// are dimmed and shown with their age; a part that has never answered is shown as unknown, not as empty.
 
 const REFRESH_MS = 5000;
 const SVG = "http://www.w3.org/2000/svg";
@@ -45,7 +45,7 @@ const fill = (id, heads, rows, none) => {
 const badge = (text, look) => tag("span", { className: `badge ${look}`, textContent: text });
 const command = (text) => tag("code", { textContent: text });
 
-// The next round number above the highest bar.
+// Return the next round number above the highest bar.
 const ceiling = (highest) => {
   const power = 10 ** Math.floor(Math.log10(Math.max(highest, 1)));
   return [1, 1.2, 1.6, 2, 3, 4, 6, 8, 10].map((step) => step * power).find((top) => top >= highest);
@@ -106,7 +106,7 @@ const showAlerts = (alerts) => {
         tag("a", { href: `/runbook#${alert.name.toLowerCase()}`, textContent: "runbook" })))));
 };
 
-// Dim what could not be renewed, and say how old it is.
+// Dim values that could not be renewed, and show their age.
 const showAges = (ages) => {
   for (const section of document.querySelectorAll("[data-part]")) {
     const part = ages[section.dataset.part];

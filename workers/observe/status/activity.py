@@ -1,26 +1,28 @@
-"""Read the last hour for the status page: events by the minute, edges, newest events and dead letters."""
+"""Read recent activity for the status page: events per minute, edges, newest events and dead letters."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from statistics import quantiles
 from typing import Any, Final, TypeAlias
 
 from sqlalchemy import Column, Connection, Engine, func, select, text
 
+from messaging.clock import Clock
 from workers.db.models import dead_letters, edge_statistics, processed_events
+from workers.parsing import moment_of
 
 MINUTES: Final = 60
 
 OPEN_MINUTES: Final = 2
-"""A transaction may still commit rows of this many minutes ago. Older minutes are not counted again."""
+"""A transaction may still commit rows of the last two minutes; the rows of older minutes are counted once."""
 
 RECENT_EVENTS: Final = 200
-"""How many of the newest events the shown durations cover."""
+"""Number of newest events from which the page's median and percentile are calculated."""
 
 MAX_ROWS: Final = 50
-"""How many of the newest events, and of the newest open dead letters, the page lists."""
+"""Maximum number of newest events that the page lists, and of newest open dead letters."""
 
 EDGE_HOURS: Final = 24
-"""Edges that answered something in this time are listed, with their last ten minutes."""
+"""The page lists the edges that answered in the last 24 hours, with their answers of the last ten minutes."""
 
 EDGE_MINUTES: Final = 10
 
@@ -28,26 +30,27 @@ _P: Final = processed_events.c
 _D: Final = dead_letters.c
 _E: Final = edge_statistics.c
 
-
 Activity: TypeAlias = dict[str, Any]
-"""The page's data about the last hour, as JSON values and without personal data."""
+"""The page's data about recent activity; they are JSON values and contain no personal data."""
 
 
 class ActivityReader:
-    """Reads the activity, and caches the counts of minutes that can no longer change. Used by one thread."""
+    """Reads the activity, and caches the counts of minutes that cannot change. Only one thread may use it."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, clock: Clock) -> None:
         self._engine = engine
+        self._clock = clock
         self._closed: dict[datetime, tuple[int, int]] = {}
 
     def read(self) -> Activity:
-        """Return the last hour; blocks while the database answers, and raises its errors."""
-        now = datetime.now(UTC)
-        this_minute = now.replace(second=0, microsecond=0)
-        minutes = [this_minute - timedelta(minutes=back) for back in reversed(range(MINUTES))]
+        """Return the recent activity; blocks until the database answers, and raises its errors."""
         with self._engine.connect() as connection:
+            # The clock has the database's time only once a connection is open.
+            now = moment_of(self._clock.now_us())
+            this_minute = now.replace(second=0, microsecond=0)
+            minutes = [this_minute - timedelta(minutes=back) for back in reversed(range(MINUTES))]
             if connection.dialect.name == "postgresql":
-                # A BRIN index, which summarises ranges of pages, supports only bitmap scans.
+                # The BRIN indexes, which summarise ranges of pages, support only bitmap scans.
                 connection.execute(text("SET LOCAL enable_bitmapscan = on"))
             counts = self._count(connection, minutes)
             median, p95 = _measure_durations(connection)
@@ -64,9 +67,9 @@ class ActivityReader:
             }
 
     def _count(self, connection: Connection, minutes: list[datetime]) -> dict[datetime, tuple[int, int]]:
-        """Count events and dead letters of each minute that may have changed; forget those before the hour.
+        """Return each minute's number of events and dead letters; closed minutes are counted only once.
 
-        Each minute has its own statements: after a failure, the next reading continues where this one ended.
+        Each minute has its own statements. If one fails, the next call need not count earlier minutes again.
         """
         self._closed = {minute: self._closed[minute] for minute in minutes if minute in self._closed}
         counts = {}
@@ -81,13 +84,13 @@ class ActivityReader:
 
 
 def _count_rows(connection: Connection, moment: Column[Any], minute: datetime) -> int:
-    """Count a table's rows of one minute; the index on *moment* limits the rows that are read."""
+    """Count a table's rows of one minute; the index on *moment* limits how many other rows are read."""
     rows = select(func.count()).where(moment >= minute, moment < minute + timedelta(minutes=1))
     return connection.execute(rows).scalar_one()
 
 
 def _measure_durations(connection: Connection) -> tuple[float | None, float | None]:
-    """Return median and 95th percentile of the newest events, edge to commit, in milliseconds."""
+    """Return the median and 95th percentile of the newest events' time from edge to commit, in ms."""
     newest = select(_P.received_at, _P.processed_at).order_by(_P.id.desc()).limit(RECENT_EVENTS)
     times = [
         max(0.0, (processed - received).total_seconds() * 1000)
@@ -100,7 +103,7 @@ def _measure_durations(connection: Connection) -> tuple[float | None, float | No
 
 
 def _read_edges(connection: Connection, now: datetime) -> list[dict[str, Any]]:
-    """Return each edge host's answers of the last minutes, and the time since it last answered anything."""
+    """Return, for each host's edge, its answers in the last minutes and the time since the last answer."""
     is_recent = _E.began_at >= now - timedelta(minutes=EDGE_MINUTES)
     refused = _E.status_401 + _E.status_413 + _E.status_429 + _E.status_503 + _E.other_refusals
     counts = [
@@ -130,7 +133,7 @@ def _read_events(connection: Connection) -> list[dict[str, Any]]:
 
 
 def _read_dead_letters(connection: Connection) -> list[dict[str, Any]]:
-    """Return the newest open dead letters; the index on open dead letters limits the rows that are read."""
+    """Return the newest open dead letters, with an index on open dead letters, so that few rows are read."""
     query = select(_D.recorded_at, _D.code, _D.message_id).where(_D.decided_at.is_(None))
     newest = query.order_by(_D.recorded_at.desc(), _D.message_id.desc()).limit(MAX_ROWS)
     return [{"at": row[0].isoformat(), "code": row[1], "id": row[2]} for row in connection.execute(newest)]

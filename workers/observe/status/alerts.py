@@ -1,4 +1,4 @@
-"""Decide what needs an operator, with the thresholds of the alert rules, for hosts without Prometheus."""
+"""Find the alerts that the status page shows, with the same thresholds as Prometheus's alert rules."""
 
 from collections.abc import Collection, Iterator
 from dataclasses import asdict, dataclass
@@ -7,7 +7,7 @@ from typing import Any, Final, TypeAlias
 from messaging.topology import EVENTS_QUEUE
 
 Samples: TypeAlias = "dict[tuple[str, ...], float]"
-"""Values by the metric's name and its labels' values."""
+"""Maps a metric's name and the values of its labels to the metric's value."""
 
 BAD: Final = "bad"
 WAIT: Final = "wait"
@@ -37,14 +37,14 @@ NEXT_COMMANDS: Final = {
     "OpenMessagingDestinationsDiffer": "omctl check",
     "OpenMessagingClock": "timedatectl",
 }
-"""The first command of each alert's entry in docs/runbook.md."""
+"""For each alert, the first command of its section in docs/runbook.md."""
 
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """A standstill (BAD), or a problem that waits for an operator (WAIT), for *since_s* seconds if known.
+    """A problem: processing has stopped (BAD), or an operator must act at some time (WAIT).
 
-    *name* is a heading in docs/runbook.md.
+    *since_s* is the problem's duration in seconds, if known. *name* is a heading in docs/runbook.md.
     """
 
     level: str
@@ -53,101 +53,85 @@ class Alert:
     since_s: float | None = None
 
     def describe(self) -> dict[str, Any]:
-        """Return the alert with its next command, as JSON values."""
+        """Return the alert with the command that an operator should run next, as JSON values."""
         return {**asdict(self), "command": NEXT_COMMANDS[self.name]}
 
 
 def select_values(samples: Samples, name: str) -> dict[tuple[str, ...], float]:
-    """Return the values of one metric by their labels."""
+    """Return the values of one metric; each key is the tuple of the values of its labels."""
     return {key[1:]: value for key, value in samples.items() if key[0] == name}
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """An alert for each value of a metric above a threshold; its text may contain value and labels."""
+    """Yields an alert for each value of a metric above a threshold; its text may show value and labels."""
 
     metric: str
-    threshold: float
     level: str
-    name: str
+    name: str  # the alert's name without the prefix OpenMessaging
     text: str
+    threshold: float = 0.0
 
     def apply(self, samples: Samples) -> Iterator[Alert]:
-        """Yield the rule's alerts."""
+        """Yield an alert for each value above the threshold."""
         for labels, value in select_values(samples, self.metric).items():
             if abs(value) > self.threshold:
                 text = self.text.format(value, *labels)
                 since_s = value if self.metric.endswith("_age_seconds") else None
-                yield Alert(self.level, text, self.name, since_s)
+                yield Alert(self.level, text, f"OpenMessaging{self.name}", since_s)
 
 
 RULES: Final = (
-    Rule(
-        "om_window_oldest_age_seconds",
-        60.0,
-        BAD,
-        "OpenMessagingWindowsLate",
-        "A conversation is not settled.",
-    ),
+    Rule("om_window_oldest_age_seconds", BAD, "WindowsLate", "A conversation is not settled.", 60.0),
     Rule(
         "om_conversations_unsettled",
-        0.0,
         WAIT,
-        "OpenMessagingConversationsUnsettled",
+        "ConversationsUnsettled",
         "Conversations that cannot be settled: {0:.0f}.",
     ),
-    Rule(
-        "om_delivery_oldest_due_age_seconds",
-        300.0,
-        BAD,
-        "OpenMessagingDeliveriesLate",
-        "{1} receives no events.",
-    ),
+    Rule("om_delivery_oldest_due_age_seconds", BAD, "DeliveriesLate", "{1} receives no events.", 300.0),
     Rule(
         "om_reconciliation_age_seconds",
-        3600.0,
         WAIT,
-        "OpenMessagingReconciliationLate",
+        "ReconciliationLate",
         "No comparison with the platform's history has finished.",
+        3600.0,
     ),
     Rule(
         "om_reconciliation_passed_over",
-        0.0,
         WAIT,
-        "OpenMessagingConversationsPassedOver",
+        "ConversationsPassedOver",
         "Conversations that could not be compared with the platform's history: {0:.0f}.",
     ),
     Rule(
         "om_reconciliation_unreadable",
-        0.0,
         WAIT,
-        "OpenMessagingHistoryUnreadable",
+        "HistoryUnreadable",
         "Events of the platform's history that cannot be compared: {0:.0f}.",
     ),
     Rule(
         "om_reconciliation_mismatches",
-        0.0,
         BAD,
-        "OpenMessagingReconciliationMismatch",
+        "ReconciliationMismatch",
         "The platform's history lacks events that were received: nothing is recovered.",
     ),
-    Rule("om_destination_paused", 0.0, WAIT, "OpenMessagingDestinationPaused", "{1} is paused."),
-    Rule("om_destination_down", 0.0, BAD, "OpenMessagingDestinationDown", "{2} accepts no events."),
-    Rule("om_destination_refusing", 0.0, BAD, "OpenMessagingDestinationRefusing", "{2} refuses every event."),
+    Rule("om_destination_paused", WAIT, "DestinationPaused", "{1} is paused."),
+    Rule("om_destination_down", BAD, "DestinationDown", "{2} accepts no events."),
+    Rule("om_destination_refusing", BAD, "DestinationRefusing", "{2} refuses every event."),
     Rule(
         "om_clock_ahead_seconds",
-        5.0,
         WAIT,
-        "OpenMessagingClock",
+        "Clock",
         "The clock of {1} {2} differs by {0:.0f} s from the database's.",
+        5.0,
     ),
 )
 
 
 def find_alerts(samples: Samples, missing: Collection[str] = ()) -> list[Alert]:
-    """Return everything that needs an operator, worst first; *samples* must still be valid.
+    """Return all alerts, the most serious first; *samples* must still be valid.
 
-    The absence of *missing* metrics, whose query failed, causes no alert about what they measure.
+    The queries of *missing* metrics failed. Their absence itself causes no alert about what they measure.
     """
     alerts = {alert.text: alert for rule in RULES for alert in rule.apply(samples)}
     found = [*alerts.values(), *_find_standstills(samples, missing), *_find_worker_alerts(samples, missing)]
@@ -159,10 +143,9 @@ def find_alerts(samples: Samples, missing: Collection[str] = ()) -> list[Alert]:
 
 def _find_standstills(samples: Samples, missing: Collection[str]) -> Iterator[Alert]:
     depth = samples.get(("om_queue_messages", EVENTS_QUEUE), 0.0)
-    age = samples.get(("om_newest_event_age_seconds",))
-    is_standing = (
-        age > STANDSTILL_SECONDS if age is not None else "om_newest_event_age_seconds" not in missing
-    )
+    name = "om_newest_event_age_seconds"
+    age = samples.get((name,))
+    is_standing = age > STANDSTILL_SECONDS if age is not None else name not in missing
     if depth > STANDSTILL_EVENTS and is_standing:
         text = f"{depth:.0f} events wait and none is processed."
         yield Alert(BAD, text, "OpenMessagingQueueNotDrained", age)
@@ -174,9 +157,8 @@ def _find_standstills(samples: Samples, missing: Collection[str]) -> Iterator[Al
 
 def _find_worker_alerts(samples: Samples, missing: Collection[str]) -> Iterator[Alert]:
     workers = select_values(samples, "om_worker_up")
-    if "om_worker_up" not in missing and not any(
-        value for (role, _), value in workers.items() if role == "intake"
-    ):
+    has_intake = any(value for (role, _), value in workers.items() if role == "intake")
+    if not has_intake and "om_worker_up" not in missing:
         yield Alert(BAD, "No intake worker reports.", "OpenMessagingWorkerSilent")
     for (role, worker), is_up in workers.items():
         if not is_up:

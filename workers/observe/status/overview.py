@@ -1,4 +1,4 @@
-"""Assemble the data of the status page; an unknown value is shown as unknown, never as none."""
+"""Assemble the data of the status page. A value that cannot be read is shown as unknown, never as 0."""
 
 import socket
 import time
@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any, Final
 
 from prometheus_client import Metric
@@ -18,49 +19,53 @@ from workers.db.canary import read_newest_canary
 from workers.db.engine import DatabaseClock, transact
 from workers.observe.canary import find_stage, send
 from workers.observe.collector import find_missing, read_metrics
-from workers.observe.probe import Probe, Reading, check_broker, read_depths, read_edge
+from workers.observe.probe import Probe, Reading, check_broker, read_depths, read_health
 from workers.observe.settings import ObserveSettings
 from workers.observe.status.activity import Activity, ActivityReader
 from workers.observe.status.alerts import BAD, WAIT, Alert, Samples, find_alerts
 from workers.observe.status.summary import DOWN, NONE, UNKNOWN, UP, summarise
 
 PAGE_SECONDS: Final = 2.5
-"""How long the page waits for a part before it shows the last answer."""
+"""How long the page waits for the answer of a part before it shows the part's previous answer."""
 
 CANARY_SECONDS: Final = 60.0
 CANARY_SILENT_SECONDS: Final = 3 * CANARY_SECONDS
 
 BUSY_WEBHOOKS: Final = 100
-"""If all edges together answered this many in ten minutes, an edge that answered none is down or cut off."""
+"""If all edges together answer this many webhooks in ten minutes, an edge that answers none is at fault."""
 
-_SILENT: Final = {
+EDGE_UNIT: Final = Path("/etc/systemd/system/om-api.service")
+"""If `omctl install` set up an edge on this host, this file exists, and the page always shows its light."""
+
+_ALERTS: Final = {
     "broker": "OpenMessagingBrokerAway",
     "database": "OpenMessagingDatabaseAway",
     "edge": "OpenMessagingEdgeDown",
+    CANARY: "OpenMessagingCanary",
+}
+_TEXTS: Final = {
+    ("edge", UNKNOWN): "No edge is known: this host's has not answered, and none is recorded.",
+    (CANARY, UNKNOWN): "It is unknown whether events come through: our own have no result.",
+    (CANARY, DOWN): "Our own event was stopped. {problem}.",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Probes:
-    """The probes that the page reads; None for a part that is not configured.
-
-    Args:
-        edge: The health report of the edge on this host; None also if the edge listens at a socket file.
-        canary: How many seconds the last canary that arrived took.
-    """
+    """The probes that the page reads. None: the part is not configured, or the edge is on a socket file."""
 
     metrics: Probe[list[Metric]]
     activity: Probe[Activity]
     broker: Probe[None]
     depths: Probe[dict[str, int]] | None
     edge: Probe[dict[str, Any]] | None
-    canary: Probe[float] | None = None
+    canary: Probe[float] | None = None  # how many seconds the newest arrived canary took
 
 
 def open_probes(
     settings: ObserveSettings, engine: Engine, clock: DatabaseClock, depths: QueueDepths
 ) -> Probes:
-    """Return the probes of a running service; each has a thread of its own."""
+    """Start the probes of the configured parts, each with its own thread, and return them."""
     broker = Probe("broker", lambda: check_broker(settings.amqp_urls), fresh_seconds=10.0)
     canary = None
     if settings.canary is not None:
@@ -69,21 +74,16 @@ def open_probes(
         canary = Probe(CANARY, query, every_seconds=CANARY_SECONDS, silent_seconds=CANARY_SILENT_SECONDS)
     return Probes(
         metrics=Probe("metrics", lambda: read_metrics(engine, clock)),
-        activity=Probe("activity", ActivityReader(engine).read),
+        activity=Probe("activity", ActivityReader(engine, clock).read),
         broker=broker,
         depths=Probe("queues", lambda: read_depths(depths)) if settings.management_urls else None,
-        edge=Probe("edge", lambda: read_edge(settings.edge, "/health/ready").json())
-        if settings.is_edge_reachable
-        else None,
+        edge=Probe("edge", partial(read_health, settings.edge)) if settings.is_edge_reachable else None,
         canary=canary,
     )
 
 
 def build_state(probes: Probes) -> dict[str, Any]:
-    """Return everything that the page shows; blocks for a few seconds at most.
-
-    Each part has its age, and the problem that prevents a newer answer.
-    """
+    """Return all data that the status page shows; blocks for a few seconds at most."""
     for probe in (probes.metrics, probes.activity, probes.broker, probes.edge, probes.depths):
         if probe is not None:
             probe.read(0.0)
@@ -104,7 +104,7 @@ def build_state(probes: Probes) -> dict[str, Any]:
         *([] if probes.canary is None else [_canary_light(probes.canary.read(0.0))]),
     ]
     alerts = [
-        *_find_silent_parts(lights, depths),
+        *_find_silent_parts(lights, depths, activity),
         *_find_edge_alerts(edge),
         *_find_silent_edges(activity),
         *(find_alerts(samples, missing) if metrics.problem is None else ()),
@@ -121,7 +121,7 @@ def build_state(probes: Probes) -> dict[str, Any]:
 
 
 def _list_queues(depths: Mapping[str, int]) -> list[dict[str, Any]]:
-    """Return the depth of each queue, the events' first."""
+    """Return the depth of each queue that has one; the events queue comes first."""
     names = sorted(QUEUES, key=lambda name: name != EVENTS_QUEUE)
     return [{"name": name, "messages": depths[name]} for name in names if name in depths]
 
@@ -131,8 +131,10 @@ def _light(name: str, reading: Reading[Any]) -> dict[str, Any]:
 
 
 def _edge_lights(reading: Reading[dict[str, Any]] | None, activity: Activity | None) -> list[dict[str, Any]]:
-    """Return the lights of edge and journal; both are NONE if all edges are on other hosts."""
+    """Return the lights of the edge and its journal; both are NONE if all known edges are on other hosts."""
     recorded = {row["edge"] for row in activity["edges"]} if activity else set()
+    if EDGE_UNIT.exists():
+        recorded.add(socket.gethostname())
     if reading is None or (reading.value is None and socket.gethostname() not in recorded):
         state = NONE if reading is None or recorded else UNKNOWN
         return [
@@ -149,32 +151,32 @@ def _edge_lights(reading: Reading[dict[str, Any]] | None, activity: Activity | N
 
 def _canary_light(reading: Reading[float]) -> dict[str, Any]:
     light = _light(CANARY, reading)
-    # A canary without a result, or a query that hangs, shows nothing about the service.
+    # If a canary has no result yet or its query hangs, the state of the service is unknown.
     is_known = reading.problem is None or find_stage(reading) is not None
     return light if is_known else {**light, "state": UNKNOWN, "problem": None}
 
 
-def _find_silent_parts(lights: list[dict[str, Any]], depths: Reading[dict[str, int]] | None) -> list[Alert]:
+def _find_silent_parts(
+    lights: list[dict[str, Any]], depths: Reading[dict[str, int]] | None, activity: Reading[Activity]
+) -> list[Alert]:
     alerts = []
     for light in lights:
-        name, problem, age = light["name"], light["problem"], light["age_s"]
-        if light["state"] == DOWN and name == CANARY:
-            text = f"Our own event was stopped. {problem}."
-            alerts.append(Alert(BAD, text, "OpenMessagingCanary", age))
-        elif light["state"] == DOWN and name in _SILENT:
-            alerts.append(Alert(BAD, f"The {name} does not answer: {problem}.", _SILENT[name], age))
-        elif light["state"] == UNKNOWN and name == "edge":
-            text = "No edge is known: this host's has not answered, and none is recorded."
-            alerts.append(Alert(WAIT, text, _SILENT[name]))
-    is_broker_up = lights[0]["state"] == UP
-    if is_broker_up and depths is not None and depths.problem is not None:
+        name, level = light["name"], {DOWN: BAD, UNKNOWN: WAIT}.get(light["state"])
+        if level is not None and name in _ALERTS:
+            text = _TEXTS.get((name, light["state"]), "The {name} does not answer: {problem}.")
+            alerts.append(Alert(level, text.format_map(light), _ALERTS[name], light["age_s"]))
+    broker, database = lights[0]["state"], lights[1]["state"]
+    if broker == UP and depths is not None and depths.problem is not None:
         text = "The broker's management API does not answer: the queues' depths are unknown."
-        alerts.append(Alert(WAIT, text, _SILENT["broker"], depths.age_s))
+        alerts.append(Alert(WAIT, text, _ALERTS["broker"], depths.age_s))
+    if database == UP and activity.problem is not None:
+        text = f"The database did not answer every query; the last hour is unknown: {activity.problem}."
+        alerts.append(Alert(WAIT, text, _ALERTS["database"], activity.age_s))
     return alerts
 
 
 def _find_silent_edges(activity: Reading[Activity]) -> Iterator[Alert]:
-    """Yield an alert for each edge of another host that answers nothing while others are busy."""
+    """Yield an alert for each edge of another host that answers no request while other edges are busy."""
     edges = activity.current["edges"] if activity.current else []
     is_busy = sum(row["answered"] for row in edges) >= BUSY_WEBHOOKS
     for row in edges:
@@ -184,9 +186,8 @@ def _find_silent_edges(activity: Reading[Activity]) -> Iterator[Alert]:
 
 
 def _find_edge_alerts(reading: Reading[dict[str, Any]] | None) -> list[Alert]:
-    if reading is None or reading.current is None:
+    if reading is None or (report := reading.current) is None:
         return []
-    report = reading.current
     level = WAIT if report["status"] == "ready" else BAD
     return [
         Alert(level, f"The edge reports: {problem}.", "OpenMessagingEdgeRefuses")
@@ -195,7 +196,7 @@ def _find_edge_alerts(reading: Reading[dict[str, Any]] | None) -> list[Alert]:
 
 
 def collect_samples(metrics: Iterable[Metric]) -> Samples:
-    """Return every value by its name and labels."""
+    """Return the value of every sample; a key has the metric's name and the values of its labels."""
     return {
         (sample.name, *sample.labels.values()): float(sample.value)
         for metric in metrics

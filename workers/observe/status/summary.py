@@ -1,4 +1,4 @@
-"""Summarise the metrics for the status page."""
+"""Summarise the metrics of the database for the status page."""
 
 from collections.abc import Collection
 from typing import Any, Final
@@ -16,19 +16,13 @@ _WAITING: Final = (
     ("Routing updates to verify", "om_routing_updates_waiting", None),
     ("Unknown names of the platform", "om_drift_names", None),
 )
-_RECORDED: Final = (
-    ("Gaps found", "om_reconciliation_gaps", None),
-    ("Conflicts", "om_conflicts", None),
-)
-_FIGURES: Final = {
-    "intake": ("processed", "duplicates", "dead_lettered"),
-    "deliver": ("delivered", "failed"),
-}
-"""The figures that the page shows of a role's workers."""
+_RECORDED: Final = (("Gaps found", "om_reconciliation_gaps", None), ("Conflicts", "om_conflicts", None))
+_FIGURES: Final = {"intake": ("processed", "duplicates", "dead_lettered"), "deliver": ("delivered", "failed")}
+"""For each role, the figures of its workers that the status page shows."""
 
 
 def summarise(samples: Samples, missing: Collection[str]) -> dict[str, Any]:
-    """Return the page's data from the metrics: ages in seconds, and None for numbers that are *missing*."""
+    """Return the page's data from the metrics. Ages are in seconds; a *missing* metric's number is None."""
     ages = select_values(samples, "om_dead_letter_oldest_age_seconds")
     names = sorted(name for (name,) in select_values(samples, "om_destination_paused"))
     return {

@@ -1,7 +1,7 @@
 """Parse detail events of Amazon EventBridge, which report the start and the routing of conversations.
 
-The native bodies of Open Messaging report neither. The Notifications API sends the same events over its
-socket, without EventBridge's envelope; they are parsed too.
+The native bodies of Open Messaging do not report these changes. The Notifications API sends the same events
+over a WebSocket, without EventBridge's envelope; this module parses them too.
 
 Source:
     GenesysCloudBlueprints/genesys-cloud-event-streaming-blueprint, its test events; the models
@@ -27,25 +27,22 @@ ANSWERED: Final = "acd.end"
 
 STATUSES: Final = {
     "acd.start": events.QUEUED,
-    # An agent's phone rings; an answer ends the wait in the queue.
+    # An agent's phone rings. Only the agent's answer ends the wait in the routing queue.
     "user.start": events.ALERTING,
     "user.end": events.AGENT_LEFT,
     "customer.end": events.ENDED,
 }
-"""Routing states by kind; for `acd.end` the outcome decides, and other kinds have none."""
+"""Maps the kind of a detail event to a routing state. The state after `acd.end` depends on its outcome."""
 
 OTHERS: Final = schema.names("""
     acw attributes contact.update flow.end flow.outcome flow.start outbound voicemail.end voicemail.start
     wrapup
     """)
-"""Known kinds without a routing state."""
-
-OTHER_MEDIUM: Final = "other_medium"
-"""Skip reason of events of calls, emails, and messengers other than Open Messaging."""
+"""The other known kinds of detail events, which have no routing state."""
 
 
 class DetailEventSchema(schema.LenientSchema):
-    """The body of every kind of detail event; participants and addresses are personal, and not read."""
+    """The body of all kinds of detail events. Participants and addresses are personal data and not read."""
 
     unread = schema.names("""
         addressFrom addressTo alertingDurationMs ani answeredUserId attributes callbackDurationMs
@@ -74,7 +71,7 @@ BODY: Final = DetailEventSchema("detail.eventBody")
 def read_detail_event(
     payload: Mapping[str, Any], notes: DriftNotes, event_types: AbstractSet[str]
 ) -> events.Event:
-    """Parse one detail event."""
+    """Parse the payload of one detail event into an event."""
     detail = payload.get("detail", payload)
     body = detail.get("eventBody") if isinstance(detail, dict) else None
     if not isinstance(body, dict):
@@ -88,18 +85,18 @@ def read_detail_event(
     fields = BODY.read(body, notes, event_type)
     status = events.ROUTED if fields.get("outcome") == "ANSWERED" and kind == ANSWERED else STATUSES.get(kind)
     conversation_id, occurred_at_us = fields["conversation_id"], microseconds_of(fields["occurred_at"])
-    # The platform sends the events of all media on one bus.
+    # The platform sends the events of all media on one bus, including calls, emails and other messengers.
     medium = (fields.get("medium", "MESSAGE"), fields.get("messenger", "OPEN"))
     return events.Event(
         event_type=event_type,
         conversation_id=conversation_id,
         occurred_at_us=occurred_at_us,
-        # The key leaves out the envelope, which differs between EventBridge and the socket.
+        # The key does not depend on the envelope, which differs between EventBridge and the WebSocket.
         idempotency_key=guide_key(conversation_id, occurred_at_us, kind, digest_of(body)),
         dialect=events.EVENTBRIDGE,
         routing_status=status,
         routing_queue=fields.get("routing_queue"),
-        skip=None if medium == ("MESSAGE", "OPEN") else OTHER_MEDIUM,
+        skip=None if medium == ("MESSAGE", "OPEN") else "other_medium",
         payload=payload,
     )
 

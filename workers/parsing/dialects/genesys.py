@@ -2,8 +2,8 @@
 
 Source:
     Genesys Cloud Developer Center, "Outbound messages" of Open Messaging, and the schema
-    OpenOutboundNormalizedMessage; the enumerations after Genesys' Python SDK 269, read November 2026. Both
-    spellings of the nickname are in use, and the kinds of ids in any case.
+    OpenOutboundNormalizedMessage; the enumerations of Genesys' Python SDK 269, read in November 2026. Both
+    `nickName` and `nickname` occur, and the kinds of ids occur in upper and lower case.
 """
 
 import re
@@ -22,14 +22,14 @@ from workers.parsing.timestamps import microseconds_of
 
 
 class NormalizedMessageSchema(schema.LenientSchema):
-    """The top level of every native body; the platform's schema requires none of its fields."""
+    """The top level of every native body. The platform's published schema requires none of its fields."""
 
     unread = schema.names("byoSmsIntegrationId enrichment messageMetadata metadata relatedMessages")
 
     message_id = schema.MessageId("id")
     kind = schema.Identifier("type", required=True)
     channel = schema.Object(required=True)
-    # Present in real traffic though absent from the platform's published schema.
+    # Real bodies contain this field, but the platform's published schema does not list it.
     conversation_id = schema.Identifier("conversationId", is_strict=True)
     text = schema.Words()
     content = schema.Objects()
@@ -42,7 +42,7 @@ class NormalizedMessageSchema(schema.LenientSchema):
 
 
 class IntegrationChannelSchema(schema.LenientSchema):
-    """The integration's channel."""
+    """The `channel` of a native body: the integration, the time, the sender and the recipient."""
 
     unread = schema.names("metadata publicMetadata dateModified dateDeleted")
 
@@ -56,7 +56,7 @@ class IntegrationChannelSchema(schema.LenientSchema):
 
 
 class PartySchema(schema.LenientSchema):
-    """A sender or a recipient; everything but the id is personal or not needed."""
+    """A sender or a recipient. Only its id and idType are read; other fields are personal or not needed."""
 
     unread = schema.names("""
         additionalIds email externalContactDivisionId externalContactId firstName image lastName nickName
@@ -82,24 +82,21 @@ CONTENT_TYPES: Final = schema.names("""
     """)
 
 REFERENCE: Final = schema.names("id mediaType url mime filename text sha256 contentSizeBytes")
-"""Fields that locate and describe an attachment."""
+"""The fields of an attachment that locate and describe it; its other fields are not stored as content."""
 
 _KIND_SHAPE: Final = re.compile(r"[A-Za-z]{1,30}")
 
 MAX_KINDS: Final = 20
-"""How many kinds are distinguished in one list of events; the platform has a handful."""
+"""Limit of the kinds that are distinguished in one list of events; the platform defines a handful."""
 
 OTHER: Final = "Other"
-"""The kind of an entry that has no valid one, or that exceeds MAX_KINDS."""
+"""The kind of an entry in a list of events that has no valid kind or that is beyond MAX_KINDS."""
 
 
 def read_genesys_events(
     payload: Mapping[str, Any], notes: DriftNotes, event_types: AbstractSet[str]
 ) -> tuple[Event, ...]:
-    """Parse one native body: one event, or one for each kind in its list of events.
-
-    A kind without a handler becomes an event too, if another kind in the list has a handler.
-    """
+    """Parse a native body into one event or, if it contains a list, into one event for each kind in it."""
     kinds = _read_kinds(payload)
     known = event_types & set(kinds.values())
     if not known:
@@ -119,7 +116,6 @@ def read_genesys_events(
 
 
 def _read_kinds(payload: Mapping[str, Any]) -> dict[str, str]:
-    """Return the kinds of a body, each with its event type."""
     match payload:
         case {"type": ("Text" | "Structured") as kind}:
             return {kind: CONVERSATION_MESSAGE}
@@ -137,7 +133,7 @@ def _read_kinds(payload: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _reduce(part: Mapping[str, Any], notes: DriftNotes, event_type: str) -> Mapping[str, Any]:
-    """Return a part of a message, with its attachment reduced to a reference; the payload keeps it all."""
+    """Return a part of a message; keep only REFERENCE of its attachment. The payload stays complete."""
     kind, attachment = part.get("contentType"), part.get("attachment")
     if isinstance(kind, str) and kind not in CONTENT_TYPES:
         notes.note_value("content[].contentType", kind, event_type, is_closed=True)
@@ -160,7 +156,7 @@ def _make_event(
     message_id = message.get("message_id") or channel.get("message_id")
     discriminator = f"id-{message_id}" if message_id else digest_of(payload)
     if message_id and event_type == RECEIPT:
-        # All receipts of a message have its id. The platform's history omits false values and empty lists.
+        # All receipts of a message have the same id. The history omits false values and empty lists.
         described = [payload.get(name) or None for name in ("status", "isFinalReceipt", "reasons")]
         discriminator += f":{digest_of(described)}"
     return Event(
@@ -182,10 +178,7 @@ def _make_event(
 
 
 def _make_conversation_id(message: Mapping[str, Any], channel: Mapping[str, Any]) -> str:
-    """Return the substitute for a missing conversationId: one customer on one integration.
-
-    The customer is the party that is not the integration: the sender of an inbound message.
-    """
+    """Return a substitute for conversationId, made of the integration's id and the customer's id."""
     integration = channel.get("channel_id")
     ids = [channel[party].get("party_id") for party in ("recipient", "originator")]
     if message.get("direction") == "Inbound":
@@ -195,5 +188,5 @@ def _make_conversation_id(message: Mapping[str, Any], channel: Mapping[str, Any]
         raise RejectedEventError(
             "missing_field", "conversationId: is missing, and so is channel.id or the customer's id"
         )
-    # A customer's id may be a personal address of any length, so a digest is used.
+    # Use a digest of the customer's id, which may be a personal address of any length.
     return f"{integration}/{digest_of({'to': customer})}"

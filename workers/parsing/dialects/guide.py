@@ -1,10 +1,10 @@
-"""Parse the guide's envelope.
+"""Parse bodies in the guide's envelope into events.
 
 Source:
     "Implementing Open Messaging Webhooks for Custom Social Channels": the sample payload, the event types,
     the routing states of its filters. Messages have `message` and, if the social channel numbers them,
-    `sequence`; updates have `routing` and `attributes`. The guide leaves two names open, so both spellings in
-    use are read: `message.id` or `messageId`, `sequence` or `sequenceNumber`.
+    `sequence`; updates have `routing` and `attributes`. The guide does not define two of the names, so both
+    names in use are read: `message.id` or `messageId`, and `sequence` or `sequenceNumber`.
 """
 
 from collections.abc import Mapping
@@ -20,13 +20,8 @@ from workers.parsing.json_body import json_text
 from workers.parsing.timestamps import microseconds_of
 
 
-def text_or_object(value: Any) -> dict[str, Any]:
-    """Check a message: an object, or its text alone."""
-    return {"text": value} if isinstance(value, str) else schema.mapping(value)
-
-
 class EnvelopeSchema(schema.LenientSchema):
-    """The top level, common to all three event types; its metadata is free-form and contains a secret."""
+    """The top level of the envelope, for all three event types. `metadata` is free-form with a secret."""
 
     unread = frozenset({"eventType", "metadata"})
 
@@ -37,13 +32,16 @@ class EnvelopeSchema(schema.LenientSchema):
     message_id = schema.MessageId("messageId")
     channel = schema.Object()
     participants = schema.Objects()
-    message = schema.Checked(text_or_object)
+    # `message` is either an object or only the message's text.
+    message = schema.Checked(
+        lambda value: {"text": value} if isinstance(value, str) else schema.mapping(value)
+    )
     routing = schema.Object()
     attributes = schema.Object()
 
 
 class SocialChannelSchema(schema.LenientSchema):
-    """The customer's social channel."""
+    """The `channel` of the envelope, which describes the customer's social channel."""
 
     unread = frozenset({"name"})
 
@@ -52,7 +50,7 @@ class SocialChannelSchema(schema.LenientSchema):
 
 
 class ParticipantSchema(schema.LenientSchema):
-    """One participant; the personal address is not read."""
+    """One member of the envelope's `participants`; the personal address is not read."""
 
     unread = frozenset({"address"})
 
@@ -61,7 +59,7 @@ class ParticipantSchema(schema.LenientSchema):
 
 
 class MessageSchema(schema.LenientSchema):
-    """A message."""
+    """The `message` of the envelope, if it is an object."""
 
     message_id = schema.MessageId("id")
     other_id = schema.MessageId("messageId")
@@ -74,7 +72,7 @@ class MessageSchema(schema.LenientSchema):
 
 
 class RoutingSchema(schema.LenientSchema):
-    """The routing of an update."""
+    """The `routing` of the envelope, which updates have."""
 
     status = schema.Words(known=ROUTING_STATUSES)
     routing_queue = schema.Words("queueId")
@@ -87,11 +85,11 @@ MESSAGE: Final = MessageSchema("message")
 ROUTING: Final = RoutingSchema("routing")
 
 SEQUENCES: Final = ("sequence", "sequence_number")
-"""The attributes of a sequence number; the first one that is present counts, even if it is 0."""
+"""The attributes that may contain the sequence number; the first one that is present counts, even if 0."""
 
 
 def read_guide_event(payload: Mapping[str, Any], notes: DriftNotes, event_types: AbstractSet[str]) -> Event:
-    """Parse one event of the guide's envelope."""
+    """Parse a payload in the guide's envelope into an event."""
     event_type = payload["eventType"]
     if not isinstance(event_type, str):
         raise RejectedEventError("invalid_field", "eventType: is not a text")
@@ -109,7 +107,7 @@ def read_guide_event(payload: Mapping[str, Any], notes: DriftNotes, event_types:
     occurred_at_us = microseconds_of(envelope["occurred_at"])
     kind = event_type.rpartition(":")[2] if event_type in EVENT_TYPES else event_type
     if message_id and event_type == CONVERSATION_MESSAGE:
-        # In other events it is the id of the message that they concern.
+        # Only a message has its own id. Any other event contains the id of the message that it concerns.
         discriminator = f"id-{message_id}"
     else:
         discriminator = digest_of(payload) if sequence is None else f"seq-{sequence}"

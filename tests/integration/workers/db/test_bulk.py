@@ -25,7 +25,7 @@ def test_a_time_is_read_as_it_was_written(engine, microseconds):
     assert moment == moment_of(microseconds)
 
 
-def test_times_before_the_epoch_sort_before_later_ones(engine, query):
+def test_times_before_the_epoch_sort_before_later_times(engine, query):
     moments = [1_000_001, -1, 0, -2_000_000, 999_999]
     with engine.begin() as connection:
         INSERT.execute(connection, [(str(moment), moment) for moment in moments])
@@ -33,7 +33,7 @@ def test_times_before_the_epoch_sort_before_later_ones(engine, query):
     assert found == sorted(moments)
 
 
-def test_more_rows_than_sqlite_takes_in_one_statement_are_all_written(engine, query):
+def test_more_rows_than_sqlite_accepts_in_one_statement_are_all_written(engine, query):
     if engine.dialect.name == "sqlite":
         listen(engine, "connect", _lower_the_limit)
     names = [f"m-{number:05}" for number in range(SQLITE_VALUES // 2 + 1)]
@@ -66,3 +66,9 @@ def _insert_after_its_end(engine, connection):
     with engine.connect() as other:
         other.execute(text("SELECT pg_terminate_backend(:backend, 5000)"), {"backend": backend})
     INSERT.execute(connection, [("m", 1)])
+
+
+def test_an_error_does_not_show_the_values_of_its_statement(engine):
+    with pytest.raises(DBAPIError) as raised, engine.connect() as connection:
+        connection.execute(text("SELECT :words FROM no_table"), {"words": "words of a customer"})
+    assert "words of a customer" not in str(raised.value)

@@ -1,4 +1,4 @@
-"""All hosts share the database's clock, even if their own clocks are wrong."""
+"""All hosts use the database's clock, even if their own clocks are wrong."""
 
 import time
 
@@ -19,7 +19,8 @@ def ahead_by(us):
 @ON_POSTGRESQL
 @pytest.mark.parametrize("has_connected", [False, True])
 @pytest.mark.parametrize("off_us", [HOUR_US, -HOUR_US])
-def test_a_host_whose_clock_is_wrong_reads_the_databases_time(engine, off_us, has_connected):
+def test_a_host_whose_clock_is_wrong_uses_the_databases_time(engine, off_us, has_connected):
+    """Guarantee 7.13."""
     if has_connected:
         engine.connect().close()
     clock = DatabaseClock(engine, ahead_by(off_us))

@@ -35,7 +35,7 @@ def copies_of(body, source):
     return replace(delivery, envelope=replace(delivery.envelope, source=source))
 
 
-def test_retries_replays_and_reconciled_copies_change_no_count(intake, settle, query):
+def test_retries_replays_and_reconciled_copies_do_not_change_the_counts(intake, settle, query):
     bodies = [
         event("new"),
         said("one", after_ms=5),
@@ -61,7 +61,7 @@ def test_retries_replays_and_reconciled_copies_change_no_count(intake, settle, q
     assert query("SELECT count(*) FROM outbox") == outbox
 
 
-def test_a_superseded_update_does_not_appear_as_routing(intake, query, engine):
+def test_a_superseded_update_does_not_count_as_routed_in_the_report(intake, query, engine):
     intake(deliver(routed("ROUTED")))
     with engine.begin() as connection:
         connection.execute(text("UPDATE routing_updates SET decision = 'superseded'"))

@@ -29,6 +29,16 @@ def test_an_upgrade_creates_the_tables_of_the_models_and_a_downgrade_removes_the
     schema.check(database_url)
 
 
+@ON_POSTGRESQL
+def test_every_block_range_index_summarises_new_ranges_automatically(query):
+    """Without a summary, a query by time reads all blocks written since the last vacuum."""
+    options = query("""
+        SELECT relname, reloptions::text LIKE '%autosummarize=on%' FROM pg_class
+        JOIN pg_am ON pg_am.oid = relam WHERE relkind = 'i' AND amname = 'brin'""")
+    assert len(options) > 3
+    assert {is_on for _, is_on in options} == {True}
+
+
 def test_a_schema_that_differs_from_the_models_is_detected(engine, migrated_url):
     with engine.begin() as connection:
         connection.execute(text("ALTER TABLE drift ADD COLUMN more text"))
@@ -41,7 +51,7 @@ def test_a_migration_that_fails_leaves_no_connection_open(migrated_postgres_url)
     with engine.connect() as connection:
         database = connection.scalar(text("SELECT current_database()"))
         connection.execute(text(f'ALTER DATABASE "{database}" SET default_transaction_read_only = on'))
-        # The traceback keeps the migration's engine alive.
+        # Keep a reference to the exception, because its traceback keeps the migration's engine alive.
         with pytest.raises(InternalError, match="read-only") as failure:
             schema.downgrade(migrated_postgres_url, "base")
         wait_until(lambda: connection.scalar(text(OTHERS)) == 0)
@@ -58,11 +68,11 @@ def test_every_view_can_be_queried(query, engine):
     views = inspect(engine).get_view_names()
     assert {"events", "events_v1", "dead_letters_v1"} <= set(views)
     for view in views:
-        assert query(f"SELECT * FROM {view}") == []  # noqa: S608  # a name of ours
+        assert query(f"SELECT * FROM {view}") == []  # noqa: S608  # our own name
 
 
 @ON_POSTGRESQL
-def test_every_view_table_and_column_is_explained_in_postgresql(query):
+def test_every_view_table_and_column_has_a_comment_in_postgresql(query):
     assert query(UNEXPLAINED, tables=list(metadata.tables)) == []
 
 

@@ -1,4 +1,4 @@
-"""The questions of docs/database.md, asked as they are printed."""
+"""Run the queries of docs/database.md exactly as the page shows them."""
 
 import pytest
 from sqlalchemy import create_engine, text
@@ -9,12 +9,12 @@ from tests.questions.page import PAGE, parameters_of, questions
 
 QUESTIONS = questions(PAGE.read_text())
 EVENTS = 50_000
-"""Enough that the planner prefers an index to reading a table."""
+"""The number of events, high enough that the planner prefers an index to reading a whole table."""
 
 
 @pytest.fixture(scope="module")
 def month(postgresql, migrated_postgresql):
-    """A connection to a database with a month of traffic, and the parameters of its questions."""
+    """A connection to a database with a month of traffic, and the parameters of the page's queries."""
     with postgresql.make_database(like=migrated_postgresql) as url:
         fill(url, EVENTS)
         engine = create_engine(url)
@@ -52,7 +52,7 @@ def test_a_question_uses_an_index_unless_it_is_marked_as_reading_a_whole_table(m
 
 
 @pytest.mark.parametrize("migrated_url", ["sqlite"], indirect=True)
-def test_portable_questions_can_be_asked_of_sqlite(small):
+def test_portable_questions_also_run_on_sqlite(small):
     connection, parameters = small
     answered = {
         question.title

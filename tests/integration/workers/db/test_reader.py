@@ -1,4 +1,4 @@
-"""The rights that `omctl migrate --read-only-role` grants for reports."""
+"""`omctl migrate --read-only-role` grants the rights that reports need, but not to read message content."""
 
 import secrets
 
@@ -13,21 +13,21 @@ from tests.integration.workers.events import deliver, payload_of, said
 from workers.db.engine import make_engine
 from workers.db.migrations.reading import NoRolesError, grant_reading
 from workers.db.models import metadata
-from workers.intake.handler_table import OWN_HANDLERS
+from workers.handlers import OWN_HANDLERS
 
-PRIVATE = {"event_payloads", "conversation_messages", "duplicate_events", "discarded_dead_letters"}
+PRIVATE = {"event_payloads", "conversation_messages", "event_conflicts", "discarded_dead_letters"}
 REPORTED = {
     *(
         "events",
         "events_v1",
         "dead_letters_v1",
         "conversations_v1",
-        "duplicate_events_v1",
+        "event_conflicts_v1",
         "message_receipts",
     ),
     *("messages_v1", "receipts_v1", "latency_v1", "throughput_v1"),
 }
-# TRUNCATE belongs to whole tables; each other right may be granted for some columns.
+# TRUNCATE and DELETE are granted on whole tables; the other rights may be granted on single columns.
 HAS_RIGHT = text(
     "SELECT CASE :right WHEN 'TRUNCATE' THEN has_table_privilege(:table, 'TRUNCATE')"
     " WHEN 'DELETE' THEN has_table_privilege(:table, 'DELETE')"
@@ -37,7 +37,7 @@ HAS_RIGHT = text(
 
 @pytest.fixture
 def reader(migrated_postgres_url):
-    """A connection of a read-only role to a database with rows in every table."""
+    """A connection with the read-only role to a database with rows in every table."""
     engine = make_engine(migrated_postgres_url)
     conflict = payload_of("genesys/text") | {"text": "another"}
     names = ("genesys/text", "genesys/receipt-failed")
@@ -49,7 +49,7 @@ def reader(migrated_postgres_url):
         deliver(b"{"),
     )
     engine.dispose()
-    # A role belongs to the whole server, which other tests use as well.
+    # A role belongs to the whole server, which other tests use too.
     role = f"reader-{secrets.token_hex(4)}"
     command = ["--read-only-role", role]
     for _ in range(2):
@@ -72,13 +72,13 @@ def reader(migrated_postgres_url):
 
 def test_a_reader_can_query_every_view_that_reports_need(reader):
     views = reader.scalars(text("SELECT viewname FROM pg_views WHERE schemaname = 'public'")).all()
-    found = {name: reader.execute(text(f"SELECT * FROM {name}")).all() for name in {*views, *REPORTED}}  # noqa: S608  # names of ours
+    found = {name: reader.execute(text(f"SELECT * FROM {name}")).all() for name in {*views, *REPORTED}}  # noqa: S608  # our own names
     assert {name for name in REPORTED if not found[name]} == set()
 
 
 @pytest.fixture
 def grafana(reader, migrated_postgres_url):
-    """A connection of a tool with the role, to a database that requires a right to connect."""
+    """A connection with the read-only role to a database on which CONNECT must be granted explicitly."""
     name, url = f"grafana-{secrets.token_hex(4)}", make_url(migrated_postgres_url)
     owner, tool = create_engine(url), create_engine(url.set(username=name))
     with owner.begin() as connection:
@@ -95,7 +95,7 @@ def grafana(reader, migrated_postgres_url):
         owner.dispose()
 
 
-def test_a_tool_with_the_role_logs_in_and_reads(grafana):
+def test_a_tool_with_the_role_can_log_in_and_read_what_the_role_permits(grafana):
     assert grafana.execute(text("SELECT * FROM events_v1")).all()
     with pytest.raises(ProgrammingError, match="permission denied"):
         grafana.execute(text("SELECT * FROM event_payloads"))

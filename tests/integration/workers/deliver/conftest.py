@@ -1,4 +1,4 @@
-"""Fixtures of the tests of deliver: a receiver, and a database with deliveries to it."""
+"""Fixtures for tests of the deliver role: a receiver, and a database with deliveries to this receiver."""
 
 import pytest
 

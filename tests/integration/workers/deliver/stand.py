@@ -12,7 +12,7 @@ from sqlalchemy import text
 from messaging.clock import SystemClock
 from workers.db.ingest import WindowBounds
 from workers.deliver import EVENT_TYPES, DeadLetterPublisher, Deliverer, Destination
-from workers.deliver.leasing import lease, read_leased, split_runs
+from workers.deliver.leasing import lease, read_leased
 from workers.settle import Settler
 
 SECRET = "whsec_" + base64.b64encode(b"constructed-secret-of-32-bytes-0").decode()
@@ -21,11 +21,11 @@ SECONDS = 60.0
 READ = """
     SELECT coalesce(sum(pg_stat_get_xact_tuples_returned(indexrelid)), 0)::int
     FROM pg_index WHERE indrelid = 'deliveries'::regclass"""
-"""Entries of the indexes of deliveries that this transaction has read."""
+"""A query for the number of index entries of `deliveries` that the current transaction has read."""
 
 
 class Stand:
-    """One database, one receiver, and deliver between them."""
+    """A database, a receiver, and the deliver role between them."""
 
     def __init__(self, engine, intake, inbox, receiver_url):
         self.engine = engine
@@ -71,7 +71,7 @@ class Stand:
             pass
 
     def deliver_all(self, *deliveries, to=()):
-        """Process deliveries, if any, and deliver until no event waits for the CRM or these destinations."""
+        """Process *deliveries*, if any, and deliver until no event waits for *to* (by default `crm`)."""
         destinations = to or [self.crm]
         with self.delivering(*destinations):
             if deliveries:
@@ -102,11 +102,14 @@ class Stand:
 
 def lease_runs(connection, now_us, *, lease_us, conversations=16, events=160):
     ids = lease(connection, "crm", now_us, lease_us=lease_us, conversations=conversations, events=events)
-    return split_runs(read_leased(connection, "crm", ids, lease_us))
+    runs = {}
+    for delivery in read_leased(connection, "crm", ids):
+        runs.setdefault(delivery.message.conversation_id, []).append(delivery)
+    return list(runs.values())
 
 
 def lease_texts(connection, now_us, lease_us):
-    """Lease deliveries to the CRM and return the texts of their messages."""
+    """Lease deliveries to the destination `crm` and return the texts of their messages."""
     runs = lease_runs(connection, now_us, lease_us=now_us + lease_us)
     return [json.loads(delivery.message.payload)["message"]["text"] for run in runs for delivery in run]
 

@@ -1,4 +1,4 @@
-"""Destinations that refuse, hang or drip delay only their own events."""
+"""Destinations that refuse events, hang or answer byte by byte delay only their own events."""
 
 import itertools
 import time
@@ -19,7 +19,10 @@ from tests.integration.workers.test_http_deadline import OK, server
 from workers.deliver import Deliverer, Transport, WebhookMessage, outcome, parking, sender
 from workers.deliver.parking import recall_parked
 
-MANY = 100
+REFUSED, GOOD = 180, 20
+GOOD_SECONDS = 12.0
+"""The limit for good events. They normally take at most a second; a busy machine may need longer."""
+
 BACKLOG = """
     INSERT INTO outbox (conversation_id, event_id, event_type, occurred_at, late, created_at)
     WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {count})
@@ -27,41 +30,45 @@ BACKLOG = """
         '2026-01-01 00:00:00.000000' FROM n"""
 
 
-def is_refused(told):
-    """Choose nine of ten conversations."""
-    return not told.body["conversation_id"].endswith("0")
+def is_bad(told):
+    return told.body["conversation_id"].startswith("bad")
 
 
-def new_conversations(stand, prefix="c", count=MANY):
+def new_conversations(stand, prefix="c", count=1):
     stand.intake(*[deliver(event("new", conversation=f"{prefix}-{number}")) for number in range(count)])
 
 
 @pytest.mark.parametrize("status", [422, 404])
-def test_good_events_pass_while_a_destination_refuses_nine_of_ten(stand, status):
-    stand.inbox.fault_for = lambda told: Fault(status) if is_refused(told) else None
+def test_good_events_are_delivered_while_a_destination_refuses_nine_of_ten_events(stand, status):
+    """Guarantee 7.6."""
+    stand.inbox.fault_for = lambda told: Fault(status) if is_bad(told) else None
     with stand.delivering(replace(stand.crm, concurrency=2)):
-        new_conversations(stand)
-        stand.wait_for(lambda: stand.inbox.counts()["delivered"] == MANY // 10)
-        # A refusal that may concern every event counts only if other events are accepted.
+        new_conversations(stand, "bad", REFUSED)
+        new_conversations(stand, "good", GOOD)
+        started = time.monotonic()
+        stand.wait_for(lambda: stand.inbox.counts()["delivered"] == GOOD)
+        assert time.monotonic() - started < GOOD_SECONDS
+        # A 404 may be the answer to every event, so it counts against an event only if others are accepted.
         numbers = itertools.count()
 
         def are_all_decided():
-            new_conversations(stand, f"good-{next(numbers)}", count=1)
+            new_conversations(stand, f"other-{next(numbers)}", count=1)
             return not stand.query("SELECT 1 FROM deliveries WHERE status = 404 AND outcome IS NULL")
 
         stand.wait_for(are_all_decided)
         stand.wait_for(lambda: not stand.waiting())
     reasons = stand.query("SELECT reason, count(*) FROM dead_letters GROUP BY reason")
-    assert reasons == [(f"destination crm: {status}", MANY - MANY // 10)]
+    assert reasons == [(f"destination crm: {status}", REFUSED)]
 
 
 def test_a_destination_that_refuses_everything_gets_its_events_once_it_is_corrected(stand, monkeypatch):
-    monkeypatch.setattr(outcome, "REFUSING_CONVERSATIONS", 5)
+    """Guarantee 7.7."""
+    monkeypatch.setattr(outcome, "REFUSING_SECONDS", 0.2)
     stand.inbox.fault_for = lambda told: Fault(404) if told.destination == "crm" else None
     with stand.delivering(stand.crm, stand.content):
         new_conversations(stand, count=40)
         stand.wait_for(lambda: not stand.waiting("content"))
-        # Events are probed one at a time, each of them less and less often.
+        # The destination gets one event at a time, and each event is tried again at growing intervals.
         stand.wait_for(
             lambda: len([event for event in stand.inbox.requested if event.destination == "crm"]) > 25
         )
@@ -74,7 +81,7 @@ def test_a_destination_that_refuses_everything_gets_its_events_once_it_is_correc
 
 
 def test_an_event_that_meets_two_outages_of_a_destination_is_delivered(stand):
-    """It is refused, other events are accepted, and it is refused once more."""
+    """The event is refused twice; after each refusal, another event is accepted."""
     refusals = iter([Fault(404), Fault(404)])
     stand.inbox.fault_for = lambda told: next(refusals, None) if is_unlucky(told) else None
     with stand.delivering(stand.crm):
@@ -99,7 +106,7 @@ def drips(accepted):
         time.sleep(0.5)
 
 
-def test_a_destination_that_drips_its_answer_holds_no_thread(stand):
+def test_a_destination_that_answers_byte_by_byte_does_not_occupy_a_thread(stand):
     with (
         server(drips) as port,
         stand.delivering(replace(stand.crm, url=f"http://127.0.0.1:{port}/", concurrency=1, timeout=5.0)),
@@ -125,7 +132,7 @@ def test_a_stop_waits_no_longer_than_its_limit_for_a_slow_destination(stand):
         assert len(lease_runs(connection, now_us, lease_us=now_us)) == 2
 
 
-def test_a_long_run_gives_way_to_other_conversations(stand, monkeypatch):
+def test_a_long_run_of_deliveries_gives_way_to_other_conversations(stand, monkeypatch):
     monkeypatch.setattr(sender, "RUN_SECONDS", 0.2)
     stand.inbox.fault_for = lambda told: Fault(200, delay=0.1) if words_of([told]) else None
     with stand.delivering(replace(stand.crm, concurrency=1)):
@@ -144,7 +151,7 @@ def backlog(stand, count, conversation="one"):
 
 
 @ON_POSTGRESQL
-def test_a_conversations_backlog_is_not_read_again_for_each_event_of_it(stand):
+def test_a_conversations_backlog_is_not_read_again_for_each_of_its_events(stand):
     stand.register(stand.crm)
     backlog(stand, 20_000)
     now_us, read = SystemClock().now_us(), []
@@ -156,12 +163,13 @@ def test_a_conversations_backlog_is_not_read_again_for_each_event_of_it(stand):
             read.append(connection.scalar(text(READ)) - before)
             connection.execute(delivered, {"ids": [taken.message.outbox_id for taken in run]})
             recall_parked(connection, [("crm", "one")], now_us)
-    # The first looks put what waits behind out of the way, a bounded number each. While PostgreSQL gathers
-    # statistics, a look may get another plan.
+    # Each of the first queries parks a limited number of the events behind the head. While PostgreSQL gathers
+    # statistics, a query may get another plan.
     assert median(read) < 15_000, read
 
 
-def test_one_conversations_backlog_delays_no_other_and_is_delivered_in_its_order(stand, monkeypatch):
+def test_one_conversations_backlog_is_delivered_in_order_and_does_not_delay_others(stand, monkeypatch):
+    """Guarantee 7.9."""
     monkeypatch.setattr(parking, "MAX_WALK", 100)
     count, failures = 600, iter([503, 408, 404])
     stand.inbox.fault_for = lambda event: (
@@ -182,6 +190,6 @@ def test_one_conversations_backlog_delays_no_other_and_is_delivered_in_its_order
 
 @pytest.mark.parametrize(("ahead_seconds", "status"), [(0, 204), (3600, 401)])
 def test_a_request_is_signed_with_the_shared_clock(stand, ahead_seconds, status):
-    """A receiver refuses signatures that are minutes away from its own time."""
+    """A receiver refuses a signature whose time is minutes away from the receiver's clock."""
     message = WebhookMessage(1, "c", "x", datetime.now(tz=UTC), 1, late=False, verified=None, payload=None)
     assert Transport(stand.crm, MovedClock(ahead_seconds * 1_000_000)).send(message).status == status

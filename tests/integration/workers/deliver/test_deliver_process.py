@@ -1,4 +1,4 @@
-"""The deliver process: killed between an answer and its record, and stopped."""
+"""The deliver process is stopped, or killed after it received an answer but before it recorded the answer."""
 
 import os
 import signal
@@ -30,7 +30,7 @@ def is_delivered(query):
     return query("SELECT outcome FROM deliveries") == [("delivered",)]
 
 
-def test_a_process_killed_before_it_records_an_answer_repeats_the_event_under_its_id(
+def test_a_process_killed_before_it_records_an_answer_repeats_the_event_under_the_same_id(
     make_worker, inbox, intake, query
 ):
     worker = make_worker("1")

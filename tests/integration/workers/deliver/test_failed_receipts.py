@@ -1,4 +1,4 @@
-"""Failed receipts for messages that were given up, sent to the simulated platform."""
+"""Failed receipts for messages that were given up are sent to the simulated platform."""
 
 import pytest
 
@@ -20,7 +20,7 @@ OUTCOMES = "SELECT destination, outcome, attempts FROM failed_receipts"
 def make_receipts(engine, platform_url):
     settings = GenesysSettings(platform_url, platform_url, "client", CLIENT_SECRET)
 
-    # There is no budget by default, because after a 429 it would make every caller wait for seconds.
+    # By default, no budget is used, because after a 429 a budget makes every caller wait for seconds.
     def make(budget=None, clock=None):
         return FailedReceipts(engine, clock or SystemClock(), {"content"}, GenesysClient(settings, budget))
 
@@ -34,7 +34,7 @@ def receipts(make_receipts):
 
 @pytest.fixture
 def give_up(engine, stand, inbox, vhost):
-    """Have the destinations refuse a message, and publish its dead letters."""
+    """Return a function that makes both destinations refuse a message and publishes its dead letters."""
     declare_topology(vhost.amqp_url)
 
     def refuse(receipts, payload):
@@ -70,7 +70,7 @@ def test_only_an_agents_message_to_a_named_destination_gets_a_receipt(
     assert query(OUTCOMES) == []
 
 
-def test_waiting_for_the_budget_counts_no_attempt(give_up, engine, make_receipts, query):
+def test_waiting_for_the_budget_does_not_count_as_an_attempt(give_up, engine, make_receipts, query):
     budget = RequestBudget(engine, "client", 300, SystemClock())
     receipts = make_receipts(budget)
     give_up(receipts, TEXT)
@@ -82,7 +82,7 @@ def test_waiting_for_the_budget_counts_no_attempt(give_up, engine, make_receipts
     assert query(OUTCOMES) == [("content", None, 0)]
 
 
-def test_a_receipt_whose_process_ended_while_sending_is_unknown(  # noqa: PLR0917  # fixtures
+def test_a_receipt_whose_process_ended_while_sending_it_has_an_unknown_outcome(  # noqa: PLR0917  # fixtures
     give_up, receipts, make_receipts, organisation, engine, query
 ):
     give_up(receipts, TEXT)

@@ -1,7 +1,8 @@
-"""omctl find: an event is found by each of its ids, with the place where it stopped and the next command."""
+"""omctl find finds an event by any of its ids, and shows where the event stopped and the next command."""
 
 import hashlib
 import json
+import re
 import time
 from datetime import UTC, datetime
 
@@ -10,14 +11,17 @@ from click.testing import CliRunner
 from sqlalchemy import event as sqlalchemy_event
 from sqlalchemy import text
 
+from messaging.admin import event_publisher
 from messaging.clock import SystemClock
-from messaging.envelope import encode_properties
+from messaging.envelope import Envelope, encode_properties
 from omctl.look.find import find as command
 from simulator.platform import Fault
 from tests.integration.workers.commands import run_omctl
 from tests.integration.workers.conftest import ON_POSTGRESQL
 from tests.integration.workers.events import deliver, native, routed, said
 from tests.rows import make_row
+from tests.services import declare_topology
+from tests.waiting import wait_until
 from webhook_api.journal import encode_header
 from workers.db import timeline_search
 from workers.db.engine import make_engine, transact
@@ -32,7 +36,7 @@ def state(tmp_path):
 
 @pytest.fixture
 def find(state):
-    """Run `omctl find` on a database, if any, and this host's journal."""
+    """Return a function that runs `omctl find` with this host's journal and the given database, if any."""
 
     def run(*arguments, url=""):
         environment = {"OM_DATABASE_URL": url, "OM_STATE_DIRECTORY": str(state)}
@@ -43,7 +47,7 @@ def find(state):
 
 @pytest.fixture
 def omctl(state, migrated_url):
-    """Run `omctl find` and return the events it finds."""
+    """Return a function that runs `omctl find` and returns the events that the command found."""
     settings = {"OM_DATABASE_URL": migrated_url, "OM_STATE_DIRECTORY": str(state)}
     return lambda *arguments, **options: run_omctl(command, *arguments, **options, **settings)["events"]
 
@@ -56,7 +60,7 @@ PROCESSED = ("received", "processed")
 SECRET_WORDS = "words that no screen may show"
 
 
-def test_a_delivered_event_is_complete_and_found_by_each_of_its_ids(stand, omctl, tmp_path):
+def test_a_delivered_event_is_found_by_each_of_its_ids_and_reported_as_complete(stand, omctl, tmp_path):
     delivery = deliver(native(1, text=SECRET_WORDS), request_id="request-of-nginx")
     stand.deliver_all(delivery)
     digest = hashlib.sha256(delivery.envelope.body).hexdigest()
@@ -151,15 +155,16 @@ def _decide(stand, action):
         (_dead_letter, "in the dead-letter queue, refused by intake", "omctl dead-letters replay dead-1"),
     ],
 )
-def test_an_event_that_stopped_is_reported_with_its_place_and_the_next_command(
+def test_an_unfinished_event_is_reported_with_the_place_where_it_stopped_and_the_next_command(
     stand, omctl, stop, place, advice
 ):
     found = omctl(stop(stand))
-    # A delivery that was given up has a dead letter of its own, too.
+    assert not re.search(r"\d{4}-\d\d-\d\d \d\d:", json.dumps(found)), "a time is not RFC 3339"
+    # The command also finds the dead letter of a delivery that was given up.
     assert (True, True) in [(place in event["stopped"], advice in event["advice"]) for event in found]
 
 
-def test_a_conflict_and_a_copy_are_steps_of_the_first_event(stand, omctl):
+def test_a_conflict_and_a_copy_are_shown_as_steps_of_the_first_event(stand, omctl):
     first = said("a", conversation="c-1", sequence=7)
     stand.intake(deliver(first))
     stand.intake(deliver(first))
@@ -178,7 +183,7 @@ def test_the_operator_of_a_decision_is_shown_but_not_put_into_the_bundle(stand, 
     assert "jo@host" not in (tmp_path / "bundle").read_text()
 
 
-def test_a_discarded_dead_letter_of_a_destination_leaves_nothing_to_do(stand, omctl):
+def test_a_discarded_dead_letter_of_a_destination_needs_no_further_action(stand, omctl):
     identifier = _refused(stand)
     _decide(stand, "discard-dead-letters")
     found = omctl(identifier)
@@ -201,18 +206,29 @@ def keep_in_journal(state, body, message_id):
 
 
 def test_an_event_in_this_hosts_journal_is_found_by_message_request_conversation_and_digest(omctl, state):
-    body = json.dumps(said(SECRET_WORDS, conversation="c-journal")).encode()
+    body = json.dumps(said(SECRET_WORDS, conversation="c-journal") | {"id": "m-platform"}).encode()
     keep_in_journal(state, body, "m-journal")
-    for identifier in ("m-journal", "r-journal", "c-journal", hashlib.sha256(body).hexdigest()):
+    digest = hashlib.sha256(body).hexdigest()
+    for identifier in ("m-journal", "r-journal", "c-journal", "m-platform", digest):
         [found] = omctl(identifier)
         assert found["stopped"].startswith("in this host's journal")
     assert SECRET_WORDS not in json.dumps(found)
 
 
+def test_no_value_of_an_event_can_look_like_a_line_of_the_report(stand, find, migrated_url):
+    identifier = "c\n  → Complete.\x1b[2J"
+    stand.intake(deliver(said("a", conversation=identifier), message_id="m-1"))
+    shown = find("m-1", url=migrated_url).stdout
+    assert r"conversation c\n  → Complete.\x1b[2J" in shown
+    assert "  → Complete." not in shown.splitlines()
+    assert shown.endswith(".\n\n")
+
+
+@pytest.mark.parametrize("arguments", [["m-journal"], ["--customer", "ext:customer:1"]])
 @pytest.mark.parametrize("url", ["", "postgresql+psycopg://u:p@127.0.0.1:9/om"])
-def test_the_journal_is_searched_even_without_a_database(find, state, url):
-    keep_in_journal(state, b"{}", "m-journal")
-    result = find("m-journal", url=url)
+def test_the_journal_is_searched_even_without_a_database(find, state, url, arguments):
+    keep_in_journal(state, b'{"id": "ext:customer:1"}', "m-journal")
+    result = find(*arguments, url=url)
     assert "in this host's journal for" in result.stdout
     assert "The database was not searched: " in result.stderr
     assert result.exit_code == 1
@@ -236,7 +252,7 @@ def test_a_bundle_about_a_customer_does_not_name_the_customer(omctl, tmp_path):
     assert "ext:customer:1" not in (tmp_path / "bundle").read_text()
 
 
-def test_a_search_on_sqlite_does_not_hold_the_write_lock(find, migrated_sqlite_url):
+def test_a_search_on_sqlite_does_not_wait_for_the_write_lock(find, migrated_sqlite_url):
     writer = make_engine(migrated_sqlite_url)
     with writer.begin():
         begun = time.monotonic()
@@ -245,16 +261,36 @@ def test_a_search_on_sqlite_does_not_hold_the_write_lock(find, migrated_sqlite_u
     writer.dispose()
 
 
-def test_a_customers_conversations_are_found_by_their_bodies(stand, omctl):
+def test_a_customers_conversations_are_found_by_the_customers_id_in_their_bodies(stand, omctl):
     customer = {"id": "ext:customer:1", "role": "customer"}
     stand.intake(deliver(said("a", conversation="c-1", participants=[customer])))
     stand.intake(deliver(said("b", conversation="c-2")))
     assert [event["conversation_id"] for event in omctl("--customer", "ext:customer:1")] == ["c-1"]
 
 
-def test_an_unknown_id_is_reported_with_hints_where_it_may_be(find, migrated_url, omctl):
+def test_a_customers_event_is_found_in_this_hosts_journal_before_it_is_in_the_database(omctl, state):
+    customer = {"id": "ext:customer:1", "role": "customer"}
+    keep_in_journal(state, json.dumps(said("a", conversation="c-1", participants=[customer])).encode(), "m-1")
+    [found] = omctl("--customer", "ext:customer:1")
+    assert (found["conversation_id"], found["stopped"][:22]) == ("c-1", "in this host's journal")
+    assert omctl("--customer", "ext:customer:2", status=1) == []
+
+
+def test_an_unknown_id_is_reported_with_hints_about_where_it_may_be(  # noqa: PLR0917  # fixtures
+    find, migrated_url, omctl, vhost, rabbitmq, monkeypatch
+):
     assert omctl("nothing", status=1) == []
-    assert "another edge host's journal" in find("nothing", url=migrated_url).stderr
+    hint = find("nothing", url=migrated_url).stderr
+    assert "another edge host's journal" in hint
+    assert "The depth of the events queue, which may hold it, is unknown." in hint
+    declare_topology(vhost.amqp_url)
+    monkeypatch.setenv("OM_AMQP_URL", vhost.amqp_url)
+    monkeypatch.setenv("OM_MANAGEMENT_URL", rabbitmq.management_url)
+    assert "0 events wait in the events queue." in find("nothing", url=migrated_url).stderr
+    with event_publisher((vhost.amqp_url,), client_name="test") as publisher:
+        publisher.publish(Envelope("m-1", 1_700_000_000_000_000, "m-1", "webhook", b"{}"))
+    wait_until(lambda: "1 events wait" in find("nothing", url=migrated_url).stderr)
+    assert "; yours may be one." in find("nothing", url=migrated_url).stderr
 
 
 @ON_POSTGRESQL

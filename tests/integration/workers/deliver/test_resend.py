@@ -4,12 +4,16 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from messaging import topology
 from messaging.clock import SystemClock
-from messaging.errors import ConfigurationError
+from messaging.errors import BrokerUnavailableError, ConfigurationError
+from omctl.repair import dead_letter_windows
+from omctl.repair.dead_letters import dead_letters
 from omctl.repair.destinations import destinations as command
 from simulator.platform import Fault
 from tests.integration.workers.commands import run_omctl
 from tests.integration.workers.conftest import ON_POSTGRESQL
+from tests.integration.workers.consuming import depth
 from tests.integration.workers.deliver.stand import lease_texts, words_of
 from tests.integration.workers.events import deliver, said
 from tests.services import declare_topology
@@ -31,7 +35,7 @@ def omctl(migrated_url, destinations_file):
 
 @pytest.fixture
 def refused(stand):
-    """Two conversations of three messages; each destination refused the first two of each."""
+    """Two conversations of three messages each, of which each destination refused the first two messages."""
     stand.inbox.fault_for = lambda told: None if words_of([told]) in ([], ["third"]) else Fault(422)
     with stand.delivering(stand.crm, stand.content):
         for name in ("c-1", "c-2"):
@@ -71,7 +75,7 @@ def test_resent_events_keep_their_ids_and_order_and_the_intervention_is_recorded
     assert omctl("crm")["chosen"] == 0
 
 
-def test_a_resend_selects_a_conversation_a_time_or_every_configured_destination(omctl, refused):
+def test_a_resend_can_select_a_conversation_a_time_or_every_configured_destination(omctl, refused):
     assert omctl("--dry-run")["chosen"] == 8
     assert omctl("crm", "--conversation", "c-2", "--dry-run")["chosen"] == 2
     assert omctl("--since", "1h", "--dry-run")["chosen"] == 8
@@ -80,7 +84,9 @@ def test_a_resend_selects_a_conversation_a_time_or_every_configured_destination(
         omctl("cmr", "--dry-run")
 
 
-def test_an_event_that_is_refused_again_is_a_dead_letter_with_its_new_reason(stand, omctl, refused, vhost):
+def test_an_event_that_is_refused_again_becomes_a_dead_letter_with_the_new_reason(
+    stand, omctl, refused, vhost
+):
     declare_topology(vhost.amqp_url)
     publisher = stand.publisher(vhost.amqp_url)
     assert publisher.publish_dead_letters() == 8
@@ -92,6 +98,46 @@ def test_an_event_that_is_refused_again_is_a_dead_letter_with_its_new_reason(sta
     )
     assert stand.query(reasons) == [("destination content: 422", 4, 0), ("destination crm: 409", 4, 0)]
     assert publisher.publish_dead_letters() == 4
+
+
+def test_the_dead_letters_of_resent_events_can_be_discarded_once(  # noqa: PLR0917  # fixtures
+    stand, omctl, refused, vhost, channel, migrated_url, working
+):
+    with working():
+        assert stand.publisher(vhost.amqp_url).publish_dead_letters() == 8
+        stand.wait_for(lambda: depth(channel, topology.DEAD_LETTERS) == 8)
+    omctl("crm")
+    [[some]] = stand.query("SELECT min(message_id) FROM dead_letters WHERE message_id LIKE 'crm:%'")
+    settings = {"OM_DATABASE_URL": migrated_url, "OM_AMQP_URL": vhost.amqp_url}
+    codes = ("--code", "delivery_refused")
+    for selected, done, left in (((some,), 1, 7), (codes, 7, 0), (codes, 0, 0)):
+        arguments = ("discard", *selected, "--reason", "resent", "--yes")
+        assert run_omctl(dead_letters, *arguments, **settings)["done"] == done
+        stand.wait_for(lambda: depth(channel, topology.DEAD_LETTERS) == left)  # noqa: B023
+    assert stand.query("SELECT count(*) FROM discarded_dead_letters") == [(8,)]
+    assert stand.waiting() == 4
+
+
+def test_an_interrupted_discard_of_a_resent_dead_letter_is_continued(  # noqa: PLR0917  # fixtures
+    stand, omctl, refused, vhost, channel, migrated_url, working, monkeypatch
+):
+    with working():
+        assert stand.publisher(vhost.amqp_url).publish_dead_letters() == 8
+        stand.wait_for(lambda: depth(channel, topology.DEAD_LETTERS) == 8)
+    omctl("crm")
+    settings = {"OM_DATABASE_URL": migrated_url, "OM_AMQP_URL": vhost.amqp_url}
+    [[some]] = stand.query("SELECT min(message_id) FROM dead_letters WHERE message_id LIKE 'crm:%'")
+    arguments = ("discard", some, "--reason", "resent", "--yes")
+    with monkeypatch.context() as interrupted:
+        interrupted.setattr(dead_letter_windows, "_finish", interrupt)
+        with pytest.raises(BrokerUnavailableError):
+            run_omctl(dead_letters, *arguments, **settings)
+    assert run_omctl(dead_letters, *arguments, **settings)["done"] == 1
+    stand.wait_for(lambda: depth(channel, topology.DEAD_LETTERS) == 7)
+
+
+def interrupt(*_arguments):
+    raise BrokerUnavailableError("the connection broke")
 
 
 def test_an_event_resent_while_its_dead_letter_is_published_is_published_again(
@@ -133,7 +179,7 @@ def test_a_resend_leaves_deliveries_to_the_process_that_is_leasing_them(stand, o
     stand.intake(deliver(said("later", conversation="c-1", after_ms=9)))
     stand.settle()
     now_us = SystemClock().now_us() + 1_000_000
-    # A second engine: the test acts as two processes, and the pool of one engine is too small.
+    # Use a second engine, because the test acts as two processes, for which one engine's pool is too small.
     engine = make_engine(migrated_url)
     with ThreadPoolExecutor() as pool, engine.connect() as one, engine.connect() as other:
         assert lease_texts(one, now_us, 60_000_000) == ["later"]

@@ -1,6 +1,7 @@
 """A row that cannot be read or written affects only its own event, on PostgreSQL and on SQLite."""
 
 import pytest
+from sqlalchemy import text
 
 from messaging.admin import broker_session, peek, publish_dead_letters
 from messaging.topology import DEAD_LETTER_RECORDS
@@ -13,7 +14,7 @@ from workers.deliver import dead_letters as dead_letters_module
 
 MANY = 20
 UNREADABLE = {
-    # A time that PostgreSQL stores and psycopg refuses to load; for SQLite, a text that is not a time.
+    # For PostgreSQL, a time that psycopg refuses to load; for SQLite, a text that is not a time.
     "postgresql": "UPDATE processed_events SET received_at = '55840-01-01' WHERE conversation_id = 'c-7'",
     "sqlite": "UPDATE processed_events SET received_at = 'no time' WHERE conversation_id = 'c-7'",
 }
@@ -42,7 +43,7 @@ PERMIT = ("DROP VIEW event_payloads", "ALTER TABLE kept_payloads RENAME TO event
 
 @pytest.fixture
 def half_refused(stand):
-    """Many waiting events, every second of which the destination refuses."""
+    """A stand with many waiting events, of which the destination refuses every second event."""
     stand.inbox.fault_for = lambda told: Fault(422) if is_odd(told.body["conversation_id"]) else None
     stand.register(stand.crm)
     stand.intake(*[deliver(event("new", conversation=f"c-{number}")) for number in range(MANY)])
@@ -81,6 +82,20 @@ def test_a_dead_letter_whose_event_is_unreadable_is_published_once_it_is_readabl
         assert len(list(peek(connection, DEAD_LETTER_RECORDS))) == len(ODD)
 
 
+def test_a_dead_letter_that_is_too_large_for_the_broker_is_set_aside(half_refused, vhost):
+    stand = half_refused
+    stand.deliver_all()
+    with stand.engine.begin() as connection:
+        grow = text("UPDATE event_payloads SET body = :body WHERE event_id = :event_id")
+        event_id = connection.scalar(text("SELECT event_id FROM outbox WHERE conversation_id = 'c-7'"))
+        # RabbitMQ's default max_message_size is 16 MiB.
+        connection.execute(grow, {"body": bytes(17 << 20), "event_id": event_id})
+    declare_topology(vhost.amqp_url)
+    stand.publisher(vhost.amqp_url).publish_dead_letters()
+    unpublished = "SELECT conversation_id FROM deliveries WHERE outcome = 'dead' AND dead_lettered_at IS NULL"
+    assert stand.query(unpublished) == [("c-7",)]
+
+
 def test_a_confirmed_dead_letter_is_not_published_again_after_a_later_failure(
     half_refused, vhost, monkeypatch
 ):
@@ -112,7 +127,8 @@ def test_a_delivery_whose_result_cannot_be_recorded_is_set_aside(half_refused):
     assert stand.inbox.counts() == {"delivered": MANY // 2, "repeated": 0, "disordered": 0, "forged": 0}
 
 
-def test_an_unreadable_delivery_is_a_dead_letter_and_its_conversation_continues(half_refused):
+def test_an_unreadable_delivery_becomes_a_dead_letter_and_the_next_event_is_sent(half_refused):
+    """Guarantee 7.10."""
     stand = half_refused
     stand.execute(UNSENDABLE[stand.engine.dialect.name])
     stand.intake(deliver(said("next", conversation="c-6", after_ms=5)))

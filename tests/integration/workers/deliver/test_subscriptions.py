@@ -1,4 +1,4 @@
-"""Starting a process adds destinations; only an operator's recorded command removes them."""
+"""The deliver process adds destinations when it starts; only an operator's recorded command removes them."""
 
 import threading
 import time
@@ -29,7 +29,8 @@ def omctl(migrated_url):
     return partial(run_omctl, destinations, OM_DATABASE_URL=migrated_url)
 
 
-def test_a_process_with_an_older_file_removes_no_destination(stand):
+def test_a_process_with_an_older_file_does_not_remove_destinations(stand):
+    """Guarantee 7.11."""
     stand.register(stand.crm, stand.content)
     with stand.delivering(stand.crm):
         stand.intake(deliver(event("new")))
@@ -38,7 +39,7 @@ def test_a_process_with_an_older_file_removes_no_destination(stand):
     assert stand.query(PLANNED) == [("content", 2), ("crm", 2)]
 
 
-def test_an_operator_removes_backfills_and_abandons_and_each_is_recorded(stand, omctl):
+def test_removals_backfills_and_abandonments_by_an_operator_are_recorded(stand, omctl):
     stand.register(stand.crm)
     assert omctl("remove", "crm", "--dry-run")["done"] == 0
     assert omctl("remove", "crm", "--reason", "by mistake")["done"] == 4
@@ -72,7 +73,7 @@ def test_an_operator_removes_backfills_and_abandons_and_each_is_recorded(stand, 
     ]
 
 
-def test_two_backfills_at_once_plan_each_delivery_once(stand, monkeypatch):
+def test_two_simultaneous_backfills_plan_each_delivery_only_once(stand, monkeypatch):
     monkeypatch.setattr(subscriptions_module, "BATCH_ROWS", 3)
     stand.intake(*[deliver(event("new", conversation=f"c-{number}")) for number in range(8)])
     stand.register(stand.crm)
@@ -90,7 +91,7 @@ def test_two_backfills_at_once_plan_each_delivery_once(stand, monkeypatch):
         with stand.engine.begin() as connection:
             planned = plan(connection)
             beside = pool.submit(transact, stand.engine, plan_beside)
-            # PostgreSQL lets both begin; SQLite lets the second begin once the first has committed.
+            # PostgreSQL begins both transactions at once; SQLite begins the second after the first commits.
             begun.wait(1.0)
             time.sleep(0.5)
         assert (planned, beside.result()) == (3, 3)
@@ -99,7 +100,7 @@ def test_two_backfills_at_once_plan_each_delivery_once(stand, monkeypatch):
     assert stand.query(PLANNED) == [("crm", 8)]
 
 
-def test_a_delivery_that_waits_longer_than_events_are_kept_is_abandoned(stand):
+def test_a_body_is_deleted_after_its_retention_even_if_its_delivery_still_waits(stand):
     stand.register(stand.crm)
     stand.intake(deliver(event("new")))
     stand.settle()

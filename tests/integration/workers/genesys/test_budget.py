@@ -1,4 +1,4 @@
-"""The request budget between urgent callers and the background, on PostgreSQL and on SQLite."""
+"""Urgent callers and background callers share the request budget, on PostgreSQL and on SQLite."""
 
 import pytest
 from sqlalchemy import event
@@ -12,7 +12,7 @@ HOUR_US = 60 * MINUTE_US
 
 
 class OutOfTurnError(Exception):
-    """The background caller would have to wait."""
+    """Raised instead of a wait if a caller would have to wait for its turn."""
 
 
 def waits(_seconds):
@@ -42,7 +42,8 @@ def takes(budget):
     return True
 
 
-def test_a_busy_background_never_makes_an_urgent_caller_wait(urgent, background, clock):
+def test_busy_background_callers_never_make_an_urgent_caller_wait(urgent, background, clock):
+    """Guarantee 7.15."""
     for _ in range(60):
         while takes(background):
             pass
@@ -50,7 +51,9 @@ def test_a_busy_background_never_makes_an_urgent_caller_wait(urgent, background,
         clock.us += MINUTE_US // 60
 
 
-def test_the_background_gets_a_tenth_while_urgent_callers_take_all_they_can(urgent, background, clock):
+def test_background_callers_get_a_tenth_of_the_limit_while_urgent_callers_take_all_they_can(
+    urgent, background, clock
+):
     ends_us, counts = clock.us + 2 * MINUTE_US, {True: 0, False: 0}
     while clock.us < ends_us:
         counts[True] += takes(urgent)
@@ -60,7 +63,7 @@ def test_the_background_gets_a_tenth_while_urgent_callers_take_all_they_can(urge
     assert counts[True] + counts[False] <= 2 * LIMIT
 
 
-def test_the_background_uses_the_requests_that_urgent_callers_leave(background, clock):
+def test_background_callers_use_the_requests_that_urgent_callers_leave(background, clock):
     began_us, taken = clock.us, 0
     while clock.us < began_us + MINUTE_US:
         taken += takes(background)
@@ -78,7 +81,7 @@ def test_a_background_caller_waits_for_its_turn_but_not_for_the_end_of_a_pause(e
     assert 55 < told.value.delay <= 60
 
 
-def test_a_host_whose_clock_was_an_hour_ahead_delays_no_caller_and_ends_no_pause(engine, clock, urgent):
+def test_a_host_whose_clock_was_an_hour_ahead_neither_delays_callers_nor_ends_a_pause(engine, clock, urgent):
     ahead = FakeClock(clock.seconds + 3600.0)
     RequestBudget(engine, "client", LIMIT, ahead).take()
     urgent.take()
@@ -90,7 +93,7 @@ def test_a_host_whose_clock_was_an_hour_ahead_delays_no_caller_and_ends_no_pause
     assert takes(urgent)
 
 
-def test_a_rolled_back_request_takes_nothing_from_the_budget(engine, urgent):
+def test_a_request_whose_transaction_is_rolled_back_does_not_use_the_budget(engine, urgent):
     def fail(_connection):
         raise LookupError
 

@@ -1,10 +1,11 @@
-"""The client against the simulated platform, by HTTP, with the budget in a real database."""
+"""The client sends HTTP requests to the simulated platform, with its budget in a real database."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import pytest
+from flask import abort
 
 from messaging.clock import SystemClock
 from simulator.platform import Conversation, Fault, Participant
@@ -46,7 +47,7 @@ def make_client(platform_url, engine):
     return make_client
 
 
-def test_a_conversations_state_is_requested_once_in_ten_seconds(make_client, organisation):
+def test_a_conversations_state_is_requested_at_most_once_in_ten_seconds(make_client, organisation):
     states = ConversationStates(make_client())
     assert states.find("c1") == PlatformState(QUEUED, "q1")
     assert states.find("c1") == PlatformState(QUEUED, "q1")
@@ -61,7 +62,9 @@ def test_an_unknown_or_malformed_id_has_no_state(make_client, organisation):
 
 
 @pytest.mark.parametrize("secret", [CLIENT_SECRET, "another-secret"])
-def test_refused_credentials_are_an_error_and_not_an_unknown_conversation(make_client, organisation, secret):
+def test_refused_credentials_are_reported_and_not_mistaken_for_an_unknown_conversation(
+    make_client, organisation, secret
+):
     if secret == CLIENT_SECRET:
         organisation.inject_fault(Fault(403))
     with pytest.raises(PlatformRefusedError) as refused:
@@ -70,11 +73,12 @@ def test_refused_credentials_are_an_error_and_not_an_unknown_conversation(make_c
     assert secret not in str(refused.value)
 
 
-def test_a_failing_login_is_retried(make_client, organisation):
-    organisation.login_answers.append(("<html>busy</html>", 503))
+def test_a_failing_login_is_retried(make_client, organisation, monkeypatch):
     states = ConversationStates(make_client())
-    with pytest.raises(PlatformUnavailableError, match="login: 503"):
-        states.find("c1")
+    with monkeypatch.context() as patch:
+        patch.setattr(organisation, "issue_token", lambda: abort(503))
+        with pytest.raises(PlatformUnavailableError, match="the platform's login service answers 503"):
+            states.find("c1")
     assert states.find("c1") == PlatformState(QUEUED, "q1")
 
 
@@ -93,7 +97,7 @@ def test_a_token_is_renewed_before_it_expires(make_client, organisation):
     time.sleep(0.93)
     client.get("/api/v2/conversations/c1")
     assert organisation.tokens_issued == 2
-    # The platform refused no request, because the old token was still valid.
+    # No request was refused and repeated, because the old token was still valid.
     assert len(organisation.requests) == 2
 
 
@@ -131,7 +135,7 @@ def test_several_callers_together_stay_within_the_limit(make_client, organisatio
     ("fault", "delay"),
     [*[(Fault(status), 5.0) for status in (500, 502, 503, 504)], (Fault(503, retry_after=40), 40.0)],
 )
-def test_a_failure_of_the_platform_has_the_delay_before_the_next_request(
+def test_an_error_of_the_platform_contains_the_delay_before_the_next_request(
     make_client, organisation, fault, delay
 ):
     organisation.inject_fault(fault)
@@ -149,13 +153,13 @@ def test_a_failed_post_is_not_repeated(make_client, organisation):
     organisation.inject_fault(Fault(503))
     client = make_client()
     with pytest.raises(PlatformUnavailableError):
-        client.post(RECEIPTS, {"id": "m1", "status": "Failed"})
+        client.send("POST", RECEIPTS, {"id": "m1", "status": "Failed"})
     assert organisation.receipts == []
-    client.post(RECEIPTS, {"id": "m1", "status": "Failed"})
+    client.send("POST", RECEIPTS, {"id": "m1", "status": "Failed"})
     assert [each["id"] for each in organisation.receipts] == ["m1"]
 
 
-def test_a_platform_that_does_not_answer_is_unavailable(engine):
+def test_a_platform_that_does_not_answer_is_reported_as_unavailable(engine):
     gone = f"http://{LOOPBACK}:{free_port()}"
     settings = GenesysSettings(gone, gone, "client", CLIENT_SECRET, 100)
     client = GenesysClient(settings, RequestBudget(engine, "client", 100, SystemClock()))
@@ -165,7 +169,7 @@ def test_a_platform_that_does_not_answer_is_unavailable(engine):
 
 @contextmanager
 def dripping(head, piece):
-    """Serve each connection by an answer that never ends; yields the address."""
+    """Answer each connection with *head* and then *piece* again and again; yield the server's address."""
 
     def drip(accepted):
         accepted.recv(65_536)
@@ -183,7 +187,7 @@ DRIPPED = b"HTTP/1.1 200 OK\r\ncontent-length: 100000000\r\n\r\n"
 
 @pytest.mark.parametrize(("piece", "request_seconds"), [(b" ", 1.0), (b" " * 4_000_000, 15.0)])
 @pytest.mark.parametrize("part", ["the API", "the login"])
-def test_an_answer_that_never_ends_or_is_too_long_is_a_failure(platform_url, part, piece, request_seconds):
+def test_an_endless_or_too_long_answer_counts_as_a_failure(platform_url, part, piece, request_seconds):
     with dripping(DRIPPED, piece) as url:
         api, login = (url, platform_url) if part == "the API" else (platform_url, url)
         settings = GenesysSettings(api, login, "client", CLIENT_SECRET)
@@ -191,7 +195,7 @@ def test_an_answer_that_never_ends_or_is_too_long_is_a_failure(platform_url, par
         began = time.monotonic()
         with pytest.raises(PlatformUnavailableError):
             client.get("/api/v2/conversations/c1")
-        # Reading an answer that is too long ends before the deadline.
+        # The client stops reading an answer that is too long before the deadline of 15 s.
         assert time.monotonic() - began < 14
 
 
@@ -200,6 +204,8 @@ def test_credentials_are_not_sent_to_another_address_after_a_redirect(platform_u
     head = b"HTTP/1.1 307 Temporary Redirect\r\ncontent-length: 0\r\nlocation: " + elsewhere + b"\r\n\r\n"
     with dripping(head, b"") as url:
         client = GenesysClient(GenesysSettings(platform_url, url, "client", CLIENT_SECRET), None)
-        with pytest.raises(PlatformUnavailableError, match="TooManyRedirects"):
+        with pytest.raises(
+            PlatformUnavailableError, match="login service gives an answer that cannot be used"
+        ):
             client.get("/api/v2/conversations/c1")
     assert organisation.tokens_issued == 0

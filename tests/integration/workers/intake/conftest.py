@@ -1,4 +1,4 @@
-"""Fixtures of tests of worker processes: start one, publish to it, count its rows."""
+"""Fixtures for tests of worker processes: start a worker, publish to it, count its rows."""
 
 import json
 import os
@@ -22,7 +22,7 @@ def environment(vhost, migrated_sqlite_url):
 
 @pytest.fixture
 def start(environment, tmp_path):
-    """Start a worker with some variables changed; its output goes to a file."""
+    """Return a function that starts a worker with the given environment variables and logs to a file."""
     started = []
 
     def run(role="intake", **changes):

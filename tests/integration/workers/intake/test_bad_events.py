@@ -1,4 +1,4 @@
-"""Good events are processed among any number of bad ones."""
+"""Good events are processed even if they arrive among many bad events."""
 
 import json
 import time
@@ -6,13 +6,17 @@ import time
 import pytest
 
 from messaging import topology
+from messaging.clock import SystemClock
 from messaging.errors import RetryLaterError
+from tests.integration.workers.conftest import ON_POSTGRESQL
 from tests.integration.workers.consuming import depth
+from tests.integration.workers.consuming import publish as publish_as_edge
 from tests.integration.workers.events import event, said
 from tests.waiting import wait_until
 from workers.parsing import CONVERSATION_MESSAGE
 
 FLOOD = 600
+FAILING_EVENTS, FAILING_RATE = 200, 20
 UNKNOWN = event("merged")
 BAD = {
     "of an unknown type": UNKNOWN,
@@ -21,7 +25,9 @@ BAD = {
 
 
 @pytest.mark.parametrize("bad", BAD.values(), ids=BAD)
-def test_good_events_in_and_behind_a_flood_of_bad_ones_are_processed(start, publish, count, channel, bad):
+def test_good_events_within_and_after_a_flood_of_bad_events_are_processed(
+    start, publish, count, channel, bad
+):
     start(OM_BATCH_EVENTS="50")
     publish(*[bad] * FLOOD)
     publish(*[bad if number % 20 else said("good", after_ms=number) for number in range(FLOOD)])
@@ -29,7 +35,7 @@ def test_good_events_in_and_behind_a_flood_of_bad_ones_are_processed(start, publ
     wait_until(lambda: depth(channel, topology.DEAD_LETTERS) == 2 * FLOOD - FLOOD // 20)
 
 
-def test_events_that_request_a_later_retry_delay_no_other_event(working, channel, handlers, query):
+def test_events_whose_handler_requests_a_later_retry_do_not_delay_others(working, channel, handlers, query):
     def handler(connection, claimed, now_us):
         if any(each.event.text == "later" for each in claimed):
             raise RetryLaterError("later", delay=60.0)
@@ -42,3 +48,24 @@ def test_events_that_request_a_later_retry_delay_no_other_event(working, channel
         wait_until(lambda: query("SELECT count(*) FROM processed_events") == [(150,)])
         time.sleep(2.0)
     assert query("SELECT count(*) FROM dead_letters") == [(0,)]
+
+
+@ON_POSTGRESQL
+def test_good_events_are_processed_within_two_seconds_while_a_handler_fails_for_nineteen_of_twenty(
+    working, channel, handlers, query, longest_wait
+):
+    """Guarantee 7.2."""
+
+    def handler(connection, claimed, now_us):
+        if any(each.event.text == "bad" for each in claimed):
+            raise ValueError("a bug")
+
+    handlers[CONVERSATION_MESSAGE] = (*handlers[CONVERSATION_MESSAGE], handler)
+    with working(handlers=handlers):
+        for number in range(FAILING_EVENTS):
+            text = "bad" if number % 20 else "good"
+            now_us = SystemClock().now_us()
+            publish_as_edge(channel, said(text, after_ms=number), headers={"received-at-us": now_us})
+            time.sleep(1 / FAILING_RATE)
+        wait_until(lambda: query("SELECT count(*) FROM processed_events") == [(FAILING_EVENTS // 20,)])
+        assert longest_wait() < 2.0

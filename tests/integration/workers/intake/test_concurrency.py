@@ -1,4 +1,4 @@
-"""Several workers on one database."""
+"""Several workers process events on one database."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -36,7 +36,7 @@ def test_a_repeated_event_is_not_locked_while_its_worker_waits_for_the_conversat
 ):
     repeated = said("repeated")
     intake(deliver(repeated))
-    # Lock in the order of settle: first the conversation, then its events.
+    # Lock rows in the same order as settle: first the conversation, then its events.
     with ThreadPoolExecutor() as pool, engine.begin() as settle:
         settle.execute(text("SELECT 1 FROM conversations FOR UPDATE"))
         batch = pool.submit(intake, deliver(repeated), deliver(said("new", after_ms=1)))

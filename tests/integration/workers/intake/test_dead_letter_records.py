@@ -13,7 +13,7 @@ REASONS = "SELECT message_id, code FROM dead_letters ORDER BY message_id"
 
 
 def deliver_in_vain(channel):
-    """Requeue the one event until it exceeds the broker's delivery limit."""
+    """Requeue the only event in the queue until it exceeds the broker's delivery limit."""
     for _ in range(topology.DELIVERY_LIMIT + 1):
         wait_until(lambda: depth(channel) == 1)
         method, _, _ = channel.basic_get(topology.EVENTS_QUEUE)
@@ -43,7 +43,7 @@ def test_an_event_dead_lettered_by_the_broker_is_recorded_with_the_brokers_reaso
     assert query("SELECT count(*) FROM processed_events") == [(0,)]
 
 
-def test_a_dead_letter_keeps_the_reason_that_intake_gave(working, channel, query):
+def test_a_dead_letter_is_recorded_with_the_reason_that_intake_gave(working, channel, query):
     publish(channel, b"{", message_id="broken")
     with working():
         [(_, properties, body)] = dead_letters(channel, 1)
@@ -52,7 +52,7 @@ def test_a_dead_letter_keeps_the_reason_that_intake_gave(working, channel, query
     assert properties.headers["x-first-death-queue"] == topology.EVENTS_QUEUE
 
 
-def test_a_dead_letter_is_recorded_once_and_never_circulates(working, channel, query):
+def test_each_dead_letter_is_recorded_once_and_stays_in_the_operators_queue(working, channel, query):
     for number in range(30):
         publish(channel, b"[", message_id=f"broken-{number}")
     with working():

@@ -1,4 +1,7 @@
-"""Unknown names of the platform are listed until an operator accepts them."""
+"""Unknown names in the platform's events are listed until an operator accepts them.
+
+Guarantee 6.2.
+"""
 
 from functools import partial
 

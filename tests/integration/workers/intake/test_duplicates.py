@@ -8,8 +8,8 @@ import pytest
 from tests.integration.workers.consuming import work_at_once
 from tests.integration.workers.events import deliver, payload_of, said
 
-COUNTED = "SELECT deliveries, last_delivered_at IS NULL FROM events_v1"
-CONFLICTS = "SELECT body, deliveries, message_id, first_seen_at = last_seen_at FROM duplicate_events"
+COUNTED = "SELECT times_received, last_repeated_at IS NULL FROM events_v1"
+CONFLICTS = "SELECT body, times_received, message_id, first_seen_at = last_seen_at FROM event_conflicts"
 
 
 def message(words="Hello", message_id="m-1", **others):
@@ -19,7 +19,7 @@ def message(words="Hello", message_id="m-1", **others):
 
 
 @pytest.mark.parametrize("batches", [[3], [1, 2], [1, 1, 1], [2, 1]])
-def test_copies_are_counted_on_the_events_row_in_any_batches(intake, query, batches):
+def test_copies_are_counted_in_the_events_row_however_batches_divide_them(intake, query, batches):
     for copies in batches:
         assert intake(*[deliver(message()) for _ in range(copies)]) == frozenset()
     assert query("SELECT message_count FROM conversations") == [(1,)]
@@ -28,7 +28,7 @@ def test_copies_are_counted_on_the_events_row_in_any_batches(intake, query, batc
 
 
 @pytest.mark.parametrize("together", [True, False])
-def test_different_content_under_a_known_key_is_kept_and_has_no_effect(intake, query, together):
+def test_a_body_with_a_known_key_but_different_content_is_kept_and_has_no_effect(intake, query, together):
     first, other = deliver(message("Hello")), deliver(message("Goodbye"))
     if together:
         intake(first, other)
@@ -39,18 +39,18 @@ def test_different_content_under_a_known_key_is_kept_and_has_no_effect(intake, q
     assert (bytes(body), deliveries) == (other.envelope.body, 1)
     assert message_id == other.envelope.message_id
     assert query("SELECT text FROM conversation_messages") == [("Hello",)]
-    assert query("SELECT deliveries FROM processed_events") == [(1,)]
+    assert query("SELECT times_received FROM processed_events") == [(1,)]
 
 
-def test_a_conflict_that_repeats_is_counted_and_names_the_first_row(intake, query):
+def test_a_repeated_conflict_is_counted_and_refers_to_the_first_event(intake, query):
     intake(deliver(message("Hello")))
     for words in ("Goodbye", "Goodbye", "Adieu"):
         intake(deliver(message(words)), deliver(message(words)))
 
     rows = query(
-        "SELECT duplicate_events_v1.body_sha256, duplicate_events_v1.deliveries, events_v1.deliveries,"
-        " events_v1.idempotency_key = duplicate_events_v1.idempotency_key"
-        " FROM duplicate_events_v1 JOIN events_v1 ON id = event_id"
+        "SELECT event_conflicts_v1.body_sha256, event_conflicts_v1.times_received, events_v1.times_received,"
+        " events_v1.idempotency_key = event_conflicts_v1.idempotency_key"
+        " FROM event_conflicts_v1 JOIN events_v1 ON id = event_id"
     )
     assert sorted(rows) == sorted(
         (hashlib.sha256(json.dumps(message(words)).encode()).hexdigest(), deliveries, 1, True)
@@ -71,7 +71,7 @@ def test_copies_conflicts_and_new_events_of_one_batch_are_distinguished(intake, 
         deliver(message("other A", "m-1")),
     )
 
-    assert query("SELECT deliveries FROM processed_events ORDER BY id") == [(3,), (2,)]
+    assert query("SELECT times_received FROM processed_events ORDER BY id") == [(3,), (2,)]
     assert sorted((json.loads(body)["message"]["text"], count) for body, count, *_ in query(CONFLICTS)) == [
         ("other A", 2),
         ("other B", 1),
@@ -79,15 +79,16 @@ def test_copies_conflicts_and_new_events_of_one_batch_are_distinguished(intake, 
     assert query("SELECT text FROM conversation_messages ORDER BY event_id") == [("A",), ("B",)]
 
 
-def test_a_conflicting_body_with_two_events_conflicts_with_both(intake, query):
+def test_a_changed_copy_of_a_body_with_two_events_conflicts_with_both_events(intake, query):
     kinds = [{"eventType": "Typing"}, {"eventType": "Presence"}]
     body = payload_of("genesys/typing") | {"events": kinds}
     intake(deliver(body))
     intake(deliver(body | {"note": "other"}))
-    assert query("SELECT count(*) FROM duplicate_events") == [(2,)]
+    assert query("SELECT count(*) FROM event_conflicts") == [(2,)]
 
 
-def test_a_batchs_line_counts_duplicates_and_conflicts(intake, capsys):
+def test_the_log_line_of_a_batch_has_the_number_of_duplicates_and_conflicts(intake, capsys):
+    """Guarantee 3.4."""
     intake(deliver(message("Hello")))
     capsys.readouterr()
     intake(deliver(message("Hello")), deliver(message("Goodbye")), deliver(message("new", "m-2")))
@@ -99,6 +100,7 @@ def test_a_batchs_line_counts_duplicates_and_conflicts(intake, capsys):
 
 
 def test_concurrent_workers_count_every_copy_and_every_conflict_of_a_key(migrated_url, handlers, query):
+    """Guarantee 3.2."""
     bodies = [message(f"words {number % 3}", f"m-{number % 5}") for number in range(15)]
 
     def work(intake, order):
@@ -106,8 +108,8 @@ def test_concurrent_workers_count_every_copy_and_every_conflict_of_a_key(migrate
             intake(*[deliver(each) for each in bodies[::order]])
 
     work_at_once(migrated_url, handlers, (1, -1, 1, -1), work)
-    [(events, copies)] = query("SELECT count(*), sum(deliveries) FROM processed_events")
-    [(conflicts, others)] = query("SELECT count(*), sum(deliveries) FROM duplicate_events")
+    [(events, copies)] = query("SELECT count(*), sum(times_received) FROM processed_events")
+    [(conflicts, others)] = query("SELECT count(*), sum(times_received) FROM event_conflicts")
     assert (events, conflicts) == (5, 10)
     assert copies + others == 4 * 4 * 15
     assert query("SELECT message_count FROM conversations") == [(5,)]

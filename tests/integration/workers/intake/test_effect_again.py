@@ -1,4 +1,4 @@
-"""A replay with `--again` takes effect once more, after the event's own key is recorded."""
+"""A replay with `--again` gives an event another effect, after the event's own key is recorded."""
 
 from dataclasses import replace
 
@@ -37,4 +37,4 @@ def test_each_replay_takes_effect_once_and_records_the_events_own_key_first(inta
     assert query("SELECT count(*) FROM processed_events WHERE outcome = 'processed'") == [(effects,)]
     own = "SELECT outcome FROM processed_events WHERE idempotency_key NOT LIKE '%again%'"
     assert query(own) == [("processed",)]
-    assert query("SELECT count(*) FROM duplicate_events") == [(0,)]
+    assert query("SELECT count(*) FROM event_conflicts") == [(0,)]

@@ -1,4 +1,4 @@
-"""An exception in a handler is attributed to its event, unless the database is away."""
+"""An exception in a handler is attributed to the event that caused it, unless the database is away."""
 
 import sys
 from contextlib import suppress
@@ -50,7 +50,7 @@ FAULTS = {
 
 @pytest.fixture
 def failing(handlers):
-    """Add a handler that fails for the text "sick"; return the list of its calls."""
+    """Return a function that adds a handler failing at "sick" and returns the sizes of the failed calls."""
 
     def install(fault):
         calls = []
@@ -69,6 +69,7 @@ def failing(handlers):
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_failing_event_is_retried_alone_and_then_dead_lettered(engine, handlers, failing, query, fault):
+    """Guarantee 7.2."""
     if fault == "another database" and engine.dialect.name == "sqlite":
         pytest.skip("SQLite takes statements after one has failed, so that any lost connection must be ours")
     calls = failing(FAULTS[fault])
@@ -107,7 +108,7 @@ def test_a_handlers_error_is_logged_and_recorded_without_its_text(engine, handle
         lambda own: {own: "\0"},
     ],
 )
-def test_an_invalid_skip_reason_of_a_handler_affects_only_its_own_events(
+def test_an_invalid_skip_reason_from_a_handler_fails_only_the_event_being_handled(
     engine, handlers, query, answer, capsys
 ):
     def by_index(_connection, events, _now_us):
@@ -138,7 +139,7 @@ def test_a_handler_can_skip_its_own_events_with_a_reason(engine, handlers, query
     ]
 
 
-def test_a_handler_that_suppresses_a_failed_statement_fails_only_its_event(engine, handlers, failing, query):
+def test_no_other_event_fails_if_a_handler_suppresses_a_failed_statement(engine, handlers, failing, query):
     failing(swallowed)
     rejected = processor(engine, handlers)(deliver(said("sick")), deliver(said("well")))
     # SQLite accepts further statements after a failed one, so no event fails there.
@@ -184,7 +185,7 @@ def test_a_handler_can_reject_an_event_at_once(engine, handlers, failing, query)
 
 
 @ON_POSTGRESQL
-def test_an_event_whose_statement_is_too_slow_is_dead_lettered_alone(
+def test_only_the_event_whose_statement_is_too_slow_is_dead_lettered(
     engine, handlers, failing, query, monkeypatch
 ):
     monkeypatch.setattr("workers.intake.dispatch.LONG_SECONDS", 0.1)

@@ -1,4 +1,7 @@
-"""An event that hangs its handler becomes a dead letter; other events are processed in bounded time."""
+"""An event that hangs its handler becomes a dead letter; other events are processed in bounded time.
+
+Guarantee 7.3.
+"""
 
 import json
 import os
@@ -29,9 +32,6 @@ def handle(connection, events, _now_us):
     for each in events:
         if each.event.text == "sleep":
             time.sleep(3600)
-        if each.event.text == "spin":
-            while True:
-                pass
         if each.event.text == "hold the interpreter":
             re.match("(a+)+$", "a" * 40 + "b")
     return {{}}
@@ -74,7 +74,7 @@ def with_one_sick(count, sick):
 
 @contextmanager
 def supervised(start, count=1):
-    """Run workers and replace each one that exits; yield the exit statuses."""
+    """Run workers and replace each worker that exits; yield the exit statuses."""
     statuses, stopped = [], threading.Event()
 
     def supervise():
@@ -97,10 +97,10 @@ def supervised(start, count=1):
 
 @pytest.mark.parametrize(
     ("migrated_url", "sick"),
-    [("sqlite", "sleep"), ("postgresql", "spin"), ("postgresql", "hold the interpreter")],
+    [("sqlite", "sleep"), ("postgresql", "hold the interpreter")],
     indirect=["migrated_url"],
 )
-def test_an_event_that_hangs_three_workers_is_dead_lettered_and_the_others_are_processed(
+def test_an_event_that_hangs_three_workers_is_dead_lettered_and_other_events_are_processed(
     channel, start, query, tmp_path, sick
 ):
     publish(channel, with_one_sick(100, sick))
@@ -111,13 +111,14 @@ def test_an_event_that_hangs_three_workers_is_dead_lettered_and_the_others_are_p
 
     assert query("SELECT message_id, code FROM dead_letters") == [(sick, "poison")]
     assert query("SELECT count(*) FROM suspects") == [(0,)]
-    # The event costs three times HANDLER_SECONDS and three restarts, and no more.
+    # The event delays others only for three times HANDLER_SECONDS and three restarts.
     assert statuses == [1, 1, 1]
     # The log shows the stack of every thread.
     assert "hanging_handler.py" in (tmp_path / "worker-0.log").read_text()
 
 
-def test_a_second_worker_processes_the_other_events_when_the_first_one_ends(channel, start, query):
+@pytest.mark.parametrize("migrated_url", ["postgresql"], indirect=True)
+def test_a_second_worker_processes_the_other_events_when_the_hanging_worker_ends(channel, start, query):
     publish(channel, with_one_sick(100, "sleep"))
     with supervised(start, count=2):
         wait_until(lambda: depth(channel, topology.DEAD_LETTERS) == 1, seconds=60.0)

@@ -1,4 +1,4 @@
-"""Rows that intake writes for a batch, on PostgreSQL and on SQLite."""
+"""Intake writes the rows of a batch, on PostgreSQL and on SQLite."""
 
 import hashlib
 import json
@@ -24,7 +24,7 @@ def test_each_kind_of_event_has_its_effect(intake, query):
     ]
 
 
-def test_an_event_has_the_id_of_its_request_unless_the_id_cannot_be_stored(intake, query):
+def test_an_event_is_stored_with_its_request_id_unless_the_id_cannot_be_stored(intake, query):
     for after_ms, request_id in enumerate(("0f3c", "nul \0", "x" * 129, "")):
         intake(deliver(said("Hello", after_ms=after_ms), request_id=request_id))
     assert query("SELECT request_id FROM events_v1 ORDER BY id") == [("0f3c",), (None,), (None,), (None,)]
@@ -45,7 +45,7 @@ def test_an_update_without_a_transition_is_recorded_as_skipped(intake, query):
     assert query("SELECT * FROM routing_updates") == []
 
 
-def test_a_conversation_has_the_times_of_its_first_and_last_event_in_any_order_of_arrival(intake, query):
+def test_a_conversation_has_the_times_of_its_earliest_and_latest_event_in_any_order_of_arrival(intake, query):
     intake(deliver(said("b", after_ms=50)))
     intake(deliver(said("c", after_ms=90)), deliver(said("a", after_ms=10)))
     [(first, last)] = query("SELECT first_event_at, last_event_at FROM conversations")
@@ -53,7 +53,7 @@ def test_a_conversation_has_the_times_of_its_first_and_last_event_in_any_order_o
     assert str(last)[17:23] == "10.090"
 
 
-def test_receipts_are_recorded_and_typing_is_skipped(intake, query):
+def test_receipts_are_recorded_and_typing_indicators_are_skipped(intake, query):
     names = ("genesys/text", "genesys/receipt-published", "genesys/typing")
     failed = payload_of("genesys/receipt-failed")
     intake(*[deliver(payload_of(name)) for name in names], deliver(failed))
@@ -64,7 +64,7 @@ def test_receipts_are_recorded_and_typing_is_skipped(intake, query):
     assert ("openmessaging:typing", "skipped", "typing") in query(OUTCOMES)
 
 
-def test_a_malformed_event_is_rejected_with_its_reason_and_its_neighbours_are_processed(intake, query):
+def test_a_malformed_event_is_rejected_with_a_reason_and_other_events_are_processed(intake, query):
     malformed = deliver(b'{"eventType":', message_id="broken")
     rejected = intake(deliver(said("a")), malformed, deliver(said("b")))
     assert rejected == intake(malformed) == {malformed.tag}
@@ -100,7 +100,7 @@ def test_a_conversation_id_with_special_characters_is_stored_unchanged(intake, q
 
 
 @pytest.mark.parametrize("message_id", ["\x00", "a\x00b", "\n"])
-def test_a_message_id_that_cannot_be_stored_delays_no_event(intake, query, message_id):
+def test_a_message_id_that_cannot_be_stored_does_not_delay_its_event(intake, query, message_id):
     good = deliver(said("a"), message_id=message_id)
     bad = deliver(b"{", message_id=message_id)
     assert intake(good, bad) == {bad.tag}
@@ -109,6 +109,7 @@ def test_a_message_id_that_cannot_be_stored_delays_no_event(intake, query, messa
 
 
 def test_every_processed_body_is_kept_byte_for_byte(intake, query):
+    """Guarantee 4.5."""
     bodies = [
         json.dumps(said("a"), indent=3).encode(),
         json.dumps(payload_of("genesys/receipt-failed"), ensure_ascii=False).encode(),
@@ -121,7 +122,7 @@ def test_every_processed_body_is_kept_byte_for_byte(intake, query):
     assert sorted(bytes(body) for (body,) in kept) == sorted(bodies)
 
 
-def test_a_handler_is_given_the_whole_payload(engine, handlers, query):
+def test_a_handler_receives_the_whole_payload(engine, handlers, query):
     given = []
     handlers[CONVERSATION_MESSAGE] = (lambda _connection, events, _now_us: given.extend(events),)
     payload = said("Hello", metadata={"customChannelToken": "constructed"}, participants=[{"id": "p-1"}])

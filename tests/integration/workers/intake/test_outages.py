@@ -23,12 +23,13 @@ def raw(url):
 
 
 def test_deliveries_are_held_while_the_database_is_away(handlers):
+    """Guarantee 4.4."""
     away = make_engine(f"postgresql://postgres@127.0.0.1:{free_port()}/none")
     with pytest.raises(RetryLaterError):
         processor(away, handlers)(deliver(said("a")), deliver(b"malformed"))
 
 
-def test_a_batch_uses_the_clock_that_its_connection_has_set(engine, handlers, query):
+def test_a_batch_reads_its_clock_only_after_the_transaction_has_begun(engine, handlers, query):
     clock = FakeClock()
 
     @event.listens_for(engine, "begin")

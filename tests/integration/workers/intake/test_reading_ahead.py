@@ -1,4 +1,4 @@
-"""Intake reads the next batch while the database works on this one."""
+"""Intake reads the next batch while the database works on the current one."""
 
 import time
 
@@ -19,18 +19,18 @@ def is_read(worker, delivery):
     return delivery.tag in worker._reader._prefetched
 
 
-def test_the_next_batch_is_read_while_postgresql_works(worker, engine):
+def test_the_next_batch_is_read_while_postgresql_works_on_the_current_batch(worker, engine):
     def is_read_ahead(number):
         following = deliver(said(f"{number}, second"))
         worker.prefetch([following])
         worker.process([deliver(said(f"{number}, first"))])
         return is_read(worker, following)
 
-    # If an answer arrives at once, nothing is read ahead; among 100 answers, some take longer.
+    # If PostgreSQL answers at once, no delivery is read ahead. Some of the 100 answers take longer.
     assert any(map(is_read_ahead, range(100))) == (engine.dialect.name == "postgresql")
 
 
-def test_batches_that_were_read_ahead_take_effect_once_each(worker, query):
+def test_each_batch_that_was_read_ahead_takes_effect_once(worker, query):
     batches = [[deliver(said(f"{number}.{each}", after_ms=each)) for each in range(5)] for number in range(4)]
     for batch, following in zip(batches, [*batches[1:], []], strict=True):
         worker.prefetch(following)
@@ -38,7 +38,7 @@ def test_batches_that_were_read_ahead_take_effect_once_each(worker, query):
     assert query("SELECT count(*), count(DISTINCT text) FROM conversation_messages") == [(20, 20)]
 
 
-def test_nothing_is_prefetched_while_a_suspect_is_processed(worker):
+def test_no_delivery_is_read_ahead_while_a_suspect_is_processed(worker):
     following = deliver(said("Second"))
     worker.prefetch([following])
     worker.process([deliver(said("First"), attempt=2)])
@@ -56,7 +56,7 @@ def test_intake_also_reads_ahead_during_the_first_statement_of_a_transaction(eng
     engine.dispose()
     prefetch_while_waiting(engine, work)
     with engine.begin() as connection:
-        # If it worked only while BEGIN is answered, it would work for a fraction of this time.
+        # If intake read ahead only during BEGIN, *worked* would be a small part of this half second.
         connection.exec_driver_sql("SELECT pg_sleep(0.5)")
         worked = moments[-1] - moments[0]
     assert worked > 0.4

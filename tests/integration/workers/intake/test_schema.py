@@ -20,7 +20,7 @@ def test_the_required_revision_is_the_newest_migration():
 
 
 @pytest.mark.parametrize("revision", ["0000", SCHEMA_REVISION, "0002"])
-def test_an_older_revision_is_refused_and_a_newer_one_is_not(engine, revision):
+def test_an_older_revision_is_refused_and_a_newer_one_is_accepted(engine, revision):
     with engine.begin() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = :it"), {"it": revision})
     if revision < SCHEMA_REVISION:
@@ -31,7 +31,7 @@ def test_an_older_revision_is_refused_and_a_newer_one_is_not(engine, revision):
 
 
 @pytest.mark.parametrize("role", ["intake", "settle"])
-def test_a_worker_without_tables_exits_with_78_and_names_the_command(start, postgres_url, tmp_path, role):
+def test_a_worker_whose_tables_are_missing_exits_with_status_78(start, postgres_url, tmp_path, role):
     for number, url in enumerate([postgres_url, f"sqlite:///{tmp_path}/empty.db"]):
         worker = start(role=role, OM_DATABASE_URL=url)
         assert worker.wait(PATIENCE_SECONDS) == 78

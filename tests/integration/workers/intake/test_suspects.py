@@ -15,12 +15,12 @@ from workers.parsing.events import CONVERSATION_MESSAGE
 
 
 class WorkerKilledError(BaseException):
-    """What SIGKILL is to a test: nothing below the test catches it."""
+    """Simulates SIGKILL: only the test itself catches this exception."""
 
 
 @pytest.fixture
 def deadly(engine, handlers):
-    """Intake whose handler kills the worker when it gets one text."""
+    """Return a function that processes deliveries; a handler kills the worker at the text "poison"."""
 
     def kills(connection, events, now_us):
         if any(each.event.text == "poison" for each in events):
@@ -30,13 +30,14 @@ def deadly(engine, handlers):
     handlers[CONVERSATION_MESSAGE] = (*handlers[CONVERSATION_MESSAGE], kills)
 
     def work(*deliveries):
-        # A killed worker loses its memory, so each attempt gets a new worker.
+        # A killed worker loses what it had in memory, so each attempt gets a new worker.
         return processor(engine, handlers)(*deliveries)
 
     return work
 
 
-def test_a_poison_event_is_dead_lettered_and_its_neighbours_are_processed(deadly, query):
+def test_a_poison_event_is_dead_lettered_and_the_other_events_are_processed(deadly, query):
+    """Guarantee 7.4."""
     payloads = [said("before"), said("poison"), said("after")]
     for attempt in range(1, 4):
         with pytest.raises(WorkerKilledError):
@@ -53,6 +54,28 @@ def test_a_harmless_suspect_is_processed_and_its_mark_is_cleared(intake, query):
     assert intake(deliver(said("a"), attempt=9)) == frozenset()
     assert query("SELECT message_count FROM conversations") == [(1,)]
     assert query("SELECT count(*) FROM suspects") == [(0,)]
+
+
+def test_a_stopped_worker_takes_back_only_its_own_mark(engine, query):
+    stopped, other = Suspects(engine, SystemClock()), Suspects(engine, SystemClock())
+    stopped.mark("a")
+    other.mark("a")
+    with engine.begin() as connection:
+        stopped.take_back(connection)
+    assert query("SELECT attempts FROM suspects") == [(1,)]
+
+
+def test_a_worker_in_an_outage_takes_back_only_its_own_mark(engine, query):
+    held, other = Suspects(engine, SystemClock()), Suspects(engine, SystemClock())
+
+    def hold():
+        with held.attempt("a"):
+            other.mark("a")
+            raise RetryLaterError("the database is away")
+
+    with pytest.raises(RetryLaterError):
+        hold()
+    assert query("SELECT attempts FROM suspects") == [(1,)]
 
 
 def test_an_outage_during_an_attempt_never_makes_an_event_poison(engine, handlers, query):
@@ -80,7 +103,7 @@ def test_an_outage_during_an_attempt_never_makes_an_event_poison(engine, handler
     assert query("SELECT count(*) FROM suspects") == [(0,)]
 
 
-def test_a_held_suspect_keeps_the_mark_of_the_worker_that_it_killed(engine):
+def test_holding_a_suspect_keeps_the_mark_from_the_worker_that_it_killed(engine):
     Suspects(engine, SystemClock()).mark("m-1")
     holding = Suspects(engine, SystemClock())
     for _ in range(3):
@@ -89,7 +112,7 @@ def test_a_held_suspect_keeps_the_mark_of_the_worker_that_it_killed(engine):
     assert Suspects(engine, SystemClock()).mark("m-1") == 1
 
 
-def test_held_poison_is_still_poison_for_the_next_worker(engine, handlers, query):
+def test_a_poison_event_that_is_held_is_still_poison_for_the_next_worker(engine, handlers, query):
     for _ in range(2):
         Suspects(engine, SystemClock()).mark("poison")
     poison = deliver(said("poison"), attempt=4, message_id="poison")
@@ -102,7 +125,7 @@ def test_held_poison_is_still_poison_for_the_next_worker(engine, handlers, query
     assert query("SELECT code FROM dead_letters") == [("poison",)]
 
 
-def test_a_mark_that_cannot_be_cleared_does_not_hide_the_reason_for_holding_its_event(engine):
+def test_the_error_that_holds_an_event_is_raised_even_if_its_mark_cannot_be_cleared(engine):
     def attempt_and_fail():
         with Suspects(engine, SystemClock()).attempt("m-1"):
             _rename(engine, "suspects", "unmigrated")

@@ -1,4 +1,4 @@
-"""The status page: its counts on both databases, and the page in a real browser."""
+"""The status page counts events on both databases, and works in a real browser."""
 
 import os
 import random
@@ -8,8 +8,10 @@ import pytest
 import sqlalchemy as sa
 from playwright.sync_api import expect
 
+from messaging.clock import SystemClock
 from simulator.serving import serve_app
 from tests.browser import PHONE, SCREEN, chromium, find_violations, opening, press_until_focused
+from tests.fakes.clock import MovedClock
 from tests.integration.workers.conftest import ON_SQLITE
 from tests.rows import make_row
 from workers.db.engine import DatabaseClock, make_engine
@@ -23,6 +25,7 @@ from workers.db.models import (
 )
 from workers.db.stats import record_worker_report
 from workers.observe import ActivityReader, Probe, Probes, make_app, page, read_metrics
+from workers.parsing import moment_of
 
 
 def event(number, at, *, took_ms=20):
@@ -45,10 +48,10 @@ def by_minutes_ago(activity):
     return [(minute["events"], minute["dead_letters"]) for minute in reversed(activity["minutes"])]
 
 
-def test_the_last_hour_is_counted_by_minute_and_continues(engine):
-    reader = ActivityReader(engine)
+def test_the_last_hour_is_counted_by_minute_and_the_counts_are_kept_current(engine):
+    reader = ActivityReader(engine, SystemClock())
     now = datetime.now(UTC)
-    rows = [event(number, now - timedelta(minutes=ago)) for number, ago in enumerate((0, 0, 1, 58, 90))]
+    rows = [event(number, now - timedelta(minutes=ago)) for number, ago in enumerate((0, 0, 1, 55, 90))]
     with engine.begin() as connection:
         connection.execute(processed_events.insert(), rows)
         connection.execute(dead_letters.insert(), [dead_letter(1, "not_json", now - timedelta(minutes=1))])
@@ -59,19 +62,19 @@ def test_the_last_hour_is_counted_by_minute_and_continues(engine):
         connection.execute(sa.delete(processed_events).where(processed_events.c.message_id == "m-3"))
     second = reader.read()
 
-    # If a minute passes between writing and reading, everything moves one minute back.
-    shift = first.index((1, 1)) - 1
-    assert first[shift] == (2, 0)
+    # If a new minute begins between writing and reading, all counts move back by one minute.
+    assert first[first.index((1, 1)) - 1] == (2, 0)
     assert sum(events for events, _ in first) == 4
-    assert by_minutes_ago(second)[shift : shift + 2] == [(3, 0), (1, 1)]
-    assert sum(events for events, _ in by_minutes_ago(second)) == sum(events for events, _ in first) + 1
+    latest = by_minutes_ago(second)
+    assert latest[latest.index((1, 1)) - 1] == (3, 0)
+    assert sum(events for events, _ in latest) == 5
     assert 20 <= second["median_ms"] <= second["p95_ms"] <= 45
     assert [row["id"] for row in second["events"]][:2] == ["m-9", "m-4"]
     assert [row["id"] for row in second["dead_letters"]] == ["l-1"]
 
 
 @ON_SQLITE
-def test_counting_continues_after_a_failure_without_starting_again(engine):
+def test_counting_resumes_after_a_failure_where_it_stopped(engine):
     counted = []
 
     @sa.event.listens_for(engine, "before_cursor_execute")
@@ -80,13 +83,26 @@ def test_counting_continues_after_a_failure_without_starting_again(engine):
         if counted[-1] and sum(counted) == 21:
             raise TimeoutError
 
-    reader = ActivityReader(engine)
+    reader = ActivityReader(engine, SystemClock())
     with pytest.raises(TimeoutError):
         reader.read()
     reader.read()
 
-    # Ten minutes before the failure, and perhaps one that has begun since.
+    # Two queries count each minute. The failed run counted ten minutes, and a new minute may have begun.
     assert sum(counted) - 21 in {100, 102}
+
+
+def test_the_given_clock_and_not_the_hosts_clock_determines_the_last_hour(engine):
+    """On a host whose clock is ahead, the next minutes would be counted before they begin, and only once."""
+    clock = MovedClock()
+    # A clock may have the database's time only once a connection is open.
+    sa.event.listen(engine, "checkout", lambda *_: setattr(clock, "ahead_us", -600_000_000))
+    with engine.begin() as connection:
+        at = moment_of(clock.now_us())
+        connection.execute(processed_events.insert(), [event(1, at)])
+    clock.ahead_us = 0
+    counts = by_minutes_ago(ActivityReader(engine, clock).read())
+    assert (1, 0) in counts[:2]
 
 
 def test_an_edge_that_has_stopped_stays_listed_with_its_age(engine):
@@ -94,7 +110,7 @@ def test_an_edge_that_has_stopped_stays_listed_with_its_age(engine):
     with engine.begin() as connection:
         rows = [answers("vm-1", now), answers("vm-2", now, began_at=now - timedelta(hours=3))]
         connection.execute(edge_statistics.insert(), rows)
-    one, other = ActivityReader(engine).read()["edges"]
+    one, other = ActivityReader(engine, SystemClock()).read()["edges"]
     assert (one["edge"], one["answered"], one["percent_within_100_ms"]) == ("vm-1", 1500, 99.6)
     assert (other["edge"], other["answered"], other["percent_within_100_ms"]) == ("vm-2", 0, None)
     assert 3 * 3600 <= other["last_s"] < 3 * 3600 + 60
@@ -108,15 +124,19 @@ def app_on(engine, **changed):
     """Return the page's application; by default the broker and the edge answer."""
     queries = {
         "metrics": lambda: read_metrics(engine, DatabaseClock(engine)),
-        "activity": ActivityReader(engine).read,
+        "activity": ActivityReader(engine, SystemClock()).read,
         "broker": lambda: None,
         "depths": lambda: DEPTHS,
         "edge": lambda: HEALTH,
+        "canary": lambda: 0.02,
     }
-    return make_app(Probes(**{name: Probe(name, query) for name, query in (queries | changed).items()}))
+    probes = {name: Probe(name, query) for name, query in (queries | changed).items()}
+    # Read the canary's state now, because the page itself does not wait for this state.
+    probes["canary"].read(5.0)
+    return make_app(Probes(**probes))
 
 
-def test_the_documentation_is_served_beside_the_page_if_it_was_built(
+def test_the_documentation_is_served_with_the_page_if_it_was_built(
     migrated_sqlite_url, tmp_path, monkeypatch
 ):
     client = app_on(make_engine(migrated_sqlite_url)).test_client()
@@ -129,7 +149,7 @@ def test_the_documentation_is_served_beside_the_page_if_it_was_built(
         assert "unsafe-inline" not in status_page.headers["Content-Security-Policy"]
 
 
-def test_tables_that_are_missing_are_named_with_the_command(sqlite_url):
+def test_the_page_names_the_command_that_creates_missing_tables(sqlite_url):
     state = app_on(make_engine(sqlite_url)).test_client().get("/ops/state").get_json()
     [text] = [alert["text"] for alert in state["alerts"] if alert["name"] == "OpenMessagingDatabaseAway"]
     assert "omctl migrate" in text
@@ -137,7 +157,7 @@ def test_tables_that_are_missing_are_named_with_the_command(sqlite_url):
 
 @pytest.fixture
 def busy(migrated_sqlite_url):
-    """A database after an hour of a busy service with some problems."""
+    """The address of a database that a busy service has used for an hour, with some problems."""
     now = datetime.now(UTC)
     chance = random.Random(7)
     engine = make_engine(migrated_sqlite_url)
@@ -182,7 +202,7 @@ def busy(migrated_sqlite_url):
 
 
 def answers(edge, now, **counts):
-    """Return a minute's statistics of an edge process."""
+    """Return a row with the statistics of an edge process for one minute."""
     counts = {"answered": 1500, "within_100_ms": 1494, "began_at": now - timedelta(minutes=2)} | counts
     refused = dict.fromkeys(("status_401", "status_413", "status_429", "status_503", "other_refusals"), 0)
     return make_row(edge_statistics, process=f"{edge} 1", edge=edge, **refused | counts)
@@ -201,7 +221,7 @@ def open_page(browser, busy):
 
 
 def keep_picture(page, name):
-    """Take the pictures that docs/operations.md shows, if OM_TEST_PICTURES names their folder."""
+    """Take a picture for docs/operations.md if OM_TEST_PICTURES gives the path of a folder."""
     if folder := os.environ.get("OM_TEST_PICTURES"):
         page.screenshot(path=f"{folder}/{name}.png")
 
@@ -210,7 +230,7 @@ def test_the_page_shows_traffic_problems_and_the_next_command(open_page):
     page = open_page(viewport=SCREEN)
 
     expect(page.locator("#verdict")).to_have_text("Something has stopped")
-    expect(page.locator("#lights li.good")).to_have_count(4)
+    expect(page.locator("#lights li.good")).to_have_count(5)
     expect(page.locator("#alerts li")).to_have_count(3)
     expect(page.locator("#alerts")).to_contain_text("crm receives no events.")
     expect(page.locator("#alerts")).to_contain_text("for 9 min")
@@ -237,10 +257,10 @@ def test_the_page_shows_values_of_failed_queries_as_unknown(browser, busy):
         page = open_with(viewport=SCREEN)
         expect(page.locator("#destinations")).to_have_text("Unknown: the database did not answer this query.")
         expect(page.locator("#alerts")).to_contain_text("unknown: om_destination_paused.")
-        expect(page.locator("#lights li.good")).to_have_count(4)
+        expect(page.locator("#lights li.good")).to_have_count(5)
 
 
-def test_the_page_fits_a_phone_in_dark_mode(open_page):
+def test_the_page_in_dark_mode_is_not_wider_than_the_screen_of_a_phone(open_page):
     page = open_page(viewport=PHONE, color_scheme="dark")
     expect(page.locator("#workers tr")).to_have_count(5)
     expect(page.locator("#events code")).to_have_count(50)
@@ -248,7 +268,7 @@ def test_the_page_fits_a_phone_in_dark_mode(open_page):
     keep_picture(page, "ops-phone")
 
 
-def test_the_page_dims_its_values_when_it_loses_its_server(open_page):
+def test_the_page_dims_its_values_when_its_server_no_longer_answers(open_page):
     page = open_page(viewport=SCREEN)
     expect(page.locator("#chart rect.bar")).to_have_count(60)
     page.evaluate("window.fetch = () => Promise.reject(new Error('away')); refresh()")
@@ -259,7 +279,7 @@ def test_the_page_dims_its_values_when_it_loses_its_server(open_page):
 
 
 @pytest.mark.parametrize("path", ["/ops", "/runbook"])
-def test_the_accessibility_checker_finds_nothing_at_any_width_or_colour_scheme(browser, busy, path):
+def test_the_accessibility_checker_finds_no_violation_at_any_width_or_colour_scheme(browser, busy, path):
     with serve_app(app_on(busy)) as url, opening(browser, f"{url}{path}") as open_with:
         page = open_with(viewport=SCREEN)
         if path == "/ops":
@@ -272,7 +292,7 @@ def test_the_accessibility_checker_finds_nothing_at_any_width_or_colour_scheme(b
     assert found == {key: [] for key in found}
 
 
-def test_the_runbook_of_an_alert_is_opened_by_keyboard(open_page):
+def test_the_runbook_of_an_alert_can_be_opened_with_the_keyboard(open_page):
     page = open_page(viewport=SCREEN)
     link = page.locator("#alerts a").first
     expect(link).to_be_visible()

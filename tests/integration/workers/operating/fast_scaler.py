@@ -1,4 +1,4 @@
-"""Run the scale role with short times, as `python -m workers scale` does with its own."""
+"""Run the scale role with shorter times than `python -m workers scale`."""
 
 import sys
 
@@ -9,7 +9,7 @@ from workers.settings import ScaleSettings
 
 
 class FastSettings(ScaleSettings):
-    """With a low threshold and a short cool-down."""
+    """Settings of the scale role with a low threshold and a short cool-down."""
 
     @property
     def limits(self):

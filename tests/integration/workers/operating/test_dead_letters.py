@@ -1,10 +1,12 @@
-"""Operators list, replay and discard dead letters: a real queue, its records, and intake."""
+"""Operators list, replay and discard dead letters of a real queue, whose records are in a real database."""
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from contextlib import contextmanager
 from functools import partial
@@ -26,8 +28,9 @@ from omctl.repair.dead_letters import dead_letters as command
 from tests.integration.workers.commands import run_omctl
 from tests.integration.workers.conftest import ON_POSTGRESQL
 from tests.integration.workers.consuming import depth
-from tests.integration.workers.events import said
+from tests.integration.workers.events import deliver, said
 from tests.waiting import wait_until
+from workers.db.models import dead_letters
 
 SOURCES = Path(__file__).parents[4]
 DEAD_LETTERS = 10_000 if os.environ.get("HYPOTHESIS_PROFILE") == "nightly" else 2_000
@@ -35,14 +38,14 @@ DEAD_LETTERS = 10_000 if os.environ.get("HYPOTHESIS_PROFILE") == "nightly" else 
 
 @pytest.fixture
 def invoke(vhost, migrated_url):
-    """Run `omctl dead-letters`."""
+    """Return a function that runs `omctl dead-letters`."""
     environment = {"OM_AMQP_URL": vhost.amqp_url, "OM_DATABASE_URL": migrated_url}
     return lambda *arguments: CliRunner().invoke(command, arguments, env=environment)
 
 
 @pytest.fixture
 def omctl(vhost, migrated_url):
-    """Run `omctl dead-letters` and return its report."""
+    """Return a function that runs `omctl dead-letters` and returns its report."""
     return partial(run_omctl, command, OM_AMQP_URL=vhost.amqp_url, OM_DATABASE_URL=migrated_url)
 
 
@@ -62,7 +65,7 @@ def publish(
 
 
 def bury(channel, message_id, content):
-    """Put a dead letter into the queue by hand."""
+    """Publish a message directly to the queue of dead letters, without a record in the database."""
     publish(channel, message_id, content, exchange="", routing_key=topology.DEAD_LETTERS)
 
 
@@ -70,8 +73,19 @@ def buried(channel):
     return depth(channel, topology.DEAD_LETTERS)
 
 
+def test_control_characters_in_a_dead_letters_record_do_not_reach_the_terminal(invoke, omctl, intake, engine):
+    intake(deliver({"eventType": "news", "conversationId": "c"}, message_id="dead-1"))
+    with engine.begin() as connection:
+        connection.execute(dead_letters.update().values(reason="\x1b[2J\x9b\u202e", code="\x1b[2J"))
+    for arguments in (("list",), ("show", "dead-1")):
+        result = invoke(*arguments)
+        assert result.exit_code == 0, result.output
+        assert "news" in result.output
+        assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e]", result.output)
+
+
 def failing(handlers, is_broken):
-    """Replace the message handler by one that fails while *is_broken* is not empty."""
+    """Replace the message handler with one that fails while *is_broken* is not empty."""
     kind = "openmessaging:conversation:message"
     [handler] = handlers[kind]
 
@@ -83,13 +97,13 @@ def failing(handlers, is_broken):
     return handlers | {kind: (fails,)}
 
 
-def test_listing_dead_letters_reads_the_records_and_takes_no_message(vhost, working, channel, omctl):
+def test_listing_dead_letters_reads_the_records_and_consumes_no_message(vhost, working, channel, omctl):
     with working():
         publish(channel, "broken", b"{")
         publish(channel, "unknown", json.dumps({"eventType": "news", "conversationId": "c-9"}).encode())
         wait_until(lambda: buried(channel) == 2)
 
-    # Another omctl works with the dead letters meanwhile.
+    # List the dead letters while another omctl holds the lock on them: listing does not need the lock.
     with lock_dead_letters((vhost.amqp_url,), client_name="test"):
         listed = omctl("list")
         assert omctl("show", "broken")["code"] == "not_json"
@@ -184,7 +198,7 @@ def test_a_processed_event_takes_effect_again_only_with_the_option_again(
         wait_until(lambda: query("SELECT count(*) FROM processed_events") == [(1,)])
         for arguments, effects in (((), 1), (("--again",), 2), (("--again",), 3)):
             bury(channel, "m-1", body())
-            # As after a second failure: the earlier decision no longer applies.
+            # Delete the earlier decision from the record, as a second failure of the event would.
             with engine.begin() as transaction:
                 transaction.exec_driver_sql(
                     "UPDATE dead_letters SET intervention_id = NULL, decided_at = NULL"
@@ -192,10 +206,10 @@ def test_a_processed_event_takes_effect_again_only_with_the_option_again(
             omctl("replay", "--reason", "try", "--yes", *arguments)
             wait_until(lambda: depth(channel) == 0)
             wait_until(lambda: query("SELECT sum(message_count) FROM conversations") == [(effects,)])  # noqa: B023
-    assert query("SELECT deliveries FROM processed_events ORDER BY id") == [(2,), (1,), (1,)]
+    assert query("SELECT times_received FROM processed_events ORDER BY id") == [(2,), (1,), (1,)]
 
 
-def test_copies_of_a_dead_letter_are_published_once_by_a_replay(working, channel, omctl, query):
+def test_a_replay_publishes_the_copies_of_a_dead_letter_only_once(working, channel, omctl, query):
     for _ in range(3):
         bury(channel, "m-1", body())
     told = omctl("replay", "--reason", "try", "--yes")
@@ -213,19 +227,18 @@ def test_a_replay_leaves_unselected_and_newly_arrived_dead_letters_in_the_queue(
     monkeypatch.setattr(EventPublisher, "publish", die_again)
     for number in range(8):
         bury(channel, f"m-{number}", body(number))
-    bury(channel, "m-1", body(1))
 
     told = omctl("replay", "m-1", "m-2", "m-6", "--reason", "try", "--yes", "--rate", "0")
     assert (told["done"], depth(channel)) == (3, 3)
-    wait_until(lambda: buried(channel) == 9)
-    left = [channel.basic_get(topology.DEAD_LETTERS) for _ in range(9)]
+    wait_until(lambda: buried(channel) == 8)
+    left = [channel.basic_get(topology.DEAD_LETTERS) for _ in range(8)]
     assert sorted(properties.message_id for _, properties, _ in left) == [
-        *("m-0", "m-1", "m-1", "m-2", "m-3", "m-4", "m-5", "m-6", "m-7")
+        f"m-{number}" for number in range(8)
     ]
     assert sum(content == b"anew" for *_, content in left) == 3
 
 
-def test_a_replay_stops_at_its_limit(channel, omctl):
+def test_a_replay_publishes_no_more_dead_letters_than_its_limit(channel, omctl):
     for number in range(8):
         bury(channel, f"m-{number}", body(number))
     told = omctl("replay", "--limit", "3", "--reason", "try", "--yes")
@@ -234,8 +247,8 @@ def test_a_replay_stops_at_its_limit(channel, omctl):
     assert omctl("list")["total"] == 5
 
 
-def test_a_replay_that_continues_a_killed_one_takes_effect_once(channel, omctl, query, engine, working):
-    """The second replay publishes the event under the generation of the first one."""
+def test_a_replay_that_continues_a_killed_replay_takes_effect_once(channel, omctl, query, engine, working):
+    """The second replay keeps the intervention id of the first replay."""
     bury(channel, "m-1", body())
     omctl("list", "--scan")
     with engine.begin() as transaction:
@@ -274,7 +287,7 @@ def test_an_interrupted_replay_of_dead_letters_reports_its_progress(channel, inv
     wait_until(lambda: buried(channel) == 3)
 
 
-def test_an_operator_may_confirm_after_the_heartbeat_timeout(channel, invoke, monkeypatch):
+def test_an_operator_can_confirm_a_replay_after_the_heartbeat_timeout(channel, invoke, monkeypatch):
     monkeypatch.setattr(addresses, "HEARTBEAT_SECONDS", 1)
     monkeypatch.setattr(click, "confirm", lambda *_, **__: time.sleep(4.0))
     bury(channel, "m-1", body())
@@ -282,7 +295,7 @@ def test_an_operator_may_confirm_after_the_heartbeat_timeout(channel, invoke, mo
     assert (buried(channel), depth(channel)) == (0, 1)
 
 
-def test_a_dead_letter_of_a_destination_is_listed_and_not_replayed_to_intake(channel, omctl):
+def test_a_dead_letter_of_a_destination_is_listed_but_not_replayed_to_intake(channel, omctl):
     properties = pika.BasicProperties(message_id="m-1", headers={"destination": "crm"}, delivery_mode=2)
     channel.basic_publish("", topology.DEAD_LETTERS, body(), properties)
     assert [row["destination"] for row in omctl("list", "--scan")["dead_letters"]] == ["crm"]
@@ -313,7 +326,7 @@ def test_only_one_command_at_a_time_works_on_the_dead_letters(vhost, channel):
 
 @contextmanager
 def replaying(vhost, url):
-    """Replay everything in a process of its own."""
+    """Replay all dead letters in a separate process."""
     words = ["--yes", "--json", "--again", "--rate", "2000", "--reason", "try"]
     process = subprocess.Popen(
         [sys.executable, "-m", "omctl", "dead-letters", "replay", *words],
@@ -333,7 +346,7 @@ wait_long = partial(wait_until, seconds=120.0)
 
 @ON_POSTGRESQL
 @pytest.mark.timeout(600)
-def test_a_replay_that_is_cancelled_killed_and_continued_loses_and_repeats_no_dead_letter(
+def test_a_replay_that_is_cancelled_killed_and_continued_neither_loses_nor_repeats_a_dead_letter(
     vhost, channel, migrated_url, working, query
 ):
     unconfirmed = channel.connection.channel()
@@ -342,7 +355,7 @@ def test_a_replay_that_is_cancelled_killed_and_continued_loses_and_repeats_no_de
     wait_long(lambda: buried(channel) == DEAD_LETTERS)
 
     def sum_of(what):
-        return query(f"SELECT {what}")[0][0]  # words of ours
+        return query(f"SELECT {what}")[0][0]  # only our own words
 
     with working():
         with replaying(vhost, migrated_url) as replay:
@@ -366,3 +379,40 @@ def test_a_replay_that_is_cancelled_killed_and_continued_loses_and_repeats_no_de
     assert sum_of("count(*) FROM processed_events WHERE outcome = 'processed'") == DEAD_LETTERS
     assert sum_of("sum(message_count) FROM conversations") == DEAD_LETTERS
     assert sum_of("count(DISTINCT message_id) FROM processed_events") == DEAD_LETTERS
+
+
+@ON_POSTGRESQL
+def test_a_replay_of_events_that_are_still_bad_does_not_delay_live_events(
+    working, channel, query, omctl, longest_wait
+):
+    count = 1_000
+    for number in range(count):
+        bury(channel, f"bad-{number}", b'{"conversationId":"c","timestamp":"2026-01-01T00:00:00Z"}')
+    is_over = threading.Event()
+
+    def send_good():
+        with pika.BlockingConnection(channel.connection._impl.params) as connection:
+            own = connection.channel()
+            for number in range(2_000):
+                if is_over.is_set():
+                    return
+                now_us = time.time_ns() // 1000
+                properties = encode_properties(f"good-{number}", now_us, "", "webhook")
+                own.basic_publish(
+                    topology.EXCHANGE, topology.EVENT_ROUTING_KEY, body(number), decode_properties(properties)
+                )
+                time.sleep(0.02)
+
+    with working():
+        thread = threading.Thread(target=send_good)
+        thread.start()
+        try:
+            assert omctl("replay", "--reason", "try", "--yes", "--rate", "0")["done"] == count
+            wait_until(lambda: buried(channel) == count)
+        finally:
+            is_over.set()
+            thread.join()
+        wait_until(lambda: depth(channel) == 0)
+        time.sleep(0.5)
+    assert query("SELECT count(*) FROM processed_events")[0][0] > 20
+    assert longest_wait() < 2.0

@@ -1,10 +1,11 @@
-"""The cutover from the guide's own code: its keys are imported, and no event takes effect twice."""
+"""After a cutover from the guide's own code and an import of its keys, no event takes effect twice."""
 
 import json
 
 from click.testing import CliRunner
 
 from omctl.connect.import_keys import import_keys
+from tests.guide_code import Cache, guide_consumer
 from tests.integration.workers.events import deliver, said
 
 RECEIVED = """
@@ -13,34 +14,15 @@ RECEIVED = """
 """
 
 
-class Cache(dict):
-    """The cache of the guide's code, with its own method names."""
-
-    def exists(self, key):
-        return key in self
-
-    def set(self, key, value, ttl):
-        self[key] = (value, ttl)
-
-
-def guide_consumer(payload, cache, process_conversation_event):
-    """Consume one event with the guide's unchanged sample, without its log line."""
-    composite_key = f"{payload['conversationId']}:{payload['timestamp']}"
-    if cache.exists(composite_key):
-        return
-    process_conversation_event(payload)
-    cache.set(composite_key, "processed", ttl=2592000)
-
-
 def run(database_url, tmp_path, lines, *arguments):
     file = tmp_path / "keys.txt"
-    file.write_text("".join(f"{line}\n" for line in lines))
+    file.write_text("".join(f"{line}\n" for line in lines), errors="surrogateescape")
     arguments = [str(file), "--json", *arguments]
     result = CliRunner().invoke(import_keys, arguments, env={"OM_DATABASE_URL": database_url})
     return result.exit_code, json.loads(result.output)
 
 
-def test_a_cutover_gives_each_event_one_effect(engine, intake, query, tmp_path):
+def test_each_event_takes_effect_once_after_a_cutover(engine, intake, query, tmp_path):
     cache, effects = Cache(), []
     before = [said(f"before {number}", conversation=f"c-{number}") for number in range(3)]
     after = [said("after", conversation="c-2", after_ms=9), said("after", conversation="c-9")]
@@ -54,7 +36,7 @@ def test_a_cutover_gives_each_event_one_effect(engine, intake, query, tmp_path):
     )  # fmt: skip
     assert run(url, tmp_path, cache)[1]["imported"] == 3
     assert run(url, tmp_path, cache)[1]["imported"] == 0
-    # The platform sends the last events again, and events that the guide's code never had.
+    # The platform repeats the last events, and sends events that the guide's code never received.
     intake(*[deliver(payload) for payload in (*before, *after)])
     intake(deliver(before[0]))
 
@@ -75,3 +57,10 @@ def test_keys_with_any_spelling_of_the_time_are_imported_and_other_lines_are_ref
     assert (status, report["imported"], report["refused_lines"]) == (1, 1, [2, 4])
     intake(deliver(payload))
     assert query(RECEIVED) == [("a:b", "skipped", "imported")]
+
+
+def test_lines_that_are_not_text_are_refused_and_other_keys_are_imported(engine, tmp_path):
+    url = engine.url.render_as_string(hide_password=False)
+    lines = ["\udcff:2024-05-15T14:32:10Z", "\0:2024-05-15T14:32:10Z", "c:2024-05-15T14:32:10Z"]
+    status, report = run(url, tmp_path, lines)
+    assert (status, report["imported"], report["refused_lines"]) == (1, 1, [1, 2])

@@ -1,10 +1,14 @@
 """omctl ingest publishes events from a file."""
 
 import json
+import time
 from functools import partial
 
 import pytest
 
+from messaging.broker import addresses
+from omctl.event_files import read_bodies
+from omctl.repair import ingest as ingest_module
 from omctl.repair.ingest import ingest as command
 from tests.integration.workers.commands import run_omctl
 from tests.integration.workers.consuming import depth
@@ -35,7 +39,7 @@ def test_a_file_that_is_ingested_twice_takes_effect_once(omctl, channel, working
     assert depth(channel) == 6
 
     with working():
-        wait_until(lambda: query("SELECT sum(deliveries) FROM processed_events") == [(6,)])
+        wait_until(lambda: query("SELECT sum(times_received) FROM processed_events") == [(6,)])
     assert query("SELECT source, count(*) FROM processed_events GROUP BY source") == [("ingest", 3)]
     assert sorted(query("SELECT status, message_count FROM conversations")) == [
         ("implied", 1),
@@ -43,12 +47,24 @@ def test_a_file_that_is_ingested_twice_takes_effect_once(omctl, channel, working
     ]
 
 
+def test_a_file_may_be_read_for_longer_than_the_heartbeat_timeout(omctl, channel, monkeypatch):
+    def read_slowly(file):
+        for body in read_bodies(file):
+            time.sleep(4.0)
+            yield body
+
+    monkeypatch.setattr(addresses, "HEARTBEAT_SECONDS", 1)
+    monkeypatch.setattr(ingest_module, "read_bodies", read_slowly)
+    assert sum(omctl()["events"].values()) == 3
+    assert depth(channel) == 3
+
+
 def test_a_dry_run_of_ingest_publishes_nothing(omctl, channel):
     assert sum(omctl("--dry-run")["events"].values()) == 3
     assert depth(channel) == 0
 
 
-def test_unreadable_lines_are_reported_and_the_others_are_published(omctl, channel):
+def test_unreadable_lines_are_reported_and_the_other_events_are_published(omctl, channel):
     told = omctl(body=f"{LINES}\nnonsense\n" + '{"eventType":"openmessaging:conversation:new"}\n', status=1)
     assert [(each["number"], each["code"]) for each in told["refused"]] == [
         (4, "not_json"),

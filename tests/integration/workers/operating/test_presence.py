@@ -1,4 +1,4 @@
-"""Workers report their presence, on both databases, and observe serves it as metrics."""
+"""Workers report that they run, on both databases, and the observe role serves these reports as metrics."""
 
 import socket
 from datetime import UTC, datetime, timedelta
@@ -51,7 +51,7 @@ def test_a_running_worker_has_a_report_with_its_counts_until_it_stops(
     assert reports() == []
 
 
-def test_a_silent_worker_is_reported_down_and_later_left_out(engine, reports):
+def test_a_worker_without_a_recent_report_is_reported_down_and_later_left_out(engine, reports):
     clock = SystemClock()
 
     def note(worker, *, seconds_ago, **figures):
@@ -75,7 +75,7 @@ def test_a_silent_worker_is_reported_down_and_later_left_out(engine, reports):
     assert ("om_worker_up", "deliver", "long dead") not in samples
 
 
-def test_a_missing_database_delays_neither_the_work_nor_the_stop_of_a_role():
+def test_an_unreachable_database_delays_neither_the_work_nor_the_end_of_a_role():
     began = datetime.now(UTC)
     with report_presence(GONE, DatabaseClock(make_engine(GONE)), "settle", "1", dict):
         pass

@@ -1,36 +1,41 @@
-"""omctl replay publishes past events again from the database."""
+"""omctl replay publishes past events again, with the bodies from the database."""
 
+import time
+from datetime import UTC, datetime, timedelta
 from functools import partial
 
 import pytest
 from click.testing import CliRunner
 
 from messaging.admin import EventPublisher
+from messaging.broker import addresses
 from messaging.errors import BrokerUnavailableError
 from omctl.repair.replay import replay as command
 from tests.integration.workers.commands import run_omctl
 from tests.integration.workers.consuming import depth
 from tests.integration.workers.events import deliver, said
 from tests.waiting import wait_until
+from workers.db import past_events
+from workers.db.models import processed_events
 
 
 @pytest.fixture
 def invoke(vhost, migrated_url):
-    """Run `omctl replay`."""
+    """Return a function that runs `omctl replay`."""
     environment = {"OM_AMQP_URL": vhost.amqp_url, "OM_DATABASE_URL": migrated_url}
     return lambda *arguments, **changes: CliRunner().invoke(command, arguments, env=environment | changes)
 
 
 @pytest.fixture
 def omctl(vhost, migrated_url):
-    """Run `omctl replay` without a question and return its report."""
+    """Return a function that runs `omctl replay` without asking for confirmation and returns its report."""
     environment = {"OM_AMQP_URL": vhost.amqp_url, "OM_DATABASE_URL": migrated_url}
     return partial(run_omctl, command, "--yes", "--rate", "0", **environment)
 
 
 @pytest.fixture
 def happened(intake):
-    """Six messages of two conversations."""
+    """Process six messages of two conversations."""
     for number in range(6):
         intake(deliver(said("a", conversation=f"c-{number % 2}", after_ms=number)))
 
@@ -45,7 +50,7 @@ def test_a_replayed_conversation_takes_effect_again_only_with_the_option_again(
     told = omctl("--conversation", "c-1", "--reason", "try")
     assert (told["chosen"], told["done"], depth(channel)) == (3, 3, 3)
     with working():
-        wait_until(lambda: query("SELECT sum(deliveries) FROM processed_events") == [(9,)])
+        wait_until(lambda: query("SELECT sum(times_received) FROM processed_events") == [(9,)])
     assert effects(query) == {"c-0": 3, "c-1": 3}
 
     omctl("--conversation", "c-1", "--again", "--reason", "the CRM lost it")
@@ -60,12 +65,32 @@ def test_a_replayed_conversation_takes_effect_again_only_with_the_option_again(
     ]
 
 
+def test_a_batch_may_be_read_for_longer_than_the_heartbeat_timeout(happened, omctl, channel, monkeypatch):
+    def read_slowly(*arguments):
+        time.sleep(4.0)
+        return read(*arguments)
+
+    read = past_events.read_past_events
+    monkeypatch.setattr(addresses, "HEARTBEAT_SECONDS", 1)
+    monkeypatch.setattr(past_events, "read_past_events", read_slowly)
+    assert omctl("--since", "1h", "--reason", "try")["done"] == 6
+    assert depth(channel) == 6
+
+
 def test_a_replay_is_limited_by_time_and_by_event_type(happened, omctl, channel):
     assert omctl("--since", "1h", "--dry-run")["chosen"] == 6
     assert omctl("--until", "1h", "--dry-run")["chosen"] == 0
     assert omctl("--type", "message", "--dry-run")["chosen"] == 6
     assert omctl("--type", "updated", "--dry-run")["chosen"] == 0
     assert depth(channel) == 0
+
+
+def test_events_of_an_edge_whose_clock_is_ahead_are_replayed(happened, omctl, engine):
+    """By their times, these events were processed two hours before they were received."""
+    processed_at = datetime.now(UTC) - timedelta(hours=2)
+    with engine.begin() as connection:
+        connection.execute(processed_events.update().values(processed_at=processed_at))
+    assert omctl("--since", "1h", "--dry-run")["chosen"] == 6
 
 
 @pytest.fixture
@@ -87,7 +112,7 @@ def test_an_interrupted_replay_is_resumed_and_takes_effect_once(interrupted, omc
     omctl("--resume", interrupted, status=2)
 
 
-def test_resuming_publishes_nothing_with_dry_run_or_without_confirmation(
+def test_a_resumed_replay_publishes_nothing_in_a_dry_run_or_without_confirmation(
     interrupted, omctl, invoke, channel, query
 ):
     resumed = omctl("--resume", interrupted, "--dry-run")
@@ -122,6 +147,6 @@ def test_a_replay_that_loses_its_broker_prints_the_command_that_continues_it(
     assert f"omctl replay --resume {intervention}" in result.stderr
 
 
-def test_a_replay_needs_a_selection_and_a_reason(omctl):
+def test_a_replay_without_a_selection_or_a_reason_is_refused(omctl):
     omctl("--reason", "try", status=2)
     omctl("--since", "1h", status=2)

@@ -1,4 +1,4 @@
-"""The scale role starts and stops workers by a real queue's length."""
+"""The scale role starts and stops workers according to the depth of a real queue."""
 
 import json
 import signal
@@ -19,14 +19,14 @@ BACKLOG = 3000
 
 @pytest.fixture
 def backlog(vhost, channel):
-    """A virtual host whose events queue is long."""
+    """A virtual host whose events queue is deep."""
     for number in range(BACKLOG):
         body = json.dumps(event("new", conversation=f"c-{number}")).encode()
         channel.basic_publish(EXCHANGE, EVENT_ROUTING_KEY, body, pika.BasicProperties(delivery_mode=2))
     return vhost
 
 
-def test_scale_starts_workers_for_a_backlog_and_stops_them_afterwards(
+def test_the_scale_role_starts_workers_for_a_backlog_and_stops_them_afterwards(
     backlog, rabbitmq, migrated_postgres_url, tmp_path
 ):
     settings = {
@@ -48,7 +48,7 @@ def test_scale_starts_workers_for_a_backlog_and_stops_them_afterwards(
 
     assert max(targets(log)) == 3
     assert [line["reason"] for line in lines(log, "scaled")][-1] == "calm"
-    # Every worker ended before the role did.
+    # Every worker that was started ended before the scale role ended.
     assert len(lines(log, "subscription_ended")) == len(lines(log, "consumer_up"))
 
 

@@ -1,4 +1,4 @@
-"""The scale role starts and stops settle and deliver processes by their due work in SQL."""
+"""The scale role starts and stops settle and deliver processes according to their due work in SQL."""
 
 import sys
 from datetime import UTC, datetime, timedelta
@@ -46,7 +46,7 @@ def fill(engine, *, due, destination="crm"):
         connection.execute(insert(deliveries), [delivery(number, destination) for number in range(due)])
 
 
-def test_only_due_work_of_the_busiest_destination_counts(engine):
+def test_only_due_windows_and_the_due_deliveries_of_the_busiest_destination_are_counted(engine):
     fill(engine, due=20)
     with engine.begin() as connection:
         connection.execute(insert(conversations).values(conversation("open", LATER)))
@@ -69,7 +69,7 @@ def test_only_due_work_of_the_busiest_destination_counts(engine):
 
 @pytest.fixture
 def units(tmp_path):
-    """The directory in which a stand-in for systemctl keeps the units that run."""
+    """The directory in which a fake systemctl keeps a file for each running unit."""
     directory = tmp_path / "units"
     directory.mkdir()
     program = tmp_path / "bin" / "systemctl"
@@ -80,7 +80,7 @@ def units(tmp_path):
 
 
 @ON_POSTGRESQL
-def test_settle_and_deliver_are_scaled_between_floor_and_ceiling(  # noqa: PLR0917  # fixtures
+def test_settle_and_deliver_are_scaled_between_the_floor_and_the_ceiling(  # noqa: PLR0917  # fixtures
     vhost, rabbitmq, migrated_url, engine, units, tmp_path
 ):
     fill(engine, due=1200)

@@ -1,10 +1,10 @@
-"""Run a comparison and query its results."""
+"""Run a comparison, and query its results with shared SQL."""
 
 HOUR_US = 3_600_000_000
 
 
 def run(reconciler):
-    """Reconcile step by step until nothing is left to do."""
+    """Reconcile step by step until no step is left, and return the number of steps."""
     steps = 0
     while reconciler.reconcile():
         steps += 1

@@ -1,4 +1,4 @@
-"""Fixtures of tests of comparisons: a clock to move, and reconcilers that use it."""
+"""Fixtures for tests of comparisons: a clock that the test moves, and reconcilers that use this clock."""
 
 import pytest
 from flask import request
@@ -6,8 +6,8 @@ from flask import request
 from tests.fakes.clock import MovedClock
 from tests.integration.workers.conftest import CLIENT_SECRET, REQUESTS_PER_MINUTE
 from tests.integration.workers.reconcile.comparing import HOUR_US, run
-from workers.genesys import GenesysSettings, client
-from workers.reconcile import EventsExchange, Reconciler, ReconcileSettings, open_platform_history
+from workers.genesys import GenesysSettings, client, open_client
+from workers.reconcile import EventsExchange, PlatformHistory, Reconciler, ReconcileSettings
 
 
 @pytest.fixture
@@ -17,12 +17,12 @@ def clock():
 
 @pytest.fixture
 def make_reconciler(platform_url, engine, migrated_url, vhost, channel, clock):  # noqa: PLR0917  # fixtures
-    """Make one process's reconciler."""
+    """Return a function that makes the reconciler of one process."""
 
     def make(holder="one", amqp_url=vhost.amqp_url):
         genesys = GenesysSettings(platform_url, platform_url, "client", CLIENT_SECRET, REQUESTS_PER_MINUTE)
         settings = ReconcileSettings(genesys=genesys)
-        history = open_platform_history(genesys, engine, clock)
+        history = PlatformHistory(open_client(genesys, engine, clock, is_background=True))
         exchange = EventsExchange((amqp_url,))
         return Reconciler(engine, clock, history, exchange=exchange, settings=settings, holder=holder)
 
@@ -41,11 +41,11 @@ def started(make_reconciler, clock):
 
 @pytest.fixture
 def fail(organisation, monkeypatch):
-    """Let every request fail whose path contains one of these names; retries do not wait."""
+    """Return a function that makes requests fail by words in their path or query; retries do not wait."""
 
     def fail(faults):
         def next_fault(_method):
-            return next((fault for name, fault in faults.items() if name in request.path), None)
+            return next((fault for name, fault in faults.items() if name in request.full_path), None)
 
         monkeypatch.setattr(organisation, "next_fault", next_fault)
 

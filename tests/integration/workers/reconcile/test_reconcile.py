@@ -1,4 +1,4 @@
-"""An event that only the platform's history has is published, recorded and takes effect once."""
+"""An event that is only in the platform's history is published and recorded, and takes effect once."""
 
 import json
 from dataclasses import replace
@@ -7,7 +7,6 @@ import pytest
 
 from messaging.clock import SystemClock
 from simulator.platform import History
-from simulator.platform.history_api import as_data
 from tests.integration.workers.consuming import depth, processor
 from tests.integration.workers.events import deliver, event, native, payload_of
 from tests.integration.workers.reconcile.comparing import GAPS, HOUR_US, run
@@ -22,7 +21,7 @@ LAST = " FROM reconciliations ORDER BY id DESC LIMIT 1"
 
 
 def guide(number, conversation, *, direction="inbound", **message):
-    """Make a guide's message of five minutes ago."""
+    """Make a message in the guide's dialect that is five minutes old."""
     message = {"text": "a", "direction": direction, **message}
     payload = event("message", conversation=conversation, message=message, channel={"externalId": "x"})
     return payload | {"timestamp": native(number, after_s=-300)["channel"]["time"]}
@@ -30,7 +29,7 @@ def guide(number, conversation, *, direction="inbound", **message):
 
 @pytest.fixture
 def take(organisation, intake):
-    """Put messages into the platform's history and process those that are not lost."""
+    """Return a function that adds messages to the history and processes all except those in *lost*."""
 
     def take(payloads, lost=()):
         for payload in payloads:
@@ -43,6 +42,7 @@ def take(organisation, intake):
 def test_missing_events_are_found_and_take_effect_once(  # noqa: PLR0917  # fixtures
     started, take, intake, working, channel, query, clock
 ):
+    """Guarantee 4.6."""
     receipt = {"kind": "genesys/receipt-published", "direction": "Outbound"}
     sent = [native(number, conversation=f"c-{number % 3}", after_s=-300) for number in range(12)]
     sent += [native(number, conversation=f"c-{number % 3}", after_s=-290, **receipt) for number in range(6)]
@@ -61,13 +61,13 @@ def test_missing_events_are_found_and_take_effect_once(  # noqa: PLR0917  # fixt
     clock.ahead_us = HOUR_US // 2
     run(started)
     assert depth(channel) == 0
-    # The original, late after all.
+    # The webhook of the recovered event arrives late.
     intake(deliver(lost[0]))
     assert query("SELECT sum(message_count) FROM conversations") == [(12,)]
     assert query("SELECT count(*) FROM processed_events WHERE source = 'reconcile'") == [(3,)]
 
 
-def test_dead_letters_and_discarded_dead_letters_are_not_missing(  # noqa: PLR0917  # fixtures
+def test_dead_letters_and_discarded_dead_letters_do_not_count_as_missing(  # noqa: PLR0917  # fixtures
     started, organisation, engine, handlers, channel, query, clock
 ):
     def fail(_connection, _events, _now_us):
@@ -92,8 +92,8 @@ def test_dead_letters_and_discarded_dead_letters_are_not_missing(  # noqa: PLR09
 def test_an_event_that_no_webhook_delivered_is_published_once_unless_it_is_too_recent(  # noqa: PLR0917  # fixtures
     started, organisation, intake, channel, query, clock
 ):
-    """Its conversation is known only from the platform's list."""
-    # An event without our headers moves no bound.
+    """The event's conversation is known only from the platform's list."""
+    # An event without our headers does not move the bounds of the comparison.
     strange = deliver(native(9, conversation="c-2"))
     intake(replace(strange, envelope=replace(strange.envelope, received_at_us=0)))
     organisation.history.record(native(1, conversation="unseen", after_s=-300))
@@ -104,7 +104,7 @@ def test_an_event_that_no_webhook_delivered_is_published_once_unless_it_is_too_r
     clock.ahead_us = HOUR_US // 2
     run(started)
     assert depth(channel) == 2
-    # The first is not processed; perhaps it cannot be.
+    # The first event is not published again: it still waits in the queue.
     assert query("SELECT missing, published, waiting" + LAST) == [(2, 1, 1)]
 
 
@@ -117,39 +117,39 @@ def test_events_before_the_first_comparison_are_not_missing(make_reconciler, org
     assert depth(channel) == 0
 
 
-def test_a_conversation_without_new_messages_costs_one_request(started, organisation, take, clock):
+def test_comparing_a_conversation_without_new_messages_takes_one_request(started, organisation, take, clock):
     take([native(1, after_s=-300)])
     run(started)
     clock.ahead_us = HOUR_US // 2
     organisation.requests.clear()
     run(started)
-    # Once it was seen as it stands, with nothing too new: the list, the counts, the conversation.
+    # The three requests are for the list, the counts, and the conversation, which was compared before.
     assert [each.partition(" ")[0] for each in organisation.requests] == ["POST", "GET", "GET"]
 
 
-def test_one_process_compares_at_a_time_and_another_replaces_it_if_it_is_killed(  # noqa: PLR0917  # fixtures
+def test_only_one_process_compares_at_a_time_and_another_takes_over_if_it_is_killed(  # noqa: PLR0917  # fixtures
     started, make_reconciler, organisation, take, channel, query, clock
 ):
     take([native(number, conversation=f"c-{number:02}", after_s=-300) for number in range(12)])
     for number in (10, 11):
         organisation.history.record(native(20 + number, conversation=f"c-{number}", after_s=-290))
     other = make_reconciler("other")
-    # The list, the counts, the two that differ, and the first of the others.
+    # Five steps read the list, the counts, the two conversations that differ, and one other conversation.
     for _ in range(5):
         assert started.reconcile()
     assert not other.reconcile()
-    # The first is killed; its hold runs out.
+    # The first process is killed, and its lease ends.
     clock.ahead_us = 180_000_000
     organisation.requests.clear()
     assert run(other)
-    # Missing events that wait for more of ours to be compared are found again.
+    # The two conversations with missing events are read again, because these events were not published yet.
     asked = {each.split()[1].split("/")[5] for each in organisation.requests if "/messages/c-" in each}
     assert asked == {f"c-{number:02}" for number in range(1, 12)}
     assert depth(channel) == 2
     assert query("SELECT conversations, missing, published" + LAST) == [(12, 2, 2)]
 
 
-def test_a_guide_conversation_is_compared_if_its_messages_have_ids(  # noqa: PLR0917  # fixtures
+def test_a_conversation_in_the_guides_dialect_is_compared_if_its_messages_have_ids(  # noqa: PLR0917  # fixtures
     started, take, intake, working, channel, query
 ):
     with_ids = [guide(number, "g-1", id=f"g-{number}") for number in range(4)]
@@ -162,11 +162,21 @@ def test_a_guide_conversation_is_compared_if_its_messages_have_ids(  # noqa: PLR
         wait_until(lambda: query("SELECT message_count FROM conversations ORDER BY 1") == [(3,), (4,)])
     intake(deliver(with_ids[0]))
     assert query("SELECT message_count FROM conversations ORDER BY 1") == [(3,), (4,)]
-    # Of the messages without an id, one more than was received.
+    # The history has one more message without an id than the service has received.
     assert query("SELECT unreadable" + LAST) == [(1,)]
 
 
-def test_a_guide_conversation_without_any_received_event_is_recovered(started, take, query):
+def test_conversations_missing_from_the_history_are_not_a_mismatch_if_messages_have_no_ids(
+    started, intake, organisation, channel, query
+):
+    for number in range(60):
+        intake(deliver(guide(number, f"gone-{number % 7}")))
+    organisation.history.record(guide(100, "g-1"))
+    run(started)
+    assert query("SELECT mismatch, finished_at IS NULL" + LAST) == [(None, False)]
+
+
+def test_a_conversation_in_the_guides_dialect_without_any_received_event_is_recovered(started, take, query):
     payloads = [guide(number, name, id=f"g-{number}") for number, name in enumerate(("g-0", "new", "new"))]
     take(payloads, lost=payloads[1:])
     run(started)
@@ -174,7 +184,9 @@ def test_a_guide_conversation_without_any_received_event_is_recovered(started, t
     assert query("SELECT unreadable" + LAST) == [(0,)]
 
 
-def test_a_guides_message_beside_detail_events_is_not_missing(started, take, intake, channel, query):
+def test_a_received_message_in_the_guides_dialect_is_not_missing_if_detail_events_arrive(
+    started, take, intake, channel, query
+):
     take([guide(1, "c-1", id="g-1", direction="outbound")])
     detail = json.dumps(payload_of("eventbridge/customer-start"))
     conversation_id = json.loads(detail)["detail"]["eventBody"]["conversationId"]
@@ -184,7 +196,7 @@ def test_a_guides_message_beside_detail_events_is_not_missing(started, take, int
     assert query("SELECT compared, missing" + LAST) == [(1, 0)]
 
 
-def test_events_in_a_journal_are_not_missing(  # noqa: PLR0917  # fixtures
+def test_events_in_a_journal_do_not_count_as_missing(  # noqa: PLR0917  # fixtures
     started, organisation, intake, channel, query, clock
 ):
     payloads = [native(number, after_s=-1000 + number) for number in range(3)]
@@ -194,7 +206,7 @@ def test_events_in_a_journal_are_not_missing(  # noqa: PLR0917  # fixtures
     run(started)
     assert depth(channel) == 0
     assert query("SELECT compared, missing" + LAST) == [(0, 0)]
-    # The journal has long given out all that it held, and that was not among it.
+    # By now, all events of the journal have been published, and the missing events were not among them.
     clock.ahead_us = HOUR_US // 2
     run(started)
     assert depth(channel) == 2
@@ -204,7 +216,7 @@ def test_events_in_a_journal_are_not_missing(  # noqa: PLR0917  # fixtures
     ("seconds", "source", "is_late"),
     [(0, "webhook", False), (50, "webhook", False), (70, "webhook", True), (70, "replay", False)],
 )
-def test_a_webhook_processed_late_shows_that_a_journal_holds_events(intake, engine, seconds, source, is_late):
+def test_a_webhook_processed_late_shows_that_a_journal_has_events(intake, engine, seconds, source, is_late):
     def late(ahead_us=0):
         now_us = SystemClock().now_us() + ahead_us
         return transact(
@@ -218,7 +230,7 @@ def test_a_webhook_processed_late_shows_that_a_journal_holds_events(intake, engi
 
 
 def received_before(delivery, seconds, source="webhook"):
-    """Return a delivery that was received that many seconds earlier."""
+    """Return the delivery as if it had been received *seconds* earlier."""
     received_at_us = delivery.envelope.received_at_us - seconds * 1_000_000
     return replace(
         delivery, envelope=replace(delivery.envelope, received_at_us=received_at_us, source=source)
@@ -228,7 +240,7 @@ def received_before(delivery, seconds, source="webhook"):
 OUTCOME = "SELECT missing, published, mismatch IS NULL" + LAST
 
 
-def test_all_events_of_an_outage_of_the_edge_are_recovered(started, take, channel, query):
+def test_all_events_that_an_outage_of_the_edge_lost_are_recovered(started, take, channel, query):
     payloads = [native(number, conversation=f"c-{number % 7}", after_s=-300) for number in range(200)]
     take(payloads, lost=payloads[60:])
     run(started)
@@ -236,14 +248,19 @@ def test_all_events_of_an_outage_of_the_edge_are_recovered(started, take, channe
     assert depth(channel) == 140
 
 
-def test_nothing_is_published_if_the_history_lacks_our_events(  # noqa: PLR0917  # fixtures
-    started, organisation, intake, channel, query, clock
+@pytest.mark.parametrize("has_our_conversations", [True, False])
+def test_no_event_is_published_if_the_history_lacks_our_events(  # noqa: PLR0917  # fixtures
+    started, organisation, intake, channel, query, clock, has_our_conversations
 ):
+    """Guarantee 7.16."""
     for number in range(60):
         payload = native(number, conversation=f"c-{number % 7}", after_s=-300)
-        # With another id of the integration, every message is missing.
-        organisation.history.record({**payload, "channel": payload["channel"] | {"id": "another"}})
         intake(deliver(payload))
+        # The integration id in the history differs from that of our events, so every message is missing.
+        other = {**payload, "channel": payload["channel"] | {"id": "another"}}
+        if not has_our_conversations:
+            other = native(100 + number, conversation=f"of-another-organisation-{number % 7}", after_s=-300)
+        organisation.history.record(other)
     run(started)
     assert query(OUTCOME) == [(0, 0, False)]
     assert depth(channel) == 0
@@ -270,7 +287,7 @@ def test_a_conversation_that_takes_longer_than_a_lease_is_compared_by_one_proces
         assert started.reconcile()
         clock.ahead_us += 100_000_000
         assert not other.reconcile()
-    # The first process is killed, and the other one reads the conversation again.
+    # The first process is killed, and the other process reads the conversation from its beginning.
     clock.ahead_us += 180_000_000
     organisation.requests.clear()
     run(other)
@@ -281,7 +298,7 @@ def test_a_conversation_that_takes_longer_than_a_lease_is_compared_by_one_proces
     assert query("SELECT count(*) FROM reconciliation_gaps") == [(4,)]
 
 
-def test_conversations_with_equal_counts_are_read_last_and_only_within_the_interval(
+def test_conversations_with_equal_counts_are_read_last_and_only_until_the_interval_ends(
     started, organisation, take, query, clock
 ):
     take([native(number, conversation=f"c-{number:02}", after_s=-300) for number in range(20)])
@@ -290,7 +307,7 @@ def test_conversations_with_equal_counts_are_read_last_and_only_within_the_inter
     for _ in range(3):
         assert started.reconcile()
     assert organisation.requests[2].endswith("/conversations/messages/c-19")
-    # The next comparison is due.
+    # At this time, the next comparison is due.
     clock.ahead_us = HOUR_US // 4 + 1
     assert query("SELECT count(*) FROM reconciliations WHERE finished_at IS NULL") == [(1,)]
     while query("SELECT finished_at" + LAST) == [(None,)]:
@@ -302,16 +319,16 @@ def test_conversations_with_equal_counts_are_read_last_and_only_within_the_inter
 @pytest.mark.parametrize(
     "kind", ["text", "structured-quick-replies", "attachment", "receipt-failed", "receipt-published"]
 )
-def test_a_reconstructed_event_and_its_original_have_one_effect_in_either_order(
+def test_a_reconstructed_event_and_its_original_take_effect_once_in_either_order(
     intake, query, kind, copy_first
 ):
+    """Guarantee 3.2."""
     original = native(1, kind=f"genesys/{kind}", direction="Outbound")
     history = History()
     if "receipt" in kind:
         history.record(native(1, type="Text"))
     history.record(original)
-    conversation = history.conversation("c-1")
-    data = [as_data(conversation, each) for each in conversation.known_messages]
+    data = history.conversations["c-1"].known_messages()
     copies = reconstruct_events("c-1", data[0], DialectProfile("genesys", has_ids=True))
     copy = next(each for each in copies if each.event.receipt_status == original.get("status"))
     bodies = [copy.body, json.dumps(original).encode()]

@@ -1,7 +1,7 @@
 """At 100 events a second, missing events are found within one interval and the request limit.
 
-Time is simulated, so that the interval passes in seconds; requests are the platform's own count. With
-OM_TEST_CONVERSATIONS=4500 there are the 90,000 events of 15 minutes at 100 a second.
+Time is simulated, so the interval takes only seconds. Every request is recorded with its simulated time. With
+OM_TEST_CONVERSATIONS=4500 there are 90,000 events, as in 15 minutes at 100 events a second.
 """
 
 import json
@@ -14,8 +14,8 @@ from tests.fakes.clock import FakeClock
 from tests.integration.workers.conftest import ON_SQLITE
 from tests.integration.workers.events import deliver, native
 from workers.genesys import GenesysSettings, PlatformBusyError, RequestBudget
+from workers.handlers import OWN_HANDLERS
 from workers.intake import Intake
-from workers.intake.handler_table import OWN_HANDLERS
 from workers.reconcile import PlatformHistory, Reconciler, ReconcileSettings
 
 LIMIT = 300
@@ -27,7 +27,7 @@ INTERVAL_US = 15 * MINUTE_US
 
 
 class Settle:
-    """Takes one request a second from the same limit, as settling 60 routing updates a minute does."""
+    """Takes one request a second from the same budget, as settling 60 routing updates a minute does."""
 
     def __init__(self, budget, clock):
         self._budget, self._clock, self.next_us = budget, clock, clock.now_us()
@@ -62,13 +62,13 @@ class InProcessClient:
         self._settle.work()
         self._budget.take()
         self.asked.append(self._clock.now_us())
-        # An answer takes a moment.
+        # Each answer takes some simulated time.
         self._clock.wait(0.02)
         return self._client.open(path, headers=self._headers, **arguments).get_json()
 
 
 class Exchange:
-    """A broker that accepts every event and records the time."""
+    """A broker that accepts every event and records the time at which the event was published."""
 
     def __init__(self, clock):
         self._clock = clock
@@ -83,7 +83,7 @@ class Exchange:
 
 
 def events_of(number):
-    """Return the messages of a conversation, and the 20 events of it that are notified."""
+    """Return a conversation's inbound messages, which cause no webhook, and its 20 events that cause one."""
     at = f"2027-01-15T08:05:00.{number % 1000:03d}Z"
 
     def make(message, **changes):
@@ -147,7 +147,7 @@ def test_missing_events_are_found_within_one_interval_and_the_request_limit(
     clock.wait(INTERVAL_US / 1_000_000)
     converse(engine, clock, organisation)
     began_us = settle.next_us = clock.now_us()
-    # The next comparison begins at once if this one used up its interval.
+    # The next comparison begins at once if the current comparison used up its interval.
     while clock.now_us() - began_us <= INTERVAL_US and reconciler.reconcile():
         pass
     lost = {f"m-{number}-2" for number in range(0, CONVERSATIONS, CONVERSATIONS // LOST)}

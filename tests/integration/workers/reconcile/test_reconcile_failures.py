@@ -2,23 +2,25 @@
 
 import pytest
 
-from messaging.errors import RetryLaterError
+from messaging.envelope import RECONCILE, Envelope
+from messaging.errors import RejectedEventError, RetryLaterError
 from messaging.topology import EVENTS_QUEUE
 from simulator.platform import Fault
 from tests.integration.workers.consuming import depth
 from tests.integration.workers.events import deliver, native
 from tests.integration.workers.reconcile.comparing import HOUR_US, run
 from tests.services import GONE
+from workers.reconcile import EventsExchange, comparison
 
 LAST = " FROM reconciliations ORDER BY id DESC LIMIT 1"
 
 
-def test_a_conversation_of_another_division_delays_no_other(  # noqa: PLR0917  # fixtures
+def test_a_conversation_of_another_division_does_not_delay_other_conversations(  # noqa: PLR0917  # fixtures
     started, organisation, channel, query, clock, fail
 ):
     for number in range(7):
         organisation.history.record(native(number, conversation=f"c-{number}", after_s=-300))
-    # One conversation is refused completely; for another one, only its messages are.
+    # The platform refuses every request for one conversation, and the request for messages of another.
     fail({"conversations/messages/c-0": Fault(403), "messages/c-5/messages/bulk": Fault(400)})
     run(started)
     assert depth(channel) == 5
@@ -33,14 +35,14 @@ def test_a_conversation_of_another_division_delays_no_other(  # noqa: PLR0917  #
 
 
 @pytest.mark.parametrize("refuses", [False, True])
-def test_a_broker_that_is_away_or_refuses_leaves_the_comparison_where_it_was(  # noqa: PLR0917  # fixtures
+def test_a_comparison_continues_later_if_the_broker_is_away_or_refuses_connections(  # noqa: PLR0917  # fixtures
     started, make_reconciler, organisation, channel, vhost, query, clock, refuses
 ):
     organisation.history.record(native(1, after_s=-300))
     broken = make_reconciler(amqp_url=f"{vhost.amqp_url}x" if refuses else GONE)
     with pytest.raises(RetryLaterError, match="OM_AMQP_URL"):
         broken.reconcile()
-    # The comparison has begun and knows its conversations, but not yet the events to publish.
+    # The comparison has already listed the conversations, but not yet found the events to publish.
     assert started.reconcile()
     with pytest.raises(RetryLaterError, match="OM_AMQP_URL"):
         run(broken)
@@ -50,7 +52,35 @@ def test_a_broker_that_is_away_or_refuses_leaves_the_comparison_where_it_was(  #
     assert depth(channel) == 1
 
 
-def test_without_permission_to_list_known_conversations_are_compared_and_others_later(  # noqa: PLR0917  # fixtures
+def test_a_gap_is_counted_although_the_comparison_is_cut_off_after_its_publication(  # noqa: PLR0917  # fixtures
+    started, organisation, channel, query, clock, monkeypatch
+):
+    organisation.history.record(native(1, after_s=-300))
+
+    def fail(*_):
+        raise RetryLaterError("the database is away")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(comparison, "record_progress", fail)
+        with pytest.raises(RetryLaterError):
+            run(started)
+    assert depth(channel) == 1
+    clock.ahead_us = 180_000_000
+    run(started)
+    assert depth(channel) == 1
+    assert query("SELECT published, waiting" + LAST) == [(1, 1)]
+
+
+def test_only_the_event_whose_body_is_too_large_for_the_broker_is_rejected(channel, vhost):
+    # RabbitMQ's default max_message_size is 16 MiB.
+    bodies = [b"small", bytes(17 << 20)]
+    envelopes = [Envelope(f"m-{number}", 2**50, "r", RECONCILE, body) for number, body in enumerate(bodies)]
+    with pytest.raises(RejectedEventError):
+        EventsExchange((vhost.amqp_url,)).publish(envelopes)
+    assert depth(channel) == 1
+
+
+def test_without_permission_to_list_known_conversations_are_compared_and_unknown_ones_later(  # noqa: PLR0917  # fixtures
     started, organisation, intake, channel, query, clock
 ):
     known = [native(number, after_s=-300) for number in range(2)]
@@ -63,7 +93,7 @@ def test_without_permission_to_list_known_conversations_are_compared_and_others_
     [[unlisted, finished_at]] = query("SELECT unlisted, finished_at" + LAST)
     assert "403" in unlisted
     assert finished_at is not None
-    # The day before is asked for only because its list is missing; nothing waits that would hold the time.
+    # Without waiting events, only the missing list moves the start of the next comparison back.
     channel.queue_purge(EVENTS_QUEUE)
     organisation.inject_fault(Fault(403))
     clock.ahead_us = 26 * HOUR_US
@@ -72,3 +102,13 @@ def test_without_permission_to_list_known_conversations_are_compared_and_others_
     run(started)
     assert query("SELECT platform_message_id FROM reconciliation_gaps_v1 ORDER BY 1") == [("m-1",), ("m-7",)]
     assert query("SELECT unlisted" + LAST) == [(None,)]
+
+
+def test_conversations_are_read_even_if_analytics_cannot_count_them(started, organisation, channel, fail):
+    for number in range(3):
+        organisation.history.record(native(number, conversation=f"c-{number}", after_s=-300))
+    fail({"conversations/details?": Fault(503)})
+    with pytest.raises(RetryLaterError):
+        run(started)
+    run(started)
+    assert depth(channel) == 3

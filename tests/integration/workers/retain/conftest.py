@@ -1,4 +1,4 @@
-"""Fixtures of the tests of retain: old events and their deliveries."""
+"""Fixtures for tests of the retain role: old events and their deliveries."""
 
 import pytest
 
@@ -15,7 +15,7 @@ from workers.settle import Settler
 
 @pytest.fixture
 def process(engine, handlers):
-    """Process and settle events with a clock that many days in the past."""
+    """Return a function that processes and settles events with a clock in the past."""
 
     def run(days, *deliveries, settles=True):
         clock = clock_of(days)
@@ -28,7 +28,7 @@ def process(engine, handlers):
 
 @pytest.fixture
 def tell(engine):
-    """Subscribe destinations, or none, to events that are settled from now on."""
+    """Return a function that subscribes the named destinations, if any, to events settled from now on."""
 
     def run(*names):
         destinations = [Destination(name, "http://crm", ("secret",), TOLD_TYPES) for name in names]
@@ -39,7 +39,7 @@ def tell(engine):
 
 @pytest.fixture
 def finish(engine):
-    """Update all deliveries with these values."""
+    """Return a function that updates all deliveries with the given values."""
 
     def run(**values):
         transact(engine, lambda connection: connection.execute(deliveries.update().values(**values)))

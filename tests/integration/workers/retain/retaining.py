@@ -16,7 +16,7 @@ AT_ONCE = WindowBounds(0, 0)
 
 
 def run(url, *arguments, days="30", event_days="30"):
-    """Run `omctl retain` and return how many rows of each table it deleted."""
+    """Run `omctl retain` and return the number of deleted rows for each table."""
     settings = {"OM_PAYLOAD_RETENTION_DAYS": days, "OM_RETENTION_DAYS": event_days}
     report = run_omctl(command, *arguments, OM_DATABASE_URL=url, **settings)
     return {table["table"]: table["rows"] for table in report["tables"]}
@@ -31,7 +31,7 @@ def run_in_small_batches(engine):
 
 
 def clock_of(days_ago):
-    """Return a clock so many days before the present."""
+    """Return a clock that is *days_ago* days behind the present."""
     return MovedClock(-days_ago * DAY_US)
 
 

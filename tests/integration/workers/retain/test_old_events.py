@@ -1,13 +1,15 @@
-"""Old events are deleted with their dependents; events that are not delivered or settled are kept."""
+"""Old events are deleted with their dependent rows, except events that are not delivered or settled yet."""
 
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 
 from messaging.clock import SystemClock
 from tests.integration.workers.events import deliver, payload_of, routed, said
 from tests.integration.workers.retain.retaining import run, run_in_small_batches, some_of_each
-from workers.db.models import conversations
+from tests.rows import make_row
+from workers.db.models import conversations, dead_letters
 from workers.parsing import moment_of
 from workers.retain.retaining import BATCH_ROWS
 
@@ -21,10 +23,10 @@ EVENT_TABLES = (
 
 
 def kept(query):
-    return {table: query(f"SELECT count(*) FROM {table}")[0][0] for table in EVENT_TABLES}  # noqa: S608  # names of ours
+    return {table: query(f"SELECT count(*) FROM {table}")[0][0] for table in EVENT_TABLES}  # noqa: S608  # our own names
 
 
-def test_an_old_event_is_deleted_with_its_dependents_and_its_conversation(process, migrated_url, query):
+def test_an_old_event_is_deleted_with_its_dependent_rows_and_its_conversation(process, migrated_url, query):
     process(40, *some_of_each("old"), deliver(payload_of("genesys/receipt-published")))
     process(1, *some_of_each("young"))
     assert run(migrated_url, "--dry-run")["processed_events"] == 3
@@ -41,7 +43,23 @@ def test_an_idempotency_key_is_kept_while_copies_of_its_event_arrive(process, mi
     process(5, replace(copy, tag=copy.tag + 10_000))
     assert run(migrated_url)["processed_events"] == 0
     process(0, replace(copy, tag=copy.tag + 20_000))
-    assert query("SELECT deliveries FROM processed_events") == [(3,)]
+    assert query("SELECT times_received FROM processed_events") == [(3,)]
+
+
+def test_an_idempotency_key_is_kept_while_a_copy_of_its_event_is_an_open_dead_letter(
+    engine, process, migrated_url, query
+):
+    process(40, deliver(said("a")))
+    [[key]] = query("SELECT idempotency_key FROM processed_events")
+    with engine.begin() as connection:
+        row = make_row(dead_letters, message_id="m-1", code="poison", idempotency_key=key, decided_at=None)
+        connection.execute(dead_letters.insert(), row)
+    gone = run(migrated_url)
+    assert (gone["processed_events"], gone["conversations"]) == (0, 0)
+    with engine.begin() as connection:
+        connection.execute(dead_letters.update().values(decided_at=datetime.now(UTC)))
+    gone = run(migrated_url)
+    assert (gone["processed_events"], gone["conversations"]) == (1, 1)
 
 
 def test_an_unsettled_event_is_kept_with_its_body(process, migrated_url):
@@ -63,7 +81,7 @@ def test_a_conversation_is_kept_as_long_as_any_of_its_events(engine, process, mi
     assert query("SELECT conversation_id FROM processed_events ORDER BY id") == [("copied",), ("undecided",)]
 
 
-def test_old_events_are_deleted_in_batches_past_an_open_conversation(engine, process, migrated_url, query):
+def test_open_conversations_do_not_stop_the_deletion_of_old_events(engine, process, migrated_url, query):
     process(40, deliver(said("a", conversation="open")), settles=False)
     many = [deliver(said("a", conversation=f"c-{number}")) for number in range(2 * BATCH_ROWS)]
     process(40, *many, settles=False)
@@ -74,7 +92,7 @@ def test_old_events_are_deleted_in_batches_past_an_open_conversation(engine, pro
     assert query("SELECT conversation_id FROM processed_events") == [("open",)]
 
 
-def test_a_run_goes_past_old_events_that_were_received_again(engine, process, query):
+def test_retention_continues_past_old_events_that_were_received_again(engine, process, query):
     events = [deliver(said("a", conversation=f"c-{number}")) for number in range(5)]
     process(40, *events)
     process(1, *[replace(event, tag=event.tag + 10_000) for event in events[:4]])
@@ -98,7 +116,7 @@ TOLD_TABLES = ("event_payloads", "processed_events", "outbox", "conversations")
 def test_a_waiting_delivery_keeps_its_event_and_its_body(process, tell, finish, migrated_url, days):
     tell("crm", "content")
     process(40, *some_of_each("told"))
-    # A delivery that has waited longer than events are kept is abandoned, so they are kept longer here.
+    # Events are kept for 60 days here, because a delivery that waits for longer than that is abandoned.
     assert set(run(migrated_url, "--dry-run", days=days, event_days="60").values()) == {0}
     assert set(run(migrated_url, days=days, event_days="60").values()) == {0}
     finish(outcome="delivered")
@@ -119,7 +137,7 @@ def test_a_given_up_event_keeps_its_body_until_its_dead_letter_is_published(
     assert [gone[table] for table in TOLD_TABLES] == [1, 1, 2, 1]
 
 
-def test_a_run_goes_past_bodies_that_must_be_kept(engine, process, tell, finish, query):
+def test_retention_continues_past_bodies_that_must_be_kept(engine, process, tell, finish, query):
     tell("crm")
     process(40, *[deliver(said("a", conversation=f"held-{number}")) for number in range(5)])
     finish(outcome="dead", finished_at=moment_of(SystemClock().now_us()))

@@ -1,18 +1,20 @@
-"""Rows expire after their days, on PostgreSQL and on SQLite."""
+"""Rows are deleted after their retention time, on PostgreSQL and on SQLite."""
 
 import subprocess
 import sys
+import time
 
 import pytest
 from sqlalchemy import event
 
 from messaging.clock import SystemClock
+from tests.integration.workers.conftest import ON_POSTGRESQL
 from tests.integration.workers.retain.retaining import SOURCES, clock_of, run
 from tests.rows import make_row
 from workers.db.models import (
     discarded_dead_letters,
-    duplicate_events,
     edge_statistics,
+    event_conflicts,
     event_payloads,
     platform_conversations,
     reconciliation_gaps,
@@ -27,7 +29,7 @@ from workers.retain.tables import BODY_TABLES, EVENT_TABLES
 
 
 def keep(engine, *ages_in_days):
-    """Store a body for each age."""
+    """Store a body of each age."""
     rows = [
         {"event_id": number, "stored_at": moment_of(clock_of(age).now_us()), "body": b"body"}
         for number, age in enumerate(ages_in_days, start=1)
@@ -41,11 +43,11 @@ def keep(engine, *ages_in_days):
     [
         ([90, 31, 29, 0], 2),
         *[([*[40] * old, 1, 1], old) for old in (BATCH_ROWS - 1, BATCH_ROWS, 2 * BATCH_ROWS + 1)],
-        # Rows out of order do not end a run early.
+        # A run does not end early if there are newer rows among the older rows.
         ([40, 1, 40, 1, *[40] * BATCH_ROWS], BATCH_ROWS + 2),
     ],
 )
-def test_only_older_rows_are_deleted_and_none_by_a_dry_run(  # fixtures and cases
+def test_only_expired_rows_are_deleted_and_a_dry_run_deletes_none(  # fixtures and cases
     engine, migrated_url, query, ages, expired
 ):
     keep(engine, *ages)
@@ -57,37 +59,46 @@ def test_only_older_rows_are_deleted_and_none_by_a_dry_run(  # fixtures and case
     assert set(run(migrated_url).values()) == {0}
 
 
+@ON_POSTGRESQL
+def test_the_age_of_a_row_is_measured_by_the_databases_clock(engine, migrated_url, query, monkeypatch):
+    keep(engine, 29, 0)
+    host_ns = time.time_ns
+    monkeypatch.setattr(time, "time_ns", lambda: host_ns() + 40 * 86_400 * 10**9)
+    assert run(migrated_url)["event_payloads"] == 0
+    assert query("SELECT count(*) FROM event_payloads") == [(2,)]
+
+
 def test_bodies_and_events_have_separate_retention_times(engine, migrated_url):
     keep(engine, 90, 31, 29, 0)
     now_us = SystemClock().now_us()
     found = list(retain(engine, now_us, payload_days=7, event_days=30, dry_run=True))
     assert {expired.table: (moment_of(now_us) - expired.older_than).days for expired in found} == {
-        table.name: 7 if table in {event_payloads, duplicate_events, discarded_dead_letters} else 30
+        table.name: 7 if table in {event_payloads, event_conflicts, discarded_dead_letters} else 30
         for table in (expiring.table for expiring in (*BODY_TABLES, *EVENT_TABLES))
     }
     assert run(migrated_url, days="1")["event_payloads"] == 3
 
 
-def test_a_run_goes_past_conflicts_that_were_received_again(engine, migrated_url, query):
-    """Conflicts of the oldest events come first by key; a replay of these events makes them young."""
+def test_retention_continues_past_conflicts_that_were_received_again(engine, migrated_url, query):
+    """The conflicts of the oldest events have the lowest keys; a replay of these events makes them recent."""
 
     def conflict(event_id, days):
         at = moment_of(clock_of(days).now_us())
-        return make_row(duplicate_events, event_id=event_id, last_seen_at=at)
+        return make_row(event_conflicts, event_id=event_id, last_seen_at=at)
 
     young = [conflict(number, 1) for number in range(2 * BATCH_ROWS)]
     old = [conflict(2 * BATCH_ROWS + number, 40) for number in range(BATCH_ROWS + 1)]
     with engine.begin() as connection:
-        connection.execute(duplicate_events.insert(), [*young, *old])
-    assert run(migrated_url)["duplicate_events"] == len(old)
-    assert query("SELECT count(*), max(event_id) FROM duplicate_events") == [(len(young), len(young) - 1)]
+        connection.execute(event_conflicts.insert(), [*young, *old])
+    assert run(migrated_url)["event_conflicts"] == len(old)
+    assert query("SELECT count(*), max(event_id) FROM event_conflicts") == [(len(young), len(young) - 1)]
 
 
 @pytest.mark.parametrize(
     ("table", "column"),
     [(discarded_dead_letters, "discarded_at"), (unstored_events, "day"), (edge_statistics, "began_at")],
 )
-def test_other_tables_expire_by_their_own_time_column(engine, migrated_url, query, table, column):
+def test_rows_of_other_tables_expire_by_their_own_time_column(engine, migrated_url, query, table, column):
     with engine.begin() as connection:
         for days in (40, 1):
             values = {column: moment_of(clock_of(days).now_us())}
@@ -96,7 +107,7 @@ def test_other_tables_expire_by_their_own_time_column(engine, migrated_url, quer
             connection.execute(table.insert(), make_row(table, **values))
     assert run(migrated_url)[table.name] == 1
     assert run(migrated_url)[table.name] == 0
-    assert query(f"SELECT count(*) FROM {table.name}") == [(1,)]  # noqa: S608  # names of ours
+    assert query(f"SELECT count(*) FROM {table.name}") == [(1,)]  # noqa: S608  # our own names
 
 
 def test_the_retain_worker_deletes_expired_rows_or_only_counts_them(engine, migrated_url, query):
@@ -112,7 +123,7 @@ def test_the_retain_worker_deletes_expired_rows_or_only_counts_them(engine, migr
 
 
 def reconciled(engine, days, holder, *, started_by=TIMER, is_finished=True):
-    """Insert a comparison from that many days ago, with a conversation and a gap."""
+    """Insert a comparison that is *days* old, with a conversation and a gap."""
     at = moment_of(clock_of(days).now_us())
     finished_at = at if is_finished else None
     comparison = {"started_by": started_by, "held_by": holder, "started_at": at, "finished_at": finished_at}
@@ -125,7 +136,7 @@ def reconciled(engine, days, holder, *, started_by=TIMER, is_finished=True):
             connection.execute(table.insert(), make_row(table, **values))
 
 
-def test_old_comparisons_are_deleted_except_the_newest_watermark(engine, migrated_url, query):
+def test_old_comparisons_are_deleted_except_the_workers_newest_one(engine, migrated_url, query):
     reconciled(engine, 60, "first")
     reconciled(engine, 50, "person", started_by="operator@host")
     reconciled(engine, 40, "newest")
@@ -145,7 +156,7 @@ def test_an_unfinished_comparison_is_kept(engine, migrated_url, query):
     assert run(migrated_url)["reconciliations"] == 0
 
 
-def test_an_interrupted_run_has_deleted_a_batch_of_every_table(engine, query):
+def test_an_interrupted_run_has_already_deleted_a_batch_of_every_table(engine, query):
     keep(engine, *[90] * (3 * BATCH_ROWS))
     with engine.begin() as connection:
         old = make_row(unstored_events, day=moment_of(clock_of(90).now_us()))
@@ -154,7 +165,7 @@ def test_an_interrupted_run_has_deleted_a_batch_of_every_table(engine, query):
 
     def cut_off(_connection):
         committed.append(1)
-        # A page of each of the eleven tables is deleted, and a second one of the first.
+        # By then, one batch of each of the eleven tables and a second batch of the first table are deleted.
         if len(committed) > 12:
             raise KeyboardInterrupt
 

@@ -1,4 +1,4 @@
-"""Fixtures of the tests of settle: a clock to move, with intake and settlers that use it."""
+"""Fixtures for tests of settle: a clock that the test moves, with intake and settlers that use this clock."""
 
 from types import SimpleNamespace
 
@@ -25,14 +25,14 @@ def intake(engine, handlers, clock):
 
 @pytest.fixture
 def make_settler(engine, clock):
-    """Return the steps of one settle process."""
+    """Return a function that makes the steps of one settle process."""
 
     def make(states=None, **ending):
         settler = Settler(engine, clock, window=WINDOW, verifies=states is not None)
         verifier = Verifier(engine, clock, states=states, **{"end_seconds": 600.0, **ending})
 
         def settle_closed():
-            """Settle once every window has closed."""
+            """Move the clock until every window has closed, and settle the windows."""
             clock.seconds += 2.1
             return settler.settle_windows()
 

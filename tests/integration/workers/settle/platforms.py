@@ -1,4 +1,4 @@
-"""Platforms with a test's answers, and queries of the outbox."""
+"""Fake platforms whose answers the test decides, and queries of the outbox."""
 
 from workers.genesys import PlatformState
 from workers.parsing.events import QUEUED
@@ -7,11 +7,11 @@ OUTBOX = "SELECT event_type, event_id, late FROM outbox ORDER BY id"
 
 
 class KilledError(BaseException):
-    """The process is killed before its commit or during a request."""
+    """Simulates that the process is killed before its commit or during a request."""
 
 
 class Platform:
-    """A platform with one answer for each conversation; an exception is raised."""
+    """A platform with one answer for each conversation; if the answer is an exception, it is raised."""
 
     def __init__(self, **said):
         self.said = said
@@ -26,7 +26,7 @@ class Platform:
 
 
 class QueuedAtThePlatform:
-    """A platform that has every conversation in a routing queue."""
+    """A platform that reports every conversation as waiting in a routing queue."""
 
     def find(self, _conversation_id, _is_enough):
         return PlatformState(QUEUED)

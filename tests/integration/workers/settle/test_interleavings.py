@@ -1,4 +1,4 @@
-"""Any order, copies, delays and crashes end in the same state, on PostgreSQL and on SQLite."""
+"""The final state does not depend on order, copies, delays and crashes, on PostgreSQL and on SQLite."""
 
 import itertools
 from collections import Counter
@@ -16,7 +16,7 @@ from workers.settle.verifier import LEASE_SECONDS
 
 @pytest.fixture
 def unsynced(engine):
-    """Skip SQLite's disk flushes, which take a third of the time and are not tested here."""
+    """Disable SQLite's disk flushes, which would take a third of the time and are not tested here."""
     if engine.dialect.name == "sqlite":
         engine_event.listen(engine, "connect", lambda connection, _: connection.execute(NO_FLUSH))
 
@@ -49,7 +49,7 @@ def payload_for(conversation, kind, at):
 def test_any_order_duplication_delay_or_crash_ends_in_the_same_state(  # noqa: PLR0917  # fixtures and examples
     intake, make_settler, clock, query, engine, unsynced, events, steps, has_platform
 ):
-    """One conversation goes through the steps; another arrives complete and in order."""
+    """One conversation's events go through *steps*; another conversation arrives complete and in order."""
     crashing = []
 
     def crash(_connection):

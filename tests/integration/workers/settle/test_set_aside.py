@@ -1,4 +1,4 @@
-"""A conversation that cannot be settled delays no other, on PostgreSQL and on SQLite."""
+"""A conversation that cannot be settled does not delay other conversations, on PostgreSQL and on SQLite."""
 
 import pytest
 from sqlalchemy import event, text
@@ -9,7 +9,7 @@ from workers.settle.settler import ASIDE_SECONDS
 
 UNSETTLED = "SELECT conversation_id FROM conversations WHERE unsettled_because IS NOT NULL"
 UNREADABLE = {
-    # A time that PostgreSQL stores and psycopg refuses to load; for SQLite, a text that is not a time.
+    # For PostgreSQL, a time that psycopg refuses to load; for SQLite, a text that is not a time.
     "postgresql": "UPDATE {} SET received_at = '55840-01-01' WHERE conversation_id = 'c-7'",
     "sqlite": "UPDATE {} SET received_at = 'no time' WHERE conversation_id = 'c-7'",
 }
@@ -18,7 +18,7 @@ READABLE = "UPDATE {} SET received_at = occurred_at WHERE conversation_id = 'c-7
 
 @pytest.fixture
 def spoil(engine):
-    """Make a row of a table unreadable, or readable again."""
+    """Return a function that makes a row of a table unreadable, or readable again."""
 
     def spoil(table, *, is_mended=False):
         statement = READABLE if is_mended else UNREADABLE[engine.dialect.name]
@@ -31,6 +31,7 @@ def spoil(engine):
 def test_a_window_that_cannot_be_settled_is_set_aside_and_tried_again(
     intake, make_settler, clock, query, spoil
 ):
+    """Guarantee 7.14."""
     intake(*[deliver(said("hello", conversation=f"c-{number}")) for number in range(20)])
     spoil("conversation_messages")
     clock.seconds += 2.1
@@ -87,7 +88,7 @@ def test_an_update_that_cannot_be_verified_is_set_aside_and_tried_again(
     assert query(UNSETTLED) == []
 
 
-def test_an_update_whose_end_cannot_be_recorded_is_set_aside(intake, make_settler, clock, query, spoil):
+def test_an_update_whose_result_cannot_be_recorded_is_set_aside(intake, make_settler, clock, query, spoil):
     for number in range(10):
         intake(deliver(routed("QUEUED", conversation=f"c-{number}")))
     settler = make_settler(QueuedAtThePlatform(), end_seconds=60.0)

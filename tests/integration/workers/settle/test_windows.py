@@ -1,4 +1,4 @@
-"""Windows are settled when they close, in order, into the outbox, on PostgreSQL and on SQLite."""
+"""The events of a closed window are settled in order and written to the outbox, on PostgreSQL and SQLite."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -22,7 +22,7 @@ def test_a_window_is_not_settled_before_it_closes(intake, make_settler, clock, q
     assert settler.settle_windows() == 0
 
 
-def test_a_conversation_that_never_pauses_is_settled_at_the_limit(intake, make_settler, clock, query):
+def test_a_conversation_without_pauses_is_settled_after_ten_seconds(intake, make_settler, clock, query):
     settler = make_settler()
     for number in range(11):
         intake(deliver(said(str(number), after_ms=number)))
@@ -31,14 +31,14 @@ def test_a_conversation_that_never_pauses_is_settled_at_the_limit(intake, make_s
     assert query("SELECT settled_count FROM conversations") == [(11,)]
 
 
-def test_a_session_is_sent_at_once_and_its_content_after_its_window(intake, make_settler, clock, query):
+def test_a_conversations_start_is_sent_at_once_but_its_messages_wait(intake, make_settler, clock, query):
     intake(deliver(said("early", after_ms=5)), deliver(event("new")))
     assert types(query) == ["new"]
     make_settler().settle_closed()
     assert types(query) == ["new", "message"]
 
 
-def test_an_event_without_a_window_counts_as_settled_at_once(intake, make_settler, clock, query):
+def test_an_event_without_an_open_window_counts_as_settled_at_once(intake, make_settler, clock, query):
     counts = "SELECT event_count, settled_count FROM conversations ORDER BY conversation_id"
     intake(deliver(event("new")), deliver(said("a", conversation="c-2")))
     assert query(counts) == [(1, 1), (1, 0)]
@@ -78,7 +78,7 @@ def test_messages_received_out_of_order_are_sent_in_the_platforms_order(intake, 
     assert told == [("first",), ("second",), ("third",)]
 
 
-def test_a_late_message_is_marked_and_nothing_is_settled_twice(intake, make_settler, clock, query):
+def test_a_late_message_is_marked_and_no_event_is_settled_twice(intake, make_settler, clock, query):
     settler = make_settler()
     intake(deliver(said("b", after_ms=50)))
     settler.settle_closed()

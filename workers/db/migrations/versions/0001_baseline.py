@@ -1,7 +1,7 @@
 """Create the tables, views and indexes of version 1.0.
 
-A frozen copy of workers/db/models/ as of that version, and what only the database knows: views, comments,
-the trigger that plans deliveries, and indexes for the questions of database administrators.
+This file contains a frozen copy of workers/db/models/ as of that version, and objects that only the database
+has: views, the trigger that plans deliveries, and indexes for the queries of database administrators.
 """
 
 from typing import Any
@@ -19,16 +19,16 @@ ROW_ID = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 IDENTIFIER = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
 
 BRIN: dict[str, Any] = {"postgresql_using": "brin", "postgresql_with": {"autosummarize": "on"}}
-"""A summary of the values in each range of pages.
+"""Options of an index that summarises the values in each range of pages.
 
-Without autosummarize, ranges wait for the next vacuum, which on a large table comes after millions of rows.
-Until then every query reads all of them.
+Without autosummarize, new ranges are summarised only at the next vacuum, which on a large table runs after
+millions of new rows. Until then, every query reads all of these ranges.
 """
 
 TABLES = (
     "processed_events",
     "event_payloads",
-    "duplicate_events",
+    "event_conflicts",
     "drift",
     "unstored_events",
     "conversations",
@@ -73,7 +73,7 @@ EXPRESSIONS = {
         "queued": "(julianday(routed_at) - julianday(queued_at)) * 86400.0",
     },
 }
-"""What views compute differently in each database."""
+"""Expressions of the views that differ between the two databases."""
 
 for _moment in ("received_at", "recorded_at", "created_at", "found_at", "began_at"):
     EXPRESSIONS["postgresql"][f"day({_moment})"] = f"({_moment} AT TIME ZONE 'UTC')::date::text"
@@ -108,9 +108,9 @@ TRIGGERS = {
         END""",
     ),
 }
-"""Make a delivery for each subscription of a new row in the outbox, in the transaction that writes the row.
+"""Create the trigger that plans deliveries for a new outbox row, in the transaction that writes this row.
 
-Deliveries cannot be planned later by the outbox's ids: a lower id may be committed after a higher one.
+Deliveries cannot be planned later by the outbox's ids: a lower id may be committed after a higher id.
 """
 
 VIEWS = {
@@ -118,8 +118,8 @@ VIEWS = {
         "One row per event, however often it was received",
         """
         SELECT id, idempotency_key, conversation_id, event_type, outcome, reason, occurred_at, received_at,
-            processed_at, message_id, source, dialect, {sha256} AS body_sha256, deliveries, last_delivered_at,
-            request_id, {hour(processed_at)} AS hour
+            processed_at, message_id, source, dialect, {sha256} AS body_sha256, times_received,
+            last_repeated_at, request_id, {hour(processed_at)} AS hour
         FROM processed_events""",
     ),
     "events": (
@@ -143,12 +143,12 @@ VIEWS = {
             settled_through_at, session_opened_at, window_closes_at
         FROM conversations""",
     ),
-    "duplicate_events_v1": (
+    "event_conflicts_v1": (
         "Conflicts: the key of a known event with another content",
         """
-        SELECT event_id, idempotency_key, {sha256} AS body_sha256, message_id, source, deliveries,
+        SELECT event_id, idempotency_key, {sha256} AS body_sha256, message_id, source, times_received,
             first_seen_at, last_seen_at
-        FROM duplicate_events""",
+        FROM event_conflicts""",
     ),
     "interventions_v1": (
         "Operators' decisions about events, such as replay and discard",
@@ -233,11 +233,12 @@ VIEWS = {
                 AS success_percent
         FROM (
             SELECT {day(received_at)} AS day, CASE WHEN source = 'webhook' THEN 1 ELSE 0 END AS notified,
-                CASE WHEN source = 'webhook' THEN deliveries - 1 ELSE 0 END AS repeated,
+                CASE WHEN source = 'webhook' THEN times_received - 1 ELSE 0 END AS repeated,
                 CASE WHEN source = 'reconcile' THEN 1 ELSE 0 END AS recovered, 0 AS dead_letters
             FROM processed_events WHERE source IN ('webhook', 'reconcile')
             UNION ALL
-            SELECT {day(received_at)}, 0, 0, 0, 1 FROM dead_letters WHERE source = 'webhook'
+            SELECT {day(received_at)}, 0, 0, 0, 1
+            FROM dead_letters WHERE source = 'webhook' AND destination IS NULL
         ) counted
         GROUP BY day""",
     ),
@@ -283,16 +284,16 @@ VIEWS = {
         "Events by minute of processing, type, outcome and source; ask for minutes since then",
         """
         SELECT {minute} AS minute, {hour(processed_at)} AS hour, event_type, outcome, source,
-            count(*) AS events, sum(deliveries) AS deliveries
+            count(*) AS events, sum(times_received) AS times_received
         FROM processed_events GROUP BY {minute}, {hour(processed_at)}, event_type, outcome, source""",
     ),
 }
 """The name, comment and query of each view."""
 
 FIND_INDEXES: dict[str, str] = {
-    # For `omctl find`. Block ranges of an append-only table with a Bloom filter each: intake writes nothing
-    # to them row by row, and a search reads about one range in a hundred. The filters of a range must fit on
-    # one page of the index: in ranges of 128 pages, PostgreSQL's default, two full ones fail every insertion.
+    # `omctl find` uses these Bloom filters, one for each range of pages. Intake does not update them for each
+    # row, and a search reads about one range in a hundred. The filters of a range must fit on one page of the
+    # index: with ranges of 128 pages, PostgreSQL's default, two full filters make every insertion fail.
     "ix_reading_events_origin": (
         "processed_events USING brin (body_sha256 bytea_bloom_ops, request_id text_bloom_ops)"
         " WITH (pages_per_range = 32, autosummarize = on)"
@@ -303,8 +304,8 @@ FIND_INDEXES: dict[str, str] = {
     ),
     "ix_reading_dead_letters_body": "dead_letters (body_sha256)",
     "ix_reading_dead_letters_conversation": "dead_letters (conversation_id)",
-    "ix_reading_conflicts_body": "duplicate_events (body_sha256)",
-    "ix_reading_conflicts_message": "duplicate_events (message_id)",
+    "ix_reading_conflicts_body": "event_conflicts (body_sha256)",
+    "ix_reading_conflicts_message": "event_conflicts (message_id)",
 }
 
 READING_INDEXES = {
@@ -314,15 +315,15 @@ READING_INDEXES = {
     "ix_reading_deliveries_finished_at": ("deliveries", "finished_at"),
     "ix_reading_conversations_began_at": ("conversations", "COALESCE(started_at, first_event_at)"),
 }
-"""Indexes for questions of database administrators, in PostgreSQL only.
+"""BRIN indexes for queries of database administrators, in PostgreSQL only.
 
-migrations/env.py does not compare them. An insert costs next to nothing, and the index takes a hundredth of
-the space of a B-tree (docs/decisions/0250-indexes-for-readers.md).
+migrations/env.py does not compare them with the models. They slow inserts down very little, and take a
+hundredth of the space of a B-tree (docs/decisions/0250-indexes-for-readers.md).
 """
 
 CHECKS = {
     ("processed_events", "ck_processed_events_outcome"): "outcome IN ('processed', 'skipped')",
-    ("processed_events", "ck_processed_events_deliveries"): "deliveries >= 1",
+    ("processed_events", "ck_processed_events_times_received"): "times_received >= 1",
     ("processed_events", "ck_processed_events_body_sha256"): "octet_length(body_sha256) = 32",
     ("conversations", "ck_conversations_status"): "status IN ('implied', 'started')",
     (
@@ -331,9 +332,9 @@ CHECKS = {
     ): "decision IN ('applied', 'late', 'superseded', 'undecided')",
     ("deliveries", "ck_deliveries_outcome"): "outcome IN ('delivered', 'dead', 'abandoned')",
 }
-"""Values that this service's own code decides, in PostgreSQL only.
+"""Constraints on columns whose values this service's own code determines, in PostgreSQL only.
 
-No constraint refuses a value that comes with an event.
+Values that come from an event are not constrained.
 """
 
 
@@ -357,8 +358,8 @@ def _create_processed_events() -> None:
         _column("source", sa.Text, "webhook, reconcile, replay or ingest"),
         _column("dialect", sa.Text, "guide, genesys or eventbridge"),
         _column("body_sha256", sa.LargeBinary(32), "SHA-256 of the request's raw body, 32 bytes"),
-        _column("deliveries", sa.Integer, "Times received with this body, from 1", server_default="1"),
-        _column("last_delivered_at", MOMENT, "When it was last repeated; null if never", nullable=True),
+        _column("times_received", sa.Integer, "Times received with this body, from 1", server_default="1"),
+        _column("last_repeated_at", MOMENT, "When it was last repeated; null if never", nullable=True),
         _column(
             "request_id",
             sa.Text,
@@ -384,19 +385,19 @@ def _create_event_payloads() -> None:
     )
 
 
-def _create_duplicate_events() -> None:
+def _create_event_conflicts() -> None:
     op.create_table(
-        "duplicate_events",
+        "event_conflicts",
         _column("event_id", ROW_ID, "processed_events.id of the first with this key"),
         _column("body_sha256", sa.LargeBinary(32), "SHA-256 of this other body, 32 bytes"),
         _column("idempotency_key", IDENTIFIER, "The key that both events have"),
         _column("body", sa.LargeBinary, "The other body, byte for byte: personal data, tokens"),
         _column("message_id", IDENTIFIER, "Id of the accepted request that first contained it"),
         _column("source", sa.Text, "webhook, reconcile, replay or ingest"),
-        _column("deliveries", sa.Integer, "Times received, from 1"),
+        _column("times_received", sa.Integer, "Times received, from 1"),
         _column("first_seen_at", MOMENT, "When it was first received, our clock"),
         _column("last_seen_at", MOMENT, "When it was last received, our clock"),
-        sa.PrimaryKeyConstraint("event_id", "body_sha256", name="pk_duplicate_events"),
+        sa.PrimaryKeyConstraint("event_id", "body_sha256", name="pk_event_conflicts"),
         comment="Conflicts: the key of an event that is known, with another content",
     )
 
@@ -661,14 +662,10 @@ def _create_request_budgets() -> None:
         "request_budgets",
         _column("name", IDENTIFIER, "Whose limit: the OAuth client's id"),
         _column(
-            "paid_at_us",
-            sa.BigInteger,
-            "When all requests so far will be paid for, microseconds since the epoch",
+            "paid_at_us", sa.BigInteger, "When all requests so far are paid for, microseconds since the epoch"
         ),
         _column(
-            "background_paid_at_us",
-            sa.BigInteger,
-            "When reconcile's own tenth of the limit has its next request, likewise",
+            "background_paid_at_us", sa.BigInteger, "When reconcile's tenth of the limit has its next request"
         ),
         sa.PrimaryKeyConstraint("name", name="pk_request_budgets"),
         comment="How much of the platform's request limit is used, one row for all hosts",
@@ -703,11 +700,7 @@ def _create_deliveries() -> None:
         _column("outbox_id", ROW_ID, "outbox.id"),
         _column("destination", IDENTIFIER, "destinations.name"),
         _column("conversation_id", IDENTIFIER, "The platform's conversation"),
-        _column(
-            "due_at",
-            MOMENT,
-            "Not before; while a process tries, the end of its lease; 9999: waits behind another",
-        ),
+        _column("due_at", MOMENT, "Not before; while tried, its lease's end; 9999: waits behind another"),
         _column(
             "attempts", sa.Integer, "Attempts that failed, except those at a destination known to be down"
         ),
@@ -848,9 +841,7 @@ def _create_reconciliation_gaps() -> None:
         _column("conversation_id", IDENTIFIER, "The platform's conversation"),
         _column("event_type", sa.Text, "Type of the missing event"),
         _column(
-            "platform_message_id",
-            IDENTIFIER,
-            "Platform's id of the message or of the receipt's message",
+            "platform_message_id", IDENTIFIER, "Platform's id of the message or of the receipt's message"
         ),
         _column("occurred_at", MOMENT, "The platform's clock"),
         _column("found_at", MOMENT, "When, our clock"),
@@ -933,9 +924,7 @@ def _create_canaries() -> None:
         "canaries",
         _column("sender", IDENTIFIER, "Host whose om-observe sends an event of our own every minute"),
         _column(
-            "sent_at_us",
-            sa.BigInteger,
-            "When the newest arrival was sent, microseconds, the sender's clock",
+            "sent_at_us", sa.BigInteger, "When the newest arrival was sent, microseconds, the sender's clock"
         ),
         _column("arrived_at", MOMENT, "When it arrived here, database's clock"),
         _column("arrivals", sa.Integer, "Those that arrived; they are in no other table and no other count"),
@@ -948,7 +937,7 @@ def upgrade() -> None:
     dialect = op.get_bind().dialect.name
     _create_processed_events()
     _create_event_payloads()
-    _create_duplicate_events()
+    _create_event_conflicts()
     _create_drift()
     _create_unstored_events()
     _create_conversations()
@@ -997,7 +986,7 @@ def downgrade() -> None:
 
 
 def _column(name: str, kind: Any, comment: str, *, nullable: bool = False, **others: Any) -> sa.Column[Any]:
-    # Only a row id is drawn from a sequence; an event_id is one that was drawn.
+    # Only the column `id` is filled from a sequence; an event_id is the id of an existing row.
     return sa.Column(name, kind, comment=comment, nullable=nullable, autoincrement=name == "id", **others)
 
 

@@ -1,1 +1,1 @@
-"""The revisions, one file each; a package, so that an installation has them."""
+"""Provide the revisions, one in each file. This is a package so that an installation includes the files."""
