@@ -1,4 +1,4 @@
-"""omctl, also run as `python -m omctl`: the command table, and how errors become messages and statuses."""
+"""Run omctl (or `python -m omctl`): look up the command, and turn errors into messages and exit statuses."""
 
 import pkgutil
 import sys
@@ -51,14 +51,14 @@ COMMANDS: Final = {name: target for group in GROUPS.values() for name, (target, 
 
 
 class Commands(click.Group):
-    """The commands of the table. Each is imported only when called, because importing all takes too long."""
+    """All commands of GROUPS. A command is imported only when it is called: importing all takes too long."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # click's signature
-        """Return the names in the order of the table."""
+        """Return the names of all commands, in the order of GROUPS."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
-        """Return the command with this name, or None if there is none."""
+        """Return the command named *cmd_name*, or None if it does not exist."""
         if cmd_name not in COMMANDS:
             return None
         command: click.Command = pkgutil.resolve_name(f"omctl.{COMMANDS[cmd_name]}")
@@ -67,14 +67,14 @@ class Commands(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Return the command that the arguments call; fail with a suggestion if there is none."""
+        """Return the command that *args* name. If it does not exist, fail and suggest a similar name."""
         if args[0] not in COMMANDS:
             close = "".join(f" Did you mean {name}?" for name in get_close_matches(args[0], COMMANDS, 1))
             ctx.fail(f"There is no command {args[0]}.{close}")
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
-        """Write the groups with the table's short texts, without importing a command."""
+        """Write each group and its commands with the short texts in GROUPS, without importing a command."""
         for title, group in GROUPS.items():
             with formatter.section(title):
                 formatter.write_dl([(name, text) for name, (_, text) in group.items()])
@@ -97,9 +97,9 @@ def omctl(log_stream: TextIO | None) -> None:
 
 
 def run(arguments: Sequence[str], log_stream: TextIO | None = None) -> int:
-    """Run one command and return its exit status. An error prints a sentence, and with --json an object.
+    """Run one command and return its exit status. Errors are printed as a sentence, with --json also as JSON.
 
-    Logs go to *log_stream*; None leaves logging as it is configured.
+    Logs are written to *log_stream*; None leaves the configuration of logging unchanged.
     """
     try:
         status = omctl.main(list(arguments), prog_name="omctl", standalone_mode=False, obj=log_stream)
@@ -110,8 +110,11 @@ def run(arguments: Sequence[str], log_stream: TextIO | None = None) -> int:
             click.echo(error.ctx.get_usage(), err=True)
         return _report(error.exit_code, error.format_message(), arguments)
     except OSError as error:
-        name = "a file" if error.filename is None else error.filename
-        return _report(1, f"{name} cannot be accessed: {error.strerror or 'unknown reason'}", arguments)
+        # The text of an error that is not about a file may contain an address with a password.
+        name = "the command failed" if error.filename is None else f"{error.filename} cannot be accessed"
+        return _report(1, f"{name}: {error.strerror or 'unknown reason'}", arguments)
+    except UnicodeError:
+        return _report(1, "an argument or a file is not UTF-8 text", arguments)
     except OpenMessagingError as error:
         return _report(EX_CONFIG if isinstance(error, ConfigurationError) else 1, str(error), arguments)
     return status if isinstance(status, int) else 0
@@ -125,7 +128,7 @@ def _report(status: int, message: str, arguments: Sequence[str]) -> int:
 
 
 def main() -> None:
-    """Run the command line; standard output belongs to the command."""
+    """Run omctl with this process's arguments. Logs go to standard error, results to standard output."""
     sys.exit(run(sys.argv[1:], sys.stderr))
 
 

@@ -13,13 +13,13 @@ from messaging.admin import DeadLetterQueue, lock_dead_letters
 from messaging.environment import Environment
 from messaging.errors import ConfigurationError, OpenMessagingError, RetryLaterError, StatementRefusedError
 from workers.db.engine import PATIENT_SESSION, DatabaseClock, make_engine, transact
-from workers.genesys import GenesysClient, RequestBudget, read_genesys_settings
+from workers.genesys import GenesysClient, open_client, read_genesys_settings
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 
 _FAULTS: Final = (
-    # A pattern for the code or text of the driver's error; then its meaning and remedy.
+    # Each entry has a pattern for the code or text of the driver's error, then its meaning and remedy.
     (
         "42p01|42703|no such table|no such column",
         "does not have the tables of this version: run `omctl migrate`",
@@ -49,21 +49,20 @@ _FAULTS: Final = (
 
 
 class DatabaseUnavailableError(OpenMessagingError):
-    """Nothing was changed. Follow the advice in the text and run the command again."""
+    """Nothing was changed. An operator has to follow the advice in the message and run the command again."""
 
 
 def database_url(environment: Environment) -> str:
     """Return OM_DATABASE_URL, which must be set."""
     url = environment.string("OM_DATABASE_URL")
     if not url:
-        raise ConfigurationError(
-            "OM_DATABASE_URL is not set: postgresql+psycopg://user:pass@host/name or sqlite:////path"
-        )
+        forms = "postgresql+psycopg://user:pass@host/name or sqlite:////path"
+        raise ConfigurationError(f"OM_DATABASE_URL is not set: {forms}")
     return url
 
 
 def health_url(bind: str) -> str | None:
-    """Return the readiness URL of the edge bound to *bind*, None for a socket file."""
+    """Return the readiness URL of the edge bound to *bind*, or None for a Unix socket or descriptor."""
     if bind.startswith(("unix:", "fd:")):
         return None
     host, _, port = bind.rpartition(":")
@@ -73,7 +72,7 @@ def health_url(bind: str) -> str | None:
 
 @contextmanager
 def open_database(session: Mapping[str, str] = PATIENT_SESSION) -> Iterator[Engine]:
-    """Yield an engine for OM_DATABASE_URL; report a failure of the database in one sentence."""
+    """Yield an engine for OM_DATABASE_URL, and turn a database error into a DatabaseUnavailableError."""
     engine = make_engine(database_url(Environment()), session)
     try:
         with friendly_errors():
@@ -87,36 +86,31 @@ def in_database(
     *arguments: Arguments.args,
     **options: Arguments.kwargs,
 ) -> Result:
-    """Return the result of one transaction in the database of OM_DATABASE_URL."""
+    """Run *work* in one transaction in the database of OM_DATABASE_URL, and return its result."""
     with open_database() as engine:
         return transact(engine, work, *arguments, **options)
 
 
 @contextmanager
 def friendly_errors() -> Iterator[None]:
-    """Turn a failure of the database into one sentence, without its address and password."""
+    """Turn a database error into one sentence that contains neither the address nor the password."""
     try:
         yield
-    except DBAPIError as error:
-        raise DatabaseUnavailableError(_explain(error)) from error
-    except (RetryLaterError, StatementRefusedError) as error:
-        # The same error also reports an unavailable broker or platform.
-        if not isinstance(error.__cause__, SQLAlchemyError):
+    except (DBAPIError, RetryLaterError, StatementRefusedError) as error:
+        cause = error if isinstance(error, DBAPIError) else error.__cause__
+        if not isinstance(cause, SQLAlchemyError):
+            # The database is not the cause: RetryLaterError also reports an unavailable broker or platform.
             raise
-        raise DatabaseUnavailableError(_explain(error.__cause__)) from error
-
-
-def _explain(error: BaseException) -> str:
-    driver_error = getattr(error, "orig", error)
-    code = getattr(driver_error, "sqlstate", None) or ""
-    text = f"{code} {type(driver_error).__name__} {driver_error}".lower()
-    meaning = next(meaning for marks, meaning in _FAULTS if re.search(marks, text))
-    return f"the database of OM_DATABASE_URL {meaning}"
+        driver_error = getattr(cause, "orig", cause)
+        code = getattr(driver_error, "sqlstate", None) or ""
+        text = f"{code} {type(driver_error).__name__} {driver_error}".lower()
+        meaning = next(meaning for marks, meaning in _FAULTS if re.search(marks, text))
+        raise DatabaseUnavailableError(f"the database of OM_DATABASE_URL {meaning}") from error
 
 
 @dataclass(frozen=True, slots=True)
 class DeadLetterSession:
-    """The dead-letter queue with its publisher, and the database with the records and its clock."""
+    """The dead-letter queue, with the engine and the clock of the database that records dead letters."""
 
     queue: DeadLetterQueue
     engine: Engine
@@ -125,7 +119,7 @@ class DeadLetterSession:
 
 @contextmanager
 def open_dead_letters() -> Iterator[DeadLetterSession]:
-    """Yield the dead-letter queue of OM_AMQP_URL, locked so that no other omctl can open it meanwhile."""
+    """Lock and yield the dead-letter queue of OM_AMQP_URL. Other omctl processes cannot open it meanwhile."""
     urls = Environment().strings("OM_AMQP_URL")
     with open_database() as engine, lock_dead_letters(urls, client_name="omctl dead-letters") as queue:
         yield DeadLetterSession(queue, engine, DatabaseClock(engine))
@@ -133,7 +127,7 @@ def open_dead_letters() -> Iterator[DeadLetterSession]:
 
 @contextmanager
 def open_platform(environment: Environment) -> Iterator[GenesysClient]:
-    """Yield a client of the platform, within the request budget that all hosts share."""
+    """Yield a client of the platform's API. Its requests count against the budget that all hosts share."""
     settings = read_genesys_settings(environment)
     if settings is None:
         raise ConfigurationError(
@@ -141,9 +135,8 @@ def open_platform(environment: Environment) -> Iterator[GenesysClient]:
             "and OM_GENESYS_CLIENT_SECRET"
         )
     if not environment.string("OM_DATABASE_URL"):
-        # A host that runs only the edge has no database; its few requests are not counted.
+        # A host that runs only the edge has no database, so its few requests do not count against the budget.
         yield GenesysClient(settings, None)
         return
     with open_database() as engine:
-        limit = settings.requests_per_minute
-        yield GenesysClient(settings, RequestBudget(engine, settings.client_id, limit, DatabaseClock(engine)))
+        yield open_client(settings, engine, DatabaseClock(engine))

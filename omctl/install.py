@@ -1,7 +1,4 @@
-"""omctl install and uninstall: install, upgrade or remove the service on this host.
-
-An installation ends by sending an event through the whole service. An upgrade runs the installation again.
-"""
+"""omctl install and uninstall: install, upgrade or remove the service on this host."""
 
 import json
 import os
@@ -18,17 +15,17 @@ import requests
 import sqlalchemy as sa
 from urllib3.exceptions import InsecureRequestWarning
 
-from messaging.environment import SETTINGS_FILE, Environment
+from messaging.environment import SETTINGS_FILE, Environment, parse_settings
 from omctl.installing import credentials, gateway
 from omctl.installing import options as saved
 from omctl.installing.broker import LISTENERS, server_steps, users_step
 from omctl.installing.cluster import cluster_steps
 from omctl.installing.credentials import read_stripped
-from omctl.installing.database import READER, database_steps, has_reader, is_ours
+from omctl.installing.database import READER, database_steps, is_ours
 from omctl.installing.options import BOTH, ENVIRONMENT, Options, Role
 from omctl.installing.removal import plan_removal, purge_steps
-from omctl.installing.steps import InstallationError, Step, always, file_step, run, run_steps
-from omctl.installing.units import account_step, configuration_steps, start_steps, unit_steps
+from omctl.installing.steps import InstallationError, Step, always, file_step, read, run, run_steps
+from omctl.installing.units import account_step, check_roles, configuration_steps, start_steps, unit_steps
 from omctl.interface import Command, change_options, is_json, print_table, show_json
 from omctl.signatures import SIGNATURE_HEADER
 from webhook_api.application import WEBHOOK_PATH
@@ -36,9 +33,8 @@ from webhook_api.settings import parse_headers
 from webhook_api.signature import sign
 
 FIRST_EVENT_SECONDS: Final = 30.0
-_FIND_EVENT: Final = sa.text("SELECT count(*) FROM processed_events WHERE conversation_id = :conversation")
 
-pem = click.Path(exists=True, dir_okay=False, resolve_path=True, path_type=Path)
+pem = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 @click.command(cls=Command)
@@ -92,10 +88,12 @@ def install(
       omctl install --workers 0 --bind 127.0.0.1:8081
     """
     given["role"] = (roles[0] if len(set(roles)) == 1 else BOTH) if roles else None
+    # Do not resolve links: certbot renews a certificate by changing its links.
+    given["certificate"] = certificate and (certificate[0].absolute(), certificate[1].absolute())
     options = saved.resolve_options(
-        {name.replace("_", "-"): value for name, value in given.items() if value is not None}, certificate
+        {name.replace("_", "-"): value for name, value in given.items() if value is not None}
     )
-    if options.cluster and not (options.is_edge and options.is_worker):
+    if options.cluster and options.role != BOTH:
         raise click.UsageError("A host of the cluster has both roles: give --role both, or --cluster ''.")
     if ENVIRONMENT.exists():
         # An upgrade uses the units' settings, which the operator's shell does not have.
@@ -131,7 +129,7 @@ def uninstall(*, purge: bool, yes: bool, dry_run: bool) -> None:
 
 
 def _go(steps: Iterable[Step], *, dry_run: bool) -> None:
-    """Carry the steps out as root, reporting each on standard error as it is done."""
+    """Carry out the steps as root, and print each step and its state on standard error when it is done."""
     if os.geteuid() and not dry_run:
         raise InstallationError("this needs root: sudo omctl …")
     rows = []
@@ -145,40 +143,43 @@ def _go(steps: Iterable[Step], *, dry_run: bool) -> None:
 
 def plan_installation(options: Options) -> Iterator[Step]:
     """Yield all steps of an installation, in order."""
+    check_roles(options)
     yield from saved.saved_option_steps(options)
     yield account_step()
     yield from credentials.given_steps()
     yield from _server_steps(options)
-    # Options are saved only here, so options that failed above (no address, unknown host) are not kept.
+    # Save the options only now. If an earlier step fails, its options are thus not kept.
     yield file_step(saved.SAVED, lambda: saved.render_options(options))
     yield from credentials.missing_steps()
     yield from configuration_steps(options)
-    if options.is_worker:
-        reader = ("--read-only-role", READER) if has_reader() else ()
+    if Role.WORKER in options.roles:
+        has_our_reader = f"//{READER}:" in read_stripped(credentials.READER_DATABASE)
+        reader = ("--read-only-role", READER) if has_our_reader else ()
         yield _omctl_step("update the tables", options, "migrate", *reader)
         yield _omctl_step("declare exchanges and queues", options, "setup")
     yield from unit_steps(options)
     yield from start_steps(options)
-    if options.is_edge:
+    if Role.EDGE in options.roles:
         yield from gateway.gateway_steps(options)
-        yield from gateway.firewall_steps(options)
-    if options.is_edge and options.is_worker:
+    yield from gateway.firewall_steps(options)
+    if options.role == BOTH:
         yield always("send an event through TLS and find it in SQL", lambda: _try_event(options))
 
 
 def _server_steps(options: Options) -> Iterator[Step]:
-    """Return the steps for broker and database, unless the environment names them."""
+    """Yield the steps that set up the broker and the database, unless the environment names existing ones."""
     if options.cluster:
         yield from cluster_steps(options)
         return
-    is_lone = options.is_edge and options.is_worker
+    is_lone = options.role == BOTH
     if (is_lone and LISTENERS.exists()) or not credentials.is_server_named("OM_AMQP_URL"):
         if not is_lone:
             raise _missing("OM_AMQP_URL", "the broker, and OM_MANAGEMENT_URL its management API")
         yield from server_steps(options)
         yield users_step(options)
-    has_own_database = is_lone and is_ours(options)
-    if options.is_worker and (has_own_database or not credentials.is_server_named("OM_DATABASE_URL")):
+    if Role.WORKER not in options.roles:
+        return
+    if (is_lone and is_ours(options)) or not credentials.is_server_named("OM_DATABASE_URL"):
         if not is_lone:
             raise _missing("OM_DATABASE_URL", "the database")
         yield from database_steps(options)
@@ -190,17 +191,21 @@ def _missing(name: str, server: str) -> InstallationError:
 
 def _omctl_step(title: str, options: Options, *command: str) -> Step:
     program = [f"{options.prefix}/bin/omctl", *command]
-    return always(title, lambda: run(program, environment=credentials.owner_environment()))
+    # omctl needs the rights of the user who owns the tables and queues.
+    others = {name: value for name, value in os.environ.items() if not name.startswith("OM_")}
+    environment = {**others, "CREDENTIALS_DIRECTORY": str(credentials.OWNER)}
+    return always(title, lambda: run(program, environment=environment))
 
 
 def _try_event(options: Options) -> None:
     conversation = f"omctl-install-{secrets.token_hex(8)}"
     _send(render_event(conversation), options)
     engine = sa.create_engine(read_stripped(credentials.OWNER_DATABASE))
+    find = sa.text("SELECT count(*) FROM processed_events WHERE conversation_id = :conversation")
     deadline = time.monotonic() + FIRST_EVENT_SECONDS
     while time.monotonic() < deadline:
         with engine.connect() as connection:
-            if connection.execute(_FIND_EVENT, {"conversation": conversation}).scalar_one():
+            if connection.execute(find, {"conversation": conversation}).scalar_one():
                 return
         time.sleep(0.2)
     raise InstallationError(
@@ -210,7 +215,7 @@ def _try_event(options: Options) -> None:
 
 
 def render_event(conversation: str) -> bytes:
-    """Return an event that is recorded and has no effect: it belongs to a call, not to a message."""
+    """Return an event that is recorded but has no effect, because it belongs to a call, not to a message."""
     now_ms = time.time_ns() // 1_000_000
     detail = {"conversationId": conversation, "eventTime": now_ms, "mediaType": "VOICE"}
     topic = f"v2.detail.events.conversation.{conversation}.customer.end"
@@ -219,27 +224,26 @@ def render_event(conversation: str) -> bytes:
 
 def request_headers(body: bytes) -> dict[str, str]:
     """Return the headers that the edge requires: the signature and those of OM_REQUIRED_HEADERS."""
-    secret = read_stripped(credentials.WEBHOOK_SECRETS).split(",")[0].encode()
-    text = Environment().string("OM_REQUIRED_HEADERS") or read_stripped(credentials.REQUIRED_HEADERS)
-    required = dict(parse_headers(tuple(part.strip() for part in text.split(",") if part.strip())))
+    # The edge reads its settings file before its credentials, and does not see this command's environment.
+    settings = parse_settings(read(ENVIRONMENT) or "")
+    edge = Environment({**settings, "CREDENTIALS_DIRECTORY": str(credentials.CREDENTIALS)})
+    secret = edge.string("OM_WEBHOOK_SECRETS").split(",")[0].encode()
+    required = dict(parse_headers(edge.strings("OM_REQUIRED_HEADERS")))
     return {**required, "Content-Type": "application/json", SIGNATURE_HEADER: sign(body, secret)}
 
 
 def _send(body: bytes, options: Options) -> None:
     url = f"https://127.0.0.1{WEBHOOK_PATH}"
     # Only a certificate that the installation created contains this address.
-    verify = (
-        str(gateway.CERTIFICATE) if gateway.find_certificate(options)[0] == gateway.CERTIFICATE else False
-    )
-    headers = request_headers(body)
+    is_own = gateway.find_certificate(options)[0] == gateway.CERTIFICATE
+    verify = is_own and str(gateway.CERTIFICATE)
     try:
         with warnings.catch_warnings(category=InsecureRequestWarning, action="ignore"):
-            response = requests.post(url, data=body, headers=headers, timeout=10.0, verify=verify)
+            response = requests.post(url, body, headers=request_headers(body), timeout=10.0, verify=verify)
     except requests.RequestException as error:
-        raise InstallationError(f"{url} does not answer ({type(error).__name__})") from error
+        raise InstallationError(f"{url} does not answer: see systemctl status nginx") from error
     if response.status_code == 403:
-        raise InstallationError(
-            f"nginx refuses {url}: check that 127.0.0.1 is on the list of {gateway.ADDRESSES}"
-        )
+        text = f"nginx refuses {url}: check that 127.0.0.1 is on the list of {gateway.ADDRESSES}"
+        raise InstallationError(text)
     if response.status_code != 200:
         raise InstallationError(f"{url} answered {response.status_code}: see journalctl -u om-api")

@@ -1,4 +1,4 @@
-"""Talk to the operator: help and options in, tables or JSON out, progress and errors on standard error."""
+"""Define the options that commands share, and print help, tables, JSON and a progress bar."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
 class Command(click.Command):
-    """A command whose help shows the docstring's examples and exit statuses after the options."""
+    """A click command whose help shows the docstring's examples and exit statuses after the options."""
 
     def __init__(self, name: str | None, *, help: str | None, **options: Any) -> None:  # noqa: A002
         text, *blocks = _BLOCK.split(inspect.cleandoc(help or ""))
-        # click leaves the lines of a paragraph as they are if it begins with \b.
+        # \b at the start of a paragraph makes click keep its line breaks.
         epilog = "\n\n".join(f"\b\n{block}" for block in blocks)
         super().__init__(name, help=text, epilog=epilog, **options)
 
@@ -43,7 +43,7 @@ class Group(Command, click.Group):
 
 
 def parse_timestamp(text: str, now: datetime) -> datetime:
-    """Return the time that *text* names: ISO 8601, in UTC without a time zone, or an age such as 2h."""
+    """Parse *text*: a time in ISO 8601 (UTC if it has no time zone), or an age such as 2h before *now*."""
     if ago := _AGO.fullmatch(text):
         return now - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
     time = datetime.fromisoformat(text)
@@ -76,18 +76,18 @@ rate_option = click.option(
 
 
 def since_option(verb: str, *, required: bool = False) -> Decorator:
-    """Return the option `--since` for items that *verb* (such as "Received") at that time or later."""
+    """Return the option `--since`, a time. It selects items that were *verb* ("Received") then or later."""
     text = f"{verb} at TIME or later: ISO 8601, or an age such as 2h."
     return click.option("--since", type=_read_timestamp, metavar="TIME", required=required, help=text)
 
 
 def until_option(verb: str) -> Decorator:
-    """Return the option `--until` for items that *verb* before that time."""
+    """Return the option `--until`, a time. It selects items that were *verb* ("Received") before then."""
     return click.option("--until", type=_read_timestamp, metavar="TIME", help=f"{verb} before TIME.")
 
 
 def combine(*options: Decorator) -> Decorator:
-    """Return a decorator that adds several options in the order of the help text."""
+    """Return a decorator that adds *options* to a command; the help lists them in this order."""
     return lambda command: reduce(lambda inner, option: option(inner), reversed(options), command)
 
 
@@ -114,22 +114,19 @@ dead_letter_options = combine(
 """The options that select dead letters."""
 
 _CONTROLS: Final = re.compile(
-    # C0 except tab and newline, DEL, C1; directional marks, embeddings, overrides and isolates; surrogates.
+    # C0 except tab and newline; DEL; C1; directional marks, embeddings, overrides, isolates; surrogates.
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
 )
-_WHOLE_WORDS: Final[Any] = {"break_long_words": False, "break_on_hyphens": False}
-_PADDING: Final = 3
-"""Characters that each column of a table needs in addition to its content."""
 
 
 def is_json() -> bool:
-    """Return whether the running command has `--json`."""
+    """Return whether the running command was given `--json`."""
     context = click.get_current_context(silent=True)
     return context is not None and bool(context.meta.get("omctl.json"))
 
 
 def format_json(document: dict[str, Any]) -> str:
-    """Return one indented JSON object, with times in RFC 3339 and null for unknown values."""
+    """Return *document* as indented JSON, with times in RFC 3339."""
     return json.dumps(document, indent=2, default=_encode)
 
 
@@ -138,14 +135,14 @@ def _encode(value: Any) -> str:
 
 
 def show_json(document: dict[str, Any]) -> bool:
-    """Print one JSON object if the running command has `--json`; return whether it has."""
+    """Print *document* as JSON if the running command was given `--json`, and return whether it was."""
     if is_json():
         click.echo(format_json(document))
     return is_json()
 
 
 def format_time(time: datetime | None) -> str:
-    """Return a time for a table, to the second; empty if it is unknown."""
+    """Format a time for a table, to the second. An unknown time (None) becomes an empty string."""
     return "" if time is None else f"{time:%Y-%m-%d %H:%M:%S}"
 
 
@@ -154,8 +151,8 @@ def print_table(
 ) -> None:
     """Print *rows* under *columns*, or the sentence *empty* if there are no rows.
 
-    Long cells are wrapped between words and never cut, so a table with long ids is wider than the screen.
-    A cell is data, so markup and terminal controls in it have no effect. None is shown as an empty cell.
+    A long cell is wrapped between words and never truncated, so a table may be wider than the screen.
+    Markup and terminal controls in a cell have no effect, and None is shown as an empty cell.
     """
     from rich import box  # noqa: PLC0415  # takes longer to import than most commands take to run
     from rich.console import Console  # noqa: PLC0415
@@ -178,7 +175,8 @@ def print_table(
     for row in cells:
         table.add_row(*row)
     console = Console()
-    console.print(table, width=max(console.width, sum(widths) + _PADDING * len(widths)), crop=False)
+    # Each column needs three characters beside its content, for padding.
+    console.print(table, width=max(console.width, sum(widths) + 3 * len(widths)), crop=False)
 
 
 def _format(value: Any) -> str:
@@ -188,17 +186,18 @@ def _format(value: Any) -> str:
 
 
 def visible(text: str) -> str:
-    """Return *text* with escapes for all characters that control a terminal or reorder text."""
+    """Escape all characters in *text* that control a terminal or reorder text."""
     return _CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def fold(text: str, first: str, others: str) -> str:
     """Wrap *text* between words into lines of 79 characters, with the given indents."""
-    return textwrap.fill(text, 79, initial_indent=first, subsequent_indent=others, **_WHOLE_WORDS)
+    wrapper = textwrap.TextWrapper(79, first, others, break_long_words=False, break_on_hyphens=False)
+    return wrapper.fill(text)
 
 
 def print_body(body: bytes) -> None:
-    """Print a body byte for byte, for copying and piping; on a terminal, controls are escaped."""
+    """Print a body byte for byte, so that it can be piped. On a terminal, control characters are escaped."""
     output = sys.stdout.buffer
     if output.isatty():
         body = visible(body.decode(errors="backslashreplace")).encode(errors="backslashreplace")
@@ -207,7 +206,7 @@ def print_body(body: bytes) -> None:
 
 
 def progress_bar() -> Progress:
-    """Return a progress bar on standard error; it is silent unless standard error is a terminal."""
+    """Return a progress bar on standard error, which shows nothing unless standard error is a terminal."""
     from rich import progress  # noqa: PLC0415  # takes longer to import than most commands take to run
     from rich.console import Console  # noqa: PLC0415
 

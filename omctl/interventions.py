@@ -1,4 +1,4 @@
-"""Carry out an operator's decision about many items, recorded, rate-limited and cancellable between items."""
+"""Carry out an operator's decision about many items: record it, limit the rate, allow cancellation."""
 
 import getpass
 import os
@@ -18,16 +18,15 @@ from sqlalchemy import Engine
 from omctl.interface import progress_bar, show_json
 from workers.db import interventions as records
 from workers.db.engine import DatabaseClock, transact
-from workers.db.interventions import Action
 from workers.parsing import moment_of
 
 TICK_SECONDS: Final = 0.2
-"""The longest time, in seconds, until a wait notices a cancellation."""
+"""The maximum number of seconds between two checks of a waiting command for a cancellation."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
-    """An intervention's command-line options. With `again`, events that took effect before do so again."""
+    """An intervention's command-line options. With `again`, events take effect even if they did before."""
 
     reason: str
     again: bool = False
@@ -36,25 +35,25 @@ class Terms:
 
     @classmethod
     def take(cls, options: dict[str, Any]) -> Self:
-        """Take the terms out of a command's options."""
+        """Remove these options from a command's *options*, and return them as Terms."""
         return cls(**{name: options.pop(name) for name in cls.__dataclass_fields__ if name in options})
 
     def require_reason(self) -> None:
-        """Refuse a change without a reason."""
+        """Raise a usage error if a change (not a dry run) has no reason."""
         if not (self.reason or self.dry_run):
             raise click.UsageError("--reason is required; it is recorded with your user name.")
 
 
 @dataclass(slots=True)
 class Run:
-    """One intervention and its progress. It has no id until it is recorded, and is cancelled until it ends.
+    """One intervention and its progress. It has no id until recorded, and counts as cancelled until it ends.
 
-    `selection` is JSON without content. `verb` names what is done to each item. `copies` counts the removed
-    extra messages of processed items. `last_id` is the id of the last processed item if items are processed
-    in the order of their ids. `facts` are shown with --json.
+    `selection` is JSON without message content. `verb` is a participle, such as "replayed", for the report.
+    `copies` counts the removed duplicates of processed messages. `last_id` is the id of the last processed
+    item if items are processed in the order of their ids. `facts` are added to the JSON output.
     """
 
-    action: Action
+    action: records.Action
     chosen: int
     selection: str
     verb: str = ""
@@ -66,7 +65,7 @@ class Run:
     facts: Mapping[str, str] = field(default_factory=dict)
 
     def begin(self, engine: Engine, terms: Terms) -> None:
-        """Record that an operator begins the intervention, unless it was begun before."""
+        """Record that an operator has begun the intervention, unless this is recorded already."""
         if self.intervention_id:
             return
         self.intervention_id = secrets.token_hex(8)
@@ -82,6 +81,11 @@ class Run:
         }
         transact(engine, records.begin_intervention, values)
 
+    def record(self, engine: Engine, **ended: object) -> None:
+        """Record the progress and, at the end, the columns in *ended* (outcome and time)."""
+        values = {"done": self.done, "through": self.last_id, **ended}
+        transact(engine, records.update_intervention, self.intervention_id, values)
+
 
 def carry_out(
     engine: Engine,
@@ -93,10 +97,10 @@ def carry_out(
     asking: AbstractContextManager[object] | None = None,
     hint: str = "",
 ) -> None:
-    """Ask the operator *question*, record the decision, execute it and report; a dry run only reports.
+    """Ask the operator *question*, record the decision, carry it out and report. A dry run only reports.
 
-    *work* takes the cancellation event and returns a context, whose value does one batch at each step. Once
-    it is entered, the decision is recorded. *asking* surrounds the question. *hint* is how to continue *run*.
+    *work* takes the cancellation event and returns a context manager; each step over its value does a batch.
+    *asking* is active while the operator is asked. *hint* says how to continue after a cancellation.
     """
     if terms.dry_run or not run.chosen:
         run.intervention_id = ""
@@ -109,41 +113,35 @@ def carry_out(
             try:
                 execute(engine, run, batches, cancelled)
             finally:
-                # The operator needs the hint after a failure of broker or database as well as after Ctrl-C.
+                # Show the hint after Ctrl-C as well as after a failure of the broker or the database.
                 if run.is_cancelled and hint:
                     click.echo(hint.format(run=run), err=True)
     report(run)
 
 
 def execute(engine: Engine, run: Run, batches: Iterable[int], cancelled: Event) -> None:
-    """Do all batches until cancelled. Record the progress after each batch, even if one fails.
+    """Process all batches, or stop at a cancellation. Record the progress, even if a batch fails.
 
-    Each step does one batch and yields the number of items done, all durable. A batch may check *cancelled*
-    between two items.
+    Each step of *batches* makes one batch durable and yields its number of items. A batch may check
+    *cancelled* between two items.
     """
     with progress_bar() as bar:
         task = bar.add_task("Events", total=run.chosen, completed=run.done, note="")
         try:
             for done in batches:
                 run.done += done
-                progress = {"done": run.done, "through": run.last_id}
-                transact(engine, records.update_intervention, run.intervention_id, progress)
+                run.record(engine)
                 bar.update(task, completed=run.done)
                 if cancelled.is_set():
                     break
             run.is_cancelled = cancelled.is_set()
         finally:
-            ended = {
-                "done": run.done,
-                "through": run.last_id,
-                "outcome": "cancelled" if run.is_cancelled else "done",
-                "ended_at": moment_of(DatabaseClock(engine).now_us()),
-            }
-            transact(engine, records.update_intervention, run.intervention_id, ended)
+            outcome = "cancelled" if run.is_cancelled else "done"
+            run.record(engine, outcome=outcome, ended_at=moment_of(DatabaseClock(engine).now_us()))
 
 
 def report(run: Run) -> None:
-    """Print what was done, or what would be done; exit with 1 if the intervention was cancelled."""
+    """Print what was done or, in a dry run, would be done. Exit with 1 if the intervention was cancelled."""
     is_cancelled = bool(run.intervention_id) and run.is_cancelled
     counts = {"chosen": run.chosen, "done": run.done, "copies": run.copies, "cancelled": is_cancelled}
     if not show_json({**run.facts, **counts, "intervention": run.intervention_id or None}):
@@ -158,7 +156,7 @@ def report(run: Run) -> None:
 
 @contextmanager
 def cancellable() -> Iterator[Event]:
-    """Yield an event that Ctrl-C or SIGTERM sets; a second Ctrl-C interrupts at once."""
+    """Yield an event that Ctrl-C or SIGTERM sets. A second Ctrl-C interrupts the command at once."""
     cancelled = Event()
 
     def cancel(number: int, _frame: object) -> None:
@@ -175,7 +173,7 @@ def cancellable() -> Iterator[Event]:
 
 
 class RateLimiter:
-    """Delays each item to keep a rate; no burst makes up for lost time. With rate 0, there is no limit."""
+    """Limits the rate of items, without a burst after a delay. A rate of 0 means no limit."""
 
     def __init__(self, rate: float, idle: Callable[[float], None], cancelled: Event) -> None:
         self._interval = 1.0 / rate if rate else 0.0
@@ -184,7 +182,7 @@ class RateLimiter:
         self._due = time.monotonic()
 
     def wait(self) -> bool:
-        """Block until the next item may be done or the work is cancelled; return False if it is cancelled."""
+        """Block until the next item is due or the work is cancelled; return False if it is cancelled."""
         now = time.monotonic()
         self._due = max(self._due, now - TICK_SECONDS)
         while now < self._due and not self._cancelled.is_set():
@@ -195,7 +193,7 @@ class RateLimiter:
 
 
 def os_user() -> str:
-    """Return the operating system's user and the host; under sudo, the user who called it."""
+    """Return the operator as user@host; under sudo, the user who called sudo."""
     try:
         user = os.environ.get("SUDO_USER") or getpass.getuser()
     except OSError:

@@ -1,4 +1,4 @@
-"""Sign bodies, and explain an invalid signature by trying common mistakes."""
+"""Explain an invalid signature by trying common mistakes, and write a curl command with a signature."""
 
 import base64
 import hmac
@@ -16,8 +16,6 @@ from messaging.errors import ConfigurationError
 from webhook_api import signature
 
 SIGNATURE_HEADER: Final = "X-Hub-Signature-256"
-"""The header's name as the platform's documentation spells it."""
-
 PREFIX: Final = signature.PREFIX.decode()
 
 RESERIALISED: Final = "the body was parsed and written again: verify the bytes as they arrived"
@@ -26,7 +24,7 @@ KEY: Final = "the key is the text of the secret token itself, in UTF-8, as both 
 
 
 def live_secrets(environment: Environment) -> tuple[bytes, ...]:
-    """Return all of OM_WEBHOOK_SECRETS, at least one. A sender signs with the first, which is the newest."""
+    """Return the secrets of OM_WEBHOOK_SECRETS (at least one), newest first. Senders sign with the first."""
     secrets = environment.strings("OM_WEBHOOK_SECRETS")
     if not secrets:
         raise ConfigurationError("OM_WEBHOOK_SECRETS is not set: use the secrets of the edge, newest first")
@@ -34,21 +32,20 @@ def live_secrets(environment: Environment) -> tuple[bytes, ...]:
 
 
 def curl_line(url: str, value: str, body: bytes, path: str | None, headers: Mapping[str, str]) -> str:
-    """Return a shell line that posts *body*, read from *path* if given, with its signature and *headers*."""
+    """Return a curl command that posts *body*, or the file at *path*, with its signature and *headers*."""
     sent = {SIGNATURE_HEADER: value, "Content-Type": "application/json", **headers}
     fields = [word for name, text in sent.items() for word in ("-H", f"{name}: {text}")]
     try:
         data = ["--data-binary", f"@{path}"] if path else ["--data-raw", body.decode()]
     except UnicodeDecodeError:
-        raise click.UsageError(
-            "This body is not text that can be pasted: use a file instead of standard input."
-        ) from None
+        text = "This body is not text that can be pasted: use a file instead of standard input."
+        raise click.UsageError(text) from None
     return shlex.join(["curl", "-sS", "-i", url, *fields, *data])
 
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """Why a signature is valid or not: the secret that was used, the mistakes and their remedies."""
+    """Whether a signature is valid and, if not, why: the secret's number, the mistakes and their remedies."""
 
     is_genuine: bool
     secret: int | None
@@ -57,7 +54,7 @@ class Diagnosis:
 
 
 class _Variant(NamedTuple):
-    """A possible body, key or digest. The first of each list contains no mistake."""
+    """A body, key or digest that the sender may have used, and the mistake behind it, if any."""
 
     value: bytes
     finding: str = ""
@@ -80,7 +77,7 @@ def diagnose(body: bytes, header: str, secrets: Sequence[bytes]) -> Diagnosis:
 
 
 def _digests(header: str) -> Iterator[_Variant]:
-    """Yield the digests that the sender of a header may have meant."""
+    """Yield each digest that the sender may have meant by *header*."""
     bare = header.strip().strip("\"'")
     encoded = bare.removeprefix(PREFIX)
     findings = []
@@ -104,7 +101,7 @@ def _digests(header: str) -> Iterator[_Variant]:
         ),
     ):
         if digest is not None:
-            wrong = "; ".join([*findings, finding] if finding else findings)
+            wrong = "; ".join(filter(None, [*findings, finding]))
             yield _Variant(digest, wrong, f"the sender must write {PREFIX} and then base64" if wrong else "")
 
 
@@ -116,7 +113,7 @@ def _decode(text: str, decode: Callable[[str], bytes] | None = None) -> bytes | 
 
 
 def _bodies(body: bytes) -> Iterator[_Variant]:
-    """Yield the bodies that may have been signed instead of this one."""
+    """Yield *body*, and then the bodies that the sender may have signed instead."""
     yield _Variant(body)
     for other, finding in (
         (body.removesuffix(b"\n"), "this body has a newline at its end that was not signed"),
@@ -133,10 +130,9 @@ def _bodies(body: bytes) -> Iterator[_Variant]:
         value = json.loads(body)
     except (ValueError, RecursionError):
         return
-    for comma, is_ascii, indent, is_sorted in product(
-        (",", ", "), (False, True), (None, 2, 4), (False, True)
+    for separators, is_ascii, indent, is_sorted in product(
+        ((",", ":"), (", ", ": ")), (False, True), (None, 2, 4), (False, True)
     ):
-        separators = comma, comma.replace(",", ":")
         text = json.dumps(
             value, separators=separators, ensure_ascii=is_ascii, indent=indent, sort_keys=is_sorted
         )
@@ -145,7 +141,7 @@ def _bodies(body: bytes) -> Iterator[_Variant]:
 
 
 def _keys(secret: bytes) -> Iterator[_Variant]:
-    """Yield the keys that a sender may have derived from a secret."""
+    """Yield *secret*, and then the keys that the sender may have derived from it by mistake."""
     yield _Variant(secret)
     text = secret.decode("utf-8", "replace")
     for other, finding in (
@@ -162,23 +158,20 @@ def _keys(secret: bytes) -> Iterator[_Variant]:
 
 
 def _explain_header(header: str, digests: Sequence[bytes]) -> tuple[str, str]:
-    """Return what is wrong with a header that no known mistake explains, and the remedy."""
+    """Return a finding and a remedy for a header that no combination of known mistakes explains."""
     remedy = f"the sender must write {PREFIX} and then the base64 of the HMAC-SHA256 of the body"
     if not header.strip():
-        finding = "there is no signature"
-        remedy = (
-            "configure the secret token at the sender, and let the proxy pass X-Hub-Signature-256 through"
-        )
-    elif header.lower().startswith("sha1="):
-        finding = "the signature is of SHA-1"
-    elif not digests:
-        finding = "the header is neither base64 nor hex"
-    elif all(len(digest) != signature.DIGEST_BYTES for digest in digests):
-        finding = "the digest does not have the 32 bytes of SHA-256: it was cut, or another algorithm made it"
-    else:
-        finding = "no configured secret, and no known change of the body, explains it"
-        remedy = (
-            "compare the secret token of the integration with OM_WEBHOOK_SECRETS, and use the body as it "
-            "arrived at the edge: something on the way may have changed it"
-        )
-    return finding, remedy
+        proxy = "let the proxy pass X-Hub-Signature-256 through"
+        return "there is no signature", f"configure the secret token at the sender, and {proxy}"
+    if header.lower().startswith("sha1="):
+        return "the signature is of SHA-1", remedy
+    if not digests:
+        return "the header is neither base64 nor hex", remedy
+    if all(len(digest) != signature.DIGEST_BYTES for digest in digests):
+        cut = "it was cut, or another algorithm made it"
+        return f"the digest does not have the 32 bytes of SHA-256: {cut}", remedy
+    remedy = (
+        "compare the secret token of the integration with OM_WEBHOOK_SECRETS, and use the body as it "
+        "arrived at the edge: something on the way may have changed it"
+    )
+    return "no configured secret, and no known change of the body, explains it", remedy

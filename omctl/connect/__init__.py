@@ -1,1 +1,1 @@
-"""Prepare the broker, the database and the platform for the service; each module is public."""
+"""Prepare the broker, the database and the platform for the service. Other packages may import any module."""

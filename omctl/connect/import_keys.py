@@ -1,8 +1,7 @@
-"""omctl import-keys: record the keys of events that took effect in the guide's own code."""
+"""omctl import-keys: import the keys of events that the guide's own code has already processed."""
 
 import re
 from collections.abc import Iterator
-from functools import partial
 from itertools import islice
 from typing import Final, TextIO
 
@@ -15,15 +14,15 @@ from workers.db.ingest import import_keys as record_keys
 from workers.parsing import microseconds_of, parse_timestamp
 
 MAX_REPORTED: Final = 10
-"""The most malformed lines to report. In a file of another kind, every line is malformed."""
+"""The maximum number of malformed lines to print: in a file of another format, every line is malformed."""
 BATCH_KEYS: Final = 1_000
 
-# The conversation's id and the time may both contain colons. The time is recognised by its format.
-_KEY: Final = re.compile(r"(?P<conversation>.+):(?P<time>\d{4}-\d\d-\d\d[Tt ].+)")
+# A key is conversationId:timestamp. Both may contain colons, so the timestamp is recognised by its format.
+_KEY: Final = re.compile(r"\A([^\0\ufffd]+):(\d{4}-\d\d-\d\d[Tt ].+)\Z")
 
 
 @click.command(cls=Command)
-@click.argument("file", type=click.File())
+@click.argument("file", type=click.File(errors="replace"))
 @change_options
 def import_keys(*, file: TextIO, dry_run: bool) -> None:
     """Import keys of the guide's own code from FILE ("-": standard input).
@@ -46,7 +45,7 @@ def import_keys(*, file: TextIO, dry_run: bool) -> None:
             clock = DatabaseClock(engine)
             while batch := list(islice(keys, BATCH_KEYS)):
                 read += len(batch)
-                imported += transact(engine, partial(record_keys, keys=batch, now_us=clock.now_us()))
+                imported += transact(engine, record_keys, batch, clock.now_us())
     if not show_json({"keys": read, "imported": imported, "refused_lines": refused, "done": not dry_run}):
         for line in refused[:MAX_REPORTED]:
             click.echo(f"line {line} is not conversationId:timestamp", err=True)
@@ -56,16 +55,14 @@ def import_keys(*, file: TextIO, dry_run: bool) -> None:
 
 
 def _read_keys(file: TextIO, refused: list[int]) -> Iterator[tuple[str, int]]:
-    """Yield each key as a conversation and microseconds. Add the numbers of malformed lines to *refused*."""
+    """Yield each key as a conversation id and a time in µs; add malformed lines' numbers to *refused*."""
     for number, line in enumerate(file, 1):
         if not (text := line.strip().strip('"')):
             continue
-        found = _KEY.fullmatch(text)
         try:
-            at = parse_timestamp(found["time"]) if found else None
+            [(conversation, time)] = _KEY.findall(text)
+            at_us = microseconds_of(parse_timestamp(time))
         except ValueError:
-            at = None
-        if found is None or at is None:
             refused.append(number)
         else:
-            yield found["conversation"], microseconds_of(at)
+            yield conversation, at_us

@@ -24,17 +24,17 @@ PATH: Final = "/api/v2/ipranges"
 EVERY_REGION: Final = "all"
 SERVICE: Final = "open-messaging"
 DIRECTIONS: Final = ("outbound", "both")
-"""Directions from the platform's side. It posts to us from its outbound addresses.
+"""Directions of the ranges to list. The platform sends webhooks from its outbound addresses.
 
 Source: IpAddressRange of the official Python SDK, release 269.
 """
 
 MIN_PREFIX: Final = {4: 8, 6: 16}
-"""A shorter prefix would admit a large part of the internet, so it must be a mistake."""
+"""The shortest accepted prefix of each IP version: a shorter one would admit a large part of the internet."""
 
 
 def select(answer: dict[str, Any], region: str) -> list[Network]:
-    """Return the answer's networks for *region* (empty: all regions), with adjacent networks joined."""
+    """Return the networks that *answer* lists for *region* (empty: all regions); merge adjacent networks."""
     ours = [
         entity
         for entity in answer.get("entities") or []
@@ -54,7 +54,7 @@ def select(answer: dict[str, Any], region: str) -> list[Network]:
 
 
 def read_plain(text: str) -> list[Network]:
-    """Return the networks of a list in the format plain."""
+    """Parse a list in the `plain` format and return its networks."""
     networks = [_parse(line) for line in text.splitlines() if line and not line.startswith("#")]
     if not networks:
         raise OpenMessagingError("the list is empty")
@@ -63,7 +63,8 @@ def read_plain(text: str) -> list[Network]:
 
 def _parse(cidr: str) -> Network:
     try:
-        network = ipaddress.ip_network(cidr, strict=False)
+        # Refuse an IPv6 address with a zone (after %): a zone may contain any text.
+        network = ipaddress.ip_network("" if "%" in cidr else cidr, strict=False)
     except ValueError:
         raise OpenMessagingError("the platform lists a range that is not a network") from None
     if network.prefixlen < MIN_PREFIX[network.version]:
@@ -72,7 +73,7 @@ def _parse(cidr: str) -> Network:
 
 
 def format_nftables(networks: Sequence[Network], heading: str) -> str:
-    """Return two nftables sets as text for `nft -f`, which replaces both at once."""
+    """Return the networks as two nftables sets, in a text for `nft -f`, which replaces both sets at once."""
     # Source: nft(8), "Sets": elements of an interval set may be networks.
     lines = [f"# {heading}", "add table inet open_messaging"]
     for version, kind in ((4, "ipv4_addr"), (6, "ipv6_addr")):
@@ -85,7 +86,7 @@ def format_nftables(networks: Sequence[Network], heading: str) -> str:
 
 
 def format_plain(networks: Iterable[Network], heading: str) -> str:
-    """Return one network a line."""
+    """Return a text with *heading* as a comment and one network per line."""
     return "\n".join([f"# {heading}", *map(str, networks), ""])
 
 
@@ -134,9 +135,9 @@ def ipranges(
         networks = read_plain(source.read_text(encoding="utf-8", errors="replace"))
         origin, suffix = "", f" from {source}"
     text = FORMATS[form](networks, f"Genesys Cloud, {SERVICE}{origin}: {len(networks)} networks{suffix}")
-    # The old list may contain a comment in another encoding.
+    # Accept any encoding: a comment in the existing file may not be UTF-8.
     old = output.read_text("utf-8", errors="replace") if output is not None and output.exists() else ""
-    # A list is unchanged if only the date in its first line is new.
+    # Compare all lines except the first, which contains the date.
     is_changed = output is not None and text.partition("\n")[2] != old.partition("\n")[2]
     if output is not None and not dry_run:
         if is_changed:

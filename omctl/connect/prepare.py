@@ -1,4 +1,4 @@
-"""omctl setup, omctl migrate: declare the broker's queues, and bring the tables to a revision."""
+"""omctl setup and omctl migrate: declare the broker's queues, and migrate the tables to a revision."""
 
 from dataclasses import asdict
 from typing import Final
@@ -97,13 +97,12 @@ def migrate(down: str | None, reader: str | None, *, yes: bool, dry_run: bool) -
 
 
 def _plan(current: str | None, down: str | None) -> list[dict[str, str]]:
-    """Return the revisions to apply or revert, in order, or none if a later version applied newer ones."""
+    """Return the revisions to apply or revert, in order; empty if a newer omctl has migrated the tables."""
     if not schema.is_newer(current):
         return _list_steps(current or BASE, down) if down else _list_steps("head", current)[::-1]
     if down:
-        raise OpenMessagingError(
-            f"the tables are at {current}, newer than this version: use the omctl of that version"
-        )
+        text = "newer than this version: use the omctl of that version"
+        raise OpenMessagingError(f"the tables are at {current}, {text}")
     return []
 
 

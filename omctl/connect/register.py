@@ -3,7 +3,6 @@
 import time
 from dataclasses import dataclass, field
 from typing import Any, Final
-from urllib.parse import quote
 
 import click
 
@@ -15,17 +14,17 @@ from omctl.interface import Command, change_options, print_table, show_json
 from workers.genesys import GenesysClient, PlatformUnavailableError
 
 PAGE_SIZE: Final = 100
-MAX_CREATION_CHECKS: Final = 30
-"""The most checks of a new integration, one per second. The platform creates integrations asynchronously."""
+MAX_CREATION_CHECKS: Final = 31
+"""The number of checks, one per second, whether the platform has finished creating an integration."""
 
 
 class RegistrationError(OpenMessagingError):
-    """An operator has to fix what the text names. It is safe to run the command again."""
+    """An operator has to fix the problem in the message, and can then safely run the command again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Registered:
-    """A configured registration, and the platform's version of it, if any, including its secrets."""
+    """A configured registration, and its content at the platform with its secrets (None: not registered)."""
 
     configured: Configured
     content: dict[str, Any] | None = field(repr=False)
@@ -36,40 +35,40 @@ class Registered:
         return None if self.content is None else str(self.content["id"])
 
     @property
-    def differences(self) -> list[dict[str, str]]:
-        """The fields that differ from the configuration; all of them if nothing is registered."""
+    def differences(self) -> list[dict[str, Any]]:
+        """The fields whose values differ from the configuration; every field if nothing is registered."""
         return find_differences(self.configured.render(self.content), self.content)
 
 
 def find_registered(client: GenesysClient, configured: Configured) -> Registered:
-    """Find a registration, by its id if one is configured, else by its name, which must be unique."""
+    """Look up a registration at the platform by its id if one is configured, otherwise by its unique name."""
     found = configured.registration_id or _find_id(client, configured)
     return Registered(configured, None if found is None else _read(client, configured, found))
 
 
 def apply(client: GenesysClient, registered: Registered) -> Registered:
-    """Create or change a registration if it differs, and return the platform's new version of it."""
+    """Create the registration if it is missing, change it if it differs, then verify and return it."""
     configured, registration_id = registered.configured, registered.registration_id
     if registration_id is None:
         registration_id = _create(client, configured)
     elif registered.differences:
-        change = client.put if configured.kind == "webhook" else client.patch
-        change(_path(configured, registration_id), configured.render(registered.content))
+        method = "PUT" if configured.kind == "webhook" else "PATCH"
+        client.send(method, configured.locate(registration_id), configured.render(registered.content))
     return _verify(client, configured, registration_id)
 
 
 def set_secret(client: GenesysClient, configured: Configured, secret: str) -> None:
-    """Make an integration sign with another secret, and change nothing else.
+    """Make the platform sign an integration's webhooks with *secret*, and change nothing else.
 
     After a PlatformUnavailableError, the secret may or may not have been changed.
     """
     found = find_registered(client, configured)
     if found.content is None:
-        raise RegistrationError(f"the {configured.kind} {configured.name!r} is not registered")
-    path = _path(configured, str(found.content["id"]))
-    client.patch(path, {"name": found.content["name"], SECRET: secret})
+        raise RegistrationError(f"{configured} is not registered")
+    path = configured.locate(str(found.content["id"]))
+    client.send("PATCH", path, {"name": found.content["name"], SECRET: secret})
     if client.get(path).get(SECRET) not in {None, secret}:
-        raise RegistrationError(f"the {configured.kind} {configured.name!r} did not accept the new secret")
+        raise RegistrationError(f"{configured} did not accept the new secret")
 
 
 def _find_id(client: GenesysClient, configured: Configured) -> str | None:
@@ -83,58 +82,51 @@ def _find_id(client: GenesysClient, configured: Configured) -> str | None:
         page += 1
     if len(found) > 1:
         raise RegistrationError(
-            f"the {configured.kind} {configured.name!r} is registered several times: {', '.join(found)}. "
+            f"{configured} is registered several times: {', '.join(found)}. "
             "Remove the others, or set the right id in the file of OM_REGISTRATION"
         )
     return found[0] if found else None
 
 
 def _create(client: GenesysClient, configured: Configured) -> str:
-    """Create a registration. A POST without an answer is never repeated; its result is looked for instead."""
+    """Create a registration and return its id. If the POST gets no answer, look the registration up."""
     try:
-        created = client.post(configured.path, configured.render(None))
+        created = client.send("POST", configured.path, configured.render(None))
     except PlatformUnavailableError as error:
-        found = _find_id(client, configured)
-        if found is None:
-            raise RegistrationError(
-                f"it is unknown whether the {configured.kind} {configured.name!r} was created ({error}); "
-                "it does not exist now; run the command again, which looks first"
-            ) from None
-        return found
+        if found := _find_id(client, configured):
+            return found
+        raise RegistrationError(
+            f"it is unknown whether {configured} was created ({error}); "
+            "it does not exist now; run the command again, which looks first"
+        ) from None
     if not created.get("id"):
-        raise RegistrationError(f"the platform gave the {configured.kind} {configured.name!r} no id")
+        raise RegistrationError(f"the platform gave {configured} no id")
     return str(created["id"])
 
 
 def _verify(client: GenesysClient, configured: Configured, registration_id: str) -> Registered:
-    content = _read(client, configured, registration_id)
     for _ in range(MAX_CREATION_CHECKS):
+        content = _read(client, configured, registration_id)
         if content.get("createStatus") != "Initiated":
             break
         time.sleep(1.0)
-        content = _read(client, configured, registration_id)
     registered = Registered(configured, content)
-    problem = ""
     if (status := content.get("createStatus", "Completed")) != "Completed":
         problem = f"could not be created: its createStatus is {status}"
     elif (status := content.get("status", "Active")) != "Active":
         problem = f"is not active: its status is {status}"
     elif left := registered.differences:
         problem = f"still differs in {', '.join(difference['field'] for difference in left)}"
-    if problem:
-        raise RegistrationError(f"the {configured.kind} {configured.name!r} ({registration_id}) {problem}")
-    return registered
+    else:
+        return registered
+    raise RegistrationError(f"{configured} ({registration_id}) {problem}")
 
 
 def _read(client: GenesysClient, configured: Configured, registration_id: str) -> dict[str, Any]:
-    content = client.get(_path(configured, registration_id))
+    content = client.get(configured.locate(registration_id))
     if content.get("id") != registration_id:
         raise RegistrationError(f"the platform answered with another {configured.kind}")
     return content
-
-
-def _path(configured: Configured, registration_id: str) -> str:
-    return f"{configured.path}/{quote(registration_id, safe='')}"
 
 
 @click.command(cls=Command)
@@ -179,7 +171,8 @@ def register(*, is_check: bool, dry_run: bool) -> None:
 
 
 def _print(rows: list[dict[str, Any]], *, is_only_looking: bool) -> None:
-    cells = [(row["kind"], *difference.values()) for row in rows for difference in row["differences"]]
+    differences = [(row["kind"], difference) for row in rows for difference in row["differences"]]
+    cells = [(kind, *(value or "-" for value in difference.values())) for kind, difference in differences]
     if cells:
         print_table(("", "field", "registered", "configured"), cells)
     for row in rows:

@@ -1,17 +1,15 @@
-"""Read the registrations of OM_REGISTRATION, and compare them with those at the platform."""
+"""Read the registrations from the file OM_REGISTRATION, and compare them with those at the platform."""
 
 import tomllib
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from marshmallow import Schema, ValidationError, fields, validate
 
-from messaging.environment import Environment
+from messaging.environment import Environment, read_text
 from messaging.errors import ConfigurationError
 from omctl.signatures import live_secrets
 from webhook_api.settings import MIN_SECRET_LENGTH
@@ -31,14 +29,12 @@ UNSIGNED: Final = (
     "OM_REGISTRATION: [webhook] has authType none and is not signed, so the edge would refuse its events: set"
     " OM_ALLOW_UNSIGNED=true and put a secret value into OM_REQUIRED_HEADERS, or remove [webhook]"
 )
-ABSENT: Final = "-"
 _HEADER_FIELDS: Final = frozenset({"headers", "webhookHeaders"})
-
 
 _number: Final = partial(fields.Integer, load_default=5, strict=True, validate=validate.Range(0))
 
 
-# The fields have their names in the file; *attribute* is the platform's name.
+# Each field has its name in the TOML file; *attribute* is its name in the platform's API.
 class _Filter(Schema):
     event_type = fields.String(required=True, attribute="eventType")
     filter = fields.String(load_default="")
@@ -67,11 +63,8 @@ class _Webhook(_Integration):
 
 
 def _check_url(url: str) -> None:
-    with suppress(ValueError):
-        parts = urlsplit(url)
-        if is_safe(url) and not parts.username and not parts.query and parts.port != 0:
-            return
-    raise ValidationError("must be https:// (http:// only on this host), without user and query")
+    if not is_safe(url) or (parts := urlsplit(url)).username or parts.query or parts.port == 0:
+        raise ValidationError("must be https:// (http:// only on this host), without user and query")
 
 
 class _File(Schema):
@@ -82,9 +75,9 @@ class _File(Schema):
 
 @dataclass(frozen=True, slots=True)
 class Configured:
-    """A registration that should exist: the guide's "webhook", or the platform's "integration".
+    """A registration that should exist at the platform: a "webhook" (as in the guide) or an "integration".
 
-    Its name identifies it unless an id is given. The body has no secret; `secrets` are the live secrets.
+    `name` identifies it unless `registration_id` is set. `secrets` are all accepted ones; `body` has none.
     """
 
     kind: str
@@ -95,11 +88,18 @@ class Configured:
     secrets: tuple[str, ...] = field(default=(), repr=False)
     warnings: tuple[str, ...] = ()
 
-    def render(self, registered: Mapping[str, Any] | None) -> dict[str, Any]:
-        """Return the body to send.
+    def __str__(self) -> str:
+        return f"the {self.kind} {self.name!r}"
 
-        A registered secret that the edge accepts is kept, because the newest may not be live on every edge
-        during a rotation. A secret that the platform does not show is kept: `omctl rotate-secret` sets it.
+    def locate(self, registration_id: str) -> str:
+        """Return the path of a registration of this kind."""
+        return f"{self.path}/{quote(registration_id, safe='')}"
+
+    def render(self, registered: Mapping[str, Any] | None) -> dict[str, Any]:
+        """Return the request body that creates or changes the registration.
+
+        The registered secret is kept if the edge accepts it: during a rotation, some edges may not accept the
+        newest one yet. A secret that the platform does not show is kept too: `omctl rotate-secret` sets it.
         """
         if not self.secrets or (registered is not None and registered.get(SECRET) is None):
             return self.body
@@ -108,7 +108,7 @@ class Configured:
 
 
 def read_configured(environment: Environment, secrets: tuple[str, ...] = ()) -> tuple[Configured, ...]:
-    """Return the registrations with OM_REQUIRED_HEADERS, and with *secrets* or OM_WEBHOOK_SECRETS."""
+    """Return the registrations of OM_REGISTRATION. If *secrets* is empty, OM_WEBHOOK_SECRETS is used."""
     path = environment.string("OM_REGISTRATION")
     if not path:
         raise ConfigurationError("OM_REGISTRATION must name a file like deploy/registration.example.toml")
@@ -130,9 +130,7 @@ def read_configured(environment: Environment, secrets: tuple[str, ...] = ()) -> 
 
 def _read_file(path: str) -> dict[str, Any]:
     try:
-        content: dict[str, Any] = _File().load(tomllib.loads(Path(path).read_text(encoding="utf-8")))
-    except (OSError, UnicodeDecodeError):
-        raise ConfigurationError("OM_REGISTRATION must name a readable text file") from None
+        content: dict[str, Any] = _File().load(tomllib.loads(read_text(path, "OM_REGISTRATION")))
     except tomllib.TOMLDecodeError as error:
         raise ConfigurationError(f"OM_REGISTRATION: invalid TOML: {error}") from None
     except ValidationError as error:
@@ -149,15 +147,14 @@ def _webhook(table: dict[str, Any], url: str, headers: dict[str, str]) -> Config
 
 
 def _filter_warnings(filters: list[dict[str, str]]) -> Iterator[str]:
-    """Yield warnings about event filters; an empty one accepts every event of its type."""
+    """Yield the warnings about a webhook's event filters. An empty filter accepts every event of its type."""
     for one in filters:
         event_type = one["eventType"]
         try:
             found = check_filter(one["filter"] or "true", event_type)
         except FilterError as error:
-            raise ConfigurationError(
-                f"OM_REGISTRATION: webhook.filters: {event_type}: {error}; `omctl filter check` tries others"
-            ) from None
+            text = f"webhook.filters: {event_type}: {error}; `omctl filter check` tries others"
+            raise ConfigurationError(f"OM_REGISTRATION: {text}") from None
         yield from (f"the filter of {event_type} {warning}" for warning in found.warnings)
 
 
@@ -168,29 +165,33 @@ def _integration(
         raise ConfigurationError("OM_WEBHOOK_SECRETS: the platform requires more than 15 characters")
     body = {"name": table["name"], "outboundNotificationWebhookUrl": url, "webhookHeaders": headers}
     parts = urlsplit(url)
-    has_other_port = parts.scheme == "https" and parts.port not in {None, HTTPS_PORT}
-    warning = f"url names port {parts.port}, but the platform posts only to {HTTPS_PORT}"
-    warnings = (warning,) if has_other_port else ()
+    warnings: tuple[str, ...] = ()
+    if parts.scheme == "https" and parts.port not in {None, HTTPS_PORT}:
+        warnings = (f"url names port {parts.port}, but the platform posts only to {HTTPS_PORT}",)
     return Configured("integration", INTEGRATIONS, table["name"], body, table["id"], secrets, warnings)
 
 
 def find_differences(
     configured: Mapping[str, Any], registered: Mapping[str, Any] | None
-) -> list[dict[str, str]]:
-    """Return each field that differs from the platform's version (None: it has none), without secrets."""
+) -> list[dict[str, Any]]:
+    """Return each field whose configured and registered values differ, with placeholders for secrets."""
     wanted = dict(_flatten(configured))
     found = dict(_flatten({name: (registered or {}).get(name) for name in configured}))
+    different = (name for name in sorted(wanted | found) if found.get(name) != wanted.get(name))
     return [
-        _difference(name, found.get(name), wanted.get(name))
-        for name in sorted({*wanted, *found})
-        if found.get(name) != wanted.get(name)
+        {
+            "field": name,
+            "registered": _show(name, found.get(name), "another value"),
+            "configured": _show(name, wanted.get(name), "not shown"),
+        }
+        for name in different
     ]
 
 
 def _flatten(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield each field with its dotted name. Headers are in lower case; filters are named by their type."""
+    """Yield each field's dotted name and value, headers in lower case. A filter's name is its event type."""
     name = path.rpartition(".")[2]
-    if name == "eventFilters":
+    if name == "eventFilters" and not isinstance(next(iter(value or ()), None), str):
         texts: dict[str, list[str]] = {}
         for one in value or []:
             texts.setdefault(str(one.get("eventType")), []).append(str(one.get("filter") or "everything"))
@@ -204,13 +205,10 @@ def _flatten(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
         yield from _flatten(inner, f"{path}.{key}" if path else str(key))
 
 
-def _difference(name: str, registered: Any, configured: Any) -> dict[str, str]:
-    """Describe a difference. For a secret, report only that it differs."""
+def _show(name: str, value: Any, instead: str) -> str | None:
+    """Return the value of a field to display, or *instead* if it is a secret."""
+    if value is None:
+        return None
     if name == SECRET or not _HEADER_FIELDS.isdisjoint(name.split(".")):
-        registered = None if registered is None else "another value"
-        configured = None if configured is None else "not shown"
-    return {"field": name, "registered": _text(registered), "configured": _text(configured)}
-
-
-def _text(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else ABSENT if value is None else str(value)
+        return instead
+    return str(value).lower() if isinstance(value, bool) else str(value)

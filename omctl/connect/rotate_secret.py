@@ -3,9 +3,11 @@
 import secrets
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
+from itertools import dropwhile
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,18 +19,17 @@ from messaging.errors import ConfigurationError
 from omctl.connect import rotation as plan
 from omctl.connect.register import find_registered, set_secret
 from omctl.connect.registration import SECRET, Configured, read_configured
-from omctl.connect.rotation import Facts, RotationError, RotationStep, Signatures, next_step
+from omctl.connect.rotation import RotationError, RotationStep, Signatures
 from omctl.connections import health_url, open_platform
 from omctl.interface import Command, change_options, is_json, print_table, show_json
 from webhook_api.signature import DIGEST_BYTES, secret_id
 from workers.genesys import GenesysClient
 
-TIMEOUT_SECONDS: Final = 600.0
 QUIET_SECONDS: Final = 120.0
-"""The platform repeats a webhook for 85 s. It is not documented whether it signs each repetition anew."""
+"""The seconds to wait. The platform repeats a webhook for 85 s, possibly with the old signature."""
 
 POLL_SECONDS: Final = 1.0
-"""The time between two queries to the edges, which update their reports at the same interval."""
+"""The interval at which the edges are queried. An edge updates its report at the same interval."""
 REQUEST_SECONDS: Final = 5.0
 
 
@@ -42,9 +43,7 @@ REQUEST_SECONDS: Final = 5.0
     "--reload", metavar="COMMAND", default="", help="Copies the file to the edges and reloads them."
 )
 @click.option("--quiet-seconds", "quiet", type=click.FloatRange(0), default=QUIET_SECONDS, show_default=True)
-@click.option(
-    "--wait-seconds", "timeout", type=click.FloatRange(0), default=TIMEOUT_SECONDS, show_default=True
-)
+@click.option("--wait-seconds", "timeout", type=click.FloatRange(0), default=600.0, show_default=True)
 @change_options
 def rotate_secret(*, path: Path | None, edges: tuple[str, ...], dry_run: bool, **options: Any) -> None:
     r"""Replace the secret that signs the webhooks, while events arrive.
@@ -77,56 +76,53 @@ def rotate_secret(*, path: Path | None, edges: tuple[str, ...], dry_run: bool, *
             client=client,
             configured=integrations[0],
             **options,
-            report=lambda line: click.echo(line, err=is_json()),
         )
         if dry_run:
-            _show(next_step(rotation.read_facts()))
+            _show(rotation.remaining_steps())
             return
         rotation.run()
     if not show_json({"done": True}):
         click.echo("The new secret signs, and it is the only one.")
 
 
-def _show(following: RotationStep) -> None:
-    at = plan.STEPS.index(following)
-    states = ["done"] * at + ["next"] + ["to come"] * (len(plan.STEPS) - at - 1)
-    rows = list(zip(plan.STEPS, states, strict=True))
-    steps = [{"step": step.name.lower(), "state": state} for step, state in rows]
+def _show(remaining: list[RotationStep]) -> None:
+    states = {step: "to come" if step in remaining else "done" for step in RotationStep}
+    states[remaining[0]] = "next"
+    steps = [{"step": step.name.lower(), "state": state} for step, state in states.items()]
     if not show_json({"steps": steps, "done": False}):
-        print_table(("step", ""), [(step.value, state) for step, state in rows])
+        print_table(("step", ""), [(step.value, state) for step, state in states.items()])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rotation:
-    """One rotation of the secret. A run of the command may end after any step; the next run continues there.
+    """One rotation of the secret. After an interruption, a new run of the command does the remaining steps.
 
     `urls` are the readiness URLs of all edges that use the file or a copy of it. The command `reload` makes
     the edges read the new file; it is empty if an operator does this. A step waits up to `timeout` seconds.
     """
 
     file: Path
-    urls: Sequence[str]
+    urls: list[str]
     client: GenesysClient
     configured: Configured
     reload: str
     timeout: float
     quiet: float
-    report: Callable[[str], None]
 
-    def read_facts(self) -> Facts:
-        """Return the present state; blocks for some seconds."""
+    def remaining_steps(self) -> list[RotationStep]:
+        """Query the platform and the edges, and return the steps that remain; blocks for some seconds."""
         found = find_registered(self.client, self.configured)
         if found.content is None:
             raise RotationError("the integration is not registered: run `omctl register`")
         secret = found.content.get(SECRET)
-        signing = None if secret is None else _id(secret)
-        return Facts(tuple(map(_id, plan.read_secrets(self.file))), signing, read_signatures(self.urls))
+        signing = None if secret is None else secret_id(secret.encode())
+        following = plan.next_step(self._ids(), signing, self._read_signatures())
+        return list(dropwhile(lambda step: step is not following, RotationStep))
 
     def run(self) -> None:
-        """Continue from the present state to the end; blocks for minutes."""
-        first = next_step(self.read_facts())
-        for step in plan.STEPS[plan.STEPS.index(first) :]:
-            self.report(step.value)
+        """Carry out all remaining steps; blocks for minutes."""
+        for step in self.remaining_steps():
+            click.echo(step.value, err=is_json())
             match step:
                 case RotationStep.ADD:
                     new = secrets.token_urlsafe(DIGEST_BYTES)
@@ -141,23 +137,25 @@ class Rotation:
                     plan.write_secrets(self.file, plan.read_secrets(self.file)[0])
 
     def _spread(self) -> None:
-        ids = tuple(map(_id, plan.read_secrets(self.file)))
+        # Send the command's output to standard error: standard output is reserved for omctl's result.
         if not self.reload:
-            self.report(f"Copy {self.file} to every edge and reload it (SIGHUP); waiting for this")
-        elif subprocess.run(self.reload, shell=True, check=False).returncode:  # noqa: S602  the operator's own
+            text = f"Copy {self.file} to every edge and reload it (SIGHUP); waiting for this"
+            click.echo(text, err=is_json())
+        elif subprocess.run(self.reload, shell=True, check=False, stdout=2).returncode:  # noqa: S602  the operator's own
             raise RotationError("the command of --reload failed")
-        self._wait(lambda edges: Facts(ids, None, edges).are_live(ids), "every edge to accept the secrets")
+        self._wait(partial(plan.are_live, self._ids()), "every edge to accept the secrets")
 
     def _watch(self) -> None:
-        new, old = map(_id, plan.read_secrets(self.file))
+        new, old = self._ids()
         watch = plan.Watch(new, old, self.quiet, since=time.monotonic())
         self._wait(lambda edges: watch.is_over(edges, time.monotonic()), "events under the new secret alone")
 
     def _wait(self, is_done: Callable[[Signatures], bool], goal: str) -> None:
         deadline = time.monotonic() + self.timeout
         while True:
-            with suppress(plan.EdgeAwayError):
-                if is_done(read_signatures(self.urls)):
+            # An edge that is being reloaded does not answer until its new processes run, so query it again.
+            with suppress(RotationError):
+                if is_done(self._read_signatures()):
                     return
             if time.monotonic() >= deadline:
                 raise RotationError(
@@ -166,18 +164,15 @@ class Rotation:
                 )
             time.sleep(POLL_SECONDS)
 
+    def _ids(self) -> tuple[str, ...]:
+        return tuple(secret_id(secret.encode()) for secret in plan.read_secrets(self.file))
 
-def read_signatures(urls: Sequence[str]) -> Signatures:
-    """Return how many events each edge process has verified with each secret, from the readiness URLs."""
-    found: dict[str, dict[str, int]] = {}
-    for url in urls:
-        try:
-            processes = requests.get(url, timeout=REQUEST_SECONDS).json()["processes"]
-        except (requests.RequestException, ValueError, KeyError, TypeError) as error:
-            raise plan.EdgeAwayError(f"the edge at {url} does not answer ({type(error).__name__})") from None
-        found |= {f"{url} {process['pid']}": dict(process.get("signatures", {})) for process in processes}
-    return found
-
-
-def _id(secret: str) -> str:
-    return secret_id(secret.encode())
+    def _read_signatures(self) -> Signatures:
+        found: dict[str, dict[str, int]] = {}
+        for url in self.urls:
+            try:
+                processes = requests.get(url, timeout=REQUEST_SECONDS).json()["processes"]
+            except (requests.RequestException, ValueError, KeyError, TypeError):
+                raise RotationError(f"the edge at {url} does not answer: check that it runs") from None
+            found |= {f"{url} {process['pid']}": dict(process.get("signatures", {})) for process in processes}
+        return found

@@ -1,29 +1,24 @@
-"""Decide a rotation's next step from the present state, so that an interrupted rotation can continue."""
+"""Determine the next step of a secret's rotation from the current state, so that any run can continue it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
-from typing import Final
 
 from messaging.environment import variables_now
 from messaging.errors import ConfigurationError, OpenMessagingError
 from omctl.installing.steps import replace
 
 Signatures = Mapping[str, Mapping[str, int]]
-"""For each edge process (address and process id): the number of events verified by each secret (its id)."""
+"""Maps each edge process (URL and process id) to the number of events verified with each secret (its id)."""
 
 
 class RotationError(OpenMessagingError):
-    """The present state refuses no event. To continue, an operator has to do what the text says."""
-
-
-class EdgeAwayError(RotationError):
-    """Query again: an edge that is being reloaded responds when its new processes run."""
+    """The rotation stopped, but no event is refused. To continue, an operator has to follow the message."""
 
 
 class RotationStep(Enum):
-    """The steps of a rotation, in order."""
+    """The steps of a secret's rotation, in the order in which they are carried out."""
 
     ADD = "add a new secret before the one in use, in the secrets file"
     SPREAD = "make every edge accept both secrets"
@@ -33,48 +28,39 @@ class RotationStep(Enum):
     SETTLE = "make every edge accept only the new secret"
 
 
-STEPS: Final = tuple(RotationStep)
+def are_live(secrets: tuple[str, ...], edges: Signatures) -> bool:
+    """Return whether at least one edge process reports, and each accepts exactly these secrets."""
+    return bool(edges) and all(set(counts) == set(secrets) for counts in edges.values())
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """The state before a step: ids of the file's secrets, newest first, and of the platform's, if shown."""
+def next_step(secrets: tuple[str, ...], signing: str | None, edges: Signatures) -> RotationStep:
+    """Return the rotation's next step. If only one secret is in use everywhere, a new rotation begins.
 
-    secrets: tuple[str, ...]
-    signing: str | None
-    edges: Signatures = field(default_factory=dict)
-
-    def are_live(self, secrets: tuple[str, ...]) -> bool:
-        """Return whether every process accepts exactly these secrets."""
-        return bool(self.edges) and all(set(counts) == set(secrets) for counts in self.edges.values())
-
-
-def next_step(facts: Facts) -> RotationStep:
-    """Return the next step. If there is only one secret everywhere, a new rotation begins."""
-    if len(facts.secrets) > 2:
+    *secrets* are the file's ids, newest first. The platform signs with *signing*, which is None if unknown.
+    """
+    if len(secrets) > 2:
         raise RotationError("the file has more than two secrets: remove those that are no longer in use")
-    if facts.signing is not None and facts.signing not in facts.secrets:
+    if signing is not None and signing not in secrets:
         raise RotationError(
             "the platform signs with a secret that is not in the file: add it there, or let "
             "`omctl register` set one that is"
         )
-    if not facts.edges:
+    if not edges:
         raise RotationError("no edge reports its secrets: name each edge by --edge")
-    is_live = facts.are_live(facts.secrets)
-    if len(facts.secrets) == 1:
-        if not all(facts.secrets[0] in counts for counts in facts.edges.values()):
+    if len(secrets) == 1:
+        if not all(secrets[0] in counts for counts in edges.values()):
             raise RotationError("an edge does not accept the file's secret: reload or restart it first")
-        return RotationStep.ADD if is_live else RotationStep.SETTLE
-    if not is_live:
+        return RotationStep.ADD if are_live(secrets, edges) else RotationStep.SETTLE
+    if not are_live(secrets, edges):
         return RotationStep.SPREAD
-    return RotationStep.WATCH if facts.signing == facts.secrets[0] else RotationStep.SWITCH
+    return RotationStep.WATCH if signing == secrets[0] else RotationStep.SWITCH
 
 
 @dataclass(slots=True)
 class Watch:
-    """Decides when the old secret is no longer used; `new` and `old` are the ids of the secrets.
+    """Detects when the old secret is no longer used; `new` and `old` are the ids of the secrets.
 
-    `since` is when the last event with the old secret was seen, or the watch began; `quiet` is in seconds.
+    `since` is when an old signature was last seen, or else the watch's start. `quiet` is in seconds.
     """
 
     new: str
@@ -84,8 +70,8 @@ class Watch:
     _before: dict[str, int] = field(default_factory=dict)
 
     def is_over(self, edges: Signatures, now: float) -> bool:
-        """Return whether events have arrived with the new secret, and long enough none with the old one."""
-        # A process that is new in *edges* started counting at zero.
+        """Return whether any event used the new secret, and none has used the old one for `quiet` seconds."""
+        # A process that was not listed before has counted from zero.
         counts = {name: verified.get(self.old, 0) for name, verified in edges.items()}
         if any(count > self._before.get(name, 0) for name, count in counts.items()):
             self.since = now
@@ -95,7 +81,7 @@ class Watch:
 
 
 def find_secrets_file(path: Path | None) -> Path:
-    """Return *path*, or the path in OM_WEBHOOK_SECRETS_FILE; the file must contain a secret."""
+    """Return *path* or, if it is None, OM_WEBHOOK_SECRETS_FILE. The file must exist and contain a secret."""
     variables = variables_now()
     if path is None and variables.get("OM_WEBHOOK_SECRETS"):
         raise ConfigurationError(
@@ -111,10 +97,10 @@ def find_secrets_file(path: Path | None) -> Path:
 
 
 def read_secrets(path: Path) -> tuple[str, ...]:
-    """Return the secrets, newest first."""
+    """Return the secrets in a secrets file, newest first."""
     return tuple(part.strip() for part in path.read_text("utf-8").split(",") if part.strip())
 
 
 def write_secrets(path: Path, *secrets: str) -> None:
-    """Replace the secrets durably."""
+    """Replace the content of a secrets file durably by *secrets*, newest first."""
     replace(path.resolve(), ",".join(secrets) + "\n")

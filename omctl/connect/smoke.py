@@ -3,6 +3,7 @@
 import time
 import uuid
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -12,13 +13,12 @@ from urllib.parse import quote
 
 import click
 from sqlalchemy import Engine, select
-from sqlalchemy.exc import SQLAlchemyError
 
 from messaging.environment import Environment
-from messaging.errors import RetryLaterError
-from omctl.connect.register import RegistrationError, apply, find_registered
+from messaging.errors import OpenMessagingError
+from omctl.connect.register import apply, find_registered
 from omctl.connect.registration import Configured, read_configured
-from omctl.connections import open_database, open_platform
+from omctl.connections import friendly_errors, open_database, open_platform
 from omctl.interface import Command, change_options, is_json, show_json
 from workers.db.engine import transact
 from workers.db.erasure import erase_conversations
@@ -28,10 +28,6 @@ from workers.parsing import CONVERSATION_MESSAGE, RECEIPT
 
 MESSAGES: Final = "/api/v2/conversations/messages"
 TEXT: Final = "This is a test of the connection. Please ignore it."
-
-
-class StepFailedError(Exception):
-    """A step found an unexpected state; the text describes it."""
 
 
 @click.command(cls=Command)
@@ -76,40 +72,35 @@ def smoke(*, name: str, seconds: float, dry_run: bool) -> None:
 
 @dataclass(slots=True)
 class SmokeTest:
-    """The steps of one test, and how to undo the completed ones.
-
-    A step's result is ok, missing (the platform has no such resource) or failed.
-    """
+    """One smoke test. A step's result is ok, failed, or missing (the platform does not have the resource)."""
 
     client: GenesysClient
     engine: Engine
     seconds: float
     steps: list[dict[str, str]] = field(default_factory=list)
     conversation_id: str = ""
-    _undo: list[tuple[str, Callable[[], str]]] = field(default_factory=list)
+    _undo: ExitStack = field(default_factory=ExitStack)
     _ids: dict[str, str] = field(default_factory=dict)
 
     def run(self, configured: list[Configured]) -> None:
-        """Do every step that is possible. Then undo the completed steps, even after Ctrl-C."""
-        try:
+        """Carry out every step that is possible. Then undo the completed steps, even after Ctrl-C."""
+        with self._undo:
             for one in configured:
                 self.attempt(f"register the {one.kind}", partial(self._register, one))
             if self.attempt("send a message", self._send):
                 if "webhook" in self._ids:
                     self.attempt("wait for the message", partial(self._wait_for, CONVERSATION_MESSAGE))
                 self.attempt("wait for the receipt", partial(self._wait_for, RECEIPT))
-        finally:
-            for name, action in reversed(self._undo):
-                self.attempt(name, action)
 
     def attempt(self, name: str, action: Callable[[], str]) -> bool:
-        """Carry out one step and report it; return whether it succeeded."""
+        """Carry out one step, record and print its result, and return whether it succeeded."""
         try:
-            result, detail = "ok", action()
+            with friendly_errors():
+                result, detail = "ok", action()
         except PlatformRefusedError as error:
             is_missing = error.status == HTTPStatus.NOT_FOUND and not error.at_login
             result, detail = "missing" if is_missing else "failed", str(error)
-        except (RetryLaterError, SQLAlchemyError, RegistrationError, StepFailedError) as error:
+        except OpenMessagingError as error:
             result, detail = "failed", str(error)
         self.steps.append({"name": name, "result": result, "detail": detail})
         if not is_json():
@@ -117,15 +108,15 @@ class SmokeTest:
         return result == "ok"
 
     def check_name(self, one: Configured) -> str:
-        """Check that nothing is registered under this name."""
+        """Check that the platform has no registration with the configured name."""
         if (found := find_registered(self.client, one)).content is not None:
-            raise StepFailedError(f"{one.name!r} exists ({found.registration_id}): choose another name")
+            raise OpenMessagingError(f"{one.name!r} exists ({found.registration_id}): choose another name")
         return f"{one.name!r} does not exist"
 
     def _register(self, one: Configured) -> str:
         self.check_name(one)
-        # Appended before the creation: the registration may exist even if the platform's answer is lost.
-        self._undo.append((f"remove the {one.kind}", partial(self._remove, one)))
+        # Plan the removal before the creation: if the platform's answer is lost, the registration may exist.
+        self._undo.callback(self.attempt, f"remove the {one.kind}", partial(self._remove, one))
         self._ids[one.kind] = apply(self.client, find_registered(self.client, one)).registration_id or ""
         return self._ids[one.kind]
 
@@ -133,26 +124,27 @@ class SmokeTest:
         registration_id = find_registered(self.client, one).registration_id
         if registration_id is None:
             return "nothing was registered"
-        self.client.delete(f"{one.path}/{quote(registration_id, safe='')}")
+        self.client.send("DELETE", one.locate(registration_id))
         return registration_id
 
     def _send(self) -> str:
-        """Send the message as the integrator's own connector does.
+        """Send a customer's message to the platform, as the connector of a social channel would.
 
         Source: post_conversations_message_inbound_open_message of the official Python SDK, release 269.
         """
         if "integration" not in self._ids:
-            raise StepFailedError("without an integration, there is nothing to send it to")
+            raise OpenMessagingError("without an integration, there is nothing to send it to")
         sender = {"id": f"smoke-{uuid.uuid4()}", "idType": "Opaque", "nickname": "Smoke test"}
         now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         channel = {"messageId": uuid.uuid4().hex, "from": sender, "time": now}
         path = f"{MESSAGES}/{quote(self._ids['integration'], safe='')}/inbound/open/message"
-        answer = self.client.post(f"{path}?prefetchConversationId=true", {"channel": channel, "text": TEXT})
+        message = {"channel": channel, "text": TEXT}
+        answer = self.client.send("POST", f"{path}?prefetchConversationId=true", message)
         self.conversation_id = str(answer.get("conversationId") or "")
         if not self.conversation_id:
-            raise StepFailedError("the platform gave the message no conversation")
-        self._undo.append(("erase the texts", self._erase))
-        self._undo.append(("end the conversation", self._end))
+            raise OpenMessagingError("the platform gave the message no conversation")
+        self._undo.callback(self.attempt, "erase the texts", self._erase)
+        self._undo.callback(self.attempt, "end the conversation", self._end)
         return f"conversation {self.conversation_id}"
 
     def _wait_for(self, event_type: str) -> str:
@@ -164,16 +156,17 @@ class SmokeTest:
         while (row := transact(self.engine, lambda connection: connection.execute(query).first())) is None:
             if time.monotonic() > deadline:
                 hint = f"`omctl find {self.conversation_id}` and `omctl check` say more"
-                raise StepFailedError(f"no {event_type} within {self.seconds:g} s; {hint}")
+                raise OpenMessagingError(f"no {event_type} within {self.seconds:g} s; {hint}")
             time.sleep(0.5)
         took = (row.processed_at - row.received_at).total_seconds()
         return f"webhook at {row.received_at:%H:%M:%S}, row {row.id} {row.outcome} {took:.3f} s later"
 
     def _end(self) -> str:
-        self.client.patch(f"{MESSAGES}/{quote(self.conversation_id, safe='')}", {"state": "disconnected"})
+        path = f"{MESSAGES}/{quote(self.conversation_id, safe='')}"
+        self.client.send("PATCH", path, {"state": "disconnected"})
         return self.conversation_id
 
     def _erase(self) -> str:
         ids, now = [self.conversation_id], datetime.now(UTC)
-        erased = transact(self.engine, erase_conversations, ids, (), now=now, dry_run=False)
+        erased = transact(self.engine, erase_conversations, ids, now=now, dry_run=False)
         return f"{sum(erased.values())} rows"

@@ -1,1 +1,1 @@
-"""Help developers of senders and receivers of events; each module is public."""
+"""Help developers of programs that send or receive events. Other packages may import any module."""

@@ -14,7 +14,7 @@ from workers.parsing import CONVERSATION_MESSAGE, CONVERSATION_NEW, CONVERSATION
 
 TYPES: Final = {"new": CONVERSATION_NEW, "message": CONVERSATION_MESSAGE, "updated": CONVERSATION_UPDATED}
 
-MATCHES, NO_MATCH, UNDECIDED = "matches", "does not match", "undecided"
+UNDECIDED: Final = "undecided"
 
 
 @click.group(name="filter", cls=Group)
@@ -87,7 +87,7 @@ def _print_warnings(found: Filter) -> None:
 
 def _evaluate(found: Filter, body: dict[str, Any]) -> str:
     try:
-        return MATCHES if found.evaluate(body) else NO_MATCH
+        return "matches" if found.evaluate(body) else "does not match"
     except FilterError as error:
         return f"{UNDECIDED}: {error}"
 

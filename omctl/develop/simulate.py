@@ -1,4 +1,4 @@
-"""omctl simulate: send signed events as the platform would, or be the platform."""
+"""omctl simulate: send signed events as the platform would, or serve a simulated platform."""
 
 import secrets
 import signal
@@ -18,40 +18,34 @@ from omctl.signatures import live_secrets
 from simulator.ledger import Ledger
 from simulator.platform import Organisation
 from simulator.platform import serve_platform as serve_simulator
-from simulator.sender import RetryPolicy, Sender, Summary, Tally, WebhookEndpoint
+from simulator.sender import RetryPolicy, Summary, Tally, WebhookEndpoint, WebhookSender
 from simulator.traffic import Dialect, TrafficPlan, longest_span, traffic
 from webhook_api.settings import parse_headers
 
 CLIENT: Final = "simulated"
-"""The OAuth client's id and secret if the environment has none. The simulation needs no real secret."""
+"""The OAuth client's id and secret if the environment sets none: the simulator needs no real secret."""
 
 STOPPING: Final = frozenset({signal.SIGINT, signal.SIGTERM})
 
 
 def _share(name: str, default: float, text: str) -> Callable[..., Any]:
-    """Return an option that is given in percent and whose value is a fraction."""
+    """Return a click option that is given in percent and passed to the command as a fraction."""
     percent = click.FloatRange(0, 100)
     field = f"{name.removeprefix('--').removesuffix('s').replace('-', '_')}_share"
     return click.option(
-        name, field, type=percent, default=default, show_default=True, help=text,
+        name, field, type=percent, default=default, help=text,
         callback=lambda _context, _option, value: value / 100,
     )  # fmt: skip
 
 
-@click.command(cls=Command)
+@click.command(cls=Command, context_settings={"show_default": True})
 @click.argument("url", required=False)
 @click.option("--platform", is_flag=True, help="Serve the platform's API and a page for a browser instead.")
-@click.option(
-    "--port", type=click.IntRange(1, 65535), default=8090, show_default=True, help="Port of --platform."
-)
-@click.option("--events", type=click.IntRange(1), default=1000, show_default=True, help="Distinct bodies.")
-@click.option(
-    "--conversations", type=click.IntRange(0), default=0, help="Conversations. [default: events / 10]"
-)
-@click.option("--rate", type=click.FloatRange(0), default=0.0, help="Events per second. [default: no limit]")
-@click.option(
-    "--concurrency", type=click.IntRange(1, 512), default=16, show_default=True, help="Parallel requests."
-)
+@click.option("--port", type=click.IntRange(1, 65535), default=8090, help="Port of --platform.")
+@click.option("--events", type=click.IntRange(1), default=1000, help="Distinct bodies.")
+@click.option("--conversations", type=click.IntRange(0), help="Conversations. [default: events / 10]")
+@click.option("--rate", type=click.FloatRange(0), help="Events per second. [default: no limit]")
+@click.option("--concurrency", type=click.IntRange(1, 512), default=16, help="Parallel requests.")
 @_share("--duplicates", 5.0, "Percent sent twice.")
 @_share("--disorder", 5.0, "Percent sent late.")
 @_share("--collisions", 5.0, "Percent with an earlier timestamp.")
@@ -62,14 +56,11 @@ def _share(name: str, default: float, text: str) -> Callable[..., Any]:
 )
 @click.option("--seed", type=int, help="Send the same bytes as another run with this seed this week (UTC).")
 @click.option(
-    "--retry-seconds", "delay", type=click.FloatRange(0), default=5.0, show_default=True,
-    help="Between attempts.",
+    "--retry-seconds", "delays", type=click.FloatRange(0), default=[5.0], multiple=True,
+    help="Between attempts; once for all five retries, or once for each retry.",
 )  # fmt: skip
-@click.option(
-    "--timeout-seconds", "timeout", type=click.FloatRange(0.1), default=10.0, show_default=True,
-    help="Per request.",
-)  # fmt: skip
-@click.option("--honour-retry-after/--ignore-retry-after", "honours", default=False, help="[default: ignore]")
+@click.option("--timeout-seconds", "timeout", type=click.FloatRange(0.1), default=10.0, help="Per request.")
+@click.option("--honour-retry-after/--ignore-retry-after", "honours", default=None, help="[default: ignore]")
 @click.option("--unsigned", is_flag=True, help="Send no signature.")
 @click.option(
     "--ledger", type=click.Path(dir_okay=False, path_type=Path), help="Write the answers as JSON lines."
@@ -89,6 +80,7 @@ def simulate(url: str | None, *, platform: bool, port: int, ledger: Path | None,
       omctl simulate http://127.0.0.1:8080/webhooks/genesys/openmessaging
       omctl simulate URL --events 100000 --rate 500 --malformed 1 --ledger answered.jsonl
       omctl simulate URL --seed 7 --dialect both --retry-seconds 0.5
+      omctl simulate URL --retry-seconds 5 --retry-seconds 30 --retry-seconds 300
       omctl simulate --platform http://127.0.0.1:8080/webhooks/genesys/openmessaging
     """
     environment = Environment()
@@ -98,18 +90,19 @@ def simulate(url: str | None, *, platform: bool, port: int, ledger: Path | None,
     if not url or not url.startswith(("http://", "https://")):
         raise click.UsageError("Give the webhook's URL, such as http://127.0.0.1:8080/…, or --platform.")
     take = options.pop
-    policy = RetryPolicy(delay=take("delay"), timeout=take("timeout"), honours_retry_after=take("honours"))
-    rate, concurrency, is_unsigned = take("rate"), take("concurrency"), take("unsigned")
-    endpoint = WebhookEndpoint(
-        url,
-        secret=b"" if is_unsigned else live_secrets(environment)[0],
-        timeout=policy.timeout,
-        connections=concurrency,
-        headers=dict(parse_headers(environment.strings("OM_REQUIRED_HEADERS"))),
-    )
+    delays = take("delays")
+    policy = RetryPolicy(delays if len(delays) > 1 else delays * 5, take("timeout"), bool(take("honours")))
+    rate, concurrency = take("rate") or 0.0, take("concurrency")
+    secret = b"" if take("unsigned") else live_secrets(environment)[0]
+    headers = dict(parse_headers(environment.strings("OM_REQUIRED_HEADERS")))
+    limits = {"timeout": policy.timeout, "connections": concurrency}
+    try:
+        endpoint = WebhookEndpoint(url, secret=secret, headers=headers, **limits)
+    except ValueError:
+        raise click.UsageError(f"{url} is not a URL.") from None
     plan = make_plan(datetime.now(UTC), dialect=Dialect(take("dialect")), **options)
     with Ledger(ledger) as answers, closing(endpoint):
-        sender = Sender(endpoint, traffic(plan), answers, policy=policy, rate=rate)
+        sender = WebhookSender(endpoint, traffic(plan), answers, policy=policy, rate=rate)
         summary = _send(sender, plan, concurrency)
     _report(summary, plan.seed)
 
@@ -133,23 +126,24 @@ def _report(summary: Summary, seed: int) -> None:
 
 
 def make_plan(
-    now: datetime, events: int, conversations: int, seed: int | None, **options: Any
+    now: datetime, events: int, conversations: int | None, seed: int | None, **options: Any
 ) -> TrafficPlan:
-    """Return what to send; without a seed, something new each time.
+    """Return the plan of the traffic. Without a seed, the traffic is different in each run.
 
-    With a seed, the platform's clock starts on Monday at midnight: with the present time, the bytes would
-    differ between runs, and with a much older time, the events would be too old to have an effect.
+    With a seed, the events' times end on this week's Monday at 00:00 UTC: if they ended at the current time,
+    the bytes would differ between runs; if they ended much earlier, the events would have no effect.
     """
     conversations = conversations or max(1, events // 10)
     if seed is None:
-        seed, start = secrets.randbits(32), now - longest_span(events, conversations)
+        seed, end = secrets.randbits(32), now
     else:
         monday = now - timedelta(days=now.weekday())
-        start = monday.replace(hour=0, minute=0, second=0, microsecond=0)
+        end = monday.replace(hour=0, minute=0, second=0, microsecond=0)
+    start = end - longest_span(events, conversations)
     return TrafficPlan(events, conversations, seed, start, **options)
 
 
-def _send(sender: Sender, plan: TrafficPlan, concurrency: int) -> Summary:
+def _send(sender: WebhookSender, plan: TrafficPlan, concurrency: int) -> Summary:
     with progress_bar() as bar:
         task = bar.add_task("Sending", total=None, note="")
 
@@ -169,7 +163,7 @@ def register_edge(organisation: Organisation, url: str, environment: Environment
 
 
 def serve_platform(environment: Environment, url: str | None, port: int) -> None:
-    """Serve the simulated platform on loopback until SIGINT or SIGTERM, with *url* registered if given."""
+    """Serve the simulated platform on loopback until SIGINT or SIGTERM; register *url* with it if given."""
     client_id = environment.string("OM_GENESYS_CLIENT_ID", CLIENT)
     # Block the signals before the first thread starts, so that no other thread receives them.
     signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
@@ -185,5 +179,5 @@ def serve_platform(environment: Environment, url: str | None, port: int) -> None
             click.echo("Ctrl-C stops it")
             signal.sigwait(STOPPING)
     except (OSError, SystemExit):
-        # werkzeug exits if the port is already in use.
+        # werkzeug raises SystemExit if the port is already in use.
         raise OpenMessagingError(f"port {port} of this host is taken: choose another by --port") from None

@@ -1,1 +1,1 @@
-"""Install the service on a Debian host under systemd; each module is public."""
+"""Install the service on a Debian host under systemd. Other packages may import any module."""

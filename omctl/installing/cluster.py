@@ -1,7 +1,6 @@
-"""Join the brokers of several hosts to one RabbitMQ cluster, and remove a host from it."""
+"""Join the brokers of several hosts into one RabbitMQ cluster, and remove a host from the cluster."""
 
 import json
-import operator
 import shutil
 from collections.abc import Iterator
 from functools import partial
@@ -17,24 +16,21 @@ from omctl.installing.steps import InstallationError, Step, commands, is_install
 
 COOKIE: Final = Path("/var/lib/rabbitmq/.erlang.cookie")
 STORED_COOKIE: Final = credentials.CLUSTER / "erlang-cookie"
-"""Nodes with the same cookie form a cluster. It is copied to each host with the other secrets."""
+"""The Erlang cookie, which all nodes of a cluster must share; it is copied to each host as a credential."""
 POSTGRESQL: Final = Path("/etc/postgresql")
-_CLUSTER_ACCESS: Final = "*/main/conf.d/open-messaging.conf"
-"""This file exists on the host with the cluster's database. No removal deletes it."""
 
 
 def cluster_steps(options: Options) -> Iterator[Step]:
-    """Return the steps that set up a broker on several hosts and, on the first host, the database."""
-    if options.host not in options.cluster:
+    """Yield the steps that set up this host's node of the cluster and, on the first host, the database."""
+    if options.host not in options.brokers:
         raise InstallationError(f"this host is called {options.host}, which --cluster does not name")
     needed = (STORED_COOKIE, credentials.CLUSTER / "hosts", *credentials.BROKER)
     if not options.is_first and not credentials.exist(needed):
-        first = options.cluster[0]
+        first = options.brokers[0]
         raise InstallationError(f"install {first} first, then copy {CONFIGURATION} from {first} to this host")
     if is_installed(PACKAGE) and not LISTENERS.exists():
-        raise InstallationError(
-            f"this host's broker was here before and may serve others: create {LISTENERS} to let it join"
-        )
+        text = "this host's broker was here before and may serve others"
+        raise InstallationError(f"{text}: create {LISTENERS} to let it join")
     yield from authority_steps(options)
     yield from server_steps(options)
     if not options.is_first:
@@ -49,30 +45,49 @@ def cluster_steps(options: Options) -> Iterator[Step]:
 
 
 def _join_steps(options: Options) -> Iterator[Step]:
-    first, here = (f"rabbit@{host}" for host in (options.cluster[0], options.host))
+    first, here = (f"rabbit@{host}" for host in (options.brokers[0], options.host))
     yield Step(
         "use the cluster's cookie", lambda: read_stripped(COOKIE) == read_stripped(STORED_COOKIE), _use_cookie
     )
     join = (
         f"rabbitmqctl --quiet {what}" for what in ("stop_app", "reset", f"join_cluster {first}", "start_app")
     )
-    yield Step(f"join the broker of {options.cluster[0]}", lambda: first in members(), commands(*join))
-    grow = commands(f"rabbitmq-queues --quiet grow {here} all")
-    yield steps.always("add a member of each queue on this host", grow)
+    yield Step(f"join the broker of {options.brokers[0]}", lambda: first in members(), commands(*join))
+    yield steps.always("add a member of each queue on this host", lambda: grow(here))
     for path in (*credentials.BROKER, *credentials.MANAGEMENT):
         addresses = read_stripped(path)
         own_first = put_own_first(addresses, options.host)
-        is_done = partial(operator.eq, addresses, own_first)
+        is_done = partial(bool, addresses == own_first)
         yield Step(f"put this host first in {path}", is_done, partial(credentials.store, path, own_first))
 
 
+def grow(here: str) -> None:
+    """Add a member of each queue on this node."""
+    if failed := _list_failures(f"rabbitmq-queues --quiet grow {here} all"):
+        raise InstallationError(
+            f"{here} gets no member of some queues: {failed}. Make sure that the other nodes run. "
+            "Then run the same command again"
+        )
+
+
+def _list_failures(command: str) -> str:
+    """Run *command*, which adds or removes members, and return its rows that report an error.
+
+    The command itself succeeds even so. Each row is virtual host, name, size, and "ok" or "error: " with the
+    reason. Tabs in names are escaped.
+    """
+    # Source: grow_command.ex and shrink_command.ex of RabbitMQ 4.0.
+    rows = [row.split("\t") for row in run(command).split("\n")]
+    return "; ".join(" ".join(row) for row in rows if row[-1].startswith("error"))
+
+
 def put_own_first(addresses: str, host: str) -> str:
-    """Sort the brokers' addresses so that a host's processes try its own broker first."""
+    """Return the brokers' URLs with *host*'s broker first, so that the host's processes try it first."""
     return ",".join(sorted(addresses.strip().split(","), key=lambda address: f"@{host}:" not in address))
 
 
 def _use_cookie() -> None:
-    """Replace the node's cookie; the node must not run meanwhile."""
+    """Replace the node's Erlang cookie by the cluster's. The node is stopped while its cookie changes."""
     run(f"systemctl stop {PACKAGE}")
     steps.replace(COOKIE, read_stripped(STORED_COOKIE), mode=0o400)
     shutil.chown(COOKIE, "rabbitmq", "rabbitmq")
@@ -80,7 +95,7 @@ def _use_cookie() -> None:
 
 
 def members() -> list[str]:
-    """Return the nodes of this host's cluster, or none if its broker does not run."""
+    """Return the nodes of this host's cluster; the list is empty if this host's broker does not run."""
     if not succeeds("rabbitmqctl --quiet status"):
         return []
     status = run("rabbitmqctl --quiet cluster_status --formatter json")
@@ -88,7 +103,7 @@ def members() -> list[str]:
 
 
 def other_members(here: str) -> list[str]:
-    """Return the nodes that share this node's queues and users."""
+    """Return the other nodes of *here*'s cluster; raise an error if *here* belongs to one but is down."""
     found = members()
     if not found and STORED_COOKIE.exists():
         raise InstallationError(
@@ -100,22 +115,20 @@ def other_members(here: str) -> list[str]:
 
 
 def has_left() -> bool:
-    """Return whether this host has left a cluster but still holds its database, which others may use."""
-    return not STORED_COOKIE.exists() and any(POSTGRESQL.glob(_CLUSTER_ACCESS))
+    """Return whether this host has left a cluster but still has its database, which other hosts may use."""
+    # Only the host with the cluster's database has this settings file, and no removal deletes the file.
+    return not STORED_COOKIE.exists() and any(POSTGRESQL.glob("*/main/conf.d/open-messaging.conf"))
 
 
 def leave(here: str) -> None:
-    """Take this node out of the cluster and empty it; the others keep all queues and users.
+    """Remove this node from the cluster and delete its data; the other nodes keep all queues and users.
 
-    A reset alone would leave a dead member in each queue, which still counts toward the queue's majority.
-    The cookie is deleted with the reset: a node that is alone but has a cookie counts as the last one.
+    First, `shrink` removes the node's members of the queues: a reset alone would leave them, and they would
+    count toward each queue's majority. A lone node that has a cookie is treated as the cluster's last node.
     """
-    # Each row is virtual host, name, size, and "ok" or "error: " with the reason. Tabs in names are escaped.
-    # Source: shrink_command.ex of RabbitMQ 4.0.
-    rows = [row.split("\t") for row in run(f"rabbitmq-queues --quiet shrink {here}").split("\n")]
-    if failed := [" ".join(row) for row in rows if row[-1].startswith("error")]:
+    if failed := _list_failures(f"rabbitmq-queues --quiet shrink {here}"):
         raise InstallationError(
-            f"{here} does not leave the cluster because queues keep their member there: {'; '.join(failed)}. "
+            f"{here} does not leave the cluster because queues keep their member there: {failed}. "
             "Make sure that the other nodes run. If a queue has no other member, delete it or add one with "
             "`rabbitmq-queues grow NODE all`. Then run the same command again"
         )

@@ -1,10 +1,9 @@
-"""Store the secrets and addresses that units load as credentials, in one file each, readable only by root.
+"""Store secrets and server addresses in files that systemd units load as credentials, one value per file.
 
-An existing file wins over the environment of the installing command, which wins over what the installation
-generates. A cluster's certificate is kept here too, because the directory is copied to each host.
+Only root can read the files. An existing file has precedence over the environment of `omctl install`, and
+the environment over a generated value. A cluster's certificate, to be copied to each host, is here, too.
 """
 
-import os
 import secrets
 import shutil
 import tempfile
@@ -44,18 +43,18 @@ VARIABLES: Final = {
     "OM_REQUIRED_HEADERS": (REQUIRED_HEADERS,),
     "OM_EVENTS_HEADERS": (EVENTS_HEADERS,),
 }
-"""For each variable of the installing command's environment, the credential files that receive its value."""
+"""For each environment variable of `omctl install`, the credential files that receive its value."""
 
 CLUSTER: Final = CREDENTIALS / "cluster"
 CERTIFICATE_FILES: Final = ("authority.pem", "certificate.pem", "key.pem", "hosts")
 TRUSTED: Final = Path("/usr/local/share/ca-certificates/open-messaging-cluster.crt")
-"""The cluster's certificate authority, where update-ca-certificates finds it and libpq reads it."""
+"""The certificate of the cluster's authority, at a path that update-ca-certificates and libpq read."""
 _CERTIFICATE_DAYS: Final = "3650"
-"""The authority's key is deleted at once. To replace all certificates, delete `hosts` and install again."""
+"""Days of validity. The authority's key is deleted: to get new certificates, delete `hosts` and reinstall."""
 
 
 def given_steps() -> Iterator[Step]:
-    """Yield the steps that store the servers and secrets named by the environment."""
+    """Yield the steps that store the secrets and server addresses that the environment sets."""
     environment = Environment()
     for name, paths in VARIABLES.items():
         if value := environment.string(name):
@@ -63,10 +62,10 @@ def given_steps() -> Iterator[Step]:
 
 
 def missing_steps() -> Iterator[Step]:
-    """Yield the steps that write the credentials that are still missing.
+    """Yield the steps that write each missing credential file.
 
-    The first webhook secret is generated. If the database has no reader role of ours, the reader gets the
-    workers' database address; replace it by that of a role with fewer rights. Other files stay empty.
+    The webhook secret is generated. The reader gets the workers' database URL if `omctl install` has created
+    no reader role: an operator should replace it by a role with fewer rights. Other files are left empty.
     """
     values = dict.fromkeys((GENESYS_SECRET, REQUIRED_HEADERS, EVENTS_HEADERS, EDGE_MANAGEMENT), "")
     values[WEBHOOK_SECRETS] = secrets.token_urlsafe(32)
@@ -79,19 +78,19 @@ def missing_steps() -> Iterator[Step]:
 def _given_step(path: Path, name: str, value: str) -> Step:
     if read_stripped(path) in {"", value}:
         return Step(f"write {path}", lambda: read(path) == value + "\n", lambda: store(path, value))
-    # An upgrade must not restore a secret that a rotation has retired.
+    # Keep the stored value: an upgrade must not restore a secret that a rotation has removed.
     is_secret = name == "OM_WEBHOOK_SECRETS"
     change = "omctl rotate-secret changes it" if is_secret else "edit it, or delete it and install again"
     return kept(f"{path}, which differs from {name}: {change}")
 
 
 def read_stripped(path: Path) -> str:
-    """Return a credential, or an empty string if it is missing."""
+    """Return the text of a credential file without surrounding spaces, or an empty string without a file."""
     return (read(path) or "").strip()
 
 
 def store(path: Path, value: str) -> None:
-    """Write one credential."""
+    """Write a credential file that only root can read."""
     path.parent.mkdir(parents=True, exist_ok=True)
     for directory in (CREDENTIALS, path.parent):
         directory.chmod(0o700)
@@ -99,24 +98,18 @@ def store(path: Path, value: str) -> None:
 
 
 def exist(paths: tuple[Path, ...]) -> bool:
-    """Return whether all of *paths* are written."""
+    """Return whether all of *paths* exist."""
     return all(path.exists() for path in paths)
 
 
 def is_server_named(name: str) -> bool:
-    """Return whether credentials or the environment name a server."""
+    """Return whether stored credentials or the environment give the address of the server *name*."""
     return exist(VARIABLES[name]) or bool(Environment().string(name))
 
 
-def owner_environment() -> dict[str, str]:
-    """Return an environment in which omctl acts as the owner of tables and queues."""
-    others = {name: value for name, value in os.environ.items() if not name.startswith("OM_")}
-    return {**others, "CREDENTIALS_DIRECTORY": str(OWNER)}
-
-
 def authority_steps(options: Options) -> Iterator[Step]:
-    """Yield the steps that make the cluster's certificate on its first host, and trust it on this host."""
-    hosts = ",".join(sorted(options.cluster))
+    """Yield the steps that make the cluster's certificate (on its first host) and trust its authority."""
+    hosts = ",".join(sorted(options.brokers))
     if options.is_first:
         yield package_step("openssl")
         yield Step(
@@ -126,32 +119,24 @@ def authority_steps(options: Options) -> Iterator[Step]:
         )
     yield package_step("ca-certificates")
     trusted = file_step(TRUSTED, lambda: _certificate_text("authority.pem"))
-
-    def trust() -> None:
-        trusted.do()
-        run(["update-ca-certificates"])
-
-    yield Step("trust the cluster's authority", trusted.is_done, trust)
+    title = "trust the cluster's authority"
+    yield Step(title, trusted.is_done, lambda: [trusted.do(), run("update-ca-certificates")])
 
 
-def certificate_step(directory: Path, group: str, reload: str) -> Step:
-    """Return the step that writes the cluster's certificate and key for a server; its group may read them.
+def certificate_step(directory: Path, group: str, service: str, reload: str) -> Step:
+    """Return the step that writes the cluster's certificate and key for a server; *group* may read them.
 
-    The command *reload* makes a running server read the new files.
+    The command *reload* makes a running service read the files. It runs even if the files have not changed.
     """
-    names = ("certificate.pem", "key.pem")
 
     def write() -> None:
-        for name in names:
+        for name in ("certificate.pem", "key.pem"):
             replace(directory / name, _certificate_text(name), mode=0o640)
             shutil.chown(directory / name, "root", group)
-        steps.succeeds(reload)
+        if steps.succeeds(f"systemctl is-active --quiet {service}"):
+            run(reload)
 
-    return Step(
-        f"write the cluster's certificate to {directory}",
-        lambda: all(read(directory / name) == _certificate_text(name) for name in names),
-        write,
-    )
+    return steps.always(f"write the cluster's certificate to {directory}", write)
 
 
 def _certificate_text(name: str) -> str:
@@ -159,9 +144,9 @@ def _certificate_text(name: str) -> str:
 
 
 def make_certificate(hosts: str) -> None:
-    """Make an authority and a certificate for the comma-separated *hosts*; delete the authority's key."""
+    """Make an authority and its certificate for *hosts* (comma-separated); delete the authority's key."""
     names = ",".join(f"DNS:{host}" for host in [*hosts.split(","), "localhost"])
-    # Python 3.13 verifies strictly and requires keyUsage in an authority.
+    # Python 3.13 verifies certificates strictly: an authority's certificate must have keyUsage.
     authority = ("basicConstraints=critical,CA:TRUE,pathlen:0", "keyUsage=critical,keyCertSign,cRLSign")
     server = (f"subjectAltName={names}", "basicConstraints=CA:FALSE", "extendedKeyUsage=serverAuth")
     with tempfile.TemporaryDirectory() as name:

@@ -15,33 +15,34 @@ from omctl.installing.steps import UNITS, Step, always, commands, file_step, pac
 
 MAIN: Final = Path("/etc/nginx/nginx.conf")
 SITE: Final = Path("/etc/nginx/conf.d/open-messaging.conf")
+REMOVED_SITE: Final = CONFIGURATION / "removed-gateway.conf"
+"""A removal moves SITE here, so that the next installation finds the paths of the certificate."""
 ADDRESSES: Final = Path("/etc/nginx/open-messaging-addresses.conf")
-CERTIFICATE: Final = Path("/etc/open-messaging/tls/certificate.pem")
-KEY: Final = Path("/etc/open-messaging/tls/key.pem")
+CERTIFICATE: Final = CONFIGURATION / "tls" / "certificate.pem"
+KEY: Final = CONFIGURATION / "tls" / "key.pem"
 
 MIN_CONNECTIONS: Final = 8192
-"""The limit for each nginx process. A single sender can open more connections than Debian's limit of 768."""
+"""The minimum of worker_connections: one sender can open more connections than Debian's 768 per process."""
 OPEN_FILES: Final = 4 * MIN_CONNECTIONS
-"""For each nginx process: a request needs two connections and a body file; nginx also opens other files."""
+"""The minimum of worker_rlimit_nofile. A request needs two connections and a file; nginx needs some more."""
 REFUSE_UNLISTED: Final = "if ($om_from_platform = 0) { return 403; }"
-_CONNECTIONS: Final = re.compile(r"(worker_connections\s+)(\d+)(?=\s*;)")
 _CERTIFICATE: Final = re.compile(r"ssl_certificate (\S+);\s+ssl_certificate_key (\S+);")
 _SELF_SIGNED_DAYS: Final = "825"
-"""Long enough for an operator to replace it by a real certificate."""
+"""Validity of a self-signed certificate; an operator should replace it with a real one before it expires."""
 
 FIREWALL_UNIT: Final = "open-messaging-firewall.service"
-"""It is not named om-*, because those units lack the right to load firewall rules."""
+"""The unit's name must not begin with om-: units with that prefix are not allowed to load firewall rules."""
 FIREWALL_RULES: Final = CONFIGURATION / "firewall.nft"
 _BROKER_PORTS: Final = "4369, 25672"
-"""epmd and RabbitMQ's inter-node port. Both listen on all addresses; only the Erlang cookie protects them."""
+"""epmd and RabbitMQ's inter-node port listen on all addresses; only the Erlang cookie protects them."""
 _CLUSTER_PORTS: Final = f"{_BROKER_PORTS}, 5671, 15671, 5432"
 
 
 def format_nginx(networks: Iterable[object], heading: str) -> str:
-    """Return an nginx variable for the http block: 1 for the platform's addresses and the host's own."""
-    # Source: ngx_http_geo_module. The last step of an installation posts from the host itself.
+    """Return the definition of nginx's $om_from_platform: 1 for *networks* and this host, otherwise 0."""
+    # Source: ngx_http_geo_module. 127.0.0.1 is listed because an installation sends its test event from it.
     lines = [f"    {network} 1;" for network in ("127.0.0.1", *networks)]
-    # Without a list, no address is known to be foreign, so none is refused.
+    # Without a list, the variable is "unknown", so that nginx refuses no address.
     default = 0 if len(lines) > 1 else "unknown"
     return "\n".join([f"# {heading}", "geo $om_from_platform {", f"    default {default};", *lines, "}", ""])
 
@@ -50,7 +51,7 @@ NO_LIST: Final = format_nginx([], f"No list yet: omctl ipranges --format nginx -
 
 
 def gateway_steps(options: Options) -> Iterator[Step]:
-    """Yield the steps that set up a gateway on port 443."""
+    """Yield the steps that set up nginx as the gateway on port 443."""
     yield package_step("nginx")
     yield steps.restart_policy_step("nginx.service")
     certificate, _ = find_certificate(options)
@@ -67,36 +68,44 @@ def gateway_steps(options: Options) -> Iterator[Step]:
     )
     yield file_step(ADDRESSES, lambda: NO_LIST, changes_stay=True)
     yield file_step(SITE, lambda: render_site(options))
-    # The configuration is checked first, so that an error does not reach the running nginx.
+    if REMOVED_SITE.exists():
+        yield steps.delete_step(REMOVED_SITE)
+    # Check the configuration first, so that an error in it does not reach the running nginx.
     reload = ("nginx -t -q", "systemctl reload-or-restart nginx", "systemctl enable --quiet nginx")
     yield always("reload nginx", commands("systemctl daemon-reload", *reload))
 
 
 def raise_connections(text: str) -> str:
-    """Return nginx.conf's text with enough connections for slow senders; larger numbers stay."""
-    text = _CONNECTIONS.sub(lambda found: found[1] + str(max(MIN_CONNECTIONS, int(found[2]))), text)
-    return text if "worker_rlimit_nofile" in text else f"worker_rlimit_nofile {OPEN_FILES};\n{text}"
+    """Return nginx.conf's *text* with limits that allow many slow senders; higher limits stay unchanged."""
+    text = _raise(text, "worker_connections", MIN_CONNECTIONS, r"^[^#\n]*\bevents\s*\{\n?")
+    return _raise(text, "worker_rlimit_nofile", OPEN_FILES, r"\A")
+
+
+def _raise(text: str, name: str, least: int, place: str) -> str:
+    """Raise a directive's number to *least*; insert a missing directive after the pattern *place*."""
+    directive = re.compile(rf"^([^#\n]*\b{name}\s+)(\d+)", re.MULTILINE)
+    if directive.search(text):
+        return directive.sub(lambda found: found[1] + str(max(least, int(found[2]))), text)
+    return re.sub(place, rf"\g<0>{name} {least};\n", text, count=1, flags=re.MULTILINE)
 
 
 def render_site(options: Options) -> str:
     """Return the gateway's configuration."""
-    text = shipped("nginx/open-messaging.conf")
     certificate, key = find_certificate(options)
-    for name, value in {
-        "BIND": options.bind,
-        "SERVER_NAME": options.server_name,
-        "CERTIFICATE": str(certificate),
-        "KEY": str(key),
-        "REFUSE_UNLISTED": REFUSE_UNLISTED if options.platform_only else "",
-        "MAX_BODY_BYTES": str(Environment().integer("OM_MAX_BODY_BYTES", 1024 * 1024, minimum=1)),
-    }.items():
-        text = text.replace(f"@{name}@", value)
-    return text
+    return shipped(
+        "nginx/open-messaging.conf",
+        BIND=options.bind,
+        SERVER_NAME=options.server_name,
+        CERTIFICATE=str(certificate),
+        KEY=str(key),
+        REFUSE_UNLISTED=REFUSE_UNLISTED if options.platform_only else "",
+        MAX_BODY_BYTES=str(Environment().integer("OM_MAX_BODY_BYTES", 1024 * 1024, minimum=1)),
+    )
 
 
 def find_certificate(options: Options) -> tuple[Path, Path]:
-    """Return the certificate and its key: the given ones, those of an earlier installation, or our own."""
-    written = _CERTIFICATE.search(read(SITE) or "")
+    """Return the certificate and its key: the given files, those of an earlier installation, or our own."""
+    written = _CERTIFICATE.search(read(SITE) or read(REMOVED_SITE) or "")
     earlier = (Path(written[1]), Path(written[2])) if written else (CERTIFICATE, KEY)
     return options.certificate or earlier
 
@@ -110,7 +119,7 @@ def _make_certificate(name: str) -> None:
 
 
 def name_type(name: str) -> str:
-    """Return the type of a certificate's subject name: DNS or IP."""
+    """Return the type of *name* in a certificate's subjectAltName: DNS or IP."""
     try:
         ipaddress.ip_address(name)
     except ValueError:
@@ -119,7 +128,7 @@ def name_type(name: str) -> str:
 
 
 def firewall_steps(options: Options) -> Iterator[Step]:
-    """Yield the steps that load the firewall's rules, or that remove those of an earlier installation."""
+    """Yield the steps that load the firewall's rules, or that remove the rules of an earlier installation."""
     unit = UNITS / FIREWALL_UNIT
     if not options.firewall:
         yield from firewall_removal_steps() if unit.exists() or FIREWALL_RULES.exists() else ()
@@ -127,7 +136,7 @@ def firewall_steps(options: Options) -> Iterator[Step]:
     yield package_step("nftables")
     yield file_step(FIREWALL_RULES, lambda: firewall_rules(options))
     yield file_step(unit, lambda: shipped(f"systemd/{FIREWALL_UNIT}"))
-    # The rules are checked first, then loaded now and at each boot.
+    # Check the rules first. Then load them now and, by the enabled unit, at each boot.
     check = f"nft --check --file {FIREWALL_RULES}"
     load = (f"systemctl reload-or-restart {FIREWALL_UNIT}", f"systemctl enable --quiet {FIREWALL_UNIT}")
     yield always("load the firewall's rules", commands(check, "systemctl daemon-reload", *load))
@@ -142,12 +151,11 @@ def firewall_removal_steps() -> Iterator[Step]:
 
 
 def firewall_rules(options: Options) -> str:
-    """Return the rules, as `omctl install --firewall --dry-run` prints them."""
-    text = shipped("nftables/open-messaging.nft")
-    # A broker that we did not install may belong to a cluster.
+    """Return the firewall's rules, which `omctl install --firewall --dry-run` prints."""
+    # Close no broker port if `omctl install` did not set up the broker: it may belong to another cluster.
     ports = _CLUSTER_PORTS if options.cluster else _BROKER_PORTS if LISTENERS.exists() else ""
-    rule = f"tcp dport {{ {ports} }} iif != lo jump hosts" if ports else ""
+    values = {"CLOSED": f"tcp dport {{ {ports} }} iif != lo jump hosts" if ports else ""}
     for version in (4, 6):
         elements = ", ".join(str(one) for one in options.other_addresses() if one.version == version)
-        text = text.replace(f"@CLUSTER{version}@", f"elements = {{ {elements} }};" if elements else "")
-    return text.replace("@CLOSED@", rule)
+        values[f"CLUSTER{version}"] = f"elements = {{ {elements} }};" if elements else ""
+    return shipped("nftables/open-messaging.nft", **values)

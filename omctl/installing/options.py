@@ -1,4 +1,4 @@
-"""Resolve an installation's options: from this command, else an earlier installation, else the default."""
+"""Resolve an installation's options from the command line, an earlier installation and the defaults."""
 
 import enum
 import ipaddress
@@ -10,32 +10,31 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from omctl.installing.steps import InstallationError, Step, kept, read
 
 CONFIGURATION: Final = Path("/etc/open-messaging")
 CREDENTIALS: Final = CONFIGURATION / "credentials"
 ENVIRONMENT: Final = CONFIGURATION / "environment"
-DESTINATIONS: Final = CONFIGURATION / "destinations.toml"
 SAVED: Final = CONFIGURATION / "installation.toml"
 STATE: Final = Path("/var/lib/open-messaging")
 ACCOUNT: Final = "open-messaging"
 SCALER_ACCOUNT: Final = "open-messaging-scaler"
 BOTH: Final = "both"
+_SAVED_NAMES: Final = ("role", "bind", "server-name", "workers", "platform-only", "firewall", "cluster")
 
 _HEADING: Final = """\
 # Options of this host's installation. Written by omctl install, which takes an option from here if it is
 # called without it. To change an option, give it again.
 """
 
-Values = Mapping[str, str | int]
-"""Options by their names on the command line, such as server-name."""
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+Values = Mapping[str, Any]
+"""Maps the command-line name of each option, such as server-name, to its value."""
 
 
 class Role(enum.StrEnum):
-    """What a host does."""
+    """What a host runs: the edge, or the workers."""
 
     EDGE = "edge"
     WORKER = "worker"
@@ -43,84 +42,64 @@ class Role(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How to install a host; `saved` are the options that come from an earlier installation.
+    """How to install a host. `saved` names the options whose values an earlier installation saved.
 
-    Without a certificate (PEM and its key), a self-signed one is made. Workers None: as many as the queue
-    needs. Hosts have short names; the first one has the database. The units run the environment at `prefix`.
+    Without a certificate (PEM and its key), a self-signed one is made. Workers 0: as many as the queue needs.
+    The hosts of `cluster`, with commas between them, have short names; the first one has the database. The
+    units run the environment at `prefix`.
     """
 
-    roles: frozenset[Role] = frozenset(Role)
+    role: str = BOTH
     bind: str = "127.0.0.1:8080"
     server_name: str = "localhost"
-    certificate: tuple[Path, Path] | None = None
-    workers: int | None = None
+    workers: int = 0
     platform_only: bool = False
     firewall: bool = False
-    cluster: tuple[str, ...] = ()
+    cluster: str = ""
+    certificate: tuple[Path, Path] | None = None
     host: str = field(default_factory=lambda: socket.gethostname().split(".")[0])
     prefix: Path = field(default_factory=lambda: Path(sys.prefix))
     saved: tuple[str, ...] = ()
 
     @property
-    def is_edge(self) -> bool:
-        """Whether this host answers the platform."""
-        return Role.EDGE in self.roles
-
-    @property
-    def is_worker(self) -> bool:
-        """Whether this host processes the queue."""
-        return Role.WORKER in self.roles
+    def roles(self) -> frozenset[Role]:
+        """The set of roles that this host has."""
+        return frozenset(Role) if self.role == BOTH else frozenset({Role(self.role)})
 
     @property
     def is_first(self) -> bool:
-        """Whether this host stands alone or is the one that the others join."""
-        return not self.cluster or self.cluster[0] == self.host
+        """Whether this host belongs to no cluster, or is the host that the cluster's other hosts join."""
+        return not self.cluster or self.brokers[0] == self.host
 
     @property
     def brokers(self) -> tuple[str, ...]:
-        """The hosts of the broker."""
-        return self.cluster or ("127.0.0.1",)
+        """The hosts on which the broker's nodes run."""
+        return tuple(self.cluster.split(",")) if self.cluster else ("127.0.0.1",)
 
     def values(self) -> Values:
         """Return the options to save, in the form of the command line."""
-        return {
-            "role": BOTH if self.is_edge and self.is_worker else min(self.roles).value,
-            "bind": self.bind,
-            "server-name": self.server_name,
-            "workers": self.workers or 0,
-            "platform-only": self.platform_only,
-            "firewall": self.firewall,
-            "cluster": ",".join(self.cluster),
-        }
+        return {name: getattr(self, name.replace("-", "_")) for name in _SAVED_NAMES}
 
-    def other_addresses(self) -> list[Address]:
-        """Return the addresses of the cluster's other hosts, in order."""
-        others = [host for host in self.cluster if host != self.host]
-        named = {info[4][0] for host in others for info in socket.getaddrinfo(host, None)}
+    def other_addresses(self) -> list[ipaddress.IPv4Address | ipaddress.IPv6Address]:
+        """Return the sorted IP addresses of the cluster's other hosts."""
+        others = [host for host in self.brokers if host != self.host]
+        try:
+            named = {info[4][0] for host in others for info in socket.getaddrinfo(host, None)}
+        except OSError as error:
+            raise InstallationError(f"a host of --cluster has no address: {error.strerror}") from None
         parsed = [ipaddress.ip_address(str(address)) for address in named]
         return sorted((one for one in parsed if not (one.is_loopback or one.is_link_local)), key=str)
 
 
-def resolve_options(given: Values, certificate: tuple[Path, Path] | None = None) -> Options:
-    """Combine the options given on the command line with the saved ones and the defaults."""
+def resolve_options(given: Values) -> Options:
+    """Combine the options given on the command line with the saved options and the defaults."""
     saved = _read_saved()
-    values = {**Options().values(), **saved, **given}
-    role, hosts = str(values["role"]), str(values["cluster"])
-    return Options(
-        roles=frozenset(Role) if role == BOTH else frozenset({Role(role)}),
-        bind=str(values["bind"]),
-        server_name=str(values["server-name"]),
-        certificate=certificate,
-        workers=int(values["workers"]) or None,
-        platform_only=bool(values["platform-only"]),
-        firewall=bool(values["firewall"]),
-        cluster=tuple(hosts.split(",")) if hosts else (),
-        saved=tuple(name for name in saved if name not in given),
-    )
+    values = {name.replace("-", "_"): value for name, value in {**saved, **given}.items()}
+    return Options(**values, saved=tuple(name for name in saved if name not in given))
 
 
 def saved_option_steps(options: Options) -> Iterator[Step]:
-    """Yield the steps that report which options come from an earlier installation, and how to reset them."""
+    """Yield steps that only report which options an earlier installation saved, and how to reset them."""
     values, defaults = options.values(), Options().values()
     for name in options.saved:
         yield kept(
@@ -130,7 +109,7 @@ def saved_option_steps(options: Options) -> Iterator[Step]:
 
 
 def render_options(options: Options) -> str:
-    """Return the text of the file of saved options, without defaults."""
+    """Return the text of the file of saved options, which omits default values."""
     changed = options.values().items() - Options().values().items()
     lines = [f"{name} = {json.dumps(value, ensure_ascii=False)}\n" for name, value in sorted(changed)]
     return _HEADING + "".join(lines)
@@ -147,8 +126,8 @@ def _read_saved() -> Values:
         found, defaults = tomllib.loads(read(SAVED) or ""), Options().values()
         wrong = [name for name, value in found.items() if not _is_valid(name, value, defaults)]
         reason = f"unknown option or invalid value: {', '.join(wrong)}" if wrong else ""
-    except (OSError, UnicodeDecodeError) as error:
-        reason = type(error).__name__
+    except (OSError, UnicodeDecodeError):
+        reason = "it cannot be read as text"
     except tomllib.TOMLDecodeError as error:
         reason = f"invalid TOML: {error}"
     if reason:

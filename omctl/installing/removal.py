@@ -1,4 +1,4 @@
-"""Remove the service from a host; its data stays unless the operator purges it."""
+"""Remove the service from a host. Its data is deleted only if the operator purges it."""
 
 import shutil
 from collections.abc import Iterator
@@ -6,24 +6,22 @@ from functools import partial
 from typing import Final
 
 from messaging import topology
-from omctl.installing import steps
-from omctl.installing.broker import USERS
+from omctl.installing import broker, database, steps
 from omctl.installing.cluster import STORED_COOKIE, has_left, leave, other_members
 from omctl.installing.database import DATABASE, OWNER, PSQL, READER, SERVICE
-from omctl.installing.gateway import ADDRESSES, SITE, firewall_removal_steps
+from omctl.installing.gateway import ADDRESSES, REMOVED_SITE, SITE, firewall_removal_steps
 from omctl.installing.options import ACCOUNT, CONFIGURATION, SCALER_ACCOUNT, STATE, Options
 from omctl.installing.steps import UNITS, InstallationError, Step, always, commands, kept, run, succeeds
 from omctl.installing.units import EDGE_UNITS, HARDENING, MANUAL, POLKIT_RULE, PROGRAM, SCALER, WORKER_UNITS
 from webhook_api.health import PLATFORM_LIST
 
-ADDRESS_STATE: Final = PLATFORM_LIST.parent
 _DROP: Final = f"""\
 DROP DATABASE IF EXISTS {DATABASE};
 DROP ROLE IF EXISTS {OWNER};
 DROP ROLE IF EXISTS {SERVICE};
 DROP ROLE IF EXISTS {READER};
 """
-"""Without FORCE: this host's services are stopped, so a remaining connection belongs to another host."""
+"""DROP does not use FORCE. This host's services are stopped, so open connections belong to other hosts."""
 _IN_USE: Final = (
     "If others are connected (`runuser -u postgres -- psql -c "
     "'SELECT datname, usename, client_addr, application_name FROM pg_stat_activity'` lists them), "
@@ -32,11 +30,12 @@ _IN_USE: Final = (
 
 
 def plan_removal(*, purge: bool) -> Iterator[Step]:
-    """Yield the steps that remove services, units and gateway and, with *purge*, the data."""
+    """Yield the steps that remove the services, units and gateway and, with *purge*, the data."""
     yield Step("stop the services", lambda: not _units(), _stop)
     units = (*EDGE_UNITS, *WORKER_UNITS)
-    for path in (*(UNITS / name for name in units), HARDENING, POLKIT_RULE, SITE, ADDRESSES, PROGRAM, MANUAL):
+    for path in (*(UNITS / name for name in units), HARDENING, POLKIT_RULE, ADDRESSES, PROGRAM, MANUAL):
         yield steps.delete_step(path)
+    yield Step(f"move {SITE} to {REMOVED_SITE}", lambda: not SITE.exists(), _move_site)
     yield from firewall_removal_steps()
     yield always("reload systemd's units", commands("systemctl daemon-reload"))
     reload = commands("systemctl try-reload-or-restart nginx")
@@ -46,15 +45,15 @@ def plan_removal(*, purge: bool) -> Iterator[Step]:
 
 
 def purge_steps() -> Iterator[Step]:
-    """Return the steps that delete settings, secrets and journal and, on the last host, the shared data.
+    """Yield the steps that delete settings, secrets and journal and, on the last host, the shared data.
 
     Queues, users and database stay as long as the broker has other nodes. A host that has left the cluster
-    no longer sees the others, and keeps the database.
+    no longer sees the others, and keeps the database. A step whose server is installed but stopped fails.
     """
     here = f"rabbit@{Options().host}"
     others = other_members(here)
     if others:
-        # We leave a cluster only if --cluster made it.
+        # Leave the cluster only if `omctl install --cluster` created it.
         if STORED_COOKIE.exists():
             title = f"remove {here} from the cluster with {', '.join(others)}, and empty it"
             yield always(title, lambda: leave(here))
@@ -62,7 +61,7 @@ def purge_steps() -> Iterator[Step]:
     if not others and not has_left():
         yield Step(
             f"drop the database {DATABASE} of this host's PostgreSQL, with all events, and its users",
-            lambda: not succeeds([*PSQL, "-c", ""]),
+            lambda: not steps.is_installed(database.PACKAGE),
             _drop_database,
         )
     elif succeeds([*PSQL, f"--dbname={DATABASE}", "-c", ""]):
@@ -73,7 +72,7 @@ def purge_steps() -> Iterator[Step]:
     if not others:
         yield Step(
             "delete the queues and users of this host's broker, with all messages and dead letters",
-            lambda: not succeeds("rabbitmqctl status"),
+            lambda: not steps.is_installed(broker.PACKAGE),
             _empty_broker,
         )
     yield from _delete_steps()
@@ -83,7 +82,7 @@ def _delete_steps() -> Iterator[Step]:
     for path, content in (
         (CONFIGURATION, "settings and secrets"),
         (STATE, "the journal, with unpublished events"),
-        (ADDRESS_STATE, "the platform's list of addresses"),
+        (PLATFORM_LIST.parent, "the platform's list of addresses"),
     ):
         is_gone = not path.exists()
         yield Step(f"delete {path}: {content}", partial(bool, is_gone), partial(shutil.rmtree, path))
@@ -92,12 +91,14 @@ def _delete_steps() -> Iterator[Step]:
         yield Step(f"delete the account {account}", partial(bool, has_none), commands(f"userdel {account}"))
 
 
+def _move_site() -> None:
+    steps.replace(REMOVED_SITE, SITE.read_text(encoding="utf-8"), mode=0o644)
+    SITE.unlink()
+
+
 def _units() -> list[str]:
-    return parse_loaded(run("systemctl list-units --all --plain --no-legend 'om-*'"))
-
-
-def parse_loaded(listed: str) -> list[str]:
-    """Return the units in systemctl's list that have a file; other units refer to the rest only by name."""
+    """Return our units that have a unit file; systemctl also lists names that only other units mention."""
+    listed = run("systemctl list-units --all --plain --no-legend 'om-*'")
     rows = [line.split() for line in listed.splitlines()]
     return [name for name, state, *_ in rows if state == "loaded"]
 
@@ -111,7 +112,7 @@ def _stop() -> None:
 
 
 def _drop_database() -> None:
-    """Drop the database. PostgreSQL refuses while a client is connected; then no later step is begun."""
+    """Drop the database. PostgreSQL refuses this while a client is connected; no later step is then begun."""
     try:
         run(PSQL, text=_DROP)
     except InstallationError as error:
@@ -119,7 +120,8 @@ def _drop_database() -> None:
 
 
 def _empty_broker() -> None:
-    for queue in topology.QUEUES:
-        succeeds(f"rabbitmqctl --quiet delete_queue {queue}")
-    for user in USERS:
-        succeeds(f"rabbitmqctl --quiet delete_user {user.name}")
+    users = [f"open-messaging-{user}" for user in broker.USERS]
+    for kind, names in (("queue", topology.QUEUES), ("user", users)):
+        listed = run(f"rabbitmqctl --quiet list_{kind}s").splitlines()
+        for name in {line.split("\t")[0] for line in listed}.intersection(names):
+            run(f"rabbitmqctl --quiet delete_{kind} {name}")

@@ -1,4 +1,4 @@
-"""Define a step of an installation: how to check whether it is done, and how to do it."""
+"""Define the steps of an installation. A step knows how to check whether it is done, and how to do it."""
 
 import os
 import shlex
@@ -12,22 +12,20 @@ from typing import Final
 
 from messaging.errors import OpenMessagingError
 
-SHIPPED: Final = files("omctl") / "host-files"
-"""The wheel's copies of the units, the gateway's configuration and the list of settings."""
 UNITS: Final = Path("/etc/systemd/system")
 
 
 class InstallationError(OpenMessagingError):
-    """A step failed; the earlier ones stay. Fix what the text names and run the same command again."""
+    """A step failed; earlier steps stay done. Fix what the message names, and run the same command again."""
 
 
 Command = str | Sequence[str]
-"""A command line in shell syntax, split without a shell; or its words."""
+"""A command line in shell syntax, which is split into words but not run by a shell; or a list of words."""
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A part of the installation; its title is shown, so it holds no secrets. `is_done` changes nothing."""
+    """A step of an installation. `title` is shown, so it has no secrets. `is_done` must change nothing."""
 
     title: str
     is_done: Callable[[], bool]
@@ -36,20 +34,20 @@ class Step:
 
 
 def always(title: str, do: Callable[[], object]) -> Step:
-    """Return a step that is done every time."""
+    """Return a step that is carried out in every run of the command."""
     return Step(title, lambda: False, do)
 
 
 def kept(title: str) -> Step:
-    """Return a step that only reports an item that stays, although an operator may expect its removal."""
+    """Return a step that only reports that an item stays, although an operator may expect its removal."""
     return Step(title, lambda: True, lambda: None, "kept")
 
 
 def run_steps(steps: Iterable[Step], *, dry_run: bool) -> Iterator[tuple[str, str]]:
-    """Do the steps in order and yield each title and state after its step.
+    """Carry out the steps in order, and yield the title and the state of each step when it is done.
 
-    The states are "up to date", "kept", "done" and "would be done". The iterator advances after each step, so
-    a step may depend on the result of an earlier one. After an InstallationError, no later step is begun.
+    The states are "up to date", "kept", "done" and "would be done". *steps* advances only when a step is
+    done, so a step may depend on an earlier one's result. After an InstallationError, no later step is begun.
     """
     for step in steps:
         if step.is_done():
@@ -62,17 +60,18 @@ def run_steps(steps: Iterable[Step], *, dry_run: bool) -> Iterator[tuple[str, st
 
 
 def run(command: Command, *, text: str = "", environment: dict[str, str] | None = None) -> str:
-    """Run *command* with *text* as its standard input, and return what it printed.
+    """Run *command* with *text* as its standard input, and return its standard output.
 
-    If the command fails, it is shown, so it must contain no secrets. *text* may contain secrets.
+    An error message quotes *command*, so it must not contain a secret. *text* is never shown.
     """
     words = shlex.split(command) if isinstance(command, str) else command
     try:
-        done = subprocess.run(words, input=text, env=environment, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            words, input=text, env=environment, capture_output=True, text=True, errors="replace", check=False
+        )
     except FileNotFoundError:
-        raise InstallationError(
-            f"{words[0]} is not installed: this host is not Debian with systemd"
-        ) from None
+        reason = "is not installed: this host is not Debian with systemd"
+        raise InstallationError(f"{words[0]} {reason}") from None
     if done.returncode:
         output = (done.stderr or done.stdout).strip()[-2000:]
         raise InstallationError(f"`{shlex.join(words)}` failed with status {done.returncode}: {output}")
@@ -80,23 +79,23 @@ def run(command: Command, *, text: str = "", environment: dict[str, str] | None 
 
 
 def commands(*lines: str) -> Callable[[], object]:
-    """Return a function that runs these commands in order."""
+    """Return a function that runs the commands *lines* in order."""
     return lambda: [run(line) for line in lines]
 
 
 def make_certificate(certificate: Path, key: Path, *arguments: str) -> None:
-    """Make a key, and a certificate for it: self-signed unless *arguments* of openssl name an issuer."""
+    """Make a key and a certificate, which is self-signed unless *arguments* of openssl name an issuer."""
     new_key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-noenc", "-keyout", str(key))
     run(["openssl", "req", "-x509", *new_key, "-out", str(certificate), *arguments])
 
 
 def succeeds(command: Command) -> bool:
-    """Return whether *command* exists and ends with status 0."""
-    words = shlex.split(command) if isinstance(command, str) else command
+    """Run *command*; return whether it is installed and exits with status 0."""
     try:
-        return not subprocess.run(words, capture_output=True, check=False).returncode
-    except FileNotFoundError:
+        run(command)
+    except InstallationError:
         return False
+    return True
 
 
 def package_step(package: str) -> Step:
@@ -117,9 +116,9 @@ def _install(package: str) -> None:
 
 
 def file_step(path: Path, text: Callable[[], str], *, mode: int = 0o644, changes_stay: bool = False) -> Step:
-    """Return the step that writes a file if its text differs. *text* is called when the step runs.
+    """Return the step that writes a file if its text differs. *text* is not called before the step runs.
 
-    With *changes_stay*, an existing file belongs to the operator and is left alone.
+    If *changes_stay*, the step never changes an existing file, because an operator may have edited it.
     """
     is_done = path.exists if changes_stay else lambda: read(path) == text()
     return Step(f"write {path}", is_done, lambda: replace(path, text(), mode=mode))
@@ -137,14 +136,14 @@ def restart_policy_step(unit: str) -> Step:
 
 
 def read(path: Path) -> str | None:
-    """Return a file's text; None if it is missing."""
+    """Return the text of the file at *path*, or None if there is no file."""
     return path.read_text(encoding="utf-8") if path.exists() else None
 
 
 def replace(path: Path, text: str, *, mode: int | None = None) -> None:
-    """Write a file atomically and durably; missing directories are created.
+    """Write a file atomically and durably; create missing directories.
 
-    Without *mode*, the file must exist; it keeps its mode and its owner.
+    Without *mode*, the file must exist already; its mode and its owner are kept.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(dir=path.parent)
@@ -163,6 +162,9 @@ def replace(path: Path, text: str, *, mode: int | None = None) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def shipped(name: str) -> str:
-    """Return the text of a file in the wheel, such as `systemd/om-api.service`."""
-    return SHIPPED.joinpath(*name.split("/")).read_text(encoding="utf-8")
+def shipped(name: str, **values: str) -> str:
+    """Return the text of a host file in the wheel, such as `systemd/om-api.service`; replace each @NAME@."""
+    text = files("omctl").joinpath("host-files", *name.split("/")).read_text(encoding="utf-8")
+    for placeholder, value in values.items():
+        text = text.replace(f"@{placeholder}@", value)
+    return text

@@ -1,1 +1,1 @@
-"""Show the service's state: check, find, stats and drift; each module is public."""
+"""Show the service's state: check, find, stats and drift. Other packages may import any module."""

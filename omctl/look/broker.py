@@ -1,10 +1,10 @@
-"""Check the broker: exchanges and queues over AMQP; alarms, depth and policies with the management API."""
+"""Check the broker: its objects over AMQP; its alarms, queue depths and policies by the management API."""
 
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from typing import Any, Final
-from urllib.parse import quote, urlsplit, urlunsplit
+from urllib.parse import quote, urlsplit
 
 import requests
 
@@ -13,20 +13,22 @@ from messaging.admin import BrokerObject, ObjectState, broker_session, inspect
 from messaging.environment import Environment
 from messaging.errors import BrokerUnavailableError, ConfigurationError
 from messaging.management import ManagementApi, quote_vhost
-from omctl.look.findings import Finding, Level, ok, problem, warning
+from omctl.look.findings import Finding, Level, note, ok, problem, warning
 from omctl.look.settings import HIDDEN, redact_urls
 
 REQUEST_SECONDS: Final = 3.0
 LOSING_POLICY_KEYS: Final = ("max-length", "max-length-bytes", "message-ttl", "expires")
 """Policy keys that let a queue drop events silently if publisher confirms are off."""
+MEMBERS: Final = 3
+"""The members of a queue that is declared in a cluster of three nodes or more."""
 STOPPED: Final = frozenset({"crashed", "down", "minority", "recovering", "stopped"})
-"""Queue states of the management API in which no leader responds."""
+"""States of a queue, as the management API reports them, in which the queue has no leader that responds."""
 LEADERLESS: Final = ("members are online", "no majority of the queue's members", "its state is ")
-"""Texts in our own and the edge's findings that report a queue without a leader."""
+"""Phrases by which a finding of omctl or of the edge is recognised as that of a queue without a leader."""
 
 
 def check_broker() -> Iterator[Finding]:
-    """Yield the state of the broker's objects; blocks for some seconds if no broker responds."""
+    """Yield findings about the broker's exchanges and queues; blocks for seconds if no broker responds."""
     environment = Environment()
     urls, managed = environment.strings("OM_AMQP_URL"), environment.strings("OM_MANAGEMENT_URL")
     try:
@@ -63,14 +65,14 @@ def judge_object(item: BrokerObject) -> Finding:
 
 
 def withdraw_counts(findings: list[Finding]) -> list[Finding]:
-    """Return the findings without the counts of a queue that has no leader according to another finding.
+    """Return *findings*, but without the counts of each queue that another finding reports as leaderless.
 
-    For such a queue, a passive declare returns 0 or the last known count.
+    A passive declare of a queue without a leader returns 0 or the last known count.
     """
     bad = (finding for finding in findings if any(text in finding.text for text in LEADERLESS))
     silent = {finding.subject.partition(" at ")[0] for finding in bad}
     if any("://" in subject for subject in silent):
-        # A finding of the edge, whose subject is the edge's address, is about this queue.
+        # The finding comes from the edge, whose address is the subject, and is about the events queue.
         silent.add(f"queue {topology.EVENTS_QUEUE}")
     text = "exists; depth and consumers are unknown: no majority of its nodes is seen to answer"
     advice = "Start the queue's other nodes; the findings of the management API and of the edge name them."
@@ -82,7 +84,7 @@ def withdraw_counts(findings: list[Finding]) -> list[Finding]:
 
 
 def judge_proof(brokers: int, management_urls: int, *, has_confirms: bool) -> Finding:
-    """Judge how journal entries are proven, by the number of addresses of broker and management API."""
+    """Judge how the edge proves journal entries, by the number of brokers and management APIs configured."""
     subject = "release of the journal"
     if has_confirms:
         return ok(subject, "by publisher confirms")
@@ -103,7 +105,7 @@ def judge_proof(brokers: int, management_urls: int, *, has_confirms: bool) -> Fi
 
 
 def check_management(urls: tuple[str, ...], amqp_urls: tuple[str, ...]) -> list[Finding]:
-    """Return each node's report about the virtual host of *amqp_urls*; blocks for a few seconds at most."""
+    """Query each node's management API about *amqp_urls*' virtual host; blocks for a few seconds at most."""
     if not urls:
         advice = (
             "Set OM_MANAGEMENT_URL: without it the edge cannot see the queue's depth and cannot answer 429."
@@ -120,18 +122,19 @@ def check_management(urls: tuple[str, ...], amqp_urls: tuple[str, ...]) -> list[
     return [
         replace(finding, subject=finding.subject + (f" at {host}" if len(urls) > 1 else ""))
         for url, host in zip(urls, hosts, strict=True)
-        for finding in _check_node(url, vhost)
+        for finding in _check_node(url, vhost, len(amqp_urls))
     ]
 
 
-def _check_node(url: str, vhost: str) -> list[Finding]:
-    api = ManagementApi(url, REQUEST_SECONDS)
+def _check_node(url: str, vhost: str, brokers: int) -> list[Finding]:
+    api, whoami = ManagementApi(url, REQUEST_SECONDS), f"{url.rstrip('/')}/api/whoami"
     try:
+        guest = requests.get(whoami, auth=("guest", "guest"), timeout=REQUEST_SECONDS)
         return [
             judge_alarms(_get(api, "health/checks/alarms")),
-            judge_guest(_try_guest(url)),
+            judge_guest(guest.status_code, urlsplit(url).hostname),
             *(
-                judge_queue(queue, _get(api, f"queues/{vhost}/{quote(queue, safe='')}"))
+                judge_queue(queue, _get(api, f"queues/{vhost}/{quote(queue, safe='')}"), brokers)
                 for queue in topology.QUEUES
             ),
         ]
@@ -140,7 +143,7 @@ def _check_node(url: str, vhost: str) -> list[Finding]:
 
 
 def judge_alarms(report: dict[str, Any]) -> Finding:
-    """Judge the answer of the alarm check."""
+    """Judge the response of the management API's alarm check."""
     alarms = [f"{alarm.get('resource')} on {alarm.get('node')}" for alarm in report.get("alarms", [])]
     if not alarms and report.get("status") == "ok":
         return ok("alarms", "none")
@@ -149,8 +152,10 @@ def judge_alarms(report: dict[str, Any]) -> Finding:
     return problem("alarms", text, advice)
 
 
-def judge_guest(status: int) -> Finding:
-    """Judge the API's answer to RabbitMQ's initial user with its initial password."""
+def judge_guest(status: int, host: str | None) -> Finding:
+    """Judge the status with which the API at *host* responds to RabbitMQ's default user and password."""
+    if status != 200 and host not in {"localhost", "127.0.0.1", "::1"}:
+        return note("user guest", "is not checked: by default it may log in only on the broker's own host")
     if status != 200:
         return ok("user guest", "has no access with its initial password")
     advice = (
@@ -159,8 +164,8 @@ def judge_guest(status: int) -> Finding:
     return warning("user guest", "is an administrator with its initial password", advice)
 
 
-def judge_queue(queue: str, report: dict[str, Any]) -> Finding:
-    """Judge one queue's members, policies and depth."""
+def judge_queue(queue: str, report: dict[str, Any], brokers: int = 1) -> Finding:
+    """Judge one queue's members, policies and depth; *brokers* is the number of configured addresses."""
     subject = f"queue {queue}"
     if report.get("error"):
         return problem(subject, str(report.get("reason", report["error"])), "Run omctl setup.")
@@ -178,14 +183,13 @@ def judge_queue(queue: str, report: dict[str, Any]) -> Finding:
         return problem(subject, f"{name} sets {losing}", advice)
     depth = report.get("messages")
     known = "depth not known yet" if depth is None else f"depth {depth}"
-    copies = f", {len(online)} of {len(members)} members online" if len(members) > 1 else ""
-    return ok(subject, f"{known}, no policy limits it{copies}")
-
-
-def _try_guest(url: str) -> int:
-    parts = urlsplit(url)
-    api = parts._replace(netloc=parts.netloc.rpartition("@")[2], path=f"{parts.path.rstrip('/')}/api/whoami")
-    return requests.get(urlunsplit(api), auth=("guest", "guest"), timeout=REQUEST_SECONDS).status_code
+    wanted = max(len(members), min(brokers, MEMBERS)) if members else 0
+    copies = f", {len(online)} of {wanted} members online" if wanted > 1 else ""
+    text = f"{known}, no policy limits it{copies}"
+    if len(online) < wanted:
+        advice = "Start the other nodes; rabbitmq-queues grow NODE all adds the member that a node lacks."
+        return warning(subject, text, advice)
+    return ok(subject, text)
 
 
 def _get(api: ManagementApi, path: str) -> dict[str, Any]:
@@ -194,18 +198,18 @@ def _get(api: ManagementApi, path: str) -> dict[str, Any]:
         answer.raise_for_status()
     report = answer.json()
     if not isinstance(report, dict):
-        raise ValueError("the answer is not a JSON object")  # noqa: TRY004  treated like an answer that is no JSON
+        raise ValueError("the answer is not a JSON object")  # noqa: TRY004  treated like an answer that is not JSON
     return report
 
 
 def _unreachable(error: Exception) -> Finding:
-    # Never show the error's own text: it contains the address, including the password.
+    # Never show the error's own text: it contains the URL and its password.
     if status := getattr(getattr(error, "response", None), "status_code", None):
         text = f"answers {status}"
     elif isinstance(error, requests.Timeout):
         text = f"does not answer within {REQUEST_SECONDS:.0f} s"
     else:
-        # JSONDecodeError of requests is both a RequestException and a ValueError.
+        # requests.JSONDecodeError is both a RequestException and a ValueError.
         is_json = isinstance(error, ValueError) and not isinstance(error, requests.exceptions.InvalidURL)
         text = "answers something else" if is_json else "cannot be reached"
     advice = "Check OM_MANAGEMENT_URL, its user (tag management) and that rabbitmq_management is enabled."

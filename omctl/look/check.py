@@ -1,4 +1,4 @@
-"""omctl check: show the configuration, the state of each part, the problems and their remedies."""
+"""omctl check: check each part of the service, and show the problems and their remedies."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -14,12 +14,12 @@ from omctl.installing.steps import InstallationError
 from omctl.interface import Command, fold, json_option, show_json, visible
 from omctl.look.broker import check_broker, check_management, withdraw_counts
 from omctl.look.database import check_database
-from omctl.look.edge import check_addresses, check_canary, check_edge, check_journals
+from omctl.look.edge import check_addresses, check_canary, check_certificate, check_edge, check_journals
 from omctl.look.findings import Finding, Level, check_areas, note, warning
 from omctl.look.settings import check_settings, explain_settings
 
 CHECK_SECONDS: Final = 8.0
-"""The time limit for all areas. Including its start, the command then ends within 10 s."""
+"""The time limit for the checks of all areas, chosen so that the whole command ends within 10 s."""
 
 COLOURS: Final = {Level.OK: "green", Level.NOTE: "blue", Level.WARNING: "yellow", Level.PROBLEM: "red"}
 WORST_FIRST: Final = (Level.PROBLEM, Level.WARNING, Level.NOTE)
@@ -67,7 +67,7 @@ def check(*, role: str | None, only_settings: bool, verbose: bool) -> None:
 
 
 def find_roles(given: str | None) -> tuple[frozenset[Role], list[Finding]]:
-    """Return this host's roles, *given* or as installed, with a note if a role is left out."""
+    """Return the roles to check (*given*, else as installed), and a note if only one role is checked."""
     try:
         roles = resolve_options({} if given is None else {"role": given}).roles
     except InstallationError as error:
@@ -79,7 +79,7 @@ def find_roles(given: str | None) -> tuple[frozenset[Role], list[Finding]]:
 
 
 def _list_areas(roles: frozenset[Role], notes: list[Finding]) -> dict[str, Callable[[], Iterable[Finding]]]:
-    """Return the check of each area. Each check reads the settings itself."""
+    """Return the check of each area. A check reads its settings itself, so that it reports malformed ones."""
     areas: dict[str, Callable[[], Iterable[Finding]]] = {
         "settings": lambda: [*notes, *check_settings(roles)],
         "broker": check_broker,
@@ -90,6 +90,7 @@ def _list_areas(roles: frozenset[Role], notes: list[Finding]) -> dict[str, Calla
     if Role.WORKER in roles:
         areas["database"] = check_database
         areas["canary"] = lambda: [check_canary(Environment())]
+        areas["certificate"] = lambda: check_certificate(Environment().string("OM_CANARY_URL"))
     if Role.EDGE in roles:
         bind = ("OM_BIND", "127.0.0.1:8080")
         areas["edge"] = lambda: [*check_edge(Environment().string(*bind)), *check_addresses()]
@@ -99,7 +100,7 @@ def _list_areas(roles: frozenset[Role], notes: list[Finding]) -> dict[str, Calla
 
 
 def summarise(findings: list[Finding]) -> list[Finding]:
-    """Return each finding that is not ok, worst first, and one finding for each healthy area."""
+    """Return all findings that are not ok, worst first, and one summary for each healthy area."""
     bad = {finding.area for finding in findings if finding.level in {Level.PROBLEM, Level.WARNING}}
     healthy = Counter(finding.area for finding in findings if finding.level is Level.OK)
     return [

@@ -1,11 +1,11 @@
-"""Check the database: its revision, its clock, and contents that need an operator's attention."""
+"""Check the database: its revision, its tables, the hosts' clocks, and rows that need an operator."""
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, func, inspect, select
+from sqlalchemy import Engine, false, func, inspect, select
 from sqlalchemy.engine import make_url
 
 from messaging.clock import SystemClock
@@ -20,11 +20,11 @@ from workers.db.stats import CLOCK_AHEAD, WorkerReport, read_worker_reports
 from workers.parsing import moment_of
 
 MAX_CLOCK_DIFFERENCE: Final = 2.0
-"""Seconds. Events carry their host's time, so a wrong clock falsifies latencies and searches."""
+"""The maximum difference in seconds. Events carry their host's time, so a wrong clock distorts latencies."""
 
 
 def check_database() -> list[Finding]:
-    """Return the state of the database; blocks for some seconds if it does not respond."""
+    """Return findings about the database; blocks for some seconds if it does not respond."""
     try:
         url = database_url(Environment())
         if _is_missing_file(url):
@@ -41,15 +41,12 @@ def check_database() -> list[Finding]:
 
 def _is_missing_file(url: str) -> bool:
     """Return whether *url* is an SQLite file that does not exist: connecting would create it."""
-    scheme, separator, _ = url.partition(":")
-    if not separator or not scheme.startswith("sqlite"):
-        return False
-    path = make_url(url).database
+    path = make_url(url).database if url.startswith("sqlite") and ":" in url else None
     return bool(path) and path != ":memory:" and not Path(str(path)).exists()
 
 
 def judge_revision(current: str | None, head: str) -> Finding:
-    """Judge the revision that the database is at."""
+    """Judge the tables' revision *current* by this version's newest revision *head*."""
     if current == head:
         return ok("revision", f"{current}, the newest")
     if schema.is_newer(current):
@@ -58,7 +55,7 @@ def judge_revision(current: str | None, head: str) -> Finding:
 
 
 def judge_tables(missing: list[str]) -> Finding:
-    """Judge the tables that the database's revision includes but the database lacks."""
+    """Judge the list of tables that should exist but are missing from the database."""
     if not missing:
         return ok("tables", "all exist")
     advice = "They were dropped: restore them from a backup."
@@ -73,19 +70,26 @@ def _contents(engine: Engine) -> Iterator[Finding]:
         yield judge_tables(missing)
         if missing:
             return
+        # This statement changes no row, but it fails if the database is not writable for the workers.
+        connection.execute(destinations.update().where(false()).values(name=""))
         reports = read_worker_reports(connection)
         clocks |= {report.worker.partition(" ")[0]: report.figures.get(CLOCK_AHEAD) for report in reports}
-        # Workers report the database's time.
+        # Compare with the database's clock, which also sets the times in the workers' reports.
         now = moment_of(clock.now_us())
         hosts = sorted(clocks.items())
         yield from (judge_clock(host, ahead) for host, ahead in hosts if isinstance(ahead, float))
         yield from judge_workers(reports, now)
         yield from judge_files(reports, now)
-        yield from _counts(connection)
+        is_open = dead_letters.c.decided_at.is_(None)
+        waiting = connection.scalar(select(func.count()).select_from(dead_letters).where(is_open)) or 0
+        yield (note if waiting else ok)("dead letters", f"{waiting} open")
+        unknown = connection.scalar(select(func.count()).where(drift.c.accepted_at.is_(None))) or 0
+        yield (note if unknown else ok)("drift", f"{unknown} unknown names")
+        yield from judge_paused(connection.execute(select(destinations).order_by(destinations.c.name)))
 
 
 def judge_clock(host: str, ahead: float) -> Finding:
-    """Judge a host's clock by how many seconds it is ahead of the database's clock."""
+    """Judge the clock of *host*, which is *ahead* seconds ahead of the database's clock."""
     subject, side = f"clock of {host}", "ahead of" if ahead > 0 else "behind"
     text = f"{abs(ahead):.1f} s {side} the database's"
     if abs(ahead) <= MAX_CLOCK_DIFFERENCE:
@@ -93,17 +97,8 @@ def judge_clock(host: str, ahead: float) -> Finding:
     return problem(subject, text, "Synchronise both clocks by NTP: timedatectl shows the state.")
 
 
-def _counts(connection: Connection) -> Iterator[Finding]:
-    is_open = dead_letters.c.decided_at.is_(None)
-    waiting = connection.scalar(select(func.count()).select_from(dead_letters).where(is_open)) or 0
-    unknown = connection.scalar(select(func.count()).where(drift.c.accepted_at.is_(None))) or 0
-    yield (note if waiting else ok)("dead letters", f"{waiting} open")
-    yield (note if unknown else ok)("drift", f"{unknown} unknown names")
-    yield from judge_paused(connection.execute(select(destinations).order_by(destinations.c.name)))
-
-
 def judge_workers(reports: Iterable[WorkerReport], now: datetime) -> Iterator[Finding]:
-    """Judge each role by its workers' reports. It is a problem if all its workers stopped reporting."""
+    """Judge each role by its workers' reports. A role has a problem if all its workers stopped reporting."""
     roles: dict[str, list[WorkerReport]] = {"settle": []}
     for report in reports:
         roles.setdefault(report.role, []).append(report)

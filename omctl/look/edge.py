@@ -1,10 +1,13 @@
-"""Check the edge: its readiness, the path of events, the gateway's allow-list and this host's journals."""
+"""Check the edge: its readiness, the canary, the certificate, the allow-list and this host's journals."""
 
+import socket
+import ssl
 import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, NamedTuple
+from urllib.parse import urlsplit
 
 import requests
 
@@ -12,14 +15,18 @@ from messaging.environment import Environment
 from omctl.connections import health_url
 from omctl.installing.gateway import REFUSE_UNLISTED, SITE
 from omctl.look.findings import Finding, note, ok, problem, warning
+from omctl.look.settings import redact_url
 from webhook_api import journal as journals
 from webhook_api.health import platform_list_age
 
 REQUEST_SECONDS: Final = 5.0
+CERTIFICATE_SECONDS: Final = 2.0
 MAX_LIST_AGE: Final = 7 * 86400.0
-"""Seconds. om-ipranges.timer runs daily, and the platform announces changes weeks in advance."""
+"""The maximum age in seconds. om-ipranges.timer fetches the list daily; changes are announced weeks ahead."""
+MIN_VALID_DAYS: Final = 14
+"""The limit of the alert OpenMessagingCertificateExpires, too. certbot renews 30 days before expiry."""
 OLD_SECONDS: Final = 60.0
-"""Seconds. An entry usually stays in the journal for about ten seconds."""
+"""The maximum age of a journal entry in seconds. An entry usually stays for about ten seconds."""
 
 FOREIGN: Final = "Nothing but the edge's own directories belongs here: move it away."
 LOCKLESS: Final = "If it is a copied journal, make an empty file named lock in it, owned by the edge's user."
@@ -34,7 +41,7 @@ REPORTED: Final = {
 
 
 def check_edge(bind: str) -> Iterator[Finding]:
-    """Yield the readiness of the edge at *bind*; blocks for some seconds at most."""
+    """Yield findings about the readiness of the edge at *bind*; blocks for some seconds at most."""
     url = health_url(bind)
     if url is None:
         yield note(bind, "listens on a socket file, which cannot be queried")
@@ -57,7 +64,7 @@ def check_edge(bind: str) -> Iterator[Finding]:
 
 
 def judge_report(url: str, status: int, report: dict[str, Any]) -> Iterator[Finding]:
-    """Judge a readiness report: its overall status, its problems and each process."""
+    """Judge the edge's readiness *report*: its status, its problems and each process."""
     text = ", ".join(
         f"{report[name]} {label}" for name, label in REPORTED.items() if report.get(name) is not None
     )
@@ -79,9 +86,9 @@ def judge_report(url: str, status: int, report: dict[str, Any]) -> Iterator[Find
 
 
 def check_canary(environment: Environment) -> Finding:
-    """Return om-observe's report on the last canary; blocks for some seconds at most."""
-    url = environment.string("OM_CANARY_URL")
-    if not url:
+    """Judge the last canary by om-observe's state; blocks for some seconds at most."""
+    url = redact_url(environment.string("OM_CANARY_URL"))
+    if not environment.string("OM_CANARY_URL"):
         advice = "Set OM_CANARY_URL, and om-observe tests the whole way of an event once a minute."
         return note("OM_CANARY_URL", "is not set", advice)
     observe = str(health_url(environment.string("OM_METRICS_BIND", "127.0.0.1:9464")))
@@ -99,15 +106,36 @@ def check_canary(environment: Environment) -> Finding:
     return ok(url, f"our own event arrived {light['age_s']:.0f} s ago")
 
 
+def check_certificate(url: str) -> Iterator[Finding]:
+    """Judge how long the certificate at a public URL is valid. The canary reports invalid certificates."""
+    subject = redact_url(url)
+    try:
+        if (parts := urlsplit(url)).scheme != "https":
+            return
+        address, context = (parts.hostname or "", parts.port or 443), ssl.create_default_context()
+        with (
+            socket.create_connection(address, CERTIFICATE_SECONDS) as plain,
+            context.wrap_socket(plain, server_hostname=parts.hostname) as secure,
+        ):
+            expires_at = ssl.cert_time_to_seconds(str((secure.getpeercert() or {})["notAfter"]))
+    except (OSError, ValueError):
+        yield note(subject, "shows no valid certificate here: see the canary's finding")
+        return
+    days = (expires_at - time.time()) / 86400
+    text = f"has a certificate that is valid for {days:.0f} more days"
+    advice = "Renew it: see OpenMessagingCertificateExpires in docs/runbook.md."
+    yield problem(subject, text, advice) if days < MIN_VALID_DAYS else ok(subject, text)
+
+
 def check_addresses() -> Iterator[Finding]:
-    """Yield the state of the platform's allow-list on a host with a gateway."""
+    """Yield a finding about the list of the platform's addresses if this host has a gateway."""
     if SITE.exists():
         is_enforced = REFUSE_UNLISTED in SITE.read_text(encoding="utf-8")
         yield judge_list(platform_list_age(), is_enforced=is_enforced)
 
 
 def judge_list(age: float | None, *, is_enforced: bool) -> Finding:
-    """Judge the allow-list by its age in seconds, which is None if there is no list."""
+    """Judge the list of the platform's addresses by its age in seconds (None: there is no list)."""
     subject = "platform's addresses"
     if age is None:
         advice = "Set OM_GENESYS_REGION and the OAuth client, then systemctl start om-ipranges."
@@ -122,7 +150,7 @@ def judge_list(age: float | None, *, is_enforced: bool) -> Finding:
 
 
 class JournalState(NamedTuple):
-    """One process's journal: events, bytes, unreadable bytes, seconds since its oldest write."""
+    """One process's journal: number of events, bytes, unreadable bytes, seconds since the oldest write."""
 
     is_owned: bool
     entries: int = 0
@@ -132,7 +160,7 @@ class JournalState(NamedTuple):
 
 
 def check_journals(state_directory: Path) -> Iterator[Finding]:
-    """Yield the state of each process's journal and of the edge's set-aside files; reads every segment."""
+    """Yield findings about each process's journal and the edge's set-aside files; reads every segment."""
     root = state_directory / "journal"
     try:
         directories, foreign = journals.journal_directories(root), journals.foreign_entries(root)
@@ -172,7 +200,7 @@ def _judge_directory(directory: Path) -> Finding:
 
 
 def judge_journal(name: str, state: JournalState) -> Finding:
-    """Judge one process's journal."""
+    """Judge the state of one process's journal, whose directory is *name*."""
     text = f"{state.entries} entries, {state.size} bytes, oldest segment {state.oldest_age:.0f} s"
     if state.damaged:
         advice = "Keep the files and look for disk faults; every readable event is published."
@@ -188,7 +216,7 @@ def judge_journal(name: str, state: JournalState) -> Finding:
 
 
 def read_state(directory: Path) -> JournalState:
-    """Read one process's journal. A segment that is proven and deleted meanwhile counts as empty."""
+    """Read one process's journal. A segment that is deleted while the journal is read counts as empty."""
     is_owned, entries, size, damaged, oldest_age = journals.has_owner(directory), 0, 0, 0, 0.0
     for segment in journals.list_segments(directory):
         try:
@@ -196,7 +224,7 @@ def read_state(directory: Path) -> JournalState:
         except FileNotFoundError:
             continue
         if is_owned and records and isinstance(records[-1], journals.Damage):
-            # A running process may be in the middle of writing the incomplete last record.
+            # Ignore an incomplete last record: a running process may still be writing it.
             records.pop()
         damage = [record.size for record in records if isinstance(record, journals.Damage)]
         entries += len(records) - len(damage)

@@ -3,32 +3,37 @@
 import hashlib
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import click
+from sqlalchemy import Engine
 
 from messaging.envelope import Envelope, decode_properties, envelope_of
 from messaging.environment import Environment
 from messaging.errors import ConfigurationError
+from messaging.management import QueueDepths
+from messaging.topology import EVENTS_QUEUE
 from omctl.connections import DatabaseUnavailableError, open_database
 from omctl.interface import Command, format_json, format_time, json_option, show_json, visible
 from webhook_api.journal import Entry, journal_directories, list_segments, read_segment
 from workers.db.engine import PATIENT_SESSION, transact
 from workers.db.erasure import encode_needles, search_conversations
-from workers.db.timeline import Step, Timeline
+from workers.db.timeline import Timeline
 from workers.db.timeline_search import MAX_EVENTS, find_timelines
 from workers.parsing import moment_of, read_identifiers
 
+Item = TypeVar("Item")
+
 JOURNAL_SECONDS: Final = 5.0
-"""The time limit for reading this host's journal, which usually holds the events of ten seconds."""
+"""The time limit for reading this host's journal, which usually has only the events of ten seconds."""
 
 FINDER_SESSION: Final = {**PATIENT_SESSION, "default_transaction_read_only": "on"}
-"""Read-only, because a search on SQLite must not hold the only write lock, which intake needs."""
+"""The session is read-only, because a search on SQLite must not hold the write lock that intake needs."""
 
 
 @click.command(cls=Command)
@@ -44,8 +49,8 @@ def find(*, identifier: str | None, customer: str | None, bundle: Path | None) -
 
     ID is the id of a message (ours or the platform's), request, conversation, event or dead letter, an
     idempotency key, or the SHA-256 of a body. Shows what the database and this host's journal record; other
-    edge hosts have journals of their own. No body and no customer's data is shown. Exit status 1: nothing was
-    found, or the database was not searched.
+    edge hosts have journals of their own. Bodies and customer data are never shown. Exit status 1: nothing
+    was found, or the database was not searched.
 
     --bundle writes a file for a third party, without operators and their reasons: with `sha256sum` of a body
     it can check what became of it.
@@ -58,9 +63,9 @@ def find(*, identifier: str | None, customer: str | None, bundle: Path | None) -
     """
     if (identifier is None) == (customer is None):
         raise click.UsageError("Give either an ID or --customer ID.")
-    identifiers = [identifier or ""] if customer is None else _find_conversations(customer)
-    waiting, journal_problem = search_journal(identifiers)
-    timelines, database_problem = search_database(identifiers)
+    identifiers, problem = ([identifier or ""], None) if customer is None else _find_conversations(customer)
+    waiting, journal_problem = search_journal([*identifiers, *([customer] if customer else [])])
+    timelines, database_problem = ([], problem) if problem else _find_events(identifiers)
     hints = _list_hints(timelines or waiting, journal_problem, database_problem)
     known = {timeline.message_id for timeline in timelines}
     timelines += [timeline for timeline in waiting if timeline.message_id not in known]
@@ -74,45 +79,45 @@ def find(*, identifier: str | None, customer: str | None, bundle: Path | None) -
     if database_problem is not None:
         document["error"] = {"status": 1, "message": database_problem}
     if bundle is not None:
-        _write(bundle, document, timelines)
+        _write(bundle, document)
     if not show_json(document):
         _print(timelines, hints)
     if not timelines or database_problem is not None:
         raise SystemExit(1)
 
 
-def _find_conversations(customer: str) -> list[str]:
-    with open_database(FINDER_SESSION) as engine:
-        return sorted(search_conversations(engine, encode_needles(customer)))
+def _find_conversations(customer: str) -> tuple[list[str], str | None]:
+    needles = encode_needles([customer])
+    return _search_database(lambda engine: sorted(search_conversations(engine, needles)))
 
 
-def search_database(identifiers: list[str]) -> tuple[list[Timeline], str | None]:
-    """Return the database's records about these ids, and the reason if it could not be searched."""
+def _find_events(identifiers: list[str]) -> tuple[list[Timeline], str | None]:
+    return _search_database(
+        lambda engine: [found for one in identifiers for found in transact(engine, find_timelines, one)]
+    )
+
+
+def _search_database(search: Callable[[Engine], list[Item]]) -> tuple[list[Item], str | None]:
+    """Return the result of *search*, and the reason if the database could not be searched."""
     try:
         with open_database(FINDER_SESSION) as engine:
-            found = [transact(engine, find_timelines, wanted) for wanted in identifiers]
+            return search(engine), None
     except (ConfigurationError, DatabaseUnavailableError) as error:
         return [], str(error)
-    return [timeline for timelines in found for timeline in timelines], None
 
 
 def search_journal(identifiers: list[str]) -> tuple[list[Timeline], str | None]:
-    """Return this host's journalled events with one of these ids, and the reason if some were not read."""
-    wanted, found = {*identifiers}, list[Timeline]()
-    needles = [needle for identifier in identifiers for needle in encode_needles(identifier)]
+    """Return the events in this host's journal that match, and the reason if some could not be read."""
+    found, needles = list[Timeline](), encode_needles(identifiers)
     deadline = time.monotonic() + JOURNAL_SECONDS
     try:
         for envelope in _read_journal():
             if time.monotonic() > deadline:
                 return found, f"it takes longer than {JOURNAL_SECONDS:.0f} s; run omctl check"
             digest = hashlib.sha256(envelope.body).hexdigest()
-            is_named = not wanted.isdisjoint({envelope.message_id, envelope.request_id, digest})
-            # Searching a body costs much less than parsing it.
+            is_named = not {envelope.message_id, envelope.request_id, digest}.isdisjoint(identifiers)
             if is_named or any(needle in envelope.body for needle in needles):
-                event_type, conversation_id = read_identifiers(envelope.body)
-                if is_named or conversation_id in wanted:
-                    timeline = Timeline(envelope.message_id, conversation_id, event_type, digest)
-                    found.append(_trace_waiting(timeline, envelope))
+                found.append(_trace_waiting(envelope, digest))
     except PermissionError:
         return found, "run the command as the edge's user"
     except OSError as error:
@@ -120,12 +125,12 @@ def search_journal(identifiers: list[str]) -> tuple[list[Timeline], str | None]:
     return found, None
 
 
-def _trace_waiting(timeline: Timeline, envelope: Envelope) -> Timeline:
+def _trace_waiting(envelope: Envelope, digest: str) -> Timeline:
+    event_type, conversation_id = read_identifiers(envelope.body)
     received_at = moment_of(envelope.received_at_us)
-    timeline.steps += [
-        Step(received_at, "received", f"source {envelope.source}"),
-        Step(None, "in this host's journal", "kept until the broker has it for certain"),
-    ]
+    timeline = Timeline(envelope.message_id, conversation_id, event_type, digest)
+    timeline.add(received_at, "received", f"source {envelope.source}")
+    timeline.add(None, "in this host's journal", "kept until the broker has it for certain")
     age = (datetime.now(UTC) - received_at).total_seconds()
     advice = "Usually it leaves within ten seconds. If it does not: omctl check."
     timeline.stop(f"in this host's journal for {age:.0f} s", advice)
@@ -136,18 +141,18 @@ def _read_journal() -> Iterator[Envelope]:
     root = Path(Environment().string("OM_STATE_DIRECTORY", "/var/lib/open-messaging")) / "journal"
     segments = (segment for directory in journal_directories(root) for segment in list_segments(directory))
     for segment in segments:
-        # The segment may be proven and deleted meanwhile.
+        # The edge may delete a proven segment while it is being read.
         with suppress(FileNotFoundError):
             for record in read_segment(segment.path):
                 if isinstance(record, Entry):
                     yield envelope_of(decode_properties(record.properties), record.body)
 
 
-def _write(path: Path, document: dict[str, Any], timelines: list[Timeline]) -> None:
+def _write(path: Path, document: dict[str, Any]) -> None:
     verify = "body_sha256 is the SHA-256 of the request's raw body: compare it with `sha256sum BODY`."
     events = [
-        asdict(replace(timeline, steps=[replace(step, operator="") for step in timeline.steps]))
-        for timeline in timelines
+        event | {"steps": [step | {"operator": ""} for step in event["steps"]]}
+        for event in document["events"]
     ]
     text = format_json({"made_at": datetime.now(UTC), "verify": verify, **document, "events": events})
     path.write_text(f"{text}\n", encoding="utf-8")
@@ -155,7 +160,9 @@ def _write(path: Path, document: dict[str, Any], timelines: list[Timeline]) -> N
 
 def _print(timelines: list[Timeline], hints: list[str]) -> None:
     for timeline in timelines:
-        click.echo(visible("\n".join(_describe(timeline))))
+        # Escape line breaks, so that a value cannot imitate a line of omctl's own.
+        lines = (visible(line).replace("\n", r"\n") for line in _describe(timeline))
+        click.echo("\n".join([*lines, ""]))
     click.echo("\n".join(hints), err=True, nl=bool(hints))
 
 
@@ -169,8 +176,9 @@ def _describe(timeline: Timeline) -> Iterator[str]:
         detail = f": {step.detail}" if step.detail else ""
         operator = f", by {step.operator}" if step.operator else ""
         yield f"  {format_time(step.at) or 'now':19}  {step.step}{detail}{operator}"
-    stopped = f"  → Not finished: {timeline.stopped}.\n    {timeline.advice}"
-    yield f"{stopped if timeline.stopped else '  → Complete.'}\n"
+    yield f"  → Not finished: {timeline.stopped}." if timeline.stopped else "  → Complete."
+    if timeline.stopped:
+        yield f"    {timeline.advice}"
 
 
 def _list_hints(
@@ -185,8 +193,16 @@ def _list_hints(
         hints.append(f"Only the newest {MAX_EVENTS} events and dead letters are shown.")
     if not timelines:
         hints.append(
-            "Not found. An event of the last minute may be in the events queue, or in another edge host's "
-            "journal: run the command there; it needs no database for that. Older events are deleted after "
-            "OM_RETENTION_DAYS. For a customer's id, use --customer."
+            f"Not found. {_describe_queue()} It may be in another edge host's journal, too: run the command "
+            "there; it needs no database for that. Events are deleted after OM_RETENTION_DAYS. For a "
+            "customer's id, use --customer."
         )
     return hints
+
+
+def _describe_queue() -> str:
+    urls = [Environment().strings(name) for name in ("OM_MANAGEMENT_URL", "OM_AMQP_URL")]
+    with suppress(ConfigurationError):
+        if (depth := QueueDepths(*urls).read().get(EVENTS_QUEUE)) is not None:
+            return f"{depth} events wait in the events queue{'; yours may be one' if depth else ''}."
+    return "The depth of the events queue, which may hold it, is unknown."

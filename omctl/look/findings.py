@@ -13,7 +13,7 @@ from messaging.log import logger
 
 
 class Level(StrEnum):
-    """How bad a finding is."""
+    """The severity of a finding."""
 
     OK = "ok"
     NOTE = "note"
@@ -40,10 +40,7 @@ problem: Final = partial(Finding, Level.PROBLEM)
 
 
 def check_areas(areas: Mapping[str, Callable[[], Iterable[Finding]]], seconds: float) -> list[Finding]:
-    """Return the findings of all areas, in their order; blocks for *seconds* at most.
-
-    If an area's check fails or does not finish in time, this is a problem of its own; other areas go on.
-    """
+    """Run the check of each area. An area that fails or exceeds *seconds* has one problem as its finding."""
     late = f"did not end within {seconds:.0f} s"
     hung = [problem("check", late, "What it asks hangs: restart it, then check again.")]
     results: dict[str, list[Finding]] = {}

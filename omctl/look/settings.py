@@ -1,4 +1,4 @@
-"""Check the settings, and explain each: its value, its source, its effect and how to apply a new value."""
+"""Check the settings, and explain each one: its value, source, effect and how to apply a new value."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -16,7 +16,7 @@ from workers.deliver import configured_destinations
 from workers.genesys import read_genesys_settings
 from workers.settings import IntakeSettings
 
-URLS: Final = ("OM_DATABASE_URL", "OM_GENESYS_API_URL")
+URLS: Final = ("OM_DATABASE_URL", "OM_GENESYS_API_URL", "OM_CANARY_URL")
 URL_LISTS: Final = ("OM_AMQP_URL", "OM_MANAGEMENT_URL")
 SECRETS: Final = (
     "OM_WEBHOOK_SECRETS",
@@ -26,29 +26,28 @@ SECRETS: Final = (
 )
 
 HIDDEN: Final = "set"
-"""Shown instead of a URL whose secret parts cannot be separated from the other parts."""
+"""Shown instead of a URL if its secret parts cannot be reliably separated from the rest."""
 
 RESTART: Final = "restart"
 RELOAD: Final = "reload"
 BOTH: Final = "reload of the edge, restart of the others"
 
 _EXAMPLE: Final = re.compile(r"^# -+ (.+?) -+$|^((?:# .*\n)+)#?(OM_[A-Z_]+)=(.*)$", re.MULTILINE)
-"""Matches a section's heading, or a setting's explanation, name and value."""
+"""Matches either a section's heading or a setting's explanation, name and value in the example file."""
 _DEFAULT: Final = re.compile(r"No default|Default: ([^.,;]+)")
 _AMBIGUOUS: Final = re.compile(r"[?#].*@", re.DOTALL)
-"""Matches both a password that contains `?` or `#` and a query that contains `@`."""
+"""Matches a URL in which a `?` or `#` precedes an `@`: it may belong to the password or start the query."""
 
 _APPLIED_BY: Final = {
-    # gunicorn's master process reads these settings only once.
+    # These settings need a restart, because gunicorn's master process reads them only once.
     **dict.fromkeys(FIXED.values(), RESTART),
     **dict.fromkeys(("OM_WEBHOOK_SECRETS", "OM_LOG_LEVEL"), RELOAD),
     **dict.fromkeys(("OM_AMQP_URL", "OM_MANAGEMENT_URL"), BOTH),
 }
-_EDGE_SECTION: Final = "The edge"
 
 
 def check_settings(roles: frozenset[Role] = frozenset(Role)) -> Iterator[Finding]:
-    """Yield which settings are set, and whether the processes of these roles would start with them."""
+    """Yield each setting that is set, and whether the processes of *roles* would start with the settings."""
     variables = {name: value for name, value in sorted(variables_now().items()) if name.startswith("OM_")}
     readers: dict[str, Callable[[], object]] = {}
     if Role.EDGE in roles:
@@ -57,7 +56,7 @@ def check_settings(roles: frozenset[Role] = frozenset(Role)) -> Iterator[Finding
         readers["intake"] = IntakeSettings.from_environment
         readers["destinations"] = lambda: configured_destinations(Environment())
     readers["platform"] = lambda: read_genesys_settings(Environment())
-    # Even OM_REGISTRATION itself may be unreadable, if its value is in a file.
+    # Read OM_REGISTRATION inside the function: reading it may fail if its value is in a file.
     readers["registration"] = lambda: (
         Environment().string("OM_REGISTRATION") and read_configured(Environment())
     )
@@ -78,14 +77,14 @@ def check_settings(roles: frozenset[Role] = frozenset(Role)) -> Iterator[Finding
 
 
 def judge_setting(name: str, value: str) -> Finding:
-    """Judge one variable. The value of an unknown variable may be a secret, so it is not shown."""
+    """Judge one OM_ variable. The value of an unknown variable is not shown, because it may be a secret."""
     if advice := unknown_settings([name]).get(name):
         return warning(name, "is not a setting", advice)
     return ok(name, show_value(name, value))
 
 
 def judge_secrets(in_file: Mapping[str, str]) -> list[Finding]:
-    """Return a warning for each secret in the settings file, which every unit gets in its environment."""
+    """Return a warning for each secret in the settings file: every unit gets that file's variables."""
     advice = "Move it to a file of this name in /etc/open-messaging/credentials (docs/install.md)."
     return [
         warning(name, "is a secret in the settings file", advice)
@@ -95,7 +94,7 @@ def judge_secrets(in_file: Mapping[str, str]) -> list[Finding]:
 
 
 def show_value(name: str, value: str) -> str:
-    """Return *value* in a form to display: only the number of secrets, and URLs without logins."""
+    """Return *value* in a form that is safe to display: URLs without logins, only the number of secrets."""
     if name.endswith("_FILE"):
         return f"read from {value}"
     if name in URLS:
@@ -111,17 +110,17 @@ def show_value(name: str, value: str) -> str:
 def redact_url(url: str) -> str:
     """Return scheme, host and path of *url*, or HIDDEN.
 
-    User, password, query and fragment are left out. The URL may be malformed: a password without the required
-    percent-encoding may contain any character, so nothing before the last `@` is trusted.
+    User, password, query and fragment are omitted. The URL may be malformed: a password that is not
+    percent-encoded may contain any character, so everything before the last `@` is treated as a login.
     """
     scheme, separator, rest = url.partition("://")
-    if not separator or "@" in scheme or _AMBIGUOUS.search(url):
+    if not separator or not scheme.replace("+", "").isalnum() or _AMBIGUOUS.search(url):
         return HIDDEN
     return f"{scheme}://{re.split('[?#]', rest.rpartition('@')[2])[0]}"
 
 
 def redact_urls(text: str) -> str:
-    """Return a comma-separated list of URLs, each redacted; HIDDEN if a comma may belong to a password."""
+    """Redact each URL of a comma-separated list. Return HIDDEN if a comma may belong to a password."""
     urls = [part.strip() for part in text.split(",") if part.strip()]
     has_login = {"@" in url for url in urls}
     redacted = [redact_url(url) for url in urls]
@@ -129,7 +128,7 @@ def redact_urls(text: str) -> str:
 
 
 def explain_settings() -> list[dict[str, str]]:
-    """Return every setting with a value to display and its explanation, in the order of the example file."""
+    """Return every setting with its displayable value and explanation, in the order of the example file."""
     environment, variables, in_file = Environment(), variables_now(), file_variables()
     settings, section = [], ""
     for heading, comment, name, value in _EXAMPLE.findall(EXAMPLE.read_text(encoding="utf-8")):
@@ -142,14 +141,14 @@ def explain_settings() -> list[dict[str, str]]:
             value = show_value(name, environment.string(name))  # noqa: PLW2901
         elif stated := _DEFAULT.search(text):
             value = stated[1] or "none"  # noqa: PLW2901
-        applied_by = _APPLIED_BY.get(name, RELOAD if section == _EDGE_SECTION else RESTART)
+        applied_by = _APPLIED_BY.get(name, RELOAD if section == "The edge" else RESTART)
         facts = {"value": value, "source": source, "text": text, "applied_by": applied_by}
         settings.append({"name": name, **facts})
     return settings
 
 
 def find_source(name: str, variables: Mapping[str, str]) -> str:
-    """Return the source of a setting: environment, a file and its path, credential or default."""
+    """Return where the value of a setting comes from: environment, file, credential or default."""
     if name in variables:
         return "environment" if variables[name].strip() else "default"
     if path := variables.get(f"{name}_FILE"):

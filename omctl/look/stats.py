@@ -7,32 +7,21 @@ from typing import Any, Final
 import click
 
 from messaging.environment import Environment
+from messaging.errors import OpenMessagingError
+from omctl.connect.register import find_registered
+from omctl.connect.registration import read_configured
 from omctl.connections import open_database, open_platform
 from omctl.interface import Command, json_option, print_table, show_json
 from workers.db import stats as records
 from workers.db.engine import transact
-from workers.db.stats import Acknowledgements, Notifications
-from workers.genesys import PlatformRefusedError, read_genesys_settings
+from workers.genesys import read_genesys_settings
 
 HEALTHY_PERCENT: Final = 99.5
 """From the guide: "a successRate above 99.5% over a rolling seven-day window"."""
 
 GUIDE_SECONDS: Final = 3.0
-"""The guide's time limit for an answer."""
-
 PLATFORM_SECONDS: Final = 10.0
-"""After this time without an answer, the platform repeats a webhook."""
-
-LABELS: Final = {
-    "percent_within_3_s": "answered within 3 s, %",
-    "percent_within_10_s": "answered within 10 s, %",
-    "longest_s": "longest, s",
-    "notified": "by webhook",
-    "repeated": "repeated",
-    "recovered": "recovered",
-    "dead_letters": "dead letters",
-    "success_percent": "success, %",
-}
+"""If a webhook is not answered within this time, the platform sends it again."""
 
 
 @click.command(cls=Command)
@@ -45,8 +34,9 @@ def stats(*, days: int) -> None:
 
     Our own counts come from the records of all edge hosts: events by webhook, repeated ones, those that
     reconciliation had to fetch; and the answers of the last 24 hours and of these days, which om-observe
-    records on each host with an edge. The platform's own statistics stand beside them if it has any. Exits 1
-    if a success rate, or the share answered within 3 s, is below 99.5 percent.
+    records on each host with an edge. The platform's own statistics of the webhook in OM_REGISTRATION stand
+    beside them. Exits 1 if a success rate, or the share answered within 3 s, is below 99.5 percent, or if the
+    platform's statistics could not be read.
 
     Examples:
       omctl stats
@@ -60,10 +50,10 @@ def stats(*, days: int) -> None:
         read = records.read_acknowledgements
         answers = {span: transact(engine, read, start) for span, start in spans.items()}
     total = records.sum_notifications(by_day)
-    platform = _fetch_platform_statistics(Environment())
+    by_platform = _fetch_platform_statistics(Environment())
     rates = [
         total.success_percent,
-        *(statistics.get("successRate") for statistics in platform),
+        *(statistics.get("successRate") for statistics in by_platform["platform"]),
         *(answered.percent_within(GUIDE_SECONDS) for answered in answers.values()),
     ]
     is_healthy = all(rate is None or rate >= HEALTHY_PERCENT for rate in rates)
@@ -72,41 +62,44 @@ def stats(*, days: int) -> None:
         "total": _describe_day(total),
         "days": [_describe_day(day) for day in by_day],
         "acknowledgements": {span: _describe_answers(answered) for span, answered in answers.items()},
-        "platform": platform,
+        **by_platform,
     }
     if not show_json(document):
         _print(document)
-    if not is_healthy:
+    if not is_healthy or "error" in document:
         raise SystemExit(1)
 
 
-def _fetch_platform_statistics(environment: Environment) -> list[dict[str, Any]]:
-    """Return the platform's statistics of each webhook, or none without a platform or statistics."""
-    if read_genesys_settings(environment) is None:
-        return []
-    path = "/api/v2/integrations/webhooks"
-    with open_platform(environment) as client:
-        try:
-            webhooks = client.get(path).get("entities") or []
-            return [
-                {"name": webhook.get("name"), **client.get(f"{path}/{webhook['id']}/statistics")}
-                for webhook in webhooks
-            ]
-        except PlatformRefusedError:
-            # Only the guide's platform has these statistics.
-            return []
+def _fetch_platform_statistics(environment: Environment) -> dict[str, Any]:
+    """Return the platform's statistics of the configured webhook, if any, or an error if they are unknown."""
+    statistics = []
+    try:
+        # The platform has statistics only for webhooks, not for integrations.
+        has_platform = environment.string("OM_REGISTRATION") and read_genesys_settings(environment)
+        configured = read_configured(environment) if has_platform else ()
+        for webhook in (one for one in configured if one.kind == "webhook"):
+            with open_platform(environment) as client:
+                if (found := find_registered(client, webhook).registration_id) is not None:
+                    answer = client.get(f"{webhook.locate(found)}/statistics")
+                    statistics.append({"name": webhook.name, **answer})
+    except OpenMessagingError as problem:
+        error = {"status": 1, "message": f"the platform's statistics are unknown: {problem}"}
+        return {"platform": [], "error": error}
+    return {"platform": statistics}
 
 
 def _print(document: Mapping[str, Any]) -> None:
     total = document["total"]
     rows = [day.values() for day in (*document["days"], total)]
-    print_table([LABELS.get(name, name) for name in total], rows, title="Notifications, by our records")
+    print_table([name.replace("_", " ") for name in total], rows, title="Notifications, by our records")
     answers: Mapping[str, dict[str, Any]] = document["acknowledgements"]
     columns = [_flatten(column) for column in answers.values()]
     cells = [[name, *(column[name] for column in columns)] for name in columns[0]]
     print_table(("", *answers), cells, title="Answers of the edge")
     for statistics in document["platform"]:
         print_table(("", ""), statistics.items(), title="By the platform's statistics")
+    if "error" in document:
+        click.echo(f"omctl: {document['error']['message']}", err=True)
     state = "above" if document["healthy"] else "NOT ALL above"
     click.echo(f"The rates are {state} {HEALTHY_PERCENT} percent.")
     if total["success_percent"] is None:
@@ -115,14 +108,13 @@ def _print(document: Mapping[str, Any]) -> None:
 
 
 def _flatten(answers: dict[str, Any]) -> dict[str, Any]:
-    """Return the rows about the edge's answers, labelled."""
-    names = [name for name in answers if name not in {"shed", "within", "refused"}]
-    single = {LABELS.get(name, name): answers[name] for name in names}
+    hidden = {"shed", "within", "refused"}
+    single = {name.replace("_", " "): value for name, value in answers.items() if name not in hidden}
     within = {f"within {seconds} s": count for seconds, count in answers["within"].items()}
     return single | within | {f"refused with {code}": count for code, count in answers["refused"].items()}
 
 
-def _describe_answers(answered: Acknowledgements) -> dict[str, Any]:
+def _describe_answers(answered: records.Acknowledgements) -> dict[str, Any]:
     return {
         "answered": answered.answered,
         "shed": answered.refused["429"],
@@ -134,6 +126,6 @@ def _describe_answers(answered: Acknowledgements) -> dict[str, Any]:
     }
 
 
-def _describe_day(day: Notifications) -> dict[str, Any]:
+def _describe_day(day: records.Notifications) -> dict[str, Any]:
     names = ("day", "notified", "repeated", "recovered", "dead_letters", "success_percent")
     return {name: getattr(day, name) for name in names}

@@ -1,1 +1,1 @@
-"""Change events and data by an operator's decision; each module is public."""
+"""Change events and data by an operator's decision. Other packages may import any module."""

@@ -1,17 +1,18 @@
 """Replay or discard the selected dead letters, window by window.
 
-Each window has these steps. A kill may interrupt the command after any of them:
+The command processes each window of dead letters in these steps. It may be killed after any of them:
 
-1. hold the dead letters; 2. record the decision; 3. publish each dead letter and wait for the broker's
-confirm, or keep its body; 4. record this; 5. remove the dead letters from the queue.
+1. receive the dead letters without acknowledging them; 2. record the decision; 3. publish each dead letter
+and wait for the broker's confirm, or keep its body; 4. record the result; 5. remove them from the queue.
 
-A dead letter leaves the queue only after step 3, so none is lost. If it is published twice, it has the same
-message id and the same generation, so it takes effect once.
+A dead letter leaves the queue only after step 3, so none is lost. If a dead letter is published twice, both
+copies have the same message id and the same generation, so that only one takes effect.
 """
 
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from threading import Event
 from typing import Final
 
 from sqlalchemy import Connection
@@ -27,12 +28,12 @@ from workers.db.interventions import Action, DeadLetterFilter
 from workers.parsing import read_identifiers
 
 MAX_WINDOW_SECONDS: Final = 60
-"""The limit for one window. The broker requeues messages that are held for 30 minutes (consumer_timeout)."""
+"""The time limit of a window. The broker requeues messages held for 30 minutes (consumer_timeout)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """Which dead letters to process: up to `limit` (None: all), `rate` per second (0: no limit)."""
+    """Which dead letters to process: `limit` at most (None: all), `rate` per second at most (0: no limit)."""
 
     selected: DeadLetterFilter
     again: bool
@@ -40,21 +41,16 @@ class Order:
     rate: float
 
     def left(self, run: Run) -> int | None:
-        """Return the number still to process, or None for all. The number of named ids limits it, too."""
+        """Return how many dead letters are left to process, by `limit` or the named ids; None means all."""
         limit = self.limit or len(self.selected.message_ids)
         return limit - run.done if limit else None
 
-    @property
-    def window_size(self) -> int:
-        """The number of dead letters to hold at once."""
-        return min(MAX_WINDOW, max(1, int(self.rate * MAX_WINDOW_SECONDS))) if self.rate else MAX_WINDOW
 
-
-def process_windows(
-    session: DeadLetterSession, order: Order, run: Run, rate_limiter: RateLimiter
-) -> Iterator[int]:
+def process_windows(session: DeadLetterSession, order: Order, run: Run, cancelled: Event) -> Iterator[int]:
     """Process the dead letters in the queue, window by window; yield the number done in each window."""
-    for held in session.queue.windows(order.window_size):
+    rate_limiter = RateLimiter(order.rate, session.queue.publisher.idle, cancelled)
+    size = min(MAX_WINDOW, max(1, int(order.rate * MAX_WINDOW_SECONDS))) if order.rate else MAX_WINDOW
+    for held in session.queue.windows(size):
         if order.left(run) == 0:
             return
         now_us = session.clock.now_us()
@@ -75,7 +71,7 @@ def process_windows(
 
 
 def record_unrecorded(session: DeadLetterSession) -> None:
-    """Record each message of the queue that has no record; every message keeps its body and its place."""
+    """Record each message in the queue that has no record. All messages keep their bodies and places."""
     for held in session.queue.windows():
         transact(session.engine, _record_unknown, held, session.clock.now_us())
 
@@ -93,21 +89,23 @@ def _ids(messages: list[QueuedDeadLetter]) -> list[str]:
 def _decide(
     connection: Connection, held: list[QueuedDeadLetter], order: Order, run: Run, now_us: int
 ) -> tuple[list[QueuedDeadLetter], list[QueuedDeadLetter], dict[str, str]]:
-    """Record the decision. Without the record, a repetition after a kill would count as another decision.
+    """Record the decision, so that repeating the command after a kill does not count as another decision.
 
-    Return the window's selected dead letters without repetition, their copies, and the decision about each.
+    Return the window's selected dead letters, other copies of them, and the decision about each.
     """
     _record_unknown(connection, held, now_us)
     ids = _ids(held)
     matching = interventions.match_dead_letters(connection, ids, order.selected)
     done = {identity for identity in matching if matching[identity] == (run.intervention_id, True)}
     wanted = [identity for identity in dict.fromkeys(ids) if identity in matching and identity not in done]
-    first_by_id = {message.envelope.identity: message for message in reversed(held)}
     wanted = wanted[: order.left(run)]
+    first_by_id = {message.envelope.identity: message for message in reversed(held)}
     chosen = [first_by_id[identity] for identity in wanted]
-    ours = done | set(_ids(chosen))
+    ours = done.union(wanted)
     copies = [message for message in held if message.envelope.identity in ours and message not in chosen]
-    return chosen, copies, interventions.record_decision(connection, wanted, run.intervention_id)
+    is_replay = run.action is Action.REPLAY_DEAD_LETTERS
+    decisions = interventions.record_decision(connection, wanted, run.intervention_id, is_replay=is_replay)
+    return chosen, copies, decisions
 
 
 def _finish(
@@ -128,7 +126,7 @@ def _finish(
 
 
 def _describe(dead_letter: QueuedDeadLetter) -> DeadLetter:
-    """Return a record for a message without one, which an operator put into the queue."""
+    """Return a record for a message that has none, because an operator put it into the queue."""
     envelope = dead_letter.envelope
     source = envelope.source.partition(":")[0]
     event_type, conversation_id = read_identifiers(envelope.body)

@@ -1,9 +1,8 @@
 """omctl dead-letters: list events that could not be processed, replay them, discard them."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
-from functools import partial
-from threading import Event
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import replace
 from typing import Any, Final
 
 import click
@@ -12,18 +11,14 @@ from sqlalchemy import Row
 from omctl import interface
 from omctl.connections import DeadLetterSession, in_database, open_dead_letters
 from omctl.interface import Group, format_time, is_json, json_option, print_table, show_json
-from omctl.interventions import RateLimiter, Run, Terms, carry_out
+from omctl.interventions import Run, Terms, carry_out
 from omctl.repair.dead_letter_windows import Order, process_windows, record_unrecorded
 from workers.db import interventions
 from workers.db.engine import transact
 from workers.db.interventions import Action, DeadLetterFilter
 
-SHOWN: Final = 50
-"""How many dead letters a list shows by default. The summary counts all of them."""
-
 MAX_SCANNED: Final = 10_000
-"""The most messages to read before a preview if some may have no record. Reading takes a second or two."""
-
+"""Before a preview, a queue of at most this depth is read if it may contain messages without a record."""
 
 ids_argument = click.argument("message_ids", nargs=-1, metavar="[MESSAGE_ID]...")
 limit_option = click.option("--limit", type=click.IntRange(1), help="Only this many, the oldest first.")
@@ -44,7 +39,7 @@ def dead_letters() -> None:
 @dead_letters.command("list")
 @interface.dead_letter_options
 @click.option(
-    "--limit", type=click.IntRange(0), default=SHOWN, show_default=True, help="Show this many; 0: all."
+    "--limit", type=click.IntRange(0), default=50, show_default=True, help="Show this many; 0: all."
 )
 @click.option(
     "--scan", "with_scan", is_flag=True, help="First record messages of the queue without a record."
@@ -69,11 +64,8 @@ def list_(*, limit: int, with_scan: bool, **filters: Any) -> None:
     total = sum(count for *_, count in counts)
     if show_json({"dead_letters": [_as_dict(row) for row in shown], "total": total}):
         return
-    _print_counts(
-        counts,
-        "open",
-        f"No {'open dead letter matches' if any(filters.values()) else 'dead letter is open'}.",
-    )
+    none = "open dead letter matches" if any(filters.values()) else "dead letter is open"
+    _print_counts(counts, "open", f"No {none}.")
     for row in shown:
         event_type = (row.event_type or "unknown type").rpartition(":")[2]
         source = f"  destination {row.destination}" if row.destination else ""
@@ -141,24 +133,21 @@ def discard(**options: Any) -> None:
 
 
 def _process(action: Action, verb: str, options: dict[str, Any]) -> None:
-    """Preview, ask, execute and report. Exit with 1 if none of the named dead letters is open."""
+    """Preview the selection, ask, carry out and report. Exit with 1 if no named dead letter is open."""
     limit, rate = options.pop("limit"), options.pop("rate", 0.0)
     terms = Terms.take(options)
     terms.require_reason()
-    with_destinations = action is Action.DISCARD_DEAD_LETTERS
-    selected = DeadLetterFilter(**options, with_destinations=with_destinations)
+    is_discard = action is Action.DISCARD_DEAD_LETTERS
+    selected = DeadLetterFilter(**options, with_destinations=is_discard, with_resent=is_discard)
     with open_dead_letters() as session:
         total = _preview(session, selected)
         selection = interventions.encode_selection(selected)
         run = Run(action, min(total, limit or total), selection, verb)
         order = Order(selected=selected, again=terms.again, limit=limit, rate=rate)
-
-        def work(cancelled: Event) -> AbstractContextManager[Iterator[int]]:
-            rate_limiter = RateLimiter(rate, session.queue.publisher.idle, cancelled)
-            return nullcontext(process_windows(session, order, run, rate_limiter))
-
         carry_out(
-            session.engine, terms, run, work, question=f"{run.chosen} dead letters will be {verb}",
+            session.engine, terms, run,
+            lambda cancelled: nullcontext(process_windows(session, order, run, cancelled)),
+            question=f"{run.chosen} dead letters will be {verb}",
             asking=session.queue.publisher.keep_alive(),
             hint="{run.done} of {run.chosen} {run.verb}; the same command continues.",
         )  # fmt: skip
@@ -167,7 +156,7 @@ def _process(action: Action, verb: str, options: dict[str, Any]) -> None:
 
 
 def _preview(session: DeadLetterSession, selected: DeadLetterFilter) -> int:
-    """Print the number of dead letters selected, by code and event type; return the total."""
+    """Print how many dead letters are selected, by code and event type, and return the total."""
 
     def count(selected: DeadLetterFilter) -> list[tuple[str, str | None, int]]:
         return transact(session.engine, interventions.count_open_dead_letters, selected)
@@ -176,8 +165,8 @@ def _preview(session: DeadLetterSession, selected: DeadLetterFilter) -> int:
     if sum(number for *_, number in count(DeadLetterFilter())) < messages <= MAX_SCANNED:
         record_unrecorded(session)
     for message_id in selected.message_ids:
-        row = transact(session.engine, partial(interventions.find_dead_letter, message_id=message_id))
-        if row is None or row.decided_at is not None:
+        row = transact(session.engine, interventions.find_dead_letter, message_id)
+        if row is None or (row.decided_at and not count(replace(selected, message_ids=(message_id,)))):
             click.echo(f"No dead letter {message_id} is open.", err=True)
         elif row.destination is not None and not selected.with_destinations:
             text = f"{message_id} was processed, but destination {row.destination} did not accept it"

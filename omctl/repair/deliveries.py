@@ -23,9 +23,9 @@ from workers.deliver import Destination
 from workers.parsing import moment_of
 
 Step = Callable[[Connection, str, int], int]
-"""Takes an intervention's id and the time in microseconds; changes some deliveries and returns how many."""
+"""Given an intervention's id and the time in µs, changes some deliveries and returns their number."""
 Plan = Callable[[Connection, int], tuple[int, Step]]
-"""Returns the number of deliveries to change, and the step that changes some of them."""
+"""Given the time in µs, returns the number of deliveries to change and the step that changes some of them."""
 
 
 @click.command(cls=Command)
@@ -68,13 +68,8 @@ def remove(*, name: str, **options: Any) -> None:
     that already wait for it stay: see omctl destinations abandon.
     """
 
-    def step(connection: Connection, _run_id: str, _now_us: int) -> int:
-        done = len(deliver.subscribed_types(connection, name))
-        deliver.unsubscribe(connection, name)
-        return done
-
     def plan(connection: Connection, _now_us: int) -> tuple[int, Step]:
-        return len(deliver.subscribed_types(connection, name)), step
+        return len(deliver.subscribed_types(connection, name)), lambda db, *_: deliver.unsubscribe(db, name)
 
     _intervene(Terms(**options), Action.REMOVE_SUBSCRIPTIONS, plan, {"destination": name})
 
@@ -92,9 +87,8 @@ def backfill(*, name: str, since: datetime, **options: Any) -> None:
 
     def plan(connection: Connection, _now_us: int) -> tuple[int, Step]:
         if not deliver.subscribed_types(connection, name):
-            raise ConfigurationError(
-                f"{name} has no subscription: start a deliver worker with it in OM_DESTINATIONS first"
-            )
+            text = "has no subscription: start a deliver worker with it in OM_DESTINATIONS first"
+            raise ConfigurationError(f"{name} {text}")
         unplanned = deliver.choose_unplanned(name, since, deliver.newest_entry(connection))
         count = deliver.count(connection, unplanned)
         return count, lambda db, _, now_us: deliver.plan_some(db, name, unplanned, now_us)
@@ -117,7 +111,7 @@ def abandon(*, name: str, **options: Any) -> None:
 
 
 def find_destinations() -> dict[str, Destination]:
-    """Return the destinations of OM_DESTINATIONS by their names."""
+    """Return the destinations that OM_DESTINATIONS configures, by name."""
     return {destination.name: destination for destination in deliver.configured_destinations(Environment())}
 
 

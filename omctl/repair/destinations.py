@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 import click
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, Row, func, select
 
 from messaging.clock import SystemClock
 from omctl.connections import in_database
@@ -19,10 +19,10 @@ from workers.deliver import pause as pause_destination
 from workers.deliver import resume as resume_destination
 
 TEST_TYPE: Final = "openmessaging:test"
-"""The platform never sends this type. Receivers must answer 2xx to types that they do not know."""
+"""An event type that the platform never sends. Receivers must answer 2xx to types that they do not know."""
 
 
-@click.group(cls=Group)
+@click.group(cls=Group, commands=[resend, remove, backfill, abandon])
 def destinations() -> None:
     """Manage the services that events are delivered to (OM_DESTINATIONS).
 
@@ -36,10 +36,6 @@ def destinations() -> None:
     """
 
 
-for command in (resend, remove, backfill, abandon):
-    destinations.add_command(command)
-
-
 @destinations.command("list")
 @json_option
 def list_() -> None:
@@ -48,22 +44,16 @@ def list_() -> None:
     states = in_database(read_states, configured)
     if show_json({"destinations": states}):
         return
-    print_table(
-        ("destination", "state", "waiting", "since", "last failure", "events", "url"),
-        [
-            (
-                *(state[name] for name in ("name", "state", "waiting", "oldest_waiting_at", "last_failure")),
-                "\n".join(event.removeprefix("openmessaging:") for event in state["events"]),
-                state["url"],
-            )
-            for state in states
-        ],
-        empty="No destination: OM_DESTINATIONS is not set, and no delivery waits.",
-    )
+    for state in states:
+        state["events"] = "\n".join(event.removeprefix("openmessaging:") for event in state["events"])
+    keys = ("name", "state", "waiting", "oldest_waiting_at", "last_failure", "events", "url")
+    columns = ("destination", "state", "waiting", "since", "last failure", "events", "url")
+    empty = "No destination: OM_DESTINATIONS is not set, and no delivery waits."
+    print_table(columns, [[state[key] for key in keys] for state in states], empty=empty)
 
 
 def read_states(connection: Connection, configured: Mapping[str, Destination]) -> list[dict[str, Any]]:
-    """Return the configured destinations, and any others that have waiting deliveries."""
+    """Return the state of every destination that is configured or has waiting deliveries."""
     known = {row.name: row for row in connection.execute(select(destinations_table))}
     d = deliveries.c
     query = (
@@ -89,25 +79,24 @@ def read_states(connection: Connection, configured: Mapping[str, Destination]) -
 
 
 def _read_last_failure(connection: Connection, name: str) -> str | None:
-    """Return the last failure of a destination's waiting deliveries.
+    """Return the reason for the last failed attempt among a destination's waiting deliveries.
 
     The time of a failure is not recorded, so the delivery with the latest next attempt counts as the last
-    to fail. Delays grow and have jitter, so of several recent failures this may not be the last.
+    to fail. Delays grow and have jitter, so this may not be the last of several recent failures.
     """
     d = deliveries.c
     failed = select(d.reason).where(d.destination == name, d.outcome.is_(None), d.reason.is_not(None))
     return connection.scalar(failed.order_by(d.due_at.desc(), d.outbox_id.desc()).limit(1))
 
 
-def _describe_state(destination: Destination | None, known: object) -> str:
+def _describe_state(destination: Destination | None, known: Row[Any] | None) -> str:
     if destination is None:
         return "not configured"
     if not destination.enabled:
         return "not enabled"
     if known is None:
         return "no deliver process yet"
-    because = getattr(known, "paused_because", None)
-    return f"paused ({because})" if because else "active"
+    return f"paused ({known.paused_because})" if known.paused_because else "active"
 
 
 @destinations.command()
@@ -154,7 +143,7 @@ def _switch(name: str, *, to_paused: bool, dry_run: bool) -> None:
         found = select(d.name).where(d.name == name, d.paused_at.is_not(None))
         is_paused = connection.execute(found).first() is not None
         if not is_paused:
-            # A paused destination may since have been removed from the settings; any other name is a mistake.
+            # A paused destination may be missing in the settings. Any other destination must be in them.
             find_configured(name)
         if dry_run or is_paused is to_paused:
             return is_paused is not to_paused

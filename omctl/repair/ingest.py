@@ -3,7 +3,6 @@
 import secrets
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import BinaryIO, Final
 
 import click
@@ -20,16 +19,7 @@ from workers.intake import installed_handlers
 from workers.parsing import DriftNotes, read_body
 
 MAX_REPORTED: Final = 10
-"""The most unreadable events to show. In a file of another kind, every event is unreadable."""
-
-
-@dataclass(slots=True)
-class _Account:
-    """The events published so far, by type, and the bodies that cannot be read."""
-
-    published: Counter[str] = field(default_factory=Counter)
-    refused: list[dict[str, object]] = field(default_factory=list)
-    is_cancelled: bool = False
+"""The maximum number of unreadable events to print: in a file of another format, all are unreadable."""
 
 
 @click.command(cls=Command)
@@ -48,27 +38,30 @@ def ingest(files: tuple[BinaryIO, ...], *, rate: float, dry_run: bool) -> None:
       omctl ingest exported-events.jsonl --dry-run
       aws s3 cp s3://bucket/events.json - | omctl ingest -
     """
-    account = _Account()
-    readable = _read_events(files, account)
+    published, refused = Counter[str](), list[dict[str, object]]()
+    readable = _read_events(files, refused)
+    is_cancelled = False
     if dry_run:
-        account.published.update(event_type for _, event_type in readable)
+        published.update(event_type for _, event_type in readable)
     else:
-        _publish_all(readable, account, rate)
-    counts = {"events": account.published, "refused": account.refused}
-    if not show_json({**counts, "cancelled": account.is_cancelled, "done": not dry_run}):
-        print_table(("type", "events"), sorted(account.published.items()), empty="No event could be read.")
-        click.echo(f"{account.published.total()} events {'would be published' if dry_run else 'published'}.")
-        for refused in account.refused[:MAX_REPORTED]:
-            place = f"{refused['file']}: event {refused['number']}"
-            click.echo(f"{place} cannot be read: {refused['reason']} ({refused['code']})", err=True)
-        if len(account.refused) > MAX_REPORTED:
-            click.echo(f"… and {len(account.refused) - MAX_REPORTED} more events cannot be read.", err=True)
-    if account.refused or account.is_cancelled:
+        is_cancelled = _publish_all(readable, published, rate)
+    counts = {"events": published, "refused": refused}
+    if not show_json({**counts, "cancelled": is_cancelled, "done": not dry_run}):
+        print_table(("type", "events"), sorted(published.items()), empty="No event could be read.")
+        click.echo(f"{published.total()} events {'would be published' if dry_run else 'published'}.")
+        for event in refused[:MAX_REPORTED]:
+            text = "{file}: event {number} cannot be read: {reason} ({code})"
+            click.echo(text.format_map(event), err=True)
+        if len(refused) > MAX_REPORTED:
+            click.echo(f"… and {len(refused) - MAX_REPORTED} more events cannot be read.", err=True)
+    if refused or is_cancelled:
         raise SystemExit(1)
 
 
-def _read_events(files: tuple[BinaryIO, ...], account: _Account) -> Iterator[tuple[bytes, str]]:
-    """Yield each body that intake can read, with its event type; record the others as refused."""
+def _read_events(
+    files: tuple[BinaryIO, ...], refused: list[dict[str, object]]
+) -> Iterator[tuple[bytes, str]]:
+    """Yield each body that intake can read, with its event type; add other bodies to *refused*."""
     event_types = installed_handlers().keys()
     for file in files:
         for number, body in enumerate(read_bodies(file), 1):
@@ -76,12 +69,13 @@ def _read_events(files: tuple[BinaryIO, ...], account: _Account) -> Iterator[tup
                 events = read_body(body, DriftNotes(), event_types)
             except RejectedEventError as error:
                 place = {"file": getattr(file, "name", "-"), "number": number}
-                account.refused.append({**place, "code": error.code, "reason": error.reason})
+                refused.append({**place, "code": error.code, "reason": error.reason})
             else:
                 yield body, events[0].event_type
 
 
-def _publish_all(events: Iterator[tuple[bytes, str]], account: _Account, rate: float) -> None:
+def _publish_all(events: Iterator[tuple[bytes, str]], published: Counter[str], rate: float) -> bool:
+    """Publish events, counted by type in *published*; return whether an operator cancelled the command."""
     urls, token = Environment().strings("OM_AMQP_URL"), secrets.token_hex(8)
     with (
         cancellable() as cancelled,
@@ -90,11 +84,15 @@ def _publish_all(events: Iterator[tuple[bytes, str]], account: _Account, rate: f
     ):
         rate_limiter = RateLimiter(rate, broker.idle, cancelled)
         task = bar.add_task("Events", total=None, note="")
-        for body, event_type in events:
+        while True:
+            with broker.keep_alive():
+                event = next(events, None)
+            if event is None:
+                return False
             if not rate_limiter.wait():
-                account.is_cancelled = True
-                return
-            message_id = f"{token}-{account.published.total() + 1:x}"
+                return True
+            body, event_type = event
+            message_id = f"{token}-{published.total() + 1:x}"
             broker.publish(Envelope(message_id, SystemClock().now_us(), message_id, INGEST, body))
-            account.published[event_type] += 1
+            published[event_type] += 1
             bar.advance(task)

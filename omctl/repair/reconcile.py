@@ -1,21 +1,60 @@
-"""omctl reconcile: compare with the platform's history now, and recover missing events."""
+"""omctl reconcile: compare our records with the platform's history, and recover missing events."""
 
-from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from functools import partial
+from itertools import product
+from threading import Event
+from typing import Any, Final, TypeVar
 
 import click
 from sqlalchemy import Engine
 
+from messaging.errors import RetryLaterError
 from omctl.connections import open_database
 from omctl.interface import Command, change_options, print_table, progress_bar, show_json, since_option
 from omctl.interventions import cancellable, os_user
-from omctl.repair.reconciliation import Findings, Reconciliation
 from workers import reconcile as worker
+from workers.db import reconcile as records
 from workers.db.engine import DatabaseClock, transact
-from workers.db.reconcile import read_watermarks
+from workers.genesys import PlatformRefusedError, open_client
 from workers.parsing import microseconds_of, moment_of
-from workers.reconcile import Bounds, EventsExchange, ReconcileSettings, ReconstructedEvent
+from workers.reconcile import Bounds, Comparison, ReconcileSettings, ReconstructedEvent
+
+Result = TypeVar("Result")
+
+PAGE: Final = 1000
+"""The number of conversations that one query of our own tables returns."""
+
+MAX_ATTEMPTS: Final = 5
+"""The number of attempts without an answer after which the platform counts as unavailable."""
+
+POLL_SECONDS: Final = 0.5
+
+SENTENCES: Final = {
+    "unlisted": "Conversations of which we have no event were not compared",
+    "mismatch": "Nothing more was published",
+    "undecided": "The reconcile worker still waits",
+    "cancelled": "The result is incomplete",
+}
+
+
+@dataclass(slots=True)
+class Findings:
+    """The results of a comparison. The last four fields are the reasons that SENTENCES introduces."""
+
+    results: list[worker.CheckResult] = field(default_factory=list)
+    missing: list[ReconstructedEvent] = field(default_factory=list)
+    unlisted: str | None = None
+    mismatch: str | None = None
+    undecided: str | None = None
+    cancelled: str | None = None
+
+    def add(self, result: worker.CheckResult) -> None:
+        """Add the result of one conversation."""
+        self.results.append(result)
+        self.missing.extend(result.missing)
 
 
 @click.command(cls=Command)
@@ -27,7 +66,7 @@ from workers.reconcile import Bounds, EventsExchange, ReconcileSettings, Reconst
 )  # fmt: skip
 @click.option(
     "--despite-mismatch", is_flag=True,
-    help="Publish missing events even if the history lacks our own; the reconcile worker continues.",
+    help="Publish even if the history lacks our own; without --conversation, the reconcile worker continues.",
 )  # fmt: skip
 @change_options
 def reconcile(
@@ -35,10 +74,10 @@ def reconcile(
 ) -> None:
     """Compare processed events with the platform's history, and recover missing ones.
 
-    Without --since: from the first run of the reconcile worker on. It stays within the request budget of all
-    hosts, and may run beside the reconcile worker. Events of the last three minutes may be on their way and
-    are left out. After a mismatch the worker waits until this command has compared everything without one, or
-    with --despite-mismatch.
+    Without --since: from the first run of the reconcile worker on. It stays within the request budget
+    that all hosts share, and may run beside the worker. It also reads quiet conversations that may be open.
+    Events of the last three minutes may be on their way and are left out. After a mismatch the worker waits
+    until 50 or more of our events are compared without one, or for --despite-mismatch.
 
     Examples:
       omctl reconcile --since 2h --dry-run
@@ -47,6 +86,7 @@ def reconcile(
 
     Exit status:
       0  nothing was missing
+      1  it was cancelled, or an error is reported
       3  events were missing, and all of them have taken effect now
       4  events are still missing: --dry-run, not processed in time, or dead letters
       5  not everything was compared, and nothing that was is still missing: the
@@ -55,64 +95,123 @@ def reconcile(
       6  the comparison itself is wrong: the history lacks more than a twentieth
          of our own events, so nothing more was published
     """
-    settings = ReconcileSettings.from_environment()
-    exchange = EventsExchange(settings.amqp_urls)
+    settings, findings = ReconcileSettings.from_environment(), Findings()
     with open_database() as engine, cancellable() as cancelled:
-        clock = DatabaseClock(engine)
-        bounds = _find_bounds(engine, exchange, settings.retention_days, since, clock.now_us())
-        history = worker.open_platform_history(settings.genesys, engine, clock)
-        reconciliation = Reconciliation(engine, clock, history, exchange, bounds, cancelled)
-        operator = None if dry_run else os_user()
-        _compare(reconciliation, conversations, operator, is_waived=options["despite_mismatch"])
-        left = reconciliation.wait_for_missing(0.0 if dry_run else options["wait_seconds"])
-        report(reconciliation.findings, bounds, left)
-    raise SystemExit(1 if cancelled.is_set() else exit_status(reconciliation.findings, left))
+        comparison = _open_comparison(engine, settings, since, findings)
+        comparison.ignores_mismatch = options["despite_mismatch"]
+        _compare(comparison, findings, set(conversations), None if dry_run else os_user(), cancelled)
+        seconds = 0.0 if dry_run else options["wait_seconds"]
+        left = _wait_for_missing(comparison, findings.missing, seconds, cancelled)
+        report(findings, comparison.bounds, left)
+    raise SystemExit(1 if cancelled.is_set() else exit_status(findings, left))
+
+
+def _open_comparison(
+    engine: Engine, settings: ReconcileSettings, since: datetime | None, findings: Findings
+) -> Comparison:
+    """Return a comparison of the requested period. It changes nothing until it is given a record."""
+    clock, exchange = DatabaseClock(engine), worker.EventsExchange(settings.amqp_urls)
+    now_us, first_us = clock.now_us(), transact(engine, records.read_watermarks).first_from_us
+    kept_from_us = now_us - settings.retention_days * worker.DAY_US
+    if since is None and first_us is None:
+        raise click.UsageError("--since is required: the reconcile worker has not run yet.")
+    from_us = max(first_us or 0, kept_from_us) if since is None else microseconds_of(since)
+    if from_us < kept_from_us:
+        text = "beyond OM_RETENTION_DAYS: older events are deleted, and would look missing."
+        raise click.UsageError(f"--since reaches back {text}")
+    bounds = Bounds(from_us, worker.safe_cutoff(engine, exchange, now_us))
+    history = worker.PlatformHistory(open_client(settings.genesys, engine, clock, is_background=True))
+    return Comparison(engine, clock, history, exchange, bounds, findings.add)
 
 
 def _compare(
-    reconciliation: Reconciliation, conversations: tuple[str, ...], operator: str | None, *, is_waived: bool
+    comparison: Comparison, findings: Findings, chosen: set[str], operator: str | None, cancelled: Event
 ) -> None:
+    """Compare. For an *operator*, also publish missing events and, if it is proven, decide mismatches."""
     with progress_bar() as bar:
         task = bar.add_task("Listing", total=None, note="")
-        ids = sorted(set(conversations)) or reconciliation.list_conversations()
+        ids = sorted(chosen) or _list_conversations(comparison, findings, cancelled)
         bar.update(task, description="Conversations", total=len(ids), completed=0)
-        is_of_all = not conversations
-        for done in reconciliation.compare(ids, operator, is_waived=is_waived, is_of_all=is_of_all):
-            bar.update(task, completed=done, note=f"{len(reconciliation.findings.missing)} missing")
+        waiting = map(records.KnownConversation, ids)
+        comparison.next_conversation = lambda _: next(waiting, None)
+        if operator is not None and not cancelled.is_set():
+            comparison.begin(operator)
+        while not cancelled.is_set() and _retry(comparison.step, cancelled):
+            bar.update(task, completed=len(findings.results), note=f"{len(findings.missing)} missing")
+    mismatch = findings.mismatch = comparison.mismatch
+    findings.cancelled = "it was cancelled" if cancelled.is_set() else None
+    is_complete = mismatch is not None or (findings.cancelled is None and len(findings.results) == len(ids))
+    if operator is not None and comparison.record is not None and is_complete:
+        decide = partial(records.decide_mismatches, operator=operator)
+        is_decided = comparison.ignores_mismatch or comparison.ours >= worker.MIN_COMPARED
+        works = [decide] if is_decided and mismatch is None and not chosen else []
+        now = moment_of(comparison.clock.now_us())
+        comparison.record.update(*works, finished_at=now, unlisted=findings.unlisted, mismatch=mismatch)
+    if transact(comparison.engine, records.read_watermarks).is_blocked:
+        findings.undecided = (
+            "without --conversation or --dry-run, compare 50 events or add --despite-mismatch"
+        )
+
+
+def _list_conversations(comparison: Comparison, findings: Findings, cancelled: Event) -> list[str]:
+    """Return our conversations that may have events of the period, and the platform's if it lists them."""
+    found, after, page, is_last = set[str](), "", 1, False
+    interval = (comparison.bounds.from_us, comparison.bounds.to_us)
+    since = moment_of(comparison.bounds.from_us)
+    while ids := transact(comparison.engine, records.read_conversation_ids, after, since, PAGE):
+        found.update(ids)
+        after = ids[-1]
+    try:
+        while not is_last and not cancelled.is_set():
+            ids, is_last = _retry(partial(comparison.history.list_conversations, *interval, page), cancelled)
+            found.update(ids)
+            page += 1
+    except PlatformRefusedError as error:
+        if not error.is_forbidden:
+            raise
+        findings.unlisted = str(error)
+    return sorted(found)
+
+
+def _retry(work: Callable[[], Result], cancelled: Event) -> Result:
+    """Call *work*, up to MAX_ATTEMPTS times while the platform does not respond."""
+    for _ in range(MAX_ATTEMPTS - 1):
+        try:
+            return work()
+        except RetryLaterError as error:
+            if cancelled.wait(error.delay):
+                raise
+    return work()
+
+
+def _wait_for_missing(
+    comparison: Comparison, missing: list[ReconstructedEvent], seconds: float, cancelled: Event
+) -> list[ReconstructedEvent]:
+    """Wait up to *seconds* until the *missing* events are processed, and return those that are not."""
+    deadline = comparison.clock.monotonic() + seconds
+    keys = {event.key for event in missing}
+    while True:
+        known = transact(comparison.engine, records.find_processed_keys, keys)
+        left = [event for event in missing if event.key not in known]
+        if not left or comparison.clock.monotonic() >= deadline or cancelled.wait(POLL_SECONDS):
+            return left
 
 
 def exit_status(findings: Findings, left: list[ReconstructedEvent]) -> int:
-    """Return the exit status, as the command's help lists them."""
+    """Return the exit status for these findings, as the command's help defines it."""
     if findings.mismatch is not None:
         return 6
     if left:
         return 4
-    if findings.unlisted is not None or findings.passed_over or findings.unreadable:
+    is_partial = any(not result.is_compared or result.unreadable for result in findings.results)
+    if findings.unlisted is not None or is_partial:
         return 5
     return 3 if findings.missing else 0
 
 
-def _find_bounds(
-    engine: Engine, exchange: EventsExchange, retention_days: int, since: datetime | None, now_us: int
-) -> Bounds:
-    first_us = transact(engine, read_watermarks).first_from_us
-    kept_from_us = now_us - retention_days * worker.DAY_US
-    if since is not None:
-        from_us = microseconds_of(since)
-    elif first_us is not None:
-        from_us = max(first_us, kept_from_us)
-    else:
-        raise click.UsageError("--since is required: the reconcile worker has not run yet.")
-    if from_us < kept_from_us:
-        raise click.UsageError(
-            "--since reaches back beyond OM_RETENTION_DAYS: older events are deleted, and would look missing."
-        )
-    return Bounds(from_us, worker.safe_cutoff(engine, exchange, now_us))
-
-
 def report(findings: Findings, bounds: Bounds, left: list[ReconstructedEvent]) -> None:
     """Print the counts, the skipped conversations and the gaps."""
-    waiting = {event.key for event in left}
+    waiting, results = {event.key for event in left}, findings.results
     gaps = [
         {
             "conversation": missing.event.conversation_id,
@@ -124,27 +223,28 @@ def report(findings: Findings, bounds: Bounds, left: list[ReconstructedEvent]) -
         }
         for missing in findings.missing
     ]
-    names = ("conversation", "why", "reason")
-    passed_over = [dict(zip(names, one, strict=True)) for one in findings.passed_over]
-    reasons = Counter(why for _, why, _ in findings.passed_over)
+    passed_over = [
+        {"conversation": result.conversation_id, "why": why, "reason": reason}
+        for result, why in product(results, ("refused", "failed"))
+        if (reason := getattr(result, why)) is not None
+    ]
     facts = {
         "from": moment_of(bounds.from_us).isoformat(),
         "to": moment_of(bounds.to_us).isoformat(),
-        **{name: getattr(findings, name) for name in ("conversations", "unknown", "compared", "unreadable")},
-        **{name: reasons[name] for name in ("refused", "failed")},
+        "conversations": sum(result.is_compared for result in results),
+        "unknown": sum(result.state == records.STATE_UNKNOWN for result in results),
+        **{name: sum(getattr(result, name) for result in results) for name in ("compared", "unreadable")},
+        **{why: sum(row["why"] == why for row in passed_over) for why in ("refused", "failed")},
         "missing": len(gaps),
         "recovered": len(gaps) - len(left),
     }
-    faults = {"unlisted": findings.unlisted, "mismatch": findings.mismatch}
+    faults = {name: getattr(findings, name) for name in SENTENCES}
     if show_json({**facts, **faults, "passed_over": passed_over, "gaps": gaps}):
         return
     print_table(("", ""), facts.items())
-    for sentence, reason in (
-        ("Conversations of which we have no event were not compared", findings.unlisted),
-        ("Nothing more was published", findings.mismatch),
-    ):
-        if reason is not None:
-            click.echo(f"{sentence}: {reason}", err=True)
+    for name, sentence in SENTENCES.items():
+        if faults[name] is not None:
+            click.echo(f"{sentence}: {faults[name]}", err=True)
     for title, rows in (("Passed over", passed_over), ("Gaps", gaps)):
         if rows:
             print_table(tuple(rows[0]), [row.values() for row in rows], title=title)

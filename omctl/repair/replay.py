@@ -1,14 +1,13 @@
 """omctl replay: process past events again from the database, to recover from an incident."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from itertools import takewhile
 from threading import Event
 from typing import Any, Final
 
 import click
-from sqlalchemy import Engine, Row
+from sqlalchemy import Engine
 
 from messaging.admin import EventPublisher, event_publisher
 from messaging.envelope import Envelope, replay_source
@@ -24,7 +23,7 @@ from workers.db.past_events import PastEventFilter
 from workers.parsing import microseconds_of
 
 BATCH: Final = 100
-"""Events to read at once. After a kill, up to this many events are published again, without effect."""
+"""The number of events read at once. After a kill, up to this many are published again, without effect."""
 
 
 @click.command(cls=Command)
@@ -67,8 +66,7 @@ def replay(*, resume: str | None, rate: float, **options: Any) -> None:
             urls = Environment().strings("OM_AMQP_URL")
             with event_publisher(urls, client_name="omctl replay") as broker:
                 rate_limiter = RateLimiter(rate, broker.idle, cancelled)
-                publish = partial(_publish, broker, rate_limiter, run if again else None)
-                yield _publish_all(engine, run, selected, publish)
+                yield _publish_all(engine, run, selected, broker, rate_limiter, again=again)
 
         left = f"{run.chosen - run.done} of {run.chosen}" if resume else f"{run.chosen}"
         hint = "Continue with: omctl replay --resume {run.intervention_id}"
@@ -76,22 +74,15 @@ def replay(*, resume: str | None, rate: float, **options: Any) -> None:
 
 
 def _find(engine: Engine, intervention_id: str) -> tuple[Run, PastEventFilter, bool]:
-    """Find a cancelled or killed replay and whether its events take effect again; preview it."""
+    """Find a cancelled or killed replay, print what is left, and return it, its filter and its `again`."""
     found = transact(engine, past_events.find_unfinished_replay, intervention_id)
     if found is None:
         raise click.UsageError(f"No replay {intervention_id} is unfinished.")
     if not is_json():
         left = f"{found.chosen - found.done} of {found.chosen} events are left"
         click.echo(f"{left}{', to take effect again' if found.again else ''}.")
-    run = Run(
-        Action.REPLAY_EVENTS,
-        found.chosen,
-        selection="",
-        verb="replayed",
-        intervention_id=intervention_id,
-        done=found.done,
-        last_id=found.through,
-    )
+    progress = (intervention_id, found.done)
+    run = Run(Action.REPLAY_EVENTS, found.chosen, "", "replayed", *progress, last_id=found.through)
     return run, PastEventFilter.from_json(found.selection), found.again
 
 
@@ -106,25 +97,25 @@ def _select(engine: Engine, options: dict[str, Any], terms: Terms) -> tuple[Run,
 
 
 def _publish_all(
-    engine: Engine, run: Run, selected: PastEventFilter, publish: Callable[[Row[Any]], bool]
+    engine: Engine,
+    run: Run,
+    selected: PastEventFilter,
+    broker: EventPublisher,
+    rate_limiter: RateLimiter,
+    *,
+    again: bool,
 ) -> Iterator[int]:
-    read = partial(past_events.read_past_events, selected=selected, limit=BATCH)
-    while events := transact(engine, partial(read, after=run.last_id or 0)):
-        published = list(takewhile(publish, events))
-        run.last_id = published[-1].id if published else run.last_id
+    source = replay_source(run.intervention_id if again else None)
+
+    def read() -> list[Any]:
+        with broker.keep_alive():
+            return transact(engine, past_events.read_past_events, selected, run.last_id or 0, BATCH)
+
+    while events := read():
+        published = []
+        for event in takewhile(lambda _: rate_limiter.wait(), events):
+            received_at_us, body = microseconds_of(event.received_at), bytes(event.body)
+            broker.publish(Envelope(event.message_id, received_at_us, event.message_id, source, body))
+            published.append(event.id)
+        run.last_id = published[-1] if published else run.last_id
         yield len(published)
-
-
-def _publish(
-    broker: EventPublisher, rate_limiter: RateLimiter, effective: Run | None, event: Row[Any]
-) -> bool:
-    """Publish an event when its turn comes. If the replay is cancelled, return False without publishing it.
-
-    If *effective* is a run, the event takes effect again for that run.
-    """
-    if not rate_limiter.wait():
-        return False
-    source = replay_source(effective.intervention_id if effective else None)
-    received_at_us, body = microseconds_of(event.received_at), bytes(event.body)
-    broker.publish(Envelope(event.message_id, received_at_us, event.message_id, source, body))
-    return True

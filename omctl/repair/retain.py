@@ -4,9 +4,9 @@ from dataclasses import asdict
 
 import click
 
-from messaging.clock import SystemClock
 from omctl.connections import open_database
 from omctl.interface import Command, change_options, print_table, show_json
+from workers.db.engine import DatabaseClock
 from workers.retain import RetainSettings
 from workers.retain import retain as delete_expired
 
@@ -28,7 +28,7 @@ def retain(*, dry_run: bool) -> None:
     settings = RetainSettings.from_environment()
     with open_database() as engine:
         days = {"payload_days": settings.payload_days, "event_days": settings.event_days}
-        expired = list(delete_expired(engine, SystemClock().now_us(), **days, dry_run=dry_run))
+        expired = list(delete_expired(engine, DatabaseClock(engine).now_us(), **days, dry_run=dry_run))
     if show_json({"tables": [asdict(table) for table in expired], "done": not dry_run}):
         return
     print_table(

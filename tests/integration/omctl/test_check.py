@@ -1,12 +1,15 @@
-"""omctl check against real servers."""
+"""omctl check runs against real servers."""
 
 import json
+import re
 
 import pytest
+import requests
 from click.testing import CliRunner
 
 from messaging.admin import broker_session, set_up
 from omctl.connect.prepare import migrate
+from omctl.installing.steps import shipped
 from omctl.look.broker import check_management
 from omctl.look.check import check
 from omctl.look.edge import check_edge
@@ -22,7 +25,7 @@ SECRET = "constructed-secret-0123456789"
 
 @pytest.fixture
 def environment(rabbitmq, vhost, migrated_sqlite_url, tmp_path):
-    """The settings of a prepared service whose edge does not run."""
+    """The settings of a service with queues and tables whose edge does not run."""
     with broker_session((vhost.amqp_url,), client_name="test") as connection:
         set_up(connection)
     return {
@@ -48,18 +51,39 @@ def problems(findings):
     ("changes", "role", "needs_edge"),
     [
         ({}, (), True),
-        # Workers alone need no secrets, an edge alone no database.
+        # A host with only workers needs no secrets, and a host with only an edge needs no database.
         ({"OM_WEBHOOK_SECRETS": None}, ("--role", "worker"), False),
         ({"OM_DATABASE_URL": "of another host"}, ("--role", "edge"), True),
     ],
 )
-def test_a_stopped_edge_is_the_only_problem_if_the_host_needs_one(environment, changes, role, needs_edge):
+def test_a_stopped_edge_is_the_only_problem_if_the_host_needs_an_edge(environment, changes, role, needs_edge):
     result, findings = run({**environment, **changes}, *role)
     expected = [("edge", "http://127.0.0.1:1/health/ready")] if needs_edge else []
     assert (problems(findings), result.exit_code) == (expected, int(needs_edge))
 
 
-def test_a_missing_queue_and_a_missing_table_are_problems(environment):
+@pytest.fixture
+def edge_user(rabbitmq, vhost):
+    """The name of a user with the edge's tags and rights; the name is also the user's password."""
+    definitions = json.loads(shipped("rabbitmq/definitions.json"))
+    [user] = [user for user in definitions["users"] if user["name"].endswith("-edge")]
+    [rights] = [rights for rights in definitions["permissions"] if rights["user"] == user["name"]]
+    api, name = f"{rabbitmq.management_url}/api", f"{vhost.name}-edge"
+    account = {"password": name, "tags": ",".join(user["tags"])}
+    requests.put(f"{api}/users/{name}", json=account, timeout=5).raise_for_status()
+    requests.put(f"{api}/permissions/{vhost.name}/{name}", json=rights, timeout=5).raise_for_status()
+    yield name
+    requests.delete(f"{api}/users/{name}", timeout=5).raise_for_status()
+
+
+def test_the_rights_of_an_edge_suffice_to_check_its_host(environment, edge_user):
+    for name in ("OM_AMQP_URL", "OM_MANAGEMENT_URL"):
+        environment[name] = re.sub("//.*@", f"//{edge_user}:{edge_user}@", environment[name])
+    _, findings = run(environment, "--role", "edge")
+    assert problems(findings) == [("edge", "http://127.0.0.1:1/health/ready")]
+
+
+def test_check_reports_a_missing_queue_and_a_missing_table(environment):
     with broker_session((environment["OM_AMQP_URL"],), client_name="test") as broker:
         broker.channel().queue_delete("open-messaging.dead-letters")
     engine = make_engine(environment["OM_DATABASE_URL"])
@@ -71,7 +95,7 @@ def test_a_missing_queue_and_a_missing_table_are_problems(environment):
     assert {("broker", queue), ("management", queue), ("database", "tables")} <= set(problems(findings))
 
 
-def test_a_host_with_a_wrong_clock_is_a_problem(environment):
+def test_check_reports_a_host_whose_clock_is_wrong(environment):
     engine = make_engine(environment["OM_DATABASE_URL"])
     with engine.begin() as connection:
         for host, ahead in (("slow.example", -7.0), ("right.example", 0.1)):
@@ -90,8 +114,8 @@ def test_a_host_with_a_wrong_clock_is_a_problem(environment):
 
 @pytest.mark.parametrize("command", [check, migrate])
 @pytest.mark.parametrize("folder", [".", "versions"])
-def test_an_installation_without_migrations_is_an_error(environment, monkeypatch, tmp_path, command, folder):
-    """Alembic would report an empty database as up to date."""
+def test_check_and_migrate_report_missing_migrations(environment, monkeypatch, tmp_path, command, folder):
+    """Without the migrations, Alembic would report an empty database as up to date."""
     (tmp_path / folder).mkdir(exist_ok=True)
     monkeypatch.setattr(schema, "DIRECTORY", tmp_path)
     result = CliRunner().invoke(command, ["--json"], env=environment)
@@ -100,7 +124,7 @@ def test_an_installation_without_migrations_is_an_error(environment, monkeypatch
 
 
 @pytest.mark.parametrize("body", ["no JSON", "[]"])
-def test_another_program_at_the_address_of_the_edge_or_the_management_api_is_a_problem(body):
+def test_check_reports_another_program_at_the_address_of_the_edge_or_the_management_api(body):
     def answer(_environ, start_response):
         start_response("200 OK", [("Content-Type", "text/plain")])
         return [body.encode()]
@@ -110,6 +134,13 @@ def test_another_program_at_the_address_of_the_edge_or_the_management_api_is_a_p
         [api] = check_management((url.replace("//", "//u:p@"),), ("amqp://h/v",))
     assert (edge.level, edge.text) == (Level.PROBLEM, "answers something that is not a report")
     assert (api.level, api.text) == (Level.PROBLEM, "answers something else")
+
+
+def test_a_guest_user_with_its_initial_password_is_reported(environment):
+    """The broker of the tests has a guest user with the password that RabbitMQ gives it initially."""
+    _, findings = run(environment)
+    [guest] = [finding for finding in findings if finding["subject"] == "user guest"]
+    assert (guest["level"], "administrator" in guest["text"]) == ("warning", True)
 
 
 def test_contradictory_settings_are_reported(environment):

@@ -1,4 +1,4 @@
-"""omctl destinations with a real receiver and a database."""
+"""omctl destinations runs with a real receiver and a database."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -75,7 +75,7 @@ def test_the_list_shows_neither_passwords_nor_secrets(omctl):
     assert not [secret for secret in ("hidden", SECRET) if secret in table]
 
 
-def test_the_list_shows_the_failure_that_is_retried_last_and_ignores_finished_deliveries(
+def test_the_list_shows_the_waiting_failure_that_is_retried_last_and_ignores_dead_letters(
     omctl, migrated_sqlite_url
 ):
     now = datetime.now(UTC).replace(tzinfo=None)

@@ -1,4 +1,4 @@
-"""The installed gateway: a real nginx with real TLS in front of a real edge."""
+"""The gateway's configuration is tested in a real nginx with real TLS in front of a real edge."""
 
 import queue
 import re
@@ -8,17 +8,21 @@ import socket
 import ssl
 import subprocess
 import time
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
 
+import psutil
 import pytest
 import requests
 from flask import Flask, request
 
+from omctl.look.edge import check_certificate
+from omctl.look.findings import Level
 from simulator.serving import serve_app
 from tests.gateway import Gateway
 from tests.servers import LOOPBACK, ensure_nginx
 from tests.services import WEBHOOK_PATH, Edge, Service, declare_topology, running, signature
+from tests.waiting import wait_until
 
 OPERATIONS = Path(__file__).parents[3] / "docs" / "operations.md"
 CUTOVER = OPERATIONS.with_name("cutover.md")
@@ -43,7 +47,7 @@ def gateway(edge, tmp_path_factory):
 
 @contextmanager
 def another_edge(rabbitmq, directory, **settings):
-    """Start an edge whose broker has every queue."""
+    """Declare all queues on a broker, and start an edge that uses this broker."""
     with rabbitmq.make_vhost() as vhost:
         declare_topology(vhost.amqp_url)
         edge = Edge(Service(directory, vhost.amqp_url, rabbitmq.management_url if settings else "", settings))
@@ -77,7 +81,7 @@ def accepted(edge):
     ],
     ids=["signed", "at the limit", "above the limit", "forged"],
 )
-def test_a_body_above_the_limit_is_refused_before_the_edge(gateway, edge, body, headers, status):
+def test_a_body_above_the_limit_is_refused_before_it_reaches_the_edge(gateway, edge, body, headers, status):
     before = accepted(edge)
     answer = gateway.post(body, **headers)
     assert (answer.status_code, "Retry-After" in answer.headers) == (status, False)
@@ -91,7 +95,7 @@ def test_a_body_above_the_limit_is_refused_before_the_edge(gateway, edge, body, 
         "/webhooks//genesys/openmessaging", "//webhooks/genesys/openmessaging", "/webhooks/genesys/events/",
     ],
 )  # fmt: skip
-def test_only_the_webhooks_path_can_be_reached_from_outside(gateway, path):
+def test_only_the_webhook_path_can_be_reached_from_outside(gateway, path):
     assert requests.get(gateway.url + path, verify=gateway.certificate, timeout=10).status_code == 404
 
 
@@ -117,7 +121,7 @@ def test_operators_reach_the_status_page_through_the_gateway_with_a_login(edge, 
             assert gateway.post(BODY).status_code == 200
 
 
-def test_a_copy_for_the_guides_code_does_not_change_the_edges_answer(edge, tmp_path):
+def test_sending_a_copy_to_the_guides_code_does_not_change_the_edges_answer(edge, tmp_path):
     [mirror] = re.findall(r"```nginx\n(.*?)```", CUTOVER.read_text(), re.DOTALL)
     copies = queue.SimpleQueue()
     old_code = Flask(__name__)
@@ -164,10 +168,24 @@ def test_only_tls_1_2_and_1_3_are_accepted(gateway, version, suites, is_accepted
         context.wrap_socket(plain, server_hostname=LOOPBACK).close()
 
 
+@pytest.mark.parametrize(("days", "level"), [(13, Level.PROBLEM), (16, Level.OK)])
+def test_check_reports_a_certificate_that_expires_within_14_days(edge, tmp_path, monkeypatch, days, level):
+    with another_gateway(tmp_path, edge, days=days) as gateway:
+        [untrusted] = check_certificate(gateway.url)
+        monkeypatch.setenv("SSL_CERT_FILE", str(gateway.certificate))
+        [trusted] = check_certificate(gateway.url + WEBHOOK_PATH)
+    assert (trusted.level, f"valid for {days} more days" in trusted.text) == (level, True)
+    [silent] = check_certificate(gateway.url.replace("https://", "https://user:a-password@"))
+    [malformed] = check_certificate("https://hooks.example:99999/")
+    assert {found.level for found in (untrusted, silent, malformed)} == {Level.NOTE}
+    assert "a-password" not in silent.subject
+    assert list(check_certificate("http://127.0.0.1:8080")) == []
+
+
 def test_a_reload_of_the_edge_causes_no_error(rabbitmq, tmp_path):
-    """gunicorn replaces its processes, so nginx finds some of its connections to them closed."""
+    """gunicorn replaces its processes, so nginx finds that some of its connections to them are closed."""
     answers = []
-    # A separate edge, because for a while both generations report their counts.
+    # Use a separate edge, because for a while both the old and the new processes report their counts.
     with another_edge(rabbitmq, tmp_path) as edge, another_gateway(tmp_path / "gateway", edge) as gateway:
         for _ in range(40):
             answers.append(gateway.post(BODY).status_code)
@@ -206,7 +224,7 @@ def test_a_sender_or_ipv6_network_above_its_rate_gets_429_and_all_unlisted_sende
 
 @pytest.fixture(scope="module")
 def gateway_without_list(edge, tmp_path_factory):
-    """A gateway that treats loopback's addresses like any others."""
+    """A gateway whose limits apply to loopback addresses as to all other addresses."""
     unlisted = "geo $om_from_platform { default unknown; }"
     with another_gateway(tmp_path_factory.mktemp("unlisted"), edge, addresses=unlisted) as gateway:
         yield gateway
@@ -218,7 +236,7 @@ HEAD = f"POST {WEBHOOK_PATH} HTTP/1.1\r\nHost: x\r\nContent-Length: 1048576\r\n\
 @pytest.mark.parametrize("addresses", [1, 20])
 @pytest.mark.parametrize("sent", [HEAD + b"x", b"P", b""], ids=["body", "head", "handshake"])
 def test_slow_senders_do_not_block_other_connections(gateway_without_list, sent, addresses):
-    """More than the 768 connections of Debian's nginx.conf."""
+    """The test opens 1,000 slow connections, more than the 768 that Debian's nginx.conf allows."""
     with slow_connections(gateway_without_list.port, sent, 1000, addresses):
         answers = [gateway_without_list.post(BODY).status_code for _ in range(5)]
     assert answers == [200] * 5
@@ -232,9 +250,50 @@ def test_the_number_of_one_senders_concurrent_requests_is_limited(gateway_withou
     assert (first, second) == (429, 401)
 
 
+REFUSED = HEAD.replace(WEBHOOK_PATH.encode(), b"/x") + b"x"
+
+
+@pytest.mark.parametrize(
+    ("sent", "is_sending", "seconds"),
+    [(b"P", False, 5.0), (HEAD + b"x", False, 5.0), (REFUSED, True, 5.0), (REFUSED, False, 1.0)],
+    ids=["head", "body", "refused and sending", "refused and silent"],
+)
+def test_a_slow_sender_is_disconnected_even_if_its_request_is_not_subject_to_a_limit(
+    gateway_without_list, sent, is_sending, seconds
+):
+    gateway = gateway_without_list
+    with connected("127.0.3.1", gateway.port) as plain, encrypted(plain) as connection:
+        source, began = connection.getsockname()[1], time.monotonic()
+        connection.sendall(sent)
+        while holds(gateway, source) and time.monotonic() - began < 2 * seconds + 2.0:
+            time.sleep(0.2)
+            with suppress(OSError):
+                connection.sendall(b"x" * is_sending)
+        assert seconds - 1.0 < time.monotonic() - began < 1.5 * seconds + 1.5
+
+
+def test_an_incomplete_body_is_kept_in_a_file_instead_of_in_memory(gateway_without_list):
+    bodies = f"{gateway_without_list.directory}/body/"
+
+    def open_bodies():
+        workers = psutil.Process(gateway_without_list.pid).children()
+        descriptors = [path for worker in workers for path in Path(f"/proc/{worker.pid}/fd").iterdir()]
+        return [path for path in descriptors if bodies in str(path.readlink())]
+
+    with slow_connections(gateway_without_list.port, HEAD + bytes(17 * 1024), 1, 1):
+        wait_until(open_bodies)
+
+
+def holds(gateway, source):
+    """Return whether nginx has an open connection from the port *source*."""
+    workers = psutil.Process(gateway.pid).children()
+    connections = [connection for worker in workers for connection in worker.net_connections("tcp")]
+    return any(connection.raddr and connection.raddr.port == source for connection in connections)
+
+
 @contextmanager
 def slow_connections(port, sent, number, addresses):
-    """Open connections that shake hands and send *sent*, and then nothing; if it is empty, only connect."""
+    """Open connections that complete a TLS handshake and send *sent*, or only connect if *sent* is empty."""
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
     with ExitStack() as stack:
@@ -246,7 +305,7 @@ def slow_connections(port, sent, number, addresses):
 
 
 def status_for(address, port):
-    """Return the answer to an unsigned request from an address."""
+    """Return the status of the answer to an unsigned request from an address."""
     with connected(address, port) as plain, encrypted(plain) as connection:
         connection.sendall(HEAD.replace(b"1048576", b"0"))
         return int(connection.recv(12).split()[1])
@@ -256,7 +315,7 @@ def connected(address, port):
     return socket.create_connection((LOOPBACK, port), timeout=10, source_address=(address, 0))
 
 
-# Shared, because loading the system's authorities takes longer than a handshake.
+# All connections share this context: loading the system's certificate authorities is slower than a handshake.
 UNVERIFIED = ssl.create_default_context()
 UNVERIFIED.check_hostname, UNVERIFIED.verify_mode = False, ssl.CERT_NONE
 
@@ -283,7 +342,7 @@ def test_a_429_of_the_edge_is_passed_on_with_its_retry_after(rabbitmq, tmp_path)
     [
         ("default 0; 203.0.113.0/24 1;", "203.0.113.7", 200, "1"),
         ("default 0; 203.0.113.0/24 1;", "192.0.2.7", 403, "0"),
-        # Before there is a list, no address is refused.
+        # While no list exists, no address is refused.
         (None, "203.0.113.7", 200, "unknown"),
     ],
 )

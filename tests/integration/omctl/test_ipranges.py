@@ -1,4 +1,4 @@
-"""omctl ipranges against the simulated platform; nginx reads the written list."""
+"""omctl ipranges runs against the simulated platform, and nginx reads the written list."""
 
 import json
 import subprocess
@@ -15,7 +15,7 @@ from workers.genesys import PlatformUnavailableError
 
 @pytest.fixture
 def environment(platform):
-    """The settings of a host that runs only the edge: it has no database."""
+    """The settings of a host that runs only the edge, so no database is named."""
     return platform | {"OM_GENESYS_REGION": "eu-central-1"}
 
 
@@ -23,7 +23,7 @@ def run(environment, *arguments):
     return CliRunner().invoke(ipranges, arguments, env=environment, catch_exceptions=False)
 
 
-def test_nginx_accepts_the_written_list(environment, tmp_path):
+def test_nginx_accepts_the_address_list_that_the_command_writes(environment, tmp_path):
     ensure_nginx()
     written = tmp_path / "addresses.conf"
     assert "replaced: 2 networks" in run(environment, "--format", "nginx", "--output", str(written)).output
@@ -37,9 +37,9 @@ def test_nginx_accepts_the_written_list(environment, tmp_path):
     assert tried.returncode == 0, tried.stderr
 
 
-def test_the_list_is_replaced_only_if_it_differs_and_never_in_a_dry_run(environment, organisation, tmp_path):
+def test_a_list_is_replaced_only_if_it_differs_and_never_in_a_dry_run(environment, organisation, tmp_path):
     written = tmp_path / "addresses"
-    # A region may be named by its domain.
+    # A region may be given as its domain.
     run({**environment, "OM_GENESYS_REGION": "mypurecloud.de"}, "--output", str(written))
     before = written.read_text()
     assert "is up to date" in run(environment, "--output", str(written)).output
@@ -51,7 +51,7 @@ def test_the_list_is_replaced_only_if_it_differs_and_never_in_a_dry_run(environm
     assert list(tmp_path.iterdir()) == [written]
 
 
-def test_the_last_good_list_stays_if_the_platform_is_away_or_its_list_is_empty(
+def test_the_last_good_list_is_kept_if_the_platform_is_away_or_its_list_is_empty(
     environment, organisation, tmp_path
 ):
     written = tmp_path / "addresses"

@@ -1,6 +1,6 @@
 """A host's broker leaves its cluster, as in `omctl uninstall --purge`, and no event is lost.
 
-This starts three brokers and takes most of a minute: `make test-nightly`.
+The test starts three brokers and takes most of a minute, so only `make test-nightly` runs it.
 """
 
 import json
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.skipif(
 )
 
 INTEGRATORS = "crm.errors"
-"""A name with "error" in it, which must not count as a failure of `rabbitmq-queues shrink`."""
+"""A queue's name that contains "error", which must not count as a failure of `rabbitmq-queues shrink`."""
 BODIES = [b"one", b"two", b"three"]
 
 

@@ -1,4 +1,4 @@
-"""omctl migrate on SQLite and PostgreSQL."""
+"""omctl migrate runs on SQLite and PostgreSQL."""
 
 import json
 
@@ -20,7 +20,7 @@ def run(url, *arguments, **options):
     )
 
 
-def test_tables_are_created_once_and_not_by_a_dry_run(database_url):
+def test_tables_are_created_only_once_and_never_in_a_dry_run(database_url):
     report = json.loads(run(database_url, "--dry-run").output)
     assert (report["steps"][-1]["revision"], report["done"]) == (schema.head_revision(), False)
     assert schema.current_revision(database_url) is None
@@ -29,7 +29,7 @@ def test_tables_are_created_once_and_not_by_a_dry_run(database_url):
     assert json.loads(run(database_url).output)["steps"] == []
 
 
-def test_going_down_asks_for_confirmation(migrated_url):
+def test_a_downgrade_asks_for_confirmation(migrated_url):
     assert run(migrated_url, "--down", "base", input="n\n").exit_code == 1
     assert schema.current_revision(migrated_url) == schema.head_revision()
     run(migrated_url, "--down", "base", "--yes")
@@ -54,7 +54,7 @@ def test_tables_of_a_later_version_are_not_changed(migrated_url):
     assert schema.current_revision(migrated_url) == NEWER
 
 
-def test_an_unknown_revision_is_an_error(migrated_url):
+def test_the_error_for_an_unknown_revision_names_the_revision(migrated_url):
     with pytest.raises(OpenMessagingError, match="nowhere"):
         run(migrated_url, "--down", "nowhere", "--yes")
     assert schema.current_revision(migrated_url) == schema.head_revision()

@@ -1,4 +1,4 @@
-"""omctl register against the simulated platform."""
+"""omctl register runs against the simulated platform."""
 
 import json
 from pathlib import Path
@@ -92,7 +92,7 @@ def test_a_dry_run_shows_every_field_and_changes_nothing(environment, organisati
     assert not posts(organisation)
     registrations = {row["kind"]: row for row in json.loads(shown.output)["registrations"]}
     fields = {difference["field"]: difference for difference in registrations["webhook"]["differences"]}
-    assert fields["target.url"] == {"field": "target.url", "registered": "-", "configured": URL}
+    assert fields["target.url"] == {"field": "target.url", "registered": None, "configured": URL}
     assert fields["target.headers.x-webhook-source"]["configured"] == "not shown"
 
 
@@ -132,7 +132,7 @@ def test_a_secret_that_the_edge_accepts_or_the_platform_hides_is_not_changed(env
     assert run(environment, "--check").exit_code == 0
 
 
-def test_a_creation_without_an_answer_is_repeated_only_by_the_next_run(environment, organisation, file):
+def test_a_creation_whose_answer_is_lost_is_repeated_only_by_the_next_run(environment, organisation, file):
     file.write_text(FILE.partition("[webhook]")[0])
     organisation.inject_fault(Fault(504), method="POST")
     with pytest.raises(RegistrationError, match="run the command again"):
@@ -144,7 +144,7 @@ def test_a_creation_without_an_answer_is_repeated_only_by_the_next_run(environme
     assert len(organisation.registrations.integrations) == 1
 
 
-def test_two_registrations_of_one_name_are_refused_unless_an_id_is_configured(
+def test_two_registrations_with_the_same_name_are_refused_unless_an_id_is_configured(
     environment, organisation, file
 ):
     run(environment)

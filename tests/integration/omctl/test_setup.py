@@ -1,4 +1,4 @@
-"""omctl setup with a real broker."""
+"""omctl setup runs with a real broker."""
 
 import json
 
@@ -22,7 +22,8 @@ def states(result):
     }
 
 
-def test_exchanges_and_queues_are_created_once_and_not_by_a_dry_run(vhost):
+def test_exchanges_and_queues_are_created_only_once_and_never_in_a_dry_run(vhost):
+    """Guarantee 4.2."""
     for _ in range(2):
         assert set(states(run(vhost, "--dry-run")).values()) == {"missing"}
     assert set(states(run(vhost)).values()) == {"created"}
@@ -43,7 +44,7 @@ def test_a_queue_with_different_arguments_is_reported_and_everything_else_is_cre
     assert "inequivalent arg" in result.output
 
 
-def test_an_unknown_virtual_host_is_a_wrong_setting(vhost):
+def test_an_unknown_virtual_host_is_refused_as_a_wrong_setting(vhost):
     with (
         pytest.raises(ConfigurationError, match="OM_AMQP_URL"),
         broker_session((f"{vhost.amqp_url}x",), client_name="test"),

@@ -1,18 +1,21 @@
-"""omctl simulate against a real HTTP server with scripted answers."""
+"""omctl simulate runs against a real HTTP server whose answers the test decides."""
 
 import json
 import threading
 import time
 from collections import Counter
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 
+import click
 import pytest
 from click.testing import CliRunner
 from flask import Flask, request
 
-from omctl.develop.simulate import simulate
+from omctl.develop.simulate import make_plan, simulate
 from simulator.ledger import read_ledger
 from simulator.serving import serve_app
+from simulator.traffic import longest_span
 from webhook_api.signature import SignatureVerifier
 
 SECRET = "constructed-secret-0123456789"
@@ -73,7 +76,7 @@ def test_every_body_is_signed_sent_and_recorded_in_the_ledger(tmp_path):
         (lambda _times: 401, 1, {"401": 5}, 1),
     ],
 )
-def test_an_event_is_retried_as_by_the_platform(tmp_path, answer, status, by_status, times):
+def test_an_event_is_retried_as_the_platform_retries_it(tmp_path, answer, status, by_status, times):
     path = tmp_path / "ledger.jsonl"
     with receiver(lambda times, _body: answer(times)) as server:
         exit_code, summary = run(server.url, "--events", "5", "--duplicates", "0", "--ledger", str(path))
@@ -82,10 +85,10 @@ def test_an_event_is_retried_as_by_the_platform(tmp_path, answer, status, by_sta
     assert {(row.attempts, row.answered) for row in read_ledger(path)} == {(times, not status)}
 
 
-def test_a_refused_connection_counts_as_no_answer():
+def test_a_refused_connection_counts_as_a_missing_answer():
     exit_code, summary = run("http://127.0.0.1:1/webhooks", "--events", "2", "--duplicates", "0")
     assert exit_code == 1
-    assert summary["by_status"] == {"no answer": 12}
+    assert summary["by_status"] == {"no answer: no connection is accepted": 12}
 
 
 def test_an_event_is_retried_after_a_late_answer():
@@ -96,4 +99,14 @@ def test_an_event_is_retried_after_a_late_answer():
     with receiver(late_once) as server:
         exit_code, summary = run(server.url, "--events", "1", "--duplicates", "0", "--timeout-seconds", "0.2")
     assert exit_code == 0
-    assert summary["by_status"]["no answer"] >= 1
+    assert summary["by_status"]["no answer: not in time"] >= 1
+    with pytest.raises(click.UsageError, match="is not a URL"):
+        simulate.main(["http://", "--unsigned"], standalone_mode=False)
+
+
+def test_the_events_of_a_seed_end_in_the_past_and_are_the_same_all_week():
+    monday = datetime(2026, 11, 30, 0, 5, tzinfo=UTC)
+    options = {"events": 1000, "conversations": 0, "seed": 7}
+    early, late = (make_plan(now, **options) for now in (monday, monday + timedelta(days=6, hours=23)))
+    assert early == late
+    assert early.start + longest_span(1000, 100) <= monday

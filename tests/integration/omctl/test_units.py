@@ -1,4 +1,4 @@
-"""systemd's own checks of the installed units."""
+"""systemd's own tools check the installed units."""
 
 import os
 import re
@@ -14,7 +14,7 @@ from omctl.installing.steps import shipped
 from omctl.installing.units import EDGE_UNITS, WORKER_UNITS, render_unit
 
 TOLERABLE = 1.5
-"""systemd-analyze rates from 0 (nothing is reached) to 10."""
+"""The highest accepted exposure level; systemd-analyze rates from 0 (no access) to 10."""
 
 NAMES = (*EDGE_UNITS, *WORKER_UNITS, FIREWALL_UNIT)
 SERVICES = [name.replace("@.", "@1.") for name in NAMES if name.endswith(".service")]

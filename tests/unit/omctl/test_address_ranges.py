@@ -1,4 +1,4 @@
-"""Published address ranges: which are selected, which are refused, and how an allow-list is written."""
+"""Published address ranges are selected by region, refused if implausible, and written as an allow-list."""
 
 import pytest
 
@@ -55,7 +55,10 @@ def test_an_implausible_list_of_the_platform_is_refused(entities, text):
         select({"entities": entities}, "eu-central-1")
 
 
-@pytest.mark.parametrize("text", ["", "# x\n", "192.0.2.0/24; } server {", "0.0.0.0/0", "include /etc/x;"])
+@pytest.mark.parametrize(
+    "text",
+    ["", "# x\n", "192.0.2.0/24; } server {", "0.0.0.0/0", "include /etc/x;", "2001:db8::%x; }/32"],
+)
 def test_a_plain_list_with_anything_but_networks_is_refused(text):
     with pytest.raises(OpenMessagingError):
         read_plain(text)

@@ -1,4 +1,4 @@
-"""How omctl check rates what it finds."""
+"""omctl check rates its findings by their effect on events."""
 
 import fcntl
 import time
@@ -24,6 +24,7 @@ from omctl.look.check import find_roles, summarise
 from omctl.look.database import judge_clock, judge_paused, judge_revision, judge_tables, judge_workers
 from omctl.look.edge import (
     JournalState,
+    check_canary,
     check_journals,
     health_url,
     judge_journal,
@@ -41,6 +42,7 @@ from workers.db.stats import WorkerReport
 EVENTS = "open-messaging.events"
 DEAD_LETTERS = "open-messaging.dead-letters"
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
+CANARY = {"OM_CANARY_URL": "https://u:hidden@hooks.example.com/w", "OM_METRICS_BIND": "127.0.0.1:1"}
 
 
 def queue(name, ready=0, consumers=0):
@@ -51,8 +53,8 @@ def policy(**keys):
     return judge_queue(EVENTS, {"messages": 3, "policy": "p", "effective_policy_definition": keys})
 
 
-def members(online):
-    return judge_queue(EVENTS, {"members": ["a", "b", "c"], "online": ["a", "b", "c"][:online]})
+def members(online, found=3, brokers=3):
+    return judge_queue(EVENTS, {"members": [*"abcde"][:found], "online": [*"abcde"][:online]}, brokers)
 
 
 def journal(*, is_owned=True, entries=9, damaged=0, age=5):
@@ -86,7 +88,12 @@ ACTIVE = SimpleNamespace(name="content", paused_at=None, paused_because=None)
         (policy(**{"message-ttl": 10}), Level.PROBLEM, "p sets message-ttl"),
         (judge_queue(EVENTS, {}), Level.OK, "depth not known"),
         (judge_queue(EVENTS, {"error": "x", "reason": "Not Found"}), Level.PROBLEM, "Not Found"),
-        (members(2), Level.OK, "2 of 3"),
+        (members(3), Level.OK, "3 of 3 members online"),
+        (members(2), Level.WARNING, "2 of 3 members online"),
+        (members(2, 2), Level.WARNING, "2 of 3 members online"),
+        (members(1, 1), Level.WARNING, "1 of 3 members online"),
+        (members(1, 1, brokers=1), Level.OK, "no policy limits it"),
+        (members(3, brokers=5), Level.OK, "3 of 3 members online"),
         (members(1), Level.PROBLEM, "1 of its 3"),
         (judge_queue(EVENTS, {"state": "minority"}), Level.PROBLEM, "its state is minority"),
         (judge_queue(EVENTS, {"state": "running"}), Level.OK, "depth not known"),
@@ -97,8 +104,11 @@ ACTIVE = SimpleNamespace(name="content", paused_at=None, paused_because=None)
         (judge_proof(3, 0, has_confirms=False), Level.PROBLEM, "no management API"),
         (judge_alarms({"status": "ok"}), Level.OK, "none"),
         (judge_alarms(ALARM), Level.PROBLEM, "disk on rabbit@a"),
-        (judge_guest(401), Level.OK, "no access"),
-        (judge_guest(200), Level.WARNING, "administrator"),
+        (judge_guest(401, "127.0.0.1"), Level.OK, "no access"),
+        (judge_guest(401, "om-1"), Level.NOTE, "is not checked"),
+        (judge_guest(200, "localhost"), Level.WARNING, "administrator"),
+        (judge_guest(200, "om-1"), Level.WARNING, "administrator"),
+        (check_canary(SimpleNamespace(string=CANARY.get)), Level.WARNING, "is unknown"),
         (judge_list(3600.0, is_enforced=True), Level.OK, "others are refused"),
         (judge_list(3600.0, is_enforced=False), Level.WARNING, "others are logged"),
         (judge_list(None, is_enforced=True), Level.WARNING, "not been fetched"),
@@ -118,12 +128,12 @@ ACTIVE = SimpleNamespace(name="content", paused_at=None, paused_because=None)
         (judge_revision(None, HEAD), Level.PROBLEM, "none, and this version"),
         (judge_tables(["drift"]), Level.PROBLEM, "drift"),
         (judge_setting("OM_WEBHOOK_SECRET", "hidden"), Level.WARNING, "is not a setting"),
-        # Exactly one finding each: another number has no place in a row.
+        # Each of these calls yields exactly one finding; otherwise, the row would have the wrong length.
         (*judge_secrets(IN_FILE), Level.WARNING, "OM_EVENTS_HEADERS"),
         (*judge_paused([PAUSED, ACTIVE]), Level.WARNING, "destinations resume crm"),
     ],
 )
-def test_the_level_of_a_finding_follows_from_its_effect_on_events(finding, level, text):
+def test_the_level_of_a_finding_depends_on_its_effect_on_events(finding, level, text):
     assert (
         finding.level,
         text in f"{finding.subject} {finding.text} {finding.advice}",
@@ -181,11 +191,11 @@ def test_a_role_whose_workers_do_not_report_is_a_problem(reports, levels):
         ("unix:/run/edge.sock", None),
     ],
 )
-def test_the_health_url_follows_from_the_edges_bind_address(bind, url):
+def test_the_health_url_is_derived_from_the_edges_bind_address(bind, url):
     assert health_url(bind) == url
 
 
-def test_an_edges_report_gives_a_finding_for_the_edge_each_problem_and_each_process():
+def test_an_edges_report_becomes_findings_for_the_edge_each_problem_and_each_process():
     report = {
         "problems": ["the broker is away: events wait in the journal"],
         "processes": [
@@ -220,7 +230,7 @@ def test_the_entries_damaged_bytes_and_owner_of_a_journal_are_read_from_disk(
     assert (state.entries, state.damaged, state.is_owned) == (entries, damaged, is_owned)
 
 
-def test_files_that_the_edge_skips_or_set_aside_are_reported_beside_its_journals(tmp_path):
+def test_files_that_the_edge_skips_or_has_set_aside_are_reported_with_its_journals(tmp_path):
     for name in ("journal/7-a", "journal/without lock", "damaged", "oversized"):
         (tmp_path / name).mkdir(parents=True)
     for name in ("journal/7-a/lock", "journal/file", "damaged/7-00000001.segment", "oversized/1.body"):
@@ -240,13 +250,13 @@ def test_files_that_the_edge_skips_or_set_aside_are_reported_beside_its_journals
     assert "7-00000001.segment" in findings[str(tmp_path / "damaged")].text
 
 
-def test_a_file_in_place_of_the_journal_directory_is_reported_and_a_missing_one_is_fine(tmp_path):
+def test_a_file_in_place_of_the_journal_directory_is_reported_but_a_missing_directory_is_not(tmp_path):
     assert [finding.level for finding in check_journals(tmp_path)] == [Level.OK]
     (tmp_path / "journal").touch()
     assert [finding.level for finding in check_journals(tmp_path)] == [Level.WARNING]
 
 
-def test_a_host_is_checked_for_the_role_it_was_installed_for_or_for_both(tmp_path, monkeypatch):
+def test_a_host_is_checked_for_its_installed_role_or_for_both_roles(tmp_path, monkeypatch):
     kept = tmp_path / "installation.toml"
     monkeypatch.setattr(installation_options, "SAVED", kept)
     assert find_roles(None) == (frozenset(Role), [])
@@ -270,7 +280,33 @@ def test_the_files_that_settings_name_are_checked_without_showing_their_content(
     assert "hidden" not in repr(advice)
 
 
-def test_an_area_that_fails_or_hangs_hides_no_other_area_and_is_reported_in_time():
+WEBHOOK = """\
+url = "https://hooks.example.com/webhooks/genesys/openmessaging"
+[webhook]
+name = "ours"
+filters = [{event_type = "openmessaging:conversation:new", filter = ""}]
+"""
+
+
+@pytest.mark.parametrize(("is_allowed", "level"), [("false", Level.PROBLEM), ("true", Level.OK)])
+def test_a_webhook_whose_unsigned_events_the_edge_would_refuse_is_a_problem(
+    tmp_path, monkeypatch, is_allowed, level
+):
+    (tmp_path / "registration.toml").write_text(WEBHOOK)
+    monkeypatch.setenv("OM_REGISTRATION", str(tmp_path / "registration.toml"))
+    monkeypatch.setenv("OM_ALLOW_UNSIGNED", is_allowed)
+    [found] = [found for found in check_settings() if found.subject == "registration"]
+    assert (found.level, "refuse its events" in found.advice) == (level, level is Level.PROBLEM)
+
+
+def test_a_registration_field_under_the_platforms_name_is_a_problem(tmp_path, monkeypatch):
+    (tmp_path / "registration.toml").write_text(WEBHOOK.replace("filters", "eventFilters"))
+    monkeypatch.setenv("OM_REGISTRATION", str(tmp_path / "registration.toml"))
+    [found] = [found for found in check_settings() if found.subject == "registration"]
+    assert found.advice == "OM_REGISTRATION: webhook.eventFilters: Unknown field."
+
+
+def test_an_area_that_fails_or_hangs_is_reported_in_time_and_does_not_hide_other_areas():
     def refuse():
         raise ConfigurationError("OM_X must be a number")
 
@@ -288,7 +324,7 @@ def test_an_area_that_fails_or_hangs_hides_no_other_area_and_is_reported_in_time
     assert findings["refused"].advice == "OM_X must be a number"
 
 
-def test_problems_come_first_and_a_healthy_area_is_one_line():
+def test_problems_are_listed_first_and_a_healthy_area_takes_one_line():
     findings = [
         Finding(Level.OK, "connection", "works", area="broker"),
         Finding(Level.OK, "queue", "exists", area="broker"),

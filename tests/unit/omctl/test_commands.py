@@ -1,8 +1,9 @@
-"""The commands of omctl: names, groups, help, manual page, errors and JSON."""
+"""omctl's commands have help and a manual page, print JSON, and report an error in one sentence."""
 
 import json
 import re
 import shutil
+import ssl
 import subprocess
 import sys
 
@@ -18,7 +19,7 @@ NAMES = command_line.list_commands(CONTEXT)
 
 
 def commands():
-    """Return each command, those of groups with their group's name."""
+    """Yield each command with its path, which starts with the name of its group if it has one."""
     for name in NAMES:
         command = command_line.get_command(CONTEXT, name)
         for one in getattr(command, "commands", {"": command}).values():
@@ -41,7 +42,7 @@ def test_the_help_lists_every_command_by_group_in_80_columns(capsys):
     assert set(NAMES) <= listed
 
 
-def test_help_takes_less_than_half_a_second_of_cpu_and_imports_no_database():
+def test_help_takes_less_than_half_a_second_of_cpu_time_and_imports_no_database_library():
     code = (
         "import sys, time; from omctl.__main__ import run; run(['--help']);"
         "assert time.process_time() < 0.4 and 'rich' not in sys.modules;"
@@ -62,7 +63,7 @@ def test_help_takes_less_than_half_a_second_of_cpu_and_imports_no_database():
         (["ipranges", "--from", sys.executable], 1, "not a network"),
     ],
 )
-def test_an_error_is_printed_as_one_sentence_and_with_json_as_an_object(
+def test_an_error_is_printed_as_one_sentence_or_with_json_as_an_object(
     monkeypatch, capsys, arguments, status, message
 ):
     monkeypatch.delenv("OM_WEBHOOK_SECRETS", raising=False)
@@ -72,6 +73,17 @@ def test_an_error_is_printed_as_one_sentence_and_with_json_as_an_object(
     captured = capsys.readouterr()
     error = json.loads(captured.out)["error"]
     assert (error["status"], message in error["message"], message in captured.err) == (status, True, True)
+
+
+def test_a_network_error_is_reported_without_its_text_and_not_as_a_file_error(monkeypatch, capsys):
+    def fail(*_, **__):
+        raise errors.pop()
+
+    monkeypatch.setattr("omctl.install._go", fail)
+    errors = [OSError("u:p@h"), ssl.SSLError(1, "wrong version")]
+    for reason in ("wrong version", "unknown reason"):
+        assert run(["uninstall"]) == 1
+        assert capsys.readouterr().err == f"omctl: the command failed: {reason}\n"
 
 
 def test_the_shell_can_complete_commands():

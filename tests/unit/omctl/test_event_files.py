@@ -1,4 +1,4 @@
-"""Reading the bodies of events from a file."""
+"""The bodies of events are read from a file."""
 
 import io
 
@@ -32,7 +32,7 @@ TWO = [b'{"a": 1}', b'{"b":2}']
         *((empty, []) for empty in (b"", b"\n\n", b"[]", b"[\n]")),
     ],
 )
-def test_lines_arrays_and_documents_give_their_bodies_byte_for_byte(raw, expected):
+def test_bodies_are_read_byte_for_byte_from_lines_arrays_and_documents(raw, expected):
     assert list(bodies(raw)) == expected
 
 

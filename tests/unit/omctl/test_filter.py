@@ -1,4 +1,4 @@
-"""omctl filter: check an expression and try it on events."""
+"""omctl filter checks an expression and tries it on events."""
 
 import json
 
@@ -24,7 +24,7 @@ def test_a_usable_filter_is_reported_with_its_warnings():
     assert result.output.startswith("Warning: accepts the events of every custom channel")
 
 
-def test_the_configured_filter_is_checked_if_none_is_given():
+def test_the_configured_filter_is_checked_if_no_expression_is_given():
     with pytest.raises(FilterError, match=r"channel\.externalId"):
         run("check", OM_EVENT_FILTER="channel.externalID == 'x'")
     with pytest.raises(ConfigurationError, match="OM_EVENT_FILTER"):

@@ -1,4 +1,4 @@
-"""Credentials, certificates and sockets that a second installation keeps."""
+"""A second installation keeps existing credentials, and restarts a listening socket only if necessary."""
 
 import os
 from pathlib import Path
@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from omctl import install as command
-from omctl.installing import credentials, gateway, units
+from omctl.installing import credentials, gateway, removal, units
 from omctl.installing.options import Options
 from omctl.installing.steps import run_steps
 
@@ -53,7 +53,7 @@ def test_existing_credentials_stay_and_missing_or_empty_ones_are_written(kept, m
     assert [(kept / path).read_text() for path in paths] == ["amqp://less\n", "amqp://all\n", "constructed\n"]
 
 
-def test_the_readers_address_is_written_when_a_host_becomes_a_worker(kept, monkeypatch):
+def test_the_database_address_of_the_reader_is_written_when_a_host_becomes_a_worker(kept, monkeypatch):
     names = ("GENESYS_SECRET", "REQUIRED_HEADERS", "EVENTS_HEADERS", "EDGE_MANAGEMENT", "WEBHOOK_SECRETS")
     for name in (*names, "READER_DATABASE", "WORKER_DATABASE"):
         monkeypatch.setattr(credentials, name, kept / name)
@@ -67,7 +67,9 @@ def test_the_readers_address_is_written_when_a_host_becomes_a_worker(kept, monke
 @pytest.fixture
 def written_site(tmp_path, monkeypatch):
     """The path of the gateway's configuration."""
-    monkeypatch.setattr(gateway, "SITE", tmp_path / "site.conf")
+    for module in (gateway, removal):
+        monkeypatch.setattr(module, "SITE", tmp_path / "site.conf")
+        monkeypatch.setattr(module, "REMOVED_SITE", tmp_path / "open-messaging" / "removed.conf")
     return tmp_path / "site.conf"
 
 
@@ -85,6 +87,17 @@ def test_a_given_certificate_replaces_the_self_signed_one_and_stays_until_anothe
     assert reported == ["the certificate /etc/ssl/hooks.pem of an earlier --certificate"]
 
 
+def test_an_installation_after_a_removal_finds_the_given_certificate(written_site):
+    written_site.write_text(gateway.render_site(Options(certificate=OWN)))
+    [step] = [step for step in removal.plan_removal(purge=False) if str(written_site) in step.title]
+    assert [state for _, state in run_steps([step, step], dry_run=False)] == ["done", "up to date"]
+    assert not written_site.exists()
+    assert gateway.find_certificate(Options()) == OWN
+    # Afterwards, the file would name an old certificate, and hosts that get a copy of it would use its paths.
+    titles = [step.title for step in gateway.gateway_steps(Options())]
+    assert titles.index(f"delete {gateway.REMOVED_SITE}") == titles.index(f"write {written_site}") + 1
+
+
 def test_the_gateway_uses_the_settings_of_the_units(tmp_path, monkeypatch):
     settings = tmp_path / "environment"
     settings.write_text("OM_MAX_BODY_BYTES=4096\n")
@@ -93,7 +106,7 @@ def test_the_gateway_uses_the_settings_of_the_units(tmp_path, monkeypatch):
     monkeypatch.setattr(
         command, "plan_installation", lambda options: sites.append(gateway.render_site(options)) or ()
     )
-    # Set first, so that the test's end removes what the command sets.
+    # Set the variable first, so that monkeypatch removes at the end what the command sets.
     monkeypatch.setenv("OM_SETTINGS_FILE", "")
     del os.environ["OM_SETTINGS_FILE"]
     CliRunner().invoke(command.install, ["--dry-run"], catch_exceptions=False)

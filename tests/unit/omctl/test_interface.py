@@ -1,4 +1,4 @@
-"""How commands print customers' text and read times, rates and replays."""
+"""Commands print customers' text safely, and read times, rates and replays."""
 
 import json
 import threading
@@ -35,7 +35,14 @@ def test_a_table_shows_markup_and_control_characters_as_text():
     assert "[b]name" in output
 
 
-def test_a_body_is_printed_byte_for_byte_if_the_output_is_no_terminal():
+def test_a_long_id_is_never_wrapped(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    digest, text = "0123456789abcdef" * 4, "some words " * 9
+    output = printed(print_table, ("id", "text", "id"), [(digest, text, digest)]).output
+    assert output.count(digest) == 2
+
+
+def test_a_body_is_printed_byte_for_byte_if_the_output_is_not_a_terminal():
     body = HOSTILE.encode(errors="surrogatepass") + bytes(range(256))
     assert printed(print_body, body).stdout_bytes == body + b"\n"
 
@@ -59,7 +66,7 @@ NOW = datetime(2026, 5, 15, 14, 0, tzinfo=UTC)
         ("2026-05-15T14:00+02:00", NOW - timedelta(hours=2)),
     ],
 )
-def test_a_time_is_an_age_or_a_date(text, time):
+def test_a_time_is_given_as_an_age_or_a_date(text, time):
     assert parse_timestamp(text, NOW) == time
 
 
@@ -81,7 +88,7 @@ def test_a_rate_limiter_without_a_rate_or_after_cancellation_does_not_wait(rate)
     assert pauses == []
 
 
-def test_each_replay_with_again_gives_an_event_a_key_of_that_replay():
+def test_each_replay_with_the_option_again_gives_an_event_a_key_of_that_replay():
     sources = ("webhook", "replay", "replay:", "replay:XYZ", "replay:" + "a" * 33)
     assert [generation_of(source) for source in sources] == [None] * 5
     event = Event("t", "c", 0, "key", "guide")

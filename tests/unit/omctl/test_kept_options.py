@@ -1,4 +1,4 @@
-"""A later installation uses the saved options of an earlier one and reports them."""
+"""An installation uses and reports the options that an earlier installation has saved."""
 
 import os
 
@@ -9,14 +9,14 @@ from omctl import install as command
 from omctl.install import plan_installation
 from omctl.installing import cluster, credentials, gateway
 from omctl.installing import options as saved_options
-from omctl.installing.options import Options
+from omctl.installing.options import Options, Role
 from omctl.installing.steps import InstallationError
 
 HOSTS = f"{Options().host},om-2,om-3"
 
 
 class Host:
-    """A host whose broker and database are named; only the steps about saved options are carried out."""
+    """A host whose settings name a broker and a database; it runs only the steps about saved options."""
 
     def __init__(self, root):
         self.file = root / "open-messaging" / "installation.toml"
@@ -28,7 +28,7 @@ class Host:
         return [step for step in steps if step.state_if_done == "kept" or str(self.file) in step.title]
 
     def install(self, *arguments):
-        """Run the command and return its report; errors are raised."""
+        """Run the command and return its report, or raise its error."""
         return CliRunner().invoke(command.install, arguments, catch_exceptions=False).stderr.splitlines()
 
     def reported(self, *arguments):
@@ -61,7 +61,7 @@ def host(tmp_path, monkeypatch):
         (("--cluster", HOSTS), ("--cluster", "")),
     ],
 )
-def test_an_option_stays_until_its_default_is_given(host, given, default):
+def test_a_saved_option_applies_until_its_default_is_given(host, given, default):
     host.install(*given)
     first = host.options
     [line] = host.reported()
@@ -72,7 +72,17 @@ def test_an_option_stays_until_its_default_is_given(host, given, default):
     assert not host.reported()
 
 
-def test_a_newly_given_option_replaces_the_saved_one(host):
+def test_a_relative_link_to_a_certificate_becomes_absolute_and_is_not_resolved(host, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("fullchain", "privkey"):
+        (tmp_path / f"{name}1.pem").touch()
+        (tmp_path / f"{name}.pem").symlink_to(f"{name}1.pem")
+    host.install("--certificate", "fullchain.pem", "privkey.pem")
+    # certbot changes the links when it renews a certificate.
+    assert host.options.certificate == (tmp_path / "fullchain.pem", tmp_path / "privkey.pem")
+
+
+def test_a_newly_given_option_replaces_the_saved_option(host):
     host.install("--bind", "127.0.0.1:8081", "--workers", "4")
     reported = host.install("--bind", "127.0.0.1:8082")
     kept = ["kept: --workers 4", f"done: write {host.file}"]
@@ -83,11 +93,11 @@ def test_a_newly_given_option_replaces_the_saved_one(host):
     assert host.file.stat().st_mode & 0o777 == 0o644
 
 
-def test_both_roles_can_be_given_after_one(host):
+def test_both_roles_can_be_requested_after_an_installation_of_a_single_role(host):
     host.install("--role", "edge")
-    assert (host.options.is_edge, host.options.is_worker) == (True, False)
+    assert host.options.roles == {Role.EDGE}
     host.install("--role", "edge", "--role", "worker")
-    assert (host.options.is_edge, host.options.is_worker) == (True, True)
+    assert host.options.roles == set(Role)
 
 
 def test_a_dry_run_reports_the_same_steps_and_writes_nothing(host):
@@ -121,7 +131,7 @@ def test_the_options_of_a_failed_installation_are_not_saved(host, monkeypatch):
 
 def test_another_host_of_the_cluster_uses_the_options_that_were_copied_to_it(host):
     host.file.parent.mkdir()
-    first = Options(cluster=("om-1", Options().host), server_name="hooks.example.com", workers=4, host="om-1")
+    first = Options(cluster=f"om-1,{Options().host}", server_name="hooks.example.com", workers=4, host="om-1")
     host.file.write_text(saved_options.render_options(first))
     arguments = ("--cluster", f"om-1,{Options().host}", "--server-name", "hooks.example.com")
     [line] = host.reported(*arguments)

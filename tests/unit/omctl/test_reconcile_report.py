@@ -1,12 +1,15 @@
-"""How omctl reconcile reports conversations that it skipped."""
+"""omctl reconcile reports the conversations that it skipped."""
 
-from omctl.repair.reconcile import exit_status, report
-from omctl.repair.reconciliation import Findings
-from workers.reconcile import Bounds
+from omctl.repair.reconcile import Findings, exit_status, report
+from workers.reconcile import Bounds, CheckResult
 
 
 def test_skipped_conversations_are_listed_with_the_reason(capsys):
-    findings = Findings(passed_over=[("c-1", "refused", "answered 403"), ("c-2", "failed", "answered 500")])
+    refused, failed = (
+        CheckResult("c-1", 0, refused="answered 403"),
+        CheckResult("c-2", 0, failed="answered 500"),
+    )
+    findings = Findings([refused, failed])
     report(findings, Bounds(0, 1), [])
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert ["c-1", "refused", "answered", "403"] in lines

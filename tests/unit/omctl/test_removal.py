@@ -1,4 +1,4 @@
-"""Data that a removal deletes, and data that it keeps because other hosts share it."""
+"""A removal deletes a host's data, and keeps data that other hosts share."""
 
 import contextlib
 import json
@@ -17,12 +17,13 @@ SHRUNK = "vhost\tname\tsize\tresult\n/\tcrm.errors\t2\tok\n/\topen-messaging.eve
 
 
 class Host:
-    """A host's broker and database; records the commands."""
+    """A host's broker and database, with a record of the commands that were run."""
 
     def __init__(self, nodes, shrunk):
         self.nodes = nodes
         self.shrunk = shrunk
         self.failing = "no such command"
+        self.installed = ("rabbitmq-server", "postgresql")
         self.commands = []
 
     def run(self, command, *, text="", **_):
@@ -32,7 +33,11 @@ class Host:
             raise InstallationError(f"{self.failing} failed")
         if "cluster_status" in command:
             return json.dumps({"disk_nodes": self.nodes})
-        return self.shrunk if "shrink" in command else ""
+        if command[0] == "dpkg-query":
+            return "installed" if command[-1] in self.installed else ""
+        if command[-1] in {"list_queues", "list_users"}:
+            return "others\t0\nopen-messaging.events\t7\nopen-messaging-edge\t[]\n"
+        return self.shrunk if command[0] == "rabbitmq-queues" else ""
 
     def succeeds(self, command):
         command = command.split() if isinstance(command, str) else command
@@ -47,7 +52,7 @@ class Host:
 
 @pytest.fixture
 def make_host(tmp_path, monkeypatch):
-    """Make this host a node beside others, with a cookie if `--cluster` made the cluster."""
+    """Return a function that makes this host one of the given nodes, by default joined by `--cluster`."""
     for name in ("CONFIGURATION", "STATE"):
         directory = tmp_path / name
         directory.mkdir()
@@ -83,13 +88,14 @@ def test_a_removal_deletes_each_unit_and_program_that_an_installation_writes():
     assert written - deleted == {str(ENVIRONMENT)}
 
 
-def test_a_unit_without_a_file_is_not_stopped():
+def test_a_unit_without_a_file_is_not_stopped(monkeypatch):
     listed = "om-api.service not-found inactive dead\nom-worker@1.service loaded active running Worker\n"
-    assert removal.parse_loaded(listed) == ["om-worker@1.service"]
+    monkeypatch.setattr(removal, "run", lambda _: listed)
+    assert removal._units() == ["om-worker@1.service"]
 
 
 def test_a_host_leaves_its_cluster_without_touching_shared_data(make_host):
-    # A queue with "error" in its name is no failure.
+    # The queue's name contains "error", which must not count as a failure.
     host = make_host(HERE, "rabbit@om-2", "rabbit@om-3", shrunk=SHRUNK.format("ok"))
     _, broker, database, *deleted = purge()
     assert not host.find(*SHARED)
@@ -133,6 +139,8 @@ def test_a_host_has_left_the_cluster_once_its_broker_was_reset(make_host, failin
     ("nodes", "shrunk", "failing", "message", "not_run"),
     [
         ([HERE], "", "DROP DATABASE", "from the other hosts first", ["FORCE", "delete_queue"]),
+        ([HERE], "", "list_queues", "list_queues failed", ["delete_"]),
+        ([HERE], "", "delete_queue", "delete_queue failed", ["delete_user"]),
         ([], "", "none", r"does not run.*forget_cluster_node.*delete .*cookie here", SHARED),
         (
             [HERE, "rabbit@om-2"],
@@ -142,9 +150,15 @@ def test_a_host_has_left_the_cluster_once_its_broker_was_reset(make_host, failin
             ["stop_app"],
         ),
     ],
-    ids=["a database in use", "a broker that does not run", "a queue that keeps its member"],
+    ids=[
+        "a database in use",
+        "a broker that stops",
+        "a queue that is not deleted",
+        "a broker that does not run",
+        "a queue that keeps its member",
+    ],
 )
-def test_a_failing_purge_stops_with_a_remedy_before_it_deletes_anything(  # noqa: PLR0917  # a table
+def test_a_failing_purge_reports_a_remedy_and_stops_before_it_deletes_anything(  # noqa: PLR0917  # a table
     make_host, nodes, shrunk, failing, message, not_run
 ):
     host = make_host(*nodes, shrunk=shrunk)
@@ -155,15 +169,36 @@ def test_a_failing_purge_stops_with_a_remedy_before_it_deletes_anything(  # noqa
     assert removal.CONFIGURATION.exists()
 
 
+def test_a_queue_without_a_member_on_the_new_host_fails_the_installation(make_host):
+    make_host(HERE, "rabbit@om-2", shrunk=SHRUNK.format("ok"))
+    cluster.grow(HERE)
+    make_host(HERE, "rabbit@om-2", shrunk=SHRUNK.format("error: cluster_change_not_permitted"))
+    with pytest.raises(InstallationError, match=r": / open-messaging\.events 2 error: cluster_change_not_p"):
+        cluster.grow(HERE)
+
+
 @pytest.mark.parametrize("joined", [True, False])
 def test_the_last_host_deletes_the_shared_data(make_host, joined):
     host = make_host(HERE, joined=joined, has_database=joined)
     purge()
     assert all(host.find(word) for word in SHARED)
-    assert not host.find("reset")
+    assert not host.find("reset", "delete_queue others")
 
 
-def test_a_cluster_that_was_not_made_by_an_installation_is_not_left(make_host):
+def test_a_stopped_broker_of_a_single_host_fails_the_purge_but_a_missing_server_does_not(make_host):
+    host = make_host(joined=False)
+    host.failing = "rabbitmqctl"
+    with pytest.raises(InstallationError, match="rabbitmqctl failed"):
+        purge()
+    assert removal.CONFIGURATION.exists()
+    host.installed = ()
+    host.commands.clear()
+    purge()
+    assert not host.find("DROP DATABASE", "list_queues")
+    assert not removal.CONFIGURATION.exists()
+
+
+def test_a_host_does_not_leave_a_cluster_that_no_installation_made(make_host):
     host = make_host(HERE, "rabbit@other", joined=False)
     purge()
     assert not host.find(*SHARED, "shrink", "reset")

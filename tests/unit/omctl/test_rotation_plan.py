@@ -1,4 +1,4 @@
-"""The next step of a secret's rotation, and the secrets file."""
+"""The next step of a secret's rotation is derived from its state, and the secrets file is updated."""
 
 import stat
 
@@ -6,7 +6,6 @@ import pytest
 
 from messaging.errors import ConfigurationError
 from omctl.connect.rotation import (
-    Facts,
     RotationError,
     RotationStep,
     Watch,
@@ -34,8 +33,8 @@ ONE_OF_TWO = {"edge 1": {"new": 3, "old": 5}, "edge 2": {"old": 9}}
         (("new", "old"), "new", BOTH, RotationStep.WATCH),
     ],
 )
-def test_the_next_step_follows_from_the_file_the_platform_and_the_edges(secrets, signing, edges, step):
-    assert next_step(Facts(secrets, signing, edges)) is step
+def test_the_next_step_depends_on_the_file_the_platform_and_the_edges(secrets, signing, edges, step):
+    assert next_step(secrets, signing, edges) is step
 
 
 @pytest.mark.parametrize(
@@ -48,15 +47,15 @@ def test_the_next_step_follows_from_the_file_the_platform_and_the_edges(secrets,
         (("new",), None, {"edge 1": {}}, "does not accept the file's secret"),
     ],
 )
-def test_a_rotation_that_would_refuse_events_is_an_error(secrets, signing, edges, text):
+def test_a_rotation_that_would_cause_refused_events_is_an_error(secrets, signing, edges, text):
     with pytest.raises(RotationError, match=text):
-        next_step(Facts(secrets, signing, edges))
+        next_step(secrets, signing, edges)
 
 
 @pytest.mark.parametrize(
     ("looks", "is_over"),
     [
-        # Each look has a time in seconds, and each process's verified signatures by the new and old secret.
+        # Each observation has a time in seconds and, for each process, its signatures by new and old secret.
         ([(0, {"a": (0, 5)}), (9, {"a": (1, 5)})], False),
         ([(0, {"a": (0, 5)}), (10, {"a": (1, 5)})], True),
         ([(0, {"a": (0, 5)}), (60, {"a": (0, 5)})], False),
@@ -66,7 +65,7 @@ def test_a_rotation_that_would_refuse_events_is_an_error(secrets, signing, edges
         ([(0, {"a": (0, 5)}), (8, {"a": (1, 5), "b": (0, 1)}), (17, {"a": (2, 5), "b": (0, 1)})], False),
     ],
 )
-def test_the_old_secret_is_dropped_once_only_the_new_one_has_signed_for_a_while(looks, is_over):
+def test_the_old_secret_is_dropped_once_only_the_new_secret_has_signed_for_a_while(looks, is_over):
     watch = Watch("new", "old", quiet=10.0, since=0.0)
     for now, edges in looks:
         counts = {name: {"new": new, "old": old} for name, (new, old) in edges.items()}
@@ -84,7 +83,7 @@ def test_the_secrets_file_keeps_its_mode_and_the_order_of_its_secrets(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_the_secrets_file_must_be_named_by_a_setting_and_hold_a_secret(monkeypatch, tmp_path):
+def test_the_secrets_file_must_be_named_by_a_setting_and_contain_a_secret(monkeypatch, tmp_path):
     monkeypatch.setenv("OM_WEBHOOK_SECRETS", "constructed-secret")
     with pytest.raises(ConfigurationError, match=r"holds the secrets themselves.*OM_WEBHOOK_SECRETS_FILE"):
         find_secrets_file(None)

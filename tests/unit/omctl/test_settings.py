@@ -1,4 +1,4 @@
-"""omctl check --settings: each setting with its value, source and explanation, without secrets."""
+"""omctl check --settings shows each setting with its value, source and explanation, without secrets."""
 
 import json
 from types import SimpleNamespace
@@ -75,6 +75,8 @@ def test_the_command_lists_the_settings_and_checks_nothing_else(settings):
         ("OM_DATABASE_URL", "postgresql://db/om?user=u&password=a@b", HIDDEN),
         ("OM_DATABASE_URL", "sqlite:////var/lib/om.sqlite3", "sqlite:////var/lib/om.sqlite3"),
         ("OM_DATABASE_URL", "no URL", HIDDEN),
+        ("OM_DATABASE_URL", "user:hidden://db/om", HIDDEN),
+        ("OM_CANARY_URL", "https://u:hidden@hooks.example.com/w", "https://hooks.example.com/w"),
         ("OM_MANAGEMENT_URL", "hidden", HIDDEN),
         ("OM_WEBHOOK_SECRETS_FILE", "/run/secret", "read from /run/secret"),
         ("OM_BATCH_EVENTS", "100", "100"),

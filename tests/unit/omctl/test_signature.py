@@ -1,4 +1,4 @@
-"""omctl sign and explain-signature: a header as the platform sends it, and an explanation of each mistake."""
+"""omctl sign prints the header that the platform would send; explain-signature explains each mistake."""
 
 import base64
 import hashlib
@@ -14,7 +14,7 @@ from omctl.signatures import diagnose
 
 SECRET = "constructed-secret-0123456789"
 OLDER = "older-secret-0123456789abcdef"
-# A constructed vector: the secret and the body are made up, the digest was computed with openssl.
+# The secret and the body of this test vector are constructed; the digest was computed with openssl.
 VECTOR = (
     '{"id":"d7d58935af65a45e5234ac77de017a0a","channel":{"platform":"Open","type":"Private",'
     '"time":"2025-06-10T21:03:12.427Z"},"type":"Text","text":"Hi 👋","direction":"Outbound"}'
@@ -95,7 +95,7 @@ def test_a_different_form_of_the_secret_is_explained(ours, theirs, finding):
     assert finding in diagnosis.findings[0]
 
 
-def test_the_json_names_the_secret_by_its_number_only():
+def test_the_json_output_identifies_the_secret_only_by_its_number():
     result = run(VECTOR, HEX, "--json", secrets=f"{OLDER},{SECRET}")
     found = json.loads(result.output)
     assert (found["is_genuine"], found["secret"]) == (False, 2)
