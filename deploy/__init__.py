@@ -1,1 +1,1 @@
-"""Everything that puts the service on a machine."""
+"""Files that install, configure and run the service on a machine."""

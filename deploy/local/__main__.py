@@ -1,4 +1,4 @@
-"""The commands of `make run` and `make demo`: python -m deploy.local COMMAND."""
+"""Entry point of `make run` and `make demo`: python -m deploy.local COMMAND."""
 
 import os
 import sys
@@ -32,22 +32,17 @@ def demo(*, keep: bool) -> None:
 
 
 def keep_private(var: Path) -> None:
-    """Let only this user read *var*, which holds bodies, tokens, secrets and logs."""
+    """Let only the current user read *var*, because it contains bodies, tokens, secrets and logs."""
     os.umask(0o077)
     var.mkdir(exist_ok=True)
     var.chmod(0o700)
 
 
-def main() -> None:
-    """Run the command; a server that does not start is reported without a traceback."""
+if __name__ == "__main__":
     exit_on_signals()
     keep_private(VAR)
     try:
         local()
     except ServerStartError as error:
-        click.echo(str(error), err=True)
-        sys.exit(1)
-
-
-if __name__ == "__main__":
-    main()
+        # Exit with the reason as the only output, without a traceback.
+        sys.exit(str(error))

@@ -1,19 +1,19 @@
-"""Provide a RabbitMQ: the one that OM_AMQP_URL names, else Debian's package, else a container."""
+"""Provide a RabbitMQ broker: the one at OM_AMQP_URL, else a node of Debian's package, else a container."""
 
 import os
+import re
 import secrets
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import quote, urlsplit, urlunsplit
 
 import click
 
-from deploy.local.ports import LOOPBACK, free_port
-from deploy.local.process import ServerStartError
+from deploy.local.process import LOOPBACK, ServerStartError, free_port
 from deploy.local.rabbitmq import CREDENTIALS, LocalRabbitMQ, server_home
 from messaging.management import ManagementApi
 
@@ -23,10 +23,7 @@ INSTALL = Path(__file__).with_name("install-packages")
 
 @dataclass(frozen=True, slots=True)
 class BrokerAddress:
-    """A broker that answers; both URLs contain credentials.
-
-    `management_url` is empty if only OM_AMQP_URL is set; `description` is shown to the operator.
-    """
+    """A running broker. Its URLs contain passwords; `management_url` is empty if only OM_AMQP_URL is set."""
 
     amqp_url: str = field(repr=False)
     management_url: str = field(repr=False)
@@ -34,17 +31,13 @@ class BrokerAddress:
 
     @property
     def management_page(self) -> str:
-        """The management API's address without credentials."""
-        parts = urlsplit(self.management_url)
-        return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+        """The management API's URL without its credentials."""
+        return re.sub("//[^/]*@", "//", self.management_url)
 
 
 @contextmanager
 def broker(directory: Path) -> Iterator[BrokerAddress]:
-    """Provide a broker for a `with` block; only a broker that was started here is stopped afterwards.
-
-    *directory* holds the data of a private node.
-    """
+    """Provide a broker for a `with` block, with its data in *directory*. If it was started here, stop it."""
     data = directory / "rabbitmq"
     if named := named_broker():
         yield named
@@ -58,22 +51,22 @@ def broker(directory: Path) -> Iterator[BrokerAddress]:
 
 
 def named_broker() -> BrokerAddress | None:
-    """Return the broker that the environment names."""
+    """Return the broker of OM_AMQP_URL and OM_MANAGEMENT_URL, or None if OM_AMQP_URL is not set."""
     url = os.environ.get("OM_AMQP_URL")
     return BrokerAddress(url, os.environ.get("OM_MANAGEMENT_URL", ""), "OM_AMQP_URL") if url else None
 
 
 @contextmanager
 def own_virtual_host(address: BrokerAddress) -> Iterator[BrokerAddress]:
-    """Create a virtual host for a `with` block, so that nothing else in the broker is touched or counted."""
+    """Create a virtual host for a `with` block, so that no other data in the broker is changed or counted."""
     name = f"open-messaging-{secrets.token_hex(4)}"
     with virtual_host(address.amqp_url, address.management_url, name) as url:
-        yield BrokerAddress(url, address.management_url, f"{address.description}, virtual host {name}")
+        yield replace(address, amqp_url=url)
 
 
 @contextmanager
 def _in_container() -> Iterator[BrokerAddress]:
-    """Run the broker of docker/servers.yaml; its volume keeps the data."""
+    """Run the RabbitMQ container of docker/servers.yaml for a `with` block. Its volume keeps the data."""
     amqp_port, management_port = free_port(), free_port()
     ports = {"OM_RABBITMQ_PORT": str(amqp_port), "OM_MANAGEMENT_PORT": str(management_port)}
 
@@ -100,10 +93,7 @@ def _in_container() -> Iterator[BrokerAddress]:
 
 @contextmanager
 def virtual_host(amqp_url: str, management_url: str, name: str) -> Iterator[str]:
-    """Create a virtual host in which the URL's user may do everything, and yield its address.
-
-    After the `with` block it is deleted with its queues and connections.
-    """
+    """Create a virtual host in which the URL's user has all rights, yield its AMQP URL, then delete it."""
     vhost, everything = quote(name, safe=""), dict.fromkeys(("configure", "write", "read"), ".*")
     api = ManagementApi(management_url, timeout_seconds=5.0)
     api.send("PUT", f"vhosts/{vhost}", {"default_queue_type": "quorum"}).raise_for_status()
@@ -112,21 +102,18 @@ def virtual_host(amqp_url: str, management_url: str, name: str) -> Iterator[str]
     try:
         yield in_virtual_host(amqp_url, name)
     finally:
-        # On a new connection: RabbitMQ closes one that is idle for a minute, perhaps at this moment.
+        # Use a new connection: RabbitMQ may be closing the old one if that was idle for a minute.
         api = ManagementApi(management_url, timeout_seconds=5.0)
         api.send("DELETE", f"vhosts/{vhost}").raise_for_status()
 
 
 def in_virtual_host(amqp_url: str, name: str) -> str:
-    """Return the same broker's address with another virtual host."""
+    """Return *amqp_url* with *name* as its virtual host."""
     return urlunsplit(urlsplit(amqp_url)._replace(path="/" + quote(name, safe="")))
 
 
 def ensure_rabbitmq() -> bool:
-    """Return whether RabbitMQ is installed, after installing it with apt-get if possible.
-
-    Takes a minute the first time, and asks for sudo's password.
-    """
+    """Install RabbitMQ if it is missing (sudo may ask for a password); return whether it is installed."""
     if server_home() is None:
         click.echo(
             "RabbitMQ is not installed: installing Debian's package (60 MB) as root or with sudo, without "
@@ -136,7 +123,7 @@ def ensure_rabbitmq() -> bool:
 
 
 def ensure_package(find: Callable[[], Path | str | None], package: str) -> bool:
-    """Return whether *find* finds what a Debian package contains, after trying to install it."""
+    """Try to install a Debian package if *find* returns None; return whether *find* succeeds afterwards."""
     if find() is None and shutil.which("apt-get"):
         subprocess.run(["sh", INSTALL, package], check=False)
     return find() is not None

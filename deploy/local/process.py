@@ -1,7 +1,9 @@
-"""Start server processes, end them by their own ids, and end those that a killed run left behind."""
+"""Start server processes on free ports, and end them, even those that a killed run has left behind."""
 
 import os
+import random
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,26 +14,32 @@ from types import FrameType
 import psutil
 
 MARK = "OPEN_MESSAGING_STARTED_IN"
-"""In the environment of every process that is started here; its value is the working directory."""
+"""The environment variable that marks each process started here; its value is the process's directory."""
 POLL_SECONDS = 0.05
 ORPHAN_SECONDS = 10.0
-# A closed terminal (SIGHUP) is as good a reason to clean up as Ctrl-C.
+# The servers must also end when the terminal is closed (SIGHUP), not only at Ctrl-C.
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-# The edge may finish its requests for 20 seconds, and a worker its batch; after that they are killed.
+# The edge finishes its requests in this time (20 seconds suffice), and a worker finishes its batch.
 END_SECONDS = 25.0
+
+LOOPBACK = "127.0.0.1"
+
+# These ports are below the kernel's ephemeral range, so that no outgoing connection of this machine can take
+# a port between the check that it is free and the moment when the server binds it.
+MIN_PORT = 20_000
+MAX_PORT = 32_000
 
 Wait = Callable[[Callable[[], bool], float], bool]
 
 
 class ServerStartError(RuntimeError):
-    """The server did not start; the message contains the end of its output and where the rest is."""
+    """A server did not start. The message quotes the end of its output and names the file with the rest."""
 
 
 class ServerProcess:
-    """One child process with its output in a file, or on this process's own output.
+    """A child process whose output goes to a file or, without a file, to this process's own output.
 
-    It gets a session of its own: a Ctrl-C in the terminal reaches the operator's command, which then stops
-    its servers in the right order, and never the servers directly.
+    It has its own session, so that Ctrl-C reaches only the parent process, which ends all servers in order.
     """
 
     def __init__(self, name: str, output: Path | None) -> None:
@@ -41,7 +49,7 @@ class ServerProcess:
 
     @property
     def pid(self) -> int:
-        """The process id; only valid between `launch` and the end of the process."""
+        """The process id, which is available between `launch` and `end`."""
         if self._process is None:
             raise RuntimeError(f"{self.name} is not running")
         return self._process.pid
@@ -72,7 +80,7 @@ class ServerProcess:
         return self._process.wait()
 
     def wait_until(self, is_ready: Callable[[], bool], *, timeout: float) -> None:
-        """Block until the server is ready; raises ServerStartError if it ends, or after *timeout*."""
+        """Block until the server is ready; raise ServerStartError if its process ends, or after *timeout*."""
         deadline = time.monotonic() + timeout
         while not is_ready():
             if not self.is_running:
@@ -82,19 +90,19 @@ class ServerProcess:
             time.sleep(POLL_SECONDS)
 
     def send(self, number: signal.Signals) -> None:
-        """Send a signal to the process if it runs."""
+        """Send a signal to the process if it was launched."""
         if self._process:
             self._process.send_signal(number)
 
     def end(self, number: signal.Signals, *, timeout: float) -> None:
-        """Signal the process and wait for its end; kill it after *timeout*.
+        """Send a signal and wait until the process ends; kill it after *timeout* seconds.
 
-        Its remaining children are killed too, unless SIGKILL simulates a crash, which leaves them behind.
+        Its remaining children are killed too, unless the signal is SIGKILL, which simulates a crash.
         """
         if self._process is None:
             return
         self.send(number)
-        # A stopped process takes no signal but SIGKILL before it is continued.
+        # A suspended process handles no signal except SIGKILL until it is continued.
         self.send(signal.SIGCONT)
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(timeout)
@@ -114,11 +122,11 @@ class ServerProcess:
 
 
 def exit_on_signals() -> None:
-    """Make a signal end this process by SystemExit, so that everything it started is ended too."""
+    """Make SIGNALS raise SystemExit in this process, so that it ends everything that it has started."""
 
     def leave(number: int, _: FrameType | None) -> None:
         for later in SIGNALS:
-            # A second one, from an impatient operator, must not leave servers behind.
+            # Ignore a second signal: it would interrupt the exit and leave servers behind.
             signal.signal(later, lambda *_: None)
         raise SystemExit(128 + number)
 
@@ -130,13 +138,12 @@ def exit_on_signals() -> None:
 def run_processes(
     commands: Mapping[str, Sequence[str]], directory: Path, *, output: Path | None = None
 ) -> Iterator[Wait]:
-    """Run processes for a `with` block, and end them all after it.
+    """Run each named command as a process during a `with` block, and end all processes after it.
 
-    *commands* are by the process's name. They run in *directory*, which marks them, so that orphans of a
-    killed run are found. Their lines go to *output*; None: to standard output.
-
-    Yields a function that blocks until a condition holds and returns True, or for a number of seconds and
-    returns False. It raises ServerStartError as soon as one of the processes ends by itself.
+    *directory* marks the processes, so that `end_orphans` finds those of a killed run. Their output goes to
+    the file *output*; None: standard output. The yielded function blocks until a condition holds and returns
+    True, or until a number of seconds has passed and returns False. It raises ServerStartError as soon as any
+    process ends by itself.
     """
     processes = [ServerProcess(name, output) for name in commands]
 
@@ -165,11 +172,13 @@ def run_processes(
 
 
 def end_orphans(directory: Path) -> None:
-    """End every process that was started in the directory or below it.
+    """End every process that this module has started in *directory* or below it.
 
-    The caller holds the directory's lock, so none of them belongs to a run in progress.
+    The caller must hold the lock of *directory*, so that none of the processes belongs to another live run.
     """
-    left = [process for process in psutil.process_iter(["environ"]) if _was_started_in(process, directory)]
+    # psutil returns no environment (None) for another user's process.
+    started = {one: (one.info["environ"] or {}).get(MARK) for one in psutil.process_iter(["environ"])}
+    left = [process for process, mark in started.items() if mark and Path(mark).is_relative_to(directory)]
     for end in (psutil.Process.terminate, psutil.Process.kill):
         for process in left:
             with suppress(psutil.NoSuchProcess):
@@ -177,7 +186,18 @@ def end_orphans(directory: Path) -> None:
         _, left = psutil.wait_procs(left, ORPHAN_SECONDS)
 
 
-def _was_started_in(process: psutil.Process, directory: Path) -> bool:
-    # None for other users' processes.
-    environment: dict[str, str] = process.info["environ"] or {}
-    return MARK in environment and Path(environment[MARK]).is_relative_to(directory)
+def free_port() -> int:
+    """Return a free loopback port. It is chosen at random, so that two processes rarely find the same one."""
+    for port in random.sample(range(MIN_PORT, MAX_PORT), k=1000):
+        with socket.socket() as probe, suppress(OSError):
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((LOOPBACK, port))
+            return port
+    raise OSError(f"no free port between {MIN_PORT} and {MAX_PORT}")
+
+
+def answers(port: int, *, host: str = LOOPBACK) -> bool:
+    """Return whether a server accepts a connection on the port; blocks for half a second at most."""
+    with suppress(OSError), socket.create_connection((host, port), timeout=0.5):
+        return True
+    return False

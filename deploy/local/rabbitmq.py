@@ -1,11 +1,10 @@
 """Run a private RabbitMQ node from the machine's packages.
 
-It shares nothing with a RabbitMQ that may already run here: it has its own loopback ports, data, cookie,
-configuration and port mapper. Debian's wrapper scripts are not used, because they change to the `rabbitmq`
-user and to /var/lib/rabbitmq; as root the node runs as root.
+The node shares nothing with a RabbitMQ that may already run on this machine: it has its own loopback ports,
+data, cookie, configuration and port mapper. Debian's wrapper scripts are not used, because they change to
+the `rabbitmq` user and to /var/lib/rabbitmq. If root starts the node, it runs as root.
 
-Source: RabbitMQ, "Configuration" and "Clustering on a Single Machine"; the environment variables
-are those of `rabbit_env.erl` in RabbitMQ 4.0.
+Source: RabbitMQ, "Configuration" and "Clustering on a Single Machine"; `rabbit_env.erl` of RabbitMQ 4.0.
 """
 
 import os
@@ -19,19 +18,17 @@ from typing import Self
 
 import requests
 
-from deploy.local.ports import LOOPBACK, answers, free_port
-from deploy.local.process import ServerProcess, ServerStartError
+from deploy.local.process import LOOPBACK, ServerProcess, ServerStartError, answers, free_port
 
 CREDENTIALS = "guest:guest"
-# The dead-letter queue has no delivery limit, which older releases do not support.
+# The dead-letter queue needs an unlimited number of deliveries, which older releases do not support.
 MIN_VERSION = (4,)
 PLUGINS = "[rabbitmq_management]."
 AMQP_GREETING = b"AMQP\x00\x00\x09\x01"
 
-# A cold start on a loaded two-core machine takes about ten seconds, and a node that was killed with a long
-# queue reads it back first.
+# A cold start on a loaded two-core machine takes ten seconds. A killed node also reads back its long queues.
 START_SECONDS = 300.0
-# A clean stop waits for quorum queues to transfer leadership; after that the node is stuck.
+# A node that stops cleanly first transfers the leadership of its quorum queues. If it takes longer, it hangs.
 STOP_SECONDS = 20.0
 EPMD_STOP_SECONDS = 2.0
 COOKIE = ".erlang.cookie"
@@ -44,15 +41,15 @@ loopback_users.guest = true
 default_queue_type = quorum
 log.file.level = info
 """
-# The write-ahead log is rolled over early: the default of 512 MB is allocated at once. The limits on memory
-# and disk are low so that a small machine raises no alarm. Statistics come each second, not every five.
+# The write-ahead log is small, because its default of 512 MB is allocated at once. The limits on memory and
+# disk are low so that a small machine raises no alarm. Statistics are collected every second, not every five.
 SMALL = """\
 raft.wal_max_size_bytes = 16000000
 disk_free_limit.absolute = 10MB
 vm_memory_high_watermark.absolute = 1GB
 collect_statistics_interval = 1000
 """
-# Queue totals come after one second instead of five. A dead letter that found no exchange is retried after
+# Queue totals are updated every second, not every five. A dead letter that found no exchange is retried after
 # five seconds instead of three minutes.
 ADVANCED = """\
 [{rabbit, [{quorum_tick_interval, 1000}, {dead_letter_worker_publisher_confirm_timeout, 5000}]}].
@@ -60,12 +57,11 @@ ADVANCED = """\
 
 
 def server_home() -> Path | None:
-    """Return the newest installed server's directory, or None."""
+    """Return the directory of the newest installed RabbitMQ server that is recent enough, or None."""
     found = Path("/usr/lib/rabbitmq/lib").glob("rabbitmq_server-*/sbin/rabbitmq-server")
     homes = [program.parents[1] for program in found]
-    program = shutil.which("rabbitmq-server")
-    if not homes and program:
-        # On other systems the program on the PATH is the real one, beside its plugins.
+    if not homes and (program := shutil.which("rabbitmq-server")):
+        # Debian's program on the PATH is a wrapper; elsewhere it is the real one, with its plugins beside it.
         homes = [home for home in [Path(program).resolve().parents[1]] if (home / "plugins").is_dir()]
     return max((home for home in homes if _version(home) >= MIN_VERSION), key=_version, default=None)
 
@@ -75,43 +71,28 @@ def _version(home: Path) -> tuple[int, ...]:
 
 
 class LocalRabbitMQ:
-    """A node on free loopback ports with its data under `directory`, outside of which nothing is written.
+    """A RabbitMQ node on free loopback ports that keeps all its data in *directory*.
 
-    *directory* is created if missing; another object with the same directory finds the data, which belong to
-    *name*. *limits* and *advanced*: more configuration, by default for a small machine.
+    *directory* is created if it is missing. A later object with the same *directory* and *name* uses the same
+    data. `limits` and `advanced` are further configuration, by default for a small machine.
     """
 
-    def __init__(
-        self,
-        directory: Path,
-        *,
-        name: str = "open-messaging",
-        limits: str = SMALL,
-        advanced: str = ADVANCED,
-    ) -> None:
-        self._limits, self._advanced = limits, advanced
+    def __init__(self, directory: Path, *, name: str = "open-messaging") -> None:
+        self.limits, self.advanced = SMALL, ADVANCED
         self.directory = directory.resolve()
         self.directory.mkdir(parents=True, exist_ok=True)
         self.node = f"{name}@localhost"
         self.amqp_port = free_port()
         self.management_port = free_port()
         self._distribution_port = free_port()
+        self.amqp_url = f"amqp://{CREDENTIALS}@{LOOPBACK}:{self.amqp_port}/%2F"
+        self.management_url = f"http://{CREDENTIALS}@{LOOPBACK}:{self.management_port}"
         stored = self.directory / COOKIE
         self.cookie = stored.read_text() if stored.exists() else secrets.token_hex(16)
-        # The machine's own port mapper, on 4369, belongs to other Erlang programs and would outlive the node.
+        # Start a port mapper for this node: the machine's own, on port 4369, serves other Erlang programs.
         self.epmd_port = free_port()
         self._epmd = ServerProcess("epmd", self.directory / "epmd.log")
         self._process = ServerProcess(f"RabbitMQ {self.node}", self.directory / "output.log")
-
-    @property
-    def amqp_url(self) -> str:
-        """The default virtual host's address."""
-        return f"amqp://{CREDENTIALS}@{LOOPBACK}:{self.amqp_port}/%2F"
-
-    @property
-    def management_url(self) -> str:
-        """The management API's root, with credentials."""
-        return f"http://{CREDENTIALS}@{LOOPBACK}:{self.management_port}"
 
     def __enter__(self) -> Self:
         try:
@@ -125,18 +106,24 @@ class LocalRabbitMQ:
         self.stop()
 
     def start(self) -> None:
-        """Start the node; returns when AMQP and the management API answer."""
+        """Start the node, and block until AMQP and the management API answer."""
         self.launch()
         self.wait_ready()
 
     def launch(self) -> None:
-        """Start the node without waiting, so that several servers come up side by side."""
+        """Start the node without waiting, so that several servers can start at the same time."""
         ports = {"amqp_port": self.amqp_port, "management_port": self.management_port}
-        (self.directory / "rabbitmq.conf").write_text(CONFIGURATION.format(**ports) + self._limits)
-        (self.directory / "advanced.config").write_text(self._advanced)
+        (self.directory / "rabbitmq.conf").write_text(CONFIGURATION.format(**ports) + self.limits)
+        (self.directory / "advanced.config").write_text(self.advanced)
         (self.directory / "enabled_plugins").write_text(PLUGINS)
-        self._write_cookie()
-        self._start_port_mapper()
+        cookie = self.directory / COOKIE
+        # Erlang refuses a cookie that others can read.
+        cookie.touch(mode=0o600)
+        cookie.write_text(self.cookie)
+        if not self._epmd.is_running:
+            mapper = [shutil.which("epmd") or "epmd", "-address", LOOPBACK, "-port", str(self.epmd_port)]
+            self._epmd.launch(mapper, environment=os.environ, directory=self.directory)
+            self._epmd.wait_until(lambda: answers(self.epmd_port), timeout=10.0)
         command = [self._program("rabbitmq-server")]
         self._process.launch(command, environment=self._environment(), directory=self.directory)
 
@@ -145,17 +132,14 @@ class LocalRabbitMQ:
         self._process.wait_until(self.is_ready, timeout=START_SECONDS)
 
     def is_ready(self) -> bool:
-        """Return whether the management API shows every virtual host up, and the listener speaks AMQP.
-
-        A node starts its listener last.
-        """
+        """Return whether AMQP (started last) answers and the API reports that all virtual hosts are up."""
         try:
             with socket.create_connection((LOOPBACK, self.amqp_port), timeout=1.0) as client:
                 client.sendall(AMQP_GREETING)
                 has_greeted = bool(client.recv(1))
             url = f"{self.management_url}/api/health/checks/virtual-hosts"
             return has_greeted and requests.get(url, timeout=5.0).ok
-        except OSError:  # RequestException is one
+        except OSError:  # includes requests.RequestException
             return False
 
     def stop(self) -> None:
@@ -163,30 +147,15 @@ class LocalRabbitMQ:
         self._process.end(signal.SIGTERM, timeout=STOP_SECONDS)
         self._epmd.end(signal.SIGTERM, timeout=EPMD_STOP_SECONDS)
 
-    def _write_cookie(self) -> None:
-        path = self.directory / COOKIE
-        if not path.exists():
-            # Erlang refuses a cookie that others can read.
-            path.touch(mode=0o600)
-            path.write_text(self.cookie)
-
-    def _start_port_mapper(self) -> None:
-        if not self._epmd.is_running:
-            command = [shutil.which("epmd") or "epmd", "-address", LOOPBACK, "-port", str(self.epmd_port)]
-            self._epmd.launch(command, environment=os.environ, directory=self.directory)
-            self._epmd.wait_until(lambda: answers(self.epmd_port), timeout=10.0)
-
     def _program(self, name: str) -> Path:
-        home = server_home()
-        if home is None:
+        if (home := server_home()) is None:
             raise ServerStartError("RabbitMQ is not installed on this machine")
         return home / "sbin" / name
 
     def _environment(self) -> dict[str, str]:
-        """Return everything that a node reads from its environment, so that nothing of the machine's is used.
+        """Return the node's whole environment; it sets all that a node reads, so no machine setting applies.
 
-        The process environment is not passed on: RABBITMQ_*, ERL_* or NOTIFY_SOCKET of an outer service would
-        affect this node.
+        This process's own RABBITMQ_*, ERL_* or NOTIFY_SOCKET are not passed on: they would affect the node.
         """
         here = self.directory
         plugins = self._program("rabbitmq-server").parents[1] / "plugins"
@@ -194,7 +163,7 @@ class LocalRabbitMQ:
             "PATH": os.environ.get("PATH", os.defpath),
             "LANG": "C.UTF-8",
             "HOME": str(here),
-            # Makes the start script become the Erlang VM instead of its parent, so that signals reach the VM.
+            # This makes the start script replace itself with the Erlang VM, so that signals reach the VM.
             "detached": "true",
             "ERL_EPMD_PORT": str(self.epmd_port),
             "ERL_EPMD_ADDRESS": LOOPBACK,
@@ -210,6 +179,6 @@ class LocalRabbitMQ:
             "RABBITMQ_ADVANCED_CONFIG_FILE": str(here / "advanced.config"),
             "RABBITMQ_ENABLED_PLUGINS_FILE": str(here / "enabled_plugins"),
             "RABBITMQ_PLUGINS_DIR": str(plugins),
-            # Two schedulers suffice; a big machine would start one for every core.
+            # Two schedulers suffice; without this, a large machine would start one for every core.
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "+S 2:2 -kernel inet_dist_use_interface {127,0,0,1}",
         }

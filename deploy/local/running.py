@@ -8,7 +8,7 @@ import shutil
 import sys
 import uuid
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,14 +17,7 @@ from sqlalchemy.engine import URL, make_url
 
 from deploy.local.brokers import broker
 from deploy.local.process import ServerStartError, end_orphans, run_processes
-from deploy.local.service import (
-    PLATFORM_PORT,
-    PROJECT,
-    LocalService,
-    environment_file,
-    free_bind,
-    usual_or_free_port,
-)
+from deploy.local.service import PLATFORM_PORT, PROJECT, LocalService, environment_file, free_bind, pick_port
 from messaging.environment import Environment
 from omctl.develop.simulate import register_edge
 from omctl.signatures import curl_line, live_secrets
@@ -40,21 +33,23 @@ NEWEST_EVENTS = (
 
 
 def run(var: Path) -> None:
-    """Set everything up, run it until a signal comes, and stop it.
-
-    Raises ServerStartError if a server did not start, or a process ended by itself.
-    """
+    """Run the service until a signal arrives; raises ServerStartError if a process fails to start or ends."""
     with ExitStack() as stack:
         stack.enter_context(single_instance(var / "run.lock"))
         end_orphans(var)
         service = LocalService(var, free_bind(), stack.enter_context(broker(var)))
         service.prepare()
         stack.enter_context(environment_file(var / "environment"))
-        # A signal is no fault.
+        # A signal raises SystemExit and ends the command normally, without an error.
         stack.enter_context(suppress(SystemExit))
         wait = stack.enter_context(run_processes(service.commands(), var))
         if wait(service.is_ready, READY_SECONDS):
-            text = greet(service, stack.enter_context(simulated_platform(service)))
+            # Register the service, so that the simulated platform posts its events there.
+            organisation, environment = Organisation("simulated", "simulated"), Environment()
+            register_edge(organisation, service.webhook_url, environment)
+            database_url = environment.string("OM_DATABASE_URL")
+            platform = serve_platform(organisation, pick_port(PLATFORM_PORT), database_url)
+            text = greet(service, stack.enter_context(platform))
             (var / "greeting").write_text(f"{text}\n")
             click.echo(f"\n{text}\n\n`cat var/greeting` shows this again.\n")
         wait(lambda: False, math.inf)
@@ -62,10 +57,7 @@ def run(var: Path) -> None:
 
 @contextmanager
 def single_instance(path: Path) -> Iterator[None]:
-    """Hold the lock file for a `with` block; the kernel releases it when the process dies.
-
-    Raises ServerStartError if another process holds it.
-    """
+    """Hold a lock during a `with` block; raise ServerStartError if another process holds it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+") as file:
         try:
@@ -81,17 +73,8 @@ def single_instance(path: Path) -> Iterator[None]:
         yield
 
 
-def simulated_platform(service: LocalService) -> AbstractContextManager[str]:
-    """Serve a simulated platform, whose page posts to the service, for a `with` block that gets its URL."""
-    environment = Environment()
-    organisation = Organisation("simulated", "simulated")
-    register_edge(organisation, service.webhook_url, environment)
-    port = usual_or_free_port(PLATFORM_PORT)
-    return serve_platform(organisation, port, environment.string("OM_DATABASE_URL"))
-
-
 def greet(service: LocalService, platform_url: str) -> str:
-    """Return what runs where, and how to try it."""
+    """Return a text that lists the addresses of everything that runs, and commands to try it."""
     database = make_url(Environment().string("OM_DATABASE_URL"))
     facts = {
         "webhook": service.webhook_url,
@@ -117,7 +100,7 @@ def greet(service: LocalService, platform_url: str) -> str:
 
 
 def event_command(service: LocalService) -> str:
-    """Return a shell line that posts a signed event."""
+    """Return a shell command that posts a signed event to the service."""
     environment = Environment()
     event = {
         "eventType": "openmessaging:conversation:new",
@@ -131,7 +114,7 @@ def event_command(service: LocalService) -> str:
 
 
 def query_command(database: URL) -> str:
-    """Return a shell line that queries the newest events; psql asks for the password itself."""
+    """Return a shell command that queries the newest events; psql itself prompts for the password."""
     name = str(database.database)
     if database.get_backend_name() == "postgresql":
         address = URL.create("postgresql", database.username, None, database.host, database.port, name)

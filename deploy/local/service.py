@@ -1,4 +1,4 @@
-"""The service's settings and processes on this machine."""
+"""Configure the service on this machine, and list the commands of its processes."""
 
 import os
 import secrets
@@ -14,8 +14,7 @@ from urllib.parse import urlsplit
 import requests
 
 from deploy.local.brokers import BrokerAddress
-from deploy.local.ports import LOOPBACK, answers, free_port
-from deploy.local.process import ServerStartError
+from deploy.local.process import LOOPBACK, ServerStartError, answers, free_port
 from webhook_api.application import WEBHOOK_PATH
 
 PROJECT = Path(__file__).parents[2]
@@ -27,7 +26,7 @@ WORKERS = 2
 
 @dataclass(frozen=True, slots=True)
 class LocalService:
-    """The service with its data under `var`, the edge at `bind`; settings of the environment come first."""
+    """A service with its data in `var` and its edge at `bind`. Variables in the environment have priority."""
 
     var: Path
     bind: str
@@ -35,27 +34,27 @@ class LocalService:
 
     @property
     def url(self) -> str:
-        """The edge's address for clients on this machine."""
+        """The edge's URL for clients on this machine."""
         host, _, port = self.bind.rpartition(":")
         return f"http://{LOOPBACK if host in {'', '0.0.0.0', '[::]'} else host}:{port}"  # noqa: S104  is compared
 
     @property
     def webhook_url(self) -> str:
-        """Where events are posted."""
+        """The URL to which events are posted."""
         return self.url + WEBHOOK_PATH
 
     @property
     def status_page(self) -> str:
-        """The address of the status page."""
+        """The URL of the status page."""
         return f"http://{os.environ['OM_METRICS_BIND']}/ops"
 
     @property
     def has_platform(self) -> bool:
-        """Whether a platform is configured, with a history to compare with."""
+        """Whether a platform is configured, so that reconcile can compare with its history."""
         return bool(os.environ.get("OM_GENESYS_REGION") or os.environ.get("OM_GENESYS_API_URL"))
 
     def prepare(self) -> None:
-        """Set the environment of this process and its children, and update tables and topology."""
+        """Set the settings for this process and its children, migrate the tables, and declare the queues."""
         settings = {
             "OM_BIND": self.bind,
             "OM_AMQP_URL": self.broker.amqp_url,
@@ -63,7 +62,7 @@ class LocalService:
             **missing_settings(self.var),
         }
         if sys.stdout.isatty():
-            # The children write to a pipe whose other end is this terminal.
+            # Make the children use colours: they write to a pipe, but this terminal shows their output.
             settings["FORCE_COLOR"] = "1"
         os.environ.update(settings)
         for command in ("migrate", "setup"):
@@ -77,12 +76,12 @@ class LocalService:
         return False
 
     def commands(self) -> dict[str, list[str]]:
-        """Return the command of each process by its name."""
+        """Return the command of each process of the service, by the process's name."""
         roles = {"settle": ["settle"], "observe": ["observe"]}
         if self.broker.management_url:
             roles["scale"] = ["scale", "--processes"]
         else:
-            # The queue's length is unknown: as many workers as for an empty queue.
+            # The queue's depth is unknown without a management API: start the workers for an empty queue.
             numbers = range(1, WORKERS + 1)
             roles |= {f"intake-{number}": ["intake", "--name", f"{number}"] for number in numbers}
         roles |= {"deliver": ["deliver"]} if os.environ.get("OM_DESTINATIONS") else {}
@@ -97,17 +96,17 @@ def missing_settings(var: Path) -> dict[str, str]:
         "OM_STATE_DIRECTORY": str(var / "state"),
         "OM_DATABASE_URL": f"sqlite:///{var / 'open-messaging.sqlite3'}",
         "OM_EDGE_PROCESSES": "1",
-        # Duplicates meet in different processes, as in production, unless the environment sets a ceiling.
+        # Several workers process duplicates, as in production, unless the environment sets a ceiling.
         **({} if _is_set("OM_SCALE_CEILING") else {"OM_SCALE_FLOOR": str(WORKERS)}),
-        # The simulator's ledger accounts for every single event.
+        # Store typing indicators too, because the simulator's ledger accounts for every event.
         "OM_STORE_TYPING": "true",
-        # One line for each event, which would be too much for a busy service.
+        # Log a line for each event, which would be too much for a busy service.
         "OM_LOG_LEVEL": "debug",
-        "OM_METRICS_BIND": f"{LOOPBACK}:{usual_or_free_port(STATUS_PORT)}",
+        "OM_METRICS_BIND": f"{LOOPBACK}:{pick_port(STATUS_PORT)}",
     }
     missing = {name: value for name, value in defaults.items() if not _is_set(name)}
     if not _is_set("OM_WEBHOOK_SECRETS") and not _is_set("OM_ALLOW_UNSIGNED"):
-        # This checkout's secret, made the first time.
+        # The first run generates the webhook secret of this checkout.
         secret_file = var / "webhook-secret"
         if not secret_file.exists():
             secret_file.touch(mode=0o600)
@@ -116,8 +115,8 @@ def missing_settings(var: Path) -> dict[str, str]:
     return missing
 
 
-def usual_or_free_port(port: int) -> int:
-    """Return *port*, or a free one if something listens there."""
+def pick_port(port: int) -> int:
+    """Return *port*, or a free port if a server already listens on it."""
     return free_port() if answers(port) else port
 
 
@@ -127,7 +126,7 @@ def _is_set(name: str) -> bool:
 
 @contextmanager
 def environment_file(path: Path) -> Iterator[None]:
-    """Write the settings and the PATH to a file that another shell can source, for a `with` block."""
+    """Provide a file, for a `with` block, that sets the settings and the PATH if another shell sources it."""
     settings = {name: value for name, value in sorted(os.environ.items()) if name.startswith("OM_")}
     lines = [f"export {name}={shlex.quote(value)}" for name, value in settings.items()]
     programs = shlex.quote(str(Path(sys.executable).parent))
@@ -141,7 +140,7 @@ def environment_file(path: Path) -> Iterator[None]:
 
 
 def free_bind() -> str:
-    """Return the edge's address; raises ServerStartError if something listens there."""
+    """Return the address to bind the edge to; raise ServerStartError if a server already listens there."""
     bind = os.environ.get("OM_BIND", DEFAULT_BIND)
     address = urlsplit(f"//{bind}")
     if address.port and answers(address.port, host=address.hostname or LOOPBACK):
@@ -152,7 +151,7 @@ def free_bind() -> str:
 
 
 def run_quietly(command: list[str], expected: Container[int] = (0,)) -> str:
-    """Run a command and return its output; show it only if the exit status is not an expected one."""
+    """Run a command and return its output; raise ServerStartError if its exit status is not *expected*."""
     done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
     if done.returncode not in expected:
         raise ServerStartError(f"{shlex.join(command[1:])} failed:\n{done.stdout}{done.stderr}")

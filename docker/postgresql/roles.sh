@@ -1,6 +1,6 @@
 #!/bin/sh
-# Run once, in a new database: the owner of the tables, a service that may read and write rows alone, and a reader, to
-# which `omctl migrate` grants what has no content.
+# Runs once, in a new database. Creates three roles: the owner of the tables, the service, which may only read and write
+# rows, and a reader, to which `omctl migrate` grants everything except bodies and texts.
 set -eu
 psql --quiet --no-psqlrc --set=ON_ERROR_STOP=1 --username=postgres --dbname=postgres \
     --set=owner_password="$(cat /run/secrets/postgresql_owner)" \

@@ -1,4 +1,4 @@
-"""Which broker a local service uses: a named one, one from the package, or a container."""
+"""A local service uses the broker that its settings name, or starts the installed package or a container."""
 
 import os
 from urllib.parse import urlsplit
@@ -19,7 +19,7 @@ exit "${DOCKER_STATUS:-0}"
 
 @pytest.fixture
 def docker(monkeypatch, tmp_path):
-    """A machine without RabbitMQ's package, and a docker that records its arguments."""
+    """The log of a fake docker command that records its arguments; RabbitMQ's package is not installed."""
     monkeypatch.delenv("OM_AMQP_URL", raising=False)
     monkeypatch.setattr(brokers, "ensure_rabbitmq", lambda: False)
     programs = tmp_path / "programs"
@@ -31,7 +31,7 @@ def docker(monkeypatch, tmp_path):
     return tmp_path / "log"
 
 
-def test_a_named_broker_is_used_and_not_stopped(monkeypatch, tmp_path, docker):
+def test_a_broker_that_the_settings_name_is_used_and_not_stopped(monkeypatch, tmp_path, docker):
     monkeypatch.setenv("OM_AMQP_URL", "amqp://elsewhere")
     monkeypatch.delenv("OM_MANAGEMENT_URL", raising=False)
     with brokers.broker(tmp_path) as found:
@@ -59,14 +59,14 @@ def list_programs(directory):
     }
 
 
-def test_without_the_package_a_container_is_started_and_stopped_afterwards(tmp_path, docker):
+def test_a_container_is_started_if_the_package_is_missing_and_stopped_afterwards(tmp_path, docker):
     with brokers.broker(tmp_path) as found:
         assert docker.read_text().endswith("up --detach --wait rabbitmq\n")
         assert found.amqp_url.startswith("amqp://")
     assert docker.read_text().endswith("stop rabbitmq\n")
 
 
-def test_without_any_broker_the_error_names_the_setting(monkeypatch, tmp_path, docker):
+def test_the_error_names_the_setting_if_no_broker_can_be_started(monkeypatch, tmp_path, docker):
     monkeypatch.setenv("DOCKER_STATUS", "1")
     with pytest.raises(ServerStartError, match="OM_AMQP_URL"), brokers.broker(tmp_path):
         pass

@@ -16,6 +16,7 @@ DOCKER = Path(__file__).parents[3] / "docker"
 @pytest.fixture
 def prepare(tmp_path):
     shutil.copytree(DOCKER, tmp_path / "docker", ignore=shutil.ignore_patterns("secrets"))
+    shutil.copytree(DOCKER.parent / "deploy" / "rabbitmq", tmp_path / "deploy" / "rabbitmq")
 
     def run():
         subprocess.run([tmp_path / "docker" / "prepare", "hooks.example.com"], check=True)
@@ -24,7 +25,7 @@ def prepare(tmp_path):
     return run
 
 
-def test_every_secret_of_compose_is_generated_only_once(prepare):
+def test_every_secret_that_the_compose_file_names_is_generated_only_once(prepare):
     made = prepare()
     text = (DOCKER / "compose.yaml").read_text(encoding="utf-8")
     assert set(re.findall(r"file: secrets/(\S+)\}", text)) <= set(made)

@@ -1,4 +1,4 @@
-"""The processes of one terminal end together, and the next run ends the orphans of a killed one."""
+"""All processes that one terminal started end together; the next run ends the orphans of a killed run."""
 
 import os
 import signal
@@ -37,7 +37,7 @@ def processes_in(directory):
     return [process for process in psutil.process_iter(["cwd"]) if process.info["cwd"] == str(directory)]
 
 
-def test_the_end_of_one_process_ends_the_others_and_the_error_names_it(tmp_path):
+def test_if_one_process_ends_all_others_are_ended_and_the_error_names_the_process(tmp_path):
     output = tmp_path / "output.log"
     commands = {"steady": ENDLESS, "short": ["sh", "-c", "echo printed; sleep 0.3; exit 3"]}
     with (
@@ -50,7 +50,7 @@ def test_the_end_of_one_process_ends_the_others_and_the_error_names_it(tmp_path)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_and_then_a_second_one_end_all_processes(tmp_path, number):
+def test_all_processes_end_even_if_a_second_signal_arrives_while_they_stop(tmp_path, number):
     slow = ["sh", "-c", "trap 'sleep 0.3; exit' TERM; while :; do sleep 0.1; done"]
     exit_on_signals()
     for delay in (0.3, 0.5):
@@ -70,7 +70,7 @@ def test_the_children_of_a_killed_process_are_ended(tmp_path):
     commands = {"parent": ["sh", "-c", "sleep 600 & wait"]}
     with pytest.raises(ServerStartError, match="parent ended"), run_processes(commands, tmp_path) as wait:
         wait(kill_parent, 60)
-    # It is an orphan, so no process here can have waited for its end.
+    # The child is an orphan, so run_processes cannot wait until the child has ended.
     wait_until(lambda: not processes_in(tmp_path), 10, "the orphan ends")
 
 
@@ -87,7 +87,7 @@ def test_only_orphans_of_the_directory_are_ended(tmp_path):
     own.mkdir()
     orphan = subprocess.Popen(ENDLESS, cwd=own, env={**os.environ, MARK: str(own / "below")})
     foreign = subprocess.Popen(ENDLESS, cwd=own, env={**os.environ, MARK: str(other)})
-    # Until the child has become `sleep` its environment is this process's.
+    # Until the child has executed `sleep`, it has the environment of this process.
     time.sleep(0.2)
     end_orphans(own)
     assert orphan.poll() is not None
@@ -96,7 +96,7 @@ def test_only_orphans_of_the_directory_are_ended(tmp_path):
     foreign.wait()
 
 
-def test_the_lock_of_a_killed_process_is_free_again(tmp_path):
+def test_the_lock_of_a_killed_process_is_released(tmp_path):
     path = tmp_path / "lock"
     code = "import sys, time; from pathlib import Path; from deploy.local.running import single_instance\n"
     code += "with single_instance(Path(sys.argv[1])): print('held', flush=True); time.sleep(600)"

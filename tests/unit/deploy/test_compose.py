@@ -1,13 +1,11 @@
-"""docker/compose.yaml agrees with the code: roles, settings, secrets, and the broker's users."""
+"""docker/compose.yaml has the roles, settings and secrets that the code needs, and confines containers."""
 
-import json
 import re
 from pathlib import Path
 
 import pytest
 
 from messaging.environment import Environment
-from omctl.installing.broker import RIGHTS, USERS
 from webhook_api.settings import EdgeSettings
 from workers.__main__ import main
 from workers.observe import ObserveSettings
@@ -22,7 +20,7 @@ SERVICES = dict(BLOCK.findall(TEXT.partition("\nservices:\n")[2].partition("\nvo
 READERS = {
     "edge": [EdgeSettings.from_environment],
     "intake": [IntakeSettings.from_environment],
-    # The scaler's workers are its children and inherit its environment.
+    # The workers that the scaler starts inherit its environment.
     "scale": [ScaleSettings.from_environment, IntakeSettings.from_environment],
     "settle": [SettleSettings.from_environment],
     "deliver": [DeliverSettings.from_environment],
@@ -49,7 +47,7 @@ events = ["openmessaging:receipt"]
 """
 
 
-def test_each_worker_role_has_a_service():
+def test_each_worker_role_has_a_service_in_the_compose_file():
     roles = set(re.findall(r'-m"?,? "?workers"?,? "?(\w+)', TEXT))
     assert roles == set(main.commands) == set(READERS) - {"edge"}
     assert roles <= set(SERVICES)
@@ -69,23 +67,34 @@ def test_a_service_gets_only_settings_that_it_reads(service, monkeypatch, tmp_pa
     assert {name.removesuffix("_FILE") for name in names} <= used
 
 
-def test_a_secret_of_a_service_is_granted_to_it_and_declared():
+def test_each_secret_that_a_service_reads_is_declared_and_granted_to_the_service():
     declared = set(re.findall(r"^  (\S+): \{file: secrets/\1\}$", TEXT, re.MULTILINE))
     for service, text in SERVICES.items():
         named = set(re.findall(r"/run/secrets/(\w+)", text))
-        granted = {secret for line in re.findall(r"secrets: \[(.*)\]", text) for secret in line.split(", ")}
+        granted = {secret for line in re.findall(r"secrets:\s*\[(.*)\]", text) for secret in line.split(", ")}
         assert named <= granted <= declared, service
+
+
+def test_each_container_is_confined_and_our_own_containers_have_a_process_limit():
+    anchors = dict(re.findall(r"^x-\w+: &(\w+)\n((?:  .*\n)+)", TEXT, re.MULTILINE))
+
+    def lines(block):
+        base = re.search(r"<<: \*(\w+)", block)
+        return {line.strip() for line in block.splitlines()} | (lines(anchors[base[1]]) if base else set())
+
+    confined = {"read_only: true", "cap_drop: [ALL]", 'security_opt: ["no-new-privileges:true"]'}
+    for service, block in SERVICES.items():
+        assert confined <= lines(block), service
+        assert ("pids_limit: 512" in lines(block)) is (service in {*READERS, "migrate", "setup", "omctl"})
+
+
+def test_a_service_reads_headers_that_contain_secrets_from_files():
+    edge = set(re.findall(r"(OM_\w+_HEADERS)_FILE:", SERVICES["edge"]))
+    assert edge == {"OM_REQUIRED_HEADERS", "OM_EVENTS_HEADERS"}
+    assert "OM_REQUIRED_HEADERS_FILE:" in SERVICES["observe"]
 
 
 def test_only_the_gateway_listens_on_addresses_other_than_loopback():
     published = {name: re.findall(r'- "(.*):\d+"', text) for name, text in SERVICES.items()}
     open_to_all = {name for name, ports in published.items() for port in ports if "127.0.0.1:" not in port}
     assert open_to_all == {"gateway"}
-
-
-def test_the_brokers_users_have_the_same_rights_as_after_an_installation():
-    definitions = json.loads((DOCKER / "rabbitmq" / "definitions.json").read_text(encoding="utf-8"))
-    assert definitions["permissions"] == [
-        {"user": user.name, "vhost": "/"} | {right: getattr(user, right) for right in RIGHTS}
-        for user in USERS
-    ]

@@ -1,4 +1,4 @@
-"""deploy/install-vm in a temporary directory, with stand-ins for Python, pip, sudo and omctl."""
+"""deploy/install-vm runs in a temporary directory with fake versions of Python, pip, sudo and omctl."""
 
 import os
 import shutil
@@ -33,7 +33,7 @@ NOW = "20261126T120000Z"
 
 
 class Host:
-    """A host on which the script runs; records its calls."""
+    """A host on which the script runs, with a record of the programs that the script calls."""
 
     def __init__(self, root):
         self.opt, self.settings, self.units = (root / name for name in ("opt", "etc", "units"))
@@ -98,7 +98,9 @@ def host(tmp_path):
     ],
     ids=["all", "none"],
 )
-def test_sudo_passes_the_servers_and_secrets_of_an_ordinary_users_environment(host, named, arguments):
+def test_sudo_preserves_the_variables_of_an_ordinary_user_that_name_servers_and_secrets(
+    host, named, arguments
+):
     host.stand_in("id", "echo 1000\n")
     assert host.run(*arguments, LANG="C", **dict.fromkeys(named, "a secret\nof two lines")) == 0
     [call] = host.calls("sudo")
@@ -114,7 +116,7 @@ OTHERS = ["1", "20260101", "backup", "handlers of ours", "zz"]
     ("before", "left"),
     [
         (["20260101T000000Z", "20260301T000000Z", "20260201T000000Z"], ["20260301T000000Z"]),
-        # The names are later than now, because the clock was set back.
+        # The names contain times in the future, because the clock was set back.
         (["20270101T000000Z", "20270201T000000Z"], ["20270201T000000Z"]),
         (OTHERS, OTHERS),
     ],
@@ -128,14 +130,14 @@ def test_the_previous_environment_stays_and_older_ones_are_deleted(host, before,
     assert host.calls("omctl") == ["install --workers 2"]
 
 
-def test_an_environment_stays_if_the_units_may_run_it_already(host):
+def test_a_new_environment_stays_if_the_units_may_already_use_it(host):
     assert host.run(FAILS="late") == 1
     assert host.environments() == [NOW]
 
 
 @pytest.mark.parametrize("fails", ["early", "late"])
-def test_the_running_environment_stays_through_failed_upgrades(host, fails):
-    """Early: before the units name the new environment. Late: after they do."""
+def test_the_running_environment_is_kept_through_failed_upgrades(host, fails):
+    """An early failure happens before the units use the new environment, and a late failure afterwards."""
     assert host.run() == 0
     for hour in range(1, 4):
         host.set_time(f"20261127T0{hour}0000Z")
@@ -149,7 +151,7 @@ def test_the_running_environment_stays_through_failed_upgrades(host, fails):
     assert host.environments() == [new, "20261128T000000Z"]
 
 
-def test_an_environment_stays_if_the_units_were_set_back_to_it(host):
+def test_an_environment_stays_if_the_units_were_reverted_to_it(host):
     assert host.run() == 0
     earlier = (host.units / "om-worker@.service").read_text()
     host.set_time("20261127T000000Z")
@@ -187,7 +189,7 @@ def test_an_integrators_packages_are_installed_into_each_new_environment(host):
 
 
 @pytest.mark.parametrize("refused", ["--wheel-dir", "--constraint"])
-def test_an_incomplete_environment_is_deleted_and_the_others_stay(host, refused):
+def test_an_incomplete_environment_is_deleted_and_other_environments_stay(host, refused):
     (host.settings / "requirements.txt").write_text("order-mentions\n")
     (host.opt / "20260101T000000Z").mkdir()
     assert host.run(REFUSED=refused) == 1

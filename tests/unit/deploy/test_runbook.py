@@ -1,4 +1,4 @@
-"""The runbook's command that searches the log for warnings, for each format of the log."""
+"""The runbook's command finds all warnings and errors in each format of the log."""
 
 import re
 import subprocess
@@ -26,7 +26,7 @@ except ValueError:
 
 @pytest.mark.parametrize("form", ["json", "text", ""])
 def test_the_runbooks_command_finds_every_warning_and_error_in_the_log(form):
-    """Without a form, the log is not configured yet, as when a setting is refused."""
+    """An empty form means that the log is not configured yet, for example when a setting is refused."""
     [pattern] = re.findall(r"journalctl .*\| grep -E '([^']+)'", RUNBOOK.read_text())
     program = [sys.executable, "-c", PROGRAM.format(form=form)]
     log = subprocess.check_output(program, stderr=subprocess.DEVNULL)

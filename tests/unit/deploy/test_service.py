@@ -1,4 +1,4 @@
-"""The settings, processes and commands of a local service."""
+"""A local service adds missing settings, runs the roles that have settings, and shows no password."""
 
 import os
 import shlex
@@ -30,13 +30,13 @@ def test_a_brokers_password_is_not_shown():
     assert BROKER.management_page == "http://host:15672"
 
 
-def test_only_the_variable_names_a_broker(monkeypatch):
+def test_a_broker_is_named_only_by_om_amqp_url(monkeypatch):
     assert named_broker() is None
     monkeypatch.setenv("OM_AMQP_URL", "amqp://elsewhere")
     assert named_broker().amqp_url == "amqp://elsewhere"
 
 
-def test_the_demonstration_ignores_every_setting_that_could_lead_it_to_other_data():
+def test_the_demonstration_ignores_every_setting_that_could_make_it_use_other_data():
     assert set(OWN_SETTINGS) <= known_settings()
     assert "OM_SETTINGS_FILE" in OWN_SETTINGS
 
@@ -63,7 +63,7 @@ def test_only_settings_that_the_environment_lacks_are_added(monkeypatch, tmp_pat
     }
 
 
-def test_no_minimum_of_workers_is_added_if_the_environment_has_a_maximum(monkeypatch, tmp_path):
+def test_no_minimum_number_of_workers_is_added_if_the_environment_sets_a_maximum(monkeypatch, tmp_path):
     monkeypatch.setenv("OM_SCALE_CEILING", "1")
     assert "OM_SCALE_FLOOR" not in missing_settings(tmp_path)
 
@@ -77,7 +77,7 @@ def test_no_minimum_of_workers_is_added_if_the_environment_has_a_maximum(monkeyp
         (":81", "http://127.0.0.1:81"),
     ],
 )
-def test_the_services_address_can_be_used_on_this_machine(tmp_path, bind, url):
+def test_the_url_of_a_service_that_listens_on_all_addresses_uses_loopback(tmp_path, bind, url):
     assert LocalService(tmp_path, bind, BROKER).url == url
 
 
