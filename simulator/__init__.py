@@ -1,1 +1,1 @@
-"""Genesys Cloud's counterpart: for demonstrations, tests, and integrators without an organisation."""
+"""Simulate Genesys Cloud for demonstrations and tests, and for integrators without an organisation."""

@@ -1,19 +1,18 @@
-"""The demonstration's own platform, which withholds some events, and its destinations."""
+"""Provide the demonstration's platform, which withholds some events, and its destinations."""
 
 import base64
 import json
 import random
 import secrets
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
 from sqlalchemy import NullPool, create_engine, text
 
-from simulator.accounts import ReconciliationResult
 from simulator.platform import Conversation, Organisation, Participant, serve_platform
 from simulator.receiver import Inbox, destination_table, serve_receiver
 from simulator.traffic import Dialect, Post, TrafficPlan
@@ -27,16 +26,16 @@ SUBSCRIPTIONS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 
 REQUESTS_PER_MINUTE: Final = 60_000
-"""The demonstration must not wait for a real organisation's rate limit."""
+"""The platform's rate limit. It is so high that the demonstration never waits for it."""
 
 SUBSCRIPTIONS_KNOWN: Final = "SELECT count(*) AS number FROM subscriptions"
-"""Not 0 once the deliver process has started, so that every later event is delivered."""
+"""Selects 0 until the deliver process has started. All events that arrive later are delivered."""
 
 UNFINISHED: Final = """
     SELECT (SELECT count(*) FROM conversations WHERE window_opened_at IS NOT NULL)
         + (SELECT count(*) FROM routing_updates WHERE decision IS NULL)
         + (SELECT count(*) FROM deliveries WHERE outcome IS NULL) AS number"""
-"""What is still to be settled or delivered."""
+"""Counts the conversations, updates and deliveries that still have to be settled or delivered."""
 
 COUNTS: Final = """
     SELECT (SELECT sum(settled_count) FROM conversations) AS settled,
@@ -45,18 +44,11 @@ COUNTS: Final = """
         (SELECT count(*) FROM outbox o JOIN subscriptions s ON s.event_type = o.event_type) AS planned"""
 
 
-@dataclass(frozen=True, slots=True)
-class DemonstrationServices:
-    """The platform, the receiver of each destination, and the settings that point the service to them."""
-
-    organisation: Organisation
-    inbox: Inbox
-    settings: Mapping[str, str]
-
-
 @contextmanager
-def serve_services(directory: Path, platform_port: int) -> Iterator[DemonstrationServices]:
-    """Serve a platform that contradicts some routing updates, and the destinations."""
+def serve_services(
+    directory: Path, platform_port: int
+) -> Iterator[tuple[Organisation, Inbox, dict[str, str]]]:
+    """Serve a platform that contradicts some updates, and destinations; yield both and their settings."""
     keys = {name: "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode() for name in SUBSCRIPTIONS}
     inbox = Inbox(keys)
     organisation = Organisation("demo", secrets.token_urlsafe(16), requests_per_minute=REQUESTS_PER_MINUTE)
@@ -76,33 +68,31 @@ def serve_services(directory: Path, platform_port: int) -> Iterator[Demonstratio
             "OM_GENESYS_CLIENT_SECRET": organisation.client_secret,
             "OM_GENESYS_REQUESTS_PER_MINUTE": str(REQUESTS_PER_MINUTE),
         }
-        yield DemonstrationServices(organisation, inbox, settings)
+        yield organisation, inbox, settings
 
 
 def query(database_url: str, statement: str) -> dict[str, int]:
-    """Return the one row of numbers that a statement selects, by column."""
+    """Run a statement that selects one row of numbers, and return the numbers by column."""
     with create_engine(database_url, poolclass=NullPool).connect() as connection:
         row = connection.execute(text(statement)).mappings().one()
         return {name: int(value or 0) for name, value in row.items()}
 
 
 WITHHELD: Final = 20
-"""Two percent of a thousand events."""
+"""The number of withheld events: two percent of the demonstration's thousand."""
 
 MIN_EVENTS: Final = 3
-"""A conversation loses at most one event and has others, which show its dialect."""
-
-STARTED_AGO: Final = timedelta(minutes=15)
-"""In the past, so that no event is too new to be compared; longer than any conversation lasts."""
+"""An event is withheld only from a conversation with this many events: the others show its dialect."""
 
 
 def demonstration_plan(events: int) -> TrafficPlan:
-    """Return a plan with some of everything that is known to cause trouble."""
+    """Return a traffic plan that contains every kind of event that is known to cause trouble."""
     return TrafficPlan(
         events,
         conversations=events // 10,
         seed=secrets.randbits(32),
-        start=datetime.now(UTC) - STARTED_AGO,
+        # Conversations last less than 15 minutes, so that no event is too new to be compared.
+        start=datetime.now(UTC) - timedelta(minutes=15),
         dialect=Dialect.BOTH,
         duplicate_share=0.05,
         disorder_share=0.05,
@@ -112,59 +102,37 @@ def demonstration_plan(events: int) -> TrafficPlan:
     )
 
 
-@dataclass(slots=True)
-class WithheldEvents:
-    """Events that enter the platform's history without being sent.
-
-    `withheld`: their message ids, and the status if they are receipts.
-    """
-
-    organisation: Organisation
-    withheld: set[tuple[str, str]] = field(default_factory=set)
-
-    def filter(self, posts: Sequence[Post]) -> Iterator[Post]:
-        """Yield the posts except those of withheld events; the platform knows all of them."""
-        payloads = {post.event: json.loads(post.body) for post in posts if post.event is not None}
-        chosen = _choose(payloads)
-        self.withheld = {_identity(payloads[event]) for event in chosen}
-        for conversation_id in {payload["conversationId"] for payload in payloads.values()}:
-            self.organisation.put(_conversation(conversation_id))
-        for post in posts:
-            if post.event is not None:
-                self.organisation.history.record(payloads[post.event])
-            if post.event not in chosen:
-                yield post
-
-    def compare(self, gaps: Sequence[Mapping[str, Any]]) -> ReconciliationResult:
-        """Compare with the gaps that `omctl reconcile --json` reports."""
-        found = {(gap["message"], gap["status"] or ""): gap["recovered"] for gap in gaps}
-        recovered = sum(found.get(identity, False) for identity in self.withheld)
-        false = len(found.keys() - self.withheld)
-        return ReconciliationResult(len(gaps), recovered, false, len(self.withheld))
-
-
-def _conversation(conversation_id: str) -> Conversation:
-    """Return what the platform knows: a third of the conversations are still in the routing queue."""
-    is_waiting = conversation_id[-1] in "01234"
-    other = Participant("acd", "queue-1") if is_waiting else Participant("agent", "queue-1", "agent-1")
-    return Conversation(
-        conversation_id, "2026-01-01T00:00:00.000Z", participants=[Participant("customer"), other]
-    )
-
-
-def _choose(payloads: dict[int, dict[str, Any]]) -> set[int]:
-    """Draw events that are in the history: messages with an id of their own, and receipts."""
-    by_conversation: dict[str, list[int]] = {}
+def withhold(posts: Sequence[Post], organisation: Organisation) -> tuple[list[Post], set[tuple[str, str]]]:
+    """Withhold some of the events that the platform knows; return the other posts and the withheld events."""
+    payloads = {post.event: json.loads(post.body) for post in posts if post.event is not None}
+    by_conversation = defaultdict[str, list[int]](list)
     for event, payload in payloads.items():
+        organisation.history.record(payload)
         if _identity(payload)[0]:
-            by_conversation.setdefault(payload["conversationId"], []).append(event)
+            by_conversation[payload["conversationId"]].append(event)
+    for conversation_id in {payload["conversationId"] for payload in payloads.values()}:
+        # About a third of the conversations still wait in the routing queue.
+        is_waiting = conversation_id[-1] in "01234"
+        other = Participant("acd", "queue-1") if is_waiting else Participant("agent", "queue-1", "agent-1")
+        parties = [Participant("customer"), other]
+        organisation.put(Conversation(conversation_id, "2026-01-01T00:00:00.000Z", participants=parties))
     long_ones = [events for events in by_conversation.values() if len(events) >= MIN_EVENTS]
     drawn = random.sample(long_ones, WITHHELD)
-    return {random.choice(events) for events in drawn}  # noqa: S311  nothing secret
+    chosen = {random.choice(events) for events in drawn}  # noqa: S311  nothing secret
+    sent = [post for post in posts if post.event not in chosen]
+    return sent, {_identity(payloads[event]) for event in chosen}
+
+
+def compare_gaps(gaps: Sequence[Mapping[str, Any]], withheld: set[tuple[str, str]]) -> dict[str, int]:
+    """Count the withheld events, the gaps that `omctl reconcile --json` reports, and the false gaps."""
+    found = {(gap["message"], gap["status"] or ""): gap["recovered"] for gap in gaps}
+    recovered = sum(found.get(identity, False) for identity in withheld)
+    false = len(found.keys() - withheld)
+    return {"withheld": len(withheld), "missing": len(gaps), "recovered": recovered, "false": false}
 
 
 def _identity(payload: dict[str, Any]) -> tuple[str, str]:
-    """Return what identifies an event in the history; the id is empty if it is not in the history."""
+    """Return the message id and status that identify an event in the history; the id is "" if it has none."""
     if "eventType" in payload:
         return str((payload.get("message") or {}).get("id", "")), ""
     if payload["type"] == "Event":

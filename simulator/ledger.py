@@ -1,4 +1,4 @@
-"""The sender's own record of what was answered; a killed run leaves a usable file."""
+"""Record the answers to each body that was sent. The file stays usable if the run is killed."""
 
 import json
 from dataclasses import asdict, dataclass, replace
@@ -11,29 +11,25 @@ from simulator.traffic import Post
 
 @dataclass(frozen=True, slots=True)
 class LedgerRow:
-    """What happened to one distinct body.
-
-    `event`: the number of the event in it; None if it is malformed. `status`: the last one; None if there was
-    no answer. `attempts`: requests, redeliveries included. `answered`: whether any of them was answered 200.
-    """
+    """The requests with one distinct body, and their result."""
 
     body_sha256: str
-    event: int | None
+    event: int | None  # number of the body's event; None if malformed
     kind: str
-    status: int | None
-    attempts: int
-    answered: bool
+    status: int | None  # of the last answer; None if there was no answer
+    attempts: int  # requests, including redeliveries
+    answered: bool  # whether any request was answered 200
 
 
 def read_ledger(path: Path) -> list[LedgerRow]:
-    """Return the rows of a ledger file; the last line of a body is its newest state."""
+    """Return one row for each body in a ledger file; a body's last line has its newest state."""
     with path.open(encoding="utf-8") as lines:
         rows = [LedgerRow(**json.loads(line)) for line in lines]
     return list({row.body_sha256: row for row in rows}.values())
 
 
 class Ledger:
-    """The rows so far and their file, to which each change appends a line; not thread-safe."""
+    """A ledger's rows and its file, to which each change of a row appends a line. Not thread-safe."""
 
     def __init__(self, path: Path | None) -> None:
         self._file = path.open("w", encoding="utf-8", buffering=1) if path else None
@@ -47,7 +43,7 @@ class Ledger:
             self._file.close()
 
     def add(self, post: Post, *, status: int | None, attempts: int) -> None:
-        """Record a post's last answer, or None if it got none, after *attempts* requests."""
+        """Record *attempts* requests with a post, and the status of the last answer (None: no answer)."""
         row = LedgerRow(sha256(post.body).hexdigest(), post.event, post.kind, status, attempts, status == 200)
         if known := self.rows.get(row.body_sha256):
             attempts, answered = known.attempts + row.attempts, known.answered or row.answered

@@ -1,10 +1,11 @@
-"""A service behind the outbox: verifies each delivery's signature and records it, or fails on request."""
+"""Simulate a destination: verify and record each delivery, or respond with a fault on request."""
 
 import json
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from flask import Flask, Response, request
@@ -16,67 +17,52 @@ from simulator.serving import serve_app
 
 @dataclass(frozen=True, slots=True)
 class ReceivedEvent:
-    """A request with a valid signature; `webhook_id` is the same in every attempt.
-
-    `sequence` rises within a conversation; `late`: a newer event of it was sent before. `body`: decoded, its
-    `data` is what the platform sent; `raw`: its bytes.
-    """
+    """A delivered event, from a request with a valid signature."""
 
     destination: str
-    webhook_id: str
+    webhook_id: str  # the same in every attempt
     event_type: str
     conversation_id: str
-    sequence: int
-    late: bool
-    body: Mapping[str, Any]
+    sequence: int  # rises within a conversation
+    late: bool  # whether a newer event of the conversation was sent before
+    body: Mapping[str, Any]  # decoded; the platform sent its `data`
     raw: bytes
 
 
+@dataclass(eq=False)
 class Inbox:
-    """The requests that a receiver got; any thread may read its lists.
+    """A receiver's requests, which any thread may read. *fault_for* returns a request's fault, or None."""
 
-    *secrets* has each destination's by name. *fault_for* returns the fault to answer a request with; None
-    accepts the request.
-    """
-
-    def __init__(
-        self, secrets: Mapping[str, str], fault_for: Callable[[ReceivedEvent], Fault | None] = lambda _: None
-    ) -> None:
-        self.secrets = secrets
-        self.fault_for = fault_for
-        self.requested: list[ReceivedEvent] = []
-        self.accepted: list[ReceivedEvent] = []
-        self.forgeries: list[str] = []
+    secrets: Mapping[str, str]
+    fault_for: Callable[[ReceivedEvent], Fault | None] = lambda _: None
+    requested: list[ReceivedEvent] = field(default_factory=list)
+    accepted: list[ReceivedEvent] = field(default_factory=list)
+    forgeries: list[str] = field(default_factory=list)
 
     def accept(self, event: ReceivedEvent) -> None:
-        """Record a request that is answered 2xx."""
+        """Record the event of a request that is answered with 2xx."""
         self.accepted.append(event)
 
     def accepted_by(self, destination: str) -> list[ReceivedEvent]:
-        """Return what one destination accepted, in order of arrival."""
+        """Return the events that one destination accepted, in order of arrival."""
         return [event for event in list(self.accepted) if event.destination == destination]
 
     def counts(self) -> dict[str, int]:
-        """Count distinct, repeated, out-of-order and forged requests."""
-        newest: dict[tuple[str, str], int] = {}
-        known: set[tuple[str, str]] = set()
-        repeated = disordered = 0
-        for event in list(self.accepted):
-            identity = event.destination, event.webhook_id
+        """Count distinct, repeated and out-of-order events, and forged requests."""
+        accepted = list(self.accepted)
+        distinct = {(event.destination, event.webhook_id): event for event in accepted}
+        newest, disordered = defaultdict[tuple[str, str], int](int), 0
+        for event in distinct.values():
             stream = event.destination, event.conversation_id
-            if identity in known:
-                repeated += 1
-                continue
-            known.add(identity)
-            disordered += event.sequence < newest.get(stream, 0)
-            newest[stream] = max(event.sequence, newest.get(stream, 0))
-        forged = len(self.forgeries)
-        return {"delivered": len(known), "repeated": repeated, "disordered": disordered, "forged": forged}
+            disordered += event.sequence < newest[stream]
+            newest[stream] = max(event.sequence, newest[stream])
+        delivered, repeated, forged = len(distinct), len(accepted) - len(distinct), len(self.forgeries)
+        return {"delivered": delivered, "repeated": repeated, "disordered": disordered, "forged": forged}
 
 
 @contextmanager
-def serve_receiver(inbox: Inbox, port: int = 0) -> Iterator[str]:
-    """Serve *inbox* in a thread and yield the URL, to which a destination's name is the path."""
+def serve_receiver(inbox: Inbox) -> Iterator[str]:
+    """Serve *inbox* in a thread and yield its URL. Each destination's path is its name."""
     app = Flask("simulator.receiver")
 
     @app.post("/<destination>")
@@ -97,12 +83,12 @@ def serve_receiver(inbox: Inbox, port: int = 0) -> Iterator[str]:
         headers = {} if fault.retry_after is None else {"Retry-After": str(fault.retry_after)}
         return Response(status=fault.status, headers=headers)
 
-    with serve_app(app, port) as url:
+    with serve_app(app) as url:
         yield url
 
 
 def destination_table(name: str, url: str, secret: str, events: Sequence[str]) -> str:
-    """Return one destination's table for the file of OM_DESTINATIONS."""
+    """Return the TOML table of one destination for the file OM_DESTINATIONS."""
     values = {"url": url, "secret": secret, "events": list(events)}
     lines = (f"{key} = {json.dumps(value)}" for key, value in values.items())
     return "\n".join([f"[destinations.{name}]", *lines, "", ""])

@@ -1,4 +1,4 @@
-"""Serve a WSGI application on this host for the time of a `with` block."""
+"""Serve a WSGI application on loopback during a `with` block."""
 
 import threading
 from collections.abc import Iterator
@@ -10,11 +10,11 @@ from werkzeug.serving import WSGIRequestHandler, make_server
 
 LOOPBACK: Final = "127.0.0.1"
 POLL_SECONDS: Final = 0.02
-"""How often the server checks whether to stop; werkzeug's default of half a second would slow most tests."""
+"""How often the server checks whether to stop. werkzeug's default of 0.5 s would slow down most tests."""
 
 
 class _Handler(WSGIRequestHandler):
-    """Keeps connections open, as real services do, and writes no log."""
+    """Handles requests: keeps connections open, as real services do, and writes no log."""
 
     protocol_version = "HTTP/1.1"
 
@@ -24,7 +24,7 @@ class _Handler(WSGIRequestHandler):
 
 @contextmanager
 def serve_app(app: WSGIApplication, port: int = 0) -> Iterator[str]:
-    """Serve *app* in a thread and yield its URL; port 0 takes any free port."""
+    """Serve *app* in a thread and yield its URL. Port 0 means any free port."""
     server = make_server(LOOPBACK, port, app, threaded=True, request_handler=_Handler)
     thread = threading.Thread(target=server.serve_forever, args=(POLL_SECONDS,), name="server")
     thread.start()

@@ -1,4 +1,4 @@
-"""A simulated Genesys Cloud: the part of it that this service uses, with a memory, an API and a page."""
+"""Simulate the part of Genesys Cloud that this service uses: its state, its API and a page."""
 
 from simulator.platform.app import create_platform, serve_platform
 from simulator.platform.history import History

@@ -1,19 +1,18 @@
-"""The simulated platform's application: login, API and page over an Organisation."""
+"""Create the simulated platform's application: login, API and page of an Organisation."""
 
 import hmac
 import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from typing import Any, Final
 
 from flask import Blueprint, Flask, Response, g, jsonify, request
 
 from messaging.host_header import refuse_foreign_hosts
 from simulator.platform.chats import Chats
-from simulator.platform.history_api import history_routes
-from simulator.platform.organisation import Conversation, Fault, Organisation, Participant
+from simulator.platform.history import history_routes
+from simulator.platform.organisation import Conversation, Fault, Organisation
 from simulator.platform.page import page_routes
 from simulator.platform.registrations import ApiError, NotFoundError, registration_routes
 from simulator.serving import serve_app
@@ -26,11 +25,11 @@ COMMUNICATION: Final = {
     "type": "open",
     "messages": [],
 }
-"""What each participant takes part by: the platform's model Message."""
+"""The communication that each participant has, as the platform's API model Message."""
 
 
 def create_platform(organisation: Organisation, database_url: str = "") -> Flask:
-    """Return the platform's application; the page shows what the workers of *database_url* did, if given."""
+    """Return the platform's application. Its page shows what the workers did if *database_url* is given."""
     app = Flask("simulator.platform")
     chats = Chats(organisation)
     app.register_blueprint(page_routes(organisation, chats, database_url))
@@ -44,7 +43,7 @@ def create_platform(organisation: Organisation, database_url: str = "") -> Flask
 
     @app.after_request
     def finish(response: Response) -> Response:
-        """Lose the answer if a fault demands it, and add the headers that real answers were seen to have."""
+        """Replace the response if a fault requires it, and add the headers that the real platform sends."""
         if fault := g.get("fault"):
             response = _wait_for_fault(fault).render()
         response.headers["inin-correlation-id"] = str(uuid.uuid4())
@@ -67,9 +66,6 @@ def serve_platform(organisation: Organisation, port: int, database_url: str = ""
 
 
 def _issue_token(organisation: Organisation) -> Response | tuple[Response, int]:
-    if organisation.login_answers:
-        body, status = organisation.login_answers.popleft()
-        return Response(body, status)
     if request.form.get("grant_type") != "client_credentials":
         return jsonify(error="unsupported_grant_type"), 400
     given = request.authorization
@@ -86,7 +82,7 @@ def _api(organisation: Organisation, chats: Chats) -> Blueprint:
 
     @api.before_request
     def admit() -> None:
-        """Apply authorisation and the rate limit, after a fault; one that is carried out fails later."""
+        """Apply a fault, authorisation and rate limit. If a fault only loses the response, apply it later."""
         fault = organisation.next_fault(request.method)
         if fault is not None and not fault.is_carried_out:
             raise _wait_for_fault(fault)
@@ -100,15 +96,14 @@ def _api(organisation: Organisation, chats: Chats) -> Blueprint:
 
     @api.get("/conversations/<conversation_id>")
     def conversation(conversation_id: str) -> dict[str, Any]:
-        found = organisation.find(conversation_id)
-        if found is None:
+        if (found := organisation.find(conversation_id)) is None:
             raise NotFoundError
         return as_conversation(found)
 
     @api.get("/ipranges")
     def address_ranges() -> Response:
-        """Return the published address ranges: the platform's model IpAddressRangeListing."""
-        return jsonify(entities=[asdict(address_range) for address_range in organisation.address_ranges])
+        """Return the published address ranges, as the platform's API model IpAddressRangeListing."""
+        return jsonify(entities=organisation.address_ranges)
 
     @api.patch("/conversations/messages/<conversation_id>")
     def change_conversation(conversation_id: str) -> dict[str, Any]:
@@ -120,7 +115,7 @@ def _api(organisation: Organisation, chats: Chats) -> Blueprint:
 
 
 def _add_inbound_routes(api: Blueprint, organisation: Organisation, chats: Chats) -> None:
-    """Add what the integrator's own connector posts: receipts, and the customers' messages."""
+    """Add the routes to which the integrator's connector posts receipts and customers' messages."""
 
     @api.post("/conversations/messages/<integration_id>/inbound/open/receipt")
     def receive_receipt(integration_id: str) -> tuple[Response, int]:
@@ -148,26 +143,25 @@ def _add_inbound_routes(api: Blueprint, organisation: Organisation, chats: Chats
 
 
 def as_conversation(conversation: Conversation) -> dict[str, Any]:
-    """Return the platform's model Conversation."""
+    """Return *conversation* as the platform's API model Conversation."""
     return {
         "id": conversation.conversation_id,
         "startTime": conversation.start_time,
         "endTime": conversation.end_time,
-        "participants": [_as_participant(participant) for participant in conversation.participants],
+        "participants": [
+            {
+                "id": str(uuid.uuid5(uuid.NAMESPACE_OID, repr(participant))),
+                "purpose": participant.purpose,
+                "queueId": participant.queue_id,
+                "userId": participant.user_id,
+                "endTime": participant.end_time,
+                "messages": [COMMUNICATION],
+            }
+            for participant in conversation.participants
+        ],
         "divisions": [],
         "recentTransfers": [],
         "selfUri": f"{API}/conversations/{conversation.conversation_id}",
-    }
-
-
-def _as_participant(participant: Participant) -> dict[str, Any]:
-    return {
-        "id": str(uuid.uuid5(uuid.NAMESPACE_OID, repr(participant))),
-        "purpose": participant.purpose,
-        "queueId": participant.queue_id,
-        "userId": participant.user_id,
-        "endTime": participant.end_time,
-        "messages": [COMMUNICATION],
     }
 
 

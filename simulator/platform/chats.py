@@ -1,13 +1,14 @@
 """Let a customer and an agent write in a conversation, and post each event to every registered webhook.
 
 Source:
-    The guide, the sample payload and its filters; the outbound normalised message of Genesys Cloud's Open
-    Messaging documentation, receipts after published samples.
+    The guide, the sample payload and its filters. Outbound messages follow the normalised message in
+    Genesys Cloud's Open Messaging documentation. Receipts follow published samples.
 """
 
 import secrets
 import threading
 import uuid
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -16,17 +17,18 @@ from typing import Any, Final
 from simulator.platform.organisation import Conversation, Organisation, Participant
 from simulator.platform.registrations import HEADERS, URL, ApiError
 from simulator.traffic import guide_envelope, native_channel, platform_timestamp
-from workers.filters import Filter, FilterError, check_filter
+from workers.filters import FilterError, check_filter
 
 QUEUE: Final = "simulated-queue"
 AGENT: Final = "simulated-agent"
+compile_filter: Final = lru_cache(check_filter)
 WAITING: Final = "waiting in the queue"
 ENDED: Final = "ended"
 
 
 @dataclass(frozen=True, slots=True)
 class ChatMessage:
-    """One message; the author is customer or agent."""
+    """One message of a chat; `author` is "customer" or "agent"."""
 
     author: str
     text: str
@@ -36,7 +38,7 @@ class ChatMessage:
 
 @dataclass(slots=True)
 class Chat:
-    """One conversation with its messages."""
+    """One conversation with its messages; `last` is the time of its newest event."""
 
     conversation: Conversation
     customer: str
@@ -44,19 +46,19 @@ class Chat:
     last: datetime = datetime(1970, 1, 1, tzinfo=UTC)
 
     def now(self) -> str:
-        """Return the present time in the platform's notation, later than any earlier event of this chat."""
+        """Return the current time in the platform's notation, later than any earlier event of this chat."""
         self.last = max(datetime.now(UTC), self.last + timedelta(milliseconds=1))
         return platform_timestamp(self.last)
 
     @property
     def state(self) -> str:
-        """The state: waiting, with the agent, or ended."""
+        """The chat's state in words: waiting in the queue, with the agent, or ended."""
         if self.conversation.end_time:
             return ENDED
         return "with the agent" if len(self.conversation.participants) > 2 else WAITING
 
     def native_body(self, message: ChatMessage, integration_id: str, name: str) -> dict[str, Any]:
-        """Return the agent's message, or the receipt for the customer's, which the integrator itself sent."""
+        """Return the native body of an agent's message, or of the receipt for a customer's message."""
         body = {
             "id": message.message_id,
             "channel": native_channel(message.message_id, self.customer, message.time, integration_id, name),
@@ -82,26 +84,26 @@ class Chats:
         return list(self._chats.values())[::-1]
 
     def begin(self, customer: str, text: str, *, is_lost: bool = False) -> tuple[str, str]:
-        """Begin a conversation, which waits in a routing queue; return its id and its first message's."""
+        """Begin a conversation, which waits in a routing queue; return its id and the first message's id."""
         conversation_id = str(uuid.uuid4())
-        chat = Chat(Conversation(conversation_id, ""), customer)
-        chat.conversation.start_time = chat.now()
-        chat.conversation.participants = [Participant("customer"), Participant("acd", queue_id=QUEUE)]
+        parties = [Participant("customer"), Participant("acd", queue_id=QUEUE)]
+        chat = Chat(Conversation(conversation_id, "", participants=parties), customer)
+        at = chat.conversation.start_time = chat.now()
         address = {"name": customer, "email": "customer@example.com"}
-        new = guide_envelope("new", conversation_id, chat.conversation.start_time) | {
+        new = {
             "participants": [{"id": f"ext:customer:{customer}", "role": "customer", "address": address}],
             "metadata": {"platformOrigin": "simulated-page"},
         }
         with self._lock:
             self._organisation.put(chat.conversation)
             self._chats[conversation_id] = chat
-            self._post_to_webhooks(new, is_lost=is_lost)
+            self._post_event(chat, "new", at, new, is_lost=is_lost)
             message_id = self._add_message(chat, "customer", text, is_lost=is_lost)
             self._route(chat, "CONTACT-QUEUED")
         return conversation_id, message_id
 
     def continue_or_begin(self, customer: str, text: str) -> tuple[str, str]:
-        """Write in the customer's open conversation, or begin one; return its id and the message's."""
+        """Write in the customer's open conversation, or begin one; return its id and the message's id."""
         for chat in self.all():
             if chat.customer == customer and chat.state != ENDED:
                 conversation_id = chat.conversation.conversation_id
@@ -109,10 +111,7 @@ class Chats:
         return self.begin(customer, text)
 
     def write(self, conversation_id: str, author: str, text: str, *, is_lost: bool = False) -> str:
-        """Write as the customer or the agent; return the message's id.
-
-        The agent's first answer takes the conversation out of the routing queue.
-        """
+        """Write a message and return its id; the agent's first answer ends the wait in the routing queue."""
         with self._lock:
             chat = self._open_chat(conversation_id)
             if author == "agent" and chat.state == WAITING:
@@ -122,7 +121,7 @@ class Chats:
             return self._add_message(chat, author, text, is_lost=is_lost)
 
     def end(self, conversation_id: str) -> None:
-        """End a conversation; no webhook reports this."""
+        """End a conversation. No webhook reports the end."""
         with self._lock:
             chat = self._open_chat(conversation_id)
             chat.conversation.end_time = chat.now()
@@ -136,9 +135,8 @@ class Chats:
         return chat
 
     def _route(self, chat: Chat, status: str) -> None:
-        updated = guide_envelope("updated", chat.conversation.conversation_id, chat.now())
-        routing = {"status": status, "queueId": QUEUE}
-        self._post_to_webhooks(updated | {"routing": routing}, is_lost=False)
+        content = {"routing": {"status": status, "queueId": QUEUE}}
+        self._post_event(chat, "updated", chat.now(), content, is_lost=False)
 
     def _add_message(self, chat: Chat, author: str, text: str, *, is_lost: bool) -> str:
         message = ChatMessage(author, text, chat.now(), secrets.token_hex(16))
@@ -149,14 +147,14 @@ class Chats:
             "direction": "outbound" if author == "agent" else "inbound",
             "from": "agent" if author == "agent" else f"ext:customer:{chat.customer}",
         }
-        envelope = guide_envelope("message", chat.conversation.conversation_id, message.time)
-        self._post_to_webhooks(envelope | {"message": content}, is_lost=is_lost)
+        self._post_event(chat, "message", message.time, {"message": content}, is_lost=is_lost)
         for integration_id, integration in list(self._organisation.registrations.integrations.items()):
             body = chat.native_body(message, integration_id, integration["name"])
             self._post(integration_id, integration[URL], integration.get(HEADERS), body, is_lost=is_lost)
         return message.message_id
 
-    def _post_to_webhooks(self, body: dict[str, Any], *, is_lost: bool) -> None:
+    def _post_event(self, chat: Chat, kind: str, at: str, content: dict[str, Any], *, is_lost: bool) -> None:
+        body = guide_envelope(kind, chat.conversation.conversation_id, at) | content
         for webhook in list(self._organisation.registrations.webhooks.values()):
             if webhook["enabled"] and is_subscribed(webhook, body):
                 target = webhook["target"]
@@ -173,23 +171,10 @@ class Chats:
 
 
 def is_subscribed(webhook: dict[str, Any], body: dict[str, Any]) -> bool:
-    """Return whether one of the webhook's filters matches the body's type and content."""
-    return any(
-        event_filter.get("eventType") == body["eventType"] and _matches(event_filter.get("filter"), body)
-        for event_filter in webhook.get("eventFilters") or ()
-    )
-
-
-def _matches(expression: str | None, body: dict[str, Any]) -> bool:
-    """Return the filter's result: true for an empty one, false for one that cannot be evaluated."""
-    if not expression:
-        return True
-    try:
-        return _compile(expression).evaluate(body)
-    except FilterError:
-        return False
-
-
-@lru_cache
-def _compile(expression: str) -> Filter:
-    return check_filter(expression)
+    """Return whether a filter of the webhook matches. A filter that cannot be evaluated does not match."""
+    filters = webhook.get("eventFilters") or ()
+    for expression in (one.get("filter") for one in filters if one.get("eventType") == body["eventType"]):
+        with suppress(FilterError):
+            if not expression or compile_filter(expression).evaluate(body):
+                return True
+    return False

@@ -1,4 +1,4 @@
-"""The state of a simulated organisation: OAuth client, conversations, rate limit and injected faults."""
+"""Keep the state of a simulated organisation: OAuth client, conversations, rate limit, injected faults."""
 
 import random
 import secrets
@@ -29,7 +29,7 @@ class Participant:
 
 @dataclass(slots=True)
 class Conversation:
-    """One conversation; times are in the platform's notation."""
+    """One conversation. Its times have the platform's text format."""
 
     conversation_id: str
     start_time: str
@@ -37,83 +37,57 @@ class Conversation:
     participants: list[Participant] = field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True)
-class AddressRange:
-    """One published range: the platform's model IpAddressRange."""
-
-    cidr: str
-    service: str = "open-messaging"
-    region: str = "eu-central-1"
-    direction: str = "outbound"
-
-
+USUAL_RANGE: Final = {"service": "open-messaging", "region": "eu-central-1", "direction": "outbound"}
 PUBLISHED: Final = (
-    AddressRange("192.0.2.0/25"),
-    AddressRange("192.0.2.128/25", direction="both"),
-    AddressRange("2001:db8:1::/48"),
-    AddressRange("198.51.100.0/24", region="us-east-1"),
-    AddressRange("203.0.113.0/24", direction="inbound"),
-    AddressRange("203.0.113.0/24", service="data-actions"),
+    {"cidr": "192.0.2.0/25"},
+    {"cidr": "192.0.2.128/25", "direction": "both"},
+    {"cidr": "2001:db8:1::/48"},
+    {"cidr": "198.51.100.0/24", "region": "us-east-1"},
+    {"cidr": "203.0.113.0/24", "direction": "inbound"},
+    {"cidr": "203.0.113.0/24", "service": "data-actions"},
 )
-"""Networks reserved for documentation; no public document lists the real ones.
-
-Source: RFC 5737, RFC 3849.
-"""
+"""Networks that are reserved for documentation (RFC 5737, RFC 3849): no public document lists real ones."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """An answer to give instead of the right one, *times* times after *delay* seconds.
-
-    `retry_after`: seconds of that header; None for none. `is_carried_out`: the request takes effect, and only
-    its answer is lost.
-    """
+    """A wrong response, which is sent *times* times, each time after *delay* seconds."""
 
     status: int
     times: int = 1
-    retry_after: int | None = None
+    retry_after: int | None = None  # seconds in the header Retry-After; None for no header
     delay: float = 0.0
-    is_carried_out: bool = False
+    is_carried_out: bool = False  # whether the request takes effect, and only its answer is lost
 
 
 @dataclass(eq=False)
 class Organisation:
-    """The state behind the API; safe for use by several threads. Options may be changed at any time.
+    """The state behind the simulated API; thread-safe. Its options may be changed at any time."""
 
-    The login service answers next with the bodies and statuses in `login_answers`.
-
-    Args:
-        client_id: The only OAuth client.
-        token_seconds: How long an access token is valid.
-        lag: Maximum seconds until the API shows a new or changed conversation.
-        timer: Returns seconds; used for the rate limit and the lag.
-    """
-
-    client_id: str
+    client_id: str  # of the only OAuth client
     client_secret: str = field(repr=False)
     _: KW_ONLY
     requests_per_minute: int = 300
-    token_seconds: float = 86_400.0
-    lag: float = 0.0
-    timer: Callable[[], float] = time.monotonic
+    token_seconds: float = 86_400.0  # how long an access token is valid
+    lag: float = 0.0  # maximum seconds until the API shows a new or changed conversation
+    timer: Callable[[], float] = time.monotonic  # for the rate limit and the lag
 
     def __post_init__(self) -> None:
-        """Begin without conversations and registrations."""
+        """Start without conversations and registrations."""
         self.conversations: dict[str, Conversation] = {}
         self.history = History()
         self.registrations = Registrations()
         self.outbound = Outbound(self.registrations)
-        self.address_ranges = list(PUBLISHED)
+        self.address_ranges = [USUAL_RANGE | published for published in PUBLISHED]
         self.receipts: list[dict[str, Any]] = []
         self.tokens_issued = self.refused = 0
         self.requests: list[str] = []
-        self.login_answers: deque[tuple[str, int]] = deque()
         self._versions: dict[str, list[tuple[float, Conversation]]] = {}
         self._tokens: dict[str, float] = {}
         self._recent: deque[float] = deque()
         self._faults: deque[Fault] = deque()
         self._method_faults: dict[str, Fault] = {}
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     def issue_token(self) -> str:
         """Return a new access token."""
@@ -135,38 +109,35 @@ class Organisation:
         """Count a request against the rate limit; return 0, or the seconds until it would be allowed."""
         with self._lock:
             now = self.timer()
-            self._expire_requests(now)
-            if len(self._recent) >= self.requests_per_minute:
+            if self.recent_requests() >= self.requests_per_minute:
                 self.refused += 1
-                return MINUTE_SECONDS - (now - self._recent[0])
+                return self._recent[0] + MINUTE_SECONDS - now
             self._recent.append(now)
             self.requests.append(request)
             return 0.0
 
     def recent_requests(self) -> int:
-        """Return how many requests count towards the rate limit now."""
+        """Return how many requests of the last minute count towards the rate limit."""
         with self._lock:
-            self._expire_requests(self.timer())
+            now = self.timer()
+            while self._recent and now - self._recent[0] >= MINUTE_SECONDS:
+                self._recent.popleft()
             return len(self._recent)
 
-    def _expire_requests(self, now: float) -> None:
-        while self._recent and now - self._recent[0] >= MINUTE_SECONDS:
-            self._recent.popleft()
-
     def inject_fault(self, fault: Fault, method: str | None = None) -> None:
-        """Make the next answers fail, or the next answer to a request with this HTTP method."""
+        """Make the next responses fail or, if *method* is given, only the next response to that method."""
         if method is None:
             self._faults.extend([fault] * fault.times)
         else:
             self._method_faults[method] = fault
 
     def next_fault(self, method: str) -> Fault | None:
-        """Take the fault for this answer, if there is one."""
+        """Remove and return the fault for the response to a request, or return None if none is injected."""
         with self._lock:
             return self._faults.popleft() if self._faults else self._method_faults.pop(method, None)
 
     def put(self, conversation: Conversation) -> None:
-        """Add or update a conversation; the API shows it after a random part of the lag."""
+        """Add or update a conversation. The API shows the change after a random part of `lag`."""
         conversation_id = conversation.conversation_id
         with self._lock:
             self.conversations[conversation_id] = conversation

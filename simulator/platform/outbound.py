@@ -3,39 +3,35 @@
 import threading
 import uuid
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from simulator.platform.registrations import Registrations
+from simulator.platform.registrations import Registrations, read_delays
 from simulator.sender import RetryPolicy, WebhookEndpoint, is_retryable, retry_delay
 from simulator.traffic import compact
 
 MAX_DELIVERIES: Final = 1_000
-"""Deliveries remembered: enough for the page, not for a load test."""
+"""The number of deliveries that are kept in memory: enough for the page, but not for a load test."""
 
 
 @dataclass(slots=True)
 class WebhookDelivery:
-    """One body on its way to one webhook or integration.
-
-    `state`: sending, waiting for a retry, answered, refused or given up; or lost: never sent on purpose.
-    `attempts`: each answer's status, None if there was none, and its latency in seconds.
-    """
+    """One body to be sent to one webhook or integration, with its attempts so far."""
 
     registration_id: str
     payload: dict[str, Any]
-    state: str = "sending"
-    attempts: list[tuple[int | None, float]] = field(default_factory=list)
+    state: str = "sending"  # then waiting for a retry, answered, refused or given up; lost: never sent
+    attempts: list[tuple[int | None, float]] = field(default_factory=list)  # status or None, and seconds
     delivery_id: str = field(default_factory=lambda: uuid.uuid4().hex)
     began_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
 
 class Outbound:
-    """The platform's own sender; safe for use by several threads."""
+    """The simulated platform's sender of webhooks; thread-safe."""
 
-    def __init__(self, registrations: Registrations, policy: RetryPolicy | None = None) -> None:
-        self.policy = policy or RetryPolicy()
+    def __init__(self, registrations: Registrations) -> None:
+        self.policy = RetryPolicy()
         self.deliveries: deque[WebhookDelivery] = deque(maxlen=MAX_DELIVERIES)
         self._registrations = registrations
         self._stopped = threading.Event()
@@ -44,7 +40,7 @@ class Outbound:
     def send(
         self, registration_id: str, url: str, headers: dict[str, str], payload: dict[str, Any]
     ) -> WebhookDelivery:
-        """Begin to post *payload*; returns at once."""
+        """Start to post *payload* in a thread, and return at once."""
         delivery = WebhookDelivery(registration_id, payload)
         thread = threading.Thread(target=self._deliver, args=(delivery, url, headers), daemon=True)
         self._threads.add(thread)
@@ -53,11 +49,11 @@ class Outbound:
         return delivery
 
     def lose(self, registration_id: str, payload: dict[str, Any]) -> None:
-        """Record a body that is never sent, for reconciliation to find."""
+        """Record a body as lost without sending it, so that reconciliation has an event to find."""
         self.deliveries.append(WebhookDelivery(registration_id, payload, state="lost"))
 
     def statistics(self, registration_id: str) -> dict[str, Any]:
-        """Return the totals of one webhook's deliveries; the rate is in percent, None before the first."""
+        """Return the totals of a webhook's deliveries. `successRate` is in percent, and None at first."""
         deliveries = [one for one in list(self.deliveries) if one.registration_id == registration_id]
         settled = [one for one in deliveries if one.state in {"answered", "refused", "given up"}]
         succeeded = sum(one.state == "answered" for one in settled)
@@ -71,19 +67,18 @@ class Outbound:
         }
 
     def wait(self) -> None:
-        """Block until no delivery is on its way."""
+        """Block until no delivery is being sent or waits for a retry."""
         for thread in list(self._threads):
             thread.join()
 
     def stop(self) -> None:
-        """Stop retrying; blocks until the requests in progress are answered."""
+        """Stop all retries, and block until the requests in progress are answered."""
         self._stopped.set()
         self.wait()
 
     def _deliver(self, delivery: WebhookDelivery, url: str, headers: dict[str, str]) -> None:
-        body = compact(delivery.payload)
         try:
-            while (delay := self._attempt(delivery, url, headers, body)) is not None:
+            while (delay := self._attempt(delivery, url, headers)) is not None:
                 delivery.state = "waiting for a retry"
                 if self._stopped.wait(delay):
                     delivery.state = "given up"
@@ -91,17 +86,16 @@ class Outbound:
         finally:
             self._threads.discard(threading.current_thread())
 
-    def _attempt(
-        self, delivery: WebhookDelivery, url: str, headers: dict[str, str], body: bytes
-    ) -> float | None:
+    def _attempt(self, delivery: WebhookDelivery, url: str, headers: dict[str, str]) -> float | None:
         """Post once; return the seconds until the next attempt, or None if this was the last one."""
         secret = self._registrations.secret_for(delivery.registration_id)
-        timeout = self.policy.timeout
-        endpoint = WebhookEndpoint(url, secret=secret, timeout=timeout, connections=1, headers=headers)
-        response = endpoint.post(body)
+        delays = read_delays(self._registrations.webhooks.get(delivery.registration_id, {}))
+        policy = self.policy if delays is None else replace(self.policy, delays=delays)
+        endpoint = WebhookEndpoint(url, secret=secret, timeout=policy.timeout, connections=1, headers=headers)
+        response = endpoint.post(compact(delivery.payload))
         endpoint.close()
         delivery.attempts.append((response.status, response.latency))
-        delay = retry_delay(self.policy, response, attempt=len(delivery.attempts))
+        delay = retry_delay(policy, response, attempt=len(delivery.attempts))
         if delay is None and is_retryable(response.status):
             delivery.state = "given up"
         elif delay is None:

@@ -1,4 +1,4 @@
-"""The page on which an integrator plays customer and agent, and sees what happened to each webhook."""
+"""Serve a page on which an integrator plays customer and agent, and sees the result of each webhook."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -9,7 +9,7 @@ from flask import Blueprint, Response, jsonify, request
 from sqlalchemy import Engine, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from simulator.platform.chats import Chat, Chats
+from simulator.platform.chats import Chats
 from simulator.platform.organisation import Organisation
 from simulator.platform.outbound import WebhookDelivery
 from simulator.platform.registrations import URL
@@ -19,17 +19,15 @@ from workers.db.models import dead_letters, processed_events
 
 MAX_DELIVERIES_SHOWN: Final = 200
 MAX_TEXT_LENGTH: Final = 2_000
-"""The platform's own limit."""
+"""The platform's own limit of a message's length, in characters."""
 
 
 def page_routes(organisation: Organisation, chats: Chats, database_url: str) -> Blueprint:
-    """Return the page and what its script requests."""
+    """Return the routes of the page and of the requests that its script sends."""
     page = Blueprint("page", __name__, static_folder="static", static_url_path="/page")
     engine = make_engine(database_url) if database_url else None
 
-    @page.get("/")
-    def show() -> Response:
-        return page.send_static_file("page.html")
+    page.add_url_rule("/", "show", lambda: page.send_static_file("page.html"))
 
     @page.get("/page/state")
     def state() -> Response:
@@ -39,7 +37,15 @@ def page_routes(organisation: Organisation, chats: Chats, database_url: str) -> 
         names = {one["id"]: f"{one['kind']} “{one['name']}”" for one in registrations}
         return jsonify(
             registrations=registrations,
-            conversations=[_as_chat(chat) for chat in chats.all()],
+            conversations=[
+                {
+                    "id": chat.conversation.conversation_id,
+                    "customer": chat.customer,
+                    "state": chat.state,
+                    "messages": [asdict(message) for message in chat.messages],
+                }
+                for chat in chats.all()
+            ],
             deliveries=[
                 _as_delivery(delivery, outcome, names.get(delivery.registration_id, "removed"))
                 for delivery, outcome in zip(deliveries, outcomes, strict=True)
@@ -51,7 +57,7 @@ def page_routes(organisation: Organisation, chats: Chats, database_url: str) -> 
 
 
 def _look_up(engine: Engine, deliveries: Sequence[WebhookDelivery]) -> list[str | None]:
-    """Return what the workers did with each; None if nothing is recorded or the database does not answer."""
+    """Return what the workers did with each delivery, or None if the database has no record or is down."""
     digests = [sha256(compact(delivery.payload)).digest() for delivery in deliveries]
     events, dead = processed_events.c, dead_letters.c
     outcomes = select(events.body_sha256, events.outcome).where(events.body_sha256.in_(digests))
@@ -87,7 +93,7 @@ def _add_actions(page: Blueprint, chats: Chats) -> None:
 
 
 def _message() -> tuple[str, bool]:
-    """Return the text, and whether its webhooks are lost. Only this page's own script can send JSON here."""
+    """Return a message's text, and whether its webhooks get lost. Only the page's script sends JSON."""
     body = request.get_json()
     return str(body.get("text") or "").strip()[:MAX_TEXT_LENGTH] or "…", bool(body.get("lost"))
 
@@ -97,12 +103,6 @@ def _registrations(organisation: Organisation) -> list[dict[str, Any]]:
     found = [("integration", one, one[URL]) for one in list(registrations.integrations.values())]
     found += [("webhook", one, one["target"]["url"]) for one in list(registrations.webhooks.values())]
     return [{"kind": kind, "id": one["id"], "name": one["name"], "url": url} for kind, one, url in found]
-
-
-def _as_chat(chat: Chat) -> dict[str, Any]:
-    messages = [asdict(message) for message in chat.messages]
-    identity = {"id": chat.conversation.conversation_id, "customer": chat.customer}
-    return identity | {"state": chat.state, "messages": messages}
 
 
 def _as_delivery(delivery: WebhookDelivery, outcome: str | None, registration: str) -> dict[str, Any]:

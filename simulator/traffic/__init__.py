@@ -1,4 +1,4 @@
-"""The bodies that the platform would post: conversations in both dialects, some of them troublesome."""
+"""Generate the bodies that the platform would post, in both dialects, some malformed or out of order."""
 
 from simulator.traffic.conversations import guide_envelope, native_channel
 from simulator.traffic.event import SPOILERS, Post, compact, platform_timestamp

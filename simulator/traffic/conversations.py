@@ -1,4 +1,4 @@
-"""Generate conversations: in the guide's envelope, and in the bodies that Genesys Cloud actually posts.
+"""Generate conversations in the guide's envelope, and in the bodies that Genesys Cloud actually posts.
 
 Source:
     "Implementing Open Messaging Webhooks for Custom Social Channels", the sample payload and the filters. The
@@ -21,8 +21,8 @@ CHANNEL: Final = {
     "name": "Custom Social Integration",
 }
 MINOR_CHANGES: Final = ("whisperNote", "wrapUpCode", "priorityLabel")
-"""Attributes whose change the platform posts as `updated` although no routing state changed."""
-# Short, in several scripts, with characters that break careless encoders.
+"""Attributes that change without a change of the routing state; the platform posts `updated` for them too."""
+# Short phrases in several scripts, with characters that careless encoders break.
 PHRASES: Final = (
     "Hello, is anybody there?",
     "My parcel has not arrived.",
@@ -40,8 +40,7 @@ PHRASES: Final = (
 def guide_conversation(rng: random.Random, clock: ConversationClock) -> Iterator[Payload]:
     """Yield the events of one conversation in the guide's envelope, oldest first, without end.
 
-    The customer writes, is queued, writes again and is routed to an agent; then the conversation goes on with
-    minor changes in between. A message has an id, a sequence number or neither: social platforms differ.
+    The messages have an id, a sequence number or neither, because social platforms differ in this.
     """
     conversation_id = str(uuid.UUID(int=rng.getrandbits(128), version=4))
     identified_by = rng.choice(("message id", "sequence", "nothing"))
@@ -49,12 +48,12 @@ def guide_conversation(rng: random.Random, clock: ConversationClock) -> Iterator
     sequence, changes = count(1), count(1)
 
     def message() -> Payload:
-        """Return a message, sometimes in the same millisecond as the previous event."""
+        """Return a message's event, which sometimes has the same millisecond as the previous event."""
         envelope = guide_envelope("message", conversation_id, clock.advance_or_collide())
         return envelope | _message(rng, customer, identified_by, next(sequence))
 
     def updated(**changed: object) -> Payload:
-        """Return a change, never in the same millisecond as another change."""
+        """Return an update, which never has the same millisecond as another update."""
         return guide_envelope("updated", conversation_id, clock.advance()) | changed
 
     yield guide_envelope("new", conversation_id, clock.advance()) | _introduction(customer)
@@ -64,7 +63,7 @@ def guide_conversation(rng: random.Random, clock: ConversationClock) -> Iterator
         yield updated(routing={"status": status, "queueId": f"queue-{customer % 7}"})
     while True:
         yield message()
-        # A busy routing queue emits about as many.
+        # In a busy routing queue, about this share of messages is followed by a minor change.
         if rng.random() < 0.3:
             yield updated(attributes={rng.choice(MINOR_CHANGES): f"change {next(changes)}"})
 
@@ -93,8 +92,8 @@ def _message(rng: random.Random, customer: int, identified_by: str, number: int)
 def native_conversation(rng: random.Random, clock: ConversationClock) -> Iterator[Payload]:
     """Yield the events of one conversation as Genesys Cloud posts them, oldest first, without end.
 
-    Agents and bots write, with typing before and receipts after. A receipt has the id of its message, and one
-    message has several receipts, so an id alone identifies nothing.
+    Agents and bots write messages. Some follow a typing event, and some get receipts. A receipt has the id
+    of its message. As a message may have several receipts, an id alone does not identify an event.
     """
     conversation_id = str(uuid.UUID(int=rng.getrandbits(128), version=4))
     customer = f"user-{rng.randint(100_000, 999_999)}"
@@ -123,7 +122,7 @@ def native_channel(
     integration_id: str = INTEGRATION_ID,
     name: str = "Open Messaging",
 ) -> Payload:
-    """Return the channel of a body that the platform sends through an integration of this name."""
+    """Return the `channel` of a body that the platform sends through the integration *name*."""
     return {
         "id": integration_id,
         "platform": "Open",
@@ -136,7 +135,7 @@ def native_channel(
 
 
 def guide_envelope(kind: str, conversation_id: str, timestamp: str) -> Payload:
-    """Return what all events have in common in the guide's envelope."""
+    """Return the fields that all events in the guide's envelope have."""
     return {
         "eventType": f"openmessaging:conversation:{kind}",
         "conversationId": conversation_id,

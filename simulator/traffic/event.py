@@ -1,4 +1,4 @@
-"""The clock of a simulated conversation, and the bodies of its events, some of them malformed."""
+"""Simulate a conversation's clock, encode its events as bodies, and make some bodies malformed."""
 
 import json
 import random
@@ -11,44 +11,38 @@ Payload = dict[str, Any]
 
 MIN_STEP_MS: Final = 40
 MAX_STEP_MS: Final = 4_000
-"""People and bots write within seconds; this crosses the two-second window in both directions."""
+"""Events follow within seconds: some steps are shorter than the settling window of 2 s, others longer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Post:
-    """One body to post: its raw bytes, and the number of its event, which all bodies of the event share.
+    """One body to post. All bodies of one event have the event's number."""
 
-    `event` is None if the body is malformed; `kind`, a short word for tables, is "malformed:…" then.
-    """
-
-    event: int | None
-    kind: str
+    event: int | None  # None if the body is malformed
+    kind: str  # a short word for tables; "malformed:…" if the body is malformed
     body: bytes
 
 
 def describe(payload: Payload) -> str:
-    """Return a body's kind in a short word for tables."""
+    """Return the kind of a body as a short word for tables."""
     if "eventType" in payload:
         return str(payload["eventType"]).rpartition(":")[2]
     return {"Event": "typing", "Receipt": "receipt"}.get(payload["type"], "message")
 
 
 def compact(payload: Payload) -> bytes:
-    """Encode as the platform does: compact UTF-8 JSON without needless escapes."""
+    """Encode *payload* as the platform does: compact UTF-8 JSON without needless escapes."""
     return json.dumps(payload, separators=(",", ":"), ensure_ascii=False).encode()
 
 
 def platform_timestamp(moment: datetime) -> str:
-    """Format an aware time as the platform does: UTC, milliseconds, Z.
-
-    Source: `channel.time` in published webhook bodies, "2025-06-10T21:03:05.427Z".
-    """
+    """Format an aware time like the times in published webhook bodies: 2025-06-10T21:03:05.427Z."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 @dataclass(slots=True)
 class ConversationClock:
-    """The clock of one conversation: it advances with each event, except when two events collide."""
+    """The clock of one conversation. It advances with each event, except when two events collide."""
 
     rng: random.Random
     now: datetime
@@ -60,7 +54,7 @@ class ConversationClock:
         return platform_timestamp(self.now)
 
     def advance_or_collide(self) -> str:
-        """Return the previous event's timestamp for a share of the events, otherwise a new one."""
+        """Return the previous event's timestamp for a share of the events, otherwise a new timestamp."""
         if self.rng.random() < self.collision_share:
             return platform_timestamp(self.now)
         return self.advance()
@@ -68,9 +62,9 @@ class ConversationClock:
 
 NESTING_DEPTH: Final = 100_000
 NUMBER_DIGITS: Final = 10_000
-"""Both far beyond the limits of Python's own parser; the body stays under the edge's size limit."""
+"""This depth and this number far exceed the limits of Python's parser, but not the edge's size limit."""
 
-# Few and fixed names, because each new one leaves a permanent drift record.
+# Set only these fields to null: each further name would leave another permanent drift record.
 OPTIONAL_FIELDS: Final = ("participants", "metadata", "originatingEntity", "isFinalReceipt", "attributes")
 
 
@@ -83,7 +77,7 @@ def _with(field: str, value: object) -> Callable[[Payload], bytes]:
 
 
 def _with_raw_value(raw: bytes, name: str = "appended") -> Callable[[Payload], bytes]:
-    """Append a member with a raw value; of two members with the same name the last one counts."""
+    """Return a function that appends a member with a raw value. Among equal names, the last member counts."""
     return lambda payload: compact(payload)[:-1] + f',"{name}":'.encode() + raw + b"}"
 
 
@@ -105,7 +99,7 @@ SPOILERS: Final[dict[str, Callable[[Payload], bytes]]] = {
     "timestamp-no-time": _with("timestamp", "yesterday at noon"),
     "event-type-unknown": _with("eventType", "openmessaging:conversation:exploded"),
 }
-"""Each kind of malformed body, made from a well-formed payload of the guide's envelope."""
+"""For each kind of malformed body, a function that makes it from a well-formed payload of the guide."""
 
 
 def add_unknown_fields(rng: random.Random, payload: Payload) -> Payload:
@@ -119,8 +113,3 @@ def add_unknown_fields(rng: random.Random, payload: Payload) -> Payload:
     if "routing" in payload and rng.random() < 0.2:  # most transitions must still count
         changed["routing"] = {**payload["routing"], "status": "CONTACT-TELEPORTED"}
     return changed
-
-
-def is_identified(payload: Payload) -> bool:
-    """Return whether an id or a number identifies the event, whatever else the payload holds."""
-    return bool({"id", "sequence"} & payload.keys()) or "id" in payload.get("message", {})

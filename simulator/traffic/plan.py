@@ -1,13 +1,12 @@
-"""Turn a plan into the bodies to post, in order: the same plan gives the same bytes."""
+"""Turn a plan into the bodies to post, in order. The same plan always gives the same bytes."""
 
 import heapq
 import math
 import random
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from itertools import count
 from typing import Final
 
 from simulator.traffic.conversations import guide_conversation, native_conversation
@@ -20,21 +19,20 @@ from simulator.traffic.event import (
     add_unknown_fields,
     compact,
     describe,
-    is_identified,
 )
 
 MAX_DISORDER: Final = 50
-"""Places by which a disordered event is delayed: milliseconds at a high rate, seconds at a low one."""
+"""The maximum delay of a disordered event, in places: milliseconds or, at a low rate, seconds."""
 MAX_REDELIVERY: Final = 200
-"""Places after which a duplicate comes at the latest, so that it often shares a batch with its original."""
+"""The maximum distance of a duplicate from its original, in places: one batch often contains both."""
 MAX_START_MS: Final = 60_000
-"""Conversations begin within this time."""
+"""All conversations begin within this time after the plan's start."""
 MARKED_REDELIVERIES: Final = 0.5
-"""The share of duplicates with an additional unknown field, if an id identifies the event."""
+"""The share of duplicates that get an additional unknown field, provided that an id identifies the event."""
 
 
 class Dialect(StrEnum):
-    """Which bodies to write."""
+    """The dialect of the bodies to generate."""
 
     GUIDE = "guide"
     GENESYS = "genesys"
@@ -43,16 +41,12 @@ class Dialect(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class TrafficPlan:
-    """What to send; shares are fractions of the events, 0 to 1.
+    """What traffic to send. Shares are fractions of the events, from 0 to 1."""
 
-    `events` counts distinct bodies, malformed ones included and redeliveries not. `seed` determines every
-    random choice. `start`: the platform's aware time when the first conversation begins.
-    """
-
-    events: int
+    events: int  # distinct bodies, with malformed ones but without redeliveries
     conversations: int
-    seed: int
-    start: datetime
+    seed: int  # determines every random choice
+    start: datetime  # the platform's aware time when the first conversation begins
     dialect: Dialect = Dialect.GUIDE
     duplicate_share: float = 0.0
     disorder_share: float = 0.0
@@ -62,22 +56,30 @@ class TrafficPlan:
 
 
 def longest_span(events: int, conversations: int) -> timedelta:
-    """Return how long the conversations last at most, so that a plan can end at the present."""
+    """Return the maximum time that all conversations take together, so that a plan can end at the present."""
     mean = events / conversations
-    # Six standard deviations above the mean: the events choose their conversation at random.
+    # Each event picks a random conversation; allow for six standard deviations above the mean length.
     longest = mean + 6 * math.sqrt(mean) + 1
     return timedelta(milliseconds=MAX_START_MS + longest * MAX_STEP_MS)
 
 
 def traffic(plan: TrafficPlan) -> Iterator[Post]:
-    """Yield the posts in order; memory does not grow with their number."""
-    # The seed must reproduce the run; nothing here is secret.
+    """Yield the posts in order. The memory used does not grow with their number."""
+    # Use a seeded generator, because the seed must reproduce a run. Nothing here is secret.
     rng = random.Random(plan.seed)  # noqa: S311
-    return _in_order(_placed(plan, rng))
+    # The heap orders posts by place and, within a place, by arrival.
+    waiting: list[tuple[int, int, Post]] = []
+    for arrival, (place, post) in enumerate(_placed(plan, rng)):
+        heapq.heappush(waiting, (place, arrival, post))
+        # Events' numbers rise, and a post's place exceeds its event's number by at most both maxima together.
+        while waiting[0][0] < place - MAX_DISORDER - MAX_REDELIVERY:
+            yield heapq.heappop(waiting)[2]
+    while waiting:
+        yield heapq.heappop(waiting)[2]
 
 
 def _placed(plan: TrafficPlan, rng: random.Random) -> Iterator[tuple[int, Post]]:
-    """Yield each post with its place: an original at its own or a later one, a duplicate after it."""
+    """Yield each post and its place. Disorder adds to an event's number; a duplicate has a later place."""
     conversations = [_conversation(plan, rng, index) for index in range(plan.conversations)]
     spoiled = guide_conversation(rng, _clock(plan, rng))
     for number in range(plan.events):
@@ -91,14 +93,15 @@ def _placed(plan: TrafficPlan, rng: random.Random) -> Iterator[tuple[int, Post]]
         place = number + (rng.randint(1, MAX_DISORDER) if rng.random() < plan.disorder_share else 0)
         yield place, Post(number, describe(payload), compact(payload))
         if rng.random() < plan.duplicate_share:
-            is_marked = rng.random() < MARKED_REDELIVERIES and is_identified(payload)
-            # Different bytes, the same event.
+            is_identified = {"id", "sequence"} & {*payload, *payload.get("message", {})}
+            is_marked = rng.random() < MARKED_REDELIVERIES and is_identified
+            # With the additional field, the duplicate has different bytes but is the same event.
             again = {**payload, "simulatedRedelivery": True} if is_marked else payload
             yield place + rng.randint(1, MAX_REDELIVERY), Post(number, describe(again), compact(again))
 
 
 def _conversation(plan: TrafficPlan, rng: random.Random, index: int) -> Iterator[Payload]:
-    # A generator of its own, so that a conversation does not depend on the other ones.
+    # Give each conversation its own generator, so that its content does not depend on other conversations.
     own = random.Random(rng.getrandbits(64))  # noqa: S311
     is_native = plan.dialect is Dialect.GENESYS or (plan.dialect is Dialect.BOTH and index % 2 == 1)
     generate = native_conversation if is_native else guide_conversation
@@ -108,16 +111,3 @@ def _conversation(plan: TrafficPlan, rng: random.Random, index: int) -> Iterator
 def _clock(plan: TrafficPlan, rng: random.Random) -> ConversationClock:
     start = plan.start + timedelta(milliseconds=rng.randint(0, MAX_START_MS))
     return ConversationClock(rng, start, plan.collision_share)
-
-
-def _in_order(placed: Iterable[tuple[int, Post]]) -> Iterator[Post]:
-    """Sort by place with a bounded heap: originals arrive with rising places."""
-    waiting: list[tuple[int, int, Post]] = []
-    arrival = count()
-    for place, post in placed:
-        heapq.heappush(waiting, (place, next(arrival), post))
-        # A later post cannot be placed before the newest place minus the largest displacement.
-        while waiting[0][0] < place - MAX_DISORDER - MAX_REDELIVERY:
-            yield heapq.heappop(waiting)[2]
-    while waiting:
-        yield heapq.heappop(waiting)[2]

@@ -1,4 +1,4 @@
-"""Comparing a sender's ledger with real tables."""
+"""A sender's ledger is compared with real tables."""
 
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -6,14 +6,14 @@ from hashlib import sha256
 import pytest
 from sqlalchemy import insert, update
 
+from simulator.accounts import read_records, settle
 from simulator.ledger import LedgerRow
-from simulator.settlement import read_records, settle
 from workers.db.engine import make_engine
 from workers.db.models import (
     conversation_messages,
     conversations,
     dead_letters,
-    duplicate_events,
+    event_conflicts,
     event_payloads,
     metadata,
     processed_events,
@@ -82,7 +82,7 @@ CONFLICT = {
     "body": body(5),
     "message_id": "m-5",
     "source": "webhook",
-    "deliveries": 1,
+    "times_received": 1,
     "first_seen_at": NOW,
     "last_seen_at": NOW,
 }
@@ -101,7 +101,7 @@ CASES = {
     ),
     "an answered event has no row": ([], [sent(4, 4)], {"lost": 1}),
     "a known event came with other content": (
-        [insert(duplicate_events).values(**CONFLICT)],
+        [insert(event_conflicts).values(**CONFLICT)],
         [sent(5, 2)],
         {"conflicts": 1},
     ),
@@ -120,7 +120,7 @@ def test_lost_and_repeated_effects_are_found_in_the_tables(engine, statements, m
             connection.execute(statement)
     ledger = [*LEDGER, *more]
     with engine.connect() as connection:
-        records = read_records(connection, {row.body_sha256 for row in ledger})
-    found = settle(ledger, records, queued=[digest(3).hex()])
+        records = read_records(connection, {row.body_sha256 for row in ledger}, [digest(3).hex()])
+    found = settle(ledger, records)
     expected = {"lost": 0, "repeated": 0, "conflicts": 0, **expected}
     assert {name: getattr(found, name) for name in expected} == expected

@@ -1,4 +1,4 @@
-"""The simulated platform's webhooks, posted to a real server with scripted answers."""
+"""The simulated platform posts its webhooks to a real server whose answers the test decides."""
 
 from contextlib import contextmanager
 
@@ -6,18 +6,19 @@ import pytest
 from flask import Flask, request
 
 from simulator.platform import Organisation
-from simulator.platform.registrations import SECRET, URL
+from simulator.platform.registrations import SECRET, URL, ApiError
 from simulator.sender import RetryPolicy
 from simulator.serving import serve_app
 from tests.servers import LOOPBACK
 
 FIRST, SECOND = "constructed-secret-0123456789", "constructed-secret-9876543210"
+GUIDE = {"maxRetries": 5, "retryIntervalSeconds": 5, "backoffMultiplier": 2.0}
 PAYLOAD = {"id": "1", "text": "Grüße 👋"}
 
 
 @contextmanager
 def receiver(answer):
-    """Serve `answer(body, headers)`, which returns a status."""
+    """Answer each request with the status that `answer(body, headers)` returns; yield the receiver's URL."""
     app = Flask(__name__)
     app.post("/hook")(lambda: ("", answer(request.get_data(), request.headers)))
     with serve_app(app) as url:
@@ -27,7 +28,7 @@ def receiver(answer):
 @pytest.fixture
 def organisation():
     organisation = Organisation("client", "secret")
-    organisation.outbound.policy = RetryPolicy(retries=2, delay=0.02, timeout=5.0)
+    organisation.outbound.policy = RetryPolicy((0.02, 0.02), timeout=5.0)
     return organisation
 
 
@@ -72,6 +73,26 @@ def test_a_webhook_without_a_secret_is_not_signed_with_an_integrations_secret(or
         for target in targets:
             sent(organisation, url, registrations.put_webhook({"name": "w", "target": target})["id"])
     assert seen == [False, True]
+
+
+@pytest.mark.parametrize(("retries", "attempts"), [(0, 1), (1, 2), (3, 4)])
+def test_a_webhooks_own_retry_policy_replaces_the_documented_policy(organisation, retries, attempts):
+    policy = {"maxRetries": retries, "retryIntervalSeconds": 0.01, "backoffMultiplier": 2.0}
+    with receiver(lambda _body, _headers: 503) as url:
+        webhook = {"name": "w", "target": {"url": url}, "retryPolicy": policy}
+        delivery = sent(organisation, url, organisation.registrations.put_webhook(webhook)["id"])
+    assert (delivery.state, len(delivery.attempts)) == ("given up", attempts)
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [{}, {"maxRetries": 5}, "often", {**GUIDE, "maxRetries": "5"}, {**GUIDE, "backoffMultiplier": 1e300}],
+)
+def test_a_malformed_retry_policy_is_refused(organisation, policy):
+    with pytest.raises(ApiError, match="retryPolicy"):
+        organisation.registrations.put_webhook(
+            {"name": "w", "target": {"url": "http://x"}, "retryPolicy": policy}
+        )
 
 
 def test_the_statistics_count_every_delivery(organisation):

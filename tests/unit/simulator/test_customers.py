@@ -1,4 +1,4 @@
-"""Messages from customers through an integrator's connector."""
+"""Customers' messages reach the platform through an integrator's connector."""
 
 import pytest
 
@@ -9,7 +9,7 @@ HOOK = "http://127.0.0.1:9/hook"
 
 
 class Connector:
-    """Posts the messages of customers."""
+    """A connector that posts customers' messages to the simulated platform."""
 
     def __init__(self, organisation):
         self._client = create_platform(organisation).test_client()
@@ -40,7 +40,7 @@ def connector(organisation):
     return Connector(organisation)
 
 
-def test_a_customer_continues_the_open_conversation_and_another_customer_begins_one(connector):
+def test_a_customer_continues_the_open_conversation_and_another_customer_begins_a_new_one(connector):
     first, second = connector.write("Hello").json, connector.write("Anybody there?").json
     other = connector.write("Hello", customer="user-2").json
     assert first["conversationId"] == second["conversationId"] != other["conversationId"]

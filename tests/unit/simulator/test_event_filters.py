@@ -1,4 +1,4 @@
-"""The event filters of the guide's webhooks."""
+"""The simulated platform applies the event filters of a webhook."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The simulated platform's history of conversations."""
+"""The simulated platform returns the history of its conversations."""
 
 import json
 from datetime import UTC, datetime

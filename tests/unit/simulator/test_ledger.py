@@ -1,11 +1,11 @@
-"""The ledger, its file, and its comparison with records of the tables."""
+"""The ledger is written to a file and compared with the records in the tables."""
 
 import json
 
 import pytest
 
+from simulator.accounts import Records, settle
 from simulator.ledger import Ledger, LedgerRow, read_ledger
-from simulator.settlement import Records, settle
 from simulator.traffic import Post
 
 POST = Post(1, "message", b"{}")
@@ -16,12 +16,12 @@ def sent(digest, event=None, *, answered=True, attempts=1):
 
 
 def settled(ledger, outcomes=None, dead=(), *, kept=None, queued=None, **more):
-    """Compare with records that keep every known body by default."""
+    """Compare *ledger* with records that by default contain the body of every known event."""
     outcomes = {digest: [outcome] for digest, outcome in (outcomes or {}).items()}
     dead_letters = [(digest, "not_json") for digest in dead]
     kept = set(outcomes) if kept is None else kept
-    records = Records(outcomes, dead_letters, kept=kept, **more)
-    return settle(ledger, records, queued=dead if queued is None else queued)
+    queued = dead if queued is None else queued
+    return settle(ledger, Records(outcomes, dead_letters, kept=kept, queued=queued, **more))
 
 
 def test_a_complete_ledger_has_no_lost_and_no_repeated_event():

@@ -1,4 +1,4 @@
-"""The simulated platform's answers and notifications, and our requests, have the form of Genesys' SDK."""
+"""The simulated platform's answers and notifications, and our requests, follow the models of Genesys' SDK."""
 
 import json
 from pathlib import Path
@@ -72,13 +72,13 @@ def assert_is(kind, value):
         ("AnalyticsConversationQueryResponse", "POST", "/analytics/conversations/details/query", QUERY),
     ],
 )
-def test_an_answer_has_the_form_of_the_sdk(ask, kind, method, path, body):
+def test_an_answer_follows_its_model_in_the_sdk(ask, kind, method, path, body):
     answer = ask(method, path, body)
     assert_is(kind, answer)
     assert answer.get("conversations") != []
 
 
-def test_integrations_have_the_form_of_the_sdk(ask):
+def test_integrations_follow_their_models_in_the_sdk(ask):
     assert_is("OpenIntegrationRequest", INTEGRATION)
     created = ask("POST", INTEGRATIONS, INTEGRATION)
     assert_is("OpenIntegration", created)
@@ -88,14 +88,14 @@ def test_integrations_have_the_form_of_the_sdk(ask):
     assert_is("OpenIntegrationEntityListing", ask("GET", INTEGRATIONS))
 
 
-def test_the_messages_of_a_conversation_have_the_form_of_the_sdk(ask):
+def test_the_messages_of_a_conversation_follow_their_models_in_the_sdk(ask):
     conversation = ask("GET", "/conversations/messages/c1")
     assert_is("MessageConversation", conversation)
     ids = [message["messageId"] for one in conversation["participants"] for message in one["messages"]]
     assert_is("TextMessageListing", ask("POST", "/conversations/messages/c1/messages/bulk", ids))
 
 
-def test_reconciles_query_has_the_form_of_the_sdk():
+def test_the_query_of_reconcile_follows_its_model_in_the_sdk():
     queries = []
 
     class Client:
@@ -107,7 +107,7 @@ def test_reconciles_query_has_the_form_of_the_sdk():
     assert_is("ConversationQuery", queries[0])
 
 
-def test_a_customers_message_and_its_answer_have_the_form_of_the_sdk(ask, organisation):
+def test_a_customers_message_and_its_answer_follow_their_models_in_the_sdk(ask, organisation):
     integration = organisation.registrations.create_integration(INTEGRATION)
     path = f"/conversations/messages/{integration['id']}/inbound/open/message?prefetchConversationId=true"
     sender = {"id": "user-1", "idType": "Opaque", "nickname": "Jane"}
@@ -124,7 +124,7 @@ def is_notification(payload):
 
 
 @pytest.mark.parametrize("author", ["customer", "agent"])
-def test_the_notifications_of_the_simulators_page_have_the_form_of_the_sdk(organisation, author):
+def test_the_notifications_of_the_simulators_page_follow_their_model_in_the_sdk(organisation, author):
     organisation.registrations.create_integration(INTEGRATION)
     chats = Chats(organisation)
     conversation_id, _ = chats.begin("customer-1", "Hello", is_lost=True)
@@ -133,7 +133,7 @@ def test_the_notifications_of_the_simulators_page_have_the_form_of_the_sdk(organ
 
 
 @pytest.mark.parametrize("path", sorted(PAYLOADS.glob("*.json")), ids=lambda path: path.stem)
-def test_the_payloads_of_the_tests_have_the_form_of_the_sdk(path):
+def test_the_payloads_of_the_tests_follow_their_model_in_the_sdk(path):
     assert is_notification(json.loads(path.read_text()))
 
 
@@ -148,6 +148,6 @@ def test_the_payloads_of_the_tests_have_the_form_of_the_sdk(path):
         ([], "is no OpenIntegration"),
     ],
 )
-def test_a_value_that_the_sdk_cannot_parse_is_found(value, fault):
+def test_a_value_that_the_sdk_cannot_parse_is_reported(value, fault):
     (found,) = faults("OpenIntegration", value)
     assert fault in found

@@ -1,4 +1,4 @@
-"""The simulator's bodies: repeatable, distinct, and malformed as requested."""
+"""The simulator makes repeatable and distinct bodies, and malformed bodies if requested."""
 
 import json
 from collections import Counter
@@ -30,7 +30,7 @@ def payloads(**changes):
     return [json.loads(post.body) for post in posts(**changes)]
 
 
-def test_a_plan_always_gives_the_same_bytes_and_another_seed_gives_others():
+def test_a_plan_always_gives_the_same_bytes_and_another_seed_gives_other_bytes():
     shares = {"duplicate_share": 0.1, "malformed_share": 0.1, "disorder_share": 0.1}
     assert posts(dialect=Dialect.BOTH, **shares) == posts(dialect=Dialect.BOTH, **shares)
     assert not {post.body for post in posts()} & {post.body for post in posts(seed=8)}
@@ -47,7 +47,7 @@ def test_each_event_has_a_number_and_a_distinct_body_in_the_given_dialect(dialec
     assert shapes == {Dialect.GUIDE: {True}, Dialect.GENESYS: {False}, Dialect.BOTH: {True, False}}[dialect]
 
 
-def test_the_events_of_a_conversation_are_in_order_without_disorder():
+def test_the_events_of_a_conversation_are_in_order_unless_disorder_is_requested():
     newest = {}
     for payload in payloads():
         conversation, timestamp = payload["conversationId"], payload["timestamp"]
@@ -67,7 +67,7 @@ def test_no_event_has_a_time_in_the_future(dialect, events, conversations):
         )
 
 
-def test_disorder_delays_events_and_loses_none():
+def test_disorder_delays_events_without_losing_any():
     numbers = [post.event for post in posts(disorder_share=0.2)]
     assert sorted(numbers) == list(range(2000))
     assert any(later < earlier for earlier, later in pairwise(numbers))
