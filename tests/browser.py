@@ -1,4 +1,4 @@
-"""A real headless browser for the pages."""
+"""Run a real headless browser for the tests of pages."""
 
 from contextlib import contextmanager
 
@@ -16,7 +16,7 @@ PHONE = {"width": 390, "height": 844}
 def chromium():
     program = require_chromium()
     with sync_playwright() as playwright:
-        # Without its own sandbox, which root may not use: it sees our pages alone.
+        # Root cannot use Chromium's sandbox; no sandbox is needed, because only our own pages are opened.
         browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
         yield browser
         browser.close()
@@ -24,7 +24,7 @@ def chromium():
 
 @contextmanager
 def opening(browser, url):
-    """Yield a function that opens *url*; a message of the browser's console fails the test."""
+    """Yield a function that opens *url*; any message in the browser's console fails the test."""
     pages, messages = [], []
 
     def open_page(**options):
@@ -43,7 +43,7 @@ def opening(browser, url):
 
 
 def find_violations(page, viewport, color_scheme):
-    """Return the rules that axe-core finds violated at this size, in light or dark, with their elements."""
+    """Return each axe-core rule that the page violates at this size and colour scheme, with the elements."""
     page.set_viewport_size(viewport)
     page.emulate_media(color_scheme=color_scheme)
     found = Axe().run(page).response["violations"]
@@ -51,7 +51,7 @@ def find_violations(page, viewport, color_scheme):
 
 
 def press_until_focused(page, locator, *, key="Tab", most=200):
-    """Press a key until the element has the focus, and return whether it ever had."""
+    """Press a key until the element has the focus, at most *most* times; return whether it has the focus."""
     for _ in range(most):
         if locator.evaluate("element => element === document.activeElement"):
             return True

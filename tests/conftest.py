@@ -10,9 +10,9 @@ import pytest
 from tests import servers
 from workers.db.migrations import schema
 
-# A deadline for an example is a timed assert: on a busy machine it fails for no fault of the code.
+# Examples have no deadline, because correct code could miss a deadline on a busy machine.
 hypothesis.settings.register_profile("ci", deadline=None, max_examples=100)
-# What another Python breaks, the first examples show.
+# A few examples are enough to show whether another Python version breaks the code.
 hypothesis.settings.register_profile("brief", deadline=None, max_examples=20)
 hypothesis.settings.register_profile("nightly", deadline=None, max_examples=10_000)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
@@ -20,7 +20,7 @@ hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 @pytest.fixture
 def loop():
-    """An event loop that nothing runs yet."""
+    """An event loop that is not running yet."""
     loop = asyncio.new_event_loop()
     yield loop
     loop.close()
@@ -28,7 +28,7 @@ def loop():
 
 @pytest.fixture(scope="session")
 def rabbitmq(tmp_path_factory):
-    """A RabbitMQ for the whole session; `make_vhost()` gives a test its own part of it."""
+    """A RabbitMQ server for the whole session; `make_vhost()` gives a test its own virtual host."""
     with servers.shared_broker(tmp_path_factory.mktemp("rabbitmq")) as broker:
         yield broker
 
@@ -42,7 +42,7 @@ def vhost(rabbitmq):
 
 @pytest.fixture(scope="session")
 def postgresql(tmp_path_factory):
-    """A PostgreSQL for the whole session; `make_database()` gives a test a database in it."""
+    """A PostgreSQL server for the whole session; `make_database()` gives a test its own database."""
     with servers.shared_postgresql(tmp_path_factory.mktemp("postgresql")) as server:
         yield server
 
@@ -62,14 +62,14 @@ def sqlite_url(tmp_path):
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database_url(request):
-    """The address of an empty database, once of each kind."""
+    """The address of an empty database; the test runs with SQLite and with PostgreSQL."""
     name = {"sqlite": "sqlite_url", "postgresql": "postgres_url"}[request.param]
     return request.getfixturevalue(name)
 
 
 @pytest.fixture(scope="session")
 def migrated_sqlite(tmp_path_factory):
-    """An SQLite file with all tables, to be copied."""
+    """An SQLite file with all tables, which tests copy."""
     path = tmp_path_factory.mktemp("migrated") / "template.sqlite3"
     schema.upgrade(f"sqlite:///{path}")
     return path
@@ -77,7 +77,7 @@ def migrated_sqlite(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def migrated_postgresql(postgresql):
-    """A PostgreSQL database with all tables, to be copied: migrating one anew takes ten times as long."""
+    """A PostgreSQL database with all tables, which tests copy: a migration takes ten times as long."""
     with postgresql.make_database() as url:
         schema.upgrade(url)
         yield url
@@ -99,6 +99,6 @@ def migrated_postgres_url(postgresql, migrated_postgresql):
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def migrated_url(request):
-    """The address of a database with all tables, once of each kind."""
+    """The address of a database with all tables; the test runs with SQLite and with PostgreSQL."""
     name = {"sqlite": "migrated_sqlite_url", "postgresql": "migrated_postgres_url"}[request.param]
     return request.getfixturevalue(name)

@@ -1,4 +1,4 @@
-"""The gateway as it is installed: nginx with the shipped configuration and real TLS."""
+"""Run the gateway as it is installed: nginx with the shipped configuration and real TLS."""
 
 import socket
 import subprocess
@@ -29,23 +29,24 @@ http {{
 
 
 class Gateway(ServerProcess):
-    """nginx with the shipped configuration, its ports and paths in a directory of its own."""
+    """nginx with the shipped configuration, but on a free port and with its files in *directory*."""
 
-    def __init__(self, directory, bind, addresses=NO_LIST, local="", *, platform_only=False, **changes):
+    def __init__(
+        self, directory, bind, addresses=NO_LIST, local="", *, platform_only=False, days=2, **changes
+    ):
         super().__init__("nginx", directory / "nginx.log")
         self.directory = directory
         self.port = free_port()
         self.certificate = directory / "certificate.pem"
         key = directory / "key.pem"
-        names = ["-subj", "/CN=hooks.example.com", "-addext", "subjectAltName=IP:127.0.0.1", "-days", "2"]
-        made = ["-keyout", key, "-out", self.certificate]
+        names = ["-subj", "/CN=hooks.example.com", "-addext", "subjectAltName=IP:127.0.0.1"]
+        made = ["-days", str(days), "-keyout", key, "-out", self.certificate]
         kind = ["-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-noenc"]
         subprocess.run(["openssl", "req", *kind, *made, *names], check=True, capture_output=True)
         (directory / "addresses.conf").write_text(addresses)
         (directory / "local.conf").write_text(local)
-        text = render_site(
-            Options(bind=bind, certificate=(self.certificate, key), platform_only=platform_only)
-        )
+        own = (self.certificate, key)
+        text = render_site(Options(bind=bind, certificate=own, platform_only=platform_only))
         for ours, here in {
             "listen 443": f"listen {LOOPBACK}:{self.port}",
             "listen [::]:443 ssl;": "",
@@ -78,7 +79,7 @@ class Gateway(ServerProcess):
         )
 
     def logged(self):
-        """Return the log's newest line; nginx writes it after it has sent the response."""
+        """Return the log's newest line; nginx writes a line after it has sent the response."""
         log = self.directory / "open-messaging.log"
         self.wait_until(lambda: log.read_text().endswith("\n"), timeout=10.0)
         return log.read_text().splitlines()[-1]

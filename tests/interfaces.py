@@ -11,7 +11,7 @@ class InterfaceContract(Contract):
 
     Options:
         packages: The top-level packages to check.
-        exceptions: Importing modules that may pass.
+        exceptions: Importing modules to which the rule does not apply.
     """
 
     type_name = "interface"

@@ -1,8 +1,8 @@
-"""Take the events queue's majority away from an edge, in each way in which RabbitMQ then loses events.
+"""Make the events queue lose its majority, in each way in which RabbitMQ then loses events.
 
-Without publisher confirms RabbitMQ does not report it: publishes on a new channel are dropped because their
-enqueuer cannot register, those on an open channel are lost if it stays open long enough, and events that only
-the leader has are lost with it. Each context manager begins an outage and ends it.
+Without publisher confirms, RabbitMQ does not report the loss. It drops events published on a new channel,
+because their enqueuer cannot register, and also on an open channel if it stays open long enough. Events that
+only the leader has are lost with the leader. Each context manager begins an outage and ends it.
 """
 
 from contextlib import contextmanager
@@ -39,13 +39,13 @@ class Cluster:
         self.wait_complete()
 
     def stop(self):
-        # The first node last: the port mapper belongs to it.
+        # Stop the first node last, because it started the port mapper that all nodes use.
         for node in reversed(self.nodes):
             node.kill()
             node.stop()
 
     def report(self, node):
-        """Return *node*'s report of the events queue, empty if it does not answer."""
+        """Return *node*'s report of the events queue, or an empty report if the node does not answer."""
         try:
             return requests.get(node.management_url + QUEUE_PATH, timeout=3).json()
         except (requests.RequestException, ValueError):
@@ -63,8 +63,14 @@ class Cluster:
         )
 
     def lost(self, answered):
-        """Consume the events queue, and return the bodies of *answered* that have never come out of it."""
-        node = next(node for node in self.nodes if self.report(node).get("leader"))
+        """Consume the events queue, and return the bodies of *answered* that it has never delivered."""
+        # A node that is cut off still names a leader, but delivers nothing.
+        node = wait_until(
+            lambda: next(
+                (node for node in self.nodes if len(self.report(node).get("online", [])) > NODES // 2), None
+            ),
+            SETTLE_SECONDS,
+        )
         connection = pika.BlockingConnection(pika.URLParameters(node.amqp_url))
         channel = connection.channel()
         consumer = channel.consume(EVENTS_QUEUE, inactivity_timeout=SETTLE_SECONDS)
@@ -99,7 +105,7 @@ def start_all(nodes):
 def two_nodes_killed(cluster, survivor):
     """Kill all nodes but *survivor*.
 
-    RabbitMQ drops events published to the survivor on a new channel, and after 190 s on an open one too.
+    RabbitMQ drops events published to the survivor on a new channel, and after 190 s also on an open channel.
     """
     others = [node for node in cluster.nodes if node is not survivor]
     for node in others:
@@ -111,7 +117,7 @@ def two_nodes_killed(cluster, survivor):
 
 @contextmanager
 def followers_frozen_then_leader_killed(cluster):
-    """Freeze both followers; at the end kill the leader, so that events that only it has are lost."""
+    """Freeze both followers; at the end kill the leader, so that events that only the leader has are lost."""
     leader, *followers = cluster.with_leader_first()
     for node in followers:
         node.freeze()
@@ -125,7 +131,7 @@ def followers_frozen_then_leader_killed(cluster):
 
 @contextmanager
 def partition(cluster, cut_off):
-    """Separate one node from the two others by a wrong cookie; clients still reach all three."""
+    """Separate one node from the other two with a wrong cookie; clients still reach all three nodes."""
     others = [node for node in cluster.nodes if node is not cut_off]
     for node in others:
         for one, two in ((node, cut_off), (cut_off, node)):

@@ -1,4 +1,4 @@
-"""Make rows of the workers' tables: each column that must have a value gets a constructed one."""
+"""Make rows of the workers' tables; a required column without a given value gets a constructed value."""
 
 from datetime import UTC, datetime
 
@@ -10,7 +10,7 @@ THEN = datetime(2024, 5, 15, 14, 32, 10, tzinfo=UTC)
 
 
 def make_row(table, **values):
-    """Return the values of a row: those given, and one for each other column that must have one."""
+    """Return the given values of a row, and a constructed value for each other required column."""
     required = (
         column
         for column in table.c

@@ -1,4 +1,4 @@
-"""Check and make JSON by the models of the platform's official SDK, without importing all of them."""
+"""Check and make JSON according to the models of the platform's SDK, without importing every model."""
 
 import importlib
 import importlib.util
@@ -15,15 +15,15 @@ import pytest
 
 PACKAGE = "PureCloudPlatformClientV2"
 OUTDATED = "outdated_sdk_version"
-"""A setter of the SDK replaces a value by this if its enumeration lacks it."""
+"""The SDK's setters store this value in place of a value that is not in the attribute's enumeration."""
 MOMENT = "2026-01-05T08:00:00.000Z"
 DEEPEST = 6
-"""A carousel has cards, which have actions; deeper models only repeat."""
+"""The greatest depth of a made value. The actions of a carousel's cards fit; deeper models only repeat."""
 SCALARS = {"str": str, "int": int, "bool": bool, "float": (int, float), "object": object}
 
 
 def require_sdk():
-    """Skip on a laptop without the SDK; in CI a missing one is a failure."""
+    """If the SDK is missing, skip the test on a laptop and fail it in CI."""
     if _home() is not None:
         return
     message = "the platform's SDK is not installed: pip install -e .[sdk]"
@@ -33,7 +33,7 @@ def require_sdk():
 
 
 def faults(kind, value, path="$"):
-    """Yield the differences of *value* from the SDK's declaration of *kind*: fields, types, enumerations."""
+    """Yield each field, type or enumerated value of *value* that violates the SDK's declaration of *kind*."""
     if value is None:
         return
     if kind in SCALARS:
@@ -101,7 +101,7 @@ def _model(kind):
 
 
 def made(kind, depth=0):
-    """Return a value of a type that the SDK declares, None of one nested too deeply."""
+    """Return a value of a type that the SDK declares, or None if the type is nested too deeply."""
     if inner := re.fullmatch(r"list\[(.*)\]", kind):
         value = made(inner[1], depth)
         return None if value is None else [value]
@@ -122,7 +122,7 @@ def made(kind, depth=0):
 
 @cache
 def values_of(kind, attribute):
-    """Return the closed list of values that a model's attribute has, empty where it has none."""
+    """Return the values that the SDK allows for a model's attribute, or no value if it allows any value."""
     setter = getattr(type(_model(kind)()), attribute).fset
     listed = re.search(r"allowed_values = \[(.*?)\]", inspect.getsource(setter), re.DOTALL)
     return re.findall(r'"([^"]*)"', listed[1]) if listed else []

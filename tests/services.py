@@ -1,4 +1,4 @@
-"""The product's own processes as tests start them: edge and workers."""
+"""Start the product's processes, the edge and the workers, as the tests need them."""
 
 import base64
 import hmac
@@ -16,9 +16,9 @@ from tests.servers import LOOPBACK, ServerProcess, free_port
 
 SECRET = "constructed-secret-0123456789"
 GONE = "amqp://guest:guest@127.0.0.1:9/"
-"""An address without a broker."""
+"""An address at which no broker runs."""
 
-# Constructed: the signature was computed with openssl, apart from the code under test.
+# The body is constructed; its signature was computed with openssl, independently of the code under test.
 SIGNED = (
     '{"id":"d7d58935af65a45e5234ac77de017a0a","channel":{"id":"e6b352de-ecd0-49c7-94de-7787418869bc",'
     '"platform":"Open","type":"Private","to":{"id":"user-1","idType":"Opaque"},"from":{"nickname":"Demo",'
@@ -33,14 +33,14 @@ START_SECONDS = 30.0
 
 
 def signature(body: bytes, secret: str = SECRET) -> str:
-    """Sign as the platform does; implemented again, so that an error of the product shows."""
+    """Sign as the platform does, without the product's code, so that an error in that code is noticed."""
     digest = hmac.new(secret.encode(), body, "sha256").digest()
     return "sha256=" + base64.b64encode(digest).decode()
 
 
 @dataclass
 class Service:
-    """Settings and a place for one or more processes."""
+    """The settings and the directory of one or more processes."""
 
     directory: Path
     amqp_url: str
@@ -54,7 +54,7 @@ class Service:
             "OM_MANAGEMENT_URL": self.management_url,
             "OM_WEBHOOK_SECRETS": SECRET,
             "OM_STATE_DIRECTORY": str(self.directory / "state"),
-            # Events of tests have any age.
+            # Retention must not affect the tests' events, which may be of any age.
             "OM_RETENTION_DAYS": "36500",
             "PYTHONPATH": str(Path(__file__).parents[1]),
             **self.settings,
@@ -89,7 +89,7 @@ class Edge(ServerProcess):
         return requests.get(f"http://{LOOPBACK}:{self.port}/health/ready", timeout=10).json()
 
     def status(self, part: str) -> dict:
-        """Return one part, such as "journal", of the only process's health report."""
+        """Return one part, such as "journal", of the health report of the edge's only process."""
         return self.health()["processes"][0][part]
 
     def _is_live(self) -> bool:
@@ -112,14 +112,14 @@ def post(url: str, body: bytes, **headers: str) -> requests.Response:
 
 
 def declare_topology(amqp_url: str) -> None:
-    """Do what `omctl setup` does."""
+    """Declare the exchanges and queues, as `omctl setup` does."""
     with broker_session((amqp_url,), client_name="test") as connection:
         set_up(connection)
 
 
 @contextmanager
 def running(process: ServerProcess):
-    """Kill the process and its children at the end: the edge takes seconds to end by itself."""
+    """Kill the process and its children at the end, because the edge takes seconds to end by itself."""
     try:
         yield process
     finally:
@@ -129,7 +129,7 @@ def running(process: ServerProcess):
 
 
 class Worker(ServerProcess):
-    """One worker on a database whose tables exist; a subclass names its role and its first line."""
+    """A worker whose database has all tables; a subclass sets the role and the log event of its start."""
 
     role: str
     started: str
@@ -149,7 +149,7 @@ class Worker(ServerProcess):
 
 
 class IntakeWorker(Worker):
-    """Takes events off the broker."""
+    """Consumes events from the broker."""
 
     role = "intake"
     started = "consumer_up"
@@ -163,7 +163,7 @@ class SettleWorker(Worker):
 
 
 def leave_in_journal(directory: Path, bodies: list[bytes]) -> None:
-    """Have an edge without a broker answer each body, and kill it."""
+    """Post each body to an edge without a broker, check that it is answered 200, and kill the edge."""
     edge = Edge(Service(directory, GONE))
     with running(edge):
         edge.start(wait_for_broker=False)

@@ -4,11 +4,11 @@ import time
 
 LOOK_SECONDS = 0.05
 PATIENCE_SECONDS = 30.0
-"""Enough for a busy machine."""
+"""The time after which a test fails if its condition is not met, long enough for a busy machine."""
 
 
 def wait_until(is_true, seconds=PATIENCE_SECONDS, words="the condition never held"):
-    """Block until *is_true* returns a true value, and return that; *words* describe the condition."""
+    """Block until *is_true* returns a true value, and return that value; *words* describe the condition."""
     deadline = time.monotonic() + seconds
     while not (found := is_true()):
         assert time.monotonic() < deadline, f"waited {seconds:g} s in vain: {words}"

@@ -1,4 +1,4 @@
-"""Run the benchmarks: `python -m tests.benchmarks [--quick]`; exit with 1 if a required value is missed."""
+"""Run the benchmarks: `python -m tests.benchmarks [--quick]`. Exit with 1 if a required value is missed."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ IN_TURN: Final[dict[str, tuple[Callable[[Rig], None], ...]]] = {
     "beside": (measure_beside,),
     "choices": (measure_choices,),
 }
-"""Scenarios measured round by round, so that a slow minute of the machine affects all sides of a ratio."""
+"""Scenarios that measure their subjects in turn, so that a slow minute of the machine affects all of them."""
 
 ONCE: Final[dict[str, Callable[[Rig], None]]] = {
     "growth": measure_growth,
@@ -55,20 +55,21 @@ ONCE: Final[dict[str, Callable[[Rig], None]]] = {
     "backlog": measure_backlog,
     "memory": measure_memory,
 }
-"""Scenarios that take minutes."""
+"""Scenarios that take minutes and are therefore measured only once."""
 
 REPORT_WIDTH: Final = 130
-"""Columns: the longest titles fit, on a terminal and in a log."""
+"""The width of the report in columns, on a terminal and in a log. The longest titles fit into it."""
 
 SCENARIOS: Final = (*IN_TURN, *ONCE)
 FULL_SCENARIOS: Final = tuple(name for name in SCENARIOS if name != "choices")
 QUICK_SCENARIOS: Final = ("throughput", "half-load", "intake")
 WHOLE: Final = f"of at least {FULL.rounds} rounds, with {', '.join(map(str, FULL.table_rows))} rows"
-"""The figures of a partial run would stand beside none of the others, and two rounds have no median."""
+"""A description of the runs whose figures may be written to a file. The figures of a partial run cannot be
+compared with those of other runs, and a median of two rounds is not reliable."""
 
 NEEDED: Final = {"without-broker": "half-load", "backlog": "throughput"}
-"""A scenario, and the one with whose figures it is compared, which is measured first even if it was not
-requested."""
+"""For each scenario that is compared with another scenario, that other scenario. It is measured first, even
+if it was not requested."""
 
 
 @click.command()
@@ -103,7 +104,7 @@ def main(
         json_path = chart_path = None
     started = time.monotonic()
     with (
-        # Not /tmp, which may lie in memory: the journal and the databases belong on a disk.
+        # Use a directory on a disk, as the journal and the databases do in production. /tmp may be in memory.
         tempfile.TemporaryDirectory(prefix="bench-", dir="/var/tmp") as directory,
         running_rig(plan, Path(directory), seed) as rig,
     ):
@@ -111,7 +112,7 @@ def main(
             try_to_measure(rig, name)
             document = as_json(rig.certificate, plan, rig.results, judge(rig.results))
             if json_path:
-                # Long runs are dear: what is measured is kept, whatever becomes of the rest.
+                # Write the figures after each scenario: a run takes long, and a later scenario may fail.
                 write_json(json_path, document)
     rig.say(f"all measured in {time.monotonic() - started:.0f} s, seed {seed}")
     verdicts = judge(rig.results)
@@ -128,13 +129,13 @@ def main(
 
 
 def planned(names: Sequence[str]) -> list[str]:
-    """Return the scenarios to measure in their order, with those that others need."""
+    """Return the scenarios to measure, in order: the named ones and those with which they are compared."""
     wanted = {*names, *(NEEDED[name] for name in names if name in NEEDED)}
     return [name for name in SCENARIOS if name in wanted]
 
 
 def try_to_measure(rig: Rig, name: str) -> None:
-    """Measure one scenario; if that fails, the run goes on with the others and fails at its end."""
+    """Measure one scenario. If it fails, the run measures the other scenarios and then fails."""
     began = time.monotonic()
     try:
         measure(rig, name)
@@ -144,7 +145,7 @@ def try_to_measure(rig: Rig, name: str) -> None:
 
 
 def measure(rig: Rig, name: str) -> None:
-    """Measure one scenario, as many rounds as planned."""
+    """Measure one scenario in the planned number of rounds, or once if it belongs to ONCE."""
     rig.results.round = 1
     if name in ONCE:
         ONCE[name](rig)

@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 
 
 def cpu_seconds(pid: int) -> float:
-    """Return user and system time of a process tree, its ended children included.
+    """Return the user and system time of a process tree, including its ended children.
 
-    Source: proc_pid_stat(5): utime, stime, and cutime and cstime of the children waited for.
+    Source: proc_pid_stat(5): utime and stime, and cutime and cstime for the children that were waited for.
     """
     root = psutil.Process(pid)
     return sum(map(_own_seconds, [root, *root.children(recursive=True)]))
@@ -30,13 +30,13 @@ def _own_seconds(process: psutil.Process) -> float:
 
 @dataclass(frozen=True, slots=True)
 class CpuMeter:
-    """CPU time of several process trees: by a name, the root of each and its seconds at the start."""
+    """Measures the CPU time of process trees, which have a name, a root process and seconds at the start."""
 
     started: Mapping[str, tuple[int, float]]
 
     @classmethod
     def start(cls, **pids: int) -> CpuMeter:
-        """Begin to measure the trees of these processes."""
+        """Start to measure the process trees whose root processes have these ids."""
         return cls({name: (pid, cpu_seconds(pid)) for name, pid in pids.items()})
 
     def per_event_us(self, events: int) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""Measure the backlog of an outage: a million journalled events, republished while new ones arrive."""
+"""Measure how fast a million events, left in the journal by an outage, are published under live traffic."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 NORMAL: Final = Figure("ingest", "service", "per_second")
 CEILING: Final = Figure("ingest", "pika_publish", "per_second")
 INGEST_SHARE: Final = 0.6
-"""Share of the normal ingest, sent at a constant rate meanwhile. A sender that waits for each answer would
-send all that the edges can journal, which is more than any broker accepts, and no backlog would ever end."""
+"""The constant rate of live traffic while the backlog is published, as a share of the normal ingest rate. A
+sender that waits for each answer would send as many events as the edge can journal. No broker accepts that
+rate, so the backlog would never end."""
 
 CHUNK_SECONDS: Final = 15.0
 POLL_SECONDS: Final = 0.5
@@ -27,7 +28,7 @@ LONGEST_SECONDS: Final = 180.0
 
 
 def measure_backlog(rig: Rig) -> None:
-    """Stop the broker until a million events wait in the journal, start it, and go on sending."""
+    """Stop the broker until a million events wait in the journal. Then start it again under live traffic."""
     normal, ceiling = rig.results.median(NORMAL), rig.results.median(CEILING)
     assert normal is not None, "ingest is measured first"
     assert ceiling is not None
@@ -62,13 +63,14 @@ def measure_backlog(rig: Rig) -> None:
 
 
 def _ingest_until_empty(rig: Rig, server: Server, rate: float) -> tuple[int, int, float, float]:
-    """Send on until nothing waits, the same requests again and again.
+    """Send the same requests repeatedly until no event waits in the journal.
 
-    The queue is kept short as by workers that keep up, on other machines: a quorum queue without consumers
-    takes a tenth of its usual rate when it holds half a million, from whichever publisher.
+    The queue is purged repeatedly, as if workers on other machines kept up. Without consumers, a quorum queue
+    that contains half a million messages would accept only a tenth of its usual rate.
 
     Returns:
-        Events taken off the queue, events ingested, in how many seconds, and seconds until nothing waited.
+        The number of events purged from the queue, the number of ingested events, the seconds in which they
+        were ingested, and the seconds until no event waited.
     """
     while not server.journal_total("republished"):
         time.sleep(POLL_SECONDS)

@@ -17,11 +17,12 @@ if TYPE_CHECKING:
     from tests.benchmarks.table import Growth
 
 LONGER: Final = 3
-"""Times the usual number of events: settling begins two seconds after the first, in the middle of a round."""
+"""A round has this many times the usual number of events. In a round of the usual length, settling would
+begin only in the middle, two seconds after the first event."""
 
 LEAST_DONE: Final = 0.05
-"""Share of intake's rows that were settled and delivered meanwhile; with less, the other roles were nearly
-idle. One delivery for nine rows was seen on a busy machine."""
+"""The minimum number of rows that settle and deliver must each process while intake runs, as a share of
+intake's rows. With fewer, they are nearly idle. A busy machine made one delivery for nine rows."""
 
 DONE_MEANWHILE: Final = """
     WITH measured AS (SELECT min(processed_at) AS first, max(processed_at) AS last FROM :table)
@@ -32,13 +33,13 @@ DONE_MEANWHILE: Final = """
 
 TIMEOUT_SECONDS: Final = 60.0
 RETAIN_ROUNDS: Final = 5
-"""Rounds of some seconds each: on one machine, two rounds gave 0.8 and five gave 1.1."""
+"""The minimum number of rounds. On one machine, the ratio was 0.8 after two rounds and 1.1 after five."""
 
 
 def measure_beside(rig: Rig) -> None:
-    """Let intake process the same events alone, and while settle and deliver work beside it.
+    """Let intake process the same events first alone, and then while settle and deliver also run.
 
-    The outbox is filled before, since the intake is done by the time at which its own events are settled.
+    The outbox is filled beforehand, because intake finishes before its own events are settled.
     """
     bodies = rig.requests.bodies(LONGER * rig.plan.intake_events)
     work_off(rig, Trial("beside", "alone", rig.fresh_database()), bodies)
@@ -65,12 +66,12 @@ def _note_done(rig: Rig, url: str, growth: Growth) -> None:
 
 
 def is_beside(settled: int, delivered: int, rows: int) -> bool:
-    """Return whether settle and deliver both worked while so many rows were inserted."""
+    """Return whether settle and deliver both did enough work while *rows* rows were inserted."""
     return min(settled, delivered) >= LEAST_DONE * rows
 
 
 def measure_retain(rig: Rig) -> None:
-    """Let intake process events beside old rows that stay, and while they are deleted."""
+    """Let intake process events while its tables contain old rows, and then while these rows are deleted."""
     rows = rig.plan.old_rows
     url = filled(rig, rows)
     for number in range(max(rig.plan.rounds, RETAIN_ROUNDS)):
@@ -87,6 +88,6 @@ def measure_retain(rig: Rig) -> None:
 
 
 def _gone(url: str) -> int:
-    """Return how many of the filled rows are deleted: they have the lowest ids, and the lowest go first."""
+    """Return how many old rows have been deleted. They have the lowest ids, and are deleted in id order."""
     with event_table(url) as table:
         return int(table.query("SELECT min(id) FROM :table")[0][0]) - 1

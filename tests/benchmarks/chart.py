@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import matplotlib as mpl
 
-mpl.use("Agg")  # a build server has no screen
+mpl.use("Agg")  # this backend needs no screen, and a build server has none
 from matplotlib import pyplot as plt
 
 if TYPE_CHECKING:
@@ -47,11 +47,12 @@ CHARTED: Final = {
         },
     ),
 }
-"""A title, the format of values, and the figure of each bar; a figure that was not measured has no bar."""
+"""The title of each chart, the format of its values, and the figure for each bar. A figure that was not
+measured gets no bar."""
 
 
 def draw_chart(document: dict[str, Any], path: Path) -> None:
-    """Write a PNG of a run, as `make bench` writes it."""
+    """Write a chart of a run as a PNG file, as `make bench` does."""
     plt.rcParams.update({"font.family": "DejaVu Sans", "font.size": 10, "text.color": TEXT})
     figure, axes = plt.subplots(
         len(CHARTED), 1, figsize=(9, 7), height_ratios=(5, 4, 3), layout="constrained"

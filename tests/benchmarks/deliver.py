@@ -1,4 +1,4 @@
-"""Measure deliver against a bare loop of requests, and the way from the webhook to a service behind."""
+"""Compare deliver with a bare loop of requests, and measure the delay from the webhook to a destination."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ if TYPE_CHECKING:
     from tests.benchmarks.rig import Rig
 
 THREADS: Final = 8
-"""A destination's default; the bare loop gets as many."""
+"""The default number of deliver's threads for a destination. The bare loop gets the same number."""
 
 RATE: Final = 100.0
-"""Events a second while the whole way is measured: about half of what two cores can process."""
+"""Events sent per second to measure the whole delay: about half of what two cores can process."""
 
 TIMEOUT_SECONDS: Final = 300.0
 SETTLE_SECONDS: Final = 15.0
@@ -52,18 +52,18 @@ FILL: Final = (
     FROM generate_series(%(first)s::int, %(last)s::int) AS n
     """,
 )
-"""Messages with bodies of the benchmarks' usual size. Their numbers are below zero, so that an intake may
-run at the same time."""
+"""Statements that insert messages with bodies of the benchmarks' usual size. The event ids are negative, so
+that intake can insert events at the same time."""
 
 OF_EACH: Final = 10
-"""Messages of each conversation."""
+"""The number of messages of each conversation in the outbox."""
 
 ONE_CONVERSATION: Final = 60_000
 CONVERSATIONS: Final = 3_000
 
 
 def measure_deliver(rig: Rig) -> None:
-    """Deliver the same number of events by a bare loop, by the service, and beside a dead destination."""
+    """Deliver the same number of events with a bare loop, by the service, and beside a dead destination."""
     count = rig.plan.intake_events
     with under_gunicorn(rig, "in_flask:noop", BARE_LOOP) as receiver:
         url = f"http://{LOOPBACK}:{receiver.port}/"
@@ -77,7 +77,7 @@ def measure_deliver(rig: Rig) -> None:
 
 
 def measure_one_conversation(rig: Rig) -> None:
-    """Process the same backlog twice: of many conversations, and of one, whose events go one by one."""
+    """Deliver a backlog of many conversations, then a backlog of a single conversation, event by event."""
     with under_gunicorn(rig, "in_flask:noop", BARE_LOOP) as receiver:
         urls = {"crm": f"http://{LOOPBACK}:{receiver.port}/"}
         for subject, conversations in {"many_conversations": CONVERSATIONS, "one_conversation": 1}.items():
@@ -87,7 +87,7 @@ def measure_one_conversation(rig: Rig) -> None:
 
 
 def measure_whole_way(rig: Rig) -> None:
-    """Send at a steady rate, and measure when a service behind has each event."""
+    """Send at a steady rate, and measure when the destination has received each event."""
     rig.say("deliver: whole way")
     seen: dict[bytes, tuple[str, float]] = {}
     with ExitStack() as stack:
@@ -104,14 +104,14 @@ def measure_whole_way(rig: Rig) -> None:
         time.sleep(SETTLE_SECONDS)
     bodies = rig.requests.bodies(len(tries))
     delays: dict[str, list[float]] = {NEW: [], MESSAGE: []}
-    # A window is counted from its conversation's newest event.
+    # The delay of an event with a window is measured from the newest event of its conversation.
     newest = {each.number // EVENTS_PER_CONVERSATION: each.due for each in tries}
     lost = 0
     for each in tries:
         event_type, moment = seen.get(sha256(bodies[each.number]).digest(), ("", 0.0))
         lost += not event_type
         begun = each.due if event_type == NEW else newest[each.number // EVENTS_PER_CONVERSATION]
-        # The first second connects and compiles; it is no part of the way.
+        # Ignore the first second, in which processes still connect and compile their code.
         if event_type in delays and each.due > tries[0].due + 1.0:
             delays[event_type].append(moment - begun)
     rig.results.add("deliver_way", "at_once", **in_ms(delays[NEW]))
@@ -152,19 +152,19 @@ def _work_off(rig: Rig, subject: str, urls: dict[str, str], count: int, of_each:
 
 
 def fill_outbox(database: str, rows: int, of_each: int = OF_EACH) -> None:
-    """Put messages into the outbox, due now for every destination that deliver has subscribed."""
+    """Put messages into the outbox that are due at once for every destination to which deliver subscribed."""
     execute(database, (*FILL, "ANALYZE"), first=1, last=rows, of_each=of_each)
 
 
 def destinations_file(rig: Rig, urls: dict[str, str]) -> str:
-    """Write the file of OM_DESTINATIONS, by the destinations' names; return its path."""
+    """Write a destinations file for OM_DESTINATIONS from names and URLs; return the file's path."""
     path = rig.fresh() / "destinations.toml"
     path.write_text("".join(destination_table(name, url, SECRET, TOLD) for name, url in urls.items()))
     return str(path)
 
 
 def wait_for_subscriptions(database: str, destinations: int = 1) -> None:
-    """Wait until a deliver process has subscribed this number of destinations."""
+    """Wait until a deliver process has subscribed *destinations* destinations."""
     with event_table(database) as table:
         query = "SELECT count(DISTINCT destination) FROM subscriptions"
         wait_until(lambda: table.query(query)[0][0] == destinations, TIMEOUT_SECONDS, "deliver has begun")
@@ -172,7 +172,7 @@ def wait_for_subscriptions(database: str, destinations: int = 1) -> None:
 
 @contextmanager
 def _silent() -> Iterator[str]:
-    """Listen without ever answering."""
+    """Listen on a port without ever answering; yield its URL."""
     with socket.socket() as listener:
         listener.bind((LOOPBACK, 0))
         listener.listen(1000)

@@ -1,4 +1,4 @@
-"""Measure the whole way on this machine: from the webhook to the committed effect."""
+"""Measure how long an event takes on this machine from the webhook to the committed effect."""
 
 from __future__ import annotations
 
@@ -18,18 +18,19 @@ if TYPE_CHECKING:
     from tests.benchmarks.table import EventTable
 
 RATE: Final = 200.0
-"""Events a second while the delay is measured: a large contact centre's busy hour."""
+"""Events sent per second to measure the delay, as in a busy hour of a large contact centre."""
 
 DRAIN_SECONDS: Final = 120.0
 POLL_SECONDS: Final = 0.001
-"""Seconds between two polls of the table, and so the largest error. Polling sees a row when any other
-client could, after commit and disk flush; PostgreSQL's own commit times are taken before the flush."""
+"""Seconds between two polls of the table. A measured delay is at most this much too long. A poll sees a row
+as soon as any other client does: after the commit and the disk flush. PostgreSQL's own commit times are
+recorded before the flush."""
 
 SAFETY_SECONDS: Final = 5.0
 
 
 def measure_end_to_end(rig: Rig) -> None:
-    """Load the edge while one worker processes the events, and count from first request to last commit."""
+    """Load the edge while one worker processes the events; measure from the first request to the last row."""
     rig.say("end_to_end")
     with whole_service(rig) as (server, worker, table):
         warmed = _warm_up(rig, server.port, table)
@@ -48,7 +49,7 @@ def measure_end_to_end(rig: Rig) -> None:
 
 
 def measure_commit_delay(rig: Rig) -> None:
-    """Send at a steady rate and measure when each event's row can be read; then the least possible delay."""
+    """Send at a steady rate and measure when each row can be read; then measure the shortest delay."""
     rig.say("commit_delay")
     seconds = rig.plan.open_loop_seconds
     count = round(RATE * seconds)
@@ -71,7 +72,7 @@ def measure_commit_delay(rig: Rig) -> None:
 
 
 def _warm_up(rig: Rig, port: int, table: EventTable) -> int:
-    """Let everything connect and compile; return the number of the first unsent request."""
+    """Let every process connect and compile its code; return the number of the first unsent request."""
     result = load(port, rig.requests, seconds=1.0)
     table.wait_for(result.answered, timeout=DRAIN_SECONDS)
     table.start_after_newest()
@@ -79,17 +80,17 @@ def _warm_up(rig: Rig, port: int, table: EventTable) -> int:
 
 
 def _watch(table: EventTable, count: int, seconds: float) -> dict[bytes, float]:
-    """Return when each body's row was first seen, by the sender's clock."""
+    """Return when the row of each body was first seen, on the sender's clock."""
     looks = [(table.base, 0.0)]
     deadline = time.monotonic() + seconds
-    # Ids may have holes: rows are counted when they could be all.
+    # Ids may have gaps, so the rows are counted only once the newest id shows that all may exist.
     while (looks[-1][0] < table.base + count or table.count() < count) and time.monotonic() < deadline:
         newest = table.newest()
         now = time.monotonic()
         if newest > looks[-1][0]:
             looks.append((newest, now))
         time.sleep(POLL_SECONDS)
-    # One worker commits in the order of its ids.
+    # With a single worker, rows are committed in the order of their ids.
     numbers = [number for number, _ in looks]
     digests = table.digests()
     return {digest: looks[bisect_left(numbers, number)][1] for number, digest in digests.items()}

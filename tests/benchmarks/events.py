@@ -1,8 +1,9 @@
-"""Make distinct, signed events of one size, as whole HTTP requests in a file.
+"""Write distinct, signed events of one size into a file, as whole HTTP requests.
 
-Every request has the same length, so that a load generator finds the next one without parsing: duplicates
-would make the intake look fast, and building requests on the fly would measure the generator. Conversation
-ids are random UUIDs, as the platform's are: they scatter over an index, which is the costly case.
+The events are distinct, because duplicates would make intake look fast. They are prepared before a
+measurement, which would otherwise measure the load generator. Every request has the same length, so that the
+generator finds the next request without parsing. Conversation ids are random UUIDs, as on the platform.
+Random ids scatter over an index, which is the costly case.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 BODY_BYTES: Final = 550
-"""Bytes: about a text message in the guide's envelope with its participants."""
+"""The size of a body: about that of a text message in the guide's envelope with its participants."""
 
 EVENTS_PER_CONVERSATION: Final = 10
 FIRST: Final = datetime(2026, 1, 5, 8, tzinfo=UTC)
@@ -32,17 +33,17 @@ _HEAD: Final = (
     f"User-Agent: bench\r\nContent-Length: {BODY_BYTES}\r\nX-Hub-Signature-256: "
 )
 _KINDS: Final = ("new", "message", "message", "updated", "message", "message", "message", "updated")
-"""The start of a conversation; messages follow. The two updates queue and route it."""
+"""A conversation's first events; only messages follow. The two updates queue and route the conversation."""
 
 
 @dataclass(frozen=True, slots=True)
 class RequestFile:
-    """Requests of one length, one after the other.
+    """A file that contains requests of the same length, one after the other.
 
     Args:
         path: The file.
         size: Bytes of each request.
-        count: How many there are.
+        count: The number of requests.
     """
 
     path: Path
@@ -50,14 +51,14 @@ class RequestFile:
     count: int
 
     def bodies(self, count: int, first: int = 0) -> list[bytes]:
-        """Return the bodies of some requests, by default of the first."""
+        """Return the bodies of *count* requests, from number *first* on."""
         with self.path.open("rb") as file:
             file.seek(first * self.size)
             return [file.read(self.size)[-BODY_BYTES:] for _ in range(count)]
 
 
 def write_requests(path: Path, bodies: Iterator[bytes]) -> RequestFile:
-    """Write one signed request per body."""
+    """Write one signed request for each body."""
     count = 0
     with path.open("wb") as file:
         for body in bodies:
@@ -69,11 +70,11 @@ def write_requests(path: Path, bodies: Iterator[bytes]) -> RequestFile:
 
 
 def bodies(count: int, seed: str) -> Iterator[bytes]:
-    """Yield the events of conversations of ten: new, messages, queued, messages, routed, messages.
+    """Yield ten events for each conversation: new, messages, queued, messages, routed, messages.
 
     Args:
-        count: How many events.
-        seed: What the conversation ids are drawn from.
+        count: The number of events.
+        seed: The seed from which the conversation ids are drawn.
     """
     chance = random.Random(seed)
     for number in range(count):
@@ -93,7 +94,7 @@ def bodies(count: int, seed: str) -> Iterator[bytes]:
 
 
 def _details(kind: str, conversation: int, position: int) -> tuple[str, str]:
-    """Return the bytes before and after the text that fills the body up."""
+    """Return the two parts of a body that surround the text with which the body is padded."""
     customer = f"ext:customer:{conversation:06d}"
     if kind == "message":
         before = (

@@ -1,4 +1,4 @@
-"""Measure the effect of existing rows on intake's rate."""
+"""Measure how the number of existing rows affects the rate of intake."""
 
 from __future__ import annotations
 
@@ -40,14 +40,17 @@ FILL: Final = (
     "VACUUM ANALYZE processed_events, conversations",
     "CHECKPOINT",
 )
-"""Events of conversations of ten with random UUIDs, which scatter over the indexes. The indexes are built at
-the end, hours sooner; that packs their pages full, so that what comes then splits more of them than usual.
+"""Statements that fill the tables with conversations of ten events each.
 
-Payloads and messages are left out: their tables grow at the end, whatever lies before it."""
+The conversations have random UUIDs, which scatter over the indexes. The indexes are built at the end, which
+saves hours but leaves their pages full, so that the measured events split more pages than usual.
+
+Payloads and messages are left out, because their tables grow only at the end, regardless of existing rows.
+"""
 
 
 def measure_growth(rig: Rig) -> None:
-    """Let intake process the same events on a small and on each larger table in turn."""
+    """Let intake process the same events on a small table, and then on each of the larger tables."""
     urls = {rows: filled(rig, rows) for rows in (SMALL, *rig.plan.table_rows)}
     for number in range(rig.plan.rounds):
         rig.results.round = number + 1
@@ -60,22 +63,22 @@ def measure_growth(rig: Rig) -> None:
 
 
 def subject_of(rows: int) -> str:
-    """Return the reported name of a table with so many rows."""
+    """Return the reported name of a table with *rows* rows."""
     return f"rows_{rows}"
 
 
 def _wal_bytes(url: str) -> float:
     """Return the number of bytes that the server has written to its log so far.
 
-    After each checkpoint it writes every page whole that changes for the first time. Random keys change as
-    many pages as there are events, so this is the first cost of large tables.
+    When a page changes for the first time after a checkpoint, the server writes the whole page to the log.
+    With random keys, each event changes a different page, so this is the first cost that large tables cause.
     """
     with event_table(url) as table:
         return float(table.query("SELECT pg_current_wal_insert_lsn() - '0/0'::pg_lsn")[0][0])
 
 
 def filled(rig: Rig, rows: int) -> str:
-    """Return a database whose tables already have so many rows."""
+    """Return a database whose tables already have *rows* rows."""
     rig.say(f"growth: filling in {rows} rows")
     url = rig.migrated()
     execute(url, FILL, rows=rows)

@@ -1,4 +1,4 @@
-"""Measure how many webhooks a second are answered and the cost of one, for the edge and its alternatives."""
+"""Measure how many webhooks a second the edge and its alternatives answer, and the cost of a webhook."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ RECEIVING_TOO: Final[dict[str, Start]] = {
     "bare_loop": lambda rig: under_gunicorn(rig, "in_flask:noop", BARE_LOOP),
     "go_amqp091": go_amqp091,
 }
-"""Only in full runs; the last only if it can be built."""
+"""Receivers that only a full run measures. The receiver in Go is measured only if it can be built here."""
 
 OTHERWISE: Final[dict[str, Start]] = {
     "service": edge,
@@ -48,18 +48,19 @@ OTHERWISE: Final[dict[str, Start]] = {
     "with_fsync": lambda rig: edge(rig, OM_JOURNAL_FSYNC="true"),
     "on_threads": edge_on_threads,
 }
-"""Alternatives that decision records quote: the edge with one difference."""
+"""Variants of the edge with one difference each. Decision records quote their figures."""
 
 KEEPING_NOTHING: Final = ("noop", "bare_loop")
 WARM_UP_SECONDS: Final = 1.0
 BARE_LOOP_SECONDS: Final = 2.0
-"""It answers several times as fast as the others, and would run out of distinct requests."""
+"""How long the bare loop is measured. It answers several times as fast as the other receivers, so in the
+usual time it would use up all distinct requests."""
 
 PARSES: Final = 20_000
 
 
 def measure_ingest(rig: Rig) -> None:
-    """Load each receiver in turn."""
+    """Measure each receiver in turn, and then the rate of publishing with pika alone."""
     for subject, start in (RECEIVING | (RECEIVING_TOO if rig.plan.is_full else {})).items():
         if subject == "go_amqp091" and not has_go():
             continue
@@ -70,7 +71,7 @@ def measure_ingest(rig: Rig) -> None:
 
 
 def measure_choices(rig: Rig) -> None:
-    """Load each variant of the edge in turn, and parse one request with each HTTP parser."""
+    """Measure each variant of the edge in turn, and parse one request with each HTTP parser."""
     for subject, start in OTHERWISE.items():
         with start(rig) as server:
             load_receiver(rig, subject, server, rig.plan.ingest_seconds, "choices")
@@ -85,7 +86,7 @@ def measure_choices(rig: Rig) -> None:
 
 
 def load_receiver(rig: Rig, subject: str, server: Server, seconds: float, scenario: str = "ingest") -> None:
-    """Load a receiver, and check that every event it answered is in the queue."""
+    """Measure a receiver under load, and check that every event that it answered is in the queue."""
     rig.say(f"{scenario}: {subject}")
     load(server.port, rig.requests, seconds=WARM_UP_SECONDS)
     rig.queue.empty()
@@ -101,7 +102,7 @@ def load_receiver(rig: Rig, subject: str, server: Server, seconds: float, scenar
 
 
 def _publish(rig: Rig) -> None:
-    """Measure what one process can publish with pika alone."""
+    """Measure how many events per second one process can publish with pika alone."""
     rig.say("ingest: pika_publish")
     bodies = rig.requests.bodies(rig.plan.publish_events)
     meter = CpuMeter.start(broker=rig.broker.pid)
@@ -121,7 +122,7 @@ def _parse(rig: Rig, subject: str, parse: Callable[[], object]) -> None:
 
 
 class _Request:
-    """Keeps the parts of a request that any server needs."""
+    """Collects the parts of a parsed request that every server needs."""
 
     def __init__(self) -> None:
         self.headers: dict[bytes, bytes] = {}

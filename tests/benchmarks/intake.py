@@ -1,4 +1,4 @@
-"""Measure how many queued events a second one worker process commits, and the cost of one."""
+"""Measure how many queued events per second one worker process commits, and the CPU time of an event."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ POSTGRESQL: Final = "intake_postgresql"
 SQLITE: Final = "intake_sqlite"
 BARE: Final = "bare"
 REPEATED: Final = 10
-"""Every tenth event is delivered twice."""
+"""The interval at which events are repeated: every tenth event is delivered twice."""
 
 TIMEOUT_SECONDS: Final = 120.0
 ALL_TABLES: Final = """
@@ -31,13 +31,13 @@ ALL_TABLES: Final = """
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """One consumer on one database.
+    """The measurement of one consumer on one database.
 
     Args:
-        scenario: Where its figures belong.
-        subject: BARE for the bare consumer, everything else is this service.
-        url: The database.
-        settings: OM_ variables of the worker.
+        scenario: The scenario to which the trial's figures belong.
+        subject: BARE for the bare consumer; any other name is a trial of this service.
+        url: The database's address.
+        settings: The worker's OM_ variables.
     """
 
     scenario: str
@@ -47,7 +47,7 @@ class Trial:
 
     @property
     def is_bare(self) -> bool:
-        """Whether it is the consumer that the service is measured against."""
+        """Whether the trial runs the bare consumer, with which the service is compared."""
         return self.subject == BARE
 
 
@@ -68,7 +68,7 @@ def measure_intake(rig: Rig) -> None:
 
 
 def _insert(rig: Rig, bodies: Sequence[bytes]) -> None:
-    """Measure the inserts of the bare consumer without a queue in front."""
+    """Measure how fast the bare consumer's inserts are without its queue."""
     rig.say(f"{POSTGRESQL}: insert")
     url = rig.fresh_database()
     insert = insert_into(url)
@@ -83,7 +83,7 @@ def _insert(rig: Rig, bodies: Sequence[bytes]) -> None:
 
 
 def work_off(rig: Rig, trial: Trial, bodies: Sequence[bytes]) -> Growth:
-    """Fill the queue, start the consumer, and record its figures; the database may hold older events."""
+    """Fill the queue, start the consumer, and record its figures. The database may contain older events."""
     rig.say(f"{trial.scenario}: {trial.subject}")
     if not trial.is_bare:
         rig.migrated(trial.url)
@@ -103,7 +103,7 @@ def work_off(rig: Rig, trial: Trial, bodies: Sequence[bytes]) -> Growth:
 
 
 def with_repeats(bodies: Sequence[bytes]) -> Iterator[bytes]:
-    """Yield every body, and every tenth again a little later."""
+    """Yield every body once, and every tenth body a second time a little later."""
     for number, body in enumerate(bodies):
         yield body
         if number % REPEATED == REPEATED - 1:

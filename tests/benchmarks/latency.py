@@ -1,4 +1,4 @@
-"""Measure latency at half of the capacity, while the broker runs, is frozen and is away."""
+"""Measure the edge's latency at half of its capacity while the broker runs, is frozen, or is killed."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ if TYPE_CHECKING:
 RATE: Final = Figure("half_load", "service", "rate")
 CALIBRATION_SECONDS: Final = 3.0
 SETTLE_SECONDS: Final = 1.0
-"""Seconds at the start of a window: it excludes the start of the generator."""
+"""Seconds at the start of a load that are not measured, because the load generator is still starting."""
 
 MARGIN_SECONDS: Final = 0.2
-"""Seconds around a strike: these requests belong to neither window."""
+"""Seconds before and after the broker's failure. Requests that are due in this time are not measured."""
 
 RECOVERY_SECONDS: Final = 90.0
 
 
 def measure_half_load(rig: Rig) -> None:
-    """Send half of the edge's own capacity at a constant rate, and check that every event is in the queue."""
+    """Send at half of the edge's measured capacity, and check that every event is in the queue."""
     rig.say("half_load")
     with edge(rig) as server:
         load(server.port, rig.requests, seconds=WARM_UP_SECONDS)
@@ -74,7 +74,7 @@ def _strike(rig: Rig, scenario: str, strike: Callable[[], None], mend: Callable[
             tries = finished(sending)
         mend()
         wait_until(lambda: _has_handed_over(server), RECOVERY_SECONDS, "the journal is handed over")
-        # What was handed to a socket last is on its way, and would be published again after a kill.
+        # After a freeze, the last events may still be in a socket. After a kill, they were published again.
         rig.queue.settle()
     check_answers(rig, scenario, tries)
     begin, end, after = begin + SETTLE_SECONDS, struck_at - MARGIN_SECONDS, struck_at + MARGIN_SECONDS
@@ -89,12 +89,12 @@ def _strike(rig: Rig, scenario: str, strike: Callable[[], None], mend: Callable[
 
 
 def _has_handed_over(server: Server) -> bool:
-    """Return whether every event journalled meanwhile has been published and proven."""
+    """Return whether every event journalled while the broker was away is now published and proven."""
     return all(each["broker"] == "up" and not each["waiting_bytes"] for each in server.journals())
 
 
 def _check_found(rig: Rig, scenario: str, tries: Sequence[Tried]) -> None:
-    """Check that the body of every 200 is in the queue; duplicates there are no fault."""
+    """Check that the body of every request answered 200 is in the queue; duplicates are permitted."""
     bodies = rig.requests.bodies(len(tries))
     ledger = Ledger()
     ledger.note_answered(bodies[each.number] for each in tries if each.status == 200)

@@ -1,4 +1,4 @@
-"""Measure the least delay that broker and database alone allow for a single event: a flush of each."""
+"""Measure the shortest delay of an event that the broker and the database allow with one flush each."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ DRAIN_SECONDS: Final = 10.0
 
 
 def least_delays(rig: Rig, bodies: Sequence[bytes], rate: float) -> list[float]:
-    """Publish each body by itself, insert and commit it, and return the seconds between the two.
+    """Publish, insert and commit each body, and return the seconds from each publish to its commit.
 
     Args:
-        rig: Its queue is empty.
-        bodies: Distinct events.
-        rate: How many a second.
+        rig: A rig whose queue is empty.
+        bodies: The bodies of distinct events.
+        rate: Events a second.
     """
     published: list[float] = []
     delays: list[float] = []
@@ -44,7 +44,7 @@ def least_delays(rig: Rig, bodies: Sequence[bytes], rate: float) -> list[float]:
 
 
 def _consume(rig: Rig, count: int, published: Sequence[float], delays: list[float]) -> None:
-    """Commit the deliveries in the order of their publishing."""
+    """Commit the deliveries one by one, in the order in which they were published."""
     insert = insert_into(rig.fresh_database())
     with _connection(rig) as connection:
         channel = connection.channel()

@@ -1,4 +1,4 @@
-"""Watch the memory of an edge process and of a worker while a million events pass."""
+"""Watch the memory of the edge processes and of a worker while they process a million events."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ CHUNK_SECONDS: Final = 10.0
 SAMPLE_SECONDS: Final = 0.5
 DRAIN_SECONDS: Final = 900.0
 FLAT_MEGABYTES: Final = 5.0
-"""MB. Less growth over three quarters of a million events is no leak: 7 bytes an event."""
+"""Growth in MB that is not treated as a leak: 7 bytes for each of three quarters of a million events."""
 
 
 class MemoryWatch:
-    """Samples of the resident memory of some processes, taken by a thread."""
+    """Samples the resident memory of some processes in a thread."""
 
     def __init__(self, processes: Iterable[psutil.Process]) -> None:
         self.samples: dict[psutil.Process, list[float]] = {process: [] for process in processes}
@@ -46,13 +46,13 @@ class MemoryWatch:
                 samples.append(process.memory_info().rss / 1e6)
 
     def figures(self) -> dict[str, float]:
-        """Return the largest memory of all processes and the largest growth of one."""
+        """Return the largest memory and the largest growth among the processes."""
         series = [samples for samples in self.samples.values() if samples]
         return {"largest_mb": max(map(max, series)), "growth_mb": max(map(growth_of, series))}
 
 
 def growth_of(samples: Sequence[float]) -> float:
-    """Return how far the last tenth lies above the tenth after the first quarter, in MB."""
+    """Return how many MB the last tenth's mean is above the mean of the tenth after the first quarter."""
     tenth = max(1, len(samples) // 10)
     quarter = len(samples) // 4
     return fmean(samples[-tenth:]) - fmean(samples[quarter : quarter + tenth])
@@ -73,7 +73,7 @@ def measure_memory(rig: Rig) -> None:
 
 
 def send(rig: Rig, port: int, events: int) -> int:
-    """Load a server until at least so many distinct requests were answered; return how many were."""
+    """Load a server until it has answered at least *events* distinct requests; return their number."""
     answered, position, seconds = 0, 0, CHUNK_SECONDS
     while answered < events:
         result = load(port, rig.requests, seconds=seconds, first=position)

@@ -1,4 +1,4 @@
-"""Define how long and how often each thing is measured."""
+"""Define how long and how often each subject is measured."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The sizes of one run; times in seconds.
+    """The sizes of one run; times are in seconds.
 
     Args:
-        rounds: How often each subject is measured, in turn with the others.
-        requests: Distinct requests prepared; more than any receiver answers in one measurement.
-        many_events: What passes, or waits in the journal, where the target says a million.
-        table_rows: Rows of the larger tables that growth is measured on.
-        old_rows: Rows of the table from which old ones are deleted.
+        rounds: How often each subject is measured; each round measures all subjects of a scenario.
+        requests: The number of distinct requests to prepare: more than any receiver answers in a measurement.
+        many_events: The number of events in the scenarios that measure a million events.
+        table_rows: The numbers of rows of the larger tables on which growth is measured.
+        old_rows: The number of old rows in the table from which rows are deleted.
     """
 
     rounds: int = 3
@@ -32,7 +32,7 @@ class Plan:
 
     @property
     def is_whole(self) -> bool:
-        """Return whether pages may quote the run: no fewer rounds and no smaller tables than a full one."""
+        """Whether pages may quote the run: it has at least the rounds and the tables of a full run."""
         return self.is_full and self.rounds >= FULL.rounds and set(self.table_rows) >= set(FULL.table_rows)
 
 

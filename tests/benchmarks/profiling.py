@@ -1,7 +1,8 @@
-"""Show where edge and worker processes spend their CPU time, per layer and as flame graphs, by py-spy.
+"""Show where edge and worker processes spend their CPU time, by layer and as flame graphs of py-spy.
 
-Runs as `python -m tests.benchmarks.profiling DIRECTORY`. A sample belongs to the layer of the innermost frame
-that is ours or of a library named here: what else a library does counts for the line of ours that called it.
+Run it as `python -m tests.benchmarks.profiling DIRECTORY`. Each sample belongs to the layer of the innermost
+frame of its stack that is in our code or in a library named here. The time of any other library is added to
+our code that called it.
 """
 
 from __future__ import annotations
@@ -64,8 +65,8 @@ WORKER_LAYERS: Final = {
 }
 OTHER: Final = "other"
 WAITING: Final = ("selectors.py", "threading.py")
-"""Files in which a thread sleeps, or waits for a core once it is woken: on a busy machine most of its
-time."""
+"""Files in which a thread sleeps, or waits for a core after it was woken. Samples in these files are ignored:
+on a busy machine, threads spend most of their time there."""
 
 SECONDS: Final = 8
 SAMPLES_PER_SECOND: Final = 200
@@ -76,7 +77,7 @@ Stacks = Counter[tuple[str, ...]]
 
 
 def main(directory: Path) -> None:
-    """Profile both kinds of process on an idle machine: waiting for a core counts too."""
+    """Profile the edge and a worker on an idle machine: time spent waiting for a core would count, too."""
     directory.mkdir(parents=True, exist_ok=True)
     with (
         tempfile.TemporaryDirectory(prefix="bench-", dir="/var/tmp") as scratch,
@@ -122,7 +123,7 @@ def _worker(rig: Rig, directory: Path) -> dict[str, Any]:
 def _profiled(
     name: str, pid: int, layers: Mapping[str, Sequence[str]], flame_graph: Path, work: Callable[[], int]
 ) -> dict[str, Any]:
-    """Run a process tree three times: for the cost of an event, for its flame graph, for its stacks."""
+    """Let a process tree work three times: to measure an event's cost, for a flame graph, and for stacks."""
     meter = CpuMeter.start(process=pid)
     cost_us = meter.per_event_us(work())["process_cpu_us"]
     _record(pid, "flamegraph", flame_graph, work)
@@ -139,10 +140,10 @@ def _profiled(
 
 
 def _record(pid: int, form: str, output: Path, work: Callable[[], object]) -> None:
-    """Sample a process tree while work is done.
+    """Sample the stacks of a process tree while *work* runs.
 
-    Without pausing it: a thread that was asleep is found running when the pause ends. A stack that changes
-    while it is read is told by py-spy and left out.
+    The processes are not paused, because a sleeping thread would appear as running after a pause. If a stack
+    changes while py-spy reads it, py-spy reports this and leaves the stack out.
     """
     command = [str(Path(sys.executable).with_name("py-spy")), "record", "--pid", str(pid), "--subprocesses"]
     command += ["--nonblocking", "--rate", str(SAMPLES_PER_SECOND), "--duration", "3600"]
@@ -157,7 +158,7 @@ def _record(pid: int, form: str, output: Path, work: Callable[[], object]) -> No
 
 
 def read_stacks(text: str) -> Stacks:
-    """Return samples by stack; a line has its frames from the outermost in, and their samples."""
+    """Return the number of samples of each stack. A line has the frames, outermost first, and the number."""
     lines = (line.rpartition(" ") for line in text.splitlines())
     return Counter({tuple(frames.split(";")): int(samples) for frames, _, samples in lines})
 
@@ -166,8 +167,8 @@ def shares_of(stacks: Stacks, layers: Mapping[str, Sequence[str]]) -> dict[str, 
     """Return each layer's share of the active samples, largest first.
 
     Args:
-        stacks: Frames from the outermost in, and samples.
-        layers: The parts of a frame's text by which it belongs to a layer; the first layer that fits counts.
+        stacks: The number of samples of each stack; the frames of a stack are listed outermost first.
+        layers: For each layer, texts that mark a frame as part of it. The first layer that matches is used.
     """
     counts: Counter[str] = Counter()
     for frames, samples in stacks.items():

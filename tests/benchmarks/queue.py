@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
 POLL_SECONDS: Final = 0.1
 SETTLE_SECONDS: Final = 0.6
-"""Seconds without a change of its length after which the queue has settled."""
+"""The queue counts as settled if its length has not changed for this number of seconds."""
 
 PREFETCH: Final = 2000
 ACKNOWLEDGE_EVERY: Final = 500
 
 
 class EventsQueue:
-    """The events queue of a private broker, over a connection per call.
+    """The events queue of a private broker. Each call opens a connection of its own.
 
     Args:
         broker: The running node.
@@ -37,17 +37,17 @@ class EventsQueue:
         self._url = broker.amqp_url
 
     def declare(self) -> None:
-        """Declare the topology."""
+        """Declare all exchanges and queues of the service."""
         with self._connection() as connection:
             set_up(connection)
 
     def purge(self) -> int:
-        """Delete the ready deliveries and return how many there were."""
+        """Delete all ready messages, and return their number."""
         with self._connection() as connection:
             return int(connection.channel().queue_purge(topology.EVENTS_QUEUE).method.message_count)
 
     def settle(self, *, timeout: float = 60.0) -> int:
-        """Wait until the queue's length stops changing, and return it."""
+        """Wait until the queue's length stops changing, and return the length."""
         with self._connection() as connection:
             channel = connection.channel()
             deadline = time.monotonic() + timeout
@@ -61,7 +61,7 @@ class EventsQueue:
             return length
 
     def empty(self) -> int:
-        """Wait until the queue's length stops changing, delete all, and return how many there were."""
+        """Wait until the queue's length stops changing, delete all messages, and return their number."""
         length = self.settle()
         self.purge()
         return length
@@ -83,7 +83,7 @@ class EventsQueue:
         return digests
 
     def fill(self, bodies: Iterable[bytes]) -> float:
-        """Publish each body as the edge would; return the seconds until the broker had received all."""
+        """Publish each body as the edge would; return the seconds until the broker has received all."""
         now_us = time.time_ns() // 1000
         with self._connection() as connection:
             channel = connection.channel()

@@ -1,4 +1,4 @@
-"""Measure how long good deliveries take while their destination refuses nine events of ten."""
+"""Measure how long good deliveries take while their destination refuses nine of ten events."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ if TYPE_CHECKING:
     from tests.benchmarks.rig import Rig
 
 RATE: Final = 1_000
-"""Events a second, good and bad."""
+"""The number of events per second, good and bad ones together."""
 
 SECONDS: Final = 20.0
 STEP_SECONDS: Final = 0.05
 PROCESSES: Final = 2
-"""What the scaler starts: one process sends about 1,100 events a second if it has a core for itself."""
+"""The number of deliver processes, as the scaler would start them. A single process sends about 1,100 events
+per second if it has a core for itself."""
 
 UNFINISHED: Final = "SELECT count(*) FROM deliveries WHERE outcome IS NULL"
 LONGEST: Final = """
@@ -32,7 +33,7 @@ LONGEST: Final = """
 
 
 def measure_refusals(rig: Rig) -> None:
-    """Fill the outbox at a steady rate, and measure how long good events wait there for their 2xx."""
+    """Fill the outbox at a steady rate, and measure how long good events wait for the destination's 2xx."""
     rig.say("deliver: a destination that refuses nine of ten")
     database = rig.migrated()
     with under_gunicorn(rig, "in_flask:noop", REFUSING) as receiver, event_table(database) as table:
@@ -50,7 +51,7 @@ def measure_refusals(rig: Rig) -> None:
 
 
 def _send(database: str) -> int:
-    """Put messages into the outbox at the rate; return how many."""
+    """Put RATE messages per second into the outbox; return the number of messages."""
     began, sent = time.monotonic(), 0
     while (seconds := time.monotonic() - began) < SECONDS:
         if (due := int(RATE * seconds)) > sent:

@@ -1,4 +1,4 @@
-"""Send an edge the errors that every public edge receives, so that their effect is measured too."""
+"""Send an edge the bad requests that every public edge receives, so that benchmarks include their effect."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ _FIRST: Final = (
     f"GET {WEBHOOK_PATH} HTTP/1.1\r\n{_HOST}\r\n"
     f"POST {WEBHOOK_PATH} HTTP/1.1\r\n{_HOST}Content-Length: 2\r\n\r\n{{}}"
 )
-"""Answered 404, 405 and 401."""
+"""Three requests, which the edge must answer 404, 405 and 401, in this order."""
 
 _LAST: Final = (
     f"POST {WEBHOOK_PATH} HTTP/1.1\r\n{_HOST}Content-Length: 999999999\r\n\r\n",
     "this is no HTTP\r\n\r\n",
 )
-"""Answered 413 and 400; either closes the connection."""
+"""Two requests, which the edge must answer 413 and 400. Each of these answers closes the connection."""
 
 MAX_CONNECTIONS: Final = 2_000
 
 
 def provoke_errors(port: int, refusals: Callable[[], list[dict[str, Any]]], processes: int) -> None:
-    """Have every process of an edge answer a 404, a 405, a 401, a 413 and a malformed request.
+    """Make every process of an edge answer 404, 405, 401, 413, and 400 to a malformed request.
 
     Args:
-        port: Where the edge listens on loopback; its processes share the connections.
+        port: The edge's port on loopback; its processes share the connections.
         refusals: Returns how often each process has refused requests, by status.
-        processes: How many processes the edge has.
+        processes: The number of the edge's processes.
 
     Raises:
-        TimeoutError: A process has not answered all of them.
+        TimeoutError: A process has not answered each kind of bad request.
     """
     for number in range(MAX_CONNECTIONS):
         _converse(port, _FIRST + _LAST[number % 2])

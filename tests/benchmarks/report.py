@@ -1,4 +1,4 @@
-"""Show the verdicts as a table, and write everything as JSON."""
+"""Print the medians and verdicts of a run as tables, and write the whole run as JSON."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ CPU_FIGURES: Final = {
     "PostgreSQL": "intake_postgresql service database_cpu_us",
     "RabbitMQ, publish and deliver": "end_to_end service broker_cpu_us",
 }
-"""Processes whose CPU time an event takes, each measured at full load."""
+"""For each process, the figure with its CPU time per event, measured at full load."""
 
 COLOURS: Final = {"aim reached": "green", "missed": "bold red"}
 
 
 def print_report(console: Console, results: Results, verdicts: Sequence[Verdict]) -> None:
-    """Print medians, verdicts and failed checks, and last the line for scripts."""
+    """Print medians, verdicts, failed checks, and a last line for scripts."""
     console.print(_medians(results), _verdicts(verdicts))
     failed = [check for check in results.checks if not check.holds]
     console.print(f"correctness: {correctness(results)}")
@@ -44,12 +44,12 @@ def print_report(console: Console, results: Results, verdicts: Sequence[Verdict]
 
 
 def correctness(results: Results) -> str:
-    """Return how many of the checks hold, each counted in every round."""
+    """Return a text with the number of checks that held. A check of each round is counted separately."""
     return f"{sum(check.holds for check in results.checks)} of {len(results.checks)} checks hold"
 
 
 def last_line(verdicts: Sequence[Verdict]) -> str:
-    """Return the line for scripts: the main figures by name."""
+    """Return one line for scripts, with the main figures by name."""
     values = {verdict.target.name: verdict.value for verdict in verdicts}
     return " ".join(["bench:", *(f"{name}={_short(values[name])}" for name in LAST_LINE)])
 
@@ -67,13 +67,13 @@ def as_json(
         "sizing": sizing(results),
         "figures": results.as_json(),
         "correctness": correctness(results),
-        # The same claim in another round is another check.
+        # A claim that is checked in several rounds is listed once for each round.
         "checks": [asdict(check) for check in results.checks],
     }
 
 
 def sizing(results: Results) -> list[dict[str, Any]]:
-    """Return how many cores each process keeps busy per thousand events a second."""
+    """Return how many cores each process keeps busy at each of the rates in RATES."""
     micros = {name: results.median(Figure(*words.split())) for name, words in CPU_FIGURES.items()}
     return [
         {"process": name, "us": us, **{f"at_{rate}": us * rate / 1e6 for rate in RATES}}
@@ -83,7 +83,7 @@ def sizing(results: Results) -> list[dict[str, Any]]:
 
 
 def write_json(path: Path, document: dict[str, Any]) -> None:
-    """Write a run's document."""
+    """Write the document of a run to a JSON file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 

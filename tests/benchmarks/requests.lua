@@ -1,5 +1,5 @@
 -- Sends the fixed-size requests of a file one after the other and prints the summary as one JSON line.
--- Arguments: path, bytes of a request, number of requests, number of the first one.
+-- Arguments: the path, the bytes of a request, the number of requests, the number of the first request to send.
 
 local file, size, count, sent
 
@@ -13,7 +13,7 @@ end
 
 function request()
    if sent >= count then
-      -- The caller sees more requests than there are and discards the run.
+      -- The caller sees that more requests were sent than the file has, and discards the run.
       file:seek("set", 0)
       sent = 0
    end

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 
 class Figure(NamedTuple):
-    """One measured value: of an action, such as "ingest", on a subject, such as "service", with its unit."""
+    """Identifies a value by its scenario ("ingest"), its subject ("service"), and its name with the unit."""
 
     scenario: str
     subject: str
@@ -18,7 +18,7 @@ class Figure(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """A condition for a measurement to count, and the rounds in which it was checked."""
+    """A condition that must hold for a measurement to be valid, and the round in which it was checked."""
 
     claim: str
     round: int
@@ -27,10 +27,10 @@ class Check:
 
 @dataclass(slots=True)
 class Results:
-    """All values of one run; a figure has a value for each round, in order.
+    """All values of one run. A figure has one value per round, in order.
 
     Args:
-        round: The round that is being measured, from 1; its checks are noted with it.
+        round: The number of the round that is being measured, from 1. Each check is recorded with it.
     """
 
     figures: dict[Figure, list[float]] = field(default_factory=lambda: defaultdict(list))
@@ -38,7 +38,7 @@ class Results:
     round: int = 1
 
     def add(self, scenario: str, subject: str, **values: float) -> None:
-        """Record one measurement; a name ends with its unit."""
+        """Record the values of one measurement. Each value's name ends with its unit."""
         for name, value in values.items():
             self.figures[Figure(scenario, subject, name)].append(value)
 
@@ -47,16 +47,16 @@ class Results:
         self.checks.append(Check(claim, self.round, holds))
 
     def rounds(self, figure: Figure) -> list[float]:
-        """Return a figure of every round; empty if it was not measured."""
+        """Return a figure's value in every round; the list is empty if the figure was not measured."""
         return self.figures.get(figure, [])
 
     def median(self, figure: Figure) -> float | None:
-        """Return the median over the rounds; None if it was not measured."""
+        """Return the median of a figure over all rounds, or None if it was not measured."""
         rounds = self.rounds(figure)
         return median(rounds) if rounds else None
 
     def ratios(self, above: Figure, below: Figure) -> list[float]:
-        """Return the ratio of each round: both its sides were measured within seconds of each other."""
+        """Return the ratio of two figures in each round. A round measures both figures within seconds."""
         pairs = zip(self.rounds(above), self.rounds(below), strict=False)
         return [a / b for a, b in pairs if b]
 
@@ -69,7 +69,7 @@ class Results:
 
 
 def spread_of(rounds: list[float]) -> dict[str, Any]:
-    """Return the median, the least and the most of some rounds, and all of them; None without rounds."""
+    """Return the median, the lowest, the highest and all values; without rounds, the first three are None."""
     if not rounds:
         return {"value": None, "least": None, "most": None, "rounds": []}
     return {"value": median(rounds), "least": min(rounds), "most": max(rounds), "rounds": rounds}

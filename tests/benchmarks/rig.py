@@ -1,4 +1,4 @@
-"""Provide what the measurements share: private servers, prepared requests, results."""
+"""Provide the private servers, the prepared requests and the results that all measurements share."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ if TYPE_CHECKING:
     from tests.benchmarks.plan import Plan
 
 UNBOUNDED: Final = 100_000_000
-"""A queue depth that no run reaches: the benchmarks measure accepted requests, not refusals."""
+"""A queue depth that no run reaches, because the benchmarks measure accepted requests, not refusals."""
 
 
 @dataclass(slots=True)
 class Rig:
-    """The servers under measurement and their results.
+    """The private servers that a run uses, and the results of the run.
 
     Args:
-        directory: Where everything of this run is written.
-        requests: Distinct, signed; every measurement starts with the first again, on an empty queue.
+        directory: The directory for all files of this run.
+        requests: Distinct, signed requests. Each measurement begins with the first one and an empty queue.
     """
 
     plan: Plan
@@ -50,7 +50,7 @@ class Rig:
     _numbers: Iterator[int] = field(default_factory=itertools.count)
 
     def fresh(self) -> Path:
-        """Return an unused directory."""
+        """Create an empty directory and return its path."""
         directory = self.directory / f"part-{next(self._numbers):03d}"
         directory.mkdir()
         return directory
@@ -64,7 +64,7 @@ class Rig:
         return f"sqlite:///{self.fresh() / 'bench.sqlite3'}"
 
     def migrated(self, url: str = "") -> str:
-        """Bring a database, a fresh one by default, to the newest schema; return its address."""
+        """Migrate a database, by default a new one, to the newest schema, and return its address."""
         url = url or self.fresh_database()
         with self.product(OM_DATABASE_URL=url) as product:
             product.omctl("migrate")
@@ -72,7 +72,7 @@ class Rig:
 
     @contextmanager
     def product(self, **settings: str) -> Iterator[Product]:
-        """Yield the service with an empty state, on this rig's broker, with limits that no run reaches."""
+        """Yield the service with an empty state, this rig's broker, and limits that no run reaches."""
         common = {
             "OM_AMQP_URL": self.broker.amqp_url,
             "OM_MANAGEMENT_URL": self.broker.management_url,
@@ -87,23 +87,23 @@ class Rig:
             product.close()
 
     def say(self, what: str) -> None:
-        """Print the present action."""
+        """Print what the run is doing now."""
         self.console.log(what)
 
 
 def end_cleanly() -> None:
-    """End as by Ctrl-C on SIGTERM; any other end would leave servers running."""
+    """Make SIGTERM and SIGHUP end this process as Ctrl-C does, so that no server is left running."""
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda received, _: sys.exit(128 + received))
 
 
 @contextmanager
 def running_rig(plan: Plan, directory: Path, seed: str) -> Iterator[Rig]:
-    """Start the private servers and prepare the requests."""
+    """Start the private servers, prepare the requests, and yield the rig; stop the servers at the end."""
     console = Console(stderr=True)
     for ensure in (ensure_rabbitmq, ensure_postgresql, ensure_wrk):
         ensure()
-    # Tuned for small machines it rolls its log over every two seconds under load.
+    # With the tests' usual settings, RabbitMQ would roll its log over every two seconds under load.
     broker = PrivateRabbitMQ(directory / "rabbitmq", as_installed=True)
     postgresql = PrivatePostgreSQL(directory / "postgresql")
     console.log("starting RabbitMQ and PostgreSQL, preparing requests")

@@ -1,10 +1,11 @@
-"""Model routing updates beside a busy reconciliation: the product's functions on a simulated clock.
+"""Model routing updates during a busy reconciliation with the product's functions on a simulated clock.
 
     python -m tests.benchmarks.routing_updates --rate 30 --minutes 15 [--apply-unverified 60]
 
-Real: the settle role's Verifier, the request budget, the simulated platform with its limit and its lag, and
-SQLite. Simulated: the time, the network (0.1 s a request), and a background caller that wants every request.
-Of 20 events of a conversation two are transitions, 15 to 60 s apart; it ends one to five minutes later.
+The model runs the settle role's Verifier, the request budget, the simulated platform with its limit and its
+lag, and SQLite. It simulates the time, the network (0.1 s for each request) and a background caller, which
+uses up every request that is left in the budget. Of a conversation's 20 events, two are transitions, 15 to
+60 s apart. The conversation ends one to five minutes after the second transition.
 """
 
 from __future__ import annotations
@@ -36,14 +37,14 @@ TICK_SECONDS = 0.1
 
 
 class Client:
-    """The platform without a network."""
+    """A client that calls the simulated platform without a network."""
 
     def __init__(self, organisation: Organisation, budget: RequestBudget, clock: FakeClock) -> None:
         self._organisation, self._budget, self._clock = organisation, budget, clock
         self.asked: list[float] = []
 
     def get(self, path: str) -> dict[str, Any]:
-        """Answer as the platform's API does."""
+        """Return the platform's response to a GET request of *path*."""
         self._budget.take()
         self.count(path)
         self._clock.seconds += REQUEST_SECONDS
@@ -60,7 +61,7 @@ class Client:
 
 
 class TurnError(Exception):
-    """The background caller has to wait."""
+    """The background caller has to wait before its next request."""
 
 
 def _wait(seconds: float) -> None:
@@ -68,7 +69,7 @@ def _wait(seconds: float) -> None:
 
 
 def changes(rate: float, seconds: float) -> list[tuple[float, int, str]]:
-    """Return when each conversation changes to which state."""
+    """Return the state changes, each with its time, its conversation's number and the new state."""
     found = []
     for number in range(round(seconds * rate / EVENTS_PER_CONVERSATION)):
         queued = random.uniform(0, seconds)
@@ -92,7 +93,7 @@ def main(rate: float, minutes: float, apply_unverified: float) -> None:
 
 
 class Model:
-    """One database, one platform, one settle process, one background caller."""
+    """The modelled service: one database, one platform, one settle process, one background caller."""
 
     def __init__(self, url: str, apply_unverified: float) -> None:
         self.clock = FakeClock(1_800_000_000.0)
@@ -117,7 +118,7 @@ class Model:
         self.background_at = 0.0
 
     def run(self, wanted: list[tuple[float, int, str]], seconds: float) -> None:
-        """Run through the time, and print the outcome of the updates."""
+        """Advance the clock until all updates are decided or *seconds* have passed, and print the outcome."""
         heapq.heapify(wanted)
         began = self.clock.seconds
         while self.clock.seconds < began + seconds and (wanted or self.is_waiting()):
@@ -130,13 +131,13 @@ class Model:
         self.report()
 
     def is_waiting(self) -> bool:
-        """Return whether an update waits."""
+        """Return whether any update still waits for its decision."""
         with self.engine.connect() as connection:
             waiting = connection.execute(text("SELECT 1 FROM routing_updates WHERE decision IS NULL LIMIT 1"))
             return waiting.first() is not None
 
     def ask_in_background(self) -> None:
-        """Use every remaining request for a reconciliation."""
+        """Send a reconciliation's request if the budget has one left."""
         if self.clock.seconds < self.background_at:
             return
         try:
@@ -150,7 +151,7 @@ class Model:
             self.client.count("background")
 
     def change(self, number: int, state: str) -> None:
-        """Let the platform change a conversation and notify of it."""
+        """Change a conversation at the platform, and store the routing update about the change."""
         conversation = f"c-{number}"
         others = {QUEUED: Participant("acd", queue_id="q"), ROUTED: Participant("agent", user_id="a")}
         participants = [Participant("customer"), others.get(state, Participant("customer"))]
@@ -166,7 +167,7 @@ class Model:
             _KEEP.execute(connection, [row])
 
     def report(self) -> None:
-        """Print decisions, and how long they took."""
+        """Print the decisions about the updates, and how long the updates waited for them."""
         with self.engine.connect() as connection:
             rows = connection.execute(text(RESULTS)).all()
         waits = sorted(row.waited for row in rows if row.waited is not None)

@@ -1,4 +1,4 @@
-"""Run the service's processes and its alternatives beside private servers."""
+"""Run the service's processes, or their alternatives, on the private servers of a rig."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ if TYPE_CHECKING:
 RECEIVERS: Final = "tests.benchmarks.receivers"
 START_SECONDS: Final = 30.0
 GTHREAD: Final = ("--worker-class", "gthread", "--threads", "8")
-"""The usual way to run Flask: gunicorn's threads, and two processes."""
+"""gunicorn's options for the usual way to run Flask: with threads, in two processes."""
 
 BARE_LOOP: Final = ("--worker-class", f"{RECEIVERS}.bare_loop.BareLoopWorker")
 REFUSING: Final = ("--worker-class", f"{RECEIVERS}.bare_loop.RefusingWorker")
 GO_PACKAGES: Final = Path("/usr/share/gocode")
-"""The path of the source in Debian's golang-github-rabbitmq-amqp091-go-dev."""
+"""The path of the Go source in Debian's package golang-github-rabbitmq-amqp091-go-dev."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +44,8 @@ class Server:
     """A running HTTP server.
 
     Args:
-        pid: The root of its process tree.
-        port: Where it listens on loopback.
+        pid: The id of the root of the server's process tree.
+        port: The server's port on loopback.
         journals: Returns the edge's report of the journal of each of its processes.
     """
 
@@ -54,13 +54,13 @@ class Server:
     journals: Callable[[], list[dict[str, Any]]] = list
 
     def journal_total(self, name: str) -> int:
-        """Add up a figure of the journals of all edge processes."""
+        """Return the sum of a figure over the journals of all edge processes."""
         return sum(int(journal[name]) for journal in self.journals())
 
 
 @contextmanager
 def edge(rig: Rig, **settings: str) -> Iterator[Server]:
-    """Run the edge with everything on; yield once it is connected and has answered every error."""
+    """Run the edge with all features; yield once it is connected and has answered some bad requests."""
     with rig.product() as product:
 
         def journals() -> list[dict[str, Any]]:
@@ -75,13 +75,13 @@ def edge(rig: Rig, **settings: str) -> Iterator[Server]:
 
 
 def intake(rig: Rig, database_url: str, **settings: str) -> AbstractContextManager[int]:
-    """Run one intake process on a migrated database; yield its id at once."""
+    """Run one intake process on a migrated database, and yield its process id at once."""
     return role(rig, database_url, "intake", **settings)
 
 
 @contextmanager
 def role(rig: Rig, database_url: str, name: str, **settings: str) -> Iterator[int]:
-    """Run one process of a role on a migrated database; yield its id at once."""
+    """Run one process of the role *name* on a migrated database, and yield its process id at once."""
     with (
         rig.product(OM_DATABASE_URL=database_url) as product,
         _running(product.worker(f"{name}-1", role=name, **settings)) as pid,
@@ -91,7 +91,7 @@ def role(rig: Rig, database_url: str, name: str, **settings: str) -> Iterator[in
 
 @contextmanager
 def whole_service(rig: Rig) -> Iterator[tuple[Server, int, EventTable]]:
-    """Run the edge and one intake process on an empty database; yield the latter's id, and its table."""
+    """Run the edge and one intake process on an empty database; yield the edge, intake's id, the table."""
     url = rig.migrated()
     with edge(rig) as server, intake(rig, url) as worker, event_table(url) as table:
         yield server, worker, table
@@ -99,7 +99,7 @@ def whole_service(rig: Rig) -> Iterator[tuple[Server, int, EventTable]]:
 
 @contextmanager
 def bare_consumer(rig: Rig, database_url: str) -> Iterator[int]:
-    """Run the consumer that intake is measured against; yield its id at once."""
+    """Run the bare consumer, with which intake is compared, and yield its process id at once."""
     command = [sys.executable, "-m", f"{RECEIVERS}.bare_consumer", database_url]
     with _running(_program(rig, command, {})) as pid:
         yield pid
@@ -109,7 +109,7 @@ def bare_consumer(rig: Rig, database_url: str) -> Iterator[int]:
 def under_gunicorn(
     rig: Rig, application: str, options: tuple[str, ...] = GTHREAD, environment: Mapping[str, str] = {}
 ) -> Iterator[Server]:
-    """Run a receiver under gunicorn, by its module and its application's name."""
+    """Run a receiver under gunicorn. *application* has the form module:application."""
     port = free_port()
     command = [sys.executable, "-m", "gunicorn", "--workers", str(PROCESSES), *options]
     command += ["--bind", f"{LOOPBACK}:{port}", f"{RECEIVERS}.{application}"]
@@ -119,7 +119,7 @@ def under_gunicorn(
 
 @contextmanager
 def edge_on_threads(rig: Rig) -> Iterator[Server]:
-    """Run the edge's parts under gunicorn's threads."""
+    """Run the variant of the edge that serves requests on gunicorn's threads."""
     with (
         rig.product() as product,
         under_gunicorn(rig, "edge_on_threads:make_app()", environment=product.environment()) as server,
@@ -134,7 +134,7 @@ def has_go() -> bool:
 
 @contextmanager
 def go_amqp091(rig: Rig) -> Iterator[Server]:
-    """Build the receiver in Go, which takes a minute the first time, and run it: one process on all cores."""
+    """Build the receiver in Go (the first build takes a minute), and run it as one process on all cores."""
     port, receiver = free_port(), str(rig.fresh() / "receiver")
     source = SOURCES / "tests/benchmarks/receivers/go_amqp091/main.go"
     settings = {"GO111MODULE": "off", "GOPATH": str(GO_PACKAGES)}
@@ -151,7 +151,7 @@ def _program(rig: Rig, command: list[str], environment: Mapping[str, str]) -> Pr
 
 @contextmanager
 def _running(program: Program, is_ready: Callable[[], bool] = lambda: True) -> Iterator[int]:
-    """Run a program, and kill it afterwards: its regular end is not measured."""
+    """Run a program, and kill it afterwards, because an orderly end would take longer and is not measured."""
     program.start()
     try:
         wait_until(is_ready, START_SECONDS, f"{program.name} is ready, see {program.log}")

@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from tests.stand.records import Tried
 
 TURN_SECONDS: Final = 0.00025
-"""Seconds between two checks of due requests and answers. This makes latencies longer by as much, never
-shorter, and leaves the cores to the server, unlike a loop that wakes for every request."""
+"""Seconds between two checks for due requests and for answers. A latency may appear longer by this time, but
+never shorter. A loop that wakes up for every request would leave the server less of the cores."""
 
 
 @contextmanager
 def steady_load(rig: Rig, port: int, *, rate: float, seconds: float, first: int = 0) -> Iterator[Load]:
-    """Send *rate* requests a second for *seconds*, starting now, from number *first* on."""
+    """Send *rate* requests per second for *seconds*, starting now with the request number *first*."""
     count = round(rate * seconds)
     if first + count > rig.requests.count:
         raise LoadError(f"{rig.requests.count} requests are too few for {rate:.0f}/s over {seconds:.0f} s")
@@ -46,20 +46,20 @@ def steady_load(rig: Rig, port: int, *, rate: float, seconds: float, first: int 
 
 
 def finished(load: Load) -> Sequence[Tried]:
-    """Wait until everything is sent and answered, and return every try."""
+    """Wait until every request is sent and answered, and return all tries."""
     load.finish()
     return load.seen().tries
 
 
 def check_answers(rig: Rig, scenario: str, tries: Sequence[Tried]) -> int:
-    """Check that each was answered 200; return how many were."""
+    """Check that every try was answered 200, and return the number of tries that were."""
     refused = sum(each.status != 200 for each in tries)
     rig.results.check(f"{scenario}: {refused} of {len(tries)} not answered 200", holds=not refused)
     return len(tries) - refused
 
 
 def in_ms(seconds: Iterable[float], **percents: float) -> dict[str, float]:
-    """Return percentiles of times as figures in milliseconds, by default the median and the 99th."""
+    """Return the percentiles of *seconds* that *percents* names, in milliseconds (default: 50 and 99)."""
     ordered = sorted(seconds)
     wanted = percents or {"p50_ms": 50, "p99_ms": 99}
     return {name: percentile(ordered, percent) * 1e3 for name, percent in wanted.items()}

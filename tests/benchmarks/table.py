@@ -1,4 +1,4 @@
-"""Watch a table of events grow, from outside, in PostgreSQL or SQLite."""
+"""Watch a table of events grow in PostgreSQL or SQLite, over a separate connection."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ MISSING_TABLE: Final = (ProgrammingError, OperationalError)
 
 @dataclass(frozen=True, slots=True)
 class Growth:
-    """The growth of a table: rows between the first poll that found some and the last, and the seconds."""
+    """A table's new rows after the first poll that found any, and the seconds from that poll to the last."""
 
     rows: int
     seconds: float
 
     @property
     def per_second(self) -> float:
-        """Rows per second; counting starts with the first batch, so the start of the process is left out."""
+        """Rows per second since the first batch; the start of the process is not included."""
         return self.rows / self.seconds
 
 
 class EventTable:
-    """A table whose rows have rising ids.
+    """A table of events whose rows have ascending ids.
 
     Args:
         url: The database's address.
-        connection: Commits by itself.
+        connection: A connection in autocommit mode.
         name: The table's name.
     """
 
@@ -50,46 +50,46 @@ class EventTable:
         self.base = 0
 
     def query(self, statement: str, **parameters: Any) -> Sequence[Any]:
-        """Return the rows of a query that names the table `:table`."""
+        """Return the result of a query in which `:table` stands for the table's name."""
         named = text(statement.replace(":table", self._name))
         return self._connection.execute(named, parameters).all()
 
     def start_after_newest(self) -> None:
-        """Exclude the present rows from every further count."""
+        """Exclude all rows that exist now from later counts."""
         self.base = int(self.query("SELECT coalesce(max(id), 0) FROM :table")[0][0])
 
     def count(self) -> int:
-        """Return the rows counted, 0 while there is no table."""
+        """Return the number of rows that are not excluded; 0 as long as the table does not exist."""
         try:
             return int(self.query("SELECT count(*) FROM :table WHERE id > :base", base=self.base)[0][0])
         except MISSING_TABLE:
             return 0
 
     def digests(self) -> dict[int, bytes]:
-        """Return body_sha256 of every row counted, by id."""
+        """Return body_sha256 of every row that is not excluded, by id."""
         rows = self.query("SELECT id, body_sha256 FROM :table WHERE id > :base", base=self.base)
         return {number: bytes(digest) for number, digest in rows}
 
     def newest(self) -> int:
-        """Return the highest id, read with the driver, so that a thousand polls a second cost little."""
+        """Return the highest id. It is read by the bare driver, so that many polls per second cost little."""
         cursor = self._connection.connection.cursor()
         cursor.execute(f"SELECT max(id) FROM {self._name}")  # noqa: S608  # a table of the benchmarks' own choice
         (newest,) = cursor.fetchone() or (0,)
         return int(newest)
 
     def wait_for(self, expected: int, *, timeout: float) -> int:
-        """Poll until the table has so many rows; return how many it then has."""
+        """Poll until the table has *expected* rows or the time is over, and return how many rows it has."""
         deadline = time.monotonic() + timeout
         while (rows := self.count()) < expected and time.monotonic() < deadline:
-            # Counting costs the server as much as some hundred inserts.
+            # Wait between two counts, because one count costs the server as much as some hundred inserts.
             time.sleep(PATIENCE * max(POLL_SECONDS, rows / 1e6))
         return rows
 
     def watch(self, expected: int, *, timeout: float, on_first: Callable[[], None]) -> Growth:
-        """Poll until the table has the expected rows.
+        """Poll until the table has the expected number of rows.
 
         Raises:
-            TimeoutError: It has fewer after *timeout* seconds.
+            TimeoutError: The table has fewer rows after *timeout* seconds.
         """
         deadline = time.monotonic() + timeout
         first = self._poll_until(1, deadline)
@@ -107,13 +107,13 @@ class EventTable:
 
 @contextmanager
 def event_table(url: str, name: str = PROCESSED) -> Iterator[EventTable]:
-    """Open a connection of its own to the database of a table."""
+    """Open a separate connection to the database, and yield the table *name*."""
     with _engine(url) as engine, engine.connect() as connection:
         yield EventTable(url, connection, name)
 
 
 def execute(url: str, statements: Sequence[str], **parameters: int) -> None:
-    """Execute statements, each committed by itself, all with the same parameters."""
+    """Execute each statement in its own transaction, with the same parameters for all."""
     with _engine(url) as engine, engine.connect() as connection:
         for statement in statements:
             connection.exec_driver_sql(statement, parameters)

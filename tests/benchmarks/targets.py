@@ -1,4 +1,4 @@
-"""Define required values and aims, and the figures that show them."""
+"""Define the values that a run must or should reach, and the figures that are compared with them."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ FLOOR, CEILING = "≥", "≤"
 
 
 class Target(NamedTuple):
-    """One line of the table.
+    """One row of the table of required values and aims.
 
     Args:
-        name: Short, for the last line and the JSON.
-        bound: FLOOR, or CEILING if less is better.
-        must: What makes the run fail when missed; None for what is only reported.
-        aim: What would be good.
-        read: A figure's scenario, subject and name; or two figures, for their ratio in each round.
-        title: For people.
+        name: The short name, for the last line and the JSON.
+        bound: FLOOR if more is better, CEILING if less is better.
+        must: The required value, without which the run fails. None: the value is only reported.
+        aim: The value that would be good. None: there is no aim.
+        read: A figure's scenario, subject and name; or two figures, of which the ratio is used.
+        title: The name that reports and pages show.
     """
 
     name: str
@@ -35,35 +35,35 @@ class Target(NamedTuple):
     title: str
 
     def rounds(self, results: Results) -> list[float]:
-        """Return the value of each round."""
+        """Return the target's value in each round."""
         figures = [Figure(*words.split()) for words in self.read.split(" / ")]
         return results.rounds(*figures) if len(figures) == 1 else results.ratios(*figures)
 
     def is_reached(self, value: float, mark: float | None) -> bool:
-        """Return whether a value is as good as a mark, or better."""
+        """Return whether *value* is at least as good as *mark*."""
         return mark is None or (value <= mark if self.bound == CEILING else value >= mark)
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """A target and the value of each round; there is none if it was not measured."""
+    """A target and its value in each round. `rounds` is empty if the target was not measured."""
 
     target: Target
     rounds: list[float]
 
     @property
     def value(self) -> float | None:
-        """The median of the rounds."""
+        """The median of all rounds, or None if the target was not measured."""
         return median(self.rounds) if self.rounds else None
 
     @property
     def is_missed(self) -> bool:
-        """Return whether the target was measured and its required value is missed."""
+        """Whether the target was measured but its required value was missed."""
         return self.value is not None and not self.target.is_reached(self.value, self.target.must)
 
     @property
     def word(self) -> str:
-        """Return the rating in one word."""
+        """How the value compares with its target, such as "missed" or "aim reached"."""
         if self.value is None:
             return "not measured"
         if self.is_missed:
@@ -75,7 +75,7 @@ class Verdict:
         return "short of the aim" if self.target.must is None else "reached"
 
     def as_json(self) -> dict[str, Any]:
-        """Return the values that pages quote, with marks as text."""
+        """Return the values that documentation pages quote, with the required value and the aim as text."""
         marks = {"must": self.target.must, "aim": self.target.aim}
         texts = {
             name: None if mark is None else f"{self.target.bound} {mark:g}" for name, mark in marks.items()
@@ -84,11 +84,11 @@ class Verdict:
 
 
 def judge(results: Results) -> list[Verdict]:
-    """Compare the results with every target."""
+    """Compare the results with every target, and return a verdict on each."""
     return [Verdict(target, target.rounds(results)) for target in TARGETS]
 
 
-# A table reads as a table.
+# Each row of this table has two lines, which the formatter would split.
 # fmt: off
 TARGETS: Final = tuple(Target(*row) for row in (
     ("ingest_vs_noop", FLOOR, 2.5, 3, "ingest service per_second / ingest noop per_second",

@@ -1,7 +1,7 @@
-"""Find code that has become several times as expensive, by ratios of CPU time within one run.
+"""Detect code that has become several times as expensive, by ratios of CPU time within one run.
 
-A busy machine makes both sides of such a ratio more expensive, so it holds when a rate or a latency would
-not. The bounds are twice the usual ratios; `make bench` measures them closely.
+A busy machine makes both sides of such a ratio more expensive, so a ratio stays stable where a rate or a
+latency would not. The bounds are twice the usual ratios. `make bench` measures the ratios more precisely.
 """
 
 from dataclasses import replace
@@ -35,7 +35,7 @@ def rig(tmp_path_factory):
 @pytest.fixture
 def results(rig):
     yield rig.results
-    # What answered more than it kept, or left events behind, was not measured.
+    # A figure is invalid if the receiver kept fewer events than it answered, or left events unprocessed.
     assert [check.claim for check in rig.results.checks if not check.holds] == []
 
 
@@ -44,7 +44,7 @@ def ratio(results, above, below):
     return value
 
 
-def test_a_webhook_costs_a_fraction_of_a_flask_view_that_does_nothing(rig, results):
+def test_the_edge_uses_only_a_fraction_of_the_cpu_time_of_a_flask_view_that_does_nothing(rig, results):
     with under_gunicorn(rig, "in_flask:noop") as server:
         load_receiver(rig, "noop", server, SHORT.ingest_seconds)
     with edge(rig) as server:
@@ -53,7 +53,7 @@ def test_a_webhook_costs_a_fraction_of_a_flask_view_that_does_nothing(rig, resul
     assert cpu <= EDGE_CPU_VS_NOOP
 
 
-def test_an_event_costs_a_worker_a_small_multiple_of_a_bare_insert(rig, results):
+def test_a_worker_uses_only_a_small_multiple_of_the_cpu_time_of_a_bare_insert(rig, results):
     bodies = rig.requests.bodies(EVENTS)
     work_off(rig, Trial(POSTGRESQL, "bare", rig.fresh_database()), bodies)
     work_off(rig, Trial(POSTGRESQL, "service", rig.fresh_database()), bodies)

@@ -1,4 +1,4 @@
-"""Load a server with wrk: as many requests as it answers, over a few keep-alive connections."""
+"""Load a server with wrk, whose few connections each send a request once the previous one is answered."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 CONNECTIONS: Final = 16
 SCRIPT: Final = Path(__file__).with_name("requests.lua")
 ON_THE_WAY: Final = 2 * CONNECTIONS
-"""Requests that wrk had sent and not received answers for when it stopped, in the warm-up and in the
-measurement."""
+"""The maximum number of requests that may have been unanswered when wrk stopped: once after the warm-up and
+once after the measurement."""
 
 
 class LoadError(RuntimeError):
-    """The load failed, or does not measure the server: the scenario does not count."""
+    """The load failed or did not measure the server, so the scenario is not valid."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +27,10 @@ class Load:
     """The result of a load on a server.
 
     Args:
-        answered: Requests answered 200.
-        seconds: How long they took.
-        refused: Requests answered with 4xx or 5xx.
-        socket_errors: Connections refused, reset or timed out.
+        answered: The number of requests answered 200.
+        seconds: The duration of the load in seconds.
+        refused: The number of requests answered with 4xx or 5xx.
+        socket_errors: The number of connections that were refused, reset or timed out.
     """
 
     answered: int
@@ -40,25 +40,25 @@ class Load:
 
     @property
     def per_second(self) -> float:
-        """Requests answered 200 per second."""
+        """The number of requests answered 200 per second."""
         return self.answered / self.seconds
 
     @property
     def is_clean(self) -> bool:
-        """Return whether every answer was 200."""
+        """Whether every request was answered 200."""
         return not self.refused and not self.socket_errors
 
 
 def is_kept(answered: int, found: int) -> bool:
-    """Return whether every answered event was found, and no more were found than were sent."""
+    """Return whether all answered events were found, and not more events than were sent."""
     return answered <= found <= answered + ON_THE_WAY
 
 
 def load(port: int, requests: RequestFile, *, seconds: float, first: int = 0) -> Load:
-    """Send requests of the file from number *first* on, each once, and return the answers.
+    """Send each request of the file once, from number *first* on, and return the numbers of answers.
 
     Raises:
-        LoadError: wrk failed, or the file held too few requests.
+        LoadError: wrk failed, or the file contained too few requests.
     """
     options = ["-t1", f"-c{CONNECTIONS}", f"-d{seconds:.0f}s", "-s", str(SCRIPT), f"http://127.0.0.1:{port}/"]
     arguments = map(str, (requests.path, requests.size, requests.count, first))

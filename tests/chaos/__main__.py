@@ -1,7 +1,7 @@
 """Run every fault against the running service: `python -m tests.chaos` or `make chaos`.
 
-`python -m tests.chaos sabotage` breaks the product first, once for every fault. Both accept pytest's options
-and those of plugin.py, such as `--fault 6 --rounds 1 -n 1 --seed 5a`.
+`python -m tests.chaos sabotage` instead checks that the faults detect defects in copies of the product. Both
+commands accept pytest's options and those of plugin.py, such as `--fault 6 --rounds 1 -n 1 --seed 5a`.
 """
 
 import sys
@@ -14,12 +14,12 @@ from tests.servers import ensure_postgresql, ensure_rabbitmq
 
 HERE = Path(__file__).parent
 LANES = "2"
-"""With four lanes on two cores, every start waited for a processor, and five of 34 faults failed on time
-limits."""
+"""How many stands run at the same time. With four stands on two cores, every start had to wait for a
+processor, and five of 34 faults failed because they exceeded time limits."""
 
 
 def main() -> int:
-    """Return 0 only if every fault struck and nothing was lost or repeated."""
+    """Run the faults. Return 0 only if every fault struck and no event was lost or repeated."""
     ensure_rabbitmq()
     ensure_postgresql()
     ensure_library()

@@ -1,4 +1,4 @@
-"""Simulate the platform's API and the service behind the workers, and make them misbehave on request."""
+"""Simulate the platform's API and the destinations of the workers, which misbehave on request."""
 
 from __future__ import annotations
 
@@ -26,27 +26,30 @@ if TYPE_CHECKING:
 
 DESTINATION: Final = "crm"
 ARCHIVE: Final = "archive"
-"""The other destination, which no fault strikes: it gets the messages."""
+"""The second destination. It receives only messages, and no fault strikes it."""
 
 SIGNING_SECRET: Final = "whsec_Y29uc3RydWN0ZWQtZm9yLXRoZS1zdGFuZA=="
 EVENTS: Final = ("new", "message", "updated")
 TIMEOUT_SECONDS: Final = 2.0
-"""The time limit of one delivery."""
+"""The time limit of one delivery to a destination, in seconds."""
 
 REQUESTS_PER_MINUTE: Final = 60_000
-"""Requests a minute. A real organisation's limit would delay everything else."""
+"""The request limit of the simulated platform. A real organisation's lower limit would delay the updates."""
 
 PURPOSES: Final = {"CONTACT-QUEUED": frozenset({"acd"}), "CONTACT-ROUTED": frozenset({"agent"})}
-"""The participant that a conversation must have for an update to be true: a routing queue, or an agent."""
+"""For each routing status, the participant that a conversation has if the status is true."""
 
 NO_PARTICIPANT: Final = ""
-"""The recorded answer if the platform was made to report an unknown conversation."""
+"""The recorded answer of the simulated platform if it does not know a conversation."""
 
 FORBIDDEN: Final = "forbidden"
-"""The recorded answer if the platform was made to answer 403."""
+"""The recorded answer of the simulated platform if it answers 403."""
 
 MAX_LAG_SECONDS: Final = 3.0
-"""Counted from the first notification of a conversation: its state never changes afterwards here."""
+"""How long the platform's answers may be out of date after a conversation's first notification, in seconds.
+
+In this simulation, the state of a conversation never changes after that notification.
+"""
 
 WITH_SHORT_WINDOWS: Final = (str(Path(__file__).with_name("short_windows.py")),)
 PROGRAMS: Final = (
@@ -63,11 +66,11 @@ UNFINISHED: Final = """
 
 
 class Contacts(dict[str, Conversation]):
-    """The platform's conversations, with a record of each answer about them.
+    """The platform's conversations, and a record of the platform's answers about each of them.
 
-    It reports that every second conversation waits in a routing queue and that an agent has the others,
-    whatever was notified. A lying platform gives a different answer to each request. A lagging platform
-    answers 404 or the earlier state for some time after it notified of an update.
+    Half of the conversations wait in a routing queue, and the other half are with an agent, regardless of the
+    notifications. A lying platform gives a random answer to each request. A lagging platform answers 404 or
+    the earlier state for some time after it has sent the notification of an update.
     """
 
     def __init__(self) -> None:
@@ -106,9 +109,9 @@ class Contacts(dict[str, Conversation]):
         return self.liar.choice(("acd", "agent", "workflow", NO_PARTICIPANT))
 
     def _purpose_before(self, conversation_id: str) -> str | None:
-        """Return the earlier state while the platform lags; None once it has caught up.
+        """Return the earlier state while the platform lags, or None once the platform has caught up.
 
-        Such an answer does not justify a contradiction of the update, so it is not recorded.
+        The earlier state is not recorded as an answer, because it does not justify keeping an update back.
         """
         now = time.monotonic()
         if self.lagging is not None and conversation_id not in self.lagged:
@@ -120,7 +123,7 @@ class Contacts(dict[str, Conversation]):
 
 
 def purpose_of(conversation_id: str) -> str:
-    """Return the participant that a conversation really has besides the customer."""
+    """Return the true purpose of a conversation's second participant, beside the customer."""
     return "acd" if conversation_id[-1] in "02468" else "agent"
 
 
@@ -132,7 +135,7 @@ class WatchedInbox(Inbox):
         self._moments: dict[tuple[str, bytes], float] = {}
 
     def accept(self, told: ReceivedEvent) -> None:
-        """Record an event that is answered 2xx, with the time."""
+        """Record an event that is answered 2xx, and the time of the answer."""
         self._moments.setdefault((told.destination, digest_of(payload_of(told))), time.monotonic())
         super().accept(told)
 
@@ -147,30 +150,30 @@ def payload_of(told: ReceivedEvent) -> bytes:
 
 
 class CountingOrganisation(Organisation):
-    """An organisation that counts faulty answers and may be out of rate budget."""
+    """An organisation that counts its faulty answers. Its request budget can be exhausted on demand."""
 
     faults = 0
     is_out_of_budget = False
 
     def take_request(self, request: str) -> float:
-        """Refuse the request for a second if there is no budget."""
+        """Refuse the request, with a wait of one second, if the budget is exhausted."""
         if not self.is_out_of_budget:
             return super().take_request(request)
         self.refused += 1
         return 1.0
 
     def next_fault(self, method: str = "GET") -> Fault | None:
-        """Take the fault of this answer, if there is one, and count it."""
+        """Return the fault of the next answer, or None; count the faults that are returned."""
         fault = super().next_fault(method)
         self.faults += fault is not None
         return fault
 
 
 class Behind:
-    """A destination that counts, a platform that contradicts, and a proxy in front of each.
+    """The simulated destinations and platform. Proxies are in front of the platform and of one destination.
 
     Args:
-        directory: Gets the file of the destinations.
+        directory: The directory for the files that list the destinations.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -188,7 +191,7 @@ class Behind:
         self.directory = directory
 
     def settings(self) -> dict[str, str]:
-        """Return the settings that direct the workers to these programs."""
+        """Return the settings that direct the workers to the simulated services."""
         crm = _destination(DESTINATION, self.receiver_proxy.port, EVENTS)
         archive = _destination(ARCHIVE, self._archive_port, EVENTS[1:2])
         self.directory.mkdir(parents=True, exist_ok=True)
@@ -204,7 +207,7 @@ class Behind:
         }
 
     def serve(self, stand: Stand) -> None:
-        """Create the programs for a stand's product, not started, and forget earlier deliveries."""
+        """Create the programs of a stand's workers without starting them, and forget earlier deliveries."""
         url = stand.database_url()
         self.inbox.requested.clear()
         self.inbox.accepted.clear()
@@ -217,7 +220,7 @@ class Behind:
 
     @property
     def older_file(self) -> Path:
-        """A file of destinations from before the archive was added."""
+        """The path of an older destinations file, which does not contain the archive yet."""
         return self.directory / "older.toml"
 
     def taken_of(self, run: str, destination: str = DESTINATION) -> list[ReceivedEvent]:
@@ -229,14 +232,14 @@ class Behind:
         return [program for program in self.programs if program.name.startswith(role)]
 
     def close(self) -> None:
-        """Stop serving."""
+        """Stop the simulated services."""
         self.receiver_proxy.close()
         self.platform_proxy.close()
         self._running.close()
 
 
 def _destination(name: str, port: int, events: Iterable[str]) -> str:
-    """Write a destination's table."""
+    """Return the TOML table of a destination."""
     return (
         f'[destinations.{name}]\nurl = "http://{LOOPBACK}:{port}/{name}"\n'
         f'secret = "{SIGNING_SECRET}"\ntimeout = {TIMEOUT_SECONDS}\n'

@@ -1,4 +1,4 @@
-"""Query and damage the broker as an operator could, with its management API and its AMQP port."""
+"""Query and damage the broker as an operator could, through the management API and the AMQP port."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from tests.servers import PrivateRabbitMQ
 
 NO_CONNECTION = (pika.exceptions.AMQPError, AMQPConnectorException)
-"""pika's exceptions if the broker is away or too busy for the handshake. They have no common base class."""
+"""pika's exceptions if the broker is down or too busy for the handshake; they have no common base class."""
 
 TIMEOUT_SECONDS = 10.0
 INACTIVITY_SECONDS = 5.0
 MAX_UNACKNOWLEDGED = 1000
-"""A quorum queue gives one consumer at most 2,000 messages at a time, whatever its prefetch."""
+"""The prefetch of a consumer: below the 2,000 messages that a quorum queue gives one consumer at a time."""
 
 EVERYTHING = {"configure": ".*", "write": ".*", "read": ".*"}
 EXCHANGE = "open-messaging"
@@ -31,7 +31,7 @@ UNROUTED = "open-messaging.unrouted"
 DEAD_LETTERS = "open-messaging.dead-letters"
 RECORDS = "open-messaging.dead-letter-records"
 WAITING: Final = (EVENTS, UNROUTED, RECORDS)
-"""The queues that workers consume: events, and dead letters whose reasons are not recorded yet."""
+"""The queues that workers consume: events, unrouted events, and dead letters that are not recorded yet."""
 
 UNKNOWN: Final = -1
 DEPTH: Final = """
@@ -44,17 +44,18 @@ DEPTH: Final = """
         _ -> {unknown}
     end
 """
-"""Queries the queue's leader, which answers only after a majority of the nodes has confirmed that it leads.
+"""Asks the leader of a queue, which answers only after a majority of the nodes has confirmed that it leads.
 
-The management API reads a table of the node that answers: 5 s old on the leader, and 0 on a node that knows
-nothing; the passive declare answers 0 if the leader does not answer within 250 ms.
+Other sources are less reliable. The management API reads a table of the node that answers: the depth in it is
+up to 5 s old on the leader, and 0 on a node that does not know the queue. A passive declare returns 0 if the
+leader does not answer within 250 ms.
 Source: rabbit_quorum_queue.erl, i_totals and stat, RabbitMQ 4.0.5.
 """
 
 
 @dataclass(slots=True)
 class BrokerView:
-    """The broker, seen through one of its nodes.
+    """A view of the broker through one of its nodes.
 
     Args:
         node: The node that is queried.
@@ -64,31 +65,31 @@ class BrokerView:
 
     @property
     def amqp_url(self) -> str:
-        """The node's AMQP address, with credentials."""
+        """The node's AMQP URL, with credentials."""
         return self.node.amqp_url
 
     @property
     def management_url(self) -> str:
-        """The address of the node's management API, with credentials."""
+        """The URL of the node's management API, with credentials."""
         return self.node.management_url
 
     def queue(self, name: str) -> dict[str, Any]:
-        """Return the API's report on a queue; empty if there is no answer.
+        """Return the management API's report on a queue, or an empty report if the API does not answer.
 
-        The queue's own figures take precedence over the statistics, which may be those of an earlier leader.
+        The queue's own figures take precedence over the statistics, which may come from an earlier leader.
         """
         query = "disable_stats=true&enable_queue_totals=true"
         return self._look(f"queues/%2F/{name}") | self._look(f"queues/%2F/{name}?{query}")
 
     def depth(self, name: str) -> int:
-        """Return the ready, unacknowledged and dead-lettered messages of a queue, or UNKNOWN."""
+        """Return the number of a queue's ready, unacknowledged and dead-lettered messages, or UNKNOWN."""
         try:
             return int(self.node.evaluate(DEPTH.format(queue=name, unknown=UNKNOWN), TIMEOUT_SECONDS))
         except (AssertionError, subprocess.TimeoutExpired, ValueError):
             return UNKNOWN
 
     def consumers(self) -> int:
-        """Return how many consumers the events queue reports; 0 if there is no queue."""
+        """Return how many consumers the events queue reports; 0 if the queue does not exist."""
         parameters = pika.URLParameters(self.amqp_url)
         parameters.socket_timeout = parameters.stack_timeout = parameters.blocked_connection_timeout = 3.0
         try:
@@ -105,28 +106,28 @@ class BrokerView:
                 connection.close()
 
     def waiting(self) -> int:
-        """Return how many messages wait for a worker, ready or unacknowledged, or UNKNOWN."""
+        """Return how many messages, ready or unacknowledged, wait for a worker, or UNKNOWN."""
         depths = [self.depth(queue) for queue in WAITING]
         return UNKNOWN if UNKNOWN in depths else sum(depths)
 
     def connections(self) -> set[str]:
-        """Return the names of all connections; a name holds the client's port."""
+        """Return the names of all connections. A name contains the client's port."""
         answer = self.request("GET", "connections")
         return {connection["name"] for connection in answer.json()} if answer.ok else set()
 
     def has_alarm(self) -> bool:
-        """Return whether the broker lists an alarm."""
+        """Return whether the management API reports an alarm."""
         return self.request("GET", "health/checks/alarms").status_code == 503
 
     def exists(self, path: str) -> bool:
-        """Return whether the API has an object, such as `exchanges/%2F/open-messaging`."""
+        """Return whether the management API has the object at *path*, e.g. `exchanges/%2F/open-messaging`."""
         return self.request("GET", path).ok
 
     def bodies(self, queue: str) -> list[bytes]:
-        """Return every ready message's body by AMQP; the messages return to the queue afterwards.
+        """Read the body of every ready message over AMQP. The messages return to the queue afterwards.
 
         Raises:
-            AssertionError: The queue's leader does not report how many there are.
+            AssertionError: The queue's leader does not report how many messages there are.
         """
         depth = self.depth(queue)
         assert depth != UNKNOWN, f"the depth of {queue} is unknown"
@@ -140,18 +141,18 @@ class BrokerView:
             connection.close()
 
     def unbind_events(self) -> None:
-        """Delete the binding of the events queue."""
+        """Delete the binding between the events exchange and the events queue."""
         path = f"bindings/%2F/e/open-messaging/q/{EVENTS}"
         for binding in self.request("GET", path).json():
             self.request("DELETE", f"{path}/{binding['properties_key']}")
 
     @property
     def permissions(self) -> str:
-        """The path of the product's rights in the virtual host."""
+        """The path of the permissions that the product's user has in the virtual host."""
         return f"permissions/%2F/{urlsplit(self.management_url).username}"
 
     def request(self, method: str, path: str, body: object = None) -> requests.Response:
-        """Send a request to the management API and return any answer."""
+        """Send a request to the management API, and return the response, whatever its status."""
         return requests.request(
             method, f"{self.management_url}/api/{path}", json=body, timeout=TIMEOUT_SECONDS
         )
@@ -165,7 +166,7 @@ class BrokerView:
 
 
 def _take(channel: Any, queue: str) -> list[bytes]:
-    """Return the bodies of the ready messages that one consumer receives; none if no more come."""
+    """Return the bodies of the ready messages that one consumer receives, up to its prefetch."""
     channel.basic_qos(prefetch_count=MAX_UNACKNOWLEDGED)
     deliveries = channel.consume(queue, inactivity_timeout=INACTIVITY_SECONDS)
     bodies = (body for _, _, body in itertools.islice(deliveries, MAX_UNACKNOWLEDGED))

@@ -1,4 +1,4 @@
-"""Measure how many events a second a stand can process from end to end."""
+"""Measure how many events per second a stand can process from end to end."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 EVENTS = 4000
 TOLD_EVENTS = 1500
-"""The number of events for a measurement in which each event is also settled and delivered."""
+"""The number of events in a measurement if the stand also settles and delivers each event."""
 
 COUNT = "SELECT count(*) FROM processed_events"
 SHARE: Final = 0.5
@@ -30,11 +30,11 @@ MOST_LOOKS: Final = 3
 
 @dataclass(slots=True)
 class Capacity:
-    """How many events a second a kind of stand carries, as a lane has seen it, whichever stand it was.
+    """How many events per second a kind of stand can process, as measured on all such stands of one lane.
 
     Args:
         best: The highest capacity measured so far.
-        lately: The highest capacity of the latest measurements.
+        lately: The highest capacity in the latest series of measurements.
     """
 
     best: float = 0.0
@@ -43,11 +43,11 @@ class Capacity:
 
     @property
     def rate(self) -> float:
-        """Events a second to send: half of the best, at most three quarters of the present capacity."""
+        """The rate at which to send: half of the best capacity, but at most three quarters of the latest."""
         return min(SHARE * self.best, MOST_SHARE * self.lately)
 
     def look(self, stand: Stand) -> None:
-        """Measure until the capacity of the idle stand beside its neighbours is known."""
+        """Measure an idle stand's capacity until the measurements suffice. Other stands may be running."""
         found: list[float] = []
         while not is_enough(found, self.best):
             self._loads += 1
@@ -57,10 +57,10 @@ class Capacity:
 
 
 def is_enough(found: Sequence[float], best: float) -> bool:
-    """Return whether the measurements, oldest first, suffice.
+    """Return whether enough measurements were taken. *found* lists them, oldest first.
 
-    One suffices if it shows half of the best. Otherwise a neighbour may have been starting its servers: two
-    must agree within a quarter, or there must be three.
+    One measurement suffices if it reaches half of the best. A lower one may be due to another stand that was
+    starting its servers. In that case, two measurements must agree within a quarter, or there must be three.
     """
     if not found:
         return False
@@ -70,12 +70,12 @@ def is_enough(found: Sequence[float], best: float) -> bool:
 
 
 def measured_capacity(stand: Stand, run: str, events: int = 0) -> float:
-    """Return how many events a second go from the webhook to the committed row, or to the service behind.
+    """Return how many events per second get from the webhook to the committed row or to the destination.
 
     Args:
-        stand: Without load.
+        stand: A stand without load.
         run: A name that no other load on this stand has had.
-        events: How many are sent for it; 0 for a number that takes some seconds.
+        events: How many events to send; 0: a number that takes some seconds.
     """
     load = Load(Order(stand.product.port, str(stand.directory / run), run=run))
     events = events or (TOLD_EVENTS if stand.behind else EVENTS)

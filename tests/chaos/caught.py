@@ -1,4 +1,4 @@
-"""Sum up which defects were caught over several runs, of which some may have been interrupted."""
+"""Record which defects were caught, in this run and in the interrupted run that it continues."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ if TYPE_CHECKING:
 
 
 BIRTH: Final = ("commit", "date", "seed")
-"""The parts of a run's certificate that each of its rows keeps."""
+"""The parts of a run's certificate that are copied into each row that the run records."""
 
 
 class Caught:
-    """What came of each defect: in this run, and before it where that is gone on with.
+    """The results for all defects, from this run and from the earlier run that it continues.
 
     Args:
-        config: Of pytest. With `--resume` the file of `--json` is continued, if it is of the same
-            product.
+        config: pytest's configuration. With `--resume`, results in the file of `--json` are kept if they
+            were measured on the same product.
     """
 
     def __init__(self, config: pytest.Config) -> None:
@@ -37,9 +37,10 @@ class Caught:
             self._take_up(json.loads(path.read_text(encoding="utf-8")))
 
     def _take_up(self, kept: dict[str, Any]) -> None:
-        """Take over defects caught earlier if neither the defect nor the product has changed.
+        """Keep the defects that were caught earlier, if neither the defect nor the product has changed.
 
-        A row without its control does not count: the intact product may have failed as well.
+        A row without a result of the intact product is ignored, because the intact product may have failed as
+        well.
         """
         birth, marks, checkout = kept["certificate"], {each.mark for each in DEFECTS}, Checkout(SOURCES)
         if birth["dirty"]:
@@ -52,18 +53,18 @@ class Caught:
         self.versions = birth["versions"] if self.defects else {}
 
     def is_done(self, name: str) -> bool:
-        """Return whether a defect needs no further run."""
+        """Return whether a result for the defect is already recorded, so that it need not run again."""
         return any(each["name"] == name for each in self.defects)
 
     def note(self, told: dict[str, Any], seconds: float, birth: Mapping[str, Any]) -> str:
-        """Record the result of a defect in a run with this certificate, and return it as a line."""
+        """Record a defect's result with the certificate of its run, and return it as a line of text."""
         row = told | {"seconds": round(seconds)} | _born(birth)
         self.defects.append(row)
         outcome = row.get("outcome", f"the intact product fails, too: {row['intact']}")
         return f"fault {row['fault']}, {row['name']}: {outcome} ({row['seconds']} s)"
 
     def certificate(self, birth: Mapping[str, Any]) -> dict[str, Any]:
-        """Return this run's certificate, with the oldest row's commit and date and every row's seed."""
+        """Return this run's certificate, with the oldest row's commit and date and the seeds of all rows."""
         if not self.defects:
             return dict(birth)
         seeds = ", ".join(dict.fromkeys(each["seed"] for each in self.defects))
@@ -72,12 +73,12 @@ class Caught:
 
     @property
     def is_complete(self) -> bool:
-        """Return whether every requested defect is caught."""
+        """Whether every requested defect was caught."""
         return sum(each["caught"] for each in self.defects) == self._wanted
 
     @property
     def line(self) -> str:
-        """Return the last line of a run, about all requested defects, even if the run was interrupted."""
+        """The last line of a run's output, which counts all requested defects even after an interruption."""
         line = f"sabotage: defects={self._wanted} caught={sum(each['caught'] for each in self.defects)}"
         commits = dict.fromkeys(each["commit"][:10] for each in self.defects)
         return f"{line} commits={','.join(commits)}" if len(commits) > 1 else line

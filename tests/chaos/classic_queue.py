@@ -1,9 +1,9 @@
-"""Kill a broker under a steady stream and compare how much a classic and a quorum queue have kept.
+"""Kill a broker under a steady load, and compare which messages a classic and a quorum queue have kept.
 
     python -m tests.chaos.classic_queue
 
-Publisher confirms are off, messages persistent, queues durable, both on the same single node. The figures
-are quoted in docs/decisions/0301-quorum-queues-without-confirms.md.
+Publisher confirms are off, the messages are persistent, and both queues are durable and on the same node.
+docs/decisions/0301-quorum-queues-without-confirms.md quotes the figures.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ class Outcome:
 
     Args:
         kind: classic or quorum.
-        published: Messages in all.
-        proven: Messages that were followed by an answered synchronous method.
-        lost: Proven messages that are missing after the restart.
-        oldest_lost_seconds: How long before the kill the oldest lost message was published.
+        published: The number of published messages.
+        proven: The number of published messages after which the broker answered a synchronous method.
+        lost: The number of proven messages that are missing after the restart.
+        oldest_lost_seconds: The seconds between the oldest lost message and the kill.
     """
 
     kind: str
@@ -47,7 +47,7 @@ class Outcome:
 
 
 def main() -> int:
-    """Return 0 if the quorum queue kept everything that was proven."""
+    """Run all rounds, and return 0 if the quorum queue kept every proven message."""
     ensure_rabbitmq()
     outcomes: list[Outcome] = []
     with tempfile.TemporaryDirectory(prefix="open-messaging-queues-") as directory:
@@ -77,10 +77,10 @@ def _round(broker: PrivateRabbitMQ, number: int) -> list[Outcome]:
 
 
 def _publish(channel: pika.adapters.blocking_connection.BlockingChannel) -> tuple[list[float], int]:
-    """Publish steadily to both queues.
+    """Publish numbered messages at a steady rate to both queues.
 
     Returns:
-        When each number was published, and how many numbers were proven.
+        The time at which each message was published, and the number of messages that were proven.
     """
     started = time.monotonic()
     published: list[float] = []
@@ -99,7 +99,7 @@ def _publish(channel: pika.adapters.blocking_connection.BlockingChannel) -> tupl
 
 
 def _kept(broker: PrivateRabbitMQ, name: str) -> set[int]:
-    """Take everything out of a queue and return the numbers."""
+    """Consume all messages of a queue and return their numbers."""
     connection = pika.BlockingConnection(pika.URLParameters(broker.amqp_url))
     channel = connection.channel()
     kept: set[int] = set()

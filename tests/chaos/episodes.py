@@ -1,4 +1,4 @@
-"""Find the periods in which senders were answered 429, and judge their Retry-After."""
+"""Find the periods in which the edge answered 429, and judge the Retry-After of these answers."""
 
 from __future__ import annotations
 
@@ -13,25 +13,27 @@ if TYPE_CHECKING:
     from tests.stand.records import Tried
 
 SAME_SECONDS = 0.5
-"""Seconds. For a moment two processes of the edge may disagree, so some requests are accepted and some
-refused."""
+"""An episode is over when the edge has accepted requests for this number of seconds without a 429.
+
+The edge's two processes may disagree for a moment: one accepts requests while the other refuses them.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Episode:
-    """One period, in monotonic seconds: from its first 429 to the first 200 after its last 429."""
+    """A period of refusals, from its first 429 to the first 200 after its last 429, in monotonic seconds."""
 
     start: float
     end: float
 
     @property
     def seconds(self) -> float:
-        """How long it lasted."""
+        """The duration of the episode in seconds."""
         return self.end - self.start
 
 
 def episodes_of(replies: Iterable[Tried]) -> list[Episode]:
-    """Return the complete episodes, oldest first."""
+    """Return all episodes that have ended, oldest first."""
     ordered = sorted(replies, key=lambda reply: reply.ended)
     found: list[Episode] = []
     start: float | None = None
@@ -49,7 +51,7 @@ def episodes_of(replies: Iterable[Tried]) -> list[Episode]:
 
 
 def excess_of(replies: Iterable[Tried], episodes: Sequence[Episode]) -> float:
-    """Return the typical ratio of Retry-After to the time that the episode still lasted."""
+    """Return the median ratio of a 429's Retry-After to the time from that answer to its episode's end."""
     ratios = [
         reply.retry_after / max(1.0, episode.end - reply.ended)
         for reply in replies
@@ -61,7 +63,7 @@ def excess_of(replies: Iterable[Tried], episodes: Sequence[Episode]) -> float:
 
 
 def accepted_between(replies: Iterable[Tried], episodes: Sequence[Episode]) -> list[int]:
-    """Return how many events were accepted between each episode and the next."""
+    """Return for each pair of consecutive episodes how many events were accepted between them."""
     accepted = [reply.ended for reply in replies if reply.status == 200]
     return [
         sum(earlier.end <= at < later.start for at in accepted)

@@ -1,4 +1,4 @@
-"""Run every fault: `make chaos`. The name keeps `make test` from collecting this file."""
+"""Run every fault: `make chaos`. Because of this file's name, `make test` does not collect it."""
 
 import pytest
 
@@ -9,6 +9,6 @@ __all__ = ["plan", "stands"]
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(1500)]
 
 
-def test_a_fault_loses_and_repeats_no_event(stands, fault, kind, plan, record_property):
+def test_no_event_is_lost_or_repeated_during_a_fault(stands, fault, kind, plan, record_property):
     result = carry_out(stands, fault, kind, plan, record_property)
     assert result.is_good, result

@@ -1,4 +1,4 @@
-"""Put one defect for every fault into the product, and see that fault's check fail: `make chaos-sabotage`."""
+"""Put each defect into a copy of the product, and check that its fault then fails: `make chaos-sabotage`."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -27,18 +27,21 @@ from tests.stand.product import SOURCES
 __all__ = ["plan", "stands"]
 
 STILL_SECONDS = 15.0
-"""Seconds. Checks for the journals of dead processes are five seconds apart, and so are the two halves of
-a proof. With a destination, which is tried again once a minute, the usual time applies."""
+"""The remaining events count as stuck if none of them was processed for this number of seconds.
+
+The edge looks for the journals of dead processes every five seconds, and the two probes of a proof are five
+seconds apart. A stand with destinations retries them once a minute and therefore uses the usual time.
+"""
 
 HEALS_SECONDS = 30.0
 PATIENCE_SECONDS = 60.0
-"""Seconds. A broken product needs less patience than a slow one; the intact product shows that this is
-enough."""
+"""How long a check waits for a condition. It is less than usual, because a broken product may never meet the
+condition. The intact product is first run with the same limits, which shows that they are long enough."""
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(1200)]
 
 
-def test_the_faults_check_fails_on_a_product_with_the_defect(stands, defect, plan, tmp_path, record_property):
+def test_a_faults_check_fails_on_a_product_with_the_defect(stands, defect, plan, tmp_path, record_property):
     record_property(VERSIONS, versions_of(stands.of(defect.stand)))
     told = {"name": defect.name, "fault": defect.fault, "form": defect.form, "mark": defect.mark}
     intact = intact_result(stands, defect, plan)
@@ -52,7 +55,7 @@ def test_the_faults_check_fails_on_a_product_with_the_defect(stands, defect, pla
 
 
 def intact_result(stands: Stands, defect: Defect, plan: Plan) -> Result:
-    """Run the form that shows a defect on the intact product; a failed stand keeps its logs."""
+    """Run the form that shows a defect on the intact product. If the run fails, keep the stand's logs."""
     try:
         result = result_of(SOURCES, stands, defect, plan)
     except BaseException:
@@ -72,14 +75,14 @@ def broken_result(stands: Stands, defect: Defect, plan: Plan, directory: Path) -
 
 
 def result_of(sources: Path, stands: Stands, defect: Defect, plan: Plan) -> Result:
-    """Run the form that shows a defect on a product, and return the result."""
+    """Run the form that shows a defect on the product in *sources*, and return the result."""
     stand = stands.of(defect.stand)
     stand.serve(sources)
     return result_on(stand, defect, plan)
 
 
 def result_on(stand: Stand, defect: Defect, plan: Plan) -> Result:
-    """Run the form that shows a defect on a stand, with the patience for a broken product."""
+    """Run the form that shows a defect on a stand, with the shorter time limits for a broken product."""
     fault = next(fault for fault in FAULTS if fault.number == defect.fault)
     forms = tuple(
         replace(form, lasts=defect.lasts or form.lasts, heals=min(form.heals, HEALS_SECONDS))

@@ -1,4 +1,4 @@
-"""Serve a management API in front of a real one that can hang, refuse or give wrong answers."""
+"""Serve a fake management API in front of the real one. It can hang, refuse requests or answer wrongly."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ZERO = b'{"messages": 0, "messages_ready": 0}'
 
 
 class Mood(Enum):
-    """How requests are answered."""
+    """How the fake API answers requests."""
 
     HONEST = "as the real one does"
     HUNG = "never"
@@ -31,14 +31,14 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
     def handle_error(self, *_: Any) -> None:
-        """Ignore clients that stopped waiting: a hung server is meant to cause that."""
+        """Ignore clients that have disconnected, as all clients do while the server hangs."""
 
 
 class FakeManagement:
-    """Serves on its own thread until `close`.
+    """A fake management API that serves on its own thread until `close`.
 
     Args:
-        real_url: The real API behind it, with credentials.
+        real_url: The URL of the real management API, with credentials.
     """
 
     def __init__(self, real_url: str) -> None:
@@ -51,7 +51,7 @@ class FakeManagement:
 
     @property
     def url(self) -> str:
-        """Its address, with the credentials of the real one."""
+        """The URL of the fake API, with the credentials of the real API."""
         credentials = self._real_url.partition("//")[2].rpartition("@")[0]
         return f"http://{credentials}@{LOOPBACK}:{self._server.server_port}"
 
@@ -62,7 +62,7 @@ class FakeManagement:
         self._server.server_close()
 
     def answer(self, path: str) -> tuple[int, bytes]:
-        """Return status and body for one request, in the present mood."""
+        """Return the status and the body for one request, in the current mood."""
         self.answered[self.mood] += 1
         if self.mood is Mood.HUNG:
             self._ended.wait(HANG_SECONDS)
@@ -85,7 +85,7 @@ class FakeManagement:
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
-            def do_GET(self) -> None:  # the name that http.server looks for
+            def do_GET(self) -> None:  # http.server looks up this name
                 status, body = fake.answer(self.path)
                 self.send_response(status)
                 self.send_header("Content-Length", str(len(body)))

@@ -1,4 +1,4 @@
-"""Draw events of a run, and compare the report of `omctl find` on each with its real outcome."""
+"""Draw random events of a run, and compare what `omctl find` reports about each with its real outcome."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from workers.db.timeline import Timeline
 
 DRAWN: Final = 30
-"""Events drawn for each fault: a thousand in a whole run."""
+"""The number of events drawn for each fault: about a thousand in a run of all faults."""
 
 EFFECT: Final = {"processed", "recorded without effect"}
-"""The two reports on a routing update that the platform has superseded."""
+"""One of these steps must be in the report on a stored event; the second is that of a superseded update."""
 
 
 def count_found(
@@ -31,14 +31,14 @@ def count_found(
     *,
     at_end: AbstractSet[bytes],
 ) -> tuple[int, str]:
-    """Return how many drawn events `find` reports correctly, and the first that it does not.
+    """Return how many drawn events `find` reports correctly, and the first event that it reports wrongly.
 
     Args:
-        engine: Of the database with the run.
-        seed: Decides which events are drawn.
+        engine: The engine of the database with the run's events.
+        seed: The seed that decides which events are drawn.
         stored: Digests of the events that took effect.
-        dead: Digests of those that were dead-lettered instead.
-        at_end: Digests of those with no work left.
+        dead: Digests of the events that were dead-lettered instead.
+        at_end: Digests of the events that need no further processing.
     """
     everything = sorted(stored | dead)
     drawn = random.Random(seed).sample(everything, min(DRAWN, len(everything)))
@@ -54,11 +54,11 @@ def count_found(
 
 
 def _is_right(timelines: list[Timeline], digest: bytes, *, is_stored: bool, is_at_end: bool) -> bool:
-    """Return whether exactly this event is reported, with its beginning and its end."""
+    """Return whether the report is about exactly this event, and has the event's beginning and end."""
     events = [timeline for timeline in timelines if timeline.event_id is not None]
     dead = [timeline for timeline in timelines if timeline.event_id is None]
     steps = [[step.step for step in timeline.steps] for timeline in timelines]
-    # Not always first: the edge's host may have another time than the database.
+    # "received" is not always the first step, because the clocks of the edge and the database may differ.
     is_whole = all("received" in names for names in steps)
     is_it = all(timeline.body_sha256 == digest.hex() for timeline in timelines)
     if is_stored:

@@ -1,4 +1,4 @@
-"""Read the edge's files on the disk by their documented format, without code of the edge."""
+"""Read the edge's files on the disk by their documented format, without the edge's own code."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 MAGIC = b"\x89OMJ"
 HEADER = struct.Struct("<4sHII")
-"""Magic, length of the properties, length of the body, CRC-32 of both: the record of docs/operations.md."""
+"""A record's header, as docs/operations.md describes it: magic, lengths of properties and body, CRC-32."""
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One readable record: where its body starts in the file, and the body."""
+    """One readable record: its body, and the offset of the body in the file."""
 
     offset: int
     body: bytes
@@ -30,36 +30,36 @@ class Journals:
     """The state directory of an edge.
 
     Args:
-        state: As OM_STATE_DIRECTORY.
+        state: The directory that OM_STATE_DIRECTORY names.
     """
 
     state: Path
 
     @property
     def root(self) -> Path:
-        """The directory in which every process has its own."""
+        """The directory in which each edge process has a directory of its own."""
         return self.state / "journal"
 
     def segments(self, of: str = "*") -> list[Path]:
-        """Return the non-empty segments in the directories whose name matches."""
+        """Return the non-empty segments in all directories whose names match the pattern *of*."""
         return [path for path in sorted(self.root.glob(f"{of}/*.segment")) if _size(path)]
 
     @property
     def size(self) -> int:
-        """The number of bytes that are not proven yet."""
+        """The number of bytes in all segments that are not proven yet."""
         return sum(_size(path) for path in self.segments())
 
     def bodies(self) -> list[bytes]:
-        """Return the bodies that are still journalled and readable."""
+        """Return the bodies of all readable records in the journals."""
         return [record.body for path in self.segments() for record in records_in(path)]
 
     def aside(self, name: str) -> list[Path]:
-        """Return the files that were set aside in the directory *name* of the state."""
+        """Return the files that the edge has set aside in the state directory's subdirectory *name*."""
         return sorted(path for path in (self.state / name).glob("**/*") if path.is_file())
 
 
 def records_in(path: Path) -> list[Record]:
-    """Return the readable records of a file; none if it has just been unlinked."""
+    """Return the readable records of a file; the list is empty if the file has just been deleted."""
     with suppress(FileNotFoundError):
         return list(_records(path.read_bytes()))
     return []

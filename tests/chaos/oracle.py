@@ -1,4 +1,4 @@
-"""Compare the ledger with the tables, the dead letters in the broker and the journals on the disk."""
+"""Compare the ledger with the tables, the broker's dead letters and the journals on the disk."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ STORED = text("""
     SELECT payload.body FROM processed_events AS event
     JOIN event_payloads AS payload ON payload.event_id = event.id WHERE event.conversation_id LIKE :run
 """)
-CONFLICTS = "SELECT count(*) FROM duplicate_events WHERE idempotency_key LIKE :run"
+CONFLICTS = "SELECT count(*) FROM event_conflicts WHERE idempotency_key LIKE :run"
 KEPT_BACK = text("""
     SELECT event.body_sha256 FROM routing_updates AS notified
     JOIN processed_events AS event ON event.id = notified.event_id
@@ -39,7 +39,7 @@ GIVEN_UP = "SELECT count(*) FROM deliveries WHERE outcome <> 'delivered' AND con
 TWICE_IN_OUTBOX = "SELECT count(event_id) - count(DISTINCT event_id) FROM outbox"
 REASONS = text("SELECT body_sha256 FROM dead_letters")
 
-# The counters are increments and the messages are rows: each tells in its own way of an effect too many.
+# Detects a repeated effect: a counter was incremented twice, or a message has a second row.
 EFFECTS = text("""
     WITH events AS (
         SELECT conversation_id, count(*) AS total,
@@ -62,13 +62,13 @@ class Verdict:
     """The result of a comparison of a ledger with the stored events.
 
     Args:
-        answered: Distinct bodies answered 200, without those whose only copy the fault destroyed.
-        processed: Distinct bodies of the run that took effect and are stored byte for byte.
-        dead_lettered: In the dead-letter queue, and meant to be.
-        lost: Events that were answered and are found nowhere, and missing effects.
-        repeated: Rows and counted effects beyond one per event.
-        found: The drawn events that `omctl find` describes correctly.
-        complaint: Any other fault, in one line; empty if there is none.
+        answered: The number of distinct bodies answered 200, without those that the fault itself destroyed.
+        processed: The number of distinct bodies of the run that took effect and are stored byte for byte.
+        dead_lettered: The number of distinct bodies that became dead letters, as expected.
+        lost: The number of answered events that are found nowhere, plus the number of missing effects.
+        repeated: The number of rows and counted effects beyond one per event.
+        found: The number of drawn events that `omctl find` describes correctly.
+        complaint: All other problems, in one line; empty if there are none.
     """
 
     answered: int
@@ -81,7 +81,7 @@ class Verdict:
 
     @property
     def is_clean(self) -> bool:
-        """Return whether no event was lost, repeated or unnecessarily given up."""
+        """Whether no event was lost, repeated or given up without need."""
         return not (self.lost or self.repeated or self.complaint)
 
 
@@ -89,7 +89,7 @@ class Oracle:
     """Compares the ledger with the servers and the disk, without using the code under test.
 
     Args:
-        stand: Where to look.
+        stand: The stand whose servers and disk are read.
         run: The prefix of the conversation ids to look for.
         ledger: The events that the service must account for.
     """
@@ -101,7 +101,7 @@ class Oracle:
         self._ledger = ledger
 
     def is_settled(self) -> bool:
-        """Return cheaply whether everything has come to its end."""
+        """Return whether all events seem to be processed; this check is cheap."""
         stand = self._stand
         if stand.journals.segments() or stand.view.waiting() != 0:
             return False
@@ -113,7 +113,7 @@ class Oracle:
         return is_told and processed >= len(self._ledger.owed - self._ledger.doomed)
 
     def progress(self) -> tuple[int, int, int, int]:
-        """Return figures that change while anything moves; all but the first count work in progress."""
+        """Return figures that change while there is progress; all except the first count open work."""
         stand = self._stand
         untold = 0
         try:
@@ -124,9 +124,10 @@ class Oracle:
         return processed, stand.view.waiting(), stand.journals.size, untold
 
     def verdict(self) -> Verdict:
-        """Return the outcome of everything.
+        """Return the outcome of all events.
 
-        If an event is missing, the queues themselves are read first, while no worker consumes them.
+        If an event is missing, the workers are paused, and the messages in the queues are read before the
+        event counts as lost.
         """
         verdict = self._judge(frozenset())
         if not verdict.lost:
@@ -163,9 +164,9 @@ class Oracle:
         )
 
     def _found(self, stored: set[bytes], dead: set[bytes]) -> tuple[int, str]:
-        """Return how many drawn events `omctl find` reports correctly, and the first that it does not."""
-        # Without a service behind, nothing settles. What a destination refused, or the platform never
-        # confirmed, has stopped.
+        """Return how many drawn events `omctl find` reports correctly, and the first wrong report."""
+        # On a stand without destinations, no event is settled. An event that a destination refused, or that
+        # the platform never confirmed, stops before its delivery.
         stopped = self._ledger.refused | set(map(bytes, self._all(KEPT_BACK)))
         at_end = stored - stopped if self._stand.behind else set[bytes]()
         engine = self._stand.engine()
@@ -180,7 +181,7 @@ class Oracle:
         ]
 
     def _told(self) -> TellTale:
-        """Compare the deliveries with the events, if there is a service behind the workers."""
+        """Compare the deliveries with the events if the stand has destinations."""
         stand = self._stand
         if stand.behind is None:
             return TellTale(0, 0, "")
@@ -201,7 +202,7 @@ class Oracle:
         )
 
     def _all(self, question: TextClause, **values: object) -> Iterator[bytes]:
-        """Yield the rows of a query one by one: those of an hour are millions."""
+        """Yield the rows of a query one by one, because an hour of load has millions of them."""
         engine = self._stand.engine()
         try:
             with engine.connect().execution_options(yield_per=10_000) as connection:

@@ -1,4 +1,4 @@
-"""Measure time, excluding the time in which any of the given processes waits for a processor."""
+"""Measure time without the time in which any of the given processes waits for a processor."""
 
 from __future__ import annotations
 
@@ -21,14 +21,15 @@ PROCESSES: Final = Path("/proc")
 
 
 class OwnClock:
-    """Time less the time that threads were ready to run without a processor, as the kernel counts it.
+    """A clock that excludes the time in which threads were ready to run but had no processor.
 
-    A thread that sleeps, or waits for a disk, a lock or an answer, is not ready to run: the clock goes on.
-    Of several threads that wait in the same moment, the one that waits longest counts.
+    The kernel measures this time for each thread. A thread that sleeps, or that waits for a disk, a lock or
+    an answer, is not ready to run, so the clock includes that time. If several threads wait for a processor
+    at the same time, the clock excludes the longest of their waits.
 
     Args:
-        processes: Returns the process ids to follow; their children are followed, too.
-        every: Seconds between two looks at all of their threads.
+        processes: Returns the ids of the processes to watch. Their children are watched, too.
+        every: The number of seconds between two readings of all threads' waits.
     """
 
     def __init__(self, processes: Callable[[], Iterable[int]], *, every: float = LOOK_SECONDS) -> None:
@@ -42,7 +43,7 @@ class OwnClock:
 
     @property
     def started(self) -> float:
-        """The start of the measurement, on the machine's clock."""
+        """The start of the measurement on the machine's monotonic clock."""
         return self._moments[0]
 
     def close(self) -> None:
@@ -50,13 +51,13 @@ class OwnClock:
         self._closed.set()
 
     def note(self, moment: float, waited: float) -> None:
-        """Record that up to *moment*, since the last one, a thread waited for so many seconds."""
+        """Record that a thread waited for *waited* seconds between the last recorded moment and *moment*."""
         waited = min(waited, moment - self._moments[-1])
         self._moments.append(moment)
         self._held.append(self._held[-1] + waited)
 
     def at(self, moment: float) -> float:
-        """Return the value of this clock at a moment of the machine's monotonic clock."""
+        """Return this clock's value at a moment of the machine's monotonic clock."""
         after = bisect_right(self._moments, moment, hi=len(self._held))
         if not 0 < after < len(self._held):
             return moment - self._held[min(after, len(self._held) - 1)]
@@ -65,7 +66,7 @@ class OwnClock:
         return moment - (self._held[after - 1] + share * (self._held[after] - self._held[after - 1]))
 
     def seen(self, tries: Sequence[Tried]) -> Seen:
-        """Return the tries with the times of this clock."""
+        """Return the tries with their times converted to this clock."""
         return Seen(
             [
                 each._replace(due=self.at(each.due), sent=self.at(each.sent), ended=self.at(each.ended))
@@ -85,13 +86,13 @@ class OwnClock:
 
 
 def waits_of(processes: Iterable[int]) -> dict[str, float]:
-    """Return how long each thread of processes and their children has waited for a processor, in seconds."""
+    """Return the seconds that each thread of the processes and their children has waited for a processor."""
     found = {}
     for pid in processes:
         for each in [str(pid), *_children(pid)]:
             for thread in _entries(PROCESSES / each / "task"):
                 with suppress(OSError, IndexError):
-                    # Nanoseconds in a run queue. Source: Linux, Documentation/scheduler/sched-stats.rst.
+                    # The second field: ns in a run queue. Source: Documentation/scheduler/sched-stats.rst.
                     found[thread.name] = int((thread / "schedstat").read_text().split()[1]) / 1e9
     return found
 

@@ -1,4 +1,4 @@
-"""Run faults through pytest: options, a stand for each lane, results of every lane, the last line."""
+"""Run faults with pytest: add its options, give each lane a stand, and collect the lanes' results."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ VERSIONS = "versions of the servers"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the options of `python -m tests.chaos`."""
+    """Add the command-line options of `python -m tests.chaos` to pytest."""
     group = parser.getgroup("chaos")
     group.addoption("--seed", default=f"{secrets.randbits(32):x}", help="hexadecimal, of an earlier run")
     group.addoption(
@@ -57,10 +57,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Collect results in the main process, not in its lanes.
+    """Register the collector of results in pytest's main process, but not in the lanes.
 
     Raises:
-        pytest.UsageError: There is no such fault or defect.
+        pytest.UsageError: An option names an unknown fault or defect.
     """
     known = {"fault": {fault.number for fault in FAULTS}, "defect": {defect.name for defect in DEFECTS}}
     for kind, names in known.items():
@@ -71,7 +71,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Make one test of each fault on each kind of stand, the longest first."""
+    """Create one test for each fault on each kind of stand, ordered from the longest to the shortest."""
     if "fault" in metafunc.fixturenames and "kind" in metafunc.fixturenames:
         only = metafunc.config.getoption("fault")
         pairs = [
@@ -82,7 +82,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def as_parameters(fault: Fault, kind: str) -> Any:
-    """Return one test's parameters and name."""
+    """Return the parameters and the name of one test."""
     return pytest.param(fault, kind, id=name_on(kind, f"{fault.number} {fault.title}"))
 
 
@@ -92,10 +92,10 @@ def name_on(kind: str, words: str) -> str:
 
 
 class ByStand(LoadScopeScheduling):  # type: ignore[misc]  # xdist ships no annotations
-    """Keep the tests of a rare kind of stand in one lane, since three brokers take half a minute to start."""
+    """Keeps the tests of a rare kind of stand in one lane, because a cluster takes half a minute to start."""
 
     def _split_scope(self, nodeid: str) -> str:
-        """Return the group of a test; this is xdist's extension point."""
+        """Return the group of a test. xdist calls this method to group the tests."""
         kind = nodeid.rpartition("-")[2].removesuffix("]")
         return nodeid if kind == USUAL else kind
 
@@ -106,14 +106,14 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByStand:
 
 
 def length(fault: Fault) -> float:
-    """Return the approximate seconds of a fault, so that all lanes are busy to the end."""
+    """Return about how many seconds a fault takes. The longest start first, so the lanes end together."""
     return fault.times * sum(form.lasts[1] + 10.0 for form in fault.forms)
 
 
 class Stands:
-    """The stand of this lane, reused by faults, and made anew after a failure or for another kind.
+    """The stand of this lane. Faults reuse it until one fails or needs another kind of stand.
 
-    The capacity of each kind of stand is kept with the lane.
+    The measured capacity of each kind of stand is kept when a stand is replaced.
     """
 
     def __init__(self) -> None:
@@ -123,7 +123,7 @@ class Stands:
         self._stand: Stand | None = None
 
     def of(self, kind: str) -> Stand:
-        """Return a running stand of a kind."""
+        """Return a running stand of the given kind."""
         if self._stand is None or kind != self._kind:
             self.close()
             directory = Path(tempfile.mkdtemp(prefix="open-messaging-chaos-"))
@@ -132,7 +132,7 @@ class Stands:
         return self._stand
 
     def close(self, *, keep: bool = False) -> None:
-        """Stop the stand; after a failure its logs and data are kept."""
+        """Stop the stand. With *keep*, as after a failure, its logs and data are kept."""
         self._running.close()
         if self._stand is not None and not keep:
             shutil.rmtree(self._stand.directory, ignore_errors=True)
@@ -151,7 +151,7 @@ def stands() -> Iterator[Stands]:
 
 @pytest.fixture
 def plan(request: pytest.FixtureRequest) -> Plan:
-    """How faults are run here."""
+    """The plan that the command's options describe."""
     options = request.config.option
     return Plan(
         int(options.seed, 16),
@@ -164,7 +164,7 @@ def plan(request: pytest.FixtureRequest) -> Plan:
 def carry_out(
     stands: Stands, fault: Fault, kind: str, plan: Plan, record: pytest.RecordProperty | Any
 ) -> Result:
-    """Run a fault and report its result; a stand that failed is not used again."""
+    """Run a fault and report its result. If the fault fails, close its stand and keep the logs."""
     stand = stands.of(kind)
     record(VERSIONS, versions_of(stand))
     result = run_fault(stand, fault, plan)
@@ -181,7 +181,7 @@ def versions_of(stand: Stand) -> dict[str, str]:
 
 
 def keep(path: Path, content: dict[str, Any]) -> None:
-    """Write figures into a file that documentation pages quote."""
+    """Write figures to a file that documentation pages quote."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
@@ -197,7 +197,7 @@ class Account:
         self._certificate = certificate(seed=config.getoption("seed"), servers={}, root=SOURCES)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Collect the result of a fault, from this process or from a lane."""
+        """Collect the result of a fault or a defect, from this process or from a lane."""
         if report.when != "call":
             return
         for name, value in report.user_properties:
@@ -210,13 +210,13 @@ class Account:
                 self._versions |= value
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """Fail if a fault was not run."""
+        """Make the run fail if a requested fault was not run."""
         if not self._caught.defects and (missing := self._missing()):
             print(f"\nnot run: faults {', '.join(map(str, missing))}")
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
-        """Print the table and the last line, and keep them."""
+        """Print the table and the last line, and write both to the file of `--json`."""
         self._certificate["versions"] |= self._versions
         if defects := self._caught.defects:
             self._certificate = self._caught.certificate(self._certificate)
@@ -229,7 +229,7 @@ class Account:
     def _conclude(self, reporter: Any, line: str, name: str, rows: list[dict[str, Any]]) -> None:
         """Print the last line, and write it with the rows to the file of `--json`."""
         reporter.write_line(line)
-        # Pages quote whole runs.
+        # Save nothing after a partial run: documentation pages quote figures of whole runs only.
         is_part = any(map(self._config.getoption, ("fault", "defect", "keyword", "rounds", "rate")))
         if (path := self._config.getoption("json")) and not is_part:
             keep(path, {"certificate": self._certificate, "line": line, name: rows})
@@ -237,13 +237,13 @@ class Account:
             record(suite, line, passed=passed, birth=self._certificate)
 
     def _judge(self, name: str) -> tuple[str, bool]:
-        """Return the suite that ran, and whether it passed."""
+        """Return the name of the suite that ran, and whether the suite passed."""
         if name == "defects":
             return "chaos-sabotage", self._caught.is_complete
         return "chaos", not (self._missing() or any(map(is_bad, self._rows)))
 
     def _missing(self) -> list[int]:
-        """Return the requested faults that lack a result on a kind of stand."""
+        """Return the numbers of the requested faults that lack a result on at least one of their stands."""
         only = self._config.getoption("fault")
         wanted = {(f.number, kind) for f in FAULTS for kind in f.stands if not only or f.number in only}
         return sorted(

@@ -1,4 +1,4 @@
-"""Proxy connections to the broker with the faults of a bad network."""
+"""Proxy connections to a server, and simulate the faults of a bad network."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from tests.servers import LOOPBACK, free_port
 CHUNK = 65536
 DELAY_SECONDS = 0.5
 DRIP_SECONDS = 0.001
-"""Seconds between two bytes: a thousand bytes a second, slower than any event stream."""
+"""Seconds between two bytes. A thousand bytes per second are slower than any stream of events."""
 
 SLOW_DRIP_SECONDS = 0.5
-"""Seconds between two bytes: shorter than any time limit for a single read."""
+"""Seconds between two bytes of an answer: less than any time limit for a single read."""
 
 RESET = struct.pack("ii", 1, 0)
-"""SO_LINGER with a time of zero: a close becomes a reset."""
+"""The value of SO_LINGER with which closing a socket resets its connection."""
 
 
 class Weather(Enum):
@@ -36,12 +36,12 @@ class Weather(Enum):
 
 
 class Link:
-    """One connection through the proxy: the client's side and the broker's."""
+    """One connection through the proxy, with a socket to the client and a socket to the server."""
 
     def __init__(self, client: socket.socket, server: socket.socket) -> None:
         self.client = client
         self.server = server
-        # What has lost a byte can never carry another: the peer of a half-open connection is gone.
+        # A connection that has lost a byte passes no further byte, as if its peer were gone.
         self.is_dead = False
         self._is_ended = False
         self._lock = threading.Lock()
@@ -50,7 +50,7 @@ class Link:
             side.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def end(self, *, with_reset: bool = False) -> bool:
-        """Close both sides once, by FIN or by RST, and wake their readers; return whether it was open."""
+        """Close both sides once, by FIN or RST, and wake their readers. Return whether the link was open."""
         with self._lock:
             if self._is_ended:
                 return False
@@ -59,17 +59,17 @@ class Link:
             with suppress(OSError):
                 if with_reset:
                     side.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
-                # Shutting down the writing half would send the FIN that a reset must not be preceded by.
+                # Shutting down the writing half would send a FIN before the reset.
                 side.shutdown(socket.SHUT_RD if with_reset else socket.SHUT_RDWR)
             side.close()
         return True
 
 
 class Proxy:
-    """A listening port in front of another; every connection has a thread for each direction.
+    """A listening port in front of another port. Each connection has one thread for each direction.
 
     Args:
-        target: The port behind.
+        target: The port to which the connections are forwarded.
     """
 
     def __init__(self, target: int) -> None:
@@ -86,19 +86,19 @@ class Proxy:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def url(self, amqp_url: str) -> str:
-        """Return the broker's address through this proxy."""
+        """Return *amqp_url*, the broker's URL, with the port of this proxy."""
         return amqp_url.replace(f":{self.target}/", f":{self.port}/")
 
     def reset_all(self) -> int:
-        """Break every connection with a reset on both sides; return how many were open."""
+        """Reset every connection on both sides, and return how many connections were open."""
         return sum(link.end(with_reset=True) for link in self._take_links())
 
     def cut_all(self) -> int:
-        """Close every connection in the middle of its bytes; return how many were open."""
+        """Close every connection in the middle of its bytes, and return how many connections were open."""
         return sum(link.end() for link in self._take_links())
 
     def close(self) -> None:
-        """Accept no more connections and cut the open ones."""
+        """Stop accepting connections, and cut the open connections."""
         self._is_closed = True
         with suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
@@ -159,7 +159,7 @@ class Proxy:
             sink.sendall(data)
 
     def _drip(self, data: bytes, sink: socket.socket, pause: float) -> None:
-        """Pass single bytes; pass the rest at once when the weather changes."""
+        """Pass on the data byte by byte. When the weather changes, pass on the rest at once."""
         weather = self.weather
         for offset in range(len(data)):
             if self.weather is not weather:

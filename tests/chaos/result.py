@@ -1,4 +1,4 @@
-"""Keep the result of one fault."""
+"""Define the result of running one fault."""
 
 from __future__ import annotations
 
@@ -11,34 +11,35 @@ OWN = ("p99_ms", "longest_stall_s")
 
 
 def own_figures(own: Seen) -> dict[str, float]:
-    """Return the tries to compare with bounds: by the clock that excludes the machine's other work."""
+    """Return the figures that are compared with bounds, measured on OwnClock."""
     return {f"own_{name}": own.figures()[name] for name in OWN}
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """The result of one fault.
+    """The result of running one fault.
 
     Args:
         number: The fault's number.
         title: The fault's title.
         stand: The kind of stand that the fault struck.
-        capacity: The most events a second that this kind of stand has processed in this lane.
-        rate: Requests a second that were sent, retries too, on average.
-        rounds: Strikes.
-        proofs: One proof for each strike that had an effect.
-        accepted: Strikes whose recorded steps are a run of the protocol in tests/model.
-        seconds: The total duration.
-        answered: Distinct events answered 200.
-        lost: Events that were answered and are found nowhere.
-        repeated: Effects beyond one per event.
-        found: The drawn events that `omctl find` describes correctly.
-        good_waited_s: The longest that a good event waited beyond its normal time; None if no form says which
-            events are good.
-        own_good_waited_s: The same without the time in which a part of the stand waited for a processor.
-        figures: Of all tries: counts and latencies.
+        capacity: The most events per second that this kind of stand has processed in this lane.
+        rate: The average number of requests sent per second, including retries.
+        rounds: The number of strikes.
+        proofs: One text for each strike, which proves that the strike had an effect.
+        accepted: The number of strikes whose recorded steps the protocol in tests/model allows.
+        seconds: The total duration in seconds.
+        answered: The number of distinct events answered 200.
+        lost: The number of events that were answered but are found nowhere.
+        repeated: The number of effects beyond one per event.
+        found: The number of drawn events that `omctl find` describes correctly.
+        good_waited_s: The longest time by which a good event's wait exceeded the normal wait; None if no form
+            defines good events.
+        own_good_waited_s: The same without the time in which a process of the stand waited for a processor.
+        figures: Counts and latencies of all tries.
         failure: The first error, in one line; empty if there is none.
-        is_broken_off: Whether a check failed before everything had healed, and left the stand as it was then.
+        is_broken_off: Whether a check failed before the service had recovered, so that the stand may still
+            be damaged.
     """
 
     number: int
@@ -64,17 +65,17 @@ class Result:
 
     @property
     def is_good(self) -> bool:
-        """Return whether each strike struck, nothing was lost or repeated, and every promise held."""
+        """Whether each strike had an effect, no event was lost or repeated, and every promise was kept."""
         is_whole = self.rounds > 0 and len(self.proofs) >= self.rounds and self.answered > 0
         return is_whole and not (self.failure or self.lost or self.repeated)
 
     @property
     def outcome(self) -> str:
-        """Return the text in which a defect's sign is searched."""
+        """The text with which a defect's `shows` pattern is compared."""
         return f"lost={self.lost} repeated={self.repeated} {self.failure}".rstrip()
 
     def as_row(self) -> dict[str, Any]:
-        """Return the row for the JSON file."""
+        """Return this result as a row of the JSON file."""
         names: tuple[str, ...] = (
             "number",
             "title",

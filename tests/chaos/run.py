@@ -1,4 +1,4 @@
-"""Let one fault strike a stand under load, let everything heal and drain, and judge the result."""
+"""Let one fault strike a stand under load, wait until the service has recovered, and judge the result."""
 
 from __future__ import annotations
 
@@ -36,57 +36,73 @@ if TYPE_CHECKING:
 
 WARM_SECONDS = 2.0
 START_SECONDS = 60.0
-"""Seconds for the sender to start: a Python process on a machine that is busy with other stands."""
+"""Seconds within which the sender must start. A Python process starts slowly while other stands keep the
+machine busy."""
 
 LOOK_SECONDS = 1.0
 DRAIN_SECONDS = 600.0
-"""Seconds. The backlog of three minutes at half of the capacity takes half as long alone, and three times
-that beside two other stands; twice that is long enough."""
+"""Seconds within which all events must be processed after the load ends.
+
+The longest outage lasts three minutes, at half of the capacity. A single stand processes this backlog in 90
+seconds, and a stand beside two others in 270 seconds. The limit is about twice as long.
+"""
 
 STILL_SECONDS = 75.0
-"""Seconds: longer than any pause between two attempts of the service. A destination that is down is tried
-once a minute."""
+"""The remaining events count as stuck if there is no progress for this number of seconds.
+
+This is longer than any pause between two attempts of the service: it retries a destination that is down once
+a minute.
+"""
 
 WAY_SECONDS = 0.5
-"""Seconds between two checks of the two hundred threads on an event's way: one percent of a processor."""
+"""Seconds between two readings of how long the 200 threads on an event's path waited for a processor.
+
+Readings at this interval take one percent of a processor.
+"""
 
 EMPTY_SECONDS = 10.0
-"""Seconds. The journals are empty, and the queue's leader reports that the queue is: a missing event will
-not come."""
+"""If no event is being processed, draining ends after this number of seconds without progress.
+
+The journals are then empty, and the queue's leader reports an empty queue, so a missing event will no longer
+arrive.
+"""
 
 REPEATED = 0.05
-"""Share of requests that repeat an earlier body, like the platform's retries after a lost answer."""
+"""The share of requests that repeat an earlier body, as the platform does if an answer is lost."""
 
 RETRY_SECONDS = 5.0
-"""The pause of the platform's retry policy."""
+"""Seconds between two tries of an event in the platform's retry policy."""
 
 CONNECTIONS = 256
-"""With few connections, a server that gets the processor rarely but then answers all waiting requests
-looks slow: 64 connections and a turn every 115 ms are 560 requests a second, and other due requests wait
-in the sender."""
+"""The sender's number of connections, which is high enough that the sender does not limit the rate.
+
+A server that gets a processor only every 115 ms answers all waiting requests at once. With 64 connections
+that would be 560 requests per second, and all other due requests would wait in the sender.
+"""
 
 MOST_RATE = 4000.0
-"""Events a second that the sender manages easily beside the servers on two cores."""
+"""The highest rate, in events per second. The sender easily reaches it beside the servers on two cores."""
 
 
 def say(line: str) -> None:
-    """Print progress at once, even into a pipe."""
+    """Print a line about the progress immediately, even into a pipe."""
     print(line, flush=True)
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How a fault is run.
+    """How to run a fault.
 
     Args:
-        seed: Every random choice comes from it.
-        rounds: How many times each form strikes; 0 for the fault's own number.
-        retry_seconds: The pause of the platform's retry policy: five, or less to save time.
-        still_seconds: How long nothing may move before the remaining events count as stuck.
-        accounts: Whether the account is settled after a failed check, too.
-        repeated: Share of requests that repeat an earlier body.
-        rate: Events a second; 0: the fault's rate, or by the stand's capacity.
-        say: Called with each line about the progress.
+        seed: The seed of every random choice.
+        rounds: How often each form strikes; 0: the number that the fault defines.
+        retry_seconds: Seconds between two tries of an event: five, as in the platform's retry policy, or
+            fewer to save time.
+        still_seconds: The remaining events count as stuck after this number of seconds without progress.
+        accounts: Whether all events are compared with the ledger even after a failed check.
+        repeated: The share of requests that repeat an earlier body.
+        rate: Events per second; 0: the fault's own rate, or a rate derived from the stand's capacity.
+        say: The function that prints a line about the progress.
     """
 
     seed: int
@@ -100,7 +116,7 @@ class Plan:
 
 
 def run_fault(stand: Stand, fault: Fault, plan: Plan) -> Result:
-    """Run one fault from load to verdict; a failed promise is in the result and not raised."""
+    """Run one fault from the load to the verdict. A broken promise is recorded in the result, not raised."""
     started = time.monotonic()
     result = Result(fault.number, fault.title, rounds=len(fault.forms) * (plan.rounds or fault.times))
     try:
@@ -119,7 +135,10 @@ def run_fault(stand: Stand, fault: Fault, plan: Plan) -> Result:
 
 
 def _run(scene: Scene, fault: Fault, plan: Plan, result: Result) -> Result:
-    """Strike and settle; after a failure the fault's arrangement stays while the account is settled."""
+    """Carry out all strikes, then compare all events with the ledger.
+
+    Even after a failed check, this comparison is made before the fault's arrangement is undone.
+    """
     try:
         result = _strike_all(scene, fault, plan, result)
         result = _settle(scene, plan, result)
@@ -137,7 +156,7 @@ def _run(scene: Scene, fault: Fault, plan: Plan, result: Result) -> Result:
 
 
 def scene_of(stand: Stand, name: str, plan: Plan, rate: float) -> Scene:
-    """Start a load on a stand, and return the scene for its strikes."""
+    """Start a load on a stand, and return the scene in which the fault strikes."""
     seed = plan.seed
     run = f"{name}-{seed:x}-{time.time_ns() // 1_000_000:x}"
     order = Order(
@@ -179,7 +198,7 @@ def _strike_all(scene: Scene, fault: Fault, plan: Plan, result: Result) -> Resul
 
 @contextmanager
 def _watching(scene: Scene, form: Form) -> Iterator[None]:
-    """Watch the good events of a strike, and those of the same load for a while before it."""
+    """Watch the good events during a strike, and during a normal period of the same load just before it."""
     if (good := form.good) is None:
         yield
         return
@@ -196,7 +215,7 @@ def _watching(scene: Scene, form: Form) -> Iterator[None]:
 
 
 def strike(scene: Scene, form: Form) -> Seen:
-    """Strike once and wait until everything has healed; return the senders' tries meanwhile."""
+    """Strike once, wait until the service has recovered, and return the senders' tries in that time."""
     proved = len(scene.proofs)
     with scene.load.watch() as seen:
         with form.strike(scene):
@@ -214,7 +233,7 @@ def strike(scene: Scene, form: Form) -> Seen:
 
 
 def _settle(scene: Scene, plan: Plan, result: Result) -> Result:
-    """Wait until everything has drained, then compare."""
+    """Wait until all events are processed, then compare all of them with the ledger."""
     scene.load.stop()
     scene.ledger.note_answered(map(scene.traffic.body, scene.load.answered))
     oracle = Oracle(scene.stand, scene.traffic.run, scene.ledger)
@@ -234,10 +253,10 @@ def _settle(scene: Scene, plan: Plan, result: Result) -> Result:
 
 
 def _hold_to_bounds(scene: Scene, fault: Fault, plan: Plan) -> None:
-    """Compare the measurements with the fault's bounds.
+    """Check that the measurements are within the fault's bounds.
 
     Raises:
-        AssertionError: Good events or requests took longer, or events were given up.
+        AssertionError: Good events or requests took longer than allowed, or events were given up.
     """
     seen = scene.load.seen()
     own = scene.clock.seen(seen.tries)
@@ -256,7 +275,7 @@ def _hold_to_bounds(scene: Scene, fault: Fault, plan: Plan) -> None:
 
 
 def drain(oracle: Oracle, still_seconds: float, seconds: float = DRAIN_SECONDS) -> None:
-    """Wait until everything is processed, or until progress has stopped."""
+    """Wait until all events are processed, or until there is no more progress."""
     deadline, before, moved_at = time.monotonic() + seconds, None, time.monotonic()
     patience = still_seconds
     while not oracle.is_settled() and time.monotonic() < min(deadline, moved_at + patience):
@@ -268,10 +287,10 @@ def drain(oracle: Oracle, still_seconds: float, seconds: float = DRAIN_SECONDS) 
 
 
 def _account(scene: Scene, plan: Plan, result: Result) -> Result:
-    """Settle the account after a failure; an error here must not hide the earlier one."""
+    """Compare all events after a failure. An error of the comparison must not hide that failure."""
     try:
         return _settle(scene, plan, replace(result, proofs=tuple(scene.proofs)))
-    except Exception:  # noqa: BLE001  # the first failure is the one to tell
+    except Exception:  # noqa: BLE001  # the first failure is the one to report
         return result
 
 
@@ -289,7 +308,7 @@ def _with_verdict(result: Result, verdict: Verdict) -> Result:
 
 
 def first_of(error: BaseException) -> BaseException:
-    """Return the check that failed first: undoing a fault's arrangement may fail after it."""
+    """Return the error of the check that failed first. Undoing the arrangement may have failed later."""
     found, earlier = error, error.__context__
     while earlier is not None:
         found = earlier if isinstance(earlier, AssertionError) else found

@@ -1,7 +1,8 @@
-"""Define deliberate defects: at least one for every fault, which makes that fault's check fail.
+"""Define deliberate defects, at least one for every fault, which show that the fault's check can fail.
 
-A defect is a few lines of Python added to the end of one module in a copy of the product: it replaces what it
-names, whatever the lines around look like. tests/unit/chaos holds it to the names that the product has.
+A defect consists of a few lines of Python that are appended to one module in a copy of the product. The lines
+redefine names of that module, whatever the surrounding lines are. tests/unit/chaos checks that these names
+still exist in the product.
 """
 
 from __future__ import annotations
@@ -24,18 +25,18 @@ STRUCK_NOTHING: Final = re.compile("it strikes: |did not strike: |nothing proves
 
 @dataclass(frozen=True, slots=True)
 class Defect:
-    """A removed safeguard.
+    """A defect of a copy of the product, from which a safeguard is removed.
 
     Args:
-        name: The fault in the product.
-        fault: The number of the fault that shows it.
+        name: A description of what is wrong with the copy.
+        fault: The number of the fault that shows the defect.
         form: The form of that fault that shows the defect.
-        module: The file, below the checkout.
-        code: Added to its end.
-        shows: A regular expression that the fault's outcome matches: `lost=` and `repeated=` with numbers
-            above zero, or the words of the check that fails.
-        stand: The kind of stand.
-        lasts: As the form's, where it shows sooner than the form lasts.
+        module: The path of the changed file, relative to the checkout.
+        code: The code that is appended to this file.
+        shows: A regular expression that the fault's outcome on the copy must match: `lost=` or `repeated=`
+            with a number above zero, or the message of the check that fails.
+        stand: The kind of stand that the fault strikes.
+        lasts: A shorter `lasts` than that of the form, if the defect shows sooner; None: the form's.
     """
 
     name: str
@@ -48,26 +49,26 @@ class Defect:
     lasts: tuple[float, float] | None = None
 
     def is_shown_by(self, result: Result) -> bool:
-        """Return whether a result shows the defect; a strike without its proof shows nothing."""
+        """Return whether a result shows the defect. A strike that is not proven does not show any defect."""
         outcome = result.outcome
         has_struck = bool(result.proofs) and not STRUCK_NOTHING.search(outcome)
         return has_struck and re.search(self.shows, outcome) is not None
 
     @property
     def mark(self) -> str:
-        """Return a value that changes with any part of the defect."""
+        """A digest that changes if any part of the defect changes."""
         return hashlib.sha256(repr(self).encode()).hexdigest()[:12]
 
 
 LOST: Final = r"^(?!.*(did not (drain|empty)|are unfinished)).*lost=[1-9]"
-"""Matches lost events, but not events that are still in progress when the run ends."""
+"""Matches an outcome with lost events, unless events were still in progress when the run ended."""
 
 REPEATED: Final = r"repeated=[1-9]"
 STUCK: Final = r"journal did not empty|journal empties"
 
 
 def sabotaged_copy(defect: Defect, directory: Path) -> Path:
-    """Copy the product into *directory*, remove the safeguard, and return the copy."""
+    """Copy the product into *directory*, remove the defect's safeguard, and return the copy's path."""
     copy_of(SOURCES, directory)
     with (directory / defect.module).open("a", encoding="utf-8") as file:
         file.write(f"\n\n{defect.code}")

@@ -1,4 +1,4 @@
-"""Define faults and their forms, and the scene that a strike uses."""
+"""Define faults and their forms, and the scene in which they strike."""
 
 from __future__ import annotations
 
@@ -30,25 +30,26 @@ if TYPE_CHECKING:
 
 CALM = 0.1
 EXTRA_FROM = 100_000_000
-"""Events that are posted in addition to the load have numbers from here on."""
+"""Events that are posted in addition to the load have numbers from this one on."""
 
 
 @dataclass(slots=True)
 class Scene:
-    """The running service under load.
+    """The running service under load, in which a fault strikes.
 
     Args:
-        stand: Every part of it.
+        stand: The servers, the product's programs and the simulated services.
         load: The running sender.
         traffic: The events of the load.
-        ledger: Records the events that are posted beside the load.
-        chance: Seeded; every random choice of a strike comes from it.
-        clock: Excludes the machine's share of a latency.
+        ledger: The record of the events that are posted in addition to the load.
+        chance: The seeded generator for every random choice of a strike.
+        clock: An OwnClock, which excludes the time in which the edge or the sender waited for a processor.
         proofs: The proof of each strike so far.
-        watched: The strikes that must not delay good events.
-        struck: When the last strike was in effect, in monotonic seconds.
-        waits: How long a good event of each watched strike waited beyond the normal time.
-        way_clock: Excludes the machine's share of these waits; None until a strike is watched.
+        watched: The strikes so far that must not delay good events.
+        struck: The start and end of the last strike's effect, in monotonic seconds.
+        waits: For each watched strike, by how much the longest wait of a good event exceeded the normal wait.
+        way_clock: An OwnClock, which excludes the time in which any process on an event's path waited for a
+            processor; None until a strike is watched.
     """
 
     stand: Stand
@@ -65,18 +66,18 @@ class Scene:
     _extra: Iterator[int] = field(default_factory=lambda: itertools.count(EXTRA_FROM))
 
     def close(self) -> None:
-        """End the load and the clocks."""
+        """End the load and stop the clocks."""
         self.load.kill()
         self.clock.close()
         if self.way_clock is not None:
             self.way_clock.close()
 
     def wait(self, least: float, most: float) -> None:
-        """Let a random time pass, in seconds."""
+        """Sleep for a random number of seconds between *least* and *most*."""
         time.sleep(self.chance.uniform(least, most))
 
     def prove(self, words: str, *, has_struck: bool = True) -> None:
-        """Record how it is known that the strike struck.
+        """Record the proof that the strike had an effect.
 
         Raises:
             AssertionError: The strike had no effect.
@@ -85,18 +86,18 @@ class Scene:
         self.proofs.append(words)
 
     def await_proof(self, words: str, is_seen: Callable[[], object]) -> None:
-        """Wait for the proof that the strike struck."""
+        """Wait until *is_seen* proves that the strike had an effect, and record this."""
         self.wait_until(is_seen, f"it strikes: {words}")
         self.prove(words)
 
     def wait_until(self, is_true: Callable[[], object], words: str) -> None:
-        """Wait for something that must happen eventually, within the stand's patience."""
+        """Wait for a condition, which must become true within the stand's time limit."""
         wait_until(is_true, self.stand.pace * self.stand.patience, words)
 
     def let_catch_up(self, fewer: float) -> None:
-        """Send a tenth of the rate until only so many deliveries are left.
+        """Send at a tenth of the rate until the queue has fewer deliveries than *fewer*.
 
-        Half of the capacity of an idle stand may be more than its present capacity.
+        The usual rate is half of the capacity of an idle stand, which may be more than its present capacity.
         """
         view, usual = self.stand.view, self.load.rate
         self.load.change_rate(usual * CALM)
@@ -105,18 +106,18 @@ class Scene:
         self.load.change_rate(usual)
 
     def extra_bodies(self, count: int) -> list[bytes]:
-        """Return *count* events that the load will never send."""
+        """Return the bodies of *count* events that the load never sends."""
         return [self.traffic.body(number) for number in itertools.islice(self._extra, count)]
 
     def doomed_bodies(self, count: int) -> list[bytes]:
-        """Return *count* bodies for the dead letters, recorded as such in the ledger."""
+        """Return *count* malformed bodies, and record in the ledger that they must become dead letters."""
         bodies = [self.traffic.malformed(number) for number in itertools.islice(self._extra, count)]
         for body in bodies:
             self.ledger.expect_dead_letter(body)
         return bodies
 
     def post(self, body: bytes) -> int:
-        """Post one body beside the load, and return the status."""
+        """Post one body in addition to the load, and return the status of the response."""
         head = signed(body).split(b"\r\n\r\n")[0].decode().split("\r\n")[1:]
         headers = dict(line.split(": ", 1) for line in head)
         url = f"http://127.0.0.1:{self.stand.product.port}{PATH}"
@@ -126,24 +127,30 @@ class Scene:
         return status
 
     def post_all(self, bodies: list[bytes]) -> None:
-        """Post bodies beside the load; each must be answered 200."""
+        """Post bodies in addition to the load. Each must be answered 200."""
         statuses = {self.post(body) for body in bodies}
         assert statuses == {200}, f"not every request was answered 200: {statuses}"
 
 
 Strike: TypeAlias = Callable[[Scene], AbstractContextManager[None]]
-"""Breaks something, yields and repairs it. At some point it proves that the strike had an effect."""
+"""Returns a context manager that breaks something on entry and repairs it on exit.
+
+Before the context ends, it records a proof that the strike had an effect.
+"""
 
 ALL_ANSWERED = frozenset({200})
 ANSWERED_AT_LAST = ALL_ANSWERED | {TIMEOUT}
-"""Permitted while the edge restarts: at half of its capacity beside two other stands, this may take longer
-than the senders' ten seconds, and a try that timed out is repeated."""
+"""The statuses that are permitted while the edge restarts.
+
+If a stand at half of its capacity runs beside two other stands, a restart may take longer than the ten
+seconds after which a sender gives up a try. The sender then repeats the try.
+"""
 
 ANYTHING: frozenset[int] | None = None
 
 
 def nothing(_stand: Stand) -> AbstractContextManager[None]:
-    """Arrange nothing."""
+    """Return an arrangement that changes nothing."""
     return nullcontext()
 
 
@@ -152,13 +159,15 @@ class Form:
     """One form of a fault.
 
     Args:
-        strike: The function that strikes.
-        lasts: Least and most seconds between breaking and mending.
-        allowed: The statuses that may come meanwhile; failures are statuses below zero. None: any.
-        heals: Within how many seconds all is well again; no promise, but a limit to waiting.
-        stall: As the fault's, where less is allowed than its other forms take; 0: the fault's.
-        p99: The same of the 99th percentile, held for each strike; 0: the fault's, of all its forms together.
-        good: The events that it must not delay, if it is a failure that costs its own events something.
+        strike: The function that carries out the strike.
+        lasts: The minimum and maximum number of seconds from breaking to repairing.
+        allowed: The statuses that requests may get during the strike; failures have statuses below zero.
+            None allows any status.
+        heals: The seconds within which the service must have recovered: a limit on waiting, not a promise.
+        stall: The limit of the longest stall in this form if it is stricter than the fault's; 0: the fault's.
+        p99: The limit of the 99th percentile in each strike of this form; 0: only the fault's limit, over all
+            forms, applies.
+        good: The good events, which the strike must not delay; None: no event is watched.
     """
 
     strike: Strike
@@ -171,7 +180,7 @@ class Form:
 
     @property
     def name(self) -> str:
-        """Return what happens, in words."""
+        """The name of the strike's function, as words."""
         return getattr(self.strike, "__name__", "strike").replace("_", " ")
 
 
@@ -181,17 +190,20 @@ class Fault:
 
     Args:
         number: The fault's number in docs/faults.md.
-        title: What happens, in a few words.
-        forms: Each strikes in every round.
-        rounds: How often each form strikes; 0 for the value of `times`.
-        stall: The longest that a request may take, or that none is answered 200, in seconds of the own clock.
-        p99: What 99 of 100 tries stay below, from when they were due, in the same. If no process answers for
-            a while, as during a restart, that while decides it, and it is as long as the stall.
-        gives_up: Whether senders may be refused for longer than the platform tries again; nothing is given
-            up elsewhere.
-        rate: Events a second, if strikes send at other rates; 0: by the stand's capacity.
+        title: A short description of the fault.
+        forms: The forms of the fault; each form strikes once in every round.
+        rounds: How often each form strikes; 0: once, or twice if the fault has only one form.
+        stall: The longest time that one request may take, or for which no request may be answered 200, in
+            seconds on OwnClock.
+        p99: The limit of the 99th percentile of latencies on OwnClock. A latency is measured from the time at
+            which its try was due. While no process answers, as during a restart, the percentile is as long as
+            the stall.
+        gives_up: Whether senders may be refused for longer than the platform retries, so that events are
+            given up. No event may be given up during other faults.
+        rate: The events per second that the load sends; 0: a rate derived from the stand's capacity.
         arrange: Prepares the stand before the load, and undoes the preparation afterwards.
-        stands: The kinds of stand that the fault strikes, from tests/chaos/stands.py.
+        stands: The kinds of stand that the fault strikes, as `running_stand` in tests/chaos/stand.py names
+            them.
     """
 
     number: int
@@ -207,5 +219,5 @@ class Fault:
 
     @property
     def times(self) -> int:
-        """Return how often each form strikes: once, and a single one twice."""
+        """How often each form strikes: by default once, or twice if the fault has only one form."""
         return self.rounds or (1 if len(self.forms) > 1 else 2)

@@ -1,7 +1,7 @@
-"""Run a worker like `python -m workers`, with short windows, so that a strike easily hits a window's commit.
+"""Run a worker like `python -m workers`, but with short windows, so that strikes often hit their commits.
 
-With OM_TRACE_DIRECTORY it also records its steps.
-Waits for a destination then also differ by two seconds at most for the window alone.
+Short windows also limit the time by which windows alone can make one event wait longer than another: to two
+seconds. If OM_TRACE_DIRECTORY is set, the worker also records its steps.
 """
 
 import os
@@ -9,8 +9,8 @@ import runpy
 import sys
 
 if __name__ == "__main__":
-    # The code of the working directory, as with -m: a sabotaged copy, perhaps.
-    sys.path[0] = os.getcwd()  # noqa: PTH109  # a text, as the others of the path
+    # Import from the working directory, as `-m` does. It may contain a sabotaged copy.
+    sys.path[0] = os.getcwd()  # noqa: PTH109  # a string, like the path's other entries
     from workers.db.ingest import WindowBounds
 
     WindowBounds.__init__.__defaults__ = (500_000, 2_000_000)

@@ -1,4 +1,4 @@
-"""Install an integrator's handler that follows the order in the text of a marked event."""
+"""Install an integrator's handler that follows an order in the text of a marked event."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 MARK = "chaos: "
 
 OBEYED = "obeyed"
-"""The file in the package's directory to which the handler adds a line for each order: the order's name
-and, once it is done, how long it took."""
+"""The name of the file to which the handler adds two lines for each order: first the order's name, and then,
+when the order is carried out, how long it took."""
 
 HANDLER = '''"""Obey a marked event: die, raise, be slow, hang."""
 
@@ -63,7 +63,8 @@ def obey(connection, order):
         time.sleep(100_000)
 '''
 
-# An integrator's package is found by its metadata, so a directory on the path is enough of one.
+# A worker finds an integrator's package by its metadata, so these files suffice if their directory is on
+# PYTHONPATH.
 FILES = {
     "chaos_handlers.py": HANDLER,
     "chaos_handlers-1.dist-info/METADATA": "Metadata-Version: 2.1\nName: chaos-handlers\nVersion: 1\n",
@@ -74,7 +75,7 @@ FILES = {
 
 
 def install(directory: Path) -> Path:
-    """Write the package into *directory* and return it, to be put on PYTHONPATH."""
+    """Write the package into *directory*, and return *directory*, which must be on PYTHONPATH."""
     for name, content in FILES.items():
         path = directory / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -83,13 +84,13 @@ def install(directory: Path) -> Path:
 
 
 def obeyed(directory: Path) -> list[str]:
-    """Return the lines that the handler has written."""
+    """Return the lines that the handler has written to its file in *directory*."""
     path = directory / OBEYED
     return path.read_text(encoding="utf-8").splitlines() if path.exists() else []
 
 
 def marked(body: bytes, order: str) -> bytes:
-    """Return a copy of an event with an order for its handler."""
+    """Return a copy of an event that contains an order for the handler."""
     event = json.loads(body)
     event.pop("routing", None)
     event["eventType"] = "openmessaging:conversation:message"

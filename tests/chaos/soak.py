@@ -1,4 +1,4 @@
-"""Strike once a minute for an hour, and check that nothing is lost, repeated or left behind: `make soak`."""
+"""Strike once a minute for an hour, and check that nothing is lost, repeated or leaked: `make soak`."""
 
 from __future__ import annotations
 
@@ -33,31 +33,45 @@ if TYPE_CHECKING:
     from tests.chaos.scene import Scene
 
 MOST_GROWTH = 1.3
-"""Growth factor of a process's memory since its second minute; garbage collection causes less."""
+"""The maximum factor by which a process's memory may grow after its first minute.
+
+The normal variation between garbage collections is below this factor.
+"""
 
 MOST_DESCRIPTORS = 50
-"""Descriptors without the clients' connections: files, and connections to servers that come and go."""
+"""The maximum number of descriptors that a process may gain, not counting its clients' connections.
+
+Files and connections to servers are opened and closed throughout the run.
+"""
 
 LEAST_ANSWERED = 0.9
-"""Share of the distinct events that were due: refused or interrupted events are retried, and answered
-then."""
+"""The minimum share of the distinct due events that must be answered 200.
+
+The share is high because refused or interrupted events are retried until they are answered.
+"""
 
 LEAST_STRIKES = 0.5
-"""Strikes a minute."""
+"""The minimum number of strikes per minute, on average over the run."""
 
 LEAST_LIFE = 0.5
-"""Share of the run for which one process must be watched: growth shows only within a process's life."""
+"""The minimum share of the run's duration for which one process must be watched.
+
+Growth becomes visible only in a process that lives for a long time.
+"""
 
 HOUR = 60.0
-"""Minutes; no page quotes a shorter run."""
+"""The length of a whole run, in minutes. Documentation pages do not quote shorter runs."""
 
 SETTLED_SECONDS = 60.0
 SHARE = 0.6
-"""Share of the stand's capacity: most of the time, the backlog of an outage is processed before the next
-one."""
+"""The load as a share of the stand's capacity. At this load, the backlog of an outage is usually processed
+before the next outage begins."""
 
 CAPACITY_EVENTS = 20_000
-"""More events than for a fault: the first seconds of a burst are slower than an hour."""
+"""The number of events in the measurement of the capacity.
+
+It is higher than for a single fault, because the first seconds of a burst are slower than an hour's average.
+"""
 
 STRIKES = (
     Form(edge.an_edge_process_is_killed, allowed=ANYTHING),
@@ -71,12 +85,13 @@ STRIKES = (
     Form(sparing.a_worker_is_killed, allowed=ANYTHING),
     Form(database.the_database_is_killed, allowed=ANYTHING),
 )
-"""No strike here ends the first worker's process. `make chaos` checks the requests during strikes."""
+"""The strikes of a soak. None of them ends the first worker's process. They allow any answer, because
+`make chaos` checks the answers during strikes."""
 
 
 @dataclass(slots=True)
 class Life:
-    """The memory and descriptors of one process after it settled, and now."""
+    """The memory and the number of descriptors of one process: after its first minute, and most recently."""
 
     born: float
     seen: float = 0.0
@@ -86,12 +101,12 @@ class Life:
 
 @dataclass(slots=True)
 class Watch:
-    """Memory and descriptors of every process that the product has had."""
+    """The memory and descriptors of all processes of the product, including those that have ended."""
 
     lives: dict[int, Life] = field(default_factory=dict)
 
     def look(self, stand: Stand) -> None:
-        """Record the memory and descriptors of each living process."""
+        """Record the memory and the number of descriptors of each running process."""
         now = time.monotonic()
         for pid in [stand.edge.pid, *stand.edge.children(), *(worker.pid for worker in stand.workers)]:
             life = self.lives.setdefault(pid, Life(now))
@@ -106,24 +121,24 @@ class Watch:
 
     @property
     def memory_growth(self) -> float:
-        """The largest factor by which a settled process grew."""
+        """The largest factor by which the memory of a process has grown since its first minute."""
         return max(
             (life.latest[0] / life.settled[0] for life in self._settled() if life.settled), default=1.0
         )
 
     @property
     def descriptor_growth(self) -> int:
-        """The most descriptors that a settled process has gained."""
+        """The largest number of descriptors that a process has gained since its first minute."""
         return max((life.latest[1] - life.settled[1] for life in self._settled() if life.settled), default=0)
 
     @property
     def longest_life(self) -> float:
-        """Return the minutes for which the longest-lived process was watched."""
+        """The number of minutes for which the longest-lived process was watched."""
         return max(((life.seen - life.born) / 60 for life in self.lives.values()), default=0.0)
 
     @property
     def watched(self) -> int:
-        """Return how many processes lived long enough for growth to show."""
+        """The number of processes that lived long enough for growth to become visible."""
         return len(self._settled())
 
     def _settled(self) -> list[Life]:
@@ -131,9 +146,9 @@ class Watch:
 
 
 def own_descriptors(process: psutil.Process, port: int) -> int:
-    """Return how many descriptors a process has without its clients' connections on *port*.
+    """Return how many descriptors a process has, not counting its clients' connections on *port*.
 
-    After a stall the sender has up to 256 of them open, and keeps them.
+    After a stall, the sender may have 256 such connections, all of which it keeps open.
     """
     clients = [
         each
@@ -144,7 +159,7 @@ def own_descriptors(process: psutil.Process, port: int) -> int:
 
 
 def main() -> int:
-    """Return 0 only if nothing was lost, repeated or left behind."""
+    """Run the soak, and return 0 only if its figures are good."""
     parser = argparse.ArgumentParser(prog="python -m tests.chaos.soak", description=__doc__)
     parser.add_argument("minutes", type=float, nargs="?", default=60.0)
     parser.add_argument("--seed", type=lambda text: int(text, 16), default=secrets.randbits(32))
@@ -168,7 +183,7 @@ def main() -> int:
 
 
 def soak(stand: Stand, seed: int, minutes: float, rate: float | None = None) -> dict[str, Any]:
-    """Soak a stand, settle the account, and return the result."""
+    """Strike a stand under load for some minutes, compare all events, and return the figures."""
     capacity = measured_capacity(stand, "soak-capacity", CAPACITY_EVENTS)
     scene, watch = scene_of(stand, "soak", Plan(seed), rate or SHARE * capacity), Watch()
     say(f"soak: seed {seed:x}, {scene.load.rate:.0f} events/s")
@@ -186,7 +201,7 @@ def soak(stand: Stand, seed: int, minutes: float, rate: float | None = None) -> 
 
 
 def _strike_on(scene: Scene, watch: Watch, end: float) -> None:
-    """Strike about once a minute until the end."""
+    """Strike about once a minute until the time *end*."""
     while time.monotonic() < end:
         pause = scene.chance.uniform(20.0, 60.0)
         _watch_until(scene.stand, watch, min(end, time.monotonic() + pause))
@@ -196,11 +211,11 @@ def _strike_on(scene: Scene, watch: Watch, end: float) -> None:
 
 
 def load_of(rate: float, capacity: float, *, is_told: bool) -> dict[str, Any]:
-    """Return how heavy the load was.
+    """Return figures that describe how heavy the load was.
 
     Args:
-        rate: Events a second.
-        capacity: The stand's rate in a burst, measured just before.
+        rate: The events sent per second.
+        capacity: The stand's rate in a burst, measured just before the soak.
         is_told: Whether an option set the rate; otherwise it is derived from the capacity.
     """
     return {
@@ -227,14 +242,14 @@ def _figures(scene: Scene, watch: Watch, verdict: Verdict) -> dict[str, Any]:
 
 
 def line_of(figures: Mapping[str, Any]) -> str:
-    """Return the last line."""
+    """Return the last line of the output, for scripts."""
     names = ("events", "strikes", "lost", "repeated", "memory_growth", "descriptor_growth")
     counts = " ".join(f"{name}={figures[name]}" for name in names)
     return f"soak: {counts} {figures['complaint']}".rstrip()
 
 
 def is_good(figures: Mapping[str, Any]) -> bool:
-    """Return whether strikes struck under load, and nothing was lost, repeated, left behind or leaked."""
+    """Return whether strikes had effects under load, all events are accounted for, and nothing leaked."""
     is_clean = not (figures["lost"] or figures["repeated"] or figures["complaint"])
     due = figures["rate"] * figures["minutes"] * 60 * (1 - REPEATED)
     is_under_load = figures["events"] >= LEAST_ANSWERED * due

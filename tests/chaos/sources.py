@@ -1,4 +1,4 @@
-"""Copy the product's packages, as another version of it or to break something in it."""
+"""Copy the product's packages. The copy serves as another version, or a defect is put into it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PACKAGES = ("messaging", "omctl", "simulator", "webhook_api", "workers")
 
 
 def copy_of(sources: Path, directory: Path) -> Path:
-    """Copy what runs into *directory*, which must not exist, and return it."""
+    """Copy the product's packages into *directory*, which must not exist yet, and return the directory."""
     for package in PACKAGES:
         if (sources / package).is_dir():
             ignored = shutil.ignore_patterns("__pycache__")

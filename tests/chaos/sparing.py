@@ -1,4 +1,4 @@
-"""Strike without ending the first worker's process: a soak watches its memory from beginning to end."""
+"""Strike without ending the first worker's process, whose memory a soak watches from start to end."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def a_worker_is_killed(scene: Scene) -> Iterator[None]:
-    """Kill a worker other than the first at a random moment."""
+    """Kill any worker except the first, at a random moment."""
     _, *others = scene.stand.workers
     kill(scene, [scene.chance.choice(others)])
     yield
@@ -23,7 +23,7 @@ def a_worker_is_killed(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def the_broker_is_killed(scene: Scene) -> Iterator[None]:
-    """Kill the broker at a random moment, with workers running, and start it on the same data."""
+    """Kill the broker at a random moment while the workers run, and start it again on the same data."""
     broker, before = scene.stand.broker, scene.stand.broker.pid
     broker.kill()
     yield

@@ -1,4 +1,4 @@
-"""Run the whole service with real servers, every part of it ready to be struck."""
+"""Run the whole service with real servers, so that a fault can strike any part of it."""
 
 from __future__ import annotations
 
@@ -34,17 +34,23 @@ if TYPE_CHECKING:
 
 WORKERS = 2
 EDGE_PRIORITY = -5
-"""Niceness ahead of other stands' servers and workers on the same processors: this stand's delays are its
-own."""
+"""The edge's niceness, which gives it priority over the servers and workers of other stands.
+
+Other stands on the same processors therefore do not delay this stand's edge.
+"""
 
 SUBSCRIBED = "SELECT count(*) FROM subscriptions"
 FALL_BEHIND = {"OM_QUEUE_DEPTH_HIGH": "2000000", "OM_QUEUE_DEPTH_LOW": "1000000"}
-"""At half of the capacity, an outage of a minute leaves more in the queue than the usual limit."""
+"""Watermarks that no fault reaches unless the fault sets lower watermarks.
+
+During an outage of one minute at half of the capacity, more events accumulate in the queue than the default
+high watermark allows.
+"""
 
 
 @contextmanager
 def running_stand(kind: str, directory: Path, sources: Path = SOURCES) -> Iterator[Stand]:
-    """Run a stand: postgresql, sqlite, cluster, standby or behind; a failed one keeps its files there."""
+    """Run a stand (postgresql, sqlite, cluster, standby or behind), with its files in *directory*."""
     stand = Stand(
         directory,
         database=kind if kind in {"sqlite", "standby"} else "postgresql",
@@ -59,15 +65,16 @@ def running_stand(kind: str, directory: Path, sources: Path = SOURCES) -> Iterat
 
 
 class Stand:
-    """One broker, one database server, the edge with two processes, two intake workers.
+    """The running service: by default one broker, one database, two edge processes and two intake workers.
 
-    Two proxies and a false management API lie ready; they are passed by unless a fault puts them in the way.
+    Two proxies and a fake management API also run, but traffic bypasses them unless a fault puts them in its
+    path.
 
     Args:
-        directory: Servers, journals, logs and databases are kept in it.
-        database: "postgresql", "sqlite" or "standby": a PostgreSQL with a synchronous standby.
-        nodes: How many brokers make the cluster.
-        has_behind: Whether settle and deliver run, with a service behind them and a platform.
+        directory: The directory of the servers' data, the journals and the logs.
+        database: "postgresql", "sqlite", or "standby" for a PostgreSQL with a synchronous standby.
+        nodes: The number of brokers; more than one form a cluster.
+        has_behind: Whether settle and deliver run, with simulated destinations and a simulated platform.
     """
 
     def __init__(
@@ -97,11 +104,11 @@ class Stand:
 
     @property
     def broker(self) -> PrivateRabbitMQ:
-        """The node, or the first of them."""
+        """The broker, or the first node of the cluster."""
         return self.brokers[0]
 
     def start(self, sources: Path = SOURCES) -> None:
-        """Start everything; return when events flow from end to end."""
+        """Start all servers and the product; return when events can be processed from end to end."""
         for broker in self.brokers:
             broker.launch()
         if self.postgresql:
@@ -115,14 +122,14 @@ class Stand:
         self.serve(sources)
 
     def serve(self, sources: Path) -> None:
-        """Run the product from *sources* on an empty broker, an empty database and an empty state."""
+        """Run the product from *sources* with an empty broker, database and state directory."""
         self._served += 1
         self.database = f"chaos_{self._served}"
         if self.postgresql:
             self.postgresql.create_database(self.database)
         for queue in (EVENTS, UNROUTED, DEAD_LETTERS, RECORDS):
             self.view.request("DELETE", f"queues/%2F/{queue}")
-        # The only one with arguments, which another product may want otherwise.
+        # Delete the only exchange with arguments, because another version may declare different arguments.
         self.view.request("DELETE", f"exchanges/%2F/{EXCHANGE}")
         self.stop_product()
         self.product = Product(self.directory / f"product-{self._served}", self.settings(), sources=sources)
@@ -130,7 +137,7 @@ class Stand:
         self.product.omctl("setup")
         self.product.omctl("migrate")
         self.traces = Traces(self.product.directory / "traces")
-        # A sabotaged copy records nothing.
+        # Do not record the steps of a sabotaged copy.
         recorded = self.traces.settings if sources == SOURCES else {}
         configuration = {"configuration": RECORDED_EDGE} if recorded else {}
         self.edge = self.product.edge(**configuration, **recorded)
@@ -150,11 +157,11 @@ class Stand:
 
     @property
     def pace(self) -> float:
-        """Return the factor for bounds: how slow the product's quickest start was."""
+        """The factor by which the quickest start was slower than usual. All bounds are stretched by it."""
         return 1.0 if self._quickest_start == inf else max(1.0, self._quickest_start / USUAL_START_SECONDS)
 
     def settings(self) -> dict[str, str]:
-        """Return the settings without a default here, and those for a heavy load."""
+        """Return the settings without a usable default on a stand, and the settings for a heavy load."""
         return {
             "OM_AMQP_URL": ",".join(broker.amqp_url for broker in self.brokers),
             "OM_MANAGEMENT_URL": ",".join(broker.management_url for broker in self.brokers),
@@ -164,30 +171,30 @@ class Stand:
         }
 
     def _product_database_url(self) -> str:
-        """Return the database's address for the product: both addresses if there are two."""
+        """Return the database's URL for the product, which also names the standby if there is one."""
         if not (self.postgresql and self.standby):
             return self.database_url()
         hosts = "&".join(f"host={LOOPBACK}:{server.port}" for server in (self.postgresql, self.standby))
         return f"postgresql+psycopg://postgres@/{self.database}?{hosts}&target_session_attrs=read-write"
 
     def database_url(self) -> str:
-        """Return the address of the database that accepts writes now."""
+        """Return the URL of the database that accepts writes now."""
         if self.postgresql:
             return self.postgresql.url(self.database)
         return f"sqlite:///{self.directory}/{self.database}.db"
 
     @property
     def programs(self) -> list[Program]:
-        """The edge and the workers."""
+        """All programs of the product: the edge and the workers."""
         return [self.edge, *self.workers, *(self.behind.programs if self.behind else ())]
 
     def processes(self) -> list[int]:
-        """Return the ids of all processes on an event's way; this process plays the services behind."""
+        """Return the ids of all processes on an event's path; this one serves the destinations."""
         servers = [*self.brokers, *filter(None, (self.postgresql, self.standby))]
         return [os.getpid(), *(part.pid for part in (*servers, *self.programs))]
 
     def stop_product(self) -> None:
-        """Kill edge and workers, without starting them again."""
+        """Kill the edge and the workers, and do not start them again."""
         if self._supervisor:
             self._supervisor.stop()
             self._supervisor = None
@@ -196,7 +203,7 @@ class Stand:
             self.product.close()
 
     def stop(self) -> None:
-        """Stop everything that was started here, the first node last: it owns the port mapper."""
+        """Stop everything that the stand started; the first broker is last, as it runs the port mapper."""
         self.stop_product()
         if self.behind:
             self.behind.close()
@@ -211,7 +218,7 @@ class Stand:
                 server.kill_immediate()
 
     def wait_healthy(self, seconds: float = 0.0) -> None:
-        """Block until the edge has the broker and the workers consume."""
+        """Block until the edge is connected to the broker and the workers consume from it."""
         limit = self.pace * (seconds or self.patience)
         wait_until(self.is_healthy, limit, "the edge has the broker and both workers consume")
 
@@ -220,19 +227,19 @@ class Stand:
         return self.product.is_connected() and self.view.consumers() >= len(self.workers)
 
     def reconfigure_workers(self, **settings: str) -> None:
-        """Restart the workers with other settings; return when they consume."""
+        """Restart the workers with changed settings, and return when they consume."""
         for worker in self.workers:
             worker.reconfigure(**settings)
         self.wait_healthy()
 
     def reconfigure_edge(self, **settings: str) -> None:
-        """Restart the edge with other settings; return when it is connected to the broker."""
+        """Restart the edge with changed settings, and return when it is connected to the broker."""
         self.edge.reconfigure(**settings)
         self.wait_healthy()
 
     @contextmanager
     def paused_workers(self) -> Iterator[None]:
-        """Stop the workers for a `with` block, so that deliveries pile up."""
+        """Stop the workers for a `with` block, so that deliveries accumulate in the queue."""
         for worker in self.workers:
             worker.stop()
         try:
@@ -242,17 +249,17 @@ class Stand:
                 worker.start()
 
     def engine(self) -> Engine:
-        """Return an engine that shares nothing with those of the workers."""
+        """Return a new database engine, which is independent of the workers' engines."""
         return create_engine(self.database_url())
 
     def ask(self, question: str, **values: object) -> int:
-        """Return the number that a query returns."""
+        """Return the number that a query selects, or 0 for NULL."""
         engine = create_engine(self.database_url(), poolclass=NullPool)
         with engine.connect() as connection:
             return int(connection.execute(text(question), values).scalar_one() or 0)
 
     def connect(self) -> psycopg.Connection:
-        """Connect to PostgreSQL as an operator would, outside of any transaction."""
+        """Connect to PostgreSQL as an operator would, in autocommit mode."""
         assert self.postgresql is not None
         return psycopg.connect(
             host=LOOPBACK,
@@ -265,7 +272,7 @@ class Stand:
         )
 
     def execute(self, *statements: str) -> None:
-        """Run statements, each by itself."""
+        """Run each statement in its own transaction."""
         with self.connect() as connection:
             for statement in statements:
                 connection.execute(statement.encode())

@@ -1,4 +1,4 @@
-"""A PostgreSQL that can follow another as its synchronous standby, and be promoted."""
+"""Run a PostgreSQL server that can follow another server as its synchronous standby, or be promoted."""
 
 from __future__ import annotations
 
@@ -19,12 +19,15 @@ IN_SYNC = "SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'"
 
 
 class ReplicatedPostgreSQL(PrivatePostgreSQL):
-    """A private server that may be one of two, and records when each transaction was committed."""
+    """A private PostgreSQL that may be a primary or its standby, and that records the time of each commit."""
 
     settings: ClassVar[dict[str, str]] = {"track_commit_timestamp": "on"}
 
     def follow(self, primary: ReplicatedPostgreSQL) -> None:
-        """Delete all data, copy the primary's, and follow it; return when commits wait for this server."""
+        """Replace all data by a copy of the primary's data, and follow the primary.
+
+        Return when the primary's commits wait for this server.
+        """
         self.kill_immediate()
         data = self.directory / "data"
         shutil.rmtree(data, ignore_errors=True)
@@ -47,12 +50,12 @@ class ReplicatedPostgreSQL(PrivatePostgreSQL):
         wait_until(lambda: primary.run(IN_SYNC) > 0, 60, "the standby is in sync")
 
     def promote(self) -> None:
-        """Stop following, and accept writes without waiting for a standby."""
+        """Stop following the primary, and accept writes without waiting for a standby."""
         self.run("SELECT pg_promote()::int")
         self.run("ALTER SYSTEM RESET synchronous_standby_names", "SELECT pg_reload_conf()")
 
     def run(self, *statements: str) -> int:
-        """Run statements; return the number that the last one returns, or 0."""
+        """Run statements, and return the number that the last statement selects, or 0."""
         address: Sequence[str] = (
             f"host={LOOPBACK}",
             f"port={self.port}",

@@ -1,4 +1,4 @@
-"""Format the results as a table, and as one last line for scripts."""
+"""Format the results of all faults as a table, and as a last line for scripts."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ COLUMNS = {
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Return one line for each fault on each stand."""
+    """Return a table with one line for each fault on each kind of stand."""
     cells = [
         tuple(COLUMNS),
         *(tuple(form.format(**row).replace("None", "-") for form in COLUMNS.values()) for row in rows),
@@ -45,7 +45,7 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def summary(rows: Sequence[Mapping[str, Any]], certificate: Mapping[str, Any]) -> str:
-    """Return the last line."""
+    """Return the last line of the output, for scripts."""
 
     def total(name: str) -> int:
         return sum(int(row.get(name, 0)) for row in rows)
@@ -67,4 +67,6 @@ def summary(rows: Sequence[Mapping[str, Any]], certificate: Mapping[str, Any]) -
 def is_bad(row: Mapping[str, Any]) -> bool:
     """Return whether a fault's row shows a broken promise."""
     is_proved = row["rounds"] and row["strikes_proved"] >= row["rounds"]
-    return bool(row["failure"] or row["lost"] or row["repeated"] or not row["answered"] or not is_proved)
+    is_recorded = row["accepted"] >= row["rounds"]
+    is_whole = row["answered"] and is_proved and is_recorded
+    return bool(row["failure"] or row["lost"] or row["repeated"] or not is_whole)

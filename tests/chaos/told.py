@@ -1,4 +1,4 @@
-"""Compare the deliveries that the service behind accepted with those that it should have received."""
+"""Compare the deliveries that a simulated destination accepted with those that were due."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ NOT_NOTIFIED: Final = b"null"
 
 @dataclass(frozen=True, slots=True)
 class TellTale:
-    """The outcome of a run's events behind the outbox.
+    """The result of comparing a run's events with their deliveries.
 
     Args:
-        lost: Events that the destination should have accepted and never did.
-        repeated: Events that the destination accepted twice, under two ids.
-        complaint: Any other fault, in one line; empty if there is none.
+        lost: The number of events that the destination should have accepted but never did.
+        repeated: How often the destination accepted an event again under another id.
+        complaint: All other problems, in one line; empty if there are none.
     """
 
     lost: int
@@ -43,14 +43,14 @@ def tell_tale(
     kept_back: AbstractSet[bytes],
     refused: AbstractSet[bytes] = frozenset(),
 ) -> TellTale:
-    """Compare the deliveries with the events.
+    """Compare a destination's deliveries with the events of a run.
 
     Args:
         bodies: The events that took effect, as they were sent.
         taken: The events that the destination answered 2xx, in order.
         said: All answers of the platform about each conversation.
-        kept_back: Digests of the updates that are recorded as contradicted or undecided.
-        refused: Digests of the events that the destination refused for good.
+        kept_back: Digests of the updates that are recorded as superseded or undecided.
+        refused: Digests of the events that the destination permanently refused.
     """
     ids: dict[bytes, set[str]] = {}
     for each in taken:
@@ -74,27 +74,30 @@ def tell_tale(
 
 
 def _platform_agreed(event: Mapping[str, Any], said: Mapping[str, AbstractSet[str]]) -> bool:
-    """Return whether the event may be delivered: an update only if the platform confirmed it."""
+    """Return whether the event may be delivered. If it is an update, the platform must have confirmed it."""
     if event["eventType"] != UPDATED:
         return True
     return bool(said.get(event["conversationId"], set()) & PURPOSES[event["routing"]["status"]])
 
 
 def _platform_objected(event: Mapping[str, Any], said: Mapping[str, AbstractSet[str]]) -> bool:
-    """Return whether the event may be kept back."""
+    """Return whether the event may be kept back: it must be an update that the platform contradicted."""
     if event["eventType"] != UPDATED:
         return False
     return bool(said.get(event["conversationId"], set()) - PURPOSES[event["routing"]["status"]])
 
 
 def missing_at(taken: Iterable[ReceivedEvent], bodies: Iterable[bytes]) -> int:
-    """Count the messages that a destination never accepted."""
+    """Return how many messages a destination never accepted."""
     known = set(map(payload_of, taken))
     return sum(MESSAGE in body and body not in known for body in bodies)
 
 
 def _disordered(taken: Iterable[ReceivedEvent]) -> int:
-    """Count deliveries after a newer one, by sequence or, unless marked late, by timestamp."""
+    """Return how many deliveries came after a newer delivery of the same conversation.
+
+    A delivery is newer if its sequence is higher or, unless the older is marked late, its timestamp is later.
+    """
     newest: dict[str, tuple[int, str]] = {}
     known: set[str] = set()
     disordered = 0
@@ -117,7 +120,7 @@ def _ambiguous(taken: Iterable[ReceivedEvent]) -> int:
 
 
 def _sessions_twice(taken: Iterable[ReceivedEvent]) -> int:
-    """Count sessions that were not notified but delivered under two ids."""
+    """Return how often a conversation's start that the platform did not report was delivered once more."""
     sessions = {(each.conversation_id, each.webhook_id) for each in taken if payload_of(each) == NOT_NOTIFIED}
     ids = Counter(conversation_id for conversation_id, _ in sessions)
     return sum(count - 1 for count in ids.values())

@@ -1,4 +1,4 @@
-"""Check the recorded steps of a stand's edge processes and workers against the protocol, after each round."""
+"""After each strike, check the recorded steps of a stand's edge and workers against the protocol."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 RECORDED_EDGE = "tests.model.recorded_edge"
-"""The module of this checkout that records an edge process's steps."""
+"""The gunicorn configuration that runs the edge and records the steps of its processes."""
 
 
 class Traces:
-    """The traces that processes write to a directory, each read up to its present end."""
+    """The traces that processes write to a directory, and the position up to which each is checked."""
 
     def __init__(self, directory: Path) -> None:
         directory.mkdir()
@@ -26,14 +26,14 @@ class Traces:
 
     @property
     def settings(self) -> dict[str, str]:
-        """The settings with which edge and workers record their steps."""
+        """The settings with which the edge and the workers record their steps."""
         return {"OM_TRACE_DIRECTORY": str(self._directory)}
 
     def accept(self) -> int:
         """Check the steps recorded since the last call, and return their number.
 
         Raises:
-            TraceError: The steps are not a run of the protocol in tests/model.
+            TraceError: The protocol in tests/model does not allow the steps.
         """
         return sum(self._accept(path) for path in sorted(self._directory.iterdir()))
 
@@ -45,7 +45,7 @@ class Traces:
         before = acceptor.steps
         with path.open("rb") as trace:
             trace.seek(offset)
-            # A process may be writing its last line, or have been killed while it did.
+            # Ignore the last line if it is incomplete: a process may be writing it, or was killed meanwhile.
             lines = trace.read().split(b"\n")[:-1]
         self._acceptors[path] = acceptor, offset + sum(len(line) + 1 for line in lines)
         acceptor.accept(map(json.loads, lines))

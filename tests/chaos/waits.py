@@ -1,8 +1,8 @@
-"""Measure how long good events waited while a fault struck bad ones: from their 200 to their effect.
+"""Measure how long good events waited from their 200 to their effect while a fault affected other events.
 
-The effect is the commit of the event's row by the database's own clock, or the destination's 2xx. The normal
-time is that of the same load on the same stand, just before the strike. Each wait is measured by two clocks:
-the machine's, and one that stands still while any part of the stand waits for a processor.
+The effect is the commit of the event's row on the database's own clock, or the destination's 2xx. The normal
+wait is that of the same load on the same stand just before the strike. Each wait is measured on two clocks:
+the machine's clock, and an OwnClock, which stands still while any part of the stand waits for a processor.
 """
 
 from __future__ import annotations
@@ -28,45 +28,46 @@ COMMITTED: Final = text("""
     FROM processed_events AS event JOIN event_payloads AS payload ON payload.event_id = event.id
     WHERE event.conversation_id LIKE :run
 """)
-"""No statement updates a payload, so its row belongs to the transaction that processed the event."""
+"""Selects when each payload was committed. This is the time of the effect: payloads are never updated."""
 
 NORMAL_SECONDS: Final = 12.0
-"""At half an event a second, the lowest rate of a form, these are six good events."""
+"""How long the load runs before a strike, in seconds. At the lowest rate of any form, half a good event per
+second, six good events arrive in this time."""
 
 Clock: TypeAlias = Callable[[float], float]
-"""Returns the value of a clock at a moment of the machine's clock, in monotonic seconds."""
+"""Converts a moment of the machine's monotonic clock to the value of another clock, in seconds."""
 
 MODEST_RATE: Final = 30.0
-"""Good and bad events a second. On two cores, the workers behind the outbox alone process five times as
-many, so that good events wait for the fault and not for the machine."""
+"""The number of good and bad events per second. The workers behind the outbox can process five times this
+rate on two cores, so good events wait because of the fault and not because of the machine."""
 
 MIN_EVENTS: Final = 3
 EVERY: Final = 10
-"""One conversation in ten stays good in the faults that choose by conversation."""
+"""If a fault chooses its events by their conversation, every tenth conversation stays good."""
 
 
 def real_clock(moment: float) -> float:
-    """Return the machine's own time."""
+    """Return *moment* unchanged: the machine's own clock."""
     return moment
 
 
 def is_any(_number: int) -> bool:
-    """Count every event."""
+    """Return True: every event is a good event."""
     return True
 
 
 def is_no_update(number: int) -> bool:
-    """Count all but updates. Updates are verified at the platform, so true and false ones end differently."""
+    """Return whether the event is not an update. The platform confirms only some of the updates."""
     return not is_update(number)
 
 
 def is_spared(number: int) -> bool:
-    """Count only every tenth conversation; a conversation's numbers are 50 apart."""
+    """Return whether the event is no update, but in a good conversation. Its events are 50 numbers apart."""
     return number % EVERY == 0 and is_no_update(number)
 
 
 def is_message(number: int) -> bool:
-    """Count only messages, which the archive receives."""
+    """Return whether the event is a message: the archive receives only messages."""
     return is_no_update(number) and not opens(number)
 
 
@@ -75,11 +76,11 @@ class Good:
     """The events that a fault must not delay.
 
     Args:
-        within: The most seconds that one may wait beyond the normal time.
-        counts: Picks them by number.
-        at: The destination whose 2xx counts; empty: the commit of the row.
-        rate: Good and bad events a second, but no more than the fault's; 0: the fault's.
-        share: Of the rate that the load sends; the strike sends the rest.
+        within: The maximum number of seconds that a good event may wait beyond the normal time.
+        counts: Returns whether the event with a given number is a good event.
+        at: The destination whose 2xx is the effect; if it is empty, the commit of the row is the effect.
+        rate: Good and bad events per second, at most the fault's rate; 0: the fault's rate.
+        share: The share of `rate` that the load sends; the strike sends the rest.
     """
 
     within: float
@@ -91,7 +92,14 @@ class Good:
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """The good events of one strike, with the time of their 200 in monotonic seconds."""
+    """A strike whose good events are watched.
+
+    Args:
+        name: The name of the strike's form.
+        good: The good events.
+        normal: The start and end of the normal load before the strike, in monotonic seconds.
+        struck: The start and end of the strike's effect, in monotonic seconds.
+    """
 
     name: str
     good: Good
@@ -101,12 +109,12 @@ class Watched:
     def waited(
         self, answered: Mapping[int, float], effects: Mapping[int, float], clock: Clock = real_clock
     ) -> float:
-        """Return by how much the longest wait exceeds the normal one.
+        """Return by how much the longest wait during the strike exceeds the longest wait before it.
 
         Args:
-            answered: When each event was answered 200.
-            effects: When each took effect; an event without an effect still waits.
-            clock: Converts a moment of the machine's clock to the clock that counts.
+            answered: The time when each event was answered 200.
+            effects: The time when each event took effect. An event without an effect is still waiting.
+            clock: The clock on which the waits are measured.
 
         Raises:
             AssertionError: Too few good events were answered to compare.
@@ -134,14 +142,14 @@ class Watched:
 
 @dataclass(frozen=True, slots=True)
 class Waited:
-    """How long a good event waited beyond its normal time, in seconds of both clocks."""
+    """How long a good event waited beyond the normal time, in seconds on both clocks."""
 
     real: float
     own: float
 
 
 def longest_waits(scene: Scene, watched: Sequence[Watched], own: Clock) -> list[Waited]:
-    """Return the longest wait of each watched strike."""
+    """Return for each watched strike by how much a good event's longest wait exceeded the normal wait."""
     answered: dict[int, float] = {}
     for each in scene.load.seen().tries:
         if each.status == 200:
@@ -157,7 +165,7 @@ def longest_waits(scene: Scene, watched: Sequence[Watched], own: Clock) -> list[
 
 
 def effects_of(stand: Stand, run: str, destination: str) -> Mapping[bytes, float]:
-    """Return when each body took effect, by its digest, in monotonic seconds."""
+    """Return the time when each body took effect, by the body's digest, in monotonic seconds."""
     if destination:
         assert stand.behind is not None
         return stand.behind.inbox.moments(destination)

@@ -1,4 +1,4 @@
-"""The whole service: a real edge, broker, worker and database."""
+"""Fixtures that run the whole service: a real edge, broker, worker and database."""
 
 import shutil
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +14,7 @@ from workers.db.engine import make_engine
 
 
 class WholeService:
-    """A running service and queries of its tables."""
+    """Sends events to a running service and queries its tables."""
 
     def __init__(self, edge, worker, engine, amqp_url, environment):
         self.edge = edge
@@ -32,17 +32,17 @@ class WholeService:
             return connection.execute(sqlalchemy.text(sql), parameters).mappings().all()
 
     def wait_for(self, sql, **parameters):
-        """Return the rows of a query as soon as there are any."""
+        """Wait until a query finds rows, and return these rows."""
         return wait_until(lambda: self.rows(sql, **parameters), words=sql)
 
     def dead_letter_of(self, body):
-        """Wait for the recorded reason of a body's dead letter."""
+        """Wait until a body is recorded as a dead letter, and return the recorded code and reason."""
         sql = "SELECT code, reason FROM dead_letters WHERE body_sha256 = :digest"
         [row] = self.wait_for(sql, digest=sha256(body).digest())
         return row
 
     def event_of(self, body):
-        """Wait for the row of a body that was processed."""
+        """Wait until a body's event is processed, and return the event's row."""
         sql = "SELECT * FROM processed_events WHERE body_sha256 = :digest"
         [row] = self.wait_for(sql, digest=sha256(body).digest())
         return row

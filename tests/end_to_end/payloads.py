@@ -1,4 +1,4 @@
-"""Events of the guide's dialect, as the tests send them."""
+"""Make the request bodies of events in the guide's dialect."""
 
 import json
 from uuid import uuid4
@@ -15,17 +15,17 @@ def _event(kind, conversation, time, **more):
 
 
 def new(conversation, time):
-    """Source: the guide's sample payload."""
+    """Return the body of a conversation's start event, as in the guide's sample payload."""
     participants = [{"id": "ext:customer:1", "role": "customer"}]
     return _event("new", conversation, time, participants=participants)
 
 
 def message(conversation, time, text):
-    """A message of the customer with an id of its own."""
+    """Return the body of a customer's message, which gets a unique id."""
     return _event("message", conversation, time, message={"id": str(uuid4()), "text": text})
 
 
 def updated(conversation, time, status):
-    """Source: the routing states of the guide's filters."""
+    """Return the body of an update with a routing status, or without routing if *status* is empty."""
     routing = {"status": status, "queueId": "queue-1"} if status else None
     return _event("updated", conversation, time, routing=routing, attributes={"note": "whisper"})

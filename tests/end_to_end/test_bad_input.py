@@ -1,4 +1,4 @@
-"""A signed body that cannot be processed is answered 200, becomes a dead letter and delays no other."""
+"""A signed body that cannot be processed is answered 200, and becomes a dead letter that delays no event."""
 
 import json
 from uuid import uuid4
@@ -16,7 +16,7 @@ def _body(**changes):
 
 
 def _with(raw):
-    """A good event with one more member, written as it stands."""
+    """Return the body of a valid event with an additional member, whose JSON value is *raw*."""
     return _body()[:-1] + b', "more": ' + raw + b"}"
 
 
@@ -35,7 +35,7 @@ MALFORMED = {
 }
 
 
-def test_each_malformed_event_becomes_a_dead_letter_with_its_reason_and_others_are_processed(whole_service):
+def test_malformed_events_become_dead_letters_with_their_reasons_and_a_good_event_is_processed(whole_service):
     neighbour = _body()
     assert {whole_service.send(body) for body, _, _ in [*MALFORMED.values(), (neighbour, "", "")]} == {200}
     assert whole_service.event_of(neighbour)["outcome"] == "processed"
@@ -62,6 +62,7 @@ WELL_FORMED = {
 
 @pytest.mark.parametrize("kind", WELL_FORMED)
 def test_an_event_with_unknown_missing_or_odd_fields_is_processed(whole_service, kind):
+    """Guarantee 4.1."""
     assert whole_service.send(WELL_FORMED[kind]) == 200
     assert whole_service.event_of(WELL_FORMED[kind])["outcome"] == "processed"
 
@@ -75,7 +76,7 @@ def test_an_unknown_field_is_recorded_once(whole_service):
     assert len(whole_service.rows("SELECT * FROM drift WHERE name = :name", name=name)) == 1
 
 
-def test_logs_contain_no_secret_and_no_text(whole_service):
+def test_the_logs_contain_neither_secrets_nor_message_texts(whole_service):
     token, text = f"token-{uuid4()}", f"text-{uuid4()}"
     good = _body(metadata={"customChannelToken": token}, message={"id": str(uuid4()), "text": text})
     bad = good[:-1]

@@ -1,4 +1,4 @@
-"""The edge's responses are read from its metrics and recorded once."""
+"""The number of the edge's responses is read from its metrics, and each response is recorded once."""
 
 import signal
 
@@ -15,7 +15,7 @@ ROWS = text(
 )
 
 
-def test_each_response_is_recorded_once(migrated_sqlite_url, tmp_path):
+def test_each_response_of_the_edge_is_recorded_once(migrated_sqlite_url, tmp_path):
     engine = make_engine(migrated_sqlite_url)
     edge = Edge(Service(tmp_path, GONE))
     with running(edge):

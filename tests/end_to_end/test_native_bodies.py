@@ -1,4 +1,4 @@
-"""Every documented or observed body of the platform passes through the real edge and worker.
+"""The real edge and worker process every documented or observed body of the platform as expected.
 
 Source: tests/payloads/README.md names the source of each body.
 """
@@ -31,12 +31,12 @@ def body_of(name):
     return (PAYLOADS / f"{name}.json").read_bytes()
 
 
-def test_every_payload_has_an_expected_outcome():
+def test_the_test_expects_an_outcome_for_every_payload_file():
     there = {str(path.relative_to(PAYLOADS).with_suffix("")) for path in PAYLOADS.rglob("*.json")}
     assert there == {*STORED, *COUNTED}
 
 
-def test_a_body_with_a_known_signature_is_accepted_and_its_text_stored(whole_service):
+def test_a_body_with_a_precomputed_signature_is_accepted_and_its_text_is_stored(whole_service):
     assert SECRET == "constructed-secret-0123456789"
     answer = requests.post(
         whole_service.edge.url, data=SIGNED, headers={"X-Hub-Signature-256": SIGNATURE}, timeout=10
@@ -55,18 +55,18 @@ def test_every_body_has_its_expected_outcome(whole_service, name):
     assert not whole_service.rows("SELECT name FROM drift")
 
 
-def test_a_body_with_a_known_message_id_and_other_content_is_recorded_as_a_duplicate(whole_service):
+def test_a_body_with_a_known_message_id_but_different_content_is_recorded_as_a_duplicate(whole_service):
     whole_service.send(SIGNED)
     whole_service.event_of(SIGNED)
     whole_service.send(body_of("genesys/text"))
-    # One message id on one integration is one event, whatever its recipient.
-    [row] = whole_service.wait_for("SELECT event_id FROM duplicate_events")
+    # Bodies with the same message id and integration are the same event, even if their recipients differ.
+    [row] = whole_service.wait_for("SELECT event_id FROM event_conflicts")
     [event] = whole_service.rows("SELECT * FROM processed_events WHERE id = :id", id=row["event_id"])
     assert event["idempotency_key"].endswith("text:id-d7d58935af65a45e5234ac77de017a0a")
 
 
 @pytest.mark.parametrize("name", COUNTED)
-def test_a_typing_indicator_is_counted_and_not_stored(whole_service, name):
+def test_a_typing_indicator_is_counted_but_not_stored(whole_service, name):
     assert whole_service.send(body_of(name)) == 200
     [row] = whole_service.wait_for("SELECT events FROM unstored_events")
     assert row["events"] == 1

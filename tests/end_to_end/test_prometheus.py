@@ -1,4 +1,4 @@
-"""A real Prometheus scrapes a real service: dashboard, rules and catalogue name only exported metrics."""
+"""The dashboard, the rules and the catalogue name only metrics that Prometheus gets from a real service."""
 
 import json
 import re
@@ -19,7 +19,7 @@ from workers.db.stats import record_worker_report
 
 pytestmark = [
     pytest.mark.parametrize("whole_service", ["sqlite"], indirect=True),
-    # It starts six processes.
+    # The test starts six processes, which takes time on a busy machine.
     pytest.mark.timeout(300),
 ]
 
@@ -48,13 +48,13 @@ def observer(whole_service, tmp_path):
 
 @pytest.fixture
 def prometheus(whole_service, observer, tmp_path):
-    """Run Prometheus with our rules every second, and yield a function that queries its API."""
+    """Run a Prometheus that evaluates our rules every second, and yield a function that queries its API."""
     ensure_prometheus()
     rules = tmp_path / "rules.yml"
     rules.write_text(RULES.read_text().replace("interval: 1m", "interval: 1s"))
     edge = f"{LOOPBACK}:{whole_service.edge.port}"
     configuration = tmp_path / "prometheus.yml"
-    # JSON is YAML.
+    # A JSON document is also a YAML document.
     configuration.write_text(
         json.dumps(
             {
@@ -77,7 +77,7 @@ def prometheus(whole_service, observer, tmp_path):
         try:
             found = ask("query", query='count_over_time(up{job="open-messaging"}[1m]) >= 3 and up == 1')
         except (requests.ConnectionError, requests.JSONDecodeError):
-            # It is still starting.
+            # This error means that Prometheus is still starting.
             return False
         return len(found["result"]) == 2
 
@@ -93,7 +93,7 @@ def prometheus(whole_service, observer, tmp_path):
 
 
 def make_history(service):
-    """Insert a row of each kind that a longer run would leave."""
+    """Insert one row of each kind that a longer run would leave in the database."""
     now = datetime.now(UTC)
     now_us = round(now.timestamp() * 1_000_000)
     engine = make_engine(service.environment["OM_DATABASE_URL"])
@@ -112,7 +112,7 @@ def make_history(service):
 
 
 def expressions():
-    """Return each panel's title with each of its expressions, as Grafana would send them."""
+    """Return (panel title, expression) for each expression of the dashboard, as Grafana would query it."""
     panels = json.loads(DASHBOARD.read_text())["panels"]
     return [
         (panel["title"], target["expr"].replace("$__rate_interval", "1m"))
@@ -125,7 +125,7 @@ def catalogued():
     return set(re.findall(r"^\| `(om_\w+)`", (ROOT / "docs" / "metrics.md").read_text(), re.MULTILINE))
 
 
-def test_the_dashboard_the_rules_and_the_catalogue_match_the_exported_metrics(whole_service, prometheus):
+def test_the_exported_metrics_match_the_dashboard_the_rules_and_the_catalogue(whole_service, prometheus):
     make_history(whole_service)
     for number in range(20):
         event = {

@@ -1,4 +1,4 @@
-"""Bodies made by the models of the platform's official SDK go through the real edge and worker."""
+"""The real edge and worker accept and record bodies made from the models of the platform's official SDK."""
 
 import json
 from hashlib import sha256
@@ -9,11 +9,11 @@ from tests.sdk_models import MOMENT, made, require_sdk, values_of
 from tests.unit.workers.test_sdk_payloads import DETAIL_EVENTS, MESSAGES, WHOLE, WITHOUT_HANDLER, body_of
 
 NOT_STORED = {"Event"}
-"""Typing is counted, and no more."""
+"""Messages of type `Event` are typing indicators, which are counted but not stored."""
 
 
 def bodies():
-    """Yield each type of each model, each kind of content, each status, each detail event."""
+    """Yield a body for each message type of a model, each content type, each status and each detail event."""
     for kind in MESSAGES:
         for each in sorted(set(values_of(kind, "type")) - WITHOUT_HANDLER - NOT_STORED):
             yield body_of(kind, type=each, id=f"{kind}-{each}")
@@ -28,7 +28,7 @@ def bodies():
         yield {"detail-type": name, "time": MOMENT, "detail": {"topicName": name, "eventBody": body}}
 
 
-# The bodies of tests/payloads go through with SQLite too: test_native_bodies.py.
+# This test runs only on PostgreSQL; test_native_bodies.py sends the bodies of tests/payloads with SQLite too.
 @pytest.mark.parametrize("whole_service", ["postgresql"], indirect=True)
 def test_every_body_that_the_sdk_declares_is_accepted_and_recorded(whole_service):
     require_sdk()

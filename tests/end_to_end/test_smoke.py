@@ -1,4 +1,4 @@
-"""omctl smoke against the simulated platform, a real edge and a real worker."""
+"""omctl smoke runs against the simulated platform, a real edge and a real worker."""
 
 import json
 import subprocess
@@ -76,7 +76,7 @@ def results(steps):
     return {name: result for name, (result, _) in steps.items()}
 
 
-def test_smoke_sends_a_message_through_the_platform_and_leaves_nothing_behind(smoke, organisation):
+def test_omctl_smoke_sends_a_message_through_the_platform_and_leaves_no_data_behind(smoke, organisation):
     status, steps = smoke(create_platform(organisation))
     assert (status, set(results(steps).values())) == (0, {"ok"}), steps
     assert list(steps) == [
@@ -97,7 +97,7 @@ def test_smoke_sends_a_message_through_the_platform_and_leaves_nothing_behind(sm
     assert conversation.end_time
 
 
-def test_smoke_works_on_a_platform_without_the_guides_webhooks(smoke, organisation):
+def test_omctl_smoke_works_on_a_platform_without_the_guides_webhooks(smoke, organisation):
     app = create_platform(organisation)
     app.before_request_funcs.setdefault(None, []).append(refuse_the_guides_webhooks)
     status, steps = smoke(app)
@@ -113,7 +113,7 @@ def refuse_the_guides_webhooks():
     return abort(404) if request.path.startswith("/api/v2/integrations/webhooks") else None
 
 
-def test_smoke_does_not_change_existing_registrations_of_the_same_name(smoke, organisation):
+def test_omctl_smoke_does_not_change_existing_registrations_of_the_same_name(smoke, organisation):
     existing = {
         "name": NAME,
         "target": {"type": "http", "url": "https://api.example/hook"},
@@ -131,7 +131,7 @@ def test_smoke_does_not_change_existing_registrations_of_the_same_name(smoke, or
     assert results(steps)["remove the integration"] == "ok"
 
 
-def test_smoke_reports_a_missing_webhook_and_undoes_its_changes(smoke, organisation):
+def test_omctl_smoke_reports_a_missing_webhook_and_undoes_its_changes(smoke, organisation):
     organisation.outbound.send = lambda *_: None
     status, steps = smoke(create_platform(organisation), "--seconds", "1")
     assert (status, results(steps)["wait for the receipt"]) == (1, "failed")

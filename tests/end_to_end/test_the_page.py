@@ -1,4 +1,4 @@
-"""The simulated platform's page in a real browser, connected to the whole service."""
+"""The simulated platform's page runs in a real browser, connected to the whole service."""
 
 import os
 import sys
@@ -55,7 +55,7 @@ def webhooks(page, kind):
 
 
 def keep_picture(page):
-    """Take the screenshot of docs/simulator.md if OM_TEST_PICTURE names its file."""
+    """Take the screenshot for docs/simulator.md if OM_TEST_PICTURE gives the path of its file."""
     if path := os.environ.get("OM_TEST_PICTURE"):
         page.screenshot(path=path)
 
@@ -80,7 +80,7 @@ def test_a_message_from_the_page_reaches_the_service_and_its_outcome_is_shown(pa
     assert [each["text"] for each in texts] == ["One moment, I am looking it up."]
 
 
-def test_a_webhook_s_body_can_be_opened_and_stays_open(page):
+def test_an_opened_webhook_body_stays_open_when_another_message_is_written(page):
     begin(page, "What is in <b>it</b>?")
     expect(page.locator("#messages")).to_contain_text("What is in <b>it</b>?")
     new = webhooks(page, "new").first
@@ -101,14 +101,14 @@ def test_a_message_marked_as_lost_is_not_posted(page, whole_service):
     expect(page.get_by_label("Lose this message")).not_to_be_checked()
 
 
-def test_an_ended_conversation_accepts_no_message(page):
+def test_a_conversation_that_has_ended_does_not_accept_messages(page):
     begin(page, "Good bye")
     page.get_by_role("button", name="End").click()
     expect(page.locator("#state")).to_have_text("ended")
     expect(page.get_by_role("button", name="Customer writes")).to_be_disabled()
 
 
-def test_the_page_fits_a_phone(page):
+def test_the_page_is_not_wider_than_the_screen_of_a_phone(page):
     page.set_viewport_size(PHONE)
     begin(page, "A message that is much longer than a phone is wide " + "w" * 80)
     expect(webhooks(page, "new")).to_have_count(1, timeout=MILLISECONDS)
@@ -116,13 +116,13 @@ def test_the_page_fits_a_phone(page):
     expect(page.get_by_role("button", name="Agent answers")).to_be_visible()
 
 
-def test_a_form_of_another_site_cannot_start_a_conversation(platform):
+def test_a_form_on_another_site_cannot_start_a_conversation(platform):
     answer = requests.post(f"{platform}/page/conversations", data={"text": "x"}, timeout=10)
     assert answer.status_code == 415
     assert requests.get(f"{platform}/page/state", timeout=10).json()["conversations"] == []
 
 
-def test_the_accessibility_checker_finds_nothing_at_any_width_or_colour_scheme(page):
+def test_the_accessibility_checker_finds_no_violation_at_any_width_or_colour_scheme(page):
     found = [find_violations(page, PHONE, "light")]
     begin(page, "What is in it?")
     write(page, "Agent answers", "An answer")
@@ -132,7 +132,7 @@ def test_the_accessibility_checker_finds_nothing_at_any_width_or_colour_scheme(p
     assert found == [[]] * 5
 
 
-def test_a_conversation_needs_only_the_keyboard(page):
+def test_the_page_can_be_operated_with_only_the_keyboard(page):
     assert press_until_focused(page, page.get_by_label("First message"))
     page.keyboard.type("Where is my order?")
     page.keyboard.press("Enter")
@@ -148,7 +148,7 @@ def test_a_conversation_needs_only_the_keyboard(page):
     expect(webhooks(page, "new").first.locator("pre")).to_be_visible()
 
 
-def test_each_webhook_shows_its_registration(page):
+def test_each_webhook_shows_the_kind_of_its_registration(page):
     begin(page, "Hello")
     expect(webhooks(page, "new").first).to_contain_text("webhook")
     expect(webhooks(page, "published").first).to_contain_text("integration", timeout=MILLISECONDS)

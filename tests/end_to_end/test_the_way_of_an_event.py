@@ -36,7 +36,8 @@ def test_the_events_of_a_conversation_are_settled_in_order(whole_service):
     assert not any(each["late"] for each in outbox)
 
 
-def test_fifty_identical_requests_at_once_take_effect_once(whole_service):
+def test_fifty_simultaneous_identical_requests_take_effect_once(whole_service):
+    """Guarantee 3.1."""
     conversation = str(uuid4())
     body = payloads.message(conversation, "14:00:00.000", "once")
     with ThreadPoolExecutor(20) as pool:

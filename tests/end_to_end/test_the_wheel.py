@@ -1,6 +1,7 @@
-"""The installed wheel works without the checkout, together with the documented example of a handler."""
+"""The installed wheel works without the checkout, together with the handler of the documented example."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -28,15 +29,16 @@ pytestmark = pytest.mark.timeout(300)
 
 @pytest.fixture(scope="module")
 def programs(tmp_path_factory):
-    """Install both wheels and their dependencies, and return the folder of the programs."""
+    """Install the wheels of the service and the example with all dependencies; return their `bin` folder."""
     directory = tmp_path_factory.mktemp("installed")
     sources, own, wheels = (directory / name for name in ("sources", "own", "wheels"))
     shutil.copytree(CHECKOUT, sources, ignore=shutil.ignore_patterns(*NO_SOURCES))
     shutil.copytree(EXAMPLE, own)
+    build_documentation(directory / "documentation", sources / "workers" / "observe" / "site")
     pip("wheel", "--no-deps", "--wheel-dir", wheels, sources, own)
     environment = directory / "environment"
     run(sys.executable, "-m", "venv", "--without-pip", environment)
-    # As docs/install.md describes it: the lock file is in the wheel; pip accepts only files with its hashes.
+    # As in docs/install.md: the lock file is in the wheel, and pip accepts only files whose hashes it lists.
     [wheel] = wheels.glob("open_messaging_ingest-*.whl")
     run(sys.executable, "-m", "zipfile", "-e", wheel, directory / "unpacked")
     lock = directory / "unpacked" / "omctl" / "host-files" / "requirements.lock"
@@ -44,6 +46,15 @@ def programs(tmp_path_factory):
     pip(*install, "--require-hashes", "--only-binary", ":all:", "--requirement", lock)
     pip(*install, "--no-deps", *wheels.iterdir())
     return environment / "bin"
+
+
+def build_documentation(environment, site):
+    """Build the site into the wheel's sources, as `make wheel` does."""
+    run(sys.executable, "-m", "venv", "--without-pip", environment)
+    constraints = ("--constraint", CHECKOUT / "deploy" / "constraints.txt")
+    pip("--python", environment, "install", "--no-compile", *constraints, "mkdocs-material")
+    command = (environment / "bin" / "mkdocs", "build", "--quiet", "--strict", "--site-dir", site)
+    run(*command, cwd=CHECKOUT, env={**os.environ, "NO_MKDOCS_2_WARNING": "1"})
 
 
 def pip(*arguments):
@@ -60,7 +71,7 @@ def run(*command, **options):
 
 
 class Installation:
-    """The installed programs, run from an empty folder with the settings of one service."""
+    """Runs the installed programs from an empty folder with the settings of one service."""
 
     def __init__(self, programs, directory, settings):
         self.directory = directory
@@ -73,7 +84,7 @@ class Installation:
             "OM_EDGE_PROCESSES": "1",
             "OM_STATE_DIRECTORY": str(directory / "state"),
             "OM_WEBHOOK_SECRETS": SECRET,
-            # The payloads are of 2024.
+            # Retention must not affect the payloads, which are from 2024.
             "OM_RETENTION_DAYS": "36500",
             **settings,
         }
@@ -126,8 +137,32 @@ def query(database_url):
     engine.dispose()
 
 
-def test_the_installed_status_page_has_its_runbook(programs):
-    run(programs / "python", "-c", "from workers.observe.page import RUNBOOK; assert RUNBOOK.is_file()")
+def installed_path(programs, name):
+    """Return the value of a path constant of the status page's module in the installed package."""
+    code = f"from workers.observe.page import {name}; print({name})"
+    # Run the code outside the checkout, because Python imports from the current folder first.
+    path = Path(run(programs / "python", "-c", code, cwd=programs).strip())
+    assert path.is_relative_to(programs.parent)
+    return path
+
+
+def test_the_installed_package_contains_the_runbook(programs):
+    assert installed_path(programs, "RUNBOOK").is_file()
+
+
+def test_the_installed_package_contains_the_whole_documentation(programs):
+    site = installed_path(programs, "SITE")
+    pages = [page for page in (CHECKOUT / "docs").glob("*.md") if page.name != "README.md"]
+    assert len(pages) > 15
+    assert {page.with_suffix(".html").name for page in pages} <= {path.name for path in site.iterdir()}
+    assert "OM_QUEUE_DEPTH_HIGH" in (site / "settings.html").read_text()
+    assert 'href="settings.html"' in (site / "tuning.html").read_text()
+    index = (site / "index.html").read_text()
+    linked = re.findall(r'(?:href|src)="(?!https?:|#|data:)([^"#]+)', index)
+    assert any(path.endswith(".js") for path in linked)
+    assert any(path.endswith(".css") for path in linked)
+    assert [path for path in linked if not (site / path).exists()] == []
+    assert (site / "search" / "search_index.json").is_file()
 
 
 def test_an_installed_service_processes_an_event_with_an_integrators_handler(installation, query):

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.option("--check", "only_checks", is_flag=True, help="Change nothing; fail if a page differs.")
 def main(*, only_checks: bool) -> None:
-    """Write every quoted figure from its file."""
+    """Write each quoted figure from its file into the pages, or only check the pages."""
     pages = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
     try:
         stale = [page for page in pages if _bring_up_to_date(page, only_checks=only_checks)]
@@ -30,7 +30,7 @@ def main(*, only_checks: bool) -> None:
 
 
 def _bring_up_to_date(page: Path, *, only_checks: bool) -> bool:
-    """Write a page's figures, or show how they differ; return whether they did."""
+    """Write a page's figures, or show how they differ from their files; return whether they differed."""
     text = page.read_text(encoding="utf-8")
     name = str(page.relative_to(ROOT))
     try:

@@ -1,4 +1,4 @@
-"""Describe the commit, machine and versions that figures were measured with."""
+"""Describe the commit, the machine and the versions with which figures were measured."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ TIMEOUT_SECONDS: Final = 10
 
 
 def certificate(*, seed: str, servers: Mapping[str, str], root: Path = ROOT) -> dict[str, Any]:
-    """Return commit, machine and versions as JSON values; call it at the start of a run.
+    """Return commit, machine and versions as JSON values; call this at the start of a run.
 
     Args:
-        seed: Of the run's random choices.
-        servers: Versions by name, as `broker_versions` and `postgresql_version` return them.
-        root: The checkout.
+        seed: The seed of the run's random choices.
+        servers: The servers' versions by name, as `broker_versions` and `postgresql_version` return them.
+        root: The directory of the checkout.
     """
     checkout = Checkout(root)
     return {
@@ -46,7 +46,7 @@ def certificate(*, seed: str, servers: Mapping[str, str], root: Path = ROOT) -> 
 
 
 def broker_versions(management_url: str) -> dict[str, str]:
-    """Ask a broker for its version and Erlang's; the address holds user and password."""
+    """Query a broker for its version and Erlang's version; the address contains user and password."""
     overview = requests.get(f"{management_url}/api/overview", timeout=TIMEOUT_SECONDS)
     overview.raise_for_status()
     report = overview.json()
@@ -54,7 +54,7 @@ def broker_versions(management_url: str) -> dict[str, str]:
 
 
 def postgresql_version(url: str) -> dict[str, str]:
-    """Ask a PostgreSQL server for its version."""
+    """Query a PostgreSQL server for its version."""
     with psycopg.connect(url.replace("+psycopg", "")) as connection:
         row = connection.execute(b"SHOW server_version").fetchone()
     assert row is not None
@@ -62,7 +62,7 @@ def postgresql_version(url: str) -> dict[str, str]:
 
 
 def _machine() -> dict[str, Any]:
-    """Describe the machine without its name."""
+    """Return a description of the machine, without its name."""
     return {
         "cpu": _cpu_model(),
         "cores": os.cpu_count(),

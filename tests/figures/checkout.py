@@ -1,4 +1,4 @@
-"""Compare the working tree with a measured commit."""
+"""Compare the working tree with the commit at which figures were measured."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PRODUCT: Final = ("messaging", "webhook_api", "workers", "omctl", "simulator")
-"""Paths that figures depend on. Tests and pages may change without making a figure old."""
+"""Paths that figures depend on. A figure stays valid if only tests or pages change."""
 
 PAGES: Final = ("README.md", "CHANGELOG.md", "docs")
 
 
 class Standing(enum.Enum):
-    """How the measured code relates to the working tree."""
+    """How the measured code relates to the code in the working tree."""
 
     SAME = enum.auto()
     CHANGED = enum.auto()
@@ -32,7 +32,7 @@ class Checkout:
     """A working tree under git.
 
     Args:
-        root: Its top directory.
+        root: The top directory of the working tree.
     """
 
     root: Path
@@ -43,14 +43,14 @@ class Checkout:
         return done.stdout.strip() if not done.returncode else "unknown"
 
     def is_dirty(self) -> bool:
-        """Return whether anything but the pages differs from that commit."""
+        """Return whether any file outside PAGES differs from the checked-out commit or is untracked."""
         excluded = [f":(exclude){page}" for page in PAGES]
         return bool(self._git("status", "--porcelain", "--", ".", *excluded).stdout.strip())
 
     def standing_of(self, commit: str, paths: Sequence[str] = PRODUCT) -> Standing:
-        """Compare the code below some paths at a commit with that in the working tree.
+        """Compare the code below some paths at a commit with the code in the working tree.
 
-        Comments, docstrings and the breaks of lines are no code.
+        Comments, docstrings and line breaks do not count as code.
         """
         if self._git("cat-file", "-e", f"{commit}^{{commit}}").returncode:
             return Standing.UNKNOWN

@@ -1,4 +1,4 @@
-"""Record the last result of each long suite with its commit, and list those older than the code."""
+"""Record the last result of each long suite with its commit, and list results older than the code."""
 
 from __future__ import annotations
 
@@ -23,9 +23,11 @@ SUITES: Final[Mapping[str, tuple[str, ...]]] = {
     "test-systemd": INSTALLED,
     "test-three": INSTALLED,
     "test-upgrade": INSTALLED,
-    "test-compose": (*PRODUCT, "docker", "setup.cfg"),
-    "questions": ("workers/db/migrations",),
+    "test-compose": (*INSTALLED, "docker"),
+    "docs-run": INSTALLED,
+    "questions": ("workers/db", "omctl/look"),
     "simulate": ("webhook_api", "messaging"),
+    "simulate-behind": ("workers", "messaging"),
     "power": ("webhook_api", "messaging"),
 }
 """The commands of `make` that take too long for `make check`, with the paths that their results depend on."""
@@ -53,8 +55,8 @@ def record(
         suite: One of SUITES.
         line: The suite's last line.
         passed: Whether the suite reports success.
-        birth: The certificate from the start of the run; None for the current commit.
-        root: The checkout.
+        birth: The certificate from the start of the run; None means a new certificate of the current commit.
+        root: The directory of the checkout.
     """
     assert suite in SUITES, suite
     birth = birth or certificate(seed="", servers={}, root=root)
@@ -70,14 +72,14 @@ def record(
 
 
 def read(root: Path) -> dict[str, dict[str, Any]]:
-    """Return the recorded results by suite."""
+    """Return the recorded results, by suite."""
     path = root / FILE
     found: dict[str, dict[str, Any]] = json.loads(path.read_text("utf-8")) if path.is_file() else {}
     return found
 
 
 def judge(entry: Mapping[str, Any] | None, checkout: Checkout, paths: tuple[str, ...]) -> str:
-    """Return CURRENT if a result is a success of the current code, otherwise what is wrong with it."""
+    """Return CURRENT if a result shows that the current code passed, otherwise what is wrong with it."""
     if entry is None:
         return "missing"
     if not entry["passed"]:
@@ -88,7 +90,7 @@ def judge(entry: Mapping[str, Any] | None, checkout: Checkout, paths: tuple[str,
 
 
 def main(root: Path = ROOT) -> int:
-    """Print each suite with its last result; return 0 only if each is a success of the current code."""
+    """Print each suite with its last result; return 0 only if the current code has passed every suite."""
     entries, checkout = read(root), Checkout(root)
     verdicts = {suite: judge(entries.get(suite), checkout, paths) for suite, paths in SUITES.items()}
     for suite, verdict in verdicts.items():

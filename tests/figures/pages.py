@@ -1,4 +1,4 @@
-"""Fill a page from the files of figures, with the code and the machine that they belong to."""
+"""Fill a page with the figures from their files, and with the code and the machine of the measurement."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ FILES: Final = {
     "soak": "docs/chaos/soak.json",
     "questions": "docs/performance/questions.json",
 }
-"""The files of figures by their names in pages."""
+"""The paths of the files with figures, by the names that pages use for the files."""
 
 STANDINGS: Final = {
     Standing.SAME: "",
-    Standing.CHANGED: ", before later changes of the product",
+    Standing.CHANGED: " (the product has changed since then)",
     Standing.ELSEWHERE: ", on another line of development",
 }
 
 
 def filled_page(text: str, root: Path) -> str:
-    """Return a page with the figures that are on file in a checkout."""
+    """Return a page with the figures that the files of a checkout contain."""
     sources = {name: _source(name, root) for name in sorted(sources_of(text))}
     return fill(text, sources, {name: measured(name, source, root) for name, source in sources.items()})
 
@@ -42,10 +42,10 @@ def _source(name: str, root: Path) -> SimpleNamespace:
 
 
 def measured(name: str, source: SimpleNamespace, root: Path) -> str:
-    """Describe the code and machine of a file's figures.
+    """Return a description of the code and the machine with which a file's figures were measured.
 
     Raises:
-        QuoteError: There is no certificate, or the clone lacks the commit.
+        QuoteError: The file has no certificate, or the clone lacks its commit.
     """
     if isinstance(source, Unmeasured):
         return "not measured yet"

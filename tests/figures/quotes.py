@@ -5,9 +5,9 @@
     <!-- table: performance.targets | what = {title} | must = {must:g} -->  ...          <!-- /table -->
     <!-- measured: performance -->measured at `a51b137` ...<!-- /measured -->
 
-Templates are those of `str.format`: the first word names a file of figures, the rest is the path within it.
-A table has a line for each value below its path, where its cells' templates start. No line of a page begins
-with a `figure` or a `measured`: Markdown would take the whole line for HTML.
+Templates are those of `str.format`: the first word names a file of figures, and the rest is the path within
+this file. A table has a line for each value below its path, and its cells' templates start at that value. No
+line of a page may begin with a `figure` or `measured` marker: Markdown would treat the line as HTML.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ if TYPE_CHECKING:
 MARKER: Final = re.compile(r"<!-- (figure|line|table|measured): (.*?) -->(.*?)<!-- /\1 -->", re.DOTALL)
 INLINE_AT_START: Final = re.compile(r"^<!-- (?:figure|measured): .*$", re.MULTILINE)
 NOTHING: Final = "\N{EN DASH}"
-"""Replaces a figure that was not measured."""
+"""The text that replaces a figure that was not measured."""
 
 
 class QuoteError(ValueError):
-    """A page quotes a missing figure; the message names the marker. Correct the page, or measure."""
+    """A page quotes a figure that does not exist. Correct the marker in the message, or measure again."""
 
 
 class Unmeasured(SimpleNamespace):
-    """Replaces a file that was not measured yet: each of its figures is a dash."""
+    """Replaces a file whose figures were not measured yet, so that each figure is shown as a dash."""
 
     def __getattr__(self, _: str) -> Unmeasured:
         return self
@@ -56,12 +56,12 @@ def fill(page: str, sources: Mapping[str, SimpleNamespace], measured: Mapping[st
     """Return a page with the text between its markers replaced.
 
     Args:
-        page: Markdown.
-        sources: The files of figures by name.
-        measured: The text of each file's `measured` marker.
+        page: The page's Markdown.
+        sources: The files of figures, by name.
+        measured: The text for each file's `measured` marker.
 
     Raises:
-        QuoteError: A marker names a missing figure, or a page has no `measured` marker for a file.
+        QuoteError: A marker names a missing figure, or the page has no `measured` marker for a file.
     """
 
     def replace(match: re.Match[str]) -> str:
@@ -108,7 +108,7 @@ def _table(template: str, sources: Mapping[str, SimpleNamespace]) -> str:
     titles, cells = ([text.strip() for text in texts] for texts in zip(*pairs, strict=True))
     rows, _ = _Formatter().get_field(path, (), sources)
     entries = [vars(row) for row in (rows if isinstance(rows, list) else vars(rows).values())]
-    # A name that only some rows have is a dash in the others; one that no row has is an error in the page.
+    # A value that only some rows have becomes a dash in the other rows. A value that no row has is an error.
     known = dict.fromkeys(name for entry in entries for name in entry)
     lines = [titles, ["---"] * len(titles)]
     lines += [[_Formatter().vformat(cell, (), known | entry) for cell in cells] for entry in entries]

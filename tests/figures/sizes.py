@@ -19,7 +19,7 @@ PRODUCT: Final = ("messaging", "webhook_api", "workers", "omctl", "simulator", "
 APPARATUS: Final = (
     "chaos", "benchmarks", "machines", "model", "simulation", "power", "stand", "figures", "questions",
 )  # fmt: skip
-"""Folders of tests/ that hold long suites and their tools."""
+"""Folders of tests/ with the long suites and their tools, which the limit of test lines does not cover."""
 MAX_MODULE_LINES: Final = 250
 MAX_FUNCTION_LINES: Final = 40
 MAX_FOLDER_MODULES: Final = 10
@@ -35,7 +35,7 @@ def main() -> int:
 
 
 def sizes(root: Path) -> list[tuple[str, int, int]]:
-    """Return (name, size, limit) for each measure."""
+    """Return the name, the size and the limit of each measure."""
     modules = (module for package in PRODUCT for module in _modules(root / package))
     product = [module for module in modules if "migrations" not in module.parts]
     tests = [path for path in _modules(root / "tests") if not set(APPARATUS) & set(path.parts)]

@@ -1,1 +1,1 @@
-"""Machines that boot with systemd, for tests that install the service as its operators do."""
+"""Test the service on machines that boot with systemd, on which it is installed as operators install it."""

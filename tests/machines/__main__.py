@@ -6,6 +6,7 @@ import click
 
 from tests.machines import containers, one_machine, pages, three_machines, upgrade
 from tests.machines.image import MachineError
+from tests.machines.progress import give_up
 
 
 @click.group()
@@ -27,7 +28,7 @@ def three() -> None:
 
 @machines.command(name="upgrade")
 def upgrade_() -> None:
-    """One VM: from the previous version to this one and back under traffic, workers or edge first."""
+    """One VM, then three in turn: from the previous version to this one and back under traffic."""
     sys.exit(0 if upgrade.run() else 1)
 
 
@@ -47,4 +48,4 @@ if __name__ == "__main__":
     try:
         machines()
     except MachineError as error:
-        sys.exit(str(error))
+        give_up(sys.argv[1], error)

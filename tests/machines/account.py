@@ -1,4 +1,4 @@
-"""Compare a sender's ledger with tables and queues on the machine itself, since they listen only there."""
+"""Compare a sender's ledger with the tables and queues of the machine on which this runs."""
 
 import json
 import sys
@@ -20,13 +20,13 @@ REST_SECONDS: Final = 240.0
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """The outcome of the sent events.
+    """The outcome of the events that a sender sent.
 
     Args:
-        answered: Distinct bodies that were answered 200.
-        lost: Answered bodies that were found nowhere.
-        repeated: Effects beyond one per event.
-        refused: Bodies that the sender gave up: it was answered 200 in none of the platform's six attempts.
+        answered: The number of distinct bodies that were answered 200.
+        lost: The number of answered bodies that were found nowhere.
+        repeated: The number of effects beyond one per event.
+        refused: The number of bodies that the sender gave up, because none of six attempts was answered 200.
     """
 
     answered: int
@@ -36,10 +36,10 @@ class Account:
 
 
 def wait_at_rest() -> None:
-    """Block until this machine's journal is empty and the queues hold only dead letters.
+    """Block until this machine's journal is empty and only dead letters are left in the queues.
 
     Raises:
-        TimeoutError: It has not come to that in time.
+        TimeoutError: Events were still being processed at the end of the time.
     """
     deadline = time.monotonic() + REST_SECONDS
     while waiting := {**_queued(), **_journalled()}:
@@ -49,14 +49,14 @@ def wait_at_rest() -> None:
 
 
 def settle(ledger: Path) -> Account:
-    """Compare a sender's ledger with tables and dead-letter queue, once no work is left."""
+    """Compare a sender's ledger with the tables and the dead-letter queue. All events must be processed."""
     accounts = read_accounts(ledger, _read("OM_DATABASE_URL"), _read("OM_AMQP_URL"))
     verdict, refused = accounts.verdict, sum(not row.answered for row in accounts.ledger)
     return Account(verdict.answered, verdict.lost, verdict.repeated, refused)
 
 
 def _queued() -> dict[str, int]:
-    """Return the number of waiting messages; a queue of unknown depth does not count as empty."""
+    """Return the depth of each queue that is not empty. A queue of unknown depth does not count as empty."""
     depths = QueueDepths((_read("OM_MANAGEMENT_URL"),), ("amqp:///",)).read()
     queues = (topology.EVENTS_QUEUE, topology.UNROUTED, topology.DEAD_LETTER_RECORDS)
     return {queue: depth for queue in queues if (depth := depths.get(queue, 1))}
@@ -68,7 +68,7 @@ def _journalled() -> dict[str, int]:
 
 
 def _read(name: str) -> str:
-    """Return an address, in a cluster the first of several."""
+    """Return the URL in a credential file, or the first URL if the file lists several."""
     return (OWNER / name).read_text(encoding="utf-8").strip().split(",")[0]
 
 

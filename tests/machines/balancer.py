@@ -1,4 +1,4 @@
-"""Run the shipped example of a load balancer before several machines, on a port of this host."""
+"""Run the shipped example of a load balancer in front of several machines, on a port of this host."""
 
 import subprocess
 import tempfile
@@ -28,13 +28,13 @@ http {{
 
 
 class LoadBalancer:
-    """nginx in front of *machines*, without TLS towards the sender, which runs beside it."""
+    """nginx in front of *machines*. The sender runs on nginx's host and connects without TLS."""
 
     def __init__(self, machines: list[Machine]) -> None:
         ensure_nginx()
         self._directory = tempfile.TemporaryDirectory()
         directory = Path(self._directory.name)
-        # nginx's workers, which have an account of their own, keep large bodies in a folder below it.
+        # nginx's workers run under another account, which keeps large bodies in a folder in this directory.
         directory.chmod(0o711)
         self._port = free_port()
         (directory / "certificate.pem").write_text(machines[0].run(f"cat {CERTIFICATE}"))
@@ -56,7 +56,7 @@ class LoadBalancer:
 
     @property
     def url(self) -> str:
-        """Return the URL to which the platform would post."""
+        """The URL to which the platform would post."""
         return f"http://127.0.0.1:{self._port}"
 
     def _site(self, machines: list[Machine], directory: Path) -> str:

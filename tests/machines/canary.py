@@ -1,4 +1,4 @@
-"""Stop each stage of an event's way, and check that the canary of om-observe names it within 90 s."""
+"""Stop each stage on an event's path, and check that om-observe's canary names the stage within 90 s."""
 
 import re
 import time
@@ -24,7 +24,7 @@ ANOTHER_CERTIFICATE: Final = (
 FAULTS: Final = {
     "database": ("systemctl stop postgresql@17-main", "systemctl start postgresql@17-main"),
     "broker": ("systemctl stop rabbitmq-server", "systemctl start rabbitmq-server"),
-    # The scaler would start the worker again, and the socket the edge.
+    # Stop the scaler and the socket unit, too: they would start the worker and the edge again.
     "intake": ("systemctl stop om-scaler 'om-worker@*'", "systemctl start om-worker@1 om-scaler"),
     "edge": ("systemctl stop om-api.socket om-api", "systemctl start om-api.socket om-api"),
     "certificate": (
@@ -33,13 +33,13 @@ FAULTS: Final = {
     ),
     "gateway": ("systemctl stop nginx", "systemctl start nginx"),
 }
-"""The stage to be named, the command that stops it, and the one that starts it again."""
+"""For each stage that the canary must name, the commands that stop the stage and that start it again."""
 
 
 def run(machine: Machine) -> None:
-    """Enable the canary, stop one stage after the other, and print the longest time until one was named.
+    """Enable the canary, stop one stage after another, and print the longest time until one was named.
 
-    A stage is stopped when the one before is named, almost a minute before the next canary.
+    Each stage is stopped as soon as the previous one is named, when the next canary is almost a minute away.
     """
     machine.run(f"cat {CERTIFICATE} >>/etc/ssl/certs/ca-certificates.crt")
     machine.run(f"echo OM_CANARY_URL=https://{machine.address}{PATH} >>{ENVIRONMENT}")
@@ -60,7 +60,7 @@ def run(machine: Machine) -> None:
 
 
 def _wait(machine: Machine, stages: list[str]) -> None:
-    """Block until the metrics name exactly these stages and at least one canary has arrived."""
+    """Block until the metrics name exactly these stages as stopped, and at least one canary has arrived."""
     deadline = time.monotonic() + NAMED_SECONDS
     while time.monotonic() < deadline:
         metrics = machine.run(METRICS)

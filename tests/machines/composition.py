@@ -1,4 +1,4 @@
-"""Run docker/compose.yaml as an operator would, with separate ports and secrets."""
+"""Run docker/compose.yaml as an operator would, with ports and secrets of its own."""
 
 import os
 import secrets
@@ -14,11 +14,11 @@ from tests.servers import free_port
 
 PORTS: Final = ("OM_GATEWAY_PORT", "OM_PROMETHEUS_PORT", "OM_OBSERVE_PORT")
 UP_SECONDS: Final = 900.0
-"""Seconds. Building the image takes most of them, with its downloads."""
+"""The time limit of the start, in seconds. Most of the time goes into downloads and the image's build."""
 
 
 class Composition:
-    """The services of a copy of the committed files, from `up` to the end of the `with` block."""
+    """Runs the services of docker/compose.yaml from a copy of the committed files, for a `with` block."""
 
     def __init__(self) -> None:
         self._directory = Path(tempfile.mkdtemp(prefix="open-messaging-compose-"))
@@ -37,19 +37,19 @@ class Composition:
         shutil.rmtree(self._directory)
 
     def up(self) -> None:
-        """Start everything with the commands of docs/install.md."""
+        """Start all services with the commands in docs/install.md."""
         subprocess.run([self._directory / "docker" / "prepare", "localhost"], check=True)
         self.run("up", "--build", "--detach", timeout=UP_SECONDS)
 
     def secret(self, name: str) -> Path:
-        """Return the content of a secret's file."""
+        """Return the path of the file with the secret *name*."""
         return self._directory / "docker" / "secrets" / name
 
     def run(self, *arguments: str, timeout: float = 180.0) -> str:
-        """Run `docker compose` and return what it printed.
+        """Run `docker compose` with these arguments, and return its output.
 
         Raises:
-            MachineError: It failed, or took longer than *timeout* seconds.
+            MachineError: The command failed, or took longer than *timeout* seconds.
         """
         file = str(self._directory / "docker" / "compose.yaml")
         command = ["docker", "compose", "--project-name", self._project, "--file", file, *arguments]

@@ -1,4 +1,4 @@
-"""Test the service in containers: start it with compose, send an event over TLS, and stop it again."""
+"""Test the service in containers: start it with compose, send an event over TLS, and stop it."""
 
 import json
 import secrets
@@ -22,11 +22,11 @@ LASTING: Final = {
     "rabbitmq": 1, "postgresql": 1, "edge": 1, "gateway": 1, "intake": 2, "settle": 1, "retain": 1,
     "observe": 1, "prometheus": 1,
 }  # fmt: skip
-"""The services that run without a profile, and how many containers of each."""
+"""Each service that compose starts without a profile, with the number of its containers."""
 
 
 def run() -> bool:
-    """Run all steps and print the last line; fail at the first step that fails."""
+    """Run all steps, and print and record the result. The first step that fails ends the run."""
     make_stand_ins()
     prepare_compose()
     with Composition() as composition:
@@ -51,7 +51,7 @@ def run() -> bool:
 
 
 def _send(composition: Composition) -> str:
-    """Post an event as the platform does; return its conversation."""
+    """Post an event as the platform does, and return its conversation's id."""
     conversation = f"compose-{secrets.token_hex(8)}"
     event = {
         "eventType": "openmessaging:conversation:new",
@@ -94,17 +94,17 @@ def _running(composition: Composition) -> dict[str, int]:
 
 
 def _restarted(composition: Composition) -> list[str]:
-    """Return the containers that have restarted since they were started."""
+    """Return the containers that the container engine has restarted."""
     containers = composition.run("ps", "--all", "--quiet").split()
     shown = docker("inspect", "--format={{.Name}} {{.RestartCount}}", *containers).splitlines()
     return [each for each in shown if not each.endswith(" 0")]
 
 
 def _await(what: str, is_so: Callable[[], bool]) -> None:
-    """Block until a condition holds.
+    """Block until a condition is true.
 
     Raises:
-        MachineError: It has not come to that in time.
+        MachineError: The condition did not become true in time.
     """
     deadline = time.monotonic() + PATIENCE_SECONDS
     while not is_so():

@@ -1,4 +1,4 @@
-"""Prepare the container engine and an image of a bare Debian 13, made by debootstrap without a registry."""
+"""Install a container engine, and make an image of a bare Debian 13 with debootstrap, without a registry."""
 
 import os
 import shutil
@@ -13,14 +13,14 @@ PACKAGES: Final = "systemd,systemd-sysv,dbus,sudo,make,git,python3,ca-certificat
 
 
 class MachineError(Exception):
-    """A command on a machine failed; the text is its output."""
+    """A command on a machine failed. The message contains the command's output."""
 
 
 def docker(*arguments: str, text: str | None = None, timeout: float = 300.0) -> str:
-    """Run the container engine's command and return what it printed.
+    """Run `docker` with these arguments, and return its output.
 
     Raises:
-        MachineError: It failed, or took longer than *timeout* seconds.
+        MachineError: The command failed, or took longer than *timeout* seconds.
     """
     try:
         done = subprocess.run(
@@ -34,24 +34,24 @@ def docker(*arguments: str, text: str | None = None, timeout: float = 300.0) -> 
 
 
 def prepare() -> None:
-    """Install the engine and make the image; this takes about two minutes once."""
+    """Install the container engine and make the image. The first time, this takes about two minutes."""
     _prepare_engine()
     _make_image()
 
 
 def prepare_compose() -> None:
-    """Install the engine's compose plugin if it is missing."""
+    """Install docker's compose plugin if it is missing."""
     if not succeeds("compose", "version"):
         _install("docker-compose")
 
 
 def succeeds(*arguments: str) -> bool:
-    """Return whether the container engine's command ends with status 0."""
+    """Run `docker` with these arguments, and return whether it exits with status 0."""
     return not subprocess.run(["docker", *arguments], capture_output=True, check=False).returncode
 
 
 def _prepare_engine() -> None:
-    """Install and start the container engine if none answers."""
+    """Install and start a container engine if none responds."""
     if _answers():
         return
     if shutil.which("dockerd") is None:

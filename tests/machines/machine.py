@@ -1,6 +1,6 @@
-"""Run a bare Debian 13 with systemd in a container: the machine that an operator gets from a provider.
+"""Run a bare Debian 13 with systemd in a container, like a machine that an operator gets from a provider.
 
-Machines have a separate network, so that their ports are free.
+The machines have a network of their own, so that every port on them is free.
 """
 
 import subprocess
@@ -13,20 +13,25 @@ from tests.machines.image import IMAGE, MachineError, docker, prepare, succeeds
 CHECKOUT: Final = Path(__file__).parents[2]
 PROJECT: Final = "/srv/project"
 BOOT_SECONDS: Final = 180.0
-# Two minutes on a machine of one's own; the longest command there is.
+# The time limit of a command. The longest one, an installation, takes two minutes on an idle machine.
 INSTALL_SECONDS: Final = 3600.0
-# Propagation as on any machine, where systemd as the first process sees to it itself: credentials are mounts.
+# If this host trusts a private certificate authority for its package index, the machines must trust it, too.
+# Each machine gets a copy of this host's file at another path: a cluster's installation rewrites Debian's.
+TRUSTED: Final = "/etc/ssl/certs/ca-certificates.crt"
+AUTHORITIES: Final = "/srv/authorities.pem"
+# Mounts must propagate, because systemd mounts a unit's credentials. On a real machine, systemd ensures this.
+# In a container, this command does.
 INIT: Final = "mount --make-rshared / && exec /sbin/init"
-# What the machines of a network download is downloaded once.
+# Caches that all machines of a network share, so that each file is downloaded only once.
 DOWNLOADS: Final = {"debian": "/var/cache/apt/archives", "python": "/root/.cache/pip"}
 
 
 class Network:
-    """A network of machines that know each other by name, for a `with` block.
+    """A network of machines that can resolve each other's names. It exists during a `with` block.
 
     Args:
-        name: The engine's name for it.
-        subnet: The first three numbers of its addresses.
+        name: The network's name in the container engine.
+        subnet: The first three numbers of the network's IPv4 addresses.
     """
 
     def __init__(self, name: str, subnet: str) -> None:
@@ -44,12 +49,12 @@ class Network:
 
 
 class Machine:
-    """A machine that is booted on entry and deleted on exit; it has a copy of the project.
+    """A machine with a copy of the project. It is booted on entry to a `with` block and deleted on exit.
 
     Args:
-        network: The network that it belongs to.
-        name: Its host name, which the other machines can resolve.
-        number: Makes its address: from 11.
+        network: The network to which the machine belongs.
+        name: The machine's host name, which the other machines can resolve.
+        number: The last number of the machine's address, at least 11.
     """
 
     def __init__(self, network: Network, name: str, number: int) -> None:
@@ -72,6 +77,7 @@ class Machine:
         settings = ["--env", "container=docker"]
         docker("run", "--detach", *where, *rights, *caches, *settings, IMAGE, "/bin/sh", "-c", INIT)
         self._wait_booted()
+        docker("cp", TRUSTED, f"{self._container}:{AUTHORITIES}")
         self.put_project()
         return self
 
@@ -83,7 +89,7 @@ class Machine:
         succeeds("rm", "--force", self._container)
 
     def put_project(self, revision: str = "HEAD") -> None:
-        """Copy the committed files of this checkout to the directory in which commands run."""
+        """Copy the files of a revision of this checkout to the directory in which commands run."""
         archive = subprocess.run(
             ["git", "-C", str(CHECKOUT), "archive", revision], capture_output=True, check=True
         ).stdout
@@ -93,13 +99,12 @@ class Machine:
         )
 
     def run(self, command: str, *, text: str | None = None, timeout: float = INSTALL_SECONDS) -> str:
-        """Run *command* in a shell, from the project; return what it printed.
+        """Run *command* in a shell in the project's directory, and return its output.
 
         Raises:
-            MachineError: It failed, or took longer than *timeout* seconds.
+            MachineError: The command failed, or took longer than *timeout* seconds.
         """
-        # Where the host's packages come through an authority of its own, so do the machine's.
-        settings = ["--env", "PIP_CERT=/etc/ssl/certs/ca-certificates.crt", "--workdir", PROJECT]
+        settings = ["--env", f"PIP_CERT={AUTHORITIES}", "--workdir", PROJECT]
         shell = ["exec", "-i", *settings, self._container, "bash", "-lc", command]
         return docker(*shell, text=text, timeout=timeout)
 
@@ -109,16 +114,16 @@ class Machine:
         self.power_on()
 
     def power_off(self) -> None:
-        """Cut the machine's power."""
+        """Cut the machine's power, so that it stops without shutting down."""
         docker("kill", self._container)
 
     def power_on(self) -> None:
-        """Boot a machine that is off, with the data on its disk."""
+        """Boot a machine that is off. The data on its disk is kept."""
         docker("start", self._container)
         self._wait_booted()
 
     def _wait_booted(self) -> None:
-        """Block until commands can be run; services may still be starting."""
+        """Block until commands can be run. Services may still be starting then."""
         deadline = time.monotonic() + BOOT_SECONDS
         while time.monotonic() < deadline:
             if succeeds("exec", self._container, "systemctl", "is-active", "--quiet", "basic.target"):

@@ -1,4 +1,4 @@
-"""One VM from nothing: install, faults, scaling, reboot and upgrade under traffic, and removal."""
+"""Test one bare VM: install the service; strike, scale, reboot and upgrade it under traffic; remove it."""
 
 import time
 from typing import Final
@@ -11,7 +11,7 @@ from tests.machines.traffic import LAST_RETRIES_SECONDS, Traffic, settle
 
 RATE: Final = 20.0
 PAUSE_SECONDS: Final = 4.0
-"""Seconds after each fault, in which traffic flows again."""
+"""For how many seconds traffic continues after each fault before the next one."""
 
 DATABASE: Final = "postgresql@17-main"
 KILLED: Final = (
@@ -26,26 +26,34 @@ FAST_SCALER: Final = (
     " -e 's/^COOLDOWN_SECONDS: Final = .*/COOLDOWN_SECONDS: Final = 6.0/'"
     " -e 's/^LOOK_SECONDS: Final = .*/LOOK_SECONDS: Final = 1.0/' workers/settings.py workers/bootstrap.py"
 )
-"""With its own times the scaler would need an hour to start and stop workers at this rate."""
+"""A command that shortens the scaler's times. With its usual times, the scaler would take an hour to start
+and stop workers at this rate."""
 MAX_WORKERS: Final = 4
 BUDGET_SECONDS: Final = 25.0
-"""Seconds: the outage that the platform's retries survive if each is refused at once."""
+"""The longest outage, in seconds, that the platform's retries survive if each try is refused immediately."""
 
 
 STRANGER: Final = "ulimit -n 65536; exec python3 tests/machines/slow_senders.py"
 AWAIT_OPEN: Final = f"until tail -1 /tmp/open | grep -qx {slow_senders.CONNECTIONS}; do sleep 1; done"
+AS_SCALER: Final = "runuser -u open-messaging-scaler -- systemctl --no-ask-password"
+SCALER_RIGHTS: Final = (
+    f"! {AS_SCALER} stop om-api.service && ! {AS_SCALER} start om-retain.service"
+    f" && ! {AS_SCALER} restart om-worker@1.service && {AS_SCALER} start om-worker@1.service"
+)
+"""Checks that om-scaler's account may start a worker, but may not restart it or control any other unit."""
 PROBES: Final = 50
 ANSWER_SECONDS: Final = 1.0
 
 
 def run() -> bool:
-    """Run all steps and print the last line; return whether nothing was lost or refused."""
+    """Run all steps, print the last line, and return whether no event was lost, repeated or refused."""
     with Network("open-messaging-one", "10.83.47") as network, Machine(network, "om-1", 11) as machine:
         report("make install-vm, on a bare Debian 13")
         machine.run(f"mkdir -p /etc/open-messaging && echo '{SETTINGS}' > /etc/open-messaging/environment")
         machine.run(FAST_SCALER)
         machine.run(f"make install-vm INSTALL='--server-name {machine.address} --firewall'")
         machine.run("omctl check && ! rabbitmqctl -q list_users | grep -q guest")
+        machine.run(SCALER_RIGHTS)
         running = units.services(machine)
         report("exposure: " + ", ".join(units.check_exposures(machine)))
         canary.run(machine)
@@ -63,7 +71,7 @@ def run() -> bool:
 
 
 def _crowd(network: Network, machine: Machine, traffic: Traffic) -> None:
-    """Hold 2,000 slow connections from twenty addresses open; webhooks must be answered within a second."""
+    """Check that webhooks are answered within a second beside 2,000 slow connections from 20 addresses."""
     traffic.wait_for(1)
     with Machine(network, "stranger", 12) as stranger:
         stranger.run(f"({STRANGER} {machine.address} >/tmp/open 2>&1 </dev/null &)")
@@ -78,7 +86,7 @@ def _crowd(network: Network, machine: Machine, traffic: Traffic) -> None:
 
 
 def _strike(machine: Machine) -> None:
-    """Kill each unit, and stop and start the database; report each once it is verified."""
+    """Kill each unit, then stop and start the database. Report each step when its result is verified."""
     for unit in KILLED:
         before = units.main_pid(machine, unit)
         machine.run(f"systemctl kill --signal=KILL {unit}")
@@ -94,11 +102,11 @@ def _strike(machine: Machine) -> None:
 
 
 def _reboot(machine: Machine, traffic: Traffic) -> int:
-    """Reboot under traffic; return how many events the sender gave up because it took too long.
+    """Reboot under traffic. Return how many events were given up because the reboot took too long.
 
-    While a single machine is off, no edge answers. The platform's retries survive 25 s of refused
-    connections. Events that were given up count against the reboot if it took longer, else against the
-    service.
+    While the only machine is off, no edge answers. The platform's retries survive 25 s of refused
+    connections. If the reboot takes longer, the events that are given up are excused. Otherwise, they count
+    against the service.
     """
     booted, before, began = _boot_time(machine), traffic.given_up(), time.monotonic()
     machine.reboot()
@@ -117,12 +125,13 @@ def _reboot(machine: Machine, traffic: Traffic) -> int:
 
 def _upgrade(machine: Machine) -> None:
     before = units.main_pid(machine, "om-api")
-    # A secret that was retired since, left over in a script: the traffic goes on under the one that is kept.
+    # The variable simulates an old script with a retired secret. The installed secret must be kept, so that
+    # the traffic is still accepted.
     machine.run(f"OM_WEBHOOK_SECRETS=retired make install-vm INSTALL='--server-name {machine.address}'")
     units.wait_for(machine, "om-api", other_than=before)
     report("upgraded in place")
 
 
 def _boot_time(machine: Machine) -> str:
-    """Return when the first process began: a container uses the host's kernel, which does not reboot."""
+    """Return when the machine's first process started. The kernel's boot time would be that of the host."""
     return machine.run("stat -c %Y /proc/1")

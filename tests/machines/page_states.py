@@ -1,4 +1,4 @@
-"""Which blocks of the pages run where, what must be so before, and which do not run, with the reason."""
+"""List where the pages' shell blocks run, what is done before them, and why some blocks do not run."""
 
 from typing import Final
 
@@ -10,7 +10,7 @@ NOT_RUN: Final = {
     "docker/prepare": "Docker's images come from a registry; `make test-compose` runs it with stand-ins",
     "docker compose -f docker/compose.yaml run": "the same, and asks Genesys Cloud for its addresses",
 }
-"""Blocks, by how they begin, that cannot run on bare machines, or take hours."""
+"""The beginnings of blocks that cannot run on bare machines or take hours, each with the reason."""
 
 HOSTS: Final = {
     'make install-vm INSTALL="--cluster': ("om-1",),
@@ -28,7 +28,10 @@ HOSTS: Final = {
     "sed -i -E 's#,[^,]*@om-3:": ("om-1",),
     "ssh om-1 tar -C / -cz etc/open-messaging/credentials": ("om-2",),
 }
-"""Blocks for several hosts, by how they begin, in the order in which they run; all others run on one VM."""
+"""For each block about a cluster, the hosts on which the block runs, in the order in which blocks run.
+
+Each block is identified by its beginning. All other blocks run on one VM.
+"""
 
 WEBHOOK: Final = "http://127.0.0.1:8080/webhooks/genesys/openmessaging"
 PLATFORM: Final = """\
@@ -44,7 +47,7 @@ systemctl restart om-observe
 echo simulated >/etc/open-messaging/credentials/OM_GENESYS_CLIENT_SECRET
 (setsid omctl simulate --platform --port 8099 >/tmp/platform 2>&1 </dev/null &)
 until ss -Hltn 'sport = :8099' | grep -q .; do sleep 1; done"""
-"""The simulator instead of an organisation, connected as docs/install.md says, with canaries as traffic."""
+"""Runs the simulator as the organisation to which docs/install.md connects, and enables the canary."""
 
 RECEIVER: Final = """\
 cd /usr/local/share/ca-certificates
@@ -66,7 +69,7 @@ def handle(*_): raise RejectedEventError("handler_failed", "broken")' >broken.py
 systemctl restart om-worker@1 && sleep 10
 omctl simulate {WEBHOOK} --events 100 --conversations 15 && sleep 10
 rm -r broken* && systemctl restart om-worker@1"""
-"""A handler that fails over more than ten events, and is corrected."""
+"""Installs a handler that fails on more than ten events, and then removes it."""
 
 CUSTOMER: Final = f"""\
 sed "s/did:plc:[0-9a-z]*/ID/; s/2025-06-10/$(date -ud yesterday +%F)/" \\
@@ -97,7 +100,7 @@ STATES: Final = {
     " /usr/local/share/ca-certificates",
     "export OM_AMQP_URL": OWN_SERVERS,
 }
-"""Commands that bring about, before a block, what its page says in words."""
+"""For a block's beginning, commands that run before it, because its page describes them only in words."""
 
 VALUES: Final = {
     "amqps://…": "$(cat /root/OM_AMQP_URL)",
@@ -108,7 +111,7 @@ VALUES: Final = {
     "recovery_target_time = '2026-01-05 08:00:00+00'": "recovery_target_time = '$moment'",
     "192.0.2.14": "10.83.50.14",
 }
-"""What a page leaves to its reader, and what it is on these machines."""
+"""For each text that a page's reader must replace in a block, the replacement on these machines."""
 
 AS_READER: Final = """\
 echo 'APT::Get::Assume-Yes true;' >/etc/apt/apt.conf.d/90reader
@@ -120,4 +123,4 @@ git remote add origin /srv/origin.git && git fetch -q && git branch -qu origin/m
 apt-get update && apt-get install --no-install-recommends curl openssh-server
 printf 'Permit%s yes\\n' RootLogin EmptyPasswords >/etc/ssh/sshd_config.d/reader.conf && passwd -d root
 echo 'StrictHostKeyChecking accept-new' >/etc/ssh/ssh_config.d/reader.conf && systemctl restart ssh"""
-"""A reader consents, has a clone and curl, and reaches the other hosts by ssh."""
+"""Prepares a host for a reader: apt asks no questions, a clone and curl exist, ssh reaches other hosts."""

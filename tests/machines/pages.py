@@ -1,4 +1,4 @@
-"""Run the shell blocks of README and docs on bare machines, in order, and compare what they print."""
+"""Run the shell blocks of README and docs on bare machines, and compare their output with the pages."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 from tests.machines.image import MachineError
 from tests.machines.machine import CHECKOUT, Machine, Network
 from tests.machines.page_states import AS_READER, HOSTS, NOT_RUN, STATES, VALUES
-from tests.machines.progress import format_counts, report
+from tests.machines.progress import conclude, report
 
 README: Final = CHECKOUT / "README.md"
 DOCS: Final = CHECKOUT / "docs"
@@ -25,24 +25,24 @@ FIRST: Final = (
     "security",
     "database",
 )
-"""The order in which one reader follows the pages on one VM; the others follow by name."""
+"""The pages that a reader follows first on one VM, in this order. All others follow, ordered by name."""
 
 DEMONSTRATION: Final = re.compile(r"^```\n(demo: .*?)^```\n", re.MULTILINE | re.DOTALL)
 BLOCK: Final = re.compile(r"^( *)```sh\n(.*?)^\1```\n(?:\n\1```\n(.*?)^\1```\n)?", re.MULTILINE | re.DOTALL)
-"""A shell block, with the output that the page shows right after it."""
+"""Matches a shell block, and the output that the page shows right after it, if any."""
 
 VARYING: Final = re.compile(r"\b(?!0\b)[0-9a-f]*\d[0-9a-f]*\b")
-"""Counts other than 0, times, ids and digests: they differ from run to run."""
+"""Matches counts other than 0, times, ids and digests, all of which differ from run to run."""
 
 FAILING: Final = re.compile(r"^(.+?) +#.* exit status 1$", re.MULTILINE)
-"""A command that fails, as its comment says."""
+"""Matches a command whose comment says that its exit status is 1."""
 
 FOREGROUND: Final = {
     "python3 /tmp/receiver.py": "ss -Hltn 'sport = :9900' | grep -q .",
     "make run": "grep -q 'Ctrl-C stops everything' /tmp/terminal",
     "omctl simulate --platform": "ss -Hltn 'sport = :8090' | grep -q .",
 }
-"""Commands that occupy a terminal, with the condition under which a reader opens the next one."""
+"""For each command that occupies a terminal, the condition on which a reader opens another terminal."""
 
 SESSION: Final = """\
 set -a
@@ -51,10 +51,11 @@ if [ -f /tmp/session ]; then . /tmp/session; fi
 export -p >/tmp/session
 declare -f >>/tmp/session
 sleep 5"""
-"""Variables and functions last from block to block, and a reader is slower than the service."""
+"""Keeps variables and functions from block to block, and pauses, because a reader is not that fast."""
 
 CONSENT: Final = "yes | bash -e /tmp/block >/tmp/output 2>&1; status=$?; cat /tmp/output; exit $status"
-"""Output goes to a file, because a tunnel that stays behind would keep a pipe open."""
+"""Runs a block, and answers its questions with yes. The output goes to a file, because a tunnel that the
+block leaves running would keep a pipe open."""
 
 
 class Block(NamedTuple):
@@ -65,31 +66,30 @@ class Block(NamedTuple):
     shown: str
 
     def find(self, starts: Iterable[str]) -> list[str]:
-        """Return the one of *starts* with which this block begins, if any."""
+        """Return those texts in *starts* with which this block begins."""
         return [start for start in starts if self.script.startswith(start)]
 
 
 Plan = list[tuple[str, Block]]
-"""Which host runs which block, in order."""
+"""A list of blocks in the order in which they run, each with the host on which it runs."""
 
 
 def run() -> bool:
-    """Follow all pages and print the last line; return whether each block does as its page shows."""
+    """Run the blocks of all pages, print the last line, and return whether all do what their pages show."""
     plans = _plan()
     with Network("open-messaging-pages", "10.83.50") as network:
         differing = [difference for plan in plans for difference in _follow(network, plan)]
     blocks = [block for plan in plans for _, block in plan]
     compared = sum(bool(block.shown) for block in blocks)
     numbers = {"blocks": len(blocks), "compared": compared, "differing": len(differing)}
-    print(format_counts("docs-run", numbers), flush=True)
-    return not differing
+    return conclude("docs-run", numbers, passed=not differing)
 
 
 def _plan() -> list[Plan]:
-    """Return what runs on one machine: README and tutorial; then on one VM; then on several hosts.
+    """Return three plans: README and tutorial on one machine, other pages on a VM, and blocks for a cluster.
 
     Raises:
-        MachineError: A rule is about no block.
+        MachineError: A rule of page_states.py names a block that does not exist.
     """
     [demonstration] = DEMONSTRATION.findall(README.read_text("utf-8"))
     tutorial = [Block(README.name, "make demo", demonstration), *_read(TUTORIAL)]
@@ -115,7 +115,7 @@ def _read(page: Path) -> list[Block]:
 
 
 def _follow(network: Network, plan: Plan) -> Iterator[str]:
-    """Run the blocks on machines of their own; yield how they differ from their pages."""
+    """Run the blocks of a plan on new machines, and yield each difference from what the pages show."""
     with ExitStack() as stack:
         machines = {}
         for host in sorted({host for host, _ in plan}):
@@ -129,7 +129,7 @@ def _follow(network: Network, plan: Plan) -> Iterator[str]:
 
 
 def _compare(machine: Machine, block: Block) -> Iterator[str]:
-    """Run a block; yield its failure, and the lines that its page shows and that were not printed."""
+    """Run a block; yield its failure, if any, and each line that its page shows but it did not print."""
     script = FAILING.sub(r"if \1; then false; fi", block.script)
     for text, value in VALUES.items():
         script = script.replace(text, value)
@@ -146,7 +146,7 @@ def _compare(machine: Machine, block: Block) -> Iterator[str]:
 
 
 def _run(machine: Machine, script: str) -> str:
-    """Run a script in the machine's session, or in a terminal of its own; return what it printed."""
+    """Run a script in the machine's session or, if it occupies a terminal, in another; return its output."""
     last = re.sub(r"^\w+=\S+ ", "", script.splitlines()[-1])
     for command, condition in FOREGROUND.items():
         if last.startswith(command):

@@ -1,29 +1,39 @@
 """Print and record the progress and the result of a suite on machines."""
 
+import sys
 import time
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, NoReturn
 
 from tests.figures.certificate import certificate
 from tests.figures.evidence import record
+from tests.machines.image import MachineError
 
 STARTED: Final = certificate(seed="", servers={})
-"""The installed commit: others may follow while a suite runs."""
+"""The certificate of the installed commit. It is made at the start, because commits may follow meanwhile."""
+
+EVIDENCE: Final = {"pages": "docs-run", "docs-run": "docs-run"}
 
 
 def report(text: str) -> None:
-    """Print the step that was just verified, with the time."""
+    """Print the step that was just verified, and the time."""
     print(f"{time.strftime('%H:%M:%S')} {text}", flush=True)
 
 
 def format_counts(name: str, numbers: Mapping[str, int]) -> str:
-    """Return one line of named counts."""
+    """Return a line with the name of a suite and its counts, for scripts."""
     return f"{name}: " + " ".join(f"{key}={number}" for key, number in numbers.items())
 
 
 def conclude(suite: str, numbers: Mapping[str, int], *, passed: bool) -> bool:
-    """Print the last line, record it as the result of the suite, and return whether it passed."""
+    """Print the last line, record it as the suite's result, and return whether the suite passed."""
     last = format_counts(suite, numbers)
     print(last, flush=True)
-    record(f"test-{suite}", last, passed=passed, birth=STARTED)
+    record(EVIDENCE.get(suite, f"test-{suite}"), last, passed=passed, birth=STARTED)
     return passed
+
+
+def give_up(suite: str, error: MachineError) -> NoReturn:
+    """Record that the suite stopped because of an error, and exit with the error's message."""
+    record(EVIDENCE.get(suite, f"test-{suite}"), f"{suite}: stopped", passed=False, birth=STARTED)
+    sys.exit(str(error))

@@ -1,4 +1,4 @@
-"""Remove the service from a machine, install it again as on two hosts that share servers, and purge it."""
+"""Remove the service from a machine, install an edge and then a worker with given servers, and purge."""
 
 from typing import Final
 
@@ -18,10 +18,10 @@ AWAIT: Final = f"for i in $(seq 60); do test $({QUEUED}) {{condition}} && exit; 
 
 
 def run(machine: Machine) -> None:
-    """Run all steps, and print how many rows survived or were deleted.
+    """Run all steps, and print how many rows were kept and how many were deleted.
 
     Raises:
-        MachineError: Something was left over, or was taken away that should have stayed.
+        MachineError: A removal left something behind, or removed something that should have stayed.
     """
     omctl = machine.run("sed -n 's,^exec \\(.*\\) .*,\\1,p' /usr/local/sbin/omctl").strip()
     kept = int(machine.run(ROWS))
@@ -46,22 +46,27 @@ def _dry_run(machine: Machine) -> None:
 
 
 def _share(machine: Machine, omctl: str) -> None:
-    """Install first only the edge and then only a worker, with a broker and a database that are named."""
-    machine.run(f"mv {CREDENTIALS}/owner {NAMED} && rm -r {CREDENTIALS}")
-    broker = f"OM_AMQP_URL=$(cat {NAMED}/OM_AMQP_URL) OM_MANAGEMENT_URL=$(cat {NAMED}/OM_MANAGEMENT_URL)"
-    machine.run(f"{broker} {omctl} install --role edge")
+    """Install only the edge, then only a worker, with the addresses of an existing broker and database.
+
+    As docs/install.md says, the edge's user may only publish and read depths, and the workers' user may
+    declare queues.
+    """
+    machine.run(f"mv {CREDENTIALS} {NAMED}")
+    given = " ".join(f"{name}=$(cat {NAMED}/edge/{name})" for name in ("OM_AMQP_URL", "OM_MANAGEMENT_URL"))
+    machine.run(f"{given} {omctl} install --role edge")
     if (running := units.services(machine)) != ["om-api.service"]:
         raise MachineError(f"a host of the role edge runs {running}")
-    machine.run(f"{broker} {omctl} install --role edge --bind {OTHER_BIND}")
+    machine.run(f"{given} {omctl} install --role edge --bind {OTHER_BIND}")
     _expect(machine, "ss -Hltn 'sport = :8080' | wc -l", "0")
     url = f"http://{OTHER_BIND}/webhooks/genesys/openmessaging"
     machine.run(f"omctl simulate {url} --events {EVENTS} --duplicates 0")
     machine.run(AWAIT.format(condition=f"-ge {EVENTS}"))
     machine.run("omctl check")
     report("an edge alone, moved to another port, of a broker that was named: its events wait in the queue")
-    machine.run("omctl uninstall")
-    database = f"OM_DATABASE_URL=$(cat {NAMED}/OM_DATABASE_URL)"
-    machine.run(f"{broker} {database} {omctl} install --role worker")
+    machine.run(f"omctl uninstall && rm -r {CREDENTIALS}")
+    names = ("OM_AMQP_URL", "OM_MANAGEMENT_URL", "OM_DATABASE_URL")
+    servers = " ".join(f"{name}=$(cat {NAMED}/owner/{name})" for name in names)
+    machine.run(f"{servers} {omctl} install --role worker")
     if "om-api.service" in units.services(machine):
         raise MachineError("a host of the role worker runs an edge")
     machine.run(AWAIT.format(condition="-eq 0"))

@@ -1,7 +1,8 @@
-"""Hold slow connections to a gateway open, from many addresses of this host: `python3 slow_senders.py HOST`.
+"""Keep slow connections to a gateway open from many addresses of this host: `python3 slow_senders.py HOST`.
 
-Three of four send a head, then a byte of a body every 2 s; the fourth sends one byte of a head. A connection
-that the gateway closes is opened again. Needs root, for the addresses, and only the standard library.
+Three of four connections send a head, and then one byte of a body every 2 s. Each fourth connection sends
+only the first byte of a head. If the gateway closes a connection, it is opened again. The script needs root
+to add addresses, and only the standard library.
 """
 
 import socket
@@ -19,7 +20,7 @@ CONTEXT.verify_mode = ssl.CERT_NONE
 
 
 def opened(host: str, number: int, network: str) -> ssl.SSLSocket:
-    """Open one of the connections; raises OSError if the gateway refuses it."""
+    """Open the connection with this number; raise OSError if the gateway refuses it."""
     source = f"{network}.{101 + number % ADDRESSES}"
     plain = socket.create_connection((host, 443), timeout=5, source_address=(source, 0))
     encrypted = CONTEXT.wrap_socket(plain)
@@ -28,7 +29,7 @@ def opened(host: str, number: int, network: str) -> ssl.SSLSocket:
 
 
 def is_open(connection: ssl.SSLSocket, number: int) -> bool:
-    """Send another byte of a body, and return whether the gateway still reads."""
+    """Send another byte of a body, and return whether the gateway keeps the connection open."""
     connection.setblocking(False)
     try:
         if number % 4:
@@ -41,7 +42,7 @@ def is_open(connection: ssl.SSLSocket, number: int) -> bool:
 
 
 def main(host: str) -> None:
-    """Open the connections and keep them open until killed, printing how many are."""
+    """Open all connections, keep them open until this process is killed, and print how many are open."""
     network = host.rpartition(".")[0]
     for number in range(ADDRESSES):
         address = f"{network}.{101 + number}/24"

@@ -1,4 +1,4 @@
-"""Three VMs with one broker cluster, and an edge and workers on each: one is lost, and returns."""
+"""Test three VMs of one broker cluster, which each run an edge and workers; one VM is lost and returns."""
 
 import time
 from contextlib import ExitStack
@@ -18,7 +18,7 @@ SERVER_NAME: Final = "hooks.example.com"
 OPTIONS: Final = f"--cluster {','.join(NAMES)} --server-name {SERVER_NAME}"
 RATE: Final = 20.0
 EVENTS: Final = 200
-"""Events that pass between two strikes: ten seconds of traffic, more on a busy machine."""
+"""The number of events that must be answered between two strikes, usually within ten seconds."""
 
 LEAD: Final = (
     "rabbitmqctl -q eval '"
@@ -26,18 +26,23 @@ LEAD: Final = (
     'rabbit_quorum_queue:transfer_leadership(Q, list_to_atom("rabbit@NODE")).\''
 )
 LEADER: Final = f"rabbitmqctl -q list_queues name leader | sed -n 's/^{topology.EVENTS_QUEUE}\\t//p'"
+ADDRESS: Final = "sed s,+psycopg,, /etc/open-messaging/credentials/worker/OM_DATABASE_URL"
+FOREIGN_AUTHORITY: Final = (
+    "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -noenc -days 2 -subj /CN=foreign"
+    " -keyout /tmp/foreign-key.pem -out /tmp/foreign.pem"
+)
 MEMBERS: Final = (
     f"rabbitmqctl -q list_queues name members | sed -n 's/^{topology.EVENTS_QUEUE}\\t//p' | tr -d '[],'"
 )
 
 
 def run() -> bool:
-    """Run all steps and print the last line; return whether nothing was lost or refused."""
+    """Run all steps, print the last line, and return whether no event was lost, repeated or refused."""
     with Network("open-messaging-three", "10.83.48") as network, ExitStack() as stack:
-        numbered = enumerate(NAMES, start=11)
-        machines = [stack.enter_context(Machine(network, name, number)) for number, name in numbered]
-        _install(machines)
+        machines = boot(network, stack)
+        install(machines)
         first, lost, _ = machines
+        _check_verification(first)
         balancer = stack.enter_context(LoadBalancer(machines))
         with Traffic(first, balancer.url, rate=RATE) as traffic:
             traffic.wait_for(EVENTS)
@@ -57,23 +62,43 @@ def run() -> bool:
     return conclude("three", {"machines": len(machines), **account}, passed=passed)
 
 
-def _install(machines: list[Machine]) -> None:
-    """Install by the commands of docs/install.md; only ssh is replaced."""
+def boot(network: Network, stack: ExitStack) -> list[Machine]:
+    """Boot three machines, which are deleted when *stack* is closed."""
+    numbered = enumerate(NAMES, start=11)
+    return [stack.enter_context(Machine(network, name, number)) for number, name in numbered]
+
+
+def copy(source: Machine, target: Machine, paths: str) -> None:
+    """Copy files and folders, as the pages do with ssh. *paths* are relative to /."""
+    copied = source.run(f"tar -C / -cz {paths} | base64")
+    target.run("base64 -d | tar -C / -xz", text=copied)
+
+
+def install(machines: list[Machine]) -> None:
+    """Install the service with the commands of docs/install.md, but copy files without ssh."""
     first, *others = machines
     first.run(f"mkdir -p /etc/open-messaging && echo '{SETTINGS}' > /etc/open-messaging/environment")
     first.run(f"make install-vm INSTALL='{OPTIONS}'")
     report(f"{first.name}: installed, with the database of all")
     for machine in others:
-        copied = first.run("tar -C / -cz etc/open-messaging opt/open-messaging usr/local/sbin/omctl | base64")
-        machine.run("base64 -d | tar -C / -xz", text=copied)
+        copy(first, machine, "etc/open-messaging opt/open-messaging usr/local/sbin/omctl")
         machine.run(f"omctl install {OPTIONS}")
         report(f"{machine.name}: joined")
     if len(members := first.run(MEMBERS).split()) != len(machines):
         raise MachineError(f"the queue has the members {members}")
 
 
+def _check_verification(first: Machine) -> None:
+    """Check that clients of the database refuse a server whose certificate another authority has issued."""
+    first.run(f"{FOREIGN_AUTHORITY} && psql \"$({ADDRESS})\" -c 'SELECT 1'")
+    first.run(
+        f"! psql \"$({ADDRESS} | sed 's,sslrootcert=[^&]*,sslrootcert=/tmp/foreign.pem,')\" -c 'SELECT 1'"
+    )
+    report("a server of another authority is refused")
+
+
 def _lead(first: Machine, leader: Machine) -> None:
-    """Move the queue's leader to the machine whose loss has the largest effect."""
+    """Make a machine the leader of the events queue, so that its loss has the largest effect."""
     first.run(LEAD.replace("NODE", leader.name))
     time.sleep(1.0)
     if (said := first.run(LEADER).strip()) != f"rabbit@{leader.name}":
@@ -81,9 +106,9 @@ def _lead(first: Machine, leader: Machine) -> None:
 
 
 def _wait_back(machine: Machine) -> None:
-    """Block until a machine that was off is fully working again."""
+    """Block until all services work again on a machine that was off."""
     units.wait_for(machine, "om-api")
     units.wait_for(machine, "om-worker@1")
-    # Waits until it has started at boot.
+    # The broker is started at boot, and this command waits until the broker is ready.
     machine.run("systemctl start rabbitmq-server")
     report(f"{machine.name} is back")

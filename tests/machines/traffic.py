@@ -1,4 +1,4 @@
-"""Play the platform: send signed events, and retry them as the platform does."""
+"""Simulate the platform: send signed events, and retry them as the platform does."""
 
 import json
 import os
@@ -24,20 +24,20 @@ PATH: Final = "/webhooks/genesys/openmessaging"
 CERTIFICATE: Final = "/etc/open-messaging/tls/certificate.pem"
 SECRETS: Final = "/etc/open-messaging/credentials/OM_WEBHOOK_SECRETS"
 FLUSH_SECONDS: Final = 2.0
-"""Seconds within which the ledger's lines reach the disk."""
+"""Seconds within which the sender writes the lines of its ledger to the disk."""
 
 ANSWER_SECONDS: Final = 180.0
 LAST_RETRIES_SECONDS: Final = 26.0
-"""Seconds of the platform's retries after immediate refusals: five, five seconds apart."""
+"""Seconds that the platform's five retries, five seconds apart, take if each is refused immediately."""
 
 
 class Traffic:
-    """`omctl simulate` beside the machines, until `stop`.
+    """Runs `omctl simulate` on the host of the machines for a `with` block.
 
     Args:
-        machine: Its certificate and secret are used; in a cluster all machines have the same.
-        url: Where the webhook is reached, such as https://10.0.0.1.
-        rate: Events per second.
+        machine: The machine whose certificate and secret are used; all machines of a cluster share them.
+        url: The base URL of the webhook, such as https://10.0.0.1.
+        rate: The number of events per second.
     """
 
     def __init__(self, machine: Machine, url: str, *, rate: float) -> None:
@@ -60,7 +60,8 @@ class Traffic:
         self._sender: subprocess.Popen[str] | None = None
 
     def __enter__(self) -> Self:
-        # What a shell runs in the background ignores SIGINT, and so would the sender, which is stopped by it.
+        # A process that a shell starts in the background ignores SIGINT, and the sender would inherit this.
+        # But SIGINT is the signal that stops the sender.
         signal.signal(signal.SIGINT, signal.default_int_handler)
         self._sender = subprocess.Popen(
             self._command, env=self._environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -73,7 +74,7 @@ class Traffic:
         self._sender.communicate(timeout=120)
 
     def reaches(self) -> bool:
-        """Return whether an edge answers now: it refuses an unsigned request."""
+        """Return whether an edge answers now. It is sent an unsigned request, which it must answer 401."""
         try:
             answer = requests.post(self._url, timeout=2.0, verify=self._environment["SSL_CERT_FILE"])
         except requests.RequestException:
@@ -81,10 +82,10 @@ class Traffic:
         return answer.status_code == 401
 
     def post(self) -> float:
-        """Post a signed event on a new connection; return the seconds until it was answered 200.
+        """Post a signed event on a new connection, and return the seconds until it was answered 200.
 
         Raises:
-            MachineError: It was not.
+            MachineError: The event was not answered 200.
         """
         body = render_event(f"probe-{secrets.token_hex(8)}")
         headers = {
@@ -99,10 +100,10 @@ class Traffic:
         return time.monotonic() - began
 
     def wait_for(self, events: int) -> None:
-        """Block until so many more bodies have been answered 200.
+        """Block until *events* further bodies have been answered 200.
 
         Raises:
-            MachineError: It has not come to that in time.
+            MachineError: Fewer bodies were answered in time.
         """
         wanted = self._answered() + events
         deadline = time.monotonic() + ANSWER_SECONDS
@@ -117,7 +118,7 @@ class Traffic:
         return sum(not row.answered for row in self._rows())
 
     def refusals(self) -> list[str]:
-        """Return the attempts and the last answer of each body that was given up."""
+        """Return a line for each body that was given up, with the number of attempts and the last answer."""
         return [
             f"{row.kind}, sent {row.attempts} times, at last answered {row.status or 'nothing'}"
             for row in self._rows()
@@ -132,7 +133,7 @@ class Traffic:
 
 
 def settle(machines: list[Machine], traffic: Traffic) -> dict[str, int]:
-    """Wait until all work is done, and settle the ledger on the first of *machines*."""
+    """Wait until all events are processed; compare the ledger with the tables, on the first of *machines*."""
     for machine in machines:
         _account(machine, "rest")
     machines[0].run("cat > /tmp/ledger", text=traffic.ledger.read_text())

@@ -8,23 +8,23 @@ from typing import Final
 from tests.machines.image import MachineError
 from tests.machines.machine import Machine
 
-# Generous, because the machine may share its CPUs.
+# The time limits are generous, because other programs may use the machine's processors.
 START_SECONDS: Final = 300.0
 SCALING_SECONDS: Final = 300.0
 MAX_EXPOSURE: Final = 1.5
 
 
 def services(machine: Machine) -> list[str]:
-    """Return the running services of this project."""
+    """Return the services of this project that are running on a machine."""
     listed = machine.run("systemctl list-units --plain --no-legend --state=active 'om-*.service'")
     return [line.split()[0] for line in listed.splitlines()]
 
 
 def check_exposures(machine: Machine) -> Iterator[str]:
-    """Yield the exposure of each unit.
+    """Yield the exposure of each unit as systemd-analyze rates it.
 
     Raises:
-        MachineError: One exceeds the limit.
+        MachineError: A unit exceeds the limit.
     """
     listed = machine.run("systemctl list-unit-files --no-legend 'om-*.service' 'open-messaging-*.service'")
     for line in listed.splitlines():
@@ -37,15 +37,15 @@ def check_exposures(machine: Machine) -> Iterator[str]:
 
 
 def main_pid(machine: Machine, unit: str) -> int:
-    """Return the unit's main process; 0 if it does not run."""
+    """Return the id of a unit's main process, or 0 if the unit does not run."""
     return int(machine.run(f"systemctl show --property=MainPID --value {unit}"))
 
 
 def wait_for(machine: Machine, unit: str, *, other_than: int = 0) -> None:
-    """Block until a unit is active under another process id than before.
+    """Block until a unit is active with a process id other than *other_than*.
 
     Raises:
-        MachineError: It did not start in time.
+        MachineError: The unit did not start in time.
     """
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
@@ -61,7 +61,7 @@ def wait_for_workers(machine: Machine, number: int) -> None:
     """Block until exactly *number* intake workers run.
 
     Raises:
-        MachineError: This did not happen in time.
+        MachineError: There are still not *number* workers after SCALING_SECONDS.
     """
     deadline = time.monotonic() + SCALING_SECONDS
     while time.monotonic() < deadline:

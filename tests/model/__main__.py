@@ -1,4 +1,4 @@
-"""Check the protocol, its windows and all known defects, two at a time: `make model`."""
+"""Check the protocol, its windows and all known defects with Spin, two cases at a time: `make model`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def main() -> int:
-    """Print every case with its counterexample; fail if one has none, or the protocol has one."""
+    """Print every case. Return 1 if the protocol has a counterexample, or a window or defect has none."""
     if not is_spin_installed():
         print("Spin and gcc are needed: apt-get install spin gcc libc6-dev")
         return 1
@@ -33,7 +33,7 @@ def main() -> int:
 
 
 def judge(results: Sequence[Result]) -> tuple[str, bool]:
-    """Return the summary of all cases, and whether each has the expected result."""
+    """Return the summary of all cases, and whether each case has the expected result."""
     by_name = {result.case.name: result for result in results}
 
     def count_stories(cases: Sequence[Case]) -> int:
@@ -47,7 +47,7 @@ def judge(results: Sequence[Result]) -> tuple[str, bool]:
 
 
 def print_result(result: Result) -> None:
-    """Print a case, and the story of its counterexample."""
+    """Print a case, and the story of its counterexample if there is one."""
     outcome = f"fails after {len(result.story) - 1} steps" if result.story else "holds"
     print(f"{result.case.name}: {outcome} ({result.states:,} states)")
     for step in result.story:

@@ -1,7 +1,7 @@
-"""List the cases to check: the protocol itself, its remaining windows, and known defects.
+"""List the cases to check with Spin: the protocol itself, its remaining windows, and known defects.
 
-A case is a model with some of its macros replaced. The protocol must have no counterexample. Every window and
-every defect must have one.
+A case is a model in which some macros are replaced. The protocol itself must have no counterexample. Each
+window and each defect must have a counterexample.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 EDGE: Final = "edge"
 EFFECT: Final = "effect"
 BOUNDS: Final = {EDGE: {"EVENTS": "3", "FAULTS": "3"}, EFFECT: {"FAULTS": "3"}}
-"""Three events and three faults. Both models have two processes of each kind."""
+"""The sizes of the models: at most three events and three faults. Each has two processes of each kind."""
 
 ONE_NODE: Final = {"NODES": "1"}
 THREE_NODES: Final = {"NODES": "3"}
@@ -23,12 +23,12 @@ THREE_NODES: Final = {"NODES": "3"}
 
 @dataclass(frozen=True)
 class Case:
-    """One run of Spin.
+    """A case that one run of Spin checks.
 
     Args:
-        name: In words.
-        model: EDGE or EFFECT.
-        macros: Replaced in the model.
+        name: A description of the case.
+        model: The name of the model: EDGE or EFFECT.
+        macros: The macros that are replaced in the model, with their new values.
     """
 
     name: str
@@ -81,7 +81,7 @@ DEFECTS: Final = (
     Case("the probe goes over another channel", EDGE, {**ONE_NODE, "is_handled": "true"}),
     Case("a returned event is ignored", EDGE, {**ONE_NODE, "RETURN_IS_IGNORED": "1"}),
     Case("a segment is published in part", EDGE, {**ONE_NODE, "unpublished": "published[p]"}),
-    Case("a failed write is answered 200", EDGE, {**ONE_NODE, "ANSWER_AFTER_FAILED_WRITE": "1"}),
+    Case("a failed write is answered 200", EDGE, {**ONE_NODE, "unwritten": "chosen"}),
     Case("the directory of a live process is adopted", EDGE, {**ONE_NODE, "ADOPT_LIVE": "1"}),
     Case("a majority is taken for granted", EDGE, {**THREE_NODES, "MAJORITY_TAKEN_FOR_GRANTED": "1"}),
     Case("a proof needs no majority", EDGE, {**THREE_NODES, "proven": "due[p]"}),

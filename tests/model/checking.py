@@ -24,17 +24,17 @@ EVENTS: Final = {1: "A", 2: "B", 4: "C", 8: "the replay of A"}
 
 
 class ModelError(Exception):
-    """Spin could not check a case: correct the model or the bounds."""
+    """Spin could not check a case. The model or its bounds must be corrected."""
 
 
 @dataclass(frozen=True)
 class Result:
-    """The result of Spin.
+    """The result of checking one case with Spin.
 
     Args:
-        case: That was checked.
-        states: How many states the model has, or had up to the counterexample.
-        story: The steps of the shortest counterexample; empty without one.
+        case: The checked case.
+        states: The number of all states of the model, or of the states visited before the counterexample.
+        story: The steps of the shortest counterexample, in words; empty if there is none.
     """
 
     case: Case
@@ -43,7 +43,7 @@ class Result:
 
 
 def is_spin_installed() -> bool:
-    """Return whether Spin and a C compiler are installed, after trying to install them."""
+    """Try to install Spin and a C compiler if they are missing; return whether they are installed."""
     return (
         ensure_package(lambda: shutil.which("spin"), "spin")
         and ensure_package(lambda: shutil.which("gcc"), "gcc")
@@ -52,14 +52,14 @@ def is_spin_installed() -> bool:
 
 
 def check(case: Case, *, is_expected_to_fail: bool) -> Result:
-    """Try all orders of the model's steps.
+    """Let Spin try all orders of a case's steps, and return the result.
 
     Args:
-        case: What to check.
+        case: The case to check.
         is_expected_to_fail: Whether to search breadth-first, so that the counterexample is the shortest.
 
     Raises:
-        ModelError: The search was not exhaustive, or something else went wrong.
+        ModelError: The search was not exhaustive, or a command failed.
     """
     macros = {**BOUNDS[case.model], **case.macros}
     defines = "".join(f"#define {name} {value}\n" for name, value in macros.items())
@@ -85,7 +85,7 @@ def check(case: Case, *, is_expected_to_fail: bool) -> Result:
 
 
 def tell(trail: str) -> tuple[str, ...]:
-    """Return the steps that Spin printed, in words, and their outcome."""
+    """Return the steps that Spin printed, in words, followed by their outcome."""
     steps = re.findall(r"^\s*> (.*)$", trail, re.MULTILINE)
     if not trail:
         return ()
@@ -93,7 +93,7 @@ def tell(trail: str) -> tuple[str, ...]:
 
 
 def _name_events(step: str) -> str:
-    """Replace bit masks in braces by the events' names."""
+    """Replace each bit mask in braces in a step by the names of its events."""
     return re.sub(r"\{(\d+)\}", lambda mask: _names_of(int(mask[1]), EVENTS), step)
 
 

@@ -8,9 +8,9 @@
  *
  *     waiting -> published -> sent -> answered_once -> aged -> due -> its segment is unlinked
  *
- * Time enters through three assumptions: grace_is_over, is_polled and shows_majority. Each that is replaced by `true`
- * opens one of the three windows in docs/guarantees.md. Other macros are replaced to put a defect in; cases.py
- * describes them all. NODES is 1 or 3, and CONFIRMS turns publisher confirms on.
+ * Three assumptions are about time: grace_is_over, is_polled and shows_majority. Each one that is replaced by `true`
+ * opens a window of docs/guarantees.md. Other macros are replaced to insert a defect; cases.py describes them all.
+ * NODES is 1 or 3, and CONFIRMS turns publisher confirms on.
  */
 #if NODES > 1 && !defined(CONFIRMS) && !defined(MAJORITY_TAKEN_FOR_GRANTED)
 #define WATCHED
@@ -45,8 +45,7 @@ byte kept;              /* flushed by a majority of the queue's members */
 bool majority = true;
 bool routed = true;     /* an exchange takes the events */
 
-byte faults;
-byte chosen, unlinked;  /* used within one step */
+byte faults, chosen, unlinked;  /* the last two are used within one step */
 byte stolen;            /* only with ADOPT_LIVE: in files of process 1, which lives, that process 2 has adopted */
 byte remembered[2];     /* only with PROOF_OUTLIVES_CONNECTION: answered once on an earlier connection */
 
@@ -76,6 +75,9 @@ byte remembered[2];     /* only with PROOF_OUTLIVES_CONNECTION: answered once on
 #endif
 #ifndef unlinked_at_once
 #define unlinked_at_once 0
+#endif
+#ifndef unwritten
+#define unwritten 0     /* events that were answered 200 although they were not written */
 #endif
 
 /* relay/proof.py: give back everything unproven. */
@@ -127,10 +129,9 @@ active [2] proctype edge() {
             printf("> Edge process %d publishes {%d}.\n", p + 1, chosen)
         :: else -> unpublished = unpublished | chosen
         fi; chosen = 0 }
-#ifdef ANSWER_AFTER_FAILED_WRITE
-    :: d_step { answered != (1 << EVENTS) - 1 && can_fail -> faults++; chosen = answered + 1; answered = answered | chosen;
-        printf("> Edge process %d cannot write {%d}, and answers 200.\n", p + 1, chosen); chosen = 0; nothing_is_lost }
-#endif
+    :: d_step { answered != (1 << EVENTS) - 1 && can_fail -> faults++; chosen = answered + 1;
+        printf("> Edge process %d cannot write {%d}, and answers %d.\n", p + 1, chosen, (unwritten -> 200 : 503));
+        answered = answered | unwritten; chosen = 0; nothing_is_lost }
     /* messaging/broker/publisher.py. */
     :: d_step { connection[p] == 0 -> connection[p] = made; printf("> Edge process %d connects.\n", p + 1) }
     /* relay/republisher.py. */
@@ -205,8 +206,7 @@ active [2] proctype channel() {
     od
 }
 
-/* A channel to another node than the leader's sends again what a lost leader had not flushed. So the worst is that
- * both processes are connected to the leader's node. */
+/* The worst case: both processes are connected to the leader's node. Another node sends again what was not flushed. */
 active proctype queue() {
     do
     :: d_step { leader && majority -> kept = kept | leader; leader = 0; printf("> A majority flushes the events.\n") }

@@ -1,6 +1,6 @@
-"""Record the steps of edge processes at the boundaries of the journal, the proof and the link to the broker.
+"""Record the steps of edge processes: calls of the journal, of the proof and of the link to the broker.
 
-trace.py describes the steps and checks them.
+trace.py describes and checks the steps.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ def record_edge(
     """Record the steps of every edge process of this interpreter.
 
     Args:
-        write: Called with each step.
-        process: Returns the number of the process that takes it.
+        write: A function that is called with each step.
+        process: Returns the number of the process that takes the step.
 
     Returns:
-        What ends the recording.
+        A function that ends the recording.
     """
     recorder = _Recorder(write, process)
     ends = [
@@ -37,6 +37,7 @@ def record_edge(
         follow(Journal, "tend", recorder.on_tend),
         follow(Journal, "discard", recorder.on_discard),
         follow(Backlog, "read", recorder.on_read),
+        follow(Backlog, "postpone", recorder.on_postpone),
         follow(BrokerLink, "publish", recorder.on_publish),
         follow(Oversized, "keep", recorder.on_keep),
         follow(Answers, "close_turn", recorder.on_close_turn),
@@ -54,7 +55,7 @@ def record_edge(
 
 
 class _Recorder:
-    """Publishes are added up until another step follows: the republisher publishes one event at a time."""
+    """Combines consecutive publishes into one step, because the republisher publishes event by event."""
 
     def __init__(self, write: Callable[[dict[str, Any]], None], process: Callable[[], int]) -> None:
         self._write = write
@@ -80,16 +81,23 @@ class _Recorder:
     def on_discard(self, _result: None, _journal: object, segment: Any) -> None:
         self._record("unlink", segment=_name_of(segment))
 
-    def on_read(self, result: tuple[list[Any], list[Any]], *_: object) -> None:
+    def on_read(self, result: tuple[list[Any], Any], *_: object) -> None:
         entries, finished = result
         if entries or finished:
-            self._record("read", events=len(entries), segments=_names_of(finished))
+            names = [] if finished is None else [_name_of(finished)]
+            self._record("read", events=len(entries), segments=names)
+
+    def on_postpone(self, _result: None, _backlog: object, segment: Any) -> None:
+        self._record("postpone", segment=_name_of(segment))
 
     def on_publish(self, _result: None, _link: object, events: list[Any]) -> None:
         self._published[self._process()] += len(events)
 
     def on_keep(self, is_kept: bool, *_: object) -> None:  # noqa: FBT001  # a result
-        self._published[self._process()] += is_kept
+        if is_kept:
+            self._published[self._process()] += 1
+        else:
+            self._record("fail", events=1)
 
     def on_close_turn(self, _result: None, _answers: object, events: int, *, is_durable: bool) -> None:
         self._record("respond", events=events if is_durable else 0)
@@ -108,7 +116,7 @@ class _Recorder:
 
 
 def _name_of(segment: Any) -> str:
-    """Return a segment's name, unique for the host."""
+    """Return the name of a segment, which is unique on the host."""
     return f"{segment.path.parent.name}/{segment.path.name}"
 
 

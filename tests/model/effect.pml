@@ -7,7 +7,7 @@
  * meet each other only among a worker's deliveries; there B is put off at most, and C only stands beside them. R is
  * the message of a replay that gives A its effect again. A set of messages is a bit mask; a printed one is in braces.
  * Time enters through one assumption: the retention is longer than a message is under way.
- * Macros are replaced to put a defect in; cases.py describes them.
+ * Macros are replaced to insert a defect; cases.py describes them.
  */
 #define A 1
 #define B 2
@@ -29,16 +29,16 @@ byte refused[2];           /* committed as dead letters; they are rejected next 
 /* The database. */
 byte keys;                 /* the unique index of processed_events; R is A's key with the replay's generation */
 byte effects;              /* events that took effect */
-bool recorded;             /* why A is a dead letter */
-bool gap;                  /* that reconcile has published A */
+bool recorded;             /* the reason why A is a dead letter is recorded */
+bool gap;                  /* reconcile has recorded that it published A */
 
 /* workers/reconcile, omctl and workers/retain. */
 bool occurred;             /* A is in the platform's history */
 bool missing;              /* reconcile has found no trace of A */
-bool republished;          /* and has published it */
-bool replaying;            /* a command has the dead letter in its hands, and its copy is published */
+bool republished;          /* reconcile has published A */
+bool replaying;            /* a command has taken the dead letter, and has published its copy */
 bool decided;              /* an operator has decided that A is to take effect again */
-bool replayed;             /* that is done */
+bool replayed;             /* A has taken effect again */
 bool forgotten;            /* A's keys are deleted, long after A left the history that reconcile compares */
 byte faults;
 bool is_new;               /* used within one step */
@@ -64,7 +64,7 @@ inline claim(message) {
     keys = keys | (message == R && !(keys & A) -> keys_of_first_replay : message)
 }
 
-/* A replay gives one more effect, once. */
+/* A replay gives A its effect once more, but only once. */
 inline give_effect(message) {
     assert(!(effects & (message == R -> A : message)) || (message == R && !replayed));
     effects = effects | (message == R -> A : message); replayed = replayed | (message == R)
@@ -139,7 +139,7 @@ active proctype edge() {
     od
 }
 
-/* A dead letter is known by its record, a published gap by its own. */
+/* Reconcile knows a dead letter by the record of its reason, and a published gap by the record of the gap. */
 active proctype reconcile() {
     do
     :: d_step { is_compared && !missing && !gap && !(keys & A) && !recorded -> missing = true;

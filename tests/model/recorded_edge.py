@@ -1,4 +1,4 @@
-"""Configure gunicorn for an edge that records its steps: `gunicorn -c python:tests.model.recorded_edge`."""
+"""Configure gunicorn to run an edge that records its steps: gunicorn -c python:tests.model.recorded_edge."""
 
 import os
 from typing import Any
@@ -11,7 +11,7 @@ _trace: TraceFile | None = None
 
 
 def _write(step: dict[str, Any]) -> None:
-    global _trace  # noqa: PLW0603  # one of each process, made after the fork
+    global _trace  # noqa: PLW0603  # each process opens its own file after the fork
     if _trace is None or _trace.process != os.getpid():
         _trace = TraceFile("edge")
     _trace.write(step)

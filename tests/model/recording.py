@@ -1,4 +1,4 @@
-"""Record the calls between a process's parts as steps in a file."""
+"""Record calls between the parts of a process as steps in a file."""
 
 from __future__ import annotations
 
@@ -18,13 +18,14 @@ COLLECTED_SECONDS: Final = 0.2
 
 
 class TraceFile:
-    """The file of one process in OM_TRACE_DIRECTORY, one JSON object a line.
+    """The trace of one process: a file in OM_TRACE_DIRECTORY, with one JSON object per line.
 
-    Lines are collected, so recording is cheap. A killed process loses its last lines, and the rest is a trace
-    too. Make it when the process starts: later the process may have no descriptor left.
+    Lines are collected before they are written, so that recording costs little. A killed process loses its
+    last lines, but the other lines are still a valid trace. Create this object when the process starts:
+    later, the process may have no free descriptor for the file.
 
     Args:
-        kind: Of the process; begins the file's name.
+        kind: The kind of the process. The file's name begins with it.
     """
 
     def __init__(self, kind: str) -> None:
@@ -38,7 +39,7 @@ class TraceFile:
         atexit.register(self._flush)
 
     def write(self, step: dict[str, Any]) -> None:
-        """Add a step; any thread may call this."""
+        """Add a step to the trace. Any thread may call this."""
         with self._lock:
             self._lines.append(json.dumps(step).encode() + b"\n")
             now = time.monotonic()
@@ -53,10 +54,10 @@ class TraceFile:
 
 
 def follow(owner: Any, name: str, note: Callable[..., None]) -> Callable[[], None]:
-    """Call *note* after each call of a function or method, with its result and its arguments.
+    """Call *note* after each call of a function or method, with the call's result and arguments.
 
     Returns:
-        What ends that.
+        A function that restores the original.
     """
     original = getattr(owner, name)
 
@@ -71,7 +72,7 @@ def follow(owner: Any, name: str, note: Callable[..., None]) -> Callable[[], Non
 
 
 def precede(owner: Any, name: str, note: Callable[..., None]) -> None:
-    """Call *note* before each call of a function or method, with its arguments."""
+    """Call *note* before each call of a function or method, with the call's arguments."""
     original = getattr(owner, name)
 
     @functools.wraps(original)

@@ -1,4 +1,4 @@
-"""The protocol holds in every order of its steps, and inserted defects are found."""
+"""Test that the protocol keeps its promises in every order of its steps, and that Spin finds defects."""
 
 import os
 import re
@@ -11,13 +11,13 @@ from tests.model.cases import DEFECTS, PROTOCOL, WINDOWS
 from tests.model.checking import FOLDER, Result, check, is_spin_installed, tell
 
 FAULTS = "2"
-"""One fault fewer than in `make model`: a tenth of the orders."""
+"""The number of faults: one fewer than in `make model`, which leaves a tenth of the orders."""
 SELECTED = ("no grace period", "claimed outside the effect's transaction")
 
 
 @pytest.fixture(scope="session")
 def spin():
-    """Skip on a laptop without Spin; fail in CI."""
+    """If Spin is missing, skip the test on a laptop and fail it in CI."""
     if not is_spin_installed():
         message = "Spin and gcc are not installed; `make test` installs them"
         (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(message)
@@ -25,7 +25,7 @@ def spin():
 
 @pytest.mark.parametrize("case", PROTOCOL, ids=lambda case: case.name)
 @pytest.mark.usefixtures("spin")
-def test_the_protocol_loses_and_repeats_nothing_in_any_order_of_its_steps(case):
+def test_no_order_of_the_protocols_steps_loses_or_repeats_an_event(case):
     shorter = replace(case, macros={**case.macros, "FAULTS": FAULTS})
     assert check(shorter, is_expected_to_fail=False).story == ()
 
@@ -34,7 +34,7 @@ def test_the_protocol_loses_and_repeats_nothing_in_any_order_of_its_steps(case):
     "case", [case for case in DEFECTS if case.name in SELECTED], ids=lambda case: case.name
 )
 @pytest.mark.usefixtures("spin")
-def test_a_defects_counterexample_is_a_story_that_ends_in_a_loss(case):
+def test_a_defects_counterexample_is_a_story_that_ends_with_a_lost_event(case):
     assert check(case, is_expected_to_fail=True).story[-1] == "An event that was answered 200 is lost."
 
 

@@ -1,4 +1,4 @@
-"""The recorded steps of intake workers follow the protocol, and changed traces are rejected."""
+"""Test that the recorded steps of intake workers follow the protocol, and changed traces are rejected."""
 
 import json
 import time
@@ -45,7 +45,7 @@ class RecordedWorker(IntakeWorker):
 
 @pytest.fixture(scope="module")
 def trace(rabbitmq, migrated_sqlite, tmp_path_factory):
-    """A trace of good events, a duplicate, an invalid body, a failing handler and a lost connection."""
+    """A worker's trace: good events, a duplicate, an invalid body, a failing handler, a lost connection."""
     directory = tmp_path_factory.mktemp("worker")
     traced = directory / "traces"
     traced.mkdir()
@@ -69,7 +69,7 @@ def trace(rabbitmq, migrated_sqlite, tmp_path_factory):
             close_connections(rabbitmq, vhost)
             publish(vhost, *[event(number) for number in range(43, 60)])
             wait_until(lambda: count(url, processed_events) == 59)
-            time.sleep(0.5)  # acknowledged
+            time.sleep(0.5)  # wait until the last deliveries are acknowledged
     [path] = traced.iterdir()
     return [json.loads(line) for line in path.read_text().splitlines()]
 
@@ -124,7 +124,7 @@ RUN = [
     {"step": "acknowledge", "tag": 5, "multiple": True, "deliveries": 1},
     steps("submit", D),
     {"step": "lose"},
-    # The batch in progress is committed, and the broker delivers it again.
+    # The batch in progress is committed after the connection is lost, and the broker redelivers it.
     *commit(D, keys=["d"]),
     steps("submit", D_AGAIN),
     *commit(D_AGAIN),
@@ -133,11 +133,11 @@ RUN = [
     *commit(E, keys=["e"]),
     {"step": "acknowledge", "tag": 2, "multiple": True, "deliveries": 1},
 ]
-"""Good events, a body that is no event, a handler that fails once, and a lost connection."""
+"""The trace of a run with good events, an invalid body, a handler that fails once, and a lost connection."""
 
 
 def mutations():
-    """Yield a name and a trace for each step left out, repeated or swapped with the next one."""
+    """Yield names and changed traces: in each, one step is left out, repeated or swapped with the next."""
     for number, step in enumerate(RUN):
         before, after = RUN[:number], RUN[number + 1 :]
         yield f"{number} {step['step']} is left out", [*before, *after]
@@ -146,10 +146,10 @@ def mutations():
 
 
 HARMLESS = {
-    # About other deliveries than the next step.
+    # In these changed traces, the swapped steps concern different deliveries.
     *(f"{number} acknowledge is swapped" for number in (3, 9, 17, 25, 29)),
     *("12 roll_back is swapped", "19 lose is swapped", "21 commit is swapped"),
-    # A lost connection settles everything, and a process may be killed before its last step.
+    # Here a lost connection settles all deliveries, or the process may be killed before its last step.
     *("17 acknowledge is left out", "19 lose is doubled", "29 acknowledge is left out"),
 }
 
@@ -159,6 +159,6 @@ def test_a_trace_with_a_missing_repeated_or_swapped_step_is_rejected():
     assert {name for name, mutated in mutations() if is_run(mutated)} == HARMLESS
 
 
-def test_an_event_that_takes_effect_on_two_workers_is_rejected(trace):
+def test_traces_are_rejected_if_an_event_takes_effect_on_two_workers(trace):
     assert is_run(trace)
     assert not is_run(trace, trace)

@@ -1,13 +1,14 @@
 """Check that the recorded steps of one edge process follow the protocol in edge.pml.
 
-A trace may end anywhere, since a process may be killed anywhere. edge_recording.py writes it. The steps and
-their fields:
+edge_recording.py writes the trace. A trace may end at any step, because a process may be killed at any time.
+These are the steps and their fields:
 
 * `write` *events* to a *segment*, `publish` *events*, `respond` to *events*: one turn of the loop;
 * `close` a *segment* that has *events*, `prove` it if all of them are published;
-* `read` *events* of the backlog and with them the end of *segments*, then `publish` them;
+* `read` *events* of the backlog and with them the end of *segments*, then `publish` them, or `fail` to set an
+  oversized one aside; `postpone` a *segment* that had such an event, or that cannot be read;
 * `probe` the broker, `answer` (seconds *at*, *majority_until*), `unlink` a *segment*;
-* `interrupt`, after which *segments* wait again; `adopt` *segments* of dead processes.
+* `interrupt` the connection, after which *segments* wait again; `adopt` *segments* of dead processes.
 """
 
 from __future__ import annotations
@@ -21,33 +22,33 @@ if TYPE_CHECKING:
 
 GRACE_SECONDS: Final = 5.0
 IN_A_TURN: Final = {"publish", "close", "prove", "respond"}
-"""Steps that may follow a write. A segment is closed there only if its flush failed: then no event is
-answered 200."""
+"""The steps that may follow a write in the same turn. A segment is closed in a turn only if its flush failed.
+In that case, no event of the turn is answered 200."""
 
 
 class TraceError(Exception):
-    """The steps do not follow the protocol; the text names the step."""
+    """A step does not follow the protocol. The message names the step."""
 
 
 class Process(Protocol):
-    """The permitted next steps of a process: an edge process, or a worker."""
+    """Knows which steps a process (an edge process or a worker) may take next."""
 
     def take(self, step: Mapping[str, Any]) -> None:
         """Accept one step, or raise a TraceError."""
 
 
 class Acceptor:
-    """Checks the steps of one process, an edge process by default; `steps` is how many it has accepted."""
+    """Checks the steps of one process, by default an edge process. `steps` counts the accepted steps."""
 
     def __init__(self, process: Process | None = None) -> None:
         self._process = process or _EdgeProcess()
         self.steps = 0
 
     def accept(self, steps: Iterable[Mapping[str, Any]]) -> None:
-        """Check the next steps.
+        """Check further steps of the process.
 
         Raises:
-            TraceError: A step that the protocol does not allow there.
+            TraceError: The protocol does not allow a step at this point.
         """
         for step in steps:
             try:
@@ -58,7 +59,7 @@ class Acceptor:
 
 
 def check_trace(steps: Iterable[Mapping[str, Any]]) -> int:
-    """Check the whole trace of one process, and return how many steps it has; raises as an Acceptor."""
+    """Check the whole trace of an edge process, and return its number of steps; raise a TraceError."""
     acceptor = Acceptor()
     acceptor.accept(steps)
     return acceptor.steps
@@ -72,7 +73,7 @@ def demand(condition: object, reason: str) -> None:
 
 @dataclass
 class _Segment:
-    """A segment whose events are all published, with the time of the first answer that covered it."""
+    """A segment with only published events, and the time of the first answer after they were published."""
 
     name: str
     answered_at: float | None = None
@@ -80,13 +81,14 @@ class _Segment:
 
 @dataclass
 class _EdgeProcess:
-    """The permitted next steps of an edge process."""
+    """Knows which steps an edge process may take next."""
 
     growing: str | None = None
     written: int = 0
     published: int = 0
     unanswered: int = 0
     to_publish: int = 0
+    has_failed: bool = False
     closed: str | None = None
     finished: deque[str] = field(default_factory=deque)
     backlog: deque[str] = field(default_factory=deque)
@@ -101,7 +103,8 @@ class _EdgeProcess:
         demand(not self.proven or kind == "unlink", "proven segments are not unlinked")
         demand(not self.unanswered or kind in IN_A_TURN, "a turn ends with its responses")
         is_read = bool(self.finished) and not self.to_publish
-        demand(not (self.closed or is_read) or kind == "prove", "a published segment is not watched")
+        ends = {"prove", "postpone"} if is_read else {"prove"}
+        demand(not (self.closed or is_read) or kind in ends, "a published segment is not watched")
         getattr(self, f"_{kind}")(**{name: value for name, value in step.items() if name != "step"})
 
     def _write(self, segment: str, events: int) -> None:
@@ -143,9 +146,22 @@ class _EdgeProcess:
         else:
             demand(not self.unanswered, "a turn ends with its responses")
             demand(self.finished and segment == self.finished[0], "the segment is not read to its end")
-            demand(not self.to_publish, "events of the segment are not published")
+            demand(not self.to_publish and not self.has_failed, "events of the segment are not published")
             self.finished.popleft()
         self.unproven.append(_Segment(segment))
+
+    def _fail(self, events: int) -> None:
+        self.to_publish -= events
+        demand(self.to_publish >= 0, "the events were not read")
+        self.has_failed = True
+
+    def _postpone(self, segment: str) -> None:
+        if self.finished:
+            demand(segment == self.finished[0] and self.has_failed, "the segment can be proven")
+            self.backlog.append(self.finished.popleft())
+            self.has_failed = False
+        else:
+            demand(segment in self.backlog, "the segment does not wait")
 
     def _read(self, events: int, segments: list[str]) -> None:
         demand(not self.to_publish, "the events read before are not published")
@@ -180,7 +196,7 @@ class _EdgeProcess:
         self.backlog.extendleft(reversed([*segments, *self.finished]))
         self.unproven.clear()
         self.finished.clear()
-        self.to_publish, self.probe = 0, None
+        self.to_publish, self.probe, self.has_failed = 0, None, False
 
     def _adopt(self, segments: list[str]) -> None:
         demand(segments and self.names.isdisjoint(segments), "the segments are known")

@@ -1,6 +1,6 @@
 """Record the steps of an intake worker: how it submits, claims, commits and settles deliveries.
 
-worker_trace.py describes the steps and checks them.
+worker_trace.py describes and checks the steps.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
 
 def record_worker(write: Callable[[dict[str, Any]], None]) -> None:
-    """Record the steps of the intake worker of this interpreter; threads call *write* with each."""
+    """Record the steps of this interpreter's intake worker. Its threads call *write* with each step."""
     recorder = _Recorder(write)
-    # What another thread may answer at once is recorded before it.
+    # Record these steps before the call, because another thread may react to the call immediately.
     precede(Processing, "submit", recorder.on_submit)
     precede(Processing, "abandon", recorder.on_abandon)
     precede(DelayedRetries, "add", recorder.on_put_off)
@@ -41,7 +41,7 @@ def record_worker(write: Callable[[dict[str, Any]], None]) -> None:
 
 
 class _Recorder:
-    """`_outcomes` and `_is_open` belong to the processing thread, `_settled` to the loop."""
+    """Only the processing thread uses `_outcomes` and `_is_open`; only the loop's thread uses `_settled`."""
 
     def __init__(self, write: Callable[[dict[str, Any]], None]) -> None:
         self._write = write
@@ -90,7 +90,7 @@ class _Recorder:
         self._record("record", deliveries=names)
 
     def follow_transaction(self, transact: Callable[..., Any]) -> Callable[..., Any]:
-        """Return a *transact* that records how each try of its work ends."""
+        """Return a version of *transact* that records how each attempt ends: by a commit or a rollback."""
 
         @functools.wraps(transact)
         def call(engine: Any, work: Callable[..., Any]) -> Any:
@@ -110,7 +110,7 @@ class _Recorder:
         return call
 
     def _roll_back(self) -> None:
-        """Record the end of an uncommitted try, if there was one."""
+        """Record a rollback if a transaction is open."""
         if self._is_open:
             self._is_open = False
             self._record("roll_back")

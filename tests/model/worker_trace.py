@@ -1,15 +1,15 @@
 """Check that the recorded steps of intake workers follow the protocol in effect.pml.
 
-A trace may end anywhere, since a process may be killed anywhere. worker_recording.py writes it. A delivery is
-its tag and a digest of its message id. The steps and their fields:
+worker_recording.py writes the trace. A trace may end at any step, because a process may be killed at any
+time. A delivery is written as its tag and a digest of its message id. These are the steps and their fields:
 
-* `submit` *deliveries* to be processed: new ones of the connection, or one whose delay is over;
-* `claim` the *keys* that are new for *deliveries*, `record` some *deliveries* as dead letters, then `commit`
-  that of the same *deliveries*, or `roll_back`: one transaction;
+* `submit` *deliveries* for processing: new deliveries of the connection, or a delivery whose delay is over;
+* `claim` the new *keys* of *deliveries*, `record` some *deliveries* as dead letters, then `commit` the same
+  *deliveries*, or `roll_back`: one transaction;
 * `put_off` *deliveries* whose handler failed;
-* `reject` a *tag*, `acknowledge` a *tag*, with *multiple* all lower ones too: the consumer means that many
-  *deliveries*;
-* `lose` the connection, so that the broker delivers again.
+* `reject` a *tag*; `acknowledge` a *tag* and, with *multiple*, all lower tags; *deliveries* is the number of
+  deliveries that the consumer intends to acknowledge;
+* `lose` the connection, after which the broker redelivers all unacknowledged deliveries.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Held(Enum):
     PUT_OFF = auto()
     COMMITTED = auto()
     REFUSED = auto()
-    """The reason is committed."""
+    """The delivery is a dead letter, and its reason is committed."""
 
 
 @dataclass
@@ -45,24 +45,24 @@ class _Transaction:
 
 @dataclass
 class Worker:
-    """The permitted next steps of a worker.
+    """Knows which steps a worker may take next.
 
     Args:
-        effects: Keys of the events that took effect, of all workers on one database.
+        effects: The keys of the events that took effect on any worker of the same database.
     """
 
     effects: set[int]
     _held: dict[Name, Held] = field(default_factory=dict)
     _highest: int = 0
     _lost: set[Name] = field(default_factory=set)
-    """Deliveries of lost connections: the batch in progress may still be committed."""
+    """The deliveries of lost connections. Those in the batch in progress may still be committed."""
     _transaction: _Transaction | None = None
 
     def take(self, step: Mapping[str, Any]) -> None:
         """Accept one step.
 
         Raises:
-            TraceError: The protocol does not allow it there.
+            TraceError: The protocol does not allow the step at this point.
         """
         fields = {name: value for name, value in step.items() if name != "step"}
         if "deliveries" in fields and step["step"] != "acknowledge":
@@ -116,7 +116,7 @@ class Worker:
 
     def _reject(self, tag: int, *, requeue: bool) -> None:
         names = [name for name in self._held if name[0] == tag]
-        # pika itself requeues what arrives after the consumer was cancelled.
+        # Only pika itself requeues deliveries: those that arrive after the consumer is cancelled.
         demand(bool(names) is not requeue, "a delivery is requeued, or rejected again")
         self._settle(names, Held.REFUSED)
 

@@ -22,20 +22,20 @@ if TYPE_CHECKING:
 
 IMAGE_BYTES = 256 * 1024 * 1024
 AFTERWARDS_SECONDS = 2.0
-"""Seconds for the edge to publish to the restarted broker, and for new events."""
+"""Seconds for which senders continue after the broker's restart, while the edge publishes its journal."""
 SILENT_SECONDS = 15.0
-"""Seconds without new events: above the grace period, after which the edge publishes unproven events
-again."""
+"""If no event arrives for this number of seconds, no more is expected. The edge publishes unproven events
+again after the grace period, which is shorter."""
 
 
 @dataclass(frozen=True, slots=True)
 class BrokerCut:
-    """The result of one cut, in events.
+    """The result of one power cut of the broker, as numbers of events.
 
     Args:
-        answered: Answered 200.
-        taken: Of those answered before the cut, how many the broker did not have after its restart.
-        lost: How many were not in the queue at the end.
+        answered: The number of events answered 200.
+        taken: The number of events answered before the cut that the broker did not have after its restart.
+        lost: The number of answered events that were not in the queue at the end.
     """
 
     answered: int
@@ -44,7 +44,7 @@ class BrokerCut:
 
 
 def cut_broker(directory: Path, seconds: float) -> BrokerCut:
-    """Run RabbitMQ on a disk and an edge under load for some seconds, and cut the disk's power."""
+    """Run RabbitMQ on a disk, and an edge under load, for some seconds. Then cut the disk's power."""
     directory.mkdir()
     disk, after = Disk(directory / "disk", directory / "broker"), directory / "disk-after"
     disk.format(IMAGE_BYTES)
@@ -56,13 +56,14 @@ def cut_broker(directory: Path, seconds: float) -> BrokerCut:
             try:
                 server.start()
                 declare_topology(server.amqp_url)
-                # RabbitMQ flushes a declaration some seconds later, and an installation is older than that.
+                # Flush the declarations now. RabbitMQ itself does so only after some seconds, which have long
+                # passed in a real installation.
                 server.evaluate("mnesia:sync_log()")
                 edge.start()
                 senders = Senders(edge.url)
                 time.sleep(seconds)
                 server.freeze()
-                # Published to a broker that no longer reads: these events are in its sockets alone.
+                # The frozen broker reads nothing, so events that are published now are only in its sockets.
                 time.sleep(ANSWER_SECONDS)
                 os.killpg(edge.pid, signal.SIGSTOP)
                 answered = len(senders.answered)
@@ -78,7 +79,7 @@ def cut_broker(directory: Path, seconds: float) -> BrokerCut:
         os.killpg(edge.pid, signal.SIGKILL)
         edge.end(signal.SIGKILL, timeout=15)
         senders.join()
-        # Another process adopts the journal.
+        # A new edge process adopts the journal of the stopped process.
         edge.start()
         lost = senders.answered.keys() - _drain(server.amqp_url, set(senders.answered))
     return BrokerCut(len(senders.answered), taken, len(lost))
@@ -91,7 +92,7 @@ def _depth(amqp_url: str) -> int:
 
 
 def _drain(amqp_url: str, wanted: set[bytes]) -> set[bytes]:
-    """Consume events until the wanted ones are there, or no more come; return their bodies."""
+    """Consume events until all wanted events have arrived or no more arrive, and return their bodies."""
     found: set[bytes] = set()
     with pika.BlockingConnection(pika.URLParameters(amqp_url)) as connection:
         channel = connection.channel()

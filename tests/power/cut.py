@@ -1,4 +1,4 @@
-"""Cut the power of an edge under load, and compare its answers with the events on its disk."""
+"""Cut the power of an edge under load, and compare the events that it answered with those on its disk."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ if TYPE_CHECKING:
 
 SENDERS = 2
 NO_BROKER = "amqp://127.0.0.1:1/"
-"""Without a broker, every event is only in the journal."""
+"""The address of no broker. With it, every event is only in the journal."""
 
 ANSWER_SECONDS = 0.1
-"""Seconds for reading answers that were sent before the cut."""
+"""Seconds in which the senders can read the answers that the edge sent before the cut."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """The result of one cut.
+    """The result of one power cut of an edge.
 
     Args:
-        answered: Events answered 200.
-        lost: Of them, those that the disk does not have.
-        lost_s: The age of the oldest of these when the power was cut, in seconds; 0 if there is none.
+        answered: The number of events answered 200.
+        lost: The number of answered events that are not on the disk.
+        lost_s: The age of the oldest lost event at the time of the cut, in seconds; 0 if none is lost.
     """
 
     answered: int
@@ -43,7 +43,7 @@ class Cut:
 
 
 class Senders:
-    """Threads that post events to an edge until it is gone; `answered` has the time of each 200."""
+    """Threads that post events until the edge is gone. `answered` maps each body to the time of its 200."""
 
     def __init__(self, url: str) -> None:
         self.answered: dict[bytes, float] = {}
@@ -67,13 +67,13 @@ class Senders:
                     self.answered[body] = time.monotonic()
 
     def join(self) -> None:
-        """Wait until all have noticed that the edge is gone."""
+        """Wait until all sender threads have noticed that the edge is gone."""
         for thread in self._threads:
             thread.join()
 
 
 def cut_power(directory: Path, seconds: float, *, fsync: bool) -> Cut:
-    """Run an edge on a new disk for some seconds under load, and cut the power."""
+    """Run an edge under load on a new disk for some seconds, cut the power, and return the result."""
     directory.mkdir()
     disk, after = Disk(directory / "disk", directory / "state"), directory / "disk-after"
     disk.format()
@@ -99,7 +99,7 @@ def _signal(pid: int, number: signal.Signals) -> None:
 
 
 def _read(disk: Disk) -> set[bytes]:
-    """Return the bodies in all journals of a disk, as the next edge process reads them."""
+    """Return the bodies in all journals on a disk, as the next edge process would read them."""
     with disk.mounted() as state:
         root = state / "journal"
         segments = [

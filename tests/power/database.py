@@ -29,12 +29,14 @@ COUNT = """SELECT (SELECT count(*) FROM processed_events), coalesce(sum(event_co
 
 @dataclass(frozen=True, slots=True)
 class DatabaseCut:
-    """The result of one cut, in events.
+    """The result of one power cut of PostgreSQL, as numbers of events.
 
     Args:
-        kept: Of the published events, those that the tables had after the recovery.
-        lost: Those that they did not have at the end, after the broker had delivered again.
-        torn: By how many keys and effects differed, after the recovery or at the end.
+        published: The number of events that the broker has confirmed.
+        kept: The number of events that were in the tables after PostgreSQL's recovery.
+        lost: The number of published events that were not in the tables at the end, after the broker had
+            redelivered events.
+        torn: The larger difference between the numbers of keys and effects, after recovery or at the end.
     """
 
     published: int
@@ -44,7 +46,7 @@ class DatabaseCut:
 
 
 class Publisher:
-    """A thread that publishes events until it is stopped; `count` is how many the broker has."""
+    """A thread that publishes events until it is stopped. `count` is the number of confirmed events."""
 
     def __init__(self, amqp_url: str) -> None:
         self.count = 0
@@ -70,19 +72,19 @@ class Publisher:
                 self.count += 1
 
     def stop(self) -> int:
-        """Stop publishing; return the count."""
+        """Stop publishing, and return the number of confirmed events."""
         self._is_stopped = True
         self._thread.join()
         return self.count
 
 
 def cut_database(directory: Path, amqp_url: str, seconds: float, *, durable: bool = True) -> DatabaseCut:
-    """Run PostgreSQL on a disk and a worker under load for some seconds, and cut the disk's power.
+    """Run PostgreSQL on a disk, and a worker under load, for some seconds. Then cut the disk's power.
 
     Args:
-        directory: To be made.
-        amqp_url: A virtual host of a broker that keeps its power.
-        durable: Whether PostgreSQL flushes what it commits.
+        directory: The directory for all files, which must not exist yet.
+        amqp_url: The URL of a virtual host on a broker whose power is not cut.
+        durable: Whether PostgreSQL flushes its commits.
     """
     directory.mkdir()
     disk, after = Disk(directory / "disk", directory / "before"), directory / "disk-after"
@@ -130,14 +132,14 @@ def _signal(processes: list[psutil.Process], number: signal.Signals) -> None:
 
 
 def _count(url: str) -> tuple[int, int]:
-    """Return the number of keys, and of effects."""
+    """Return the number of keys and the number of effects in the tables."""
     with create_engine(url, poolclass=NullPool).connect() as connection:
         row: Any = connection.execute(text(COUNT)).one()
     return int(row[0]), int(row[1])
 
 
 def _settle(url: str, published: int) -> tuple[int, int]:
-    """Wait until all events are there, or no more come."""
+    """Wait until all events are in the tables or no more arrive; return the numbers of keys and effects."""
     deadline, before = time.monotonic() + END_SECONDS, (0, 0)
     while (now := _count(url))[0] < published and time.monotonic() < deadline:
         if now != before:

@@ -1,7 +1,8 @@
-"""A real ext4 file system in an image file, whose power can be cut.
+"""Provide a real ext4 file system in an image file, and cut its power.
 
-Its block device is a loop device over the image. Data that the file system has sent to that device survives a
-cut; data in the page cache of its files does not. No drive here loses data that it has acknowledged.
+The file system is on a loop device, whose data is the image. Data that the file system has written to this
+device survives a cut. Data that is only in the page cache of files does not survive. A drive that loses data
+after acknowledging a write is not simulated.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ COPIES = 50
 
 
 class Disk:
-    """One image, mounted at *directory* while it is used."""
+    """A disk image that is mounted at *directory* while the disk is in use."""
 
     def __init__(self, image: Path, directory: Path) -> None:
         self._image = image
@@ -29,14 +30,14 @@ class Disk:
         directory.mkdir(exist_ok=True)
 
     def format(self, size: int = IMAGE_BYTES) -> None:
-        """Make an empty file system of a number of bytes."""
+        """Make an empty file system of *size* bytes in the image."""
         with self._image.open("wb") as image:
             image.truncate(size)
         _run("mkfs.ext4", "-q", "-F", str(self._image))
 
     @contextmanager
     def mounted(self) -> Iterator[Path]:
-        """Mount it for a `with` block; its journal is replayed first after a cut."""
+        """Mount the file system for a `with` block. After a cut, this replays the file system's journal."""
         _run("mount", "-o", "loop", str(self._image), str(self._directory))
         try:
             yield self._directory
@@ -44,7 +45,7 @@ class Disk:
             self._unmount()
 
     def _unmount(self) -> None:
-        """Unmount as soon as the last killed process is gone."""
+        """Unmount the file system when the last killed process has ended."""
         for _ in range(COPIES):
             if (
                 subprocess.run(["umount", str(self._directory)], capture_output=True, check=False).returncode
@@ -55,9 +56,9 @@ class Disk:
         raise RuntimeError(f"{self._directory} is busy")
 
     def copy_as_cut(self, image: Path) -> None:
-        """Copy the device's present data; no process may write to its files meanwhile.
+        """Copy the data that the device has now. No process may write to the disk's files during the copy.
 
-        The kernel may write back while the image is copied, so two copies must be equal.
+        The kernel may write cached data to the device during a copy, so copy until two copies are equal.
         """
         before = b""
         for _ in range(COPIES):
@@ -70,7 +71,7 @@ class Disk:
 
 
 def is_possible() -> bool:
-    """Return whether images can be made and mounted here; this needs root and loop devices."""
+    """Return whether images can be made and mounted here: this requires root and loop devices."""
     if shutil.which("mkfs.ext4") is None or shutil.which("mount") is None:
         return False
     return subprocess.run(["losetup", "-f"], capture_output=True, check=False).returncode == 0

@@ -1,4 +1,4 @@
-"""A power cut loses no flushed data, and the kernel's write-back bounds the loss of unflushed data."""
+"""Test that a power cut loses no flushed data, and that the kernel's write-back limits other losses."""
 
 import os
 
@@ -18,7 +18,7 @@ needs_devices = pytest.mark.skipif(
 
 
 @needs_devices
-def test_a_power_cut_loses_nothing_with_fsync_and_at_most_the_last_second_without_it(tmp_path):
+def test_a_power_cut_loses_no_event_with_fsync_and_at_most_the_last_second_without_fsync(tmp_path):
     flushed = cut_power(tmp_path / "flushed", 1.0, fsync=True)
     assert flushed.answered
     assert flushed.lost == 0
@@ -28,20 +28,20 @@ def test_a_power_cut_loses_nothing_with_fsync_and_at_most_the_last_second_withou
 
 
 @needs_devices
-def test_a_power_cut_of_postgresql_loses_and_repeats_nothing(tmp_path, rabbitmq):
+def test_no_event_is_lost_or_repeated_when_the_power_of_postgresql_is_cut(tmp_path, rabbitmq):
     with rabbitmq.make_vhost() as vhost:
         cut = cut_database(tmp_path / "durable", vhost.amqp_url, 2.0)
     assert cut.kept
     assert (cut.lost, cut.torn) == (0, 0)
 
-    # The cut cuts: what PostgreSQL did not flush is gone, with its own files or with tables.
+    # The cut must have an effect: data that PostgreSQL did not flush is missing in its files or tables.
     with rabbitmq.make_vhost() as vhost, pytest.raises((ServerStartError, DBAPIError)):
         cut_database(tmp_path / "not-durable", vhost.amqp_url, 2.0, durable=False)
     assert (tmp_path / "not-durable" / "disk-after").exists()
 
 
 @needs_devices
-def test_a_power_cut_of_the_broker_loses_no_answered_event(tmp_path, rabbitmq):
+def test_no_answered_event_is_lost_when_the_power_of_the_broker_is_cut(tmp_path, rabbitmq):
     cut = cut_broker(tmp_path / "cut", 1.0)
     assert cut.taken, "the cut cuts"
     assert cut.lost == 0
@@ -66,5 +66,5 @@ def test_a_power_cut_of_the_broker_loses_no_answered_event(tmp_path, rabbitmq):
         "no cut takes anything from the broker",
     ],
 )
-def test_the_result_of_a_run_follows_from_its_losses(flushed, others, brokers, is_good):
+def test_a_run_passes_only_if_its_losses_are_within_the_guarantees(flushed, others, brokers, is_good):
     assert judge(flushed, others, brokers)[1] is is_good

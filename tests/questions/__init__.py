@@ -1,1 +1,1 @@
-"""Time the questions of docs/database.md on tables whose size makes their plans matter."""
+"""Time the questions of docs/database.md on tables so large that query plans matter."""

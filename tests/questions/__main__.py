@@ -1,4 +1,4 @@
-"""Ask the questions of docs/database.md, and omctl find, on millions of rows.
+"""Time the questions of docs/database.md, and `omctl find`, on millions of rows.
 
 `python -m tests.questions --events 20000000`
 """
@@ -40,10 +40,10 @@ FOUND: Final = {
     "platform's message id": "SELECT md5(CAST(:id AS text))",
     "dead letter": "SELECT message_id FROM dead_letters LIMIT 1",
 }
-"""What omctl find is asked for: ids of the event in the middle of the month, and one dead letter."""
+"""Queries for the ids that `omctl find` must find: the ids of an event in mid-month, and of a dead letter."""
 
 SEED: Final = "none"
-"""No figure depends on a random choice."""
+"""The seed for the certificate: no figure depends on a random choice."""
 
 
 @click.command()
@@ -53,7 +53,7 @@ def main(*, events: int, json_path: Path | None) -> None:
     """Fill a private server and time every question."""
     ensure_postgresql()
     with (
-        # Not /tmp, which may be in memory: a database belongs on a disk.
+        # /tmp may be in memory, but a database belongs on a disk.
         tempfile.TemporaryDirectory(prefix="questions-", dir="/var/tmp") as directory,
         PrivatePostgreSQL(Path(directory) / "postgresql") as server,
     ):
@@ -109,7 +109,7 @@ def _ask(connection: Connection, question: Question, parameters: dict[str, str])
 
 
 def _find_each(url: str, events: int) -> list[dict[str, Any]]:
-    """Time the whole command `omctl find`, start and all, for an id of each kind."""
+    """Time the whole command `omctl find`, including the start of Python, for an id of each kind."""
     engine = create_engine(url)
     # The second event of a conversation is a message.
     number = {"id": events // 20 * 10 + 2}

@@ -21,7 +21,7 @@ TABLES: Final = (
     "outbox",
     "deliveries",
 )
-"""The large tables."""
+"""The large tables. The results show for each query which of these tables it reads completely."""
 
 _SWITCH: Final = (
     "UPDATE pg_index SET indisready = {there}, indisvalid = {there} WHERE indrelid = '{table}'::regclass"
@@ -29,7 +29,7 @@ _SWITCH: Final = (
 
 
 def fill(url: str, events: int) -> None:
-    """Write a month with a number of events into an empty, migrated database; takes minutes for millions.
+    """Write a month of *events* events into an empty, migrated database; millions of events take minutes.
 
     Building the indexes at the end saves hours.
     """

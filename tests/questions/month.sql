@@ -1,5 +1,5 @@
--- A month of traffic, conversations of ten events. Bodies are left out: no question reads them, and they would be half
--- of the bytes. %(conversations)s is how many conversations; each statement ends with a semicolon at its line's end.
+-- A month of traffic in conversations of ten events. Bodies are left out: no question reads them, and they would be half
+-- of the bytes. %(conversations)s is the number of conversations. Each statement ends with a semicolon at a line's end.
 
 SET synchronous_commit = off;
 
@@ -13,7 +13,7 @@ SELECT n, gen_random_uuid()::text AS id,
 FROM generate_series(1, %(conversations)s) AS n;
 
 INSERT INTO processed_events (id, idempotency_key, conversation_id, event_type, outcome, reason, occurred_at,
-    received_at, processed_at, message_id, source, dialect, body_sha256, deliveries, last_delivered_at)
+    received_at, processed_at, message_id, source, dialect, body_sha256, times_received, last_repeated_at)
 SELECT (n - 1) * 10 + e + 1, id || ':' || n || ':' || e || ':id-' || gen_random_uuid(), id,
     'openmessaging:' || (ARRAY['conversation:new', 'conversation:message', 'conversation:message', 'conversation:updated',
         'conversation:message', 'conversation:message', 'conversation:message', 'conversation:updated',
@@ -26,7 +26,7 @@ SELECT (n - 1) * 10 + e + 1, id || ':' || n || ':' || e || ':id-' || gen_random_
     sha256((id || e)::bytea), CASE WHEN e = 2 AND n %% 10 = 0 THEN 2 ELSE 1 END,
     CASE WHEN e = 2 AND n %% 10 = 0 THEN t + interval '60 s' END
 FROM filler, generate_series(0, 9) AS e, 
-    -- With e in it, it is drawn for each event.
+    -- Because the expression contains e, a value is drawn for each event.
     LATERAL (SELECT (0.05 + random() * 0.1 + 0 * e) * interval '1 s' AS wait) AS w;
 
 SELECT setval(pg_get_serial_sequence('processed_events', 'id'), (SELECT max(id) FROM processed_events));
@@ -75,7 +75,7 @@ SELECT 'dead-' || n, (ARRAY['not_json', 'missing_field', 'delivery_given_up'])[1
     sha256(n::text::bytea), 'webhook', t, t, 1
 FROM filler WHERE n %% 100 = 0;
 
-INSERT INTO duplicate_events (event_id, body_sha256, idempotency_key, body, message_id, source, deliveries,
+INSERT INTO event_conflicts (event_id, body_sha256, idempotency_key, body, message_id, source, times_received,
     first_seen_at, last_seen_at)
 SELECT id, sha256(id::text::bytea), idempotency_key, ''::bytea, 'again-' || id, 'webhook', 1, processed_at,
     processed_at

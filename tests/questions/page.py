@@ -1,4 +1,4 @@
-"""Read the questions of docs/database.md as printed."""
+"""Read the questions of docs/database.md as the page prints them."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ PAGE: Final = Path(__file__).parents[2] / "docs/database.md"
 POSTGRESQL_ONLY: Final = "PostgreSQL:"
 DAY: Final = timedelta(days=1)
 READS_ALL: Final = "reads all"
-"""Marks a question that no index could serve, since it reads everything."""
+"""The words that mark a question that no index can serve, since it reads a whole table."""
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A question with its query.
+    """A question of the page, with its query.
 
     Args:
-        title: Its number and text.
-        sql: The query, with parameters as `:since`.
+        title: The question's number and text.
+        sql: The query, with parameters such as `:since`.
     """
 
     title: str
@@ -36,16 +36,16 @@ class Question:
 
     @property
     def is_portable(self) -> bool:
-        """Whether it also runs on SQLite."""
+        """Whether the query also runs on SQLite."""
         return POSTGRESQL_ONLY not in self.title
 
     @property
     def reads_all(self) -> bool:
-        """Whether it reads a large table completely."""
+        """Whether the query reads a large table completely."""
         return READS_ALL in self.title
 
     def ask(self, connection: Connection, parameters: dict[str, str]) -> Sequence[Any]:
-        """Return the rows."""
+        """Run the query, and return its rows."""
         return connection.execute(text(self.sql), self._own(parameters)).all()
 
     def scanned(self, connection: Connection, parameters: dict[str, str]) -> set[str]:
@@ -64,7 +64,7 @@ def _scans(node: dict[str, Any]) -> Sequence[str]:
 
 
 def questions(page: str) -> list[Question]:
-    """Return the questions of a page: queries separated by empty lines, each below its title as a comment."""
+    """Return the questions of a page. Empty lines separate the queries; a comment above each is its title."""
     section = page.partition("## Questions\n")[2].partition("\n## ")[0]
     queries = "\n\n".join(re.findall(r"```sql\n(.*?)```", section, re.DOTALL)).split("\n\n")
     found = (re.fullmatch(r"-- (\d.*?)\n([^-].*?);", query.strip(), re.DOTALL) for query in queries)
@@ -72,7 +72,7 @@ def questions(page: str) -> list[Question]:
 
 
 def parameters_of(connection: Connection) -> dict[str, str]:
-    """Return all parameters: a conversation, request, body, message, and the first and the last day."""
+    """Return all parameters: four ids, the start of the last day, and the end of the first day."""
     newest = connection.execute(
         text("SELECT * FROM events_v1 WHERE id = (SELECT max(id) FROM processed_events)")
     ).one()
@@ -93,7 +93,7 @@ def parameters_of(connection: Connection) -> dict[str, str]:
 
 
 def _moment(moment: datetime | str, later: timedelta) -> str:
-    """Format a moment for both databases; SQLite returns it as text."""
+    """Format a moment for both databases; SQLite returns times as text."""
     if isinstance(moment, str):
         moment = datetime.fromisoformat(moment)
     return (moment + later).strftime("%Y-%m-%d %H:%M:%S.%f")

@@ -1,1 +1,1 @@
-"""What each release left on disks, in queues and in databases, and must still be readable."""
+"""Samples of what each release left on disks, in queues and in databases; later releases must read them."""

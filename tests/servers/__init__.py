@@ -1,8 +1,7 @@
-"""Real servers for the tests: private nodes that may be struck, and shared ones with a part for each test."""
+"""Real servers for the tests: private servers that a test may kill, and servers that many tests share."""
 
 from deploy.local.brokers import INSTALL, in_virtual_host
-from deploy.local.ports import LOOPBACK, answers, free_port
-from deploy.local.process import ServerProcess, ServerStartError
+from deploy.local.process import LOOPBACK, ServerProcess, ServerStartError, answers, free_port
 from tests.servers.packages import (
     ensure_nginx,
     ensure_postgresql,

@@ -1,4 +1,4 @@
-"""Run pytest beside servers that all of its processes share: `python -m tests.servers ARGUMENTS`."""
+"""Run pytest with servers that all of its processes share: `python -m tests.servers ARGUMENTS`."""
 
 import os
 import signal
@@ -11,9 +11,9 @@ from tests.servers.disposable import servers
 
 
 def main() -> None:
-    """Start the servers, run pytest with the arguments and exit as it does."""
+    """Start the servers, run pytest with the arguments and exit with its status."""
     for number in (signal.SIGTERM, signal.SIGHUP):
-        # An unclean exit would leave servers behind.
+        # Turn the signal into a clean exit, because an unclean exit would leave servers running.
         signal.signal(number, lambda received, _: sys.exit(128 + received))
     try:
         with servers() as started:
@@ -25,9 +25,9 @@ def main() -> None:
 
 
 def _run_pytest(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
-    """Run pytest, and let it end its own fixtures when this process is told to stop."""
+    """Run pytest; if this process receives a signal to stop, let pytest end its own fixtures."""
     pytest = subprocess.Popen([sys.executable, "-m", "pytest", *arguments], env=dict(environment))
-    # Ctrl-C reaches pytest by itself, since it belongs to the terminal's foreground group too.
+    # Ctrl-C reaches pytest without our help, since pytest also belongs to the terminal's foreground group.
     signal.signal(signal.SIGINT, lambda *_: None)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: pytest.send_signal(signal.SIGINT))

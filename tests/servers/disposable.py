@@ -1,7 +1,8 @@
-"""A RabbitMQ and a PostgreSQL for one run of the tests, thrown away afterwards."""
+"""A RabbitMQ and a PostgreSQL for one run of the tests, which are deleted afterwards."""
 
 import os
 import shutil
+import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -10,8 +11,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import requests
-from testcontainers.community.postgres import PostgresContainer
-from testcontainers.community.rabbitmq import RabbitMqContainer
 
 from deploy.local.brokers import ensure_package, ensure_rabbitmq
 from deploy.local.process import ServerStartError
@@ -22,14 +21,15 @@ from tests.servers.rabbitmq import PrivateRabbitMQ
 RABBITMQ_IMAGE = "rabbitmq:4.0-management"
 POSTGRESQL_IMAGE = "postgres:17"
 CONTAINER_SECONDS = 60.0
+ENGINE_SECONDS = 5.0
 MEMORY = Path("/dev/shm")  # noqa: S108  # a directory of its own is made in it
-# Both servers' data, with the databases of several tests at once.
+# The space that both servers need for their data, with the databases of several tests at once.
 ROOM_BYTES = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class Servers:
-    """Where the tests find their servers, and what they are."""
+    """The addresses of the tests' servers, and a description for the output."""
 
     amqp_url: str = field(repr=False)
     management_url: str = field(repr=False)
@@ -46,10 +46,23 @@ class Servers:
 
 @contextmanager
 def servers() -> Iterator[Servers]:
-    """Run both servers: from the machine's packages, else in containers."""
-    has_both = ensure_rabbitmq() and ensure_package(programs, "postgresql")
-    with _private() if has_both else _in_containers() as started:
+    """Run both servers in containers if their images are present, else from the machine's packages.
+
+    If the images are missing and the packages cannot be installed, fetch the images.
+    """
+    is_private = not has_images() and ensure_rabbitmq() and ensure_package(programs, "postgresql")
+    with _private() if is_private else _in_containers() as started:
         yield started
+
+
+def has_images() -> bool:
+    """Return whether a container engine answers and has both images; blocks for some seconds at most."""
+    command = ("docker", "image", "inspect", RABBITMQ_IMAGE, POSTGRESQL_IMAGE)
+    try:
+        found = subprocess.run(command, capture_output=True, timeout=ENGINE_SECONDS, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return found.returncode == 0
 
 
 @contextmanager
@@ -71,7 +84,7 @@ def _private() -> Iterator[Servers]:
 
 
 def in_memory() -> Path | None:
-    """Return a directory in memory if it has space: on a disk, databases cost three times the CPU time."""
+    """Return a directory in memory if it has space: databases on a disk cost three times the CPU time."""
     try:
         has_room = shutil.disk_usage(MEMORY).free > ROOM_BYTES and os.access(MEMORY, os.W_OK)
     except OSError:
@@ -81,6 +94,10 @@ def in_memory() -> Path | None:
 
 @contextmanager
 def _in_containers() -> Iterator[Servers]:
+    # Import testcontainers only here: the import is slow, and most machines run the tests without containers.
+    from testcontainers.community.postgres import PostgresContainer  # noqa: PLC0415
+    from testcontainers.community.rabbitmq import RabbitMqContainer  # noqa: PLC0415
+
     with ExitStack() as stack:
         broker = RabbitMqContainer(RABBITMQ_IMAGE).with_exposed_ports(15672)
         stack.enter_context(broker)
@@ -93,7 +110,7 @@ def _in_containers() -> Iterator[Servers]:
 
 
 def _wait_for_management(url: str) -> None:
-    """Wait for the management API: testcontainers waits only for AMQP."""
+    """Wait for the management API, since testcontainers waits only for AMQP."""
     deadline = time.monotonic() + CONTAINER_SECONDS
     while not _has_virtual_hosts(url):
         if time.monotonic() > deadline:

@@ -1,4 +1,4 @@
-"""The Debian packages that the tests need: each is installed where it is missing."""
+"""Install the Debian packages that the tests need, if they are missing."""
 
 import shutil
 from collections.abc import Callable
@@ -12,13 +12,13 @@ from tests.servers.postgresql import programs
 
 
 def ensure(find: Callable[[], Path | str | None], package: str) -> None:
-    """Install a Debian package unless *find* finds its program."""
+    """Install a Debian package unless *find* returns the path of its program."""
     if not ensure_package(find, package):
         raise ServerStartError(f"{package} is needed and could not be installed")
 
 
 def nginx() -> str | None:
-    """Return nginx's program if it is installed; it is in the PATH of root alone."""
+    """Return the path of nginx if it is installed; Debian puts it only into root's PATH."""
     return shutil.which("nginx", path="/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin")
 
 

@@ -13,16 +13,15 @@ from typing import ClassVar, Self
 
 import psycopg
 
-from deploy.local.ports import LOOPBACK, free_port
-from deploy.local.process import ServerProcess, ServerStartError
+from deploy.local.process import LOOPBACK, ServerProcess, ServerStartError, free_port
 
 SUPERUSER = "postgres"
 START_SECONDS = 300.0
-"""A server killed under load replays its log since the last checkpoint: minutes on a busy machine."""
+"""How long a start may take. After a kill under load, a server replays its log, perhaps for minutes."""
 
 STOP_SECONDS = 20.0
 
-# For databases that are thrown away: it takes a quarter of the time.
+# Settings for databases that are deleted after a test; with them, the tests take a quarter of the time.
 NOT_DURABLE = {
     "fsync": "off",
     "synchronous_commit": "off",
@@ -32,7 +31,7 @@ NOT_DURABLE = {
 
 
 def programs() -> Path | None:
-    """Return the directory of the newest installed server, or None where there is none."""
+    """Return the directory of the newest installed server, or None if no server is installed."""
     found = [program.parent for program in Path("/usr/lib/postgresql").glob("*/bin/initdb")]
     if not found and (program := shutil.which("initdb")):
         found = [Path(program).resolve().parent]
@@ -45,7 +44,7 @@ def _version(directory: Path) -> int:
 
 
 class PrivatePostgreSQL:
-    """A server that starts again on the same port with the same data; not *durable*, it is faster."""
+    """A server that can restart on the same port with the same data; it is faster without *durable*."""
 
     settings: ClassVar[dict[str, str]] = {}
 
@@ -105,11 +104,11 @@ class PrivatePostgreSQL:
         self._process.end(signal.SIGINT, timeout=STOP_SECONDS)
 
     def kill_immediate(self) -> None:
-        """End as after a crash: no checkpoint, recovery at the next start."""
+        """End as in a crash, without a checkpoint, so that the next start must recover."""
         self._process.end(signal.SIGQUIT, timeout=STOP_SECONDS)
 
     def freeze(self) -> None:
-        """Suspend the server: its connections stay open while nothing is read or answered."""
+        """Suspend the server: its connections stay open, but it reads and answers no requests."""
         self._signal_all(signal.SIGSTOP)
 
     def resume(self) -> None:
@@ -165,7 +164,7 @@ def _environment() -> dict[str, str]:
 
 @functools.cache
 def _server_user() -> pwd.struct_passwd | None:
-    """Return the server's user if we are root, which PostgreSQL refuses."""
+    """Return the user that runs the server if we are root: PostgreSQL refuses to run as root."""
     if os.geteuid() != 0:
         return None
     known = {user.pw_name: user for user in pwd.getpwall()}
@@ -173,7 +172,7 @@ def _server_user() -> pwd.struct_passwd | None:
 
 
 def unprivileged() -> list[str]:
-    """Return the command prefix that drops root but may still enter root's temporary directories."""
+    """Return a command prefix that drops root's rights but can still enter root's temporary directories."""
     user = _server_user()
     if user is None:
         return []

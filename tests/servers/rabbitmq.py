@@ -1,4 +1,4 @@
-"""A private RabbitMQ node that tests may kill, freeze, restart and join to others."""
+"""A private RabbitMQ node that tests may kill, freeze, restart and join to a cluster."""
 
 import signal
 import subprocess
@@ -11,8 +11,8 @@ class PrivateRabbitMQ(LocalRabbitMQ):
     """A node that starts again on the same ports with the same data.
 
     Args:
-        peer: a node to share cookie and port mapper with, which `join_cluster` needs.
-        as_installed: with RabbitMQ's own limits and intervals instead of those for tests on small machines.
+        peer: a node whose cookie and port mapper this node uses, as `join_cluster` requires.
+        as_installed: use RabbitMQ's default limits and intervals, not those for tests on small machines.
         configuration: more lines for rabbitmq.conf.
     """
 
@@ -25,13 +25,10 @@ class PrivateRabbitMQ(LocalRabbitMQ):
         as_installed: bool = False,
         configuration: str = "",
     ) -> None:
-        super().__init__(
-            directory,
-            name=name,
-            limits=("" if as_installed else SMALL) + configuration,
-            advanced="[].\n" if as_installed else ADVANCED,
-        )
-        # The nodes of a cluster, whose port mapper ends with the last of them.
+        super().__init__(directory, name=name)
+        self.limits = ("" if as_installed else SMALL) + configuration
+        self.advanced = "[].\n" if as_installed else ADVANCED
+        # The running nodes of the cluster. The last node to stop also stops the port mapper.
         self._nodes: set[str] = set()
         if peer:
             self.cookie, self.epmd_port = peer.cookie, peer.epmd_port
@@ -53,25 +50,25 @@ class PrivateRabbitMQ(LocalRabbitMQ):
         return self._process.pid
 
     def kill(self) -> None:
-        """End the node as a crash would, without a flush."""
+        """End the node without a flush, as a crash would."""
         self._process.end(signal.SIGKILL, timeout=STOP_SECONDS)
 
     def freeze(self) -> None:
-        """Suspend the node: its connections stay open while nothing is read or answered."""
+        """Suspend the node: its connections stay open, but it reads and answers no requests."""
         self._process.send(signal.SIGSTOP)
 
     def resume(self) -> None:
         self._process.send(signal.SIGCONT)
 
     def join_cluster(self, other: "PrivateRabbitMQ") -> None:
-        """Make this running node, which was made with `peer=other`, a member of its cluster."""
+        """Make this running node, which was created with `peer=other`, a member of *other*'s cluster."""
         self.ctl("stop_app")
         self.ctl("join_cluster", other.node)
         self.ctl("start_app")
         self.wait_ready()
 
     def ctl(self, *arguments: str, timeout: float = 60.0, program: str = "rabbitmqctl") -> str:
-        """Run rabbitmqctl, or another program beside it, against this node and return its output."""
+        """Run rabbitmqctl, or another program from its folder, against this node and return its output."""
         command = [str(self._program(program)), "--quiet", "--node", self.node, *arguments]
         done = subprocess.run(
             command, env=self._environment(), check=True, capture_output=True, text=True, timeout=timeout
@@ -79,7 +76,7 @@ class PrivateRabbitMQ(LocalRabbitMQ):
         return done.stdout
 
     def evaluate(self, expression: str, timeout: float = 60.0) -> str:
-        """Evaluate an Erlang expression in this node: in milliseconds, where rabbitmqctl takes seconds."""
+        """Evaluate an Erlang expression in this node within milliseconds; rabbitmqctl would take seconds."""
         command = ["erl_call", "-sname", self.node, "-c", self.cookie, "-e"]
         done = subprocess.run(
             command,

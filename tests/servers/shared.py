@@ -1,4 +1,4 @@
-"""The real servers that several tests share, each in a part of its own."""
+"""Real servers that several tests share, each test in its own virtual host or database."""
 
 import os
 import secrets
@@ -19,7 +19,7 @@ from tests.servers.rabbitmq import PrivateRabbitMQ
 
 
 class VirtualHost(NamedTuple):
-    """A place of one's own in the shared broker."""
+    """A test's own virtual host in the shared broker."""
 
     amqp_url: str
     name: str
@@ -34,7 +34,7 @@ class Broker:
 
     @contextmanager
     def make_vhost(self) -> Iterator[VirtualHost]:
-        """Create an empty virtual host, and drop it with everything in it afterwards."""
+        """Create an empty virtual host, and delete it with its content afterwards."""
         name = f"test-{secrets.token_hex(4)}"
         with virtual_host(self.amqp_url, self.management_url, name) as url:
             yield VirtualHost(url, name)
@@ -48,9 +48,9 @@ class PostgreSQL:
 
     @contextmanager
     def make_database(self, *, like: str | None = None) -> Iterator[str]:
-        """Create a database, a copy of *like* if given, and drop it even if a test left connections open."""
+        """Create a database, a copy of *like* if given; drop it even if a test left connections open."""
         name = f"test_{secrets.token_hex(4)}"
-        # Files are copied for half of what it costs to have their pages logged.
+        # Copying the files costs half as much as the default strategy, which logs every page.
         copied = f'TEMPLATE "{like.rpartition("/")[2]}" STRATEGY FILE_COPY' if like else ""
         self._execute(f'CREATE DATABASE "{name}" {copied}')
         yield f"{self.url.rpartition('/')[0]}/{name}"
@@ -84,17 +84,17 @@ def shared_postgresql(directory: Path) -> Iterator[PostgreSQL]:
 
 
 def require_rabbitmq() -> None:
-    """Skip the test on a laptop without RabbitMQ; in CI a missing server is a failure."""
+    """If RabbitMQ is missing, skip the test on a laptop and fail it in CI."""
     _require("RabbitMQ", is_installed=server_home() is not None)
 
 
 def require_postgresql() -> None:
-    """Skip the test on a laptop without PostgreSQL; in CI a missing server is a failure."""
+    """If PostgreSQL is missing, skip the test on a laptop and fail it in CI."""
     _require("PostgreSQL", is_installed=programs() is not None)
 
 
 def require_chromium() -> str:
-    """Return the browser's program, installed where it can be; skip or fail like the others without one."""
+    """Return the browser's program, installing it if possible; without it, skip the test or, in CI, fail."""
     _require("Chromium", is_installed=ensure_package(chromium, "chromium"))
     return str(chromium())
 

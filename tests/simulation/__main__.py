@@ -1,4 +1,4 @@
-"""Run many schedules on two processors, or find every known defect: `make simulate`."""
+"""Run many schedules of simulated faults in two processes, or find every known defect: `make simulate`."""
 
 from __future__ import annotations
 
@@ -29,8 +29,17 @@ DEFECT_SEEDS: Final = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """A part of the product that is simulated: its schedules, how many, and its known defects."""
+    """A simulated part of the product.
 
+    Args:
+        suite: The name of the suite whose result a whole run records.
+        choose: Returns the schedule of a seed.
+        run: Runs a schedule.
+        seeds: The number of schedules in a whole run.
+        defects: Returns the known defects.
+    """
+
+    suite: str
     choose: Callable[[int], schedule.Schedule]
     run: schedule.Run
     seeds: int
@@ -38,14 +47,14 @@ class Subject:
 
 
 SUBJECTS: Final = {
-    "edge": Subject(schedule.choose, schedule.run, 200_000, known_defects),
-    "behind": Subject(behind_schedule.choose, behind_schedule.run, 2_000, lambda: DEFECTS),
+    "edge": Subject("simulate", schedule.choose, schedule.run, 200_000, known_defects),
+    "behind": Subject("simulate-behind", behind_schedule.choose, behind_schedule.run, 2_000, lambda: DEFECTS),
 }
-"""The edge in front of the queue; settle and deliver behind it."""
+"""The subjects: the edge, before the queue; and settle and deliver, behind the queue."""
 
 
 def main() -> int:
-    """Print what was found; fail if a promise was broken, or a defect was not found."""
+    """Print the results. Return 1 if a promise was broken, or a known defect was not found."""
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
     parser.add_argument("subject", nargs="?", choices=SUBJECTS, default="edge")
     parser.add_argument("--seeds", type=int, help="how many schedules to run")
@@ -64,7 +73,7 @@ def main() -> int:
 
 
 def simulate(subject: str, first: int, seeds: int) -> int:
-    """Run schedules; print the story of each that breaks a promise."""
+    """Run the schedules of *seeds* seeds, and print the stories of the first five that break a promise."""
     began = time.monotonic()
     slices = [range(start, min(start + SLICE, first + seeds)) for start in range(first, first + seeds, SLICE)]
     answered = lost = repeated = 0
@@ -82,13 +91,13 @@ def simulate(subject: str, first: int, seeds: int) -> int:
     line = f"simulate: schedules={seeds} lost={lost} repeated={repeated}"
     print(line)
     passed = not (broken or lost or repeated)
-    if subject == "edge" and seeds >= SUBJECTS[subject].seeds:
-        record("simulate", line, passed=passed)
+    if seeds >= SUBJECTS[subject].seeds:
+        record(SUBJECTS[subject].suite, line, passed=passed)
     return 0 if passed else 1
 
 
 def run_slice(subject: str, seeds: range) -> tuple[tuple[int, int, int], list[int]]:
-    """Return how many events were answered, lost and repeated, and the seeds that broke a promise."""
+    """Run some seeds' schedules; count answered, lost and repeated events, and list broken seeds."""
     how = SUBJECTS[subject]
     outcomes = {seed: how.run(how.choose(seed), None) for seed in seeds}
     broken = [seed for seed, outcome in outcomes.items() if outcome.broken]
@@ -100,7 +109,7 @@ def run_slice(subject: str, seeds: range) -> tuple[tuple[int, int, int], list[in
 
 
 def tell(subject: str, seed: int) -> int:
-    """Print the steps of a seed; if it breaks a promise, with the fewest actions that do."""
+    """Print the steps of a seed's run. If the run breaks a promise, first leave out unnecessary actions."""
     how = SUBJECTS[subject]
     chosen = how.choose(seed)
     if is_broken := bool(how.run(chosen, None).broken):
@@ -111,7 +120,7 @@ def tell(subject: str, seed: int) -> int:
 
 
 def find_defects(subject: str) -> int:
-    """Print the first seed that shows each defect."""
+    """Print for each known defect the first seed whose run shows it."""
     defects = SUBJECTS[subject].defects()
     count = 0
     with ProcessPoolExecutor(PROCESSES) as processes:
@@ -126,7 +135,7 @@ def find_defects(subject: str) -> int:
 
 
 def find(subject: str, defect: Defect | None, seeds: int = DEFECT_SEEDS) -> tuple[int | None, str]:
-    """Return the first seed that breaks a promise with a defect, and the promise."""
+    """Return the first seed whose run with this defect breaks a promise, and the broken promise."""
     how = SUBJECTS[subject]
     for seed in range(seeds):
         chosen = how.choose(seed)

@@ -1,4 +1,4 @@
-"""List the strikes of a schedule, how often they occur, and how their details are chosen."""
+"""List the kinds of strikes in a schedule, how often each occurs, and how its arguments are chosen."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ ERRORS = (
     ("ftruncate", errno.EIO),
 )
 BIG = 700
-"""Size in bytes of an event above the broker's limit, while it has one."""
+"""The size of a big event in bytes: above the broker's size limit, if the broker has one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Strike:
-    """One kind of action.
+    """One kind of strike.
 
     Args:
-        act: Does it; called with the chosen arguments.
-        choose: Chooses the arguments.
-        weight: How often it is chosen.
+        act: The function that strikes, which is called with the chosen arguments.
+        choose: Chooses the arguments of `act`.
+        weight: Returns how often this kind is chosen, relative to the other kinds.
     """
 
     act: Callable[..., None]

@@ -1,7 +1,7 @@
-"""Model the broker behind the publisher's own code, as tests/model/edge.pml and docs/faults.md describe it.
+"""Model a broker for the product's own publisher, as tests/model/edge.pml and docs/faults.md describe it.
 
-It keeps an event once it has flushed it. It loses unflushed events, and silently drops events published on a
-channel that could not register because the queue had no majority.
+The broker has an event for certain once it has flushed the event. A crash loses all unflushed events. If a
+channel could not register because the queue had no majority, events published on it are silently dropped.
 """
 
 from __future__ import annotations
@@ -20,18 +20,19 @@ if TYPE_CHECKING:
     from tests.simulation.world import World
 
 NAME = re.compile(rb"<\d+>")
-"""The pattern of an event's name in its body."""
+"""Matches an event's name, with which its body begins."""
 
 FLUSH_SECONDS = (0.001, 0.01, 0.1, 4.0)
-"""Seconds, less than the grace period: a longer flush is the first window in docs/guarantees.md."""
+"""The possible durations of a flush, in seconds. All are below the grace period: a longer flush would open
+the first window in docs/guarantees.md."""
 
 
 class Broker:
-    """Exchange, queues and connections.
+    """A broker with its exchange, queues and connections.
 
-    `kept`: names of the events that are flushed in a queue, or were consumed from it. `ready`: names of those
-    in the events queue. `copies`: the different
-    properties and bodies under which each event was published.
+    `kept` has the names of all events that were flushed in a queue, even of those consumed since. `ready`
+    has the names of the events in the events queue. `copies` maps each event's name to the different pairs
+    of properties and body with which it was published.
     """
 
     def __init__(self, world: World, nodes: int) -> None:
@@ -49,7 +50,7 @@ class Broker:
         self._generation = 0
 
     def publish(self, connection: Connection, properties: bytes, body: bytes) -> None:
-        """Route one event."""
+        """Route one published event to a queue, or close the channel or return the event."""
         connection.tag += 1
         name = NAME.match(body)
         if name is None:
@@ -89,31 +90,31 @@ class Broker:
         connection.confirm(spec.Basic.Ack(tag))
 
     def consume(self, count: int) -> None:
-        """Let the workers process some events."""
+        """Remove up to *count* events from the queue, as workers do."""
         for _ in range(min(count, len(self.ready))):
             self.ready.popleft()
 
     def lose_unflushed(self) -> None:
-        """Lose every event that no majority has flushed."""
+        """Discard every event that a majority has not flushed yet."""
         self._generation += 1
         for connection in self.connections:
             connection.pending = 0
 
     def crash(self) -> None:
-        """Crash: lose every unflushed event and break all connections."""
+        """Crash: discard every unflushed event, and break all connections."""
         self.is_up = False
         self.lose_unflushed()
         for connection in list(self.connections):
             connection.cut(self._world.random.random() * 0.5)
 
     def block(self) -> None:
-        """Stop reading, and report that."""
+        """Stop reading from all connections, and notify their clients, as during an alarm."""
         self.is_blocked = True
         for connection in self.connections:
             connection.reply(connection.on_blocked, connection, None)
 
     def unblock(self) -> None:
-        """Read again."""
+        """Read from all connections again, and notify their clients."""
         self.is_blocked = False
         for connection in list(self.connections):
             connection.reply(connection.on_unblocked, connection, None)

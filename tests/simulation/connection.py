@@ -1,4 +1,4 @@
-"""Stand in for pika's connection: frames and answers on their way to and from the broker."""
+"""Replace pika's connection: pass frames to the simulated broker, and its answers to the publisher."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 FRAME = struct.Struct(">BHI")
 BODY_SIZE = struct.Struct(">Q")
 PENDING = 20
-"""Events without a majority after which a channel stops reading."""
+"""Without a majority, a channel stops reading when more than this number of its events are pending."""
 
 
 def parse_publishes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Yield properties and body of each publish in a connection's frames."""
+    """Yield the properties and the body of each event that is published in *data*, a sequence of frames."""
     offset, properties, missing, parts = 0, b"", 0, []
     while offset < len(data):
         kind, _, size = FRAME.unpack_from(data, offset)
@@ -36,7 +36,7 @@ def parse_publishes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 class Connection:
-    """Stands in for pika's connection and its only channel."""
+    """Replaces pika's connection and its only channel."""
 
     channel_number = 1
     unsent_bytes = 0
@@ -70,7 +70,7 @@ class Connection:
             delay = self.world.random.random() * 0.1
             self.loop.call_later(delay, on_open_error_callback, self, ConnectionRefusedError())
 
-    # What the publisher calls.
+    # The methods that the publisher calls.
 
     def add_on_connection_blocked_callback(self, callback: Callable[..., None]) -> None:
         self.on_blocked = callback
@@ -109,31 +109,31 @@ class Connection:
         self.is_closing = True
         self._send(self._end)
 
-    # What the broker does.
+    # The methods that the broker calls.
 
     def reply(self, callback: Callable[..., None], *arguments: object) -> None:
-        """Call the publisher back after all earlier replies."""
+        """Call a callback of the publisher after all earlier replies have arrived."""
         self._reply_at = max(self._reply_at, self._later())
         self.world.schedule_at(self._reply_at, self._deliver, callback, arguments)
 
     def confirm(self, method: object) -> None:
-        """Confirm one publish, if confirms are on."""
+        """Send a publisher confirm, positive or negative, if confirms are enabled."""
         if self.is_confirming:
             self.reply(self._on_confirm, SimpleNamespace(method=method))
 
     def close_channel(self, code: int, text: str) -> None:
-        """Refuse what was sent, by closing the channel: later frames are ignored."""
+        """Refuse a publish by closing the channel. Later frames on it are ignored."""
         if self.is_alive:
             self.reply(self._on_channel_closed, self, SimpleNamespace(reply_code=code, reply_text=text))
             self._end()
 
     def cut(self, notice_seconds: float) -> None:
-        """Break the connection with all bytes on their way; the process notices some time later."""
+        """Break the connection and lose all bytes in transit. The process notices this only later."""
         self._end()
         self.loop.call_later(notice_seconds, self._lose)
 
     def read_held(self) -> None:
-        """Handle the frames that arrived while the broker did not read."""
+        """Handle the frames that arrived while the broker was not reading."""
         held, self._held = self._held, []
         for handle, arguments in held:
             self._handle(handle, arguments)
@@ -181,9 +181,9 @@ class Connection:
 
 
 def _ignore(*_: object) -> None:
-    """Replace callbacks that the publisher has not set yet."""
+    """Stand in for callbacks that the publisher has not set yet."""
 
 
 def method(**fields: object) -> Any:
-    """Return a method as pika passes it."""
+    """Return an AMQP method in the form in which pika passes it to callbacks."""
     return SimpleNamespace(method=SimpleNamespace(**fields), **fields)

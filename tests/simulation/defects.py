@@ -1,4 +1,4 @@
-"""Insert known defects into the product's code for one run: those of `make chaos-sabotage`, and others."""
+"""Insert known defects, including those of `make chaos-sabotage`, into the product's code for one run."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ SIMULATED: Final = (
     "webhook_api/backpressure/",
     "messaging/clock.py",
 )
-"""The other modules are outside of the simulation: the start of gunicorn, HTTP, topology, the list of
-addresses."""
+"""The modules that the simulation runs. It does not run those for the start of gunicorn, HTTP, the topology
+and the list of addresses."""
 
 
 @dataclass(frozen=True, slots=True)
 class Defect:
-    """Statements that run at the end of a module."""
+    """A defect of the product: statements that are executed at the end of a module."""
 
     title: str
     path: str
@@ -93,7 +93,7 @@ Journal._write = _write_some
 
 
 def known_defects() -> tuple[Defect, ...]:
-    """Return the defects that a simulation can show, without repeated code."""
+    """Return the defects that the simulation can show. Defects with the same code are listed only once."""
     from_chaos = {
         (defect.module, defect.code): Defect(defect.name, defect.module, defect.code)
         for defect in reversed(before_the_queue.DEFECTS)
@@ -104,7 +104,7 @@ def known_defects() -> tuple[Defect, ...]:
 
 @contextmanager
 def put_in(defect: Defect) -> Iterator[None]:
-    """Run with a defect, and restore the module and its classes afterwards."""
+    """Insert a defect for a `with` block, and restore the changed module and its classes afterwards."""
     module = importlib.import_module(defect.path.removesuffix(".py").replace("/", "."))
     owners = [module, *_classes(module)]
     before = [dict(vars(owner)) for owner in owners]
@@ -117,7 +117,7 @@ def put_in(defect: Defect) -> Iterator[None]:
 
 
 def _classes(module: ModuleType) -> list[type]:
-    """Return the classes that the module defines or imports, which a defect may change too."""
+    """Return the classes that a module defines or imports: a defect may change them, too."""
     return [value for value in vars(module).values() if inspect.isclass(value) and "." in value.__module__]
 
 

@@ -1,8 +1,8 @@
-"""An in-memory file system beneath the journal's own code.
+"""Simulate a file system in memory for the journal's own code.
 
-After a kill it has all that was written. After a power cut it has the data and the names that were flushed,
-and any part of the rest. A flush of a file does not flush its name; a rename is atomic, and the removal of
-a directory is flushed together with the moves of its files.
+After a kill, the file system contains all data that was written. After a power cut, it contains the data and
+names that were flushed, and any part of the others. A flush of a file does not flush the file's name. A
+rename is atomic. The removal of a directory is flushed together with the moves of its files.
 """
 
 from __future__ import annotations
@@ -26,19 +26,20 @@ BLOCK = 4096
 
 
 class KilledError(BaseException):
-    """The process is killed at this system call; no error handler may catch this."""
+    """The process is killed at this system call. No error handler of the product may catch this."""
 
 
 class FileSystem:
-    """The calls of `os` and `fcntl` that the journal makes, and the paths' own.
+    """Replaces the functions of `os` and `fcntl` that the journal calls itself or through its paths.
 
     Args:
-        now_us: The wall clock.
-        on_call: Called before each system call with its name: it may kill, or let other processes run.
-        on_unlink: Called with a file's path and content before its name is removed.
+        now_us: Returns the time of the wall clock, in microseconds.
+        on_call: Called before each system call with its name; may kill the process, or let others run.
+        on_unlink: Called with a file's path and content before the file's name is removed.
 
-    `errors`: by system call, the error that it fails with now. `free`: bytes left on the disk. `cut_short`:
-    whether the next write writes half of its bytes. `process`: whose calls these are.
+    `errors` maps a system call to the error with which it fails now. `free` is the number of free bytes on
+    the disk. `cut_short` is whether the next write writes only half of its bytes. `process` is the process
+    that makes the calls.
     """
 
     O_RDONLY, O_WRONLY, O_RDWR = os.O_RDONLY, os.O_WRONLY, os.O_RDWR
@@ -64,16 +65,16 @@ class FileSystem:
         self._next = 3
         self._unflushed: list[tuple[tuple[Change, ...], Directory | None]] = []
 
-    # What paths need.
+    # Methods that paths call.
 
     def call(self, name: str) -> None:
-        """Make a system call: other processes may run first, the process may be killed, the call may fail."""
+        """Make a system call, which may fail. Before it, others may run, or this process may be killed."""
         self._on_call(name)
         if self.errors and (number := self.errors.get(name)):
             raise OSError(number, os.strerror(number))
 
     def find(self, parts: tuple[str, ...]) -> Any:
-        """Return the file or directory of that path, or None."""
+        """Return the file or directory at a path, or None if the path does not exist."""
         node: Any = self.top
         for part in parts:
             if type(node) is not Directory:
@@ -82,10 +83,10 @@ class FileSystem:
         return node
 
     def get(self, parts: tuple[str, ...]) -> Any:
-        """Return the file or directory of that path.
+        """Return the file or directory at a path.
 
         Raises:
-            FileNotFoundError: There is none.
+            FileNotFoundError: The path does not exist.
         """
         node = self.find(parts)
         if node is None:
@@ -93,7 +94,7 @@ class FileSystem:
         return node
 
     def change(self, *changes: Change) -> None:
-        """Set or remove (None) names, all at once."""
+        """Set names, or remove those whose new value is None, in one atomic step."""
         directory, name, _ = changes[0]
         before = directory.entries.get(name)
         self._unflushed.append((changes, before if type(before) is Directory else None))
@@ -101,7 +102,7 @@ class FileSystem:
             set_name(directory.entries, name, node)
 
     def new_file(self, parts: tuple[str, ...]) -> File:
-        """Create an empty file."""
+        """Create an empty file at a path."""
         parent = self.get(parts[:-1])
         if self.free <= 0:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -110,17 +111,17 @@ class FileSystem:
         return file
 
     def facts(self, parts: tuple[str, ...]) -> Any:
-        """Return the size, the time of the last change and the kind."""
+        """Return the size, the time of the last change and the kind of a file, as lstat does."""
         node = self.get(parts)
         if type(node) is Directory:
             return SimpleNamespace(st_size=BLOCK, st_mtime=0.0, st_mode=stat.S_IFDIR)
         kind = stat.S_IFLNK if node.is_link else stat.S_IFREG
         return SimpleNamespace(st_size=len(node.data), st_mtime=node.changed_at, st_mode=kind)
 
-    # The calls of os and fcntl.
+    # Methods that replace functions of os and fcntl.
 
     def open(self, path: SimulatedPath, flags: int, _mode: int = 0) -> int:
-        """Open as os.open."""
+        """Open a file as os.open does."""
         self.call("open")
         node = self.find(path.parts)
         if node is not None and flags & os.O_EXCL:
@@ -134,7 +135,7 @@ class FileSystem:
         return self._next
 
     def write(self, descriptor: int, data: bytes) -> int:
-        """Append data, possibly not all of it."""
+        """Append data to a file, possibly only a part of it, and return the number of written bytes."""
         self.call("write")
         file, _ = self._descriptors[descriptor]
         size = len(data)
@@ -150,18 +151,18 @@ class FileSystem:
         return size
 
     def ftruncate(self, descriptor: int, size: int) -> None:
-        """Truncate as os.ftruncate."""
+        """Truncate a file as os.ftruncate does."""
         self.call("ftruncate")
         self.truncate(self._descriptors[descriptor][0], size)
 
     def truncate(self, file: File, size: int) -> None:
-        """Cut a file's content."""
+        """Truncate a file to *size* bytes."""
         self.free += len(file.data) - size
         del file.data[size:]
         file.flushed = min(file.flushed, size)
 
     def fdatasync(self, descriptor: int) -> None:
-        """Flush a file. After an error, its pages count as clean without being on the disk."""
+        """Flush a file. After an error, its pages are marked clean although their data is not on the disk."""
         file, _ = self._descriptors[descriptor]
         try:
             self.call("fdatasync")
@@ -172,7 +173,7 @@ class FileSystem:
         file.flushed = len(file.data)
 
     def fsync(self, descriptor: int) -> None:
-        """Flush a file, or the names in a directory."""
+        """Flush a file's data, or the names in a directory."""
         node, _ = self._descriptors[descriptor]
         if type(node) is File:
             self.fdatasync(descriptor)
@@ -181,7 +182,7 @@ class FileSystem:
         self._flush_names(node)
 
     def _flush_names(self, flushed: Directory) -> None:
-        """Flush the changes of a directory, and those in directories that they move or remove."""
+        """Flush the changes in a directory, and those in directories that they move or remove."""
         directories, due, rest = [flushed], [], []
         for changes, moved in reversed(self._unflushed):
             is_due = any(directory in directories for directory, _, _ in changes)
@@ -198,7 +199,7 @@ class FileSystem:
         self._release(descriptor)
 
     def flock(self, descriptor: int, _operation: int) -> None:
-        """Lock for this descriptor alone, without waiting."""
+        """Lock a file exclusively for a descriptor, without waiting."""
         self.call("flock")
         file, _ = self._descriptors[descriptor]
         if file.locked_by not in {None, descriptor}:
@@ -206,23 +207,23 @@ class FileSystem:
         file.locked_by = descriptor
 
     def statvfs(self, _path: SimulatedPath) -> Any:
-        """Return the free space."""
+        """Return the free space of the disk."""
         self.call("statvfs")
         return SimpleNamespace(f_bavail=max(0, self.free) // BLOCK, f_frsize=BLOCK)
 
     def getpid(self) -> int:
-        """Return the running process's number."""
+        """Return the number of the running process as its process id."""
         return int(self.process.number)
 
-    # What strikes.
+    # Methods that strikes call.
 
     def release(self, process: object) -> None:
-        """Close the descriptors of a dead process."""
+        """Close all descriptors of a dead process, and release their locks."""
         for descriptor in [one for one, (_, owner) in self._descriptors.items() if owner is process]:
             self._release(descriptor)
 
     def cut_power(self, random: random.Random) -> None:
-        """Lose all or a part of the unflushed data. All processes must be dead."""
+        """Lose all or some of the unflushed data. All processes must be dead."""
         for changes, _ in self._unflushed[: random.randint(0, len(self._unflushed))]:
             flush(changes)
         self._unflushed.clear()

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True, eq=False)
 class File:
-    """Content, and how much of it was flushed; `lost` are ranges whose flush has failed."""
+    """A file's content, and how many of its bytes were flushed. `lost` has the ranges whose flush failed."""
 
     data: bytearray = field(default_factory=bytearray)
     flushed: int = 0
@@ -23,18 +23,18 @@ class File:
 
 @dataclass(slots=True, eq=False)
 class Directory:
-    """Names as processes see them, and as they are on the disk."""
+    """The names in a directory, both as processes see them and as they are on the disk."""
 
     entries: dict[str, Any] = field(default_factory=dict)
     durable: dict[str, Any] = field(default_factory=dict)
 
 
 Change = tuple[Directory, str, Any]
-"""A directory, a name in it, and the new file or directory of that name, or None."""
+"""A directory, a name in it, and the file or directory of that name, or None to remove the name."""
 
 
 def set_name(names: dict[str, Any], name: str, node: object) -> None:
-    """Set a name, or remove it."""
+    """Set a name in *names*, or remove it if *node* is None."""
     if node is None:
         names.pop(name, None)
     else:
@@ -42,13 +42,13 @@ def set_name(names: dict[str, Any], name: str, node: object) -> None:
 
 
 def flush(changes: tuple[Change, ...]) -> None:
-    """Write changes of names to the disk."""
+    """Make changes of names durable on the disk."""
     for directory, name, node in changes:
         set_name(directory.durable, name, node)
 
 
 def restore(directory: Directory, random: random.Random) -> None:
-    """Go back to the state on the disk."""
+    """Return a directory to its state on the disk, as after a power cut."""
     directory.entries = dict(directory.durable)
     for node in directory.entries.values():
         if type(node) is Directory:
@@ -58,9 +58,9 @@ def restore(directory: Directory, random: random.Random) -> None:
 
 
 def _tear(file: File, random: random.Random) -> None:
-    """Keep the flushed bytes and a random number of the others; some of those may turn into zeros."""
+    """Keep the flushed bytes and a random number of unflushed bytes, some of which may become zeros."""
     size = random.randint(file.flushed, len(file.data))
-    # Often within the first record that was not flushed.
+    # In many cases, the zeros end within the first record that was not flushed.
     zeros = min(size, file.flushed + random.randint(0, random.choice((16, size - file.flushed))))
     for start, end in [*file.lost, (zeros, size)]:
         file.data[start:end] = bytes(min(end, len(file.data)) - min(start, len(file.data)))

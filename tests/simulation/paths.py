@@ -1,4 +1,4 @@
-"""Paths of the in-memory file system, with the methods of pathlib that the edge uses."""
+"""Provide paths in the in-memory file system, with those methods of pathlib that the edge uses."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class SimulatedPath:
-    """A path in *files*."""
+    """A path in the simulated file system *files*."""
 
     __slots__ = ("files", "name", "parts")
 
@@ -46,10 +46,9 @@ class SimulatedPath:
     def with_name(self, name: str) -> SimulatedPath:
         return SimulatedPath(self.files, (*self.parts[:-1], name))
 
-    def with_suffix(self, suffix: str) -> SimulatedPath:
-        return self.with_name(
-            self.name.rpartition(".")[0] + suffix if "." in self.name else self.name + suffix
-        )
+    @property
+    def stem(self) -> str:
+        return self.name.rpartition(".")[0]
 
     def exists(self) -> bool:
         self.files.call("stat")
@@ -122,17 +121,13 @@ class SimulatedPath:
     def read_text(self, encoding: str = "utf-8") -> str:
         return self.read_bytes().decode(encoding)
 
-    def write_text(self, text: str, encoding: str = "utf-8") -> None:
-        with self.open("wb") as file:
-            file.write(text.encode(encoding))
-
     def open(self, mode: str) -> _OpenFile:
         assert mode == "wb"
         return _OpenFile(self.files, self.files.open(self, os.O_WRONLY | os.O_CREAT | os.O_TRUNC))
 
 
 class _OpenFile:
-    """The file that `Path.open("wb")` returns."""
+    """Replaces the file that `Path.open("wb")` returns."""
 
     def __init__(self, files: FileSystem, descriptor: int) -> None:
         self._files = files
@@ -149,7 +144,7 @@ class _OpenFile:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def flush(self) -> None:
-        """Do nothing: nothing is buffered."""
+        """Do nothing, because this file does not buffer data."""
 
     def fileno(self) -> int:
         return self._descriptor

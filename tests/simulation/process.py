@@ -1,6 +1,6 @@
 """Run one edge process in the simulation: the product's own journal, relay, backpressure and publisher.
 
-Only its loop is simulated, and what answers HTTP.
+Only the loop of the process and its HTTP server are simulated.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ TICK_SECONDS = 1.0
 
 
 class Timer:
-    """A call that can be cancelled."""
+    """A scheduled call that can be cancelled."""
 
     __slots__ = ("is_cancelled",)
 
@@ -35,12 +35,12 @@ class Timer:
         self.is_cancelled = False
 
     def cancel(self) -> None:
-        """Do not call."""
+        """Prevent the call from being made."""
         self.is_cancelled = True
 
 
 class Loop:
-    """The loop of one process: other processes and the broker run between its callbacks."""
+    """The event loop of one process. Other processes and the broker run between the loop's callbacks."""
 
     def __init__(self, world: World, process: EdgeProcess) -> None:
         self.world = world
@@ -48,11 +48,11 @@ class Loop:
         self._soon_at = 0.0
 
     def time(self) -> float:
-        """Return monotonic seconds."""
+        """Return the time of the monotonic clock, in seconds."""
         return self.world.now
 
     def call_later(self, seconds: float, call: Callable[..., None], *arguments: object) -> Timer:
-        """Call a function once after a delay."""
+        """Call a function once, after a delay in seconds."""
         timer = Timer()
         late = self.world.random.random() * 0.002
         self.world.schedule_call(self.world.now + seconds + late, self._process, timer, call, arguments)
@@ -66,7 +66,7 @@ class Loop:
 
 
 class EdgeProcess:
-    """One process; it must be made and used while it is the running process of its world."""
+    """One edge process. Create and use this object only while it is the running process of its world."""
 
     def __init__(self, world: World, number: int) -> None:
         self.world = world
@@ -111,7 +111,7 @@ class EdgeProcess:
         self.shedder.tick()
 
     def request(self, body: bytes) -> None:
-        """Handle one webhook; the response is sent at the end of the loop's turn."""
+        """Handle one webhook. Its response is sent at the end of the loop's turn."""
         response = self.ingest.accept({}, lambda: body)
         if response is ACCEPTED:
             self.relay.on_durable(lambda is_durable: self._respond(body, is_durable))
@@ -123,7 +123,7 @@ class EdgeProcess:
             self.world.promises.on_response(self, body, is_durable)
 
     def take_report(self, report: QueueReport) -> None:
-        """Use a report of the poller."""
+        """Handle a report on the queue from the poller."""
         self._asked_at = report.asked_at
         assert report.members is not None
         self.has_seen_loss |= not report.members.has_majority
@@ -132,13 +132,13 @@ class EdgeProcess:
             self.shedder.on_sample(report.depth)
 
     def stop(self) -> None:
-        """Stop cleanly."""
+        """Stop the process cleanly."""
         self.is_stopping = True
         self.relay.stop(lambda: self.world.kill(self, "ends"))
 
     @property
     def is_exposed(self) -> bool:
-        """Return whether unproven events rely on an old poll of the present connection."""
+        """Whether unproven events still rely on a poll from before the loss of the majority."""
         is_used = (
             self.is_started and self.publisher.state is not BrokerState.AWAY and self.publisher.last_tag > 0
         )
@@ -146,5 +146,5 @@ class EdgeProcess:
 
     @property
     def is_connected(self) -> bool:
-        """Whether events are published."""
+        """Whether the process is connected to the broker and publishes events."""
         return self.is_started and self.publisher.state is BrokerState.UP and self.link.is_open

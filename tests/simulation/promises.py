@@ -16,16 +16,16 @@ if TYPE_CHECKING:
     from tests.simulation.world import World
 
 AMPLE_BYTES = 1 << 24
-"""Bytes of a journal that no schedule fills."""
+"""The size of a journal, in bytes, that no schedule fills."""
 
 OVERLOAD_SECONDS = 4.0
-"""Seconds after which a probe and a poll have reported a deep queue."""
+"""Seconds within which both a probe and a poll must have reported that the queue is too deep."""
 
 
 class Promises:
-    """Checks that an event answered 200 is journalled, queued or set aside, and that a refusal has a reason.
+    """Checks that an event answered 200 is journalled, queued or set aside, and that refusals have a reason.
 
-    `answered`: names of events answered 200. `broken`: the first broken promise.
+    `answered` has the names of all events answered 200. `broken` is the first broken promise, if any.
     """
 
     def __init__(self, world: World) -> None:
@@ -35,12 +35,12 @@ class Promises:
         self.broken: str | None = None
 
     def fail(self, text: str) -> None:
-        """Keep the first broken promise."""
+        """Record a broken promise, unless one is already recorded."""
         self._world.note("BROKEN: %s", text)
         self.broken = self.broken or text
 
-    def on_response(self, process: EdgeProcess, body: bytes, is_durable: bool) -> None:  # noqa: FBT001  # as told
-        """Check a response: 200 only for a journalled event."""
+    def on_response(self, process: EdgeProcess, body: bytes, is_durable: bool) -> None:  # noqa: FBT001  # as it is called
+        """Check a response: only a journalled event may be answered 200."""
         name = _name_of(body)
         self._world.note("edge %d answers %s %d", process.number, name.decode(), 200 if is_durable else 503)
         if not is_durable:
@@ -52,23 +52,25 @@ class Promises:
         ):
             self.fail(f"{name.decode()} is answered 200 and in no journal")
         limit = self._world.setting.max_bytes
-        # A process counts what the others held at its last look, some seconds ago.
+        # A process checks the size of the other processes' journals only every few seconds.
         if limit < AMPLE_BYTES and self.held_bytes() > 1.5 * limit:
             self.fail("the journals hold more than their limit")
         self._check_pressure(process)
 
     def _check_pressure(self, process: EdgeProcess) -> None:
-        """Check that a request may be answered 200 at the queue's depth.
+        """Check that a request may be answered 200 at the present depth of the queue.
 
-        A new process does not know the depth: only the journal's limit can refuse its senders.
+        A process that is new or was frozen does not know the depth yet. Until it does, it can refuse senders
+        only because of the journal's limit.
         """
         world = self._world
-        since = None if world.deep_since is None else max(world.deep_since, process.began)
+        runs_since = max(process.began, process.frozen_until)
+        since = None if world.deep_since is None else max(world.deep_since, runs_since)
         if since is not None and world.now - since > OVERLOAD_SECONDS and process.is_connected:
             self.fail("requests are answered 200 while the queue is too deep")
 
     def on_refused(self, process: EdgeProcess, status: int, *, is_full: bool) -> None:
-        """Check a refusal: 503 only if the disk or the limit refuses."""
+        """Check a refusal. 503 is permitted only while the disk is bad, or if the journal has a low limit."""
         self.refused += 1
         self._world.note("edge %d answers %d", process.number, status)
         if (
@@ -86,7 +88,7 @@ class Promises:
             self.fail(f"{name.decode()} is unlinked with {path} before its proof")
 
     def journalled(self, *, durably: bool = False) -> set[bytes]:
-        """Return the names of the events in all journals; *durably*: as after a power cut."""
+        """Return the names of all journalled events or, if *durably*, of those that survive a power cut."""
         data = (
             bytes(file.data[: file.flushed] if durably else file.data)
             for file in self._files("journal", durably=durably)
@@ -94,11 +96,11 @@ class Promises:
         return {name for one in data for name in NAME.findall(one)}
 
     def set_aside(self) -> set[bytes]:
-        """Return the names of the events that are too large for the broker."""
+        """Return the names of the events that the edge has set aside because they are too large."""
         return {name for file in self._files("oversized") for name in NAME.findall(file.data)}
 
     def held_bytes(self) -> int:
-        """Return the bytes in all journals."""
+        """Return the number of bytes in all journals."""
         return sum(len(file.data) for file in self._files("journal"))
 
     def _files(self, name: str, *, durably: bool = False) -> Iterator[File]:

@@ -1,7 +1,7 @@
-"""Choose the strikes on a host from a seed, run them, and shorten a failing run.
+"""Choose the strikes on a host by a seed, run them, and shorten a schedule that breaks a promise.
 
-A schedule is a setting and a list of actions. The seed also decides everything beneath them: which process
-runs when, how long an answer takes, and at which system call another process runs in between.
+A schedule consists of a setting and a list of actions. The seed also determines all other details of a run:
+when each process runs, how long an answer takes, and at which system calls another process runs in between.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ STEP_SECONDS: Final = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """Something that happens at a time, in seconds from the start."""
+    """An event or a strike, with its time in seconds from the start of the run."""
 
     at: float
     name: str
@@ -37,7 +37,7 @@ class Action:
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """The events and strikes of a seed."""
+    """The setting of a run, and its events and strikes, all chosen by a seed."""
 
     seed: int
     setting: Any
@@ -46,7 +46,7 @@ class Schedule:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The result of a run."""
+    """The result of a run: the first broken promise; how many events were answered, lost and repeated."""
 
     broken: str | None
     answered: int
@@ -55,7 +55,7 @@ class Outcome:
 
 
 def choose(seed: int) -> Schedule:
-    """Return the schedule of a seed."""
+    """Return the schedule that a seed determines."""
     chance = random.Random(seed)
     setting = Setting(
         nodes=chance.choice((1, 1, 3)),
@@ -78,7 +78,7 @@ def run(
     tell: Callable[[str], None] | None = None,
     watch: Callable[[World], None] = lambda _world: None,
 ) -> Outcome:
-    """Run a schedule, end all faults, and check that every event arrives; *watch* gets the world first."""
+    """Run a schedule, end all faults, and check that every event arrives. *watch* receives the new world."""
     world = World(schedule.seed, schedule.setting, tell)
     watch(world)
     with simulated(world):
@@ -109,7 +109,7 @@ def _heal(world: World) -> None:
     world.note("all faults end")
     strikes.end_all(world)
     deadline = world.now + HEAL_SECONDS
-    # What was sent to the processes is handled first.
+    # First let the processes handle the requests that were already sent.
     world.run(world.now + STEP_SECONDS)
     while not _is_settled(world):
         if world.now > deadline:
@@ -136,7 +136,7 @@ def _is_settled(world: World) -> bool:
         and all(process.is_connected and not process.shedder.is_shedding for process in world.living)
         and all(process.frozen_until <= world.now for process in world.living)
         and world.now > world.disk_is_bad_until
-        # Events that were refused after they were written take space until they are proven, too.
+        # Events that were written but then refused also take space in the journal until they are proven.
         and not world.promises.journalled()
         and not world.promises.missing()
     )
@@ -146,7 +146,7 @@ Run: TypeAlias = "Callable[[Schedule, Callable[[str], None] | None], Outcome]"
 
 
 def shrink(schedule: Schedule, run: Run = run) -> Schedule:
-    """Return a shorter schedule that also breaks a promise: it needs each of its actions."""
+    """Shorten a schedule that breaks a promise as long as the shorter schedule breaks a promise, too."""
     size = len(schedule.actions) // 2
     while size:
         start = 0

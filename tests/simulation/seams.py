@@ -1,4 +1,4 @@
-"""Connect the product's code to a simulated world; the only seams are names in modules."""
+"""Connect the product's code to a simulated world, merely by replacing names in the product's modules."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from tests.simulation.connection import Connection
 from webhook_api import ingest
 from webhook_api.backpressure import admission
 from webhook_api.journal import directory, disk, journal, process_directory
-from webhook_api.relay import oversized
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Log:
-    """Adds the product's own log lines to the story."""
+    """Replaces the product's log, and adds its lines to the story of a run."""
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -37,7 +36,7 @@ class Log:
 
 @contextmanager
 def simulated(world: World) -> Iterator[None]:
-    """Let the product's code use the world's disk, clock, broker and random numbers."""
+    """For a `with` block, make the product use the world's disk, clock, broker and random numbers."""
     log = Log(world)
     clock = SimpleNamespace(
         monotonic=lambda: world.now,
@@ -50,7 +49,7 @@ def simulated(world: World) -> Iterator[None]:
 
     tokens = SimpleNamespace(token_hex=make_token)
     names = [
-        *((module, "os", world.files) for module in (directory, disk, journal, oversized)),
+        *((module, "os", world.files) for module in (directory, disk, journal)),
         (process_directory, "os", world.files),
         (directory, "fcntl", world.files),
         (directory, "secrets", tokens),
@@ -69,7 +68,7 @@ def simulated(world: World) -> Iterator[None]:
 
 @contextmanager
 def replaced(names: Sequence[tuple[Any, str, Any]]) -> Iterator[None]:
-    """Replace names of modules by values for a `with` block."""
+    """For a `with` block, replace names in modules by the given values."""
     before = [(module, name, getattr(module, name)) for module, name, _ in names]
     try:
         for module, name, value in names:

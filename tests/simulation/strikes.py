@@ -1,4 +1,4 @@
-"""Strike the host, the broker and the workers of a simulation; each strike ends by itself."""
+"""Strike the host, the broker and the workers of a simulation. Each strike ends by itself."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from tests.simulation.world import World
 
 SIZE_LIMIT = 500
-"""Bytes: the broker's limit while it has one, less than a big event."""
+"""The size limit, in bytes, of a broker that has one. A big event exceeds it."""
 
 FLOOD = 100
 
@@ -23,7 +23,7 @@ def requests(world: World, which: int, count: int, size: int) -> None:
 
 
 def overload(world: World, which: int, seconds: float, is_hidden: bool) -> None:  # noqa: FBT001  # chosen
-    """Fill the queue above the high watermark, in some runs with a management API that reports it empty."""
+    """Fill the queue above the high watermark. In some runs, the management API reports an empty queue."""
     change_workers(world, 1, seconds)
     if is_hidden:
         turn_off(world, "is_telling_truth", seconds)
@@ -58,7 +58,7 @@ def delay(world: World, latency: float, seconds: float) -> None:
 
 
 def lack(world: World, name: str, seconds: float) -> None:
-    """Remove an object from the broker."""
+    """Remove an object, such as the exchange, from the broker for some seconds."""
     setattr(world.broker, name, False)
     world.schedule(seconds, setattr, world.broker, name, True)
 
@@ -73,7 +73,7 @@ def limit(world: World) -> None:
 
 
 def lose_majority(world: World, seconds: float, is_lossy: bool, requests: int) -> None:  # noqa: FBT001  # chosen
-    """Lose the majority, in some runs with unflushed events or with requests just before it is back."""
+    """Lose the majority; in some runs, also lose unflushed events, or send requests before it returns."""
     if world.broker.has_majority:
         world.broker.has_majority = False
         for process in world.living:
@@ -84,16 +84,16 @@ def lose_majority(world: World, seconds: float, is_lossy: bool, requests: int) -
 
 
 def lose_majority_anew(world: World, seconds: float) -> None:
-    """Lose the majority while the connections are new and nothing was published on them."""
+    """Lose the majority while all connections are new and no event was published on them."""
     for connection in list(world.broker.connections):
         connection.cut(0.0)
     world.schedule(2.5, lose_majority, world, seconds, True, 1)
 
 
 def _find_majority(world: World, requests: int) -> None:
-    """End the loss once all processes have polled it, or after a long time.
+    """Restore the majority when all processes have learnt of its loss, or after a long time.
 
-    An earlier end is the second window in docs/guarantees.md.
+    If the majority returned earlier, the second window in docs/guarantees.md would be open.
     """
     for process in world.living:
         for _ in range(requests):
@@ -165,7 +165,7 @@ def put_stranger(world: World, kind: str) -> None:
 
 
 def cut_power(world: World, which: int, calls: int) -> None:
-    """Cut the power, in some runs while a process handles a request."""
+    """Cut the host's power, in some runs while a process handles a request."""
     if calls:
         kill(world, which, calls)
         requests(world, which, 1, 1)
@@ -191,6 +191,6 @@ def turn_off(world: World, name: str, seconds: float) -> None:
 
 
 def end_all(world: World) -> None:
-    """End the strikes that last longer than a schedule; the others end by themselves."""
+    """End the strikes that may outlast a schedule. All other strikes end by themselves."""
     world.files.errors.clear()
     world.files.cut_short = False

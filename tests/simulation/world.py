@@ -1,7 +1,7 @@
-"""Run edge processes, their disk and their broker on one seeded clock.
+"""Run edge processes, their disk and their broker on one simulated clock.
 
-Every choice comes from the seed, and nothing reads the machine's clock: a seed and its actions repeat a run
-byte for byte.
+Every choice is derived from the seed, and no code reads the machine's clock, so the same seed and actions
+repeat a run byte for byte.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ if TYPE_CHECKING:
 POLL_SECONDS = 1.0
 WORK_SECONDS = 0.25
 PEACE_SECONDS = 6.0
-"""Seconds after a disk fault: the disk is tried again each half second, other directories each five
-seconds."""
+"""Seconds after a disk fault in which requests may still be refused. The edge tries the disk again every half
+second, and the directories of other processes every five seconds."""
 
 
 class BrokenPromiseError(Exception):
-    """A promise was broken; the first one ends the run."""
+    """A promise was broken. The run ends."""
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """The constants of a run."""
+    """The settings that stay the same during a run."""
 
     nodes: int = 1
     confirms: bool = False
@@ -47,7 +47,7 @@ class Setting:
 
 
 class World:
-    """One host with two edge processes, and a broker."""
+    """A simulated host with two edge processes, and a broker."""
 
     def __init__(self, seed: int, setting: Setting, tell: Callable[[str], None] | None = None) -> None:
         self.random = random.Random(seed)
@@ -71,30 +71,30 @@ class World:
         self._until_switch = 0
         self._switch_later()
 
-    # Time.
+    # Methods that simulate time.
 
     def wall_us(self) -> int:
-        """Return the wall clock, which may step."""
+        """Return the time of the wall clock, which may step, in microseconds."""
         return round((self.now + self.wall_offset + 1_732_462_000) * 1_000_000)
 
     def schedule(self, seconds: float, call: Callable[..., None], *arguments: object) -> None:
-        """Schedule a call outside of the processes after a delay."""
+        """Schedule a call after a delay. The call does not belong to a process."""
         self.schedule_call(self.now + seconds, None, None, call, arguments)
 
     def schedule_at(self, at: float, call: Callable[..., None], *arguments: object) -> None:
-        """Schedule a call outside of the processes at a time."""
+        """Schedule a call at a time. The call does not belong to a process."""
         self.schedule_call(at, None, None, call, arguments)
 
     def schedule_call(self, at: float, process: Any, timer: Any, call: Any, arguments: Any) -> None:
-        """Schedule a call at a time, as a process if one is given."""
+        """Schedule a call at a time. If *process* is not None, the call runs as that process."""
         self._order += 1
         heapq.heappush(self._calls, (at, self._order, process, timer, call, arguments))
 
     def run(self, until: float) -> None:
-        """Let time pass.
+        """Run scheduled calls until the time *until*.
 
         Raises:
-            BrokenPromiseError: With what was broken.
+            BrokenPromiseError: A promise was broken. The message names it.
         """
         calls = self._calls
         while calls and calls[0][0] <= until:
@@ -110,30 +110,30 @@ class World:
             call(*arguments)
         elif not process.is_dead and not timer.is_cancelled:
             if process.frozen_until > self.now:
-                # In the order in which it came, also if the process is frozen again meanwhile.
+                # Keep the call's place in the order, even if the process is frozen again before then.
                 heapq.heappush(self._calls, (process.frozen_until, order, process, timer, call, arguments))
             else:
                 self.run_as(process, call, *arguments)
 
     def run_as(self, process: EdgeProcess, call: Callable[..., None], *arguments: object) -> None:
-        """Call as a process; an error that leaves its loop is a broken promise."""
+        """Call a function as a process. An error that escapes from the process's loop is a broken promise."""
         before, self.files.process = self.files.process, process
         self._running.append(process)
         try:
             call(*arguments)
         except KilledError:
             pass
-        except BaseException as error:  # noqa: BLE001  # SystemExit too
+        except BaseException as error:  # noqa: BLE001  # SystemExit, too
             if not process.is_dead:
                 self.promises.fail(f"edge {process.number} fails: {error!r}")
         finally:
             self._running.pop()
             self.files.process = before
 
-    # Processes.
+    # Methods that simulate processes.
 
     def start_process(self) -> None:
-        """Start one more edge process."""
+        """Start an additional edge process."""
         self._processes += 1
         process = EdgeProcess(self, self._processes)
         self.living.append(process)
@@ -142,16 +142,16 @@ class World:
         self.schedule(self.random.random() * POLL_SECONDS, self.poll, process)
 
     def request(self, process: EdgeProcess, size: int = 1) -> None:
-        """Send one webhook to a process, which handles it in its next turn."""
+        """Send one webhook to a process, which handles it in the next turn of its loop."""
         self._requests += 1
         process.loop.call_soon(process.request, b"<%d>%s" % (self._requests, b"." * size))
 
     def disk_is_bad(self, seconds: float) -> None:
-        """Allow 503 for that time, and until the disk is tried again."""
+        """Permit answers of 503 for *seconds*, and then until the edge has tried the disk again."""
         self.disk_is_bad_until = max(self.disk_is_bad_until, self.now + seconds + PEACE_SECONDS)
 
     def kill(self, process: EdgeProcess, how: str = "is killed") -> None:
-        """Kill a process; its successor starts a moment later."""
+        """Kill a process. Its successor starts a moment later."""
         if process.is_dead:
             return
         self.note("edge %d %s", process.number, how)
@@ -159,7 +159,7 @@ class World:
         self.living.remove(process)
         self.files.release(process)
         for connection in [one for one in self.broker.connections if one.loop is process.loop]:
-            if self.random.random() < 0.5:  # what the kernel had not sent is lost
+            if self.random.random() < 0.5:  # lose the bytes that the kernel had not sent
                 connection.cut(0.0)
         self.schedule(self.random.random(), self.start_process)
 
@@ -184,17 +184,17 @@ class World:
         self._until_switch = self.random.randint(1, 60)
 
     def _run_others(self) -> None:
-        """Let other processes run during a process's system call."""
+        """Let other processes run during a system call of the running process."""
         until = self.now + 0.3
         for _ in range(self.random.randint(1, 8)):
             if not self._calls or self._calls[0][0] > until or self._calls[0][2] in self._running:
                 break
             self._run_next()
 
-    # Polls and workers.
+    # Methods that simulate the poller and the workers.
 
     def poll(self, process: EdgeProcess) -> None:
-        """Report the queue to a process, as its poller's thread does each second."""
+        """Report the queue's state to a process, as its poller thread does every second."""
         if process.is_dead:
             return
         self.schedule(POLL_SECONDS, self.poll, process)
@@ -208,11 +208,11 @@ class World:
         process.loop.call_later(self.random.random() * 0.1, process.take_report, report)
 
     def work(self) -> None:
-        """Let the workers consume."""
+        """Let the workers consume some events, and record since when the queue has been too deep."""
         self.schedule(WORK_SECONDS, self.work)
         self.broker.consume(self.workers_rate)
         is_deep = len(self.broker.ready) > self.setting.high + 20
-        # Without fresh answers to its probes a process believes the management API, even a false one.
+        # A process whose probes get no answer relies on the management API, even if the API is wrong.
         heard = {connection.loop for connection in self.broker.connections}
         is_reported = self.is_polling and not self.broker.is_blocked
         is_counted = (
@@ -221,6 +221,6 @@ class World:
         self.deep_since = (self.deep_since or self.now) if is_deep and is_counted else None
 
     def note(self, text: str, *values: object) -> None:
-        """Record a step of the story, if it is wanted."""
+        """Add a step to the story of the run, if the caller wants the story."""
         if self._tell is not None:
             self._tell(f"{self.now - 1000:9.4f} {text % values}")

@@ -1,1 +1,1 @@
-"""Parts that chaos and benchmarks share: one launcher, one open-loop sender, one ledger."""
+"""Start the product, send open-loop load and keep a ledger, for both chaos and benchmarks."""

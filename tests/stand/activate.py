@@ -2,7 +2,7 @@
 
     activate.py DESCRIPTOR PROGRAM ARGUMENT...
 
-The program must find its own process id in LISTEN_PID, which is unknown before it is started.
+LISTEN_PID must be the program's own process id, which is known only after the process has started.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""One connection of a sender: a request on it, and the answer that comes back."""
+"""Handle one connection of a sender: send a request, and parse its answer."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FAILURES: Final = {
 
 
 class Connection:
-    """One keep-alive connection and its request in progress."""
+    """A keep-alive connection, and the request that is in progress on the connection."""
 
     __slots__ = ("answer", "on", "sent_at", "sock", "unsent")
 
@@ -35,7 +35,7 @@ class Connection:
         self.answer = b""
 
     def go_on(self) -> bool:
-        """Send the rest of the request; return whether all of it is sent."""
+        """Send the rest of the request; return whether the whole request is sent."""
         try:
             self.unsent = self.unsent[self.sock.send(self.unsent) :]
         except BlockingIOError:
@@ -44,10 +44,10 @@ class Connection:
 
 
 def parsed(answer: bytes) -> tuple[int, int, bool] | None:
-    """Return status, Retry-After and whether the connection stays; None until the answer is complete.
+    """Return status, Retry-After and whether the connection stays open; None until the answer is complete.
 
     Raises:
-        ValueError: It is no answer.
+        ValueError: The bytes are not a valid answer.
     """
     head, separator, body = answer.partition(b"\r\n\r\n")
     if not separator:

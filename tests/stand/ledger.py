@@ -1,4 +1,4 @@
-"""Record the events that were answered 200: the service must account for them."""
+"""Record the events that were answered 200: the service must account for each of them."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ if TYPE_CHECKING:
 
 
 def digest_of(body: bytes) -> bytes:
-    """Return the SHA-256 by which a body is found again in tables, queues and files."""
+    """Return the SHA-256 of a body, by which the tests find the body in tables, queues and files."""
     return hashlib.sha256(body).digest()
 
 
 class Ledger:
     """The digests of all bodies that were answered 200; a body answered twice is one event.
 
-    Those that a destination refused for good are in `refused`: they take effect and are dead letters as well.
+    `refused` has the events that a destination refused for good. They have taken effect, and are also dead
+    letters.
     """
 
     def __init__(self) -> None:
@@ -28,15 +29,15 @@ class Ledger:
         self.refused: set[bytes] = set()
 
     def note_answered(self, bodies: Iterable[bytes]) -> None:
-        """Record that each of these was answered 200."""
+        """Record that each of these bodies was answered 200."""
         self._answered.update(map(digest_of, bodies))
 
     def expect_dead_letter(self, body: bytes) -> None:
-        """Record that this body belongs among the dead letters, and only there."""
+        """Record that this body must become a dead letter and must not take effect."""
         self.doomed.add(digest_of(body))
 
     def excuse_all(self, bodies: Iterable[bytes]) -> None:
-        """Record that the test itself destroys these."""
+        """Record that the test itself destroys these bodies."""
         self._excused.update(map(digest_of, bodies))
 
     @property
@@ -45,5 +46,5 @@ class Ledger:
         return self._answered - self._excused
 
     def lost(self, *found: AbstractSet[bytes]) -> set[bytes]:
-        """Return the owed events that are in none of these places."""
+        """Return the owed events that are in none of these sets."""
         return self.owed.difference(*found)

@@ -22,14 +22,14 @@ if TYPE_CHECKING:
     from tests.stand.order import Order
 
 SETTLE_SECONDS = 90.0
-"""Seconds: six tries, each with its time limit, and the pauses between them."""
+"""Seconds to wait for the sender's end: enough for six tries with their time limits and pauses."""
 
 
 class Load:
     """A running sender.
 
     Args:
-        order: The requests; its output must not exist yet.
+        order: The requests to send; the file of records must not exist yet.
     """
 
     def __init__(self, order: Order) -> None:
@@ -49,30 +49,30 @@ class Load:
 
     @property
     def is_running(self) -> bool:
-        """Return whether it is still sending, or waiting for answers and retries."""
+        """Return whether the sender is still sending, or waiting for answers and retries."""
         return self._process.poll() is None
 
     def change_rate(self, rate: float) -> None:
-        """Send this number of requests a second from now on."""
+        """Change the rate to this number of requests a second."""
         self.rate = rate
         self._say(rate=rate)
 
     def burst(self, events: int) -> None:
-        """Send this number of events as fast as the connections allow, all due now."""
+        """Send this number of events, all due now, as fast as the connections allow."""
         self._say(burst=events)
 
     def heed_retry_after(self, *, heed: bool) -> None:
-        """Retry when Retry-After says, or after the policy's pause in any case."""
+        """Retry a request after its Retry-After if *heed*, otherwise always after the policy's pause."""
         self._say(obeys=heed)
 
     def stop(self) -> None:
-        """Send nothing new; return when everything is concluded, including retries."""
+        """Stop sending new requests; return when all requests are concluded, including retries."""
         if self.is_running:
             self._say(stop=1)
         self.finish()
 
     def finish(self) -> None:
-        """Wait for the end of the ordered requests.
+        """Wait until all requests of the order are concluded.
 
         Raises:
             AssertionError: The sender failed, or does not end.
@@ -93,18 +93,18 @@ class Load:
 
     @property
     def answered(self) -> set[int]:
-        """Return the numbers answered 200 so far."""
+        """Return the numbers of the requests answered 200 so far."""
         self._records.read()
         return {each.number for each in self._records.tries if each.status == 200}
 
     def seen(self) -> Seen:
-        """Return every try concluded so far."""
+        """Return every try that has been concluded so far."""
         self._records.read()
         return Seen(self._records.tries)
 
     @contextmanager
     def watch(self) -> Iterator[Seen]:
-        """Collect the tries that are due during the `with` block; complete once it has ended."""
+        """Collect the tries that are due during the `with` block; the list is complete after the block."""
         seen = Seen([])
         begin = time.monotonic()
         try:

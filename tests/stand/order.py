@@ -11,7 +11,7 @@ from tests.stand.traffic import Traffic
 
 
 class Requests(Protocol):
-    """Whole requests by number."""
+    """Whole HTTP requests, by number."""
 
     def __getitem__(self, number: int) -> bytes: ...
 
@@ -33,7 +33,7 @@ class RequestFile:
 
 
 def _mapped(path: Path) -> mmap.mmap:
-    """Map a file: it may be large, and possibly only a part of it is sent."""
+    """Map a file into memory, because the file may be large and perhaps only a part of it is sent."""
     with path.open("rb") as file:
         return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
 
@@ -43,20 +43,21 @@ class Order:
     """The requests to send.
 
     Args:
-        port: On loopback.
-        output: The file that gets the records.
-        run: Whose traffic it is; empty where *path* and *size* name prepared requests instead.
-        event_type: Of every event; empty for the types of an ordinary conversation.
-        first: The first number.
-        count: How many numbers; 0 for no end.
-        rate: Per second; may be changed later.
-        connections: Kept open at most.
-        repeated: Share of requests that repeat an earlier body, as retries after a lost answer do.
-        retries: How often a refused or failed request is tried again.
-        retry_seconds: How much later.
+        port: The server's port on loopback.
+        output: The file for the records.
+        run: The run whose traffic is sent; empty if *path* and *size* name prepared requests instead.
+        event_type: The type of every event; if empty, events have the types of an ordinary conversation.
+        first: The number of the first request.
+        count: How many numbered requests to send; 0 means that there is no end.
+        rate: Requests a second, which may be changed later.
+        connections: The largest number of connections that are kept open.
+        repeated: The share of requests that repeat an earlier body, as retries after a lost answer do.
+        retries: How often a refused or failed request is retried.
+        retry_seconds: Seconds from a failed try to its retry.
         timeout_seconds: The time limit for an answer.
-        turn_seconds: Between two checks of due requests and answers. Latencies grow by this at most.
-        seed: Chooses the repeated bodies.
+        turn_seconds: Seconds between two checks for due requests and for answers. Latencies appear longer by
+            up to this time.
+        seed: The seed that decides which bodies are repeated.
     """
 
     port: int
@@ -85,7 +86,7 @@ class Order:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Try:
-    """One request at one time."""
+    """One attempt to send a request: when it is due, the request's number, and the attempt's number."""
 
     due: float
     number: int

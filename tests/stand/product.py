@@ -1,4 +1,4 @@
-"""Start the product's programs with given servers, from this checkout or from a copy of it."""
+"""Start the product's programs on given servers, from this checkout or from a copy of it."""
 
 from __future__ import annotations
 
@@ -24,12 +24,13 @@ BACKLOG = 2048
 class Product:
     """The edge, the workers and omctl, all with the same settings.
 
-    The edge's listening socket is held here and handed over at each start, as systemd's socket unit does.
+    This object keeps the edge's listening socket open and passes it to each edge that starts, as systemd's
+    socket unit does.
 
     Args:
-        directory: Logs and, by default, the edge's state go there.
-        settings: Every OM_ variable that has no default and those that shall differ from it.
-        sources: Where the product is run from.
+        directory: The directory for logs and, by default, the edge's state.
+        settings: The OM_ variables that have no default, and those that differ from their default.
+        sources: The directory whose code is run.
     """
 
     def __init__(self, directory: Path, settings: dict[str, str], *, sources: Path = SOURCES) -> None:
@@ -48,7 +49,7 @@ class Product:
             "PYTHONPATH": str(self.sources),
             "PYTHONUNBUFFERED": "1",
             "OM_STATE_DIRECTORY": str(self.directory / "state"),
-            # The traffic begins at a fixed time.
+            # Retention must delete no events: the traffic's timestamps begin at a fixed time in the past.
             "OM_RETENTION_DAYS": "36500",
             "OM_WEBHOOK_SECRETS": SECRET.decode(),
             "OM_EDGE_PROCESSES": str(PROCESSES),
@@ -57,7 +58,7 @@ class Product:
         }
 
     def edge(self, *, configuration: str = "webhook_api.gunicorn_conf", **settings: str) -> Program:
-        """Return the edge, not started: gunicorn as the documentation starts it."""
+        """Return the edge before its start: gunicorn with the command of the documentation."""
         descriptor = self._listener.fileno()
         command = [sys.executable, str(ACTIVATE), str(descriptor), sys.executable, "-m", "gunicorn"]
         command += ["-c", f"python:{configuration}"]
@@ -71,7 +72,7 @@ class Product:
         role: str = "intake",
         **settings: str,
     ) -> Program:
-        """Return one worker, not started; *runs* is the module that Python runs."""
+        """Return one worker before its start; *runs* is the module or the script that Python runs."""
         command = [sys.executable, *runs, role, "--name", name]
         return self._program(name, command, settings)
 
@@ -85,7 +86,7 @@ class Product:
         return done
 
     def health(self) -> dict[str, Any]:
-        """Return the edge's health report; empty when it does not answer."""
+        """Return the edge's health report; empty if the edge does not answer."""
         try:
             answer = requests.get(f"http://{LOOPBACK}:{self.port}/health/ready", timeout=5)
             report: dict[str, Any] = answer.json()
@@ -94,7 +95,7 @@ class Product:
         return report
 
     def is_connected(self, processes: int = PROCESSES) -> bool:
-        """Return whether this number of edge processes is connected to the broker."""
+        """Return whether at least this number of edge processes is connected to the broker."""
         report = self.health().get("processes", [])
         return sum(process["journal"]["broker"] == "up" for process in report) >= processes
 

@@ -20,17 +20,17 @@ LOOK_SECONDS = 0.1
 
 
 class Program:
-    """One command that must keep running: the master process and its children.
+    """A command that must keep running, as a master process and its children.
 
-    `priority` is its niceness against other programs, from its next start on.
+    `priority` is the program's niceness, which applies from the next start.
 
     Args:
-        name: For logs.
-        command: Program and arguments.
-        environment: Whole.
-        directory: Where it runs.
-        log: Gets its output, run after run.
-        descriptor: A listening socket to inherit, or -1.
+        name: The name for logs.
+        command: The program and its arguments.
+        environment: The program's whole environment.
+        directory: The working directory.
+        log: The file to which the output of every run is appended.
+        descriptor: The descriptor of a listening socket that the program inherits, or -1.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class Program:
 
     @contextmanager
     def running(self) -> Iterator[Program]:
-        """Run it for a `with` block, without restarting it when it ends; it is stopped cleanly afterwards."""
+        """Run the program for a `with` block without restarting it, and stop it cleanly afterwards."""
         self.start()
         try:
             yield self
@@ -84,13 +84,13 @@ class Program:
         return []
 
     def start(self) -> None:
-        """Start it; from now on it is restarted whenever it ends."""
+        """Start the program; from now on, a supervisor restarts it whenever it ends."""
         with self._lock:
             self._wanted = True
             self._launch()
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
-        """Signal the master, wait for it, then kill the remaining processes."""
+        """Signal the master, wait for its end, then kill the remaining processes."""
         with self._lock:
             self._wanted = False
             if self._process is None:
@@ -102,18 +102,18 @@ class Program:
             self._kill_group()
 
     def restart(self) -> None:
-        """Stop cleanly and start again."""
+        """Stop the program cleanly, and start it again."""
         self.stop()
         self.start()
 
     def reconfigure(self, **settings: str) -> None:
-        """Restart with other settings."""
+        """Restart the program with changed settings."""
         self.stop()
         self.environment = {**self.environment, **settings}
         self.start()
 
     def run_from(self, directory: Path) -> None:
-        """Use another directory's code from the next start on, and the first one's for files it lacks."""
+        """Use another directory's code from the next start; missing modules come from the first directory."""
         *_, first = self.environment["PYTHONPATH"].split(os.pathsep)
         self._directory = directory
         self.environment = {**self.environment, "PYTHONPATH": f"{directory}{os.pathsep}{first}"}
@@ -123,7 +123,7 @@ class Program:
         os.kill(self.pid, number)
 
     def revive(self) -> None:
-        """Restart it if it has ended by itself."""
+        """Restart the program if it has ended without being stopped."""
         with self._lock:
             if self._wanted and not self.is_running:
                 if not self.spares_orphans:
@@ -144,11 +144,12 @@ class Program:
                 pass_fds=(self._descriptor,) if self._descriptor >= 0 else (),
             )
         with suppress(OSError):
-            # Linux shares the processors out by session, and among sessions only this has a say.
+            # Linux first divides the processors among sessions, and only this file changes a session's
+            # share.
             Path(f"/proc/{self._process.pid}/autogroup").write_text(str(self.priority), encoding="ascii")
 
     def _kill_group(self) -> None:
-        """End the processes that the master left running, as KillMode=mixed does."""
+        """Kill the processes that the master left running, as KillMode=mixed does."""
         assert self._process is not None
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)

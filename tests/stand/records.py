@@ -1,4 +1,4 @@
-"""The records that a sender writes of every try, and the figures in them."""
+"""Read the records that a sender writes of every try, and derive figures from them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 RECORD: Final = struct.Struct("<q3d3i?")
 MARK: Final = -1
-"""The number of a record that is no try: everything due before its `due` is concluded."""
+"""The number of a record that is a mark: all tries that were due before its `due` are concluded."""
 
 REFUSED, RESET, CLOSED, TIMEOUT, MALFORMED, OTHER = range(-1, -7, -1)
 NAMES: Final = {
@@ -25,17 +25,20 @@ NAMES: Final = {
     MALFORMED: "malformed answer",
     OTHER: "another failure",
 }
-"""The meaning of a status below zero: the way in which the try failed."""
+"""The meaning of each status below zero, which shows how the try failed."""
 
 
 class Tried(NamedTuple):
-    """One try: times in monotonic seconds of this machine.
+    """One try of a request; its times are in monotonic seconds of this machine.
 
     Args:
-        status: Of HTTP, or one of NAMES.
-        retry_after: Whole seconds; 0 where the answer named none.
-        attempt: 1 for the first.
-        is_final: Not answered 200, and not tried again: the platform has given the event up.
+        due: When the try was due.
+        sent: When it was sent.
+        ended: When it was answered or failed.
+        status: The HTTP status, or one of NAMES.
+        retry_after: Whole seconds; 0 if the answer had no Retry-After.
+        attempt: 1 for the first try of an event.
+        is_final: Whether the try failed and is not retried, so that the platform has given up the event.
     """
 
     number: int
@@ -49,12 +52,12 @@ class Tried(NamedTuple):
 
     @property
     def latency(self) -> float:
-        """Return the seconds from the time it was due to its end."""
+        """Return the seconds from the time at which the try was due to its end."""
         return self.ended - self.due
 
 
 def percentile(values: Iterable[float], percent: float) -> float:
-    """Return the smallest value that *percent* of all do not exceed; 0 of none."""
+    """Return the smallest value that *percent* percent of the values do not exceed; 0 without values."""
     ordered: Sequence[float] = sorted(values)
     position = max(0, -(-len(ordered) * percent // 100) - 1)
     return ordered[int(position)] if ordered else 0.0
@@ -73,30 +76,30 @@ class Seen:
 
     @property
     def counts(self) -> dict[str, int]:
-        """Return how often each outcome occurred, failures by their names."""
+        """Return how often each outcome occurred; failures are listed by their names."""
         return dict(Counter(NAMES.get(each.status, str(each.status)) for each in self.tries))
 
     @property
     def given_up(self) -> int:
-        """Return the events that the platform's policy does not retry further."""
+        """Return the number of events that were given up after the last retry of the platform's policy."""
         return sum(each.is_final for each in self.tries)
 
     @property
     def rate(self) -> float:
-        """Return how many requests were due a second, including retries, while new ones came."""
+        """Return how many requests and retries a second were due, from the first new request to the last."""
         new = [each.due for each in self.tries if each.attempt == 1]
         begin, end = min(new, default=0.0), max(new, default=0.0)
         return sum(begin <= each.due < end for each in self.tries) / (end - begin) if end > begin else 0.0
 
     def latency(self, percent: float) -> float:
-        """Return a percentile of all latencies, in seconds: those of refused and failed tries too."""
+        """Return a percentile of the latencies of all tries, even refused and failed tries, in seconds."""
         return percentile((each.latency for each in self.tries), percent)
 
     @property
     def longest_stall(self) -> float:
-        """Return the longest time of a try, or without an answer 200, in seconds.
+        """Return the longest time that one try took, or during which no try was answered 200, in seconds.
 
-        The stretch begins when the first try is due and ends with the last one, however they ended.
+        The period begins when the first try is due, and ends when the last try ends, whatever their outcome.
         """
         if not self.tries:
             return 0.0
@@ -123,7 +126,7 @@ class Seen:
 
 
 class Records:
-    """A sender's file, read as it grows.
+    """A sender's file of records, read while it grows.
 
     Args:
         path: The file.
@@ -137,7 +140,7 @@ class Records:
         self.waiting_retries = 0
 
     def read(self) -> list[Tried]:
-        """Read the appended records; return the tries since the last call."""
+        """Read the records that were appended since the last call, and return their tries."""
         begin = len(self.tries)
         if self._path.exists():
             with self._path.open("rb") as file:

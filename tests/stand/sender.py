@@ -1,13 +1,13 @@
 """Send requests at given times, even if the server does not keep up, and record every try.
 
-A try's latency counts from the moment at which it was due, not from when it was sent: a server that stalls,
-or a sender that runs late, makes latencies longer and never fewer. A refused or failed request is retried as
-the platform does it; each retry is a separate try with its own due time.
+A try's latency is measured from the time at which it was due, not from when it was sent. A server that
+stalls, or a sender that runs late, therefore makes latencies longer and hides none of them. A refused or
+failed request is retried as the platform retries it. Each retry is a separate try with its own due time.
 
-It runs as a process, `python -m tests.stand.sender ORDER`; load.py starts it, and controls it on its stdin.
+The sender is a process, `python -m tests.stand.sender ORDER`, which load.py starts and controls by stdin.
 
 Source: developer.genesys.cloud, Open Messaging, "Validate webhook notifications": five retries five seconds
-apart after a timeout of ten seconds, a 429 or a 5xx. That failed connections are too is assumed.
+apart after a timeout of ten seconds, a 429 or a 5xx. We assume that failed connections are retried, too.
 """
 
 from __future__ import annotations
@@ -29,21 +29,22 @@ from tests.stand.order import Order, Try
 from tests.stand.records import CLOSED, MALFORMED, MARK, OTHER, RECORD, TIMEOUT
 
 PRIORITY: Final = -10
-"""Niceness ahead of the servers on the same cores, if that is allowed: then only they cause delays."""
+"""The sender's niceness, if it is permitted. The sender runs ahead of the servers on the same cores, so that
+only the servers cause delays."""
 
 AUTOGROUP: Final = Path("/proc/self/autogroup")
-"""Linux first divides the processors among sessions; only this file affects the shares of sessions."""
+"""The file that changes a session's share: Linux first divides the processors among sessions."""
 
 FLUSH_SECONDS: Final = 0.05
 RECENT: Final = 2000
-"""How far back a repeated body may lie, in events."""
+"""The number of latest events from which a repeated body is chosen."""
 
 
 class Sender:
-    """One loop over a bounded set of connections.
+    """Sends an order's requests in one loop over a limited number of connections.
 
     Args:
-        order: What to send.
+        order: The requests to send.
     """
 
     def __init__(self, order: Order) -> None:
@@ -83,7 +84,7 @@ class Sender:
         self._flush(time.monotonic())
 
     def obey(self, words: dict[str, float]) -> None:
-        """Change the rate, stop, send a burst at once, or heed Retry-After from now on."""
+        """Carry out a command: change the rate, stop, send a burst at once, or obey Retry-After."""
         if "rate" in words:
             self._interval = 1 / words["rate"] if words["rate"] else 0.0
             self._next_due = time.monotonic()
@@ -152,7 +153,7 @@ class Sender:
     def _listen(self, descriptor: int) -> None:
         if descriptor != sys.stdin.fileno():
             return
-        # Not by lines: a second command in a line reader's buffer would wake no selector.
+        # Do not use a line reader, because a second command in its buffer would not wake the poll.
         data = os.read(descriptor, 65536)
         if not data:
             self._poll.unregister(sys.stdin)
@@ -184,7 +185,7 @@ class Sender:
     def _conclude(self, connection: Connection, status: int, retry_after: int, stays: bool) -> None:  # noqa: FBT001
         request, connection.on = connection.on, None
         if request is None:
-            # An unrequested answer: what comes next on this connection cannot be trusted.
+            # No request is open for this answer, so later answers on this connection cannot be trusted.
             self._drop(connection)
             return
         self._note(request, connection.sent_at, status, retry_after)
@@ -223,7 +224,7 @@ class Sender:
             self._fail(connection, TIMEOUT)
 
     def _flush(self, now: float) -> None:
-        """Write the concluded tries, and a mark: everything due before it is concluded."""
+        """Write the concluded tries, then a mark with a time before which all due tries are concluded."""
         under_way = [connection.on.due for connection in self._open.values() if connection.on]
         oldest = min([now, *under_way, *(request.due for request in list(self._due)[:1])])
         self._records += RECORD.pack(MARK, oldest, 0, now, 0, len(self._later), 0, False)
@@ -232,7 +233,7 @@ class Sender:
 
 
 def main() -> None:
-    """Carry the order out."""
+    """Send the requests of the order that the command line contains."""
     with suppress(OSError):
         os.nice(PRIORITY)
         AUTOGROUP.write_text(str(PRIORITY), encoding="ascii")

@@ -1,4 +1,4 @@
-"""Write numbered events of many conversations: one number always has the same body."""
+"""Generate numbered events of many conversations; the same number always gives the same body."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.stand.product import SECRET
 
 PATH = "/webhooks/genesys/openmessaging"
 CONVERSATIONS = 50
-"""Conversations in progress at a time: enough for two workers to meet in few of them."""
+"""Conversations in progress at a time: enough that two workers seldom process the same conversation."""
 
 EVENTS_EACH = 20
 BLOCK = CONVERSATIONS * EVENTS_EACH
@@ -35,8 +35,8 @@ class Traffic:
     """The events of one run.
 
     Args:
-        run: Begins every conversation id, so that the tables can be asked for this run alone.
-        event_type: Of every event; empty for the types of an ordinary conversation.
+        run: The prefix of every conversation id, so that a query can select the events of this run.
+        event_type: The type of every event; if empty, events have the types of an ordinary conversation.
     """
 
     run: str
@@ -60,7 +60,7 @@ class Traffic:
         return f"{self.run}-{number // BLOCK * CONVERSATIONS + number % CONVERSATIONS}"
 
     def malformed(self, number: int) -> bytes:
-        """Return a body that every worker must dead-letter: it has no timestamp."""
+        """Return a body without a timestamp, which every worker must dead-letter."""
         return json.dumps({"conversationId": f"{self.run}-malformed", "number": number}).encode()
 
 

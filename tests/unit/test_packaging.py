@@ -21,7 +21,7 @@ LOCKED = re.findall(
 BACKEND = "setuptools"
 OURS = {"messaging", "webhook_api", "workers", "omctl", "simulator", "deploy"}
 CHECKOUT_ONLY = {"psutil"}
-"""Imported by deploy/local, which is not in the wheel."""
+"""Packages that only deploy/local imports, which is not in the wheel."""
 
 
 def requirements(option):
@@ -58,7 +58,7 @@ def test_the_build_backend_is_pinned_to_the_locked_release():
 
 
 def imported_modules():
-    """Yield each module that the product imports from outside, with the file."""
+    """Yield each module that the product imports, with the path of the importing file."""
     for package in sorted(OURS):
         for path in sorted((ROOT / package).rglob("*.py")):
             for node in ast.walk(ast.parse(path.read_text())):
@@ -83,7 +83,7 @@ def test_every_imported_package_is_declared():
 @pytest.mark.parametrize(
     "library", ["flask", "gunicorn", "marshmallow", "pika", "psycopg", "sqlalchemy", "urllib3"]
 )
-def test_a_library_with_internal_names_in_use_has_an_upper_bound(library):
+def test_a_library_whose_internal_names_we_use_has_an_upper_version_bound(library):
     [requirement] = [each for each in requirements("install_requires") if each.name == library]
     assert any(clause.operator == "<" for clause in requirement.specifier)
 
@@ -111,14 +111,14 @@ def test_the_targets_of_symbolic_links_are_built_into_the_wheel(package):
     assert [link for link in links if f"!{link.resolve().relative_to(ROOT)}" not in included] == []
 
 
-def test_no_installed_package_has_a_common_name():
+def test_no_installed_package_has_a_generic_name():
     assert not {"deploy", "migrations", "tests", "docs"} & set(PACKAGES)
 
 
 def test_all_files_that_omctl_installs_on_a_host_are_packaged():
     patterns = SETUP["options.package_data"]["omctl"].split()
     packed = {path for pattern in patterns for path in (ROOT / "omctl").glob(pattern)}
-    folders = ("systemd", "nginx", "nftables", "polkit", "prometheus", "grafana")
+    folders = ("systemd", "nginx", "nftables", "rabbitmq", "postgresql", "polkit", "prometheus", "grafana")
     shipped = {path for folder in folders for path in (ROOT / "omctl" / "host-files" / folder).iterdir()}
     assert shipped <= packed
 

@@ -9,7 +9,7 @@ from messaging.settings import known_settings, unknown_settings
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "deploy" / "environment.example"
-# Settings of deploy/local are for a developer's machine and do not belong into an operator's file.
+# Settings of deploy/local are for a developer's machine and do not belong in an operator's file.
 PACKAGES = ("messaging", "webhook_api", "workers", "omctl")
 READ = re.compile(
     r"(?:\.(?:string|strings|integer|seconds|boolean|one_of|share)|\bsetting)\(\s*\"(OM_[A-Z_]+)\""
@@ -26,7 +26,7 @@ ELSEWHERE = {*PORTS, *CONTAINERS_PORTS, "OM_BATCH_EVENT"}
 
 def test_the_example_lists_exactly_the_variables_that_the_code_reads():
     sources = (path.read_text() for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
-    # OM_SETTINGS_FILE names the file that the others are read from.
+    # OM_SETTINGS_FILE gives the path of the file from which the other settings are read.
     read = {name for source in sources for name in READ.findall(source)} | {"OM_SETTINGS_FILE"}
     assert read == known_settings()
     assert sorted(LISTED) == sorted(read)

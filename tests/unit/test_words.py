@@ -1,4 +1,4 @@
-"""Keep words out of code and docs that the project does not use: docs/glossary.md has those that it uses."""
+"""Keep words that the project avoids out of code and docs; docs/glossary.md defines the terms to use."""
 
 import re
 import subprocess
@@ -36,14 +36,14 @@ HABITS = {
     "on record": r"on record",
     "told": r"what was told|was told of|is told of|hear of",
 }
-"""Each habit with its pattern."""
+"""Each kind of word to avoid, with a pattern that finds it."""
 BEFORE_LETTER = re.compile(r"(dead|capital|case)[\s_#*-]*$", re.IGNORECASE)
-"""Dead letters, also across two lines, and letters of the alphabet are allowed."""
+"""Words before an allowed "letter": dead letters, also across two lines, and letters of the alphabet."""
 ALLOWED = {
     "docs": 1,
     "tests": 8,
 }
-"""The number of places in a folder that are still to be rewritten; lower it whenever it falls."""
+"""The number of places in each folder that still use such words; lower it when you rewrite a place."""
 
 
 def places(text):
@@ -84,5 +84,5 @@ def test_code_and_docs_use_the_words_of_the_glossary():
         ("it is on record what nobody has in hand", ["on record", "nobody", "hand"]),
     ],
 )
-def test_each_habit_is_found(text, habits):
+def test_each_word_to_avoid_is_found(text, habits):
     assert sorted(habit for habit, _ in places(text)) == sorted(habits)

@@ -1,1 +1,1 @@
-"""The alternatives that the service is measured against."""
+"""The alternative programs with which the service is compared."""

@@ -1,7 +1,7 @@
-"""Consume with pika and insert with one statement per batch: the least that an idempotent consumer can do.
+"""Consume with pika, and insert each batch with one statement: the minimum for an idempotent consumer.
 
-Runs as a process: `python -m tests.benchmarks.receivers.bare_consumer DATABASE_URL`, with OM_AMQP_URL. It
-reads three fields of the body, checks nothing, keeps no state beside key and body, and records no refusal.
+Run it as `python -m tests.benchmarks.receivers.bare_consumer DATABASE_URL`, with OM_AMQP_URL set. It reads
+three fields of each body, and stores these, the key and the whole body. It checks and refuses no event.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ SQLITE_TYPES: Final = ("INTEGER PRIMARY KEY", "blob")
 
 
 def insert_into(url: str) -> Callable[[list[bytes]], None]:
-    """Create the table and return a function that inserts a batch of bodies in one committed statement."""
+    """Create the table, and return a function that inserts a batch of bodies in one committed statement."""
     if url.startswith("sqlite"):
         return _sqlite(url.removeprefix("sqlite:///"))
     return _postgresql(url.replace("+psycopg", ""))

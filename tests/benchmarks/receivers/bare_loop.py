@@ -1,6 +1,6 @@
-"""Answer 200 to requests on one loop without parsing them: the least cost with gunicorn, asyncio and Python.
+"""Answer 200 to requests on one event loop without parsing them: the lowest cost with gunicorn and asyncio.
 
-A gunicorn worker class, `gunicorn --worker-class tests.benchmarks.receivers.bare_loop.BareLoopWorker`.
+Use it as gunicorn's worker class: `--worker-class tests.benchmarks.receivers.bare_loop.BareLoopWorker`.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ TICK_SECONDS: Final = 1.0
 REFUSAL: Final = b"HTTP/1.1 422 Unprocessable Content\r\nContent-Length: 0\r\n\r\n"
 CONVERSATION: Final = re.compile(rb'"conversation_id":"c-(\d+)"')
 GOOD_EVERY: Final = 10
-"""One conversation in ten is accepted by a receiver that refuses most."""
+"""RefusingWorker accepts only the deliveries of every tenth conversation."""
 
 
 class Answering(asyncio.Protocol):
-    """Treats the bytes of one read as one whole request, as those of the benchmarks are."""
+    """Treats each read as one whole request, because each request of the benchmarks arrives in one read."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep the transport for the answer."""
+        """Keep the transport, to which the answer is written."""
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
 
     def data_received(self, data: bytes) -> None:
-        """Answer."""
+        """Answer 200 if *data* is long enough for a whole request."""
         if len(data) > BODY_BYTES:
             self._transport.write(ANSWER)
 
@@ -41,18 +41,18 @@ class Refusing(Answering):
     """Answers 422 to the deliveries of nine conversations in ten."""
 
     def data_received(self, data: bytes) -> None:
-        """Answer as soon as the conversation is known."""
+        """Answer 422 or 200 as soon as the data that has arrived identifies the conversation."""
         if found := CONVERSATION.search(data):
             self._transport.write(REFUSAL if int(found[1]) % GOOD_EVERY else ANSWER)
 
 
 class BareLoopWorker(Worker):  # type: ignore[misc]  # gunicorn ships no annotations
-    """Serves until it is stopped."""
+    """A gunicorn worker that serves on asyncio's event loop until it is stopped."""
 
     protocol: type[Answering] = Answering
 
     def run(self) -> None:
-        """Run the loop."""
+        """Run the event loop until gunicorn stops this worker."""
         asyncio.run(self._serve())
 
     async def _serve(self) -> None:
@@ -65,6 +65,6 @@ class BareLoopWorker(Worker):  # type: ignore[misc]  # gunicorn ships no annotat
 
 
 class RefusingWorker(BareLoopWorker):
-    """Serves a destination that refuses most."""
+    """A gunicorn worker that serves a destination which refuses most deliveries."""
 
     protocol = Refusing

@@ -1,7 +1,7 @@
-"""Post bodies with requests, one session for each thread: the simplest program that delivers to a service.
+"""Post bodies with `requests`, one session per thread: the simplest program that delivers events.
 
-Runs as a process: `python -m tests.benchmarks.receivers.bare_sender URL COUNT THREADS`; prints the rate.
-It signs nothing, reads nothing from a database, records nothing, and tries nothing again.
+Run it as `python -m tests.benchmarks.receivers.bare_sender URL COUNT THREADS`; it prints the rate. It signs
+nothing, reads nothing from a database, records nothing, and retries nothing.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ from concurrent.futures import ThreadPoolExecutor
 import requests
 
 BODY = b'{"data":"' + b"x" * 750 + b'"}'
-"""As long as a delivery of the benchmarks' events."""
+"""A body as long as that of a delivery of the benchmarks' events."""
 
 
 def post(url: str, count: int) -> None:
-    """Post a number of bodies, one after the other."""
+    """Post *count* bodies, one after the other, over one session."""
     session = requests.Session()
     for _ in range(count):
         session.post(url, data=BODY, headers={"Content-Type": "application/json"}, timeout=10)
 
 
 def main(url: str, count: int, threads: int) -> None:
-    """Post from all threads, and print the rate."""
+    """Post *count* bodies from all threads together, and print the rate."""
     post(url, threads)
     started = time.monotonic()
     with ThreadPoolExecutor(threads) as pool:

@@ -1,7 +1,8 @@
-"""Serve the edge by gunicorn's threads, with one more thread for the broker: the alternative to one loop.
+"""Serve the edge on gunicorn's threads, with another thread for the broker: the alternative to one loop.
 
-The same view, signature, journal and publisher. A request's thread journals under a lock and hands the event
-to the loop's thread, which publishes it: the smallest hand-over that keeps pika in one thread.
+The view, the signature, the journal and the publisher are those of the edge. The thread of a request journals
+the event under a lock and hands it to the loop's thread, which publishes it. No smaller hand-over keeps pika
+in a single thread.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def make_app() -> Flask:
-    """Return the application of a process; call this after the fork."""
+    """Return the application of one gunicorn process. This must be called after the fork."""
     edge = Edge(EdgeSettings.from_environment())
     relay, lock = edge.relay, threading.Lock()
     journal, accept_on_loop = relay._journal, relay.accept

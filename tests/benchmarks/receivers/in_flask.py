@@ -1,7 +1,8 @@
-"""Views in Flask: one that does nothing, which is the least cost, and the usual first version.
+"""Receive webhooks in Flask with two views: a no-op with the lowest cost, and the usual first version.
 
-The latter publishes in the request with pika, one connection per thread, without confirms. It checks no
-signature and keeps no journal: what it has acknowledged is lost with the broker's connection.
+The usual first version publishes with pika during the request, over one connection per thread and without
+confirms. It checks no signature and keeps no journal, so it may lose events that it has acknowledged when
+the connection to the broker breaks.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ _PERSISTENT = pika.BasicProperties(delivery_mode=2)
 
 
 def hook_in(app: Flask) -> None:
-    """Run a function before each request of the edge, so that it takes Flask's whole dispatch."""
+    """Add a function that the edge runs before each request, so that requests take Flask's whole dispatch."""
     app.before_request(lambda: None)
 
 
@@ -35,7 +36,7 @@ def receive() -> str:
 
 @publishing.post(WEBHOOK_PATH)
 def publish() -> str:
-    """Publish the body to the quorum queue and answer."""
+    """Publish the body to the quorum queue, then answer."""
     _channel().basic_publish(EXCHANGE, EVENT_ROUTING_KEY, request.get_data(), _PERSISTENT, mandatory=True)
     return "ok"
 

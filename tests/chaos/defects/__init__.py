@@ -1,4 +1,4 @@
-"""List the defects of `make chaos-sabotage`: at least one for every fault."""
+"""List the defects that `make chaos-sabotage` puts into the product: at least one for every fault."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Defects of the workers."""
+"""Defects of intake, the worker that consumes the events queue."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ import threading
 _process = Intake.process
 def _later(self, batch):
     threading.Timer(3.0, _process, (self, batch)).start()
-    return Results().settlement()
+    return Settlement()
 Intake.process = _later
 """,
         LOST,

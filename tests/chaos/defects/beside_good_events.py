@@ -1,4 +1,4 @@
-"""Defects of earlier versions through which one event's failure delays the others."""
+"""Defects of earlier versions with which one event's failure delays other events."""
 
 from __future__ import annotations
 
@@ -88,6 +88,23 @@ def register(connection, configured, *rest, **names):
         stand="behind",
     ),
     Defect(
+        "a request is repeated although the platform is out of budget",
+        38,
+        "the platform is out of budget",
+        "workers/settle/verifier.py",
+        """
+from workers.genesys.budget import RequestBudget
+setattr(RequestBudget, "pause", lambda self, seconds: None)
+_settle_updates = Verifier.settle_updates
+def _settle_at_once(self):
+    self._resume_at = 0.0
+    return _settle_updates(self)
+Verifier.settle_updates = _settle_at_once
+""",
+        "s without a budget",
+        stand="behind",
+    ),
+    Defect(
         "each host goes by its own clock",
         39,
         "one host is an hour ahead",
@@ -102,6 +119,15 @@ def register(connection, configured, *rest, **names):
         "headers that cannot be stored",
         "messaging/envelope.py",
         "def _is_readable(received_at_us):\n    return isinstance(received_at_us, int)\n",
+        "is recorded",
+        stand="behind",
+    ),
+    Defect(
+        "a header that cannot be decoded ends the connection",
+        40,
+        "headers that cannot be stored",
+        "messaging/broker/connection.py",
+        "setattr(pika.data, 'decode_value', _decode_value)\n",
         "is recorded",
         stand="behind",
     ),

@@ -1,4 +1,4 @@
-"""Defects of settle and deliver."""
+"""Defects of the settle and deliver workers."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ DEFECTS: Final = (
         "workers/deliver/leasing.py",
         """
 _read = read_leased
-def read_leased(connection, destination, outbox_ids, lease_us):
-    leased = _read(connection, destination, outbox_ids, lease_us)
+def read_leased(connection, destination, outbox_ids):
+    leased = _read(connection, destination, outbox_ids)
     done = update(deliveries).where(_D.destination == destination, _D.outbox_id.in_(outbox_ids))
     connection.execute(done.values(outcome="delivered"))
     return leased
@@ -46,8 +46,7 @@ _put = put_in_outbox
 def put_in_outbox(connection, rows):
     keys = sorted({row[0] for row in rows})
     settled = update(conversations).where(_C.conversation_id.in_(keys))
-    connection.execute(settled.values(settled_count=_C.event_count))
-    close_windows(connection, keys)
+    connection.execute(settled.values(settled_count=_C.event_count, **NO_WINDOW))
     connection.connection.driver_connection.commit()
     _put(connection, rows)
 """,
@@ -70,11 +69,10 @@ HttpResult.outcome = property(lambda self: Outcome.DELIVERED if self.status is N
         "the newest goes first",
         33,
         "the destination is away",
-        "workers/deliver/leasing.py",
+        "workers/deliver/sender.py",
         """
-_split = split_runs
-def split_runs(leased):
-    return [run[::-1] for run in _split(leased)]
+_begin_run = Sender._begin_run
+Sender._begin_run = lambda self, deliveries: _begin_run(self, list(reversed(deliveries)))
 """,
         "out of order",
         stand="behind",

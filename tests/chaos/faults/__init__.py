@@ -1,4 +1,4 @@
-"""List every fault, by the numbers of docs/faults.md."""
+"""List every fault, with its number in docs/faults.md."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Send events that cannot be processed, or whose headers cannot be stored, beside good ones."""
+"""Send events that cannot be processed, or whose headers cannot be stored, among good events."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from tests.chaos.behind import DESTINATION
 from tests.chaos.broker_view import EXCHANGE
 from tests.chaos.scene import Fault, Form
 from tests.chaos.waits import MODEST_RATE, Good, is_no_update
+from tests.fakes.encoded_header import UNREADABLE, EncodedHeader
 from tests.stand.ledger import digest_of
 from tests.stand.load import Load
 from tests.stand.order import Order
@@ -23,10 +24,10 @@ if TYPE_CHECKING:
 
 GOOD_SHARE: Final = 0.05
 RARE_SECONDS: Final = 6.0
-"""The longest stall while a good event is due every two seconds."""
+"""The longest permitted stall in the slow form, which sends a good event only every two seconds."""
 
 BURST: Final = 400
-"""Bad events that arrive first, all at once: more than any window over the latest events contains."""
+"""How many bad events are sent at once at first: enough to fill a sliding window over the latest events."""
 
 UNKNOWN_TYPE: Final = "openmessaging:conversation:presence"
 UNKNOWN: Final = "SELECT count(*) FROM dead_letters WHERE code = 'unknown_event_type'"
@@ -44,19 +45,19 @@ HEADERS: Final[dict[str, dict[str, Any]]] = {
     "none": {},
 }
 TYPES: Final = (r"\ud83d", r"\u0000", r"\u202e")
-"""Half of an emoji, a NUL, a bidirectional mark: escaped in JSON, they are valid in a body."""
+"""Half of an emoji, a NUL and a bidirectional mark. A body may contain them as JSON escapes."""
 
 
 @contextmanager
 def ten_events_a_second_mostly_of_an_unknown_type(scene: Scene) -> Iterator[None]:
-    """Send 19 events of an unknown type for each good one, slowly."""
+    """Send ten events per second, of which 19 in 20 have an unknown type."""
     with _flooded(scene):
         yield
 
 
 @contextmanager
 def a_thousand_events_a_second_mostly_of_an_unknown_type(scene: Scene) -> Iterator[None]:
-    """Send 19 events of an unknown type for each good one, fast."""
+    """Send a thousand events per second, of which 19 in 20 have an unknown type."""
     with _flooded(scene):
         yield
 
@@ -92,14 +93,17 @@ def _flooded(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def headers_that_cannot_be_stored(scene: Scene) -> Iterator[None]:
-    """Publish valid and malformed events with headers that SQL cannot store."""
+    """Publish valid and malformed events whose headers SQL cannot store or Python cannot decode."""
     stand = scene.stand
-    sound, doomed = scene.extra_bodies(len(HEADERS)), scene.doomed_bodies(len(HEADERS))
+    kinds = len(HEADERS) + len(UNREADABLE)
+    sound, doomed = scene.extra_bodies(kinds), scene.doomed_bodies(kinds)
     strange = [_of_type(scene, kind) for kind in TYPES]
-    pairs = list(zip([*sound, *doomed], [*HEADERS.values()] * 2, strict=True))
+    named = [pika.BasicProperties(headers=headers, delivery_mode=PERSISTENT) for headers in HEADERS.values()]
+    unreadable = [EncodedHeader(value) for value in UNREADABLE.values()]
+    pairs = list(zip([*sound, *doomed], [*named, *unreadable] * 2, strict=True))
     _publish(scene, pairs)
     scene.post_all(strange)
-    scene.prove(f"the broker took {len(pairs)} events with {len(HEADERS)} kinds of headers")
+    scene.prove(f"the broker took {len(pairs)} events with {kinds} kinds of headers")
     yield
     ends = {STORED: sound, DEAD: [*doomed, *strange]}
     for question, bodies in ends.items():
@@ -109,22 +113,21 @@ def headers_that_cannot_be_stored(scene: Scene) -> Iterator[None]:
 
 
 def _of_type(scene: Scene, kind: str) -> bytes:
-    """Return an event of an unknown type, expected among the dead letters."""
+    """Return an event whose type contains *kind*, and record that it must become a dead letter."""
     (body,) = scene.extra_bodies(1)
     strange = body.replace(b"openmessaging:conversation:", f"openmessaging:{kind}:".encode(), 1)
     scene.ledger.expect_dead_letter(strange)
     return strange
 
 
-def _publish(scene: Scene, pairs: list[tuple[bytes, dict[str, Any]]]) -> None:
-    """Publish bodies with headers, each confirmed by the broker."""
+def _publish(scene: Scene, pairs: list[tuple[bytes, pika.BasicProperties]]) -> None:
+    """Publish each body with its properties, and wait for the broker's confirm of each."""
     connection = pika.BlockingConnection(pika.URLParameters(scene.stand.view.amqp_url))
     try:
         channel = connection.channel()
         channel.confirm_delivery()
-        for number, (body, headers) in enumerate(pairs):
-            name = f"{scene.traffic.run}-{number}\0"
-            properties = pika.BasicProperties(headers=headers, delivery_mode=PERSISTENT, message_id=name)
+        for number, (body, properties) in enumerate(pairs):
+            properties.message_id = f"{scene.traffic.run}-{number}\0"
             channel.basic_publish(EXCHANGE, ROUTING_KEY, body, properties, mandatory=True)
     finally:
         connection.close()

@@ -1,4 +1,4 @@
-"""Faults behind the intake workers: settle and deliver are killed, the destination and the platform fail."""
+"""Faults behind the intake workers: settle or deliver is killed, or a destination or the platform fails."""
 
 from __future__ import annotations
 
@@ -35,15 +35,15 @@ LATE_ANSWERS: Final = 10
 REFUSALS: Final = 5
 RESETS: Final = 5
 LOOK_SECONDS: Final = 0.5
-"""About as long as a window is open."""
+"""Seconds between two checks of the database's locks: about as long as a window is open."""
 
 TOLD_AGAIN_SECONDS: Final = 2 * HEALS
-"""Seconds. deliver tries a destination that is down once a minute."""
+"""Seconds to wait until deliver sends an event to the destination again: it retries only once a minute."""
 
 
 @contextmanager
 def deliver_is_killed_before_its_record(scene: Scene) -> Iterator[None]:
-    """Let the destination accept an event, and kill deliver before it receives the answer."""
+    """Let the destination accept an event, and kill deliver before deliver receives the answer."""
     behind = behind_of(scene)
     caught: list[ReceivedEvent] = []
     once = threading.Lock()
@@ -64,7 +64,7 @@ def deliver_is_killed_before_its_record(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def deliver_is_killed_before_it_sends(scene: Scene) -> Iterator[None]:
-    """Kill deliver after it has leased events and before the destination receives any of them."""
+    """Kill deliver after it has leased events, but before the destination receives any of them."""
     proxy = behind_of(scene).receiver_proxy
     before = proxy.struck[Weather.HOLD_REQUESTS]
     proxy.weather = Weather.HOLD_REQUESTS
@@ -77,7 +77,7 @@ def deliver_is_killed_before_it_sends(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def settle_is_killed_before_it_commits(scene: Scene) -> Iterator[None]:
-    """Kill settle while it holds conversations' locks and waits for a table that we lock."""
+    """Kill settle while it holds locks on conversations and waits for a table that the test has locked."""
     stand, engine = scene.stand, scene.stand.engine()
 
     def is_waiting() -> bool:
@@ -88,7 +88,7 @@ def settle_is_killed_before_it_commits(scene: Scene) -> Iterator[None]:
         return stand.ask(SETTLING) > 0
 
     with engine.connect() as ours:
-        # Intake may wait for the lock, too. Then no further window closes: release the lock and retry.
+        # If intake also waits for the lock, no further window closes. So release the lock and retry.
         scene.await_proof("a window's commit waits for our lock", is_waiting)
         kill(scene, behind_of(scene).of("settle"))
         ours.rollback()
@@ -98,7 +98,7 @@ def settle_is_killed_before_it_commits(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def the_destination_answers_too_late(scene: Scene) -> Iterator[None]:
-    """Let the destination accept some events, and answer after the sender's time limit."""
+    """Let the destination accept some events, but answer only after the sender's time limit."""
     behind = behind_of(scene)
     late: set[str] = set()
 
@@ -119,7 +119,7 @@ def the_destination_answers_too_late(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def the_destination_fails(scene: Scene) -> Iterator[None]:
-    """Let the destination answer 500 to everything and accept nothing."""
+    """Let the destination answer every request with 500 and accept no event."""
     behind = behind_of(scene)
     failed: set[str] = set()
 
@@ -135,7 +135,7 @@ def the_destination_fails(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def the_destination_resets(scene: Scene) -> Iterator[None]:
-    """Reset the destination's connections at random points of their requests."""
+    """Reset connections to the destination at random points of their requests."""
     proxy, broken = behind_of(scene).receiver_proxy, 0
 
     def break_some() -> bool:
@@ -149,7 +149,7 @@ def the_destination_resets(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def the_destination_is_away(scene: Scene) -> Iterator[None]:
-    """Leave no listener at the destination's address."""
+    """Let no server listen at the destination's address."""
     with _away(scene, behind_of(scene).receiver_proxy):
         yield
     wait_told(behind_of(scene))
@@ -157,14 +157,14 @@ def the_destination_is_away(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def the_platform_is_away(scene: Scene) -> Iterator[None]:
-    """Leave no listener at the address of the platform's API."""
+    """Let no server listen at the address of the platform's API."""
     with _away(scene, behind_of(scene).platform_proxy):
         yield
 
 
 @contextmanager
 def the_platform_has_no_room(scene: Scene) -> Iterator[None]:
-    """Let the platform answer 429 for a while."""
+    """Let the platform answer the next few requests with 429."""
     organisation, before = behind_of(scene).organisation, behind_of(scene).organisation.faults
     organisation.inject_fault(Failing(429, times=REFUSALS, retry_after=1))
     yield
@@ -173,7 +173,7 @@ def the_platform_has_no_room(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def the_platform_lies(scene: Scene) -> Iterator[None]:
-    """Let the platform answer each request about a conversation differently, or with 404."""
+    """Let the platform answer each request about a conversation with a random state, or with 404."""
     contacts = behind_of(scene).contacts
     lied = contacts.lies
     contacts.liar = scene.chance
@@ -198,7 +198,7 @@ def _away(scene: Scene, proxy: Proxy) -> Iterator[None]:
 
 @contextmanager
 def misbehaving(behind: Behind, fault_for: Callable[[ReceivedEvent], Failing | None]) -> Iterator[None]:
-    """Let a function decide the destinations' answers for a `with` block."""
+    """Let *fault_for* decide the destinations' answers for a `with` block."""
     usual, behind.inbox.fault_for = behind.inbox.fault_for, fault_for
     try:
         yield
@@ -207,7 +207,7 @@ def misbehaving(behind: Behind, fault_for: Callable[[ReceivedEvent], Failing | N
 
 
 def behind_of(scene: Scene) -> Behind:
-    """Return the programs behind the outbox."""
+    """Return the simulated services behind the outbox, which the scene's stand must have."""
     assert scene.stand.behind is not None
     return scene.stand.behind
 

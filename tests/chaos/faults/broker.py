@@ -1,4 +1,4 @@
-"""Faults of the broker: killed, stopped, alarmed, frozen, or with a limit below an event's size."""
+"""Faults of the broker: it is killed, stopped or frozen, has an alarm, or refuses an event as too large."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 NORMAL_SECONDS = 8.0
 PROMISED_SECONDS = 0.01
-"""Seconds: the promised single-digit milliseconds. A lower latency is normal, whatever it was before."""
+"""The promised latency: single-digit milliseconds, in seconds. A request within it always passes."""
 
 FALLS_BEHIND = 2000
-"""Deliveries in the queue when the broker is killed."""
+"""The number of deliveries that must be in the queue before the broker is killed."""
 
 ALARM_ON = {
     "memory": "vm_memory_monitor:set_vm_memory_high_watermark({absolute, 1})",
@@ -42,13 +42,13 @@ GET_LIMIT = "persistent_term:get(max_message_size)"
 
 
 def is_frozen(pid: int) -> bool:
-    """Return whether a process is suspended."""
+    """Return whether the process with this id is suspended."""
     return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0] == "T"
 
 
 @contextmanager
 def the_broker_is_killed(scene: Scene) -> Iterator[None]:
-    """Kill the broker with thousands of deliveries in the queue, and start it on the same data."""
+    """Kill the broker with thousands of deliveries in the queue, and start it again on the same data."""
     stand, before = scene.stand, scene.stand.broker.pid
     with stand.paused_workers():
         scene.wait_until(lambda: stand.view.depth(EVENTS) >= FALLS_BEHIND, "the queue fills up")
@@ -60,7 +60,7 @@ def the_broker_is_killed(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def the_broker_is_away(scene: Scene) -> Iterator[None]:
-    """Stop the broker for longer than the platform retries; typical requests stay as fast as before."""
+    """Stop the broker for longer than the platform retries. Typical requests must stay as fast as before."""
     stand = scene.stand
     normal = scene.load.watch_for(NORMAL_SECONDS).latency(50)
     before = stand.broker.pid
@@ -89,21 +89,21 @@ def all_connections_are_closed(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def a_memory_alarm(scene: Scene) -> Iterator[None]:
-    """Raise a memory alarm, and end it."""
+    """Raise a memory alarm in the broker, and end it later."""
     with _alarm(scene, "memory"):
         yield
 
 
 @contextmanager
 def a_disk_alarm(scene: Scene) -> Iterator[None]:
-    """Raise a disk alarm, and end it."""
+    """Raise a disk alarm in the broker, and end it later."""
     with _alarm(scene, "disk"):
         yield
 
 
 @contextmanager
 def the_edge_is_restarted_during_an_alarm(scene: Scene) -> Iterator[None]:
-    """Raise an alarm and restart the edge while its events lie unread in the sockets."""
+    """Raise an alarm, and restart the edge while its events wait unread in the sockets."""
     with _alarm(scene, scene.chance.choice(("memory", "disk"))):
         scene.wait(0.5, 2.0)
         before = scene.stand.edge.pid
@@ -127,7 +127,7 @@ def _alarm(scene: Scene, kind: str) -> Iterator[None]:
 
 @contextmanager
 def the_broker_is_frozen(scene: Scene) -> Iterator[None]:
-    """Suspend the broker, so that its sockets accept bytes without reading them, and continue it later."""
+    """Suspend the broker, whose sockets still accept bytes that it does not read, and resume it later."""
     with _frozen(scene, scene.stand.broker):
         yield
         scene.stand.broker.resume()
@@ -135,7 +135,7 @@ def the_broker_is_frozen(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def the_broker_is_frozen_and_killed(scene: Scene) -> Iterator[None]:
-    """Suspend the broker and kill it: the bytes in its sockets are lost."""
+    """Suspend the broker and kill it, so that the bytes in its sockets are lost."""
     with _frozen(scene, scene.stand.broker):
         yield
         scene.stand.broker.kill()
@@ -151,7 +151,7 @@ def _frozen(scene: Scene, broker: PrivateRabbitMQ) -> Iterator[None]:
 
 @contextmanager
 def an_event_is_above_its_limit(scene: Scene) -> Iterator[None]:
-    """Let the broker refuse messages above 20,000 bytes, and send a larger event."""
+    """Let the broker refuse messages above 20,000 bytes, and send it a larger event."""
     broker = scene.stand.broker
     broker.evaluate(SET_LIMIT.format(MESSAGE_LIMIT))
     told = broker.evaluate(GET_LIMIT)
@@ -168,7 +168,7 @@ def an_event_is_above_its_limit(scene: Scene) -> Iterator[None]:
 
 
 def expect_as_fast(seen: float, normal: float) -> None:
-    """Require a typical latency of at most twice the normal one, or of the promised one."""
+    """Require that *seen* is at most twice the normal latency, or at most the promised latency."""
     words = f"typically {seen * 1000:.1f} ms, normally {normal * 1000:.1f} ms"
     assert seen <= max(2 * normal, PROMISED_SECONDS), words
 

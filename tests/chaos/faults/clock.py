@@ -22,16 +22,16 @@ if TYPE_CHECKING:
 
 HOUR = 3600
 FEW = 1000
-"""Deliveries that may remain in the queue: their events are committed within a second."""
+"""The maximum number of deliveries left in the queue after a strike; workers commit it within a second."""
 
 CAUGHT_UP = 20
-"""Deliveries that remain in the queue if only the newest events wait."""
+"""The maximum number of deliveries in the queue if only the newest events wait there."""
 
 ELSEWHEN = """
     SELECT count(*) FROM processed_events
     WHERE conversation_id LIKE :run AND abs(extract(epoch FROM received_at - now()) - :step) < 1700
 """
-"""Counts events received :step seconds from now, give or take half an hour, which covers a strike."""
+"""Counts events received :step seconds from now, within half an hour, which is longer than a strike."""
 
 
 def library() -> Path | None:
@@ -47,7 +47,7 @@ def ensure_library() -> None:
 
 @contextmanager
 def with_a_false_clock(stand: Stand) -> Iterator[None]:
-    """Preload a library that shifts the wall clock by the number in a file, and not the monotonic clock."""
+    """Preload a library that shifts the wall clock, but not the monotonic clock, by the seconds in a file."""
     ensure_library()
     _write(stand, 0)
     false = {
@@ -65,7 +65,7 @@ def with_a_false_clock(stand: Stand) -> Iterator[None]:
 
 @contextmanager
 def the_clock_steps(scene: Scene) -> Iterator[None]:
-    """Step by an hour in either direction, and back; the second time with a journal to adopt."""
+    """Step the clock by an hour and back, in both directions; kill an edge process during the second step."""
     stand, run = scene.stand, f"{scene.traffic.run}-%"
     step = scene.chance.choice((HOUR, -HOUR))
 
@@ -83,7 +83,7 @@ def the_clock_steps(scene: Scene) -> Iterator[None]:
     os.kill(victim, signal.SIGKILL)
     scene.wait(2.0, 3.0)
     _write(stand, 0)
-    # A false clock makes the workers slower than the measured capacity: they may be minutes behind.
+    # With a wrong clock, the workers are slower than the measured capacity, so they may be minutes behind.
     scene.let_catch_up(FEW)
     scene.prove(f"edge process {victim} is gone", has_struck=victim not in stand.edge.children())
     for seconds, count in before.items():
@@ -107,17 +107,20 @@ def one_host_is_an_hour_ahead(scene: Scene) -> Iterator[None]:
         lambda: all(_is_ahead(program.log) for program in host),
     )
     try:
-        # Restarting causes a backlog, whatever the clock shows. A clock's own effect is as long as its error.
+        # The restart alone causes a backlog, so wait until it is processed. An event that the wrong clock
+        # delays would wait for an hour.
         scene.let_catch_up(CAUGHT_UP)
         scene.wait(5.0, 5.0)
         yield
+        # The restart at the end also delays events. So wait until the strike's last events are delivered.
+        scene.wait(10.0, 10.0)
     finally:
         for program in host:
             program.reconfigure(**dict.fromkeys(false, ""))
 
 
 def _is_ahead(log: Path) -> bool:
-    """Return whether the newest timed line of a log is from about an hour ahead."""
+    """Return whether the newest time in a log is about an hour ahead."""
     found = re.findall(r'"timestamp": ?"([^"]+)"', log.read_text(encoding="utf-8"))
     return bool(found) and datetime.fromisoformat(found[-1]).timestamp() > time.time() + HOUR / 2
 
@@ -133,7 +136,7 @@ def _file(stand: Stand) -> Path:
 
 
 def _write(stand: Stand, seconds: int) -> None:
-    """Replace the file as a whole, so that no reader finds half of a number."""
+    """Replace the whole file at once, so that no reader finds half of a number."""
     new = _file(stand).with_suffix(".new")
     new.write_text(f"{seconds:+d}\n", encoding="ascii")
     new.replace(_file(stand))

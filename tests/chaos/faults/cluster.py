@@ -25,7 +25,7 @@ LET_IN = "[erlang:set_cookie(N, erlang:get_cookie()) || N <- [{nodes}]]"
 
 @contextmanager
 def one_node_is_killed_then_another(scene: Scene) -> Iterator[None]:
-    """Kill a node under load; after it has caught up, kill another. One of them is the first address."""
+    """Kill a node under load and, when it has caught up, a second; the edge tries one of the two first."""
     named, *others = scene.stand.brokers
     first, second = scene.chance.sample((named, scene.chance.choice(others)), 2)
     _kill(scene, [first])
@@ -40,7 +40,7 @@ def one_node_is_killed_then_another(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def the_majority_is_killed_and_the_edge_restarted(scene: Scene) -> Iterator[None]:
-    """Leave one of three nodes running, and restart the edge there on a fresh channel."""
+    """Kill two of the three nodes, and restart the edge, which opens a new channel to the remaining node."""
     lost = scene.chance.sample(scene.stand.brokers, 2)
     _kill(scene, lost)
     before = scene.stand.edge.pid
@@ -52,7 +52,7 @@ def the_majority_is_killed_and_the_edge_restarted(scene: Scene) -> Iterator[None
 
 @contextmanager
 def the_majority_is_away_for_minutes(scene: Scene) -> Iterator[None]:
-    """Leave the leader alone until the channel forgets the messages that it sent."""
+    """Kill the followers for so long that the leader's channel forgets which events were published on it."""
     leader = _leader(scene.stand)
     lost = [broker for broker in scene.stand.brokers if broker is not leader]
     _kill(scene, lost)
@@ -62,7 +62,7 @@ def the_majority_is_away_for_minutes(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def followers_are_frozen_and_the_leader_killed(scene: Scene) -> Iterator[None]:
-    """Let the leader accept events that no other node has, and kill it."""
+    """Let the leader accept events that no other node has, and kill the leader."""
     leader = _leader(scene.stand)
     followers = [broker for broker in scene.stand.brokers if broker is not leader]
     for broker in followers:
@@ -70,7 +70,7 @@ def followers_are_frozen_and_the_leader_killed(scene: Scene) -> Iterator[None]:
     scene.wait_until(
         lambda: all(is_frozen(broker.pid) for broker in followers), "the followers are suspended"
     )
-    # Wait for longer than the time between the two halves of a proof: a leader alone proves nothing.
+    # Wait for longer than the time between a proof's two probes: a lone leader must not prove any event.
     scene.wait(8.0, 12.0)
     _kill(scene, [leader])
     yield
@@ -81,7 +81,7 @@ def followers_are_frozen_and_the_leader_killed(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def the_leader_is_frozen(scene: Scene) -> Iterator[None]:
-    """Suspend the events queue's leader until another node leads the queue."""
+    """Suspend the leader of the events queue until the strike ends. Meanwhile another node takes over."""
     stand, leader = scene.stand, _leader(scene.stand)
     _begin_at(stand, leader)
     leader.freeze()
@@ -90,7 +90,8 @@ def the_leader_is_frozen(scene: Scene) -> Iterator[None]:
     yield
     leader.resume()
     _wait_complete(stand)
-    # Suspended for a minute or longer, its tables are its own since then.
+    # A node that was suspended for a minute or longer may be partitioned from the others. If it is, restart
+    # it, so that it discards its own tables.
     if leader.evaluate(PARTED_FROM) != "[]":
         _begin_anew(leader)
         _wait_complete(stand)
@@ -98,7 +99,7 @@ def the_leader_is_frozen(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def the_leader_is_cut_off(scene: Scene) -> Iterator[None]:
-    """Separate the leader, with the edge, from the other nodes; clients reach all of them."""
+    """Cut the leader off from the other nodes while the edge is connected to it; clients reach all nodes."""
     stand, leader = scene.stand, _leader(scene.stand)
     _begin_at(stand, leader)
     others = [broker for broker in stand.brokers if broker is not leader]
@@ -129,13 +130,13 @@ def _bring_back(stand: Stand, brokers: Sequence[PrivateRabbitMQ]) -> None:
 
 
 def _begin_anew(smaller_part: PrivateRabbitMQ) -> None:
-    """Resolve a partition as an operator must: one part gives up its tables."""
+    """Resolve a partition as an operator must: restart the smaller part, which then discards its tables."""
     smaller_part.kill()
     smaller_part.start()
 
 
 def _begin_at(stand: Stand, first: PrivateRabbitMQ) -> None:
-    """Make the edge connect to this node first, and use this node's management API first."""
+    """Make the edge try the node *first* before the others, for AMQP and for the management API."""
     ordered = sorted(stand.brokers, key=lambda broker: broker is not first)
     stand.reconfigure_edge(
         OM_AMQP_URL=",".join(broker.amqp_url for broker in ordered),

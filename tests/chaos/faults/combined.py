@@ -1,4 +1,4 @@
-"""Two unrelated faults at once, drawn by the seed."""
+"""Two unrelated faults at once. The seed decides which ones."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ BEHIND_THE_QUEUE = (workers.a_worker_is_killed, database.the_database_is_killed)
 
 @contextmanager
 def two_at_once(scene: Scene) -> Iterator[None]:
-    """Draw two parts and a strike for each; repair the broker first, since the others wait for it."""
+    """Strike two randomly chosen parts of the service at once.
+
+    The broker is repaired first, because the other parts of the service wait for it.
+    """
     drawn = scene.chance.sample((BEFORE_THE_QUEUE, BEHIND_THE_QUEUE, THE_QUEUE), 2)
     places = sorted(drawn, key=lambda place: place is THE_QUEUE)
     first, second = (scene.chance.choice(place) for place in places)

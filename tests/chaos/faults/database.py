@@ -1,4 +1,4 @@
-"""Faults of PostgreSQL: killed, away, full, deadlocked, out of connections, slow, failed over."""
+"""Faults of PostgreSQL: it is killed, away, full, deadlocked, slow or out of connections, or fails over."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tests.chaos.stand import Stand
 
 LOCK_TIMEOUT = b"canceling statement due to lock timeout"
-"""Text in the server's log if a statement has waited for its session's lock_timeout."""
+"""The text that the server logs when a statement has waited for its session's lock_timeout."""
 
 SLOW_SECONDS = 60
 OTHERS = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
@@ -40,12 +40,13 @@ DAWDLING = (
     "CREATE TRIGGER dawdling AFTER INSERT ON processed_events FOR EACH STATEMENT EXECUTE FUNCTION dawdle()"
 )
 TIGHT_MEGABYTES = 160
-"""More than three minutes of rows take at the highest rate seen: only the strike fills the disk."""
+"""The size of the small file system. Three minutes of rows at the highest measured rate take less space, so
+that only the strike fills it."""
 
 
 @contextmanager
 def on_a_tight_disk(stand: Stand) -> Iterator[None]:
-    """Move the busiest table to a small file system."""
+    """Move the tables processed_events and suspects to a small file system for a `with` block."""
     disk = stand.directory / "tight"
     disk.mkdir(exist_ok=True)
     subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={TIGHT_MEGABYTES}m", "tmpfs", str(disk)], check=True)
@@ -70,7 +71,7 @@ def on_a_tight_disk(stand: Stand) -> Iterator[None]:
 
 @contextmanager
 def the_database_is_killed(scene: Scene) -> Iterator[None]:
-    """Kill the server as in a crash, and start it again."""
+    """Kill PostgreSQL as in a crash, and start it again later."""
     database = scene.stand.postgresql
     assert database is not None
     with _nothing_given_up(scene):
@@ -83,7 +84,7 @@ def the_database_is_killed(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def the_database_is_away(scene: Scene) -> Iterator[None]:
-    """Stop the server, and start it again."""
+    """Stop PostgreSQL, and start it again later."""
     database = scene.stand.postgresql
     assert database is not None
     with _nothing_given_up(scene):
@@ -95,7 +96,7 @@ def the_database_is_away(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def there_are_too_many_connections(scene: Scene) -> Iterator[None]:
-    """Occupy every connection of the server, including those of the workers."""
+    """Open all connections that PostgreSQL permits, including those that the workers need."""
     held: list[psycopg.Connection] = []
     with _nothing_given_up(scene):
         try:
@@ -109,11 +110,11 @@ def there_are_too_many_connections(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def a_deadlock_is_forced(scene: Scene) -> Iterator[None]:
-    """Hold a lock that a worker needs and request one that it holds, until a worker is the victim."""
+    """Hold a lock that a worker needs, and request a lock that it holds. PostgreSQL aborts the worker."""
     stand, before = scene.stand, scene.stand.ask(DEADLOCKS)
     with _nothing_given_up(scene), stand.connect() as ours:
         ours.execute("BEGIN")
-        # Only the worker looks for deadlocks, so the worker is the victim.
+        # The worker's session checks for deadlocks earlier than ours, so its transaction is aborted.
         ours.execute("SET LOCAL deadlock_timeout = '5s'")
         ours.execute("LOCK TABLE conversation_messages IN ACCESS EXCLUSIVE MODE")
         scene.wait_until(lambda: stand.ask(WAITING) > 0, "a worker waits for our lock")
@@ -126,7 +127,7 @@ def a_deadlock_is_forced(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def statements_are_cancelled_and_locked_out(scene: Scene) -> Iterator[None]:
-    """Hold a lock for longer than the workers wait, and cancel their statements."""
+    """Hold a lock for longer than the workers wait for it, and cancel their statements."""
     before = _lock_timeouts(scene)
     with _nothing_given_up(scene), scene.stand.connect() as ours:
         ours.execute("BEGIN")
@@ -143,7 +144,7 @@ def statements_are_cancelled_and_locked_out(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def the_disk_is_full(scene: Scene) -> Iterator[None]:
-    """Fill the file system up to the last byte, and free it again."""
+    """Fill the database's file system up to the last byte, and free the space later."""
     stand = scene.stand
     filler = stand.directory / "tight" / "filler"
     starts = {worker.log: worker.log.stat().st_size for worker in stand.workers}
@@ -160,7 +161,7 @@ def the_disk_is_full(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def every_claim_takes_a_minute(scene: Scene) -> Iterator[None]:
-    """Let the statement that claims events take a minute for a while."""
+    """Make the statement that claims events take a minute, until the strike ends."""
     stand = scene.stand
     with _nothing_given_up(scene):
         stand.execute(DAWDLE, DAWDLING)
@@ -176,7 +177,7 @@ def every_claim_takes_a_minute(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def it_fails_over_to_its_standby(scene: Scene) -> Iterator[None]:
-    """Kill the server, promote its synchronous standby at another address, and make a new standby."""
+    """Kill PostgreSQL, promote its synchronous standby at another address, and set up a new standby."""
     stand = scene.stand
     primary, standby = stand.postgresql, stand.standby
     assert primary is not None
@@ -206,9 +207,9 @@ def _is_told(starts: dict[Path, int]) -> bool:
 
 @contextmanager
 def _nothing_given_up(scene: Scene) -> Iterator[None]:
-    """Check that the outage has caused no dead letter."""
+    """Check that the outage in the `with` block has caused no dead letter."""
     view = scene.stand.view
-    # Read over AMQP, because the management API's totals are up to five seconds old.
+    # Read the queue over AMQP, because the management API's totals are up to five seconds old.
     dead = sorted(view.bodies(DEAD_LETTERS))
     yield
     scene.stand.wait_healthy()
@@ -216,7 +217,7 @@ def _nothing_given_up(scene: Scene) -> Iterator[None]:
 
 
 def _take_all(stand: Stand, held: list[psycopg.Connection]) -> str:
-    """Open connections until none is left, several times, since the workers reconnect."""
+    """Open connections until PostgreSQL refuses them, several times, because the workers reconnect."""
     told = ""
     held.append(stand.connect())
     for _ in range(5):

@@ -21,59 +21,81 @@ if TYPE_CHECKING:
     from tests.chaos.scene import Scene
 
 MIN_REFUSED: Final = 5
-"""Conversations: more than the consecutive failures after which a destination counts as away."""
+"""The number of refused conversations that proves the strike. If this number of conversations got no response
+at all, the destination would count as down."""
 
 DEADLINE_SECONDS: Final = 2 * TIMEOUT_SECONDS + 2.0
-"""Seconds for a request with its answer, and two more for a busy machine."""
+"""The longest time that a request may take: twice the time limit, plus two seconds for a busy machine."""
 
 DEAD: Final = (
     "SELECT count(*) FROM deliveries WHERE outcome = 'dead' AND destination = :name AND status = :status"
 )
 
+WAITING: Final = (
+    "SELECT count(*) FROM deliveries WHERE outcome IS NULL AND destination = :name AND status = :status"
+)
+
 
 @contextmanager
 def some_events_are_mostly_refused(scene: Scene) -> Iterator[None]:
-    """Answer 422 in nine of ten conversations, at ten events a second."""
-    with _mostly_refused(scene):
+    """Answer 422 to the events of nine in ten conversations, at ten events per second."""
+    with _mostly_refused(scene, 422):
         yield
 
 
 @contextmanager
 def many_events_are_mostly_refused(scene: Scene) -> Iterator[None]:
-    """Answer 422 in nine of ten conversations, at a third of what the stand takes alone."""
-    with _mostly_refused(scene):
+    """Answer 422 to the events of nine in ten conversations, at a third of the stand's capacity."""
+    with _mostly_refused(scene, 422):
         yield
 
 
 @contextmanager
-def _mostly_refused(scene: Scene) -> Iterator[None]:
+def many_events_are_mostly_not_found(scene: Scene) -> Iterator[None]:
+    """Answer 404 to the events of nine in ten conversations, so that each such event is tried three times."""
+    with _mostly_refused(scene, 404):
+        yield
+
+
+@contextmanager
+def _mostly_refused(scene: Scene, status: int) -> Iterator[None]:
     refused: set[str] = set()
+    is_over = False
 
     def refuse(told: ReceivedEvent) -> Failing | None:
         run, _, number = told.conversation_id.rpartition("-")
         if told.destination != DESTINATION or run != scene.traffic.run or int(number) % EVERY == 0:
             return None
-        scene.ledger.refused.add(digest_of(payload_of(told)))
+        digest = digest_of(payload_of(told))
+        if is_over and digest not in scene.ledger.refused:
+            return None
+        scene.ledger.refused.add(digest)
         refused.add(told.conversation_id)
-        return Failing(422)
+        return Failing(status)
 
     with misbehaving(behind_of(scene), refuse):
         scene.await_proof(
-            f"{MIN_REFUSED} conversations and more were answered 422", lambda: len(refused) >= MIN_REFUSED
+            f"{MIN_REFUSED} conversations and more were answered {status}",
+            lambda: len(refused) >= MIN_REFUSED,
         )
         yield
+        is_over = True
+        scene.wait_until(
+            lambda: scene.stand.ask(WAITING, name=DESTINATION, status=status) == 0,
+            f"every event that was answered {status} is a dead letter",
+        )
 
 
 @contextmanager
 def all_is_answered_401(scene: Scene) -> Iterator[None]:
-    """Answer 401 to everything, as after a rotated secret, until it is repaired."""
+    """Answer 401 to every event, as after a rotated secret, until the destination is repaired."""
     with _all_refused(scene, 401):
         yield
 
 
 @contextmanager
 def all_is_answered_404(scene: Scene) -> Iterator[None]:
-    """Answer 404 to everything, as during a deployment, until it is repaired."""
+    """Answer 404 to every event, as during a deployment, until the destination is repaired."""
     with _all_refused(scene, 404):
         yield
 
@@ -82,6 +104,8 @@ def all_is_answered_404(scene: Scene) -> Iterator[None]:
 def _all_refused(scene: Scene, status: int) -> Iterator[None]:
     behind = behind_of(scene)
     refused: set[str] = set()
+    # An earlier strike may have left dead letters: it refused most events, but not all, with the same status.
+    dead = scene.stand.ask(DEAD, name=DESTINATION, status=status)
 
     def refuse(told: ReceivedEvent) -> Failing | None:
         if told.destination != DESTINATION:
@@ -92,8 +116,8 @@ def _all_refused(scene: Scene, status: int) -> Iterator[None]:
     with misbehaving(behind, refuse):
         scene.await_proof(f"events were answered {status}", lambda: refused)
         yield
-    assert scene.stand.ask(DEAD, name=DESTINATION, status=status) == 0, (
-        "what was refused with everything else is a dead letter"
+    assert scene.stand.ask(DEAD, name=DESTINATION, status=status) == dead, (
+        "an event that was refused like all others is a dead letter"
     )
     scene.wait_until(
         lambda: refused <= {told.webhook_id for told in behind.inbox.accepted_by(DESTINATION)},
@@ -103,7 +127,7 @@ def _all_refused(scene: Scene, status: int) -> Iterator[None]:
 
 @contextmanager
 def the_answers_drip(scene: Scene) -> Iterator[None]:
-    """Let one destination answer byte by byte, each within the time limit of a single read."""
+    """Let one destination answer byte by byte, where each byte comes within the time limit of one read."""
     behind = behind_of(scene)
     proxy = behind.receiver_proxy
     proxy.dripped.clear()
@@ -120,7 +144,7 @@ def the_answers_drip(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def a_host_starts_with_an_older_file(scene: Scene) -> Iterator[None]:
-    """Restart one of two deliver processes with a file that lacks a destination."""
+    """Restart one of the two deliver processes with a destinations file that lacks one destination."""
     behind = behind_of(scene)
     program = behind.of("deliver")[-1]
     usual = program.environment["OM_DESTINATIONS"]
@@ -158,6 +182,11 @@ FAULTS: Final = (
             ),
             Form(
                 many_events_are_mostly_refused,
+                (10.0, 15.0),
+                good=Good(2.0, is_spared, DESTINATION, 2 * MODEST_RATE),
+            ),
+            Form(
+                many_events_are_mostly_not_found,
                 (10.0, 15.0),
                 good=Good(2.0, is_spared, DESTINATION, 2 * MODEST_RATE),
             ),

@@ -1,4 +1,4 @@
-"""Faults of the edge's processes: killed, stopped, reloaded, upgraded."""
+"""Faults of the edge's processes: they are killed, stopped, reloaded or upgraded."""
 
 from __future__ import annotations
 
@@ -20,13 +20,16 @@ if TYPE_CHECKING:
     from tests.chaos.stand import Stand
 
 ADOPTED_SECONDS = 60.0
-"""Seconds: the check for other processes' directories every five seconds, republishing, and the grace
-period."""
+"""Seconds within which the journal of a dead process must be empty.
+
+Other processes look for such journals every five seconds, publish their events again, and prove them after
+the grace period.
+"""
 
 
 @contextmanager
 def an_edge_process_is_killed(scene: Scene) -> Iterator[None]:
-    """Kill one of the two; gunicorn starts another, and a process adopts the journal."""
+    """Kill one of the two edge processes. gunicorn starts another, and some process adopts the journal."""
     edge, journals = scene.stand.edge, scene.stand.journals
     victim = scene.chance.choice(edge.children())
     os.kill(victim, signal.SIGKILL)
@@ -44,7 +47,7 @@ def an_edge_process_is_killed(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def the_edge_master_is_killed(scene: Scene) -> Iterator[None]:
-    """Kill gunicorn's master; its children are killed too, or find out by themselves."""
+    """Kill gunicorn's master. Its children are killed, too, or must notice by themselves that it ended."""
     edge = scene.stand.edge
     edge.spares_orphans = scene.chance.random() < 0.5
     before = edge.pid
@@ -57,7 +60,7 @@ def the_edge_master_is_killed(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def the_edge_is_killed_while_the_broker_is_away(scene: Scene) -> Iterator[None]:
-    """Leave events only in the journals of dead processes."""
+    """Kill the broker and then the edge. Only the journals of dead processes then contain the events."""
     stand, master = scene.stand, scene.stand.edge.pid
     stand.broker.kill()
     scene.wait(1.0, 3.0)
@@ -70,7 +73,7 @@ def the_edge_is_killed_while_the_broker_is_away(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def everything_is_told_to_stop(scene: Scene) -> Iterator[None]:
-    """Stop every process and both servers at the same moment, then start them."""
+    """Stop every process and both servers at the same moment, and start them again later."""
     stand = scene.stand
     before = {program.pid for program in stand.programs}
     stops: list[Callable[[], object]] = [program.stop for program in stand.programs]
@@ -84,7 +87,7 @@ def everything_is_told_to_stop(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def the_edge_is_reloaded(scene: Scene) -> Iterator[None]:
-    """Send SIGHUP, which replaces the processes without an effect on senders."""
+    """Send SIGHUP to the edge, which replaces its processes without any effect on senders."""
     edge = scene.stand.edge
     before = set(edge.children())
     edge.send(signal.SIGHUP)
@@ -96,7 +99,7 @@ def the_edge_is_reloaded(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def the_edge_is_restarted(scene: Scene) -> Iterator[None]:
-    """Stop and start the edge; requests wait in the backlog of its socket, which stays open."""
+    """Stop and start the edge. Meanwhile requests wait in the backlog of its socket, which stays open."""
     edge, before = scene.stand.edge, scene.stand.edge.pid
     edge.restart()
     scene.prove(f"master {before} has become {edge.pid}", has_struck=edge.pid != before)
@@ -105,7 +108,7 @@ def the_edge_is_restarted(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def the_edge_is_upgraded(scene: Scene) -> Iterator[None]:
-    """Let another copy of the code take over the socket and the journals, and go back again."""
+    """Let a copy of the code take over the socket and the journals, and return to the original later."""
     edge, product = scene.stand.edge, scene.stand.product
     usual, newer = product.sources, copy_of(product.sources, product.directory / "newer")
     edge.stop()
@@ -127,7 +130,7 @@ def the_edge_is_upgraded(scene: Scene) -> Iterator[None]:
 
 
 def start_everything(stand: Stand) -> None:
-    """Start every stopped program, servers first; return when events flow."""
+    """Start the servers and then every stopped program; return when events are processed again."""
     stand.broker.launch()
     if stand.postgresql:
         stand.postgresql.start()

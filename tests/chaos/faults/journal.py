@@ -1,4 +1,4 @@
-"""Faults of the journal: full disk, reached limit, damaged files, no free descriptors."""
+"""Faults of the journal: a full disk, a reached limit, damaged files, or no free descriptors."""
 
 from __future__ import annotations
 
@@ -22,23 +22,25 @@ if TYPE_CHECKING:
     from tests.chaos.stand import Stand
 
 DISK = 4
-"""The disk's size as a multiple of ROOM: filling it takes longer than any broker here takes to start."""
+"""The size of the disk as a multiple of ROOM. The disk does not fill up before a broker has started."""
 
 RATE = 300.0
-"""Events a second. A refused event is retried up to five times, which at half of a stand's capacity is
-more than it can process: then no backlog shrinks."""
+"""Events sent per second. Refused events are retried up to five times. At half of a stand's capacity, the
+retries would exceed what the stand can process, so no backlog would shrink."""
 
 LIMIT_SECONDS = 40.0
-"""Seconds of traffic that fit on a nearly full disk, and within the limit: more than the last ten seconds,
-which are always journalled, at four times the rate because of retries."""
+"""How many seconds of traffic fit on the nearly full disk, and within the journal's limit.
+
+The events of the last ten seconds are always in the journal, and retries raise the rate up to fourfold.
+"""
 
 EVENT_BYTES = 400
-"""The bytes that one event takes in the journal."""
+"""The approximate number of bytes that an event takes in the journal."""
 
 ROOM = round(LIMIT_SECONDS * RATE * EVENT_BYTES)
 NEARLY_FULL = 65536
 KNOCKS = 20
-"""Connections beyond the free descriptors."""
+"""How many connections to open in addition to the number of free descriptors."""
 
 DEFAULT_LIMIT = str(1024 * 1024 * 1024)
 NEARLY = 0.8
@@ -46,7 +48,7 @@ NEARLY = 0.8
 
 @contextmanager
 def on_a_small_disk(stand: Stand) -> Iterator[None]:
-    """Give the edge a state directory on a small file system."""
+    """Move the edge's state directory to a small file system for a `with` block."""
     usual, small = stand.journals.state, stand.directory / "small"
     small.mkdir(exist_ok=True)
     options = f"size={DISK * ROOM}"
@@ -61,7 +63,7 @@ def on_a_small_disk(stand: Stand) -> Iterator[None]:
 
 @contextmanager
 def the_disk_is_full(scene: Scene) -> Iterator[None]:
-    """Leave little space on the journal's disk, and stop the broker until it is full."""
+    """Leave little space on the journal's disk, then stop the broker until the disk is full."""
     state = scene.stand.journals.state
     filler = state / "filler"
     with filler.open("wb") as file:
@@ -88,7 +90,7 @@ def the_limit_is_reached(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def a_byte_is_flipped(scene: Scene) -> Iterator[None]:
-    """Change one byte in the journal of a dead process; the neighbouring records are recovered."""
+    """Change one byte in the journal of a dead process. The neighbouring records must be recovered."""
 
     def flip(path: Path) -> None:
         record = scene.chance.choice(records_in(path))
@@ -105,7 +107,7 @@ def a_byte_is_flipped(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def the_end_is_cut_off(scene: Scene) -> Iterator[None]:
-    """Cut a journal within its last record; the earlier records are recovered."""
+    """Truncate a journal within its last record. The earlier records must be recovered."""
 
     def cut(path: Path) -> None:
         record = records_in(path)[-1]
@@ -118,7 +120,7 @@ def the_end_is_cut_off(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def descriptors_run_out(scene: Scene) -> Iterator[None]:
-    """Limit the edge's processes to their open descriptors, and connect until none is left."""
+    """Limit the edge's processes to descriptors that they already use, and connect until none is free."""
     stand, processes = scene.stand, scene.stand.edge.children()
     usual = {pid: resource.prlimit(pid, resource.RLIMIT_NOFILE) for pid in processes}
     for pid in processes:
@@ -144,7 +146,7 @@ def _highest(pid: int) -> int:
 
 
 def _holes(pid: int) -> int:
-    """Return how many descriptors below the highest are free."""
+    """Return how many descriptor numbers below the process's highest open descriptor are free."""
     return _highest(pid) + 1 - len(list(Path(f"/proc/{pid}/fd").iterdir()))
 
 
@@ -157,7 +159,7 @@ def _knock(port: int) -> socket.socket:
 
 @contextmanager
 def _filled(scene: Scene, words: str, is_full: Callable[[], bool]) -> Iterator[None]:
-    """Fill the journal, check that senders are refused, then start the broker again."""
+    """Stop the broker until the journal is full, check that senders are refused, and start the broker."""
     stand, load = scene.stand, scene.load
     log, start = stand.edge.log, stand.edge.log.stat().st_size
     stand.broker.stop()
@@ -177,7 +179,7 @@ def _filled(scene: Scene, words: str, is_full: Callable[[], bool]) -> Iterator[N
 
 @contextmanager
 def _damaged(scene: Scene, damage: Callable[[Path], None]) -> Iterator[None]:
-    """Kill broker and edge, damage a journal while both are stopped, start both."""
+    """Kill the broker and the edge, let *damage* change a journal, and start the edge and then the broker."""
     stand = scene.stand
     before = len(stand.journals.aside("damaged"))
     log, start = stand.edge.log, stand.edge.log.stat().st_size
@@ -197,7 +199,7 @@ def _damaged(scene: Scene, damage: Callable[[Path], None]) -> Iterator[None]:
     )
     wait_until(
         lambda: len(stand.journals.aside("damaged")) > before,
-        CATCHES_UP,  # its turn comes in the order of the backlog
+        CATCHES_UP,  # the edge reads the backlog in order, so the damaged file may be the last
         "the damaged file is kept",
     )
 
@@ -208,7 +210,7 @@ def _free(directory: Path) -> int:
 
 
 def _move(stand: Stand, state: Path) -> None:
-    """Restart the edge with another state directory, once the present journal is empty."""
+    """When the present journal is empty, restart the edge with the state directory *state*."""
     wait_until(lambda: not stand.journals.segments(), stand.patience, "the journal empties")
     stand.journals = Journals(state)
     stand.reconfigure_edge(OM_STATE_DIRECTORY=str(state))

@@ -19,48 +19,56 @@ if TYPE_CHECKING:
     from tests.stand.records import Seen
 
 CROSSED = 2
-"""How often each strike crosses the watermarks up and down."""
+"""How often each strike crosses both watermarks, up and down."""
 
 STRIKE_SECONDS = 240.0
-"""Seconds. A crossing takes about 25, and three times as long if other servers slow the workers down."""
+"""The time limit of a strike, in seconds. Crossing the watermarks up and down takes about 25 s, and three
+times as long if other servers slow the workers down."""
 
 LOOK_SECONDS = 3.0
 FILL_RATE = 600.0
 RATE = 200.0
-"""New events a second, after a fast start until the first refusals. Refused events are retried up to five
-times, many of them in the very second in which the low watermark is reached."""
+"""New events per second, after a faster start that lasts until the first refusals.
+
+Refused events are sent in addition: they are retried up to five times, and many of them in the very second
+in which the low watermark is reached.
+"""
 
 CALM_RATE = 50.0
-"""Events a second before and after a strike, which is fewer than the workers process."""
+"""Events per second before and after a strike: fewer than the workers can process."""
 
 SLOW = {"OM_BATCH_EVENTS": "2", "OM_BATCH_SECONDS": "0"}
 SLOW_COMMITS = ("ALTER SYSTEM SET commit_delay = 25000", "ALTER SYSTEM SET commit_siblings = 0")
 USUAL_COMMITS = ("ALTER SYSTEM RESET commit_delay", "ALTER SYSTEM RESET commit_siblings")
-"""Two events for each transaction and 25 milliseconds for each commit: on any machine the two workers
-process at most 160 events a second."""
+"""USUAL_COMMITS undoes SLOW_COMMITS. With a delay of 25 milliseconds per commit and two events per
+transaction, the two workers process at most 160 events per second on any machine."""
 
 USUAL = {"OM_BATCH_EVENTS": "100", "OM_BATCH_SECONDS": "0.02"}
 HIGH = 4000
 WATERMARKS = {"OM_QUEUE_DEPTH_HIGH": str(HIGH), "OM_QUEUE_DEPTH_LOW": "1500"}
 
 LEAST_REFILL = 1000
-"""Events between two episodes: from one watermark to the other there are 2,500, less the error of two
-processes that each count for both."""
+"""The minimum number of events that must be accepted between two episodes of refusals.
+
+The watermarks are 2,500 events apart, but each of the edge's two processes can only estimate how many events
+the other process accepts.
+"""
 
 LONGEST_SECONDS = 120.0
-"""Seconds. Draining from one watermark to the other takes only a few."""
+"""The longest permitted episode, in seconds. Draining from one watermark to the other takes far less time."""
 
 RETRY_AFTER = range(1, 31)
 CLOSE = (1 / 3, 3.0)
-"""The factor by which the typical Retry-After may differ from the time that the episode still lasted.
+"""The permitted range of the typical ratio of Retry-After to the time from the answer to the episode's end.
 
-The rate is an average over the past, and the answer is rounded to seconds and stretched by up to a half.
+The ratio cannot be exact: the drain rate is an average over the past, and Retry-After is rounded to seconds
+and stretched by up to a half.
 """
 
 
 @contextmanager
 def with_slow_workers(stand: Stand) -> Iterator[None]:
-    """Slow the workers down, and let the edge refuse events early."""
+    """Slow the workers down, and make the edge refuse events at a lower depth."""
     stand.execute(*SLOW_COMMITS, "SELECT pg_reload_conf()")
     stand.reconfigure_workers(**SLOW)
     stand.reconfigure_edge(**WATERMARKS)
@@ -74,7 +82,7 @@ def with_slow_workers(stand: Stand) -> Iterator[None]:
 
 @contextmanager
 def senders_that_obey(scene: Scene) -> Iterator[None]:
-    """Send more than the workers process, and retry when Retry-After says."""
+    """Send more events than the workers can process, and retry each refused event after its Retry-After."""
     scene.load.heed_retry_after(heed=True)
     with _overloaded(scene):
         yield
@@ -83,7 +91,7 @@ def senders_that_obey(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def senders_that_do_not(scene: Scene) -> Iterator[None]:
-    """Send more than the workers process, and retry by the policy, whatever the answer."""
+    """Send more events than the workers can process; retry by the platform's policy, without Retry-After."""
     with _overloaded(scene):
         yield
 

@@ -1,4 +1,4 @@
-"""Faults of the management API, from which the edge learns the queue's depth."""
+"""Faults of the management API, from which the edge gets the queue's depth."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 HIGH = 5000
 WATERMARKS = {"OM_QUEUE_DEPTH_HIGH": str(HIGH), "OM_QUEUE_DEPTH_LOW": "2000"}
 FILL_RATE = 400.0
-"""Events a second: enough to pass the high watermark in half of that time, however slow the machine is."""
+"""Events per second: enough to exceed the high watermark after 13 seconds, even on a slow machine."""
 
 
 @contextmanager
 def in_front_of_the_api(stand: Stand) -> Iterator[None]:
-    """Put a server with selectable behaviour between the edge and the API."""
+    """Put a fake API between the edge and the management API. Strikes change the fake API's behaviour."""
     stand.reconfigure_edge(OM_MANAGEMENT_URL=stand.fake_management.url)
     try:
         yield
@@ -35,35 +35,38 @@ def in_front_of_the_api(stand: Stand) -> Iterator[None]:
 
 @contextmanager
 def the_api_hangs(scene: Scene) -> Iterator[None]:
-    """Accept connections and never answer, for longer than a sample is valid."""
+    """Let the API accept connections but never answer, for longer than a sample is valid."""
     with _in_mood(scene, Mood.HUNG):
         yield
 
 
 @contextmanager
 def the_api_refuses(scene: Scene) -> Iterator[None]:
-    """Answer 503 to everything."""
+    """Let the API answer every request with 503."""
     with _in_mood(scene, Mood.REFUSING):
         yield
 
 
 @contextmanager
 def the_api_talks_nonsense(scene: Scene) -> Iterator[None]:
-    """Answer 200 with something that is no report."""
+    """Let the API answer 200 with a body that is not a valid report."""
     with _in_mood(scene, Mood.NONSENSE):
         yield
 
 
 @contextmanager
 def the_api_answers_zero(scene: Scene) -> Iterator[None]:
-    """Report an empty queue while it fills up: the depth that the broker itself reports counts."""
+    """Let the API report an empty queue while the queue fills up.
+
+    The edge must use the depth that the broker itself reports over AMQP.
+    """
     stand, fake = scene.stand, scene.stand.fake_management
     stand.reconfigure_edge(**WATERMARKS)
     before, usual = fake.answered[Mood.ZERO], scene.load.rate
     fake.mood = Mood.ZERO
 
     def is_full() -> object:
-        # A 429 is proof enough: the edge's own count is ahead of the broker's.
+        # A 429 proves this, too: the edge adds the events that it has published since the last sample.
         return scene.load.latest(1.0)[429] or stand.view.depth(EVENTS) > HIGH
 
     with stand.paused_workers():
@@ -82,7 +85,10 @@ def the_api_answers_zero(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def _in_mood(scene: Scene, mood: Mood) -> Iterator[None]:
-    """Compare with the normal before and after: noise passes, a cost in every request does not."""
+    """Set a mood for a `with` block, and compare the typical latency in it with that before and after it.
+
+    This comparison tolerates noise, but fails if every request takes longer.
+    """
     fake = scene.stand.fake_management
     normal = scene.load.watch_for(NORMAL_SECONDS).latency(50)
     before = fake.answered[mood]

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def through_the_proxy(stand: Stand) -> Iterator[None]:
-    """Put the proxy between the edge and the broker."""
+    """Put the proxy between the edge and the broker for a `with` block."""
     stand.reconfigure_edge(OM_AMQP_URL=stand.edge_proxy.url(stand.broker.amqp_url))
     try:
         yield
@@ -27,21 +27,21 @@ def through_the_proxy(stand: Stand) -> Iterator[None]:
 
 @contextmanager
 def bytes_are_swallowed(scene: Scene) -> Iterator[None]:
-    """Keep the connections open and carry nothing, for less or more than the heartbeat's time limit."""
+    """Keep the connections open but pass on no bytes, for less or more time than the heartbeat allows."""
     with _bad_weather(scene, Weather.SWALLOW):
         yield
 
 
 @contextmanager
 def bytes_are_delayed(scene: Scene) -> Iterator[None]:
-    """Delay every chunk by half a second in each direction."""
+    """Delay every chunk of bytes by half a second in each direction."""
     with _bad_weather(scene, Weather.DELAY):
         yield
 
 
 @contextmanager
 def bytes_drip(scene: Scene) -> Iterator[None]:
-    """Pass one byte at a time, far slower than events arrive."""
+    """Pass on one byte at a time, far more slowly than events arrive."""
     with _bad_weather(scene, Weather.DRIP):
         yield
 

@@ -18,26 +18,27 @@ if TYPE_CHECKING:
     from tests.chaos.stand import Stand
 
 FORBIDDEN: Final = 5
-"""The last digit of the conversations that may not be read."""
+"""The last digit of the numbers of conversations that the platform forbids to read."""
 
-# Longer than the platform lacks budget here, so that no update is given up that it can still decide.
+# Settle must not give up updates that the platform can still decide. So this time is longer than the time for
+# which this fault exhausts the platform's budget.
 GIVE_UP: Final = {"OM_ROUTING_GIVE_UP_SECONDS": "45"}
 USUAL: Final = {"OM_ROUTING_GIVE_UP_SECONDS": "600"}
 AGE_MS: Final = """
     SELECT 1000 * extract(epoch FROM now() - min(waits_since)) FROM routing_updates
     WHERE conversation_id = :id
 """
-"""Milliseconds since the platform notified of a conversation's first update. Its answer about the
-conversation never changes after that, so an answer from before a later update is the same, too."""
+"""Selects the milliseconds since the platform notified us of a conversation's first update. In this
+simulation, a later update does not change the platform's answer about the conversation."""
 
 MIN_ANSWERS: Final = 3
 MAX_REFUSED_PER_SECOND: Final = 2.0
-"""Two processes that sleep until their Retry-After, of at least a second, send one request a second each."""
+"""The rate at which two processes send if each repeats a request only after a Retry-After of one second."""
 
 
 @contextmanager
 def giving_up_soon(stand: Stand) -> Iterator[None]:
-    """Let undecidable updates end after seconds instead of ten minutes."""
+    """Make settle give up updates that it cannot decide after 45 seconds instead of ten minutes."""
     assert stand.behind is not None
     for program in stand.behind.of("settle"):
         program.reconfigure(**GIVE_UP)
@@ -50,7 +51,7 @@ def giving_up_soon(stand: Stand) -> Iterator[None]:
 
 @contextmanager
 def the_platform_lags(scene: Scene) -> Iterator[None]:
-    """Let the platform answer 404 or an earlier state for up to 3 s; no true update may be superseded."""
+    """Let the platform answer 404 or an earlier state for up to 3 s. No true update may be superseded."""
     contacts = behind_of(scene).contacts
     before = len(contacts.lagged)
     contacts.notified_seconds_ago = lambda of: scene.stand.ask(AGE_MS, id=of) / 1000
@@ -66,7 +67,7 @@ def the_platform_lags(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def the_platform_is_out_of_budget(scene: Scene) -> Iterator[None]:
-    """Let the platform answer 429 to everything; no process may repeat a request too early."""
+    """Let the platform answer every request with 429. No process may repeat a request too early."""
     organisation = behind_of(scene).organisation
     before, began = organisation.refused, time.monotonic()
     organisation.is_out_of_budget = True
@@ -82,7 +83,7 @@ def the_platform_is_out_of_budget(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def the_platform_forbids_some(scene: Scene) -> Iterator[None]:
-    """Let the platform permanently answer 403 for one conversation in ten."""
+    """Let the platform answer 403 to every request about one conversation in ten, permanently."""
     contacts, run = behind_of(scene).contacts, scene.traffic.run
     before = contacts.forbidden
     contacts.is_forbidden = lambda conversation_id: (

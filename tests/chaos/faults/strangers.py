@@ -1,4 +1,4 @@
-"""Faults of the journal's directory: it contains foreign files."""
+"""A fault of the journal's directory: it contains foreign files."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 OTHER_USER = 65534
 WITHOUT_ROOTS_EYES = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]
 WITHOUT_ROOTS_EYES += ["--inh-caps=-dac_override,-dac_read_search"]
-"""Root can read everything; an edge without these two rights is refused like any other user."""
+"""A command prefix that takes two capabilities from root, which is then denied access like any other user."""
 
 
 @contextmanager
 def as_an_ordinary_user(stand: Stand) -> Iterator[None]:
-    """Run the edge without root's right to read everything."""
+    """Run the edge without root's right to read every file, for a `with` block."""
     stand.edge.prefix = WITHOUT_ROOTS_EYES
     stand.reconfigure_edge()
     try:
@@ -34,7 +34,7 @@ def as_an_ordinary_user(stand: Stand) -> Iterator[None]:
 
 @contextmanager
 def strangers_live_in_its_home(scene: Scene) -> Iterator[None]:
-    """Put foreign, unreadable and broken entries beside the journals, and start the edge there."""
+    """Put foreign, unreadable and broken entries beside the journals, and restart the edge."""
     root = scene.stand.journals.root
     strangers = _settle_in(root)
     edge, before = scene.stand.edge, scene.stand.edge.pid

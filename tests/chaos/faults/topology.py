@@ -1,4 +1,4 @@
-"""Faults of the exchanges, queues, bindings and rights in the broker."""
+"""Faults of the broker's exchanges, queues, bindings and permissions."""
 
 from __future__ import annotations
 
@@ -15,8 +15,10 @@ if TYPE_CHECKING:
     from tests.chaos.scene import Scene
 
 NEARLY_EMPTY = 200
-"""Deliveries in the queue when it is deleted: those that wait there longer than in the journal are lost
-with it."""
+"""The maximum number of deliveries in the queue when it is deleted.
+
+Events that wait so long that the journal no longer has them would be lost with the queue.
+"""
 
 MALFORMED = 20
 POLICY = "policies/%2F/chaos"
@@ -25,14 +27,14 @@ LIMIT = 50
 
 @contextmanager
 def the_exchange_is_deleted(scene: Scene) -> Iterator[None]:
-    """Delete the exchange that the edge publishes to."""
+    """Delete the exchange to which the edge publishes."""
     with _taken_away(scene, "exchanges/%2F/open-messaging"):
         yield
 
 
 @contextmanager
 def the_queue_is_deleted(scene: Scene) -> Iterator[None]:
-    """Delete the events queue under its consumers."""
+    """Delete the events queue while it has consumers."""
     scene.let_catch_up(NEARLY_EMPTY)
     with _taken_away(scene, f"queues/%2F/{EVENTS}"):
         yield
@@ -40,7 +42,7 @@ def the_queue_is_deleted(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def the_binding_is_deleted(scene: Scene) -> Iterator[None]:
-    """Delete the binding: events go to the alternate exchange, whose queue the workers read too."""
+    """Delete the binding. Events then go to the alternate exchange, whose queue the workers also consume."""
     stand = scene.stand
     logs = [worker.log for worker in stand.workers]
     starts = [log.stat().st_size for log in logs]
@@ -59,7 +61,7 @@ def the_binding_is_deleted(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def a_policy_is_removed(scene: Scene) -> Iterator[None]:
-    """Put a policy on the queue and remove it: the safety of events depends on no policy."""
+    """Apply a policy to the queue, and remove it. The safety of events must not depend on a policy."""
     view = scene.stand.view
     policy = {"pattern": EVENTS, "definition": {"delivery-limit": LIMIT}, "apply-to": "queues"}
     view.request("PUT", POLICY, policy).raise_for_status()
@@ -78,7 +80,7 @@ def a_policy_is_removed(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def the_permissions_are_removed(scene: Scene) -> Iterator[None]:
-    """Remove the user's rights in the virtual host and close its connections, then restore them."""
+    """Remove the user's permissions in the virtual host, close its connections, and restore them later."""
     stand, view = scene.stand, scene.stand.view
     view.request("DELETE", view.permissions).raise_for_status()
     stand.broker.evaluate(CLOSE_ALL)
@@ -104,7 +106,7 @@ def the_dead_letter_queue_is_deleted(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def the_queue_of_their_records_is_deleted(scene: Scene) -> Iterator[None]:
-    """Dead-letter events while the queue is missing in which they wait for their record."""
+    """Dead-letter events while the queue of dead letters to be recorded is missing."""
     with _buried(scene, f"queues/%2F/{RECORDS}"):
         yield
 
@@ -123,7 +125,7 @@ def _taken_away(scene: Scene, path: str) -> Iterator[None]:
 def _buried(scene: Scene, path: str) -> Iterator[None]:
     stand, view = scene.stand, scene.stand.view
     if path.endswith(DEAD_LETTERS):
-        # The dead letters in the queue are deleted with it; the service is not responsible for keeping them.
+        # The dead letters in the queue are deleted with it. The service is not responsible for keeping them.
         buried = [body for body in view.bodies(DEAD_LETTERS) if digest_of(body) in scene.ledger.doomed]
         scene.ledger.excuse_all(buried)
     _delete(scene, path)
@@ -145,6 +147,6 @@ def _delete(scene: Scene, path: str) -> None:
 
 
 def _effective(scene: Scene) -> dict[str, object]:
-    """Return the effective policy of the events queue, which is empty once a policy is gone."""
+    """Return the effective policy of the events queue, which is empty once the policy is removed."""
     found = scene.stand.view.queue(EVENTS).get("effective_policy_definition") or {}
     return dict(found)

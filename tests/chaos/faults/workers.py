@@ -1,4 +1,4 @@
-"""Faults of the intake workers: killed at every point of their work, by us or by an event."""
+"""Faults of the intake workers: they are killed, or a handler fails, hangs or ends its process."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ BLOCKED = (
     " WHERE wait_event_type = 'Lock' AND query LIKE '%conversation_messages%'"
 )
 LOCK = text("LOCK TABLE conversation_messages IN ACCESS EXCLUSIVE MODE")
-DELIVERIES = "SELECT max(deliveries) FROM processed_events WHERE body_sha256 = :digest"
+DELIVERIES = "SELECT max(times_received) FROM processed_events WHERE body_sha256 = :digest"
 REASON = "SELECT count(*) FROM dead_letters WHERE body_sha256 = :digest AND code = :code"
 HANDLERS = "handlers"
-"""The sick handlers' directory within the stand's."""
+"""The name of the directory with the sick handlers, in the stand's directory."""
 
 FEW = 500
-"""Deliveries in the queue: the sick event's neighbours must be processed."""
+"""The maximum number of deliveries left in the queue after a strike: all others must be processed."""
 
 REVERSED_EVENTS = 300
 LINGER = """
@@ -48,7 +48,7 @@ AT_ONCE = 50
 
 @contextmanager
 def through_the_proxy(stand: Stand) -> Iterator[None]:
-    """Put the proxy between the workers and the broker."""
+    """Put the proxy between the workers and the broker for a `with` block."""
     stand.reconfigure_workers(OM_AMQP_URL=stand.worker_proxy.url(stand.broker.amqp_url))
     try:
         yield
@@ -59,7 +59,7 @@ def through_the_proxy(stand: Stand) -> Iterator[None]:
 
 @contextmanager
 def with_sick_handlers(stand: Stand) -> Iterator[None]:
-    """Install a handler that follows the orders in marked events."""
+    """Install handlers that carry out the orders in marked events, for a `with` block."""
     sources = stand.product.sources
     package = sick_handlers.install(stand.directory / HANDLERS)
     stand.reconfigure_workers(PYTHONPATH=f"{sources}:{package}")
@@ -71,14 +71,14 @@ def with_sick_handlers(stand: Stand) -> Iterator[None]:
 
 @contextmanager
 def a_worker_is_killed(scene: Scene) -> Iterator[None]:
-    """Kill a worker at a random moment."""
+    """Kill a random worker at a random moment."""
     kill(scene, [scene.chance.choice(scene.stand.workers)])
     yield
 
 
 @contextmanager
 def a_worker_is_killed_before_it_commits(scene: Scene) -> Iterator[None]:
-    """Kill the workers that have claimed events and wait for a lock that we hold."""
+    """Kill the workers after they have claimed events, while they wait for a lock that the test holds."""
     stand, engine = scene.stand, scene.stand.engine()
     with engine.connect() as ours:
         ours.execute(LOCK)
@@ -91,12 +91,13 @@ def a_worker_is_killed_before_it_commits(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def a_worker_is_killed_before_it_acknowledges(scene: Scene) -> Iterator[None]:
-    """Hold back the workers' bytes to the broker; kill them after a commit, before its ack arrives."""
+    """Hold the workers' bytes to the broker; kill the workers after a commit, before its ack arrives."""
     stand, proxy = scene.stand, scene.stand.worker_proxy
-    # A worker that is not connected yet, or is recovering from another strike, would commit nothing.
+    # Wait for a commit: a worker that is not connected yet, or recovers from a strike, commits nothing.
     before = stand.ask(ROWS)
     scene.wait_until(lambda: stand.ask(ROWS) > before, "workers commit")
-    # Read first: the workers may commit all that they hold before a busy machine answers a later query.
+    # Count the rows first. On a busy machine, the workers may have committed all of their events before a
+    # later query is answered.
     held, before = proxy.struck[Weather.HOLD_REQUESTS], stand.ask(ROWS)
     proxy.weather = Weather.HOLD_REQUESTS
     scene.await_proof(
@@ -111,7 +112,7 @@ def a_worker_is_killed_before_it_acknowledges(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def an_event_kills_its_worker(scene: Scene) -> Iterator[None]:
-    """Send an event that ends every process that handles it; only it becomes a dead letter."""
+    """Send an event that ends every process that handles it. Only this event may become a dead letter."""
     before = sum(worker.starts for worker in scene.stand.workers)
     with _dead_lettered(scene, "die", "poison"):
         yield
@@ -121,14 +122,14 @@ def an_event_kills_its_worker(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def a_handler_raises(scene: Scene) -> Iterator[None]:
-    """Let a handler raise for one event, each time."""
+    """Let a handler raise an exception for one event at every attempt."""
     with _dead_lettered(scene, "raise", "handler_failed"):
         yield
 
 
 @contextmanager
 def a_handler_finds_no_row(scene: Scene) -> Iterator[None]:
-    """Let a handler raise an error of SQLAlchemy that is no fault of the database."""
+    """Let a handler raise an SQLAlchemy error that the database did not cause."""
     with _dead_lettered(scene, "no row", "handler_failed"):
         yield
 
@@ -142,21 +143,21 @@ def a_handler_asks_for_a_missing_table(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def a_handler_hangs(scene: Scene) -> Iterator[None]:
-    """Let a handler never return."""
+    """Let a handler hang forever."""
     with _dead_lettered(scene, "hang", "poison"):
         yield
 
 
 @contextmanager
 def a_handler_loops(scene: Scene) -> Iterator[None]:
-    """Let a handler loop for ever and hold the interpreter's lock."""
+    """Let a handler loop forever and hold the interpreter's lock."""
     with _dead_lettered(scene, "loop", "poison"):
         yield
 
 
 @contextmanager
 def a_handler_is_slow(scene: Scene) -> Iterator[None]:
-    """Let a handler take two seconds for one event, which then takes effect like any other event."""
+    """Let a handler take two seconds for one event. The event must then take effect like any other."""
     body = sick_handlers.marked(scene.extra_bodies(1)[0], "slow")
     before = _slow_ones(scene)
     scene.post_all([body])
@@ -169,7 +170,7 @@ def a_handler_is_slow(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def the_same_events_come_in_reverse(scene: Scene) -> Iterator[None]:
-    """Give both workers the same keys in opposite orders."""
+    """Give both workers events with the same keys in opposite orders. The workers must not deadlock."""
     stand, before = scene.stand, deadlocks(scene.stand)
     bodies = scene.extra_bodies(REVERSED_EVENTS)
     some = [digest_of(body) for body in bodies[::50]]
@@ -212,7 +213,7 @@ def fifty_come_at_once(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def _slow_rows(stand: Stand) -> Iterator[None]:
-    """Let each row take two milliseconds, so that both workers write rows at the same time."""
+    """Make the insert of each row take two milliseconds, so that both workers write rows at the same time."""
     if not stand.postgresql:
         yield
         return
@@ -224,13 +225,13 @@ def _slow_rows(stand: Stand) -> Iterator[None]:
 
 
 def deadlocks(stand: Stand) -> int:
-    """Return PostgreSQL's count of deadlocks; SQLite has none."""
+    """Return PostgreSQL's number of deadlocks so far; 0 for SQLite, which has none."""
     return stand.ask(DEADLOCKS) if stand.postgresql else 0
 
 
 @contextmanager
 def _dead_lettered(scene: Scene, order: str, code: str) -> Iterator[None]:
-    """Send one marked event; only it becomes a dead letter, with its reason."""
+    """Send one event marked with *order*. Only this event may become a dead letter, with this *code*."""
     stand, before = scene.stand, _obeyed(scene).count(order)
     body = sick_handlers.marked(scene.extra_bodies(1)[0], order)
     scene.ledger.expect_dead_letter(body)
@@ -252,7 +253,7 @@ def _slow_ones(scene: Scene) -> int:
 
 
 def kill(scene: Scene, workers: list[Program]) -> None:
-    """Kill these processes, and wait for their successors."""
+    """Kill the processes of *workers*, and wait until other processes have replaced them."""
     before = [worker.pid for worker in workers]
     for pid in before:
         os.kill(pid, signal.SIGKILL)

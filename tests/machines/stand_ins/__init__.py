@@ -1,4 +1,4 @@
-"""Stand-ins for the base images of docker/, made of Debian's packages, if no registry can be reached."""
+"""Build stand-ins for the base images of docker/ from Debian's packages, in case no registry is reachable."""
 
 from pathlib import Path
 from typing import Final
@@ -12,13 +12,13 @@ TARGETS: Final = {
     "nginx:1.28": "nginx",
     "prom/prometheus:v3.5.0": "prometheus",
 }
-"""The target of this directory's Dockerfile that stands in for an image."""
+"""For each base image, the target in this directory's Dockerfile that replaces it."""
 
 BUILD_SECONDS: Final = 900.0
 
 
 def make_stand_ins() -> None:
-    """Make the stand-ins for images that the engine lacks; this takes about two minutes once."""
+    """Build a stand-in for each image that the engine lacks. The first time, this takes about two minutes."""
     prepare()
     for image, target in TARGETS.items():
         if not succeeds("image", "inspect", image):

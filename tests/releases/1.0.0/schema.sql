@@ -108,18 +108,6 @@ CREATE TABLE drift (
 	accepted_by TEXT, 
 	CONSTRAINT pk_drift PRIMARY KEY (kind, name)
 );
-CREATE TABLE duplicate_events (
-	event_id INTEGER NOT NULL, 
-	body_sha256 BLOB NOT NULL, 
-	idempotency_key TEXT NOT NULL, 
-	body BLOB NOT NULL, 
-	message_id TEXT NOT NULL, 
-	source TEXT NOT NULL, 
-	deliveries INTEGER NOT NULL, 
-	first_seen_at DATETIME NOT NULL, 
-	last_seen_at DATETIME NOT NULL, 
-	CONSTRAINT pk_duplicate_events PRIMARY KEY (event_id, body_sha256)
-);
 CREATE TABLE edge_statistics (
 	process TEXT NOT NULL, 
 	began_at DATETIME NOT NULL, 
@@ -138,6 +126,18 @@ CREATE TABLE edge_statistics (
 	status_503 INTEGER NOT NULL, 
 	other_refusals INTEGER NOT NULL, 
 	CONSTRAINT pk_edge_statistics PRIMARY KEY (process, began_at)
+);
+CREATE TABLE event_conflicts (
+	event_id INTEGER NOT NULL, 
+	body_sha256 BLOB NOT NULL, 
+	idempotency_key TEXT NOT NULL, 
+	body BLOB NOT NULL, 
+	message_id TEXT NOT NULL, 
+	source TEXT NOT NULL, 
+	times_received INTEGER NOT NULL, 
+	first_seen_at DATETIME NOT NULL, 
+	last_seen_at DATETIME NOT NULL, 
+	CONSTRAINT pk_event_conflicts PRIMARY KEY (event_id, body_sha256)
 );
 CREATE TABLE event_payloads (
 	event_id INTEGER NOT NULL, 
@@ -219,8 +219,8 @@ CREATE TABLE processed_events (
 	source TEXT NOT NULL, 
 	dialect TEXT NOT NULL, 
 	body_sha256 BLOB NOT NULL, 
-	deliveries INTEGER DEFAULT '1' NOT NULL, 
-	last_delivered_at DATETIME, 
+	times_received INTEGER DEFAULT '1' NOT NULL, 
+	last_repeated_at DATETIME, 
 	request_id TEXT, 
 	CONSTRAINT pk_processed_events PRIMARY KEY (id), 
 	CONSTRAINT uq_processed_events_idempotency_key UNIQUE (idempotency_key)
@@ -338,8 +338,8 @@ CREATE TRIGGER outbox_plans_deliveries AFTER INSERT ON outbox
         END;
 CREATE VIEW events_v1 AS 
         SELECT id, idempotency_key, conversation_id, event_type, outcome, reason, occurred_at, received_at,
-            processed_at, message_id, source, dialect, lower(hex(body_sha256)) AS body_sha256, deliveries, last_delivered_at,
-            request_id, substr(processed_at, 1, 13) || ':00:00.000000' AS hour
+            processed_at, message_id, source, dialect, lower(hex(body_sha256)) AS body_sha256, times_received,
+            last_repeated_at, request_id, substr(processed_at, 1, 13) || ':00:00.000000' AS hour
         FROM processed_events;
 CREATE VIEW events AS 
         SELECT * FROM events_v1;
@@ -353,10 +353,10 @@ CREATE VIEW conversations_v1 AS
             routing_changed_at, event_count, message_count, first_event_at, last_event_at, settled_count,
             settled_through_at, session_opened_at, window_closes_at
         FROM conversations;
-CREATE VIEW duplicate_events_v1 AS 
-        SELECT event_id, idempotency_key, lower(hex(body_sha256)) AS body_sha256, message_id, source, deliveries,
+CREATE VIEW event_conflicts_v1 AS 
+        SELECT event_id, idempotency_key, lower(hex(body_sha256)) AS body_sha256, message_id, source, times_received,
             first_seen_at, last_seen_at
-        FROM duplicate_events;
+        FROM event_conflicts;
 CREATE VIEW interventions_v1 AS 
         SELECT intervention_id, action, operator, reason, selection, again, chosen, done, outcome, started_at,
             ended_at
@@ -414,11 +414,12 @@ CREATE VIEW notification_statistics_v1 AS
                 AS success_percent
         FROM (
             SELECT substr(received_at, 1, 10) AS day, CASE WHEN source = 'webhook' THEN 1 ELSE 0 END AS notified,
-                CASE WHEN source = 'webhook' THEN deliveries - 1 ELSE 0 END AS repeated,
+                CASE WHEN source = 'webhook' THEN times_received - 1 ELSE 0 END AS repeated,
                 CASE WHEN source = 'reconcile' THEN 1 ELSE 0 END AS recovered, 0 AS dead_letters
             FROM processed_events WHERE source IN ('webhook', 'reconcile')
             UNION ALL
-            SELECT substr(received_at, 1, 10), 0, 0, 0, 1 FROM dead_letters WHERE source = 'webhook'
+            SELECT substr(received_at, 1, 10), 0, 0, 0, 1
+            FROM dead_letters WHERE source = 'webhook' AND destination IS NULL
         ) counted
         GROUP BY day;
 CREATE VIEW acknowledgement_statistics_v1 AS 
@@ -446,6 +447,6 @@ CREATE VIEW latency_v1 AS
         FROM processed_events;
 CREATE VIEW throughput_v1 AS 
         SELECT substr(processed_at, 1, 16) || ':00.000000' AS minute, substr(processed_at, 1, 13) || ':00:00.000000' AS hour, event_type, outcome, source,
-            count(*) AS events, sum(deliveries) AS deliveries
+            count(*) AS events, sum(times_received) AS times_received
         FROM processed_events GROUP BY substr(processed_at, 1, 16) || ':00.000000', substr(processed_at, 1, 13) || ':00:00.000000', event_type, outcome, source;
 COMMIT;

@@ -1,4 +1,4 @@
-"""List known defects of settle and deliver; each is inserted into the product's code for one run."""
+"""List known defects of settle and deliver, each of which is inserted into the product for one run."""
 
 from typing import Final
 
@@ -58,7 +58,7 @@ DeadLetterPublisher._publish = _publish_later
     Defect(
         "one refused conversation holds up its destination",
         "workers/deliver/outcome.py",
-        "REFUSING_CONVERSATIONS = 0\nREFUSING_PAUSE_SECONDS = 8.0\n",
+        "REFUSING_SECONDS = 0.0\nREFUSING_PAUSE_SECONDS = 8.0\n",
     ),
     Defect(
         "the outbox is committed before the state",
@@ -79,7 +79,7 @@ _settle = settle_window
 def settle_window(state, pending):
     settlement = _settle(state, pending)
     entries = sorted(settlement.entries, key=lambda entry: entry.event_id or 0)
-    return Settlement(settlement.state, tuple(entries), settlement.decisions)
+    return SettledWindow(settlement.state, tuple(entries), settlement.decisions)
 """,
     ),
     Defect(

@@ -1,4 +1,4 @@
-"""Model the services behind the workers: destinations, the platform's API, the dead-letter exchange."""
+"""Model the services that workers call: the destinations, the platform's API, the dead-letter exchange."""
 
 from __future__ import annotations
 
@@ -21,12 +21,13 @@ TIMEOUT_SECONDS: Final = 2.0
 ATTEMPTS: Final = 4
 LATENCIES: Final = (0.002, 0.01, 0.05)
 MIN_LEASE_SECONDS: Final = 9.0
-"""Seconds from an answer to the earliest end of its lease: the margin of a run, less a slow statement."""
+"""The minimum number of seconds from an answer until the lease of its delivery ends: the margin of a run of
+deliveries, minus the time of a slow statement."""
 
 
 @dataclass
 class Request:
-    """One request: whether the destination accepted its event, and the result that the process received."""
+    """A request to a destination, the time when its event was accepted, and the result that arrived."""
 
     process: Process
     taken_at: float | None = None
@@ -34,16 +35,16 @@ class Request:
 
     @property
     def is_lost(self) -> bool:
-        """Return whether the event was accepted without the process knowing."""
+        """Whether the event was accepted but the process never received the answer."""
         return self.taken_at is not None and (self.result is None or self.result.status is None)
 
 
 @dataclass
 class Destination:
-    """A service that accepts, refuses, hangs or is away. `mode` is its present behaviour.
+    """A destination that accepts events, refuses them, hangs or is down. `mode` is its present behaviour.
 
     Args:
-        bad: Its treatment of the events of some conversations at all times.
+        bad: For some conversations, the mode that always applies to their events.
     """
 
     world: World
@@ -55,7 +56,7 @@ class Destination:
     longest_wait: float = 0.0
 
     def send(self, message: WebhookMessage, unended: list[int]) -> HttpResult:
-        """Answer a request. *unended* are earlier deliveries of the conversation without an outcome."""
+        """Answer a request; *unended* lists the conversation's earlier deliveries without an outcome."""
         world, key, conversation = self.world, message.outbox_id, message.conversation_id
         assert world.process is not None
         request = Request(world.process)
@@ -101,7 +102,7 @@ class Destination:
         return is_refused or len([one for one in requests if one.result]) >= ATTEMPTS
 
     def _check_repetition(self, key: int) -> None:
-        """Check that a repeated event's answer was lost, or that its lease had to run out."""
+        """Check that an event is repeated only if its answer was lost, or a strike let its lease expire."""
         for earlier in self.requests[key]:
             if earlier.taken_at is None or earlier.is_lost or earlier.process.is_dead:
                 continue
@@ -109,7 +110,7 @@ class Destination:
                 self.world.fail(f"{self.name} gets {key} again, though its answer arrived", repeated=True)
 
     def has_taken(self, key: int) -> bool:
-        """Return whether an event was accepted."""
+        """Return whether the destination has accepted an event."""
         return any(request.taken_at for request in self.requests.get(key, ()))
 
 
@@ -133,9 +134,9 @@ MODES: Final = tuple(_RESULTS)[1:]
 
 
 class Platform:
-    """The API of conversations, which lags behind its own notifications by up to three seconds.
+    """The platform's API of conversations, which lags behind its notifications by up to three seconds.
 
-    `states`: each conversation's state by the time from which it holds.
+    `states` maps each conversation to its states, each with the time at which it begins.
     """
 
     def __init__(self, world: World) -> None:
@@ -145,7 +146,7 @@ class Platform:
         self.mode = ""
 
     def get(self, path: str) -> dict[str, Any]:
-        """Return a conversation as the product's client does."""
+        """Return a conversation or raise an error, as the product's own client does."""
         world, conversation = self._world, path.rpartition("/")[2]
         world.sleep(0.05 * world.random.random())
         if self.mode == "busy":
@@ -163,7 +164,7 @@ class Platform:
 
 
 class DeadLetterExchange:
-    """Accepts dead letters of deliveries, or is away."""
+    """The exchange for dead letters of deliveries. It accepts them, or is down."""
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -171,7 +172,7 @@ class DeadLetterExchange:
         self.taken: set[tuple[str, int]] = set()
 
     def publish(self, _urls: object, dead_letters: Iterator[Any]) -> Iterator[Any]:
-        """Accept dead letters one by one."""
+        """Accept dead letters one by one, and yield each that is accepted."""
         for dead_letter in dead_letters:
             self._world.sleep(0.01 * self._world.random.random())
             if self.is_away:

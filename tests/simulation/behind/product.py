@@ -7,7 +7,6 @@ import queue
 import shutil
 import sqlite3
 import tempfile
-import threading
 from collections import deque
 from contextlib import contextmanager
 from functools import cache
@@ -55,14 +54,15 @@ SLOTS: Final = ("deliver", "deliver", "settle", "settle", "intake")
 EVENTS: Final = tuple(f"openmessaging:conversation:{kind}" for kind in ("new", "message", "updated"))
 SUBSCRIBED: Final = {"crm": EVENTS, "archive": EVENTS[1:2]}
 IDLE_SECONDS: Final = 1.0
-"""Seconds, instead of tens of milliseconds: in a run, nothing is due for minutes."""
+"""How long an idle process pauses, in seconds. The product pauses for tens of milliseconds, but in a
+simulated run, no work is due for minutes."""
 
 GIVE_UP_SECONDS: Final = 30.0
 HANDLERS: Final = installed_handlers()
 
 
 class Database:
-    """One SQLite file with all tables, reset for each run, and the engines of the processes."""
+    """An SQLite file with all tables, which is reset for each run, and an engine for each process."""
 
     def __init__(self) -> None:
         self._directory = tempfile.TemporaryDirectory()
@@ -73,14 +73,14 @@ class Database:
         self.behind: Behind | None = None
         self._reader = sqlite3.connect(":memory:")
         for engine in self.engines:
-            # No power is cut here.
+            # Disable flushes, which are not needed because this simulation cuts no power.
             event.listen(engine, "connect", lambda one, _record: one.execute("PRAGMA synchronous = OFF"))
             event.listen(engine, "before_cursor_execute", self._on_statement)
             event.listen(engine, "commit", self._unlock)
             event.listen(engine, "rollback", self._unlock)
 
     def reset(self, behind: Behind) -> None:
-        """Begin with empty tables."""
+        """Replace the file by one with empty tables for a new run."""
         self.behind = behind
         self._reader.close()
         for engine in self.engines:
@@ -91,7 +91,7 @@ class Database:
         self._reader = sqlite3.connect(self.path, isolation_level=None)
 
     def read(self, query: str, *values: object) -> list[Any]:
-        """Return the committed rows of a query."""
+        """Return the rows of a query that are committed."""
         return self._reader.execute(query, values).fetchall()
 
     def _on_statement(self, _connection: Any, _cursor: Any, statement: str, *_: object) -> None:
@@ -105,24 +105,24 @@ class Database:
 
 @cache
 def database() -> Database:
-    """Return the database of this Python process."""
+    """Return the database, of which this Python process has one."""
     return Database()
 
 
 class Transport:
-    """Replaces the product's HTTP."""
+    """Replaces the product's transport, which sends HTTP requests to a destination."""
 
     def __init__(self, behind: Behind, destination: Destination) -> None:
         self._behind = behind
         self._destination = behind.destinations[destination.name]
 
     def send(self, message: Any) -> Any:
-        """Send to the simulated destination."""
+        """Send a message to the simulated destination, and return the result."""
         return self._destination.send(message, self._behind.find_unended(message, self._destination.name))
 
 
 class SimpleQueue:
-    """A queue between the threads of a process."""
+    """Replaces queue.SimpleQueue between the threads of a simulated process."""
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -130,13 +130,13 @@ class SimpleQueue:
         self._waiting: list[Task] = []
 
     def put(self, item: object) -> None:
-        """Add an item."""
+        """Add an item, and wake a thread that waits for one."""
         self._items.append(item)
         if self._waiting:
             self._world.wake(self._waiting.pop(0))
 
     def get(self, timeout: float | None = None) -> Any:
-        """Return the oldest item; wait for one, or raise Empty after the timeout."""
+        """Return the oldest item. If there is none, wait for one, and raise Empty after the timeout."""
         deadline = None if timeout is None else self._world.now + timeout
         while not self._items:
             if deadline is not None and self._world.now >= deadline:
@@ -145,16 +145,16 @@ class SimpleQueue:
         return self._items.popleft()
 
     def get_nowait(self) -> Any:
-        """Return the oldest item, or raise Empty."""
+        """Return the oldest item, or raise Empty immediately."""
         return self.get(0.0)
 
     def empty(self) -> bool:
-        """Return whether the queue has no item."""
+        """Return whether the queue is empty."""
         return not self._items
 
 
 def start_deliver(behind: Behind, engine: Engine, process: Process) -> None:
-    """Compose a deliver process as workers/bootstrap.py does."""
+    """Compose and start a deliver process as workers/bootstrap.py does."""
     services = [
         Destination(name, f"http://{name}", (), types, TIMEOUT_SECONDS, concurrency=2, attempts=ATTEMPTS)
         for name, types in SUBSCRIBED.items()
@@ -166,7 +166,7 @@ def start_deliver(behind: Behind, engine: Engine, process: Process) -> None:
 
 
 def start_settle(behind: Behind, engine: Engine, process: Process) -> None:
-    """Compose a settle process as workers/bootstrap.py does."""
+    """Compose and start a settle process as workers/bootstrap.py does."""
     world, platform = behind.world, behind.platform
     client: Any = platform
     states = ConversationStates(client, world.monotonic) if platform else None
@@ -178,7 +178,7 @@ def start_settle(behind: Behind, engine: Engine, process: Process) -> None:
 
 
 def take_in(behind: Behind, engine: Engine, body: dict[str, Any], number: int) -> None:
-    """Let intake process one event."""
+    """Let intake process one event, and retry until it succeeds."""
     envelope = Envelope(f"m-{number}", behind.world.now_us(), "r", WEBHOOK, json.dumps(body).encode())
     intake = Intake(engine, HANDLERS, behind.world)
     while True:
@@ -192,7 +192,7 @@ def take_in(behind: Behind, engine: Engine, body: dict[str, Any], number: int) -
 
 @contextmanager
 def simulated(behind: Behind) -> Iterator[None]:
-    """Let the product's code use the world's clock, threads, random numbers and services."""
+    """For a `with` block, make the product use the world's clock, threads, random numbers and services."""
     world = behind.world
 
     class Thread:
@@ -228,14 +228,15 @@ def simulated(behind: Behind) -> Iterator[None]:
         (deliverer, "Sender", make_sender),
         (deliverer, "Transport", lambda destination, _clock: Transport(behind, destination)),
         (sender, "time", clock),
-        (sender, "threading", SimpleNamespace(Thread=Thread, Lock=threading.Lock)),
+        (sender, "threading", SimpleNamespace(Thread=Thread)),
         (dead_letters, "publish_dead_letters", behind.exchange.publish),
-        # Small, so that runs grow and deliveries are parked.
+        # Use limits so small that runs of deliveries grow and deliveries are parked.
         (leasing, "MIN_RUN_EVENTS", 2),
         (sender, "MIN_RUN_EVENTS", 2),
         (sender, "MAX_RUN_EVENTS", 4),
         (parking, "WALK_SHARE", 2),
         (parking, "MAX_WALK", 4),
+        (leasing, "MAX_WALK", 4),
     ]
     with replaced(names):
         yield

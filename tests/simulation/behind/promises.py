@@ -1,4 +1,4 @@
-"""Check the promises of settle and deliver: order, no loss, no repetition, no delay by bad events."""
+"""Check that settle and deliver do not lose, repeat or reorder events, or delay good events by bad ones."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from tests.simulation.behind.world import World
 
 GOOD_SECONDS: Final = 2.0 + 1.0
-"""Seconds: the bound of guarantees 7.6 to 7.9, and the simulation's longer pause of an idle process."""
+"""The maximum wait of a good event: the bound of guarantees 7.6 to 7.9, plus a second, because an idle
+process pauses longer in the simulation."""
 
 UNENDED: Final = """SELECT outbox_id FROM deliveries WHERE destination = ? AND conversation_id = ?
     AND outbox_id < ? AND outcome IS NULL"""
@@ -36,10 +37,10 @@ ROUTING: Final = """SELECT c.conversation_id, c.routing_status, u.routing_status
 
 @dataclass
 class Behind:
-    """The state of one run and its checks.
+    """The state of one run, and the checks of its promises.
 
     Args:
-        is_calm: Whether nothing strikes, so that only bad conversations are beside good ones.
+        is_calm: Whether the run has no strikes, so that only bad conversations can delay good ones.
     """
 
     world: World
@@ -56,17 +57,17 @@ class Behind:
         }
 
     def find_unended(self, message: Any, destination: str) -> list[int]:
-        """Return the earlier deliveries of a message's conversation that have no outcome."""
+        """Return the ids of a conversation's deliveries before *message* that have no outcome yet."""
         values = destination, message.conversation_id, message.outbox_id
         return [row[0] for row in database().read(UNENDED, *values)]
 
     def is_settled(self) -> bool:
-        """Return whether all work is done."""
+        """Return whether everything is settled, delivered and dead-lettered that has to be."""
         [(left,)] = database().read(WORK_LEFT)
         return left == 0
 
     def judge(self) -> None:
-        """Check everything once all work is done."""
+        """Check all promises. Call this only when `is_settled` returns true."""
         fail, read = self.world.fail, database().read
         entries = read(ENTRIES)
         if len(entries) != self.events:

@@ -1,4 +1,4 @@
-"""Choose events and strikes from a seed, run them, and check that everything ends well."""
+"""Choose events and strikes by a seed, run them, and check the promises at the end."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ STRIKES: Final = {
 
 
 def choose(seed: int) -> Schedule:
-    """Return the schedule of a seed: a setting of conversations, and events and strikes as actions."""
+    """Return the schedule of a seed: a setting for the conversations, and events and strikes as actions."""
     chance = random.Random(seed)
     is_calm = chance.random() < 0.2
     conversations = [f"c-{number}" for number in range(chance.choice((1, 1, 2, 3, 4, 6)))]
@@ -74,7 +74,7 @@ def _choose_details(chance: random.Random, name: str) -> tuple[Any, ...]:
 
 
 def run(schedule: Schedule, tell: Callable[[str], None] | None = None) -> Outcome:
-    """Run a schedule, end all strikes, and check that every event arrives."""
+    """Run a schedule, end all strikes, and check that every event takes effect and is delivered."""
     world, setting = World(schedule.seed, tell), schedule.setting
     behind = Behind(world, setting["is_calm"], setting["bad"], setting["has_platform"])
     database().reset(behind)
@@ -115,7 +115,7 @@ class Actor:
             behind.platform.states = {each: [(0.0, states[0])] for each, states in self._states.items()}
 
     def start(self) -> None:
-        # First, and never struck.
+        # Start intake first. No strike affects it.
         self._world.start("intake", lambda _process: None)
         self._intake = self._world.living[0]
         for role, engine in zip(SLOTS[:-1], database().engines, strict=False):
@@ -133,7 +133,7 @@ class Actor:
         if is_update:
             told = self._told[conversation] = self._told.get(conversation, -1) + 1
             states = self._states[conversation]
-            # One more than there are is never true.
+            # If the conversation has only one state, the platform never confirms any later update.
             status = states[told] if told < len(states) else ROUTED if len(states) == 1 else states[-1]
             if behind.platform is not None and 0 < told < len(states):
                 behind.platform.states[conversation].append((world.now, status))
@@ -174,6 +174,6 @@ class Actor:
         self._world.schedule(seconds, setattr, self._behind.exchange, "is_away", False)
 
     def _choose(self, which: int) -> Any:
-        """Return one of the live workers; if there is none, no process."""
+        """Return one of the live workers or, if none is alive, a process that does nothing."""
         _, *workers = self._world.living
         return workers[which % len(workers)] if workers else Process("none", 0, lambda _process: None)

@@ -1,4 +1,4 @@
-"""Settle and deliver keep their promises in many schedules, and known defects are found."""
+"""Test that settle and deliver keep their promises in many schedules, and that known defects are found."""
 
 import pytest
 
@@ -8,9 +8,9 @@ from tests.simulation.behind.schedule import choose, run
 from tests.simulation.defects import put_in
 from tests.simulation.schedule import shrink
 
-SEEDS = 30
-SELECTED = {"the outbox is committed before the state": 5, "a contradiction counts at once": 10}
-"""The number of seeds within which each defect is found."""
+SEEDS = 20
+SELECTED = {"the outbox is committed before the state": 5}
+"""How many seeds are enough to find each selected defect."""
 
 
 @pytest.mark.timeout(300)

@@ -1,7 +1,7 @@
-"""Run settle and deliver processes on one seeded clock, with each of their threads as a greenlet.
+"""Run settle and deliver processes on one simulated clock, with each of their threads as a greenlet.
 
-Threads change only where they wait: for a statement, a queue, an answer, time. Every choice comes from the
-seed, so a seed and its actions repeat a run byte for byte.
+Another thread runs only while a thread waits for a statement, a queue, an answer or a time. Every choice is
+derived from the seed, so the same seed and actions repeat a run byte for byte.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ if TYPE_CHECKING:
 
 EPOCH_US: Final = 1_732_462_000_000_000
 BUSY_SECONDS: Final = 10.0
-"""Seconds for which SQLite waits for another writer."""
+"""Seconds for which a transaction waits for another writer's, as in SQLite."""
 
 PAUSES: Final = (0.0, 0.0, 0.0, 0.001, 0.02)
-"""Seconds that a statement takes."""
+"""The possible durations of a statement, in seconds."""
 
 
 class KilledError(BaseException):
-    """The process is dead: none of its code may run any more."""
+    """Raised in the threads of a killed process, so that none of its code continues."""
 
 
 @dataclass(eq=False)
 class Process:
-    """One worker process; `start` spawns its threads."""
+    """One simulated worker process; `start` spawns its threads."""
 
     role: str
     number: int
@@ -53,7 +53,7 @@ class Process:
 
 @dataclass(eq=False)
 class Task:
-    """One thread. If it is woken for several times, the earliest counts."""
+    """One simulated thread. If several wake-ups are scheduled for it, the earliest wakes it."""
 
     process: Process
     greenlet: greenlet
@@ -61,7 +61,7 @@ class Task:
 
 
 class World:
-    """The clock, the processes and the database's lock; `fail` keeps the first broken promise."""
+    """The clock, the processes and the database's lock of a run. `fail` records the first broken promise."""
 
     def __init__(self, seed: int, tell: Callable[[str], None] | None = None) -> None:
         self.random = random.Random(seed)
@@ -79,23 +79,23 @@ class World:
         self._owner: Task | None = None
         self._blocked: list[Task] = []
 
-    # Time.
+    # Methods that simulate time.
 
     def now_us(self) -> int:
-        """Return the database's time."""
+        """Return the time of the database's clock, in microseconds."""
         return EPOCH_US + round(self.now * 1_000_000)
 
     def monotonic(self) -> float:
-        """Return monotonic seconds."""
+        """Return the time of the monotonic clock, in seconds."""
         return self.now
 
     def schedule(self, seconds: float, call: Callable[..., None], *arguments: object) -> None:
-        """Schedule a call outside of the processes after a time."""
+        """Schedule a call after a delay. The call does not belong to a process."""
         self._order += 1
         heapq.heappush(self._calls, (self.now + seconds, self._order, call, arguments))
 
     def run(self, until: float) -> None:
-        """Run until a time, or until a promise is broken."""
+        """Run scheduled calls until the time *until*, or until a promise is broken."""
         while self._calls and self._calls[0][0] <= until and self.broken is None:
             at, _, call, arguments = heapq.heappop(self._calls)
             self.now = max(self.now, at)
@@ -103,26 +103,26 @@ class World:
         self.now = max(self.now, until)
 
     def note(self, text: str, *values: object) -> None:
-        """Record a step of the story, if it is wanted."""
+        """Add a step to the story of the run, if the caller wants the story."""
         if self._tell is not None:
             self._tell(f"{self.now - 1000:9.4f} {self._task.process if self._task else ''} {text % values}")
 
     def fail(self, text: str, *, lost: bool = False, repeated: bool = False) -> None:
-        """Keep the first broken promise, and count lost and repeated events."""
+        """Record the first broken promise, and count lost and repeated events."""
         self.lost += lost
         self.repeated += repeated
         self.note("BROKEN: %s", text)
         self.broken = self.broken or text
 
-    # Threads.
+    # Methods that simulate threads.
 
     @property
     def process(self) -> Process | None:
-        """Return the running process."""
+        """The process whose thread is running now, if any."""
         return self._task.process if self._task else None
 
     def spawn(self, process: Process, call: Callable[[], None]) -> None:
-        """Start a thread."""
+        """Start a thread of a process, which executes *call*."""
 
         def run() -> None:
             try:
@@ -151,7 +151,7 @@ class World:
         self._task = None
 
     def sleep(self, seconds: float | None) -> Task:
-        """Let others run for a time, or until the thread is woken; return the thread."""
+        """Suspend this thread for a time, or until another thread wakes it; return this thread's task."""
         task = self._task
         assert task is not None
         if seconds is not None:
@@ -160,21 +160,21 @@ class World:
         return task
 
     def wake(self, task: Task) -> None:
-        """Continue a sleeping thread."""
+        """Wake a suspended thread after a short random time."""
         self.schedule(self.random.choice(PAUSES), self._resume, task, task.waits)
 
     def wait_on(self, waiting: list[Task], seconds: float | None) -> None:
-        """Sleep as one of several waiters."""
+        """Suspend this thread as one of those in *waiting*, which may be woken before the time is over."""
         assert self._task is not None
         waiting.append(self._task)
         task = self.sleep(seconds)
         if task in waiting:
             waiting.remove(task)
 
-    # Processes.
+    # Methods that simulate processes.
 
     def start(self, role: str, start: Callable[[Process], None]) -> None:
-        """Start a process."""
+        """Start a process of a role. *start* spawns its threads."""
         self._processes += 1
         process = Process(role, self._processes, start)
         self.living.append(process)
@@ -182,7 +182,7 @@ class World:
         start(process)
 
     def repeat(self, process: Process, step: Callable[[], int], idle: float, finish: Any = None) -> None:
-        """Spawn a thread that repeats a step, as a lane of workers/role.py does."""
+        """Start a thread that repeats *step*, as a lane in workers/role.py does."""
 
         def run() -> None:
             attempt = 1
@@ -202,37 +202,37 @@ class World:
         self.spawn(process, run)
 
     def kill(self, process: Process, how: str = "is killed") -> None:
-        """Kill a process that is not running now; its successor starts a moment later."""
+        """Kill a process that is not running now. Its successor starts a moment later."""
         if process.is_dead:
             return
         self.note("%s %s", process, how)
         process.is_dead = True
         self.living.remove(process)
         for task in process.tasks:
-            if task.greenlet:  # it has begun, and not ended
+            if task.greenlet:  # the task has begun and has not ended
                 self._switch(task, task.greenlet.throw, KilledError)
         if self._owner is not None and self._owner.process is process:
-            # It had just begun, so there was nothing to roll back.
+            # The killed process had just begun its transaction, so there is nothing to roll back.
             self._release()
         self.schedule(2 * self.random.random(), self.start, process.role, process.start)
 
     def end(self) -> None:
-        """End all processes."""
+        """Kill all processes at the end of a run, without a story."""
         self._tell = None
         for process in list(self.living):
             self.kill(process)
 
     def _die(self, how: str) -> None:
-        """End the running process here."""
+        """Kill the process whose thread is running, at this point of its code."""
         assert self._task is not None
-        # Before everything else that is to happen now.
+        # Schedule the kill before all other calls that are due now.
         heapq.heappush(self._calls, (0.0, 0, self.kill, (self._task.process, how)))
         self.sleep(None)
 
-    # The database: one writer at a time, as SQLite has it.
+    # Methods that simulate the database, which permits one writer at a time, as SQLite does.
 
     def on_statement(self, statement: str) -> None:
-        """Let others run before a statement, or end the process there."""
+        """Let other threads run before a statement, or kill the process there if the schedule says so."""
         if self._task is None:
             return
         process = self._task.process
@@ -253,7 +253,7 @@ class World:
         self._owner = self._task
 
     def unlock(self) -> None:
-        """Let the next transaction begin."""
+        """Release the database's lock, so that the next transaction can begin."""
         if self._owner is not None and self._owner is self._task:
             self._release()
 

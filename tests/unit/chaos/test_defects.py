@@ -1,4 +1,4 @@
-"""The defects of `make chaos-sabotage` fit the product, and every fault has one."""
+"""The defects that `make chaos-sabotage` inserts still apply to the product, and every fault has a defect."""
 
 import ast
 import re
@@ -17,7 +17,7 @@ LOSING = Result(0, "", proofs=("the process id changed",), lost=3)
 
 
 @pytest.mark.parametrize("defect", DEFECTS, ids=lambda defect: defect.name)
-def test_the_names_that_a_defect_replaces_exist(defect):
+def test_the_product_defines_every_name_that_a_defect_replaces(defect):
     source = (SOURCES / defect.module).read_text(encoding="utf-8")
     for name in replaced_by(defect.code):
         assert is_defined(ast.parse(source), name), f"{defect.module} has no {name} any more"
@@ -30,7 +30,7 @@ def test_every_defect_belongs_to_a_listed_form_of_a_fault():
     assert all(re.compile(defect.shows) for defect in DEFECTS)
 
 
-def test_every_fault_has_a_defect():
+def test_every_fault_has_at_least_one_defect():
     assert {fault.number for fault in FAULTS} == {defect.fault for defect in DEFECTS}
 
 
@@ -53,7 +53,7 @@ def test_an_unproven_strike_does_not_count_as_a_caught_defect():
 
 
 def replaced_by(code):
-    """Yield the names that a defect assigns or defines at its top level and that the product had before."""
+    """Yield the product's names that a defect's code redefines at its top level."""
     for node in ast.parse(code).body:
         targets = node.targets if isinstance(node, ast.Assign) else []
         names = [ast.unparse(target).partition("[")[0] for target in targets]

@@ -26,7 +26,7 @@ def lines(*steps):
     return "".join(json.dumps(step) + "\n" for step in steps)
 
 
-def test_reading_continues_after_the_last_whole_line(traces):
+def test_the_next_reading_continues_after_the_last_complete_line(traces):
     turn = lines(WRITE, PUBLISH, RESPOND)
     record(traces, turn[:-5])
     assert traces.accept() == 2

@@ -1,4 +1,4 @@
-"""The destinations' file: its keys, and the errors that name them."""
+"""Every key of the destinations file is read, and an error names the key that caused it."""
 
 import pytest
 
@@ -25,7 +25,7 @@ def read(tmp_path):
     return read
 
 
-def test_a_destination_needs_an_address_a_secret_and_events(read):
+def test_an_address_a_secret_and_events_are_enough_for_a_destination(read):
     assert read(CRM) == (
         Destination("crm", "https://crm.example/events", (SECRET,), ("openmessaging:conversation:message",)),
     )
@@ -46,13 +46,13 @@ def test_the_digest_of_a_file_depends_on_its_destinations_but_not_on_order_or_se
     assert len({digest, *(compute_digest(read(content)) for content in others)}) == 3
 
 
-def test_two_secrets_are_valid_while_one_is_rotated_and_none_is_in_a_repr(read):
+def test_two_secrets_are_valid_during_a_rotation_and_the_repr_hides_them(read):
     [crm] = read(CRM.replace(f'"{SECRET}"', f'["{SECRET}", "whsec_b2xkZXItc2VjcmV0"]'))
     assert crm.secrets == (SECRET, "whsec_b2xkZXItc2VjcmV0")
     assert SECRET not in repr(crm)
 
 
-def test_a_secret_is_read_from_a_file_beside_it_or_from_systemds_credentials(read, tmp_path, monkeypatch):
+def test_a_secret_file_is_read_from_the_same_folder_or_from_systemds_credentials(read, tmp_path, monkeypatch):
     content = CRM.replace(f'secret = "{SECRET}"', 'secret_file = "crm-secret"')
     (tmp_path / "crm-secret").write_text(SECRET + "\n")
     assert read(content)[0].secrets == (SECRET,)
@@ -94,7 +94,7 @@ def test_a_secret_is_read_from_a_file_beside_it_or_from_systemds_credentials(rea
         ("[destinations.crm]", "[destinations.crm", "is no TOML"),
     ],
 )
-def test_an_error_names_the_key_and_repeats_no_secret(read, old, new, key):
+def test_an_error_names_the_key_but_does_not_show_a_secret(read, old, new, key):
     with pytest.raises(ConfigurationError, match="OM_DESTINATIONS") as refused:
         read(CRM.replace(old, new))
     assert key in str(refused.value)
@@ -108,10 +108,10 @@ def test_an_error_names_the_key_and_repeats_no_secret(read, old, new, key):
         ("http://crm.internal/", "allow_http = true"),
     ],
 )
-def test_plain_http_is_accepted_only_on_this_host_or_by_a_setting(read, url, more):
+def test_plain_http_is_accepted_only_on_this_host_or_if_a_setting_permits_it(read, url, more):
     assert read(CRM.replace("https://crm.example/events", url) + more)[0].url == url
 
 
-def test_a_missing_file_is_refused_by_its_setting(tmp_path):
+def test_the_error_for_a_missing_destinations_file_names_the_setting(tmp_path):
     with pytest.raises(ConfigurationError, match="OM_DESTINATIONS must name a readable text file"):
         read_destinations(str(tmp_path / "nowhere.toml"))

@@ -1,4 +1,4 @@
-"""The outcome of an attempt, the delay before the next one, and the circuit breaker."""
+"""The answer to an attempt decides its outcome, the next delay and the state of the circuit breaker."""
 
 import pytest
 
@@ -8,11 +8,10 @@ from workers.deliver.outcome import (
     DOWN_CONVERSATIONS,
     HOLD_SECONDS,
     MAX_HELD_DELAY_SECONDS,
-    REFUSING_CONVERSATIONS,
     REFUSING_PAUSE_SECONDS,
     REFUSING_SECONDS,
     Breaker,
-    History,
+    FailedAttempts,
     HttpResult,
     classify,
     held_delay,
@@ -51,13 +50,13 @@ def before(seconds):
 )
 def test_the_status_decides_the_outcome_of_a_first_attempt(statuses, outcome):
     for status in statuses:
-        assert judge(HttpResult(status, "code"), History())[0] is outcome
+        assert judge(HttpResult(status, "code"), FailedAttempts())[0] is outcome
 
 
 @pytest.mark.parametrize(
     ("is_away", "statuses"), [(True, (None, 429, 500, 503)), (False, (408, 404, 422, 200))]
 )
-def test_a_destination_is_away_if_it_gives_no_answer_or_429_or_5xx(is_away, statuses):
+def test_a_destination_counts_as_away_if_it_does_not_answer_or_answers_429_or_5xx(is_away, statuses):
     assert {HttpResult(status, "code").is_away for status in statuses} == {is_away}
     assert not HttpResult(None, "payload_gone", is_unsendable=True).is_away
 
@@ -71,10 +70,10 @@ def test_a_destination_is_away_if_it_gives_no_answer_or_429_or_5xx(is_away, stat
         (4, 100.0, True, (Outcome.TRANSIENT, 4)),
     ],
 )
-def test_attempts_are_limited_in_number_and_time_and_probes_do_not_count(
+def test_attempts_are_limited_in_number_and_time_and_probes_do_not_count_as_attempts(
     attempts, seconds, is_probe, expected
 ):
-    history = History(attempts, before(seconds))
+    history = FailedAttempts(attempts, before(seconds))
     assert judge(HttpResult(503, "503"), history, is_probe=is_probe) == expected
     assert judge(TAKEN, history, is_probe=is_probe) == (Outcome.DELIVERED, attempts)
 
@@ -82,26 +81,26 @@ def test_attempts_are_limited_in_number_and_time_and_probes_do_not_count(
 @pytest.mark.parametrize(
     ("attempts", "refused_seconds", "has_taken_since", "expected"),
     [
-        # The first refusal restarts the count, whatever failed before.
+        # The first refusal restarts the count of failed attempts.
         (4, None, False, (Outcome.HELD, 0)),
         (0, HOLD_SECONDS - 1, False, (Outcome.HELD, 0)),
         (0, HOLD_SECONDS, False, (Outcome.REFUSED, 0)),
-        # Two refusals may be outages; three, with other events accepted in between, are the event's fault.
+        # Two refusals may be outages. After three, with events accepted in between, the event is at fault.
         (0, 1.0, True, (Outcome.HELD, 1)),
         (0, HOLD_SECONDS, True, (Outcome.HELD, 1)),
         (1, 1.0, True, (Outcome.REFUSED, 2)),
     ],
 )
-def test_a_refusal_that_may_concern_every_event_counts_only_if_others_are_accepted(
+def test_a_refusal_that_may_concern_every_event_counts_only_if_other_events_are_accepted(
     attempts, refused_seconds, has_taken_since, expected
 ):
     refused_us = None if refused_seconds is None else before(refused_seconds)
-    history = History(attempts, before(1e6), refused_us)
+    history = FailedAttempts(attempts, before(1e6), refused_us)
     last_taken_us = (refused_us or 0) + (1 if has_taken_since else -1)
     assert judge(HELD, history, last_taken_us=last_taken_us) == expected
 
 
-def test_a_held_event_is_tried_less_and_less_often_but_at_least_once_a_minute():
+def test_a_held_event_is_tried_at_growing_intervals_of_at_most_a_minute():
     assert all(0.5 <= held_delay(0.0) <= 1.0 for _ in range(20))
     assert all(5.0 <= held_delay(10.0) <= 10.0 for _ in range(20))
     assert all(30.0 <= held_delay(800.0) <= MAX_HELD_DELAY_SECONDS for _ in range(20))
@@ -114,6 +113,11 @@ def test_delays_grow_to_a_cap_and_are_never_shorter_than_requested(attempts):
     assert retry_delay(attempts, 1000.0) == 1000.0
 
 
+def test_the_attempts_at_an_event_take_five_to_eighteen_minutes():
+    minutes = [sum(retry_delay(failed) for failed in range(1, 12)) / 60 for _ in range(50)]
+    assert 4.6 < min(minutes) <= max(minutes) < 18.6
+
+
 def record(breaker, result, *conversations, now=0.0):
     for conversation in conversations:
         breaker.record(result, result.outcome, conversation, now)
@@ -124,7 +128,7 @@ def some(count):
 
 
 ALMOST_DOWN, DOWN = (AWAY, *some(DOWN_CONVERSATIONS - 1)), (AWAY, *some(DOWN_CONVERSATIONS))
-LATER = 1000.0
+LATER = REFUSING_SECONDS - 1.0
 
 
 @pytest.mark.parametrize(
@@ -150,14 +154,24 @@ def test_only_a_destination_that_is_away_gets_fewer_requests(answers, is_down, s
 
 def test_a_destination_that_refuses_everything_is_probed_until_it_accepts_an_event():
     breaker = Breaker()
-    for conversation in some(REFUSING_CONVERSATIONS):
-        assert breaker.free_slots(0.0, 0, 8) == 8
+    for conversation in some(100):
         record(breaker, HELD, conversation)
-    assert breaker.free_slots(0.0, 0, 8) == 1
+    almost, then = REFUSING_SECONDS - 0.1, REFUSING_SECONDS
+    assert [(breaker.is_refusing(now), breaker.free_slots(now, 0, 8)) for now in (almost, then)] == [
+        (False, 8),
+        (True, 1),
+    ]
     assert not breaker.is_down
-    record(breaker, HELD, "c-0")
-    assert [breaker.free_slots(now, 0, 8) for now in (0.0, REFUSING_PAUSE_SECONDS)] == [0, 1]
-    assert [breaker.is_refusing(now) for now in (REFUSING_SECONDS - 1, REFUSING_SECONDS)] == [False, True]
-    record(breaker, TAKEN, "c-1")
-    assert breaker.free_slots(REFUSING_SECONDS, 0, 8) == 8
-    assert not breaker.is_refusing(REFUSING_SECONDS)
+    record(breaker, HELD, "c-0", now=then)
+    assert [breaker.free_slots(now, 0, 8) for now in (then, then + REFUSING_PAUSE_SECONDS)] == [0, 1]
+    record(breaker, TAKEN, "c-1", now=then)
+    later = then + REFUSING_PAUSE_SECONDS
+    assert (breaker.is_refusing(later), breaker.free_slots(later, 0, 8)) == (False, 8)
+
+
+def test_a_destination_that_accepts_one_event_in_thirty_seconds_is_not_probed():
+    breaker = Breaker()
+    for seconds in range(0, 300, 20):
+        record(breaker, HELD, *some(50), now=seconds)
+        assert breaker.free_slots(seconds + 19, 0, 8) == 8
+        record(breaker, TAKEN, "good", now=seconds + 19)

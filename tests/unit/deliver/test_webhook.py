@@ -1,4 +1,4 @@
-"""The body and the headers of a request to a destination."""
+"""A request to a destination contains the unchanged payload and is signed with every secret."""
 
 import base64
 import json

@@ -1,5 +1,6 @@
 """A recorded result of a suite is evidence only if it succeeded on the current code."""
 
+import re
 import subprocess
 
 import pytest
@@ -49,7 +50,7 @@ def test_a_result_is_current_until_the_code_that_it_covers_changes(checkout):
 
 
 @pytest.mark.parametrize("path", ["workers/b.py", "workers/page.html"])
-def test_a_new_file_is_new_code(checkout, path):
+def test_a_new_file_counts_as_changed_code(checkout, path):
     evidence.record("chaos", "chaos: lost=0", passed=True, root=checkout)
     change(checkout, path, "new")
     assert judge(checkout) == "older than the code"
@@ -77,8 +78,18 @@ def test_the_command_fails_if_a_suite_never_ran(checkout, capsys):
     assert evidence.main(checkout) == 0
 
 
-def test_every_suite_is_a_command_and_covers_paths_that_exist():
+def test_every_suite_has_a_make_command_and_covers_existing_paths():
     commands = (ROOT / "Makefile").read_text()
     for suite, paths in evidence.SUITES.items():
         assert f"\n{suite}: install" in commands
         assert all((ROOT / path).exists() for path in paths), suite
+
+
+def test_each_name_that_test_nightly_selects_belongs_to_a_test():
+    [(folders, selection)] = re.findall(
+        r'--timeout 0 ((?:tests/\S+ )+)-k "([^"]+)"', (ROOT / "Makefile").read_text()
+    )
+    files = [path for folder in folders.split() for path in (ROOT / folder).rglob("test_*.py")]
+    names = re.findall(r"def (test_\w+)", "".join(path.read_text() for path in files))
+    chosen = selection.split(" or ")
+    assert [part for part in chosen if not any(part in name for name in names)] == []

@@ -1,4 +1,4 @@
-"""Pages quote recorded figures with their commit, and say if the product has changed since."""
+"""Pages quote recorded figures with their commit, and state whether the product has changed since."""
 
 import json
 import subprocess
@@ -72,14 +72,16 @@ def _measure_on_another_branch(repository):
     ("before", "after", "note"),
     [
         (MEASURE, lambda it: it.commit("docs/page.md", "changed"), "measured at `{commit}`, on "),
-        (MEASURE, lambda it: it.commit("simulator/new.py", "two"), "`, before later changes of the product"),
-        (MEASURE, lambda it: it.write("webhook_api/app.py", "two"), "before later changes of the product"),
+        (MEASURE, lambda it: it.commit("simulator/new.py", "two"), "` (the product has changed since then)"),
+        (MEASURE, lambda it: it.write("webhook_api/app.py", "two"), "(the product has changed since then)"),
         (lambda it: it.write("webhook_api/app.py", "two"), MEASURE, "with changes that were not committed"),
         (lambda _it: None, _measure_on_another_branch, "on another line of development"),
     ],
     ids=["changed docs", "changed code", "uncommitted code", "uncommitted measured code", "another branch"],
 )
-def test_a_page_says_whether_its_figures_are_of_the_current_product(repository, before, after, note):
+def test_a_page_shows_whether_its_figures_were_measured_on_the_current_product(
+    repository, before, after, note
+):
     commit = Checkout(repository.root).head()[:10]
     before(repository)
     after(repository)
@@ -88,7 +90,7 @@ def test_a_page_says_whether_its_figures_are_of_the_current_product(repository, 
     assert note.format(commit=commit) in repository.page()
 
 
-def test_changed_pages_do_not_make_a_run_dirty(repository):
+def test_changed_pages_do_not_make_a_checkout_dirty(repository):
     repository.write("docs/page.md", "changed")
     assert not Checkout(repository.root).is_dirty()
 
@@ -127,7 +129,7 @@ def test_a_page_that_cannot_be_filled_is_refused(repository, changes, page, reas
         repository.page(page)
 
 
-def test_a_table_has_a_line_for_each_entry_and_a_line_becomes_a_code_block(repository):
+def test_a_table_has_a_row_for_each_entry_and_a_line_is_shown_as_a_code_block(repository):
     repository.measure(targets={"a": {"title": "A", "must": 0.5}, "b": {"title": "B"}}, line="bench: a=1")
     table = "<!-- table: performance.targets | what = {title} | = ≥ {must:g} --><!-- /table -->"
     line = "<!-- line: {performance.line} -->old<!-- /line -->"

@@ -1,4 +1,4 @@
-"""Event filters: which are accepted, refused or get a warning, and which events they match."""
+"""An event filter is accepted, refused or gets a warning, and matches the events that it describes."""
 
 import subprocess
 import sys
@@ -36,13 +36,25 @@ def test_a_filter_that_matches_every_custom_channel_gets_a_warning(expression):
     assert "channel.externalId" in warning
 
 
-@pytest.mark.parametrize("expression", [EXACT, "channel.type == 'custom'"])
+@pytest.mark.parametrize(
+    "expression",
+    [
+        EXACT,
+        "channel.type == 'custom'",
+        f"{EXACT} && routing.status != ''",
+        "channel.externalId == 'x' && routing.status != 'CONTACT-ENDED'",
+        "channel.externalId in ['x', 'y'] && !has(metadata.test)",
+        "channel.externalId == 'x' && (has(attributes.vip) || true)",
+    ],
+)
 def test_update_filters_without_a_transition_are_refused(expression):
     with pytest.raises(FilterError, match=r"routing\.status"):
         check_filter(expression, CONVERSATION_UPDATED)
 
 
-@pytest.mark.parametrize("guard", [TRANSITIONS, "has(attributes.vip)"])
+@pytest.mark.parametrize(
+    "guard", [TRANSITIONS, "has(attributes.vip)", "metadata.platformOrigin == 'facebook-custom-connector'"]
+)
 def test_update_filters_with_a_transition_or_another_field_are_accepted(guard):
     assert check_filter(f"{EXACT} && ({guard})", CONVERSATION_UPDATED).warnings == ()
 
@@ -57,7 +69,7 @@ def test_update_filters_with_a_transition_or_another_field_are_accepted(guard):
         ("conversationId.length == 3", "conversationId.length", "conversationId"),
     ],
 )
-def test_an_unknown_field_is_refused_with_the_nearest_known_one(expression, field, nearest):
+def test_the_error_for_an_unknown_field_names_the_nearest_known_field(expression, field, nearest):
     with pytest.raises(FilterError) as caught:
         check_filter(expression, CONVERSATION_NEW)
     assert str(caught.value) == f"{field} is not a field of the body: did you mean {nearest}?"
@@ -70,7 +82,7 @@ def test_a_free_form_object_may_have_any_field():
 @pytest.mark.parametrize(
     "expression", ["channel.to.idType == 'Email'", "detail.eventBody.mediaType == 'MESSAGE'"]
 )
-def test_native_fields_are_accepted_in_intakes_filter_and_refused_in_the_platforms(expression):
+def test_native_fields_are_accepted_in_intakes_filter_and_refused_in_the_platforms_filters(expression):
     assert check_filter(expression)
     with pytest.raises(FilterError, match="is not a field"):
         check_filter(expression, CONVERSATION_NEW)
@@ -85,12 +97,12 @@ def test_native_fields_are_accepted_in_intakes_filter_and_refused_in_the_platfor
         ("size(participants)", "is not a condition"),
     ],
 )
-def test_an_expression_that_is_no_condition_is_refused(expression, reason):
+def test_an_expression_that_is_not_a_condition_is_refused(expression, reason):
     with pytest.raises(FilterError, match=reason):
         check_filter(expression)
 
 
-def test_a_missing_part_of_a_body_is_empty():
+def test_a_missing_part_of_a_body_counts_as_empty():
     body = {"eventType": CONVERSATION_NEW}
     assert not check_filter("has(routing.status)").evaluate(body)
     assert not check_filter("participants.exists(p, p.role == 'customer')").evaluate(body)
@@ -103,12 +115,18 @@ def test_a_missing_part_of_a_body_is_empty():
         ("routing.status == 'CONTACT-QUEUED'", {}),
         ("sequence > 5", {"sequence": "secret"}),
         ("message.text == 'x'", {"message": "secret"}),
+        ("attributes[message.text] == 'x'", {"message": {"text": "secret"}, "attributes": {}}),
     ],
 )
-def test_an_expression_that_cannot_be_evaluated_is_an_error_without_the_value(expression, body):
+def test_an_expression_that_cannot_be_evaluated_raises_an_error_without_the_value(expression, body):
     with pytest.raises(FilterError) as caught:
         check_filter(expression).evaluate(body)
     assert "secret" not in str(caught.value)
+
+
+def test_an_error_names_the_field_that_a_body_lacks():
+    with pytest.raises(FilterError, match="status is missing"):
+        check_filter("routing.status == 'x'").evaluate({})
 
 
 def test_the_cel_library_is_loaded_only_if_a_filter_is_set():
@@ -173,6 +191,6 @@ def test_a_deeply_nested_expression_is_compiled_or_refused(kind, times):
 )
 def test_every_field_that_an_expression_names_is_found(expression, paths):
     found = {".".join(path).replace(".[]", "[]") for path in find_paths(expression)}
-    # What a macro or a method is called on is named, too.
+    # The value on which a macro or a method is called counts as a named field too.
     assert paths <= found
     assert all(any(path.startswith(extra) for path in paths) for extra in found - paths)

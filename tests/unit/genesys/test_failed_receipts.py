@@ -1,4 +1,4 @@
-"""Which messages get a failed receipt, its content, and the outcome of its request."""
+"""Only agents' messages get a failed receipt, and the outcome of the receipt's request is recorded."""
 
 import json
 from datetime import UTC, datetime
@@ -30,7 +30,7 @@ class Client:
         self.taken = []
         self.before = lambda: None
 
-    def post(self, _path, content):
+    def send(self, _method, _path, content):
         self.before()
         if self.errors:
             raise self.errors.pop(0)
@@ -85,7 +85,7 @@ def outcome(engine):
         (PlatformRefusedError(400, "bad.request", "an-id"), "refused"),
     ],
 )
-def test_only_a_receipt_that_was_certainly_not_sent_is_sent_again(  # noqa: PLR0917  # fixtures
+def test_only_a_receipt_that_certainly_had_no_effect_is_sent_again(  # noqa: PLR0917  # fixtures
     receipts, client, clock, outcome, error, final
 ):
     client.errors = [error]
@@ -119,7 +119,6 @@ def test_the_result_of_a_receipt_is_recorded_once_the_database_is_back(  # noqa:
 
 
 def rename(engine, old, new):
-    """Rename a table."""
     with engine.begin() as connection:
         connection.exec_driver_sql(f"ALTER TABLE {old} RENAME TO {new}")
 
@@ -162,8 +161,13 @@ def test_a_receipt_has_the_platforms_code_for_the_reason(status, reason, code):
     assert receipt["channel"]["time"] == "2025-06-10T21:03:05.427Z"
 
 
-def test_a_receipt_omits_the_recipients_name_and_quotes_the_integration_id():
+def test_a_receipt_omits_the_recipients_name_and_percent_encodes_the_integration_id():
     to = {"id": "c", "idType": "Email", "nickname": "Jane"}
     path, receipt = receipt_of(channel=TEXT["channel"] | {"id": "../x", "to": to})
     assert receipt["channel"]["to"] == {"id": "c", "idType": "Email"}
     assert path.startswith("/api/v2/conversations/messages/..%2Fx/")
+
+
+def test_half_an_emoji_in_an_integration_id_is_replaced_in_the_requests_path():
+    path, _ = receipt_of(channel=TEXT["channel"] | {"id": "a\ud83d", "to": {"id": "c"}})
+    assert path.startswith("/api/v2/conversations/messages/a%3F/")

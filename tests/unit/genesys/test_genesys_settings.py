@@ -36,7 +36,7 @@ def test_a_region_can_be_given_by_its_aws_name_or_its_domain(read, region):
         ("https://gateway.example/api.genesys", "https://gateway.example/api.genesys"),
     ],
 )
-def test_an_address_replaces_the_regions_and_determines_the_login_service(read, address, login):
+def test_an_address_overrides_the_region_and_determines_the_login_service(read, address, login):
     settings = read(OM_GENESYS_API_URL=address, OM_GENESYS_REGION="eu-central-1", **CREDENTIALS)
     assert (settings.api_url, settings.login_url) == (address.rstrip("/"), login)
 
@@ -53,7 +53,7 @@ def test_an_address_replaces_the_regions_and_determines_the_login_service(read, 
         ),
     ],
 )
-def test_an_invalid_setting_of_the_platform_is_refused_by_name(read, variables, named):
+def test_the_error_for_an_invalid_platform_setting_names_the_setting(read, variables, named):
     with pytest.raises(ConfigurationError, match=named):
         read(**variables)
 

@@ -20,26 +20,26 @@ GONE = {"purpose": "customer", "messages": [{"state": "disconnected"}]}
         ([CUSTOMER, WAITING], PlatformState(QUEUED, "q1")),
         ([CUSTOMER, WAITED, RUNG], PlatformState(ALERTING, "q1")),
         ([CUSTOMER, WAITED, TALKING], PlatformState(ROUTED, "q1")),
-        # A transfer: the first agent has left, the contact waits again.
+        # After a transfer, the first agent has left and the contact waits again.
         ([CUSTOMER, WAITED, LEFT, WAITING | {"queueId": "q2"}], PlatformState(QUEUED, "q2")),
-        # The second wait names no queue, and the queue of the first wait proves nothing.
+        # The second wait names no queue, and its queue may differ from the queue of the first wait.
         ([CUSTOMER, WAITED, LEFT, {"purpose": "acd", "state": "connected"}], PlatformState(QUEUED)),
         ([GONE, WAITED, LEFT], PlatformState(ENDED, "q1")),
         ([CUSTOMER], PlatformState(None)),
         ([], PlatformState(None)),
         (None, PlatformState(None)),
-        # MessageConversation, which is flatter: the state is the participant's.
+        # MessageConversation is flatter: the state is a field of the participant, not of its messages.
         ([{"purpose": "acd", "state": "connected", "queue": {"id": "q3"}}], PlatformState(QUEUED, "q3")),
-        # Values of a newer platform.
+        # A newer version of the platform may send values that this version does not know.
         ([CUSTOMER, {"purpose": "hologram"}, "text", WAITING], PlatformState(QUEUED, "q1")),
         ([{"purpose": "agent", "messages": [{"state": "levitating"}]}], PlatformState(None)),
     ],
 )
-def test_the_routing_state_follows_from_the_participants(participants, state):
+def test_the_routing_state_is_derived_from_the_participants(participants, state):
     assert derive_state({"participants": participants}) == state
 
 
-def test_a_conversation_without_participants_has_no_state_and_one_with_an_end_has_ended():
+def test_a_conversation_without_participants_has_no_state_and_a_conversation_with_an_end_has_ended():
     assert derive_state({}) == PlatformState(None)
     ended = {"participants": [CUSTOMER, WAITING], "endTime": "2026-01-01T00:00:00Z"}
     assert derive_state(ended) == PlatformState(ENDED, "q1")

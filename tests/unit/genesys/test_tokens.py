@@ -16,7 +16,7 @@ PAGE = "<html><body>Service Temporarily Unavailable</body></html>"
 
 @pytest.fixture
 def log_in(monkeypatch):
-    """Request a token from a login service with this answer."""
+    """Return a function that requests a token from a login service with the given answer."""
 
     def ask(status, body):
         def send(_adapter, request, **_options):
@@ -73,7 +73,7 @@ def test_a_failing_login_service_is_not_reported_as_refused_credentials(log_in, 
         (403, "insufficient_scope"),
     ],
 )
-def test_refused_credentials_are_reported_and_not_as_a_missing_permission(log_in, status, word):
+def test_refused_credentials_are_not_reported_as_a_missing_permission(log_in, status, word):
     with pytest.raises(PlatformRefusedError, match=word) as refused:
         log_in(status, json.dumps({"error": word}))
     assert (refused.value.is_of_credentials, refused.value.is_forbidden) == (True, False)

@@ -1,8 +1,8 @@
-"""When a comparison is due, which times it covers, and when its result is a mismatch."""
+"""A comparison begins when it is due, covers only certain times, and detects a mismatch."""
 
 import pytest
 
-from workers.db.reconcile import Arrivals, Watermarks
+from workers.db.reconcile import Arrivals, ComparisonWatermarks
 from workers.reconcile.bounds import MARGIN_US, compare_from, compare_to, is_due, is_mismatch
 
 HOUR = 3_600_000_000
@@ -13,22 +13,22 @@ NOW = 1000 * DAY
 @pytest.mark.parametrize(
     ("watermarks", "due"),
     [
-        (Watermarks(), True),
-        (Watermarks(started_us=NOW - HOUR), True),
-        (Watermarks(started_us=NOW - HOUR + 1), False),
-        (Watermarks(started_us=NOW - DAY, is_under_way=True), False),
-        (Watermarks(started_us=NOW - DAY, is_blocked=True), False),
+        (ComparisonWatermarks(), True),
+        (ComparisonWatermarks(started_us=NOW - HOUR), True),
+        (ComparisonWatermarks(started_us=NOW - HOUR + 1), False),
+        (ComparisonWatermarks(started_us=NOW - DAY, is_under_way=True), False),
+        (ComparisonWatermarks(started_us=NOW - DAY, is_blocked=True), False),
     ],
 )
-def test_the_next_comparison_begins_an_interval_after_the_last(watermarks, due):
+def test_the_next_comparison_begins_an_interval_after_the_start_of_the_previous_comparison(watermarks, due):
     assert is_due(watermarks, NOW, HOUR) is due
 
 
 @pytest.mark.parametrize(
     ("first", "start"), [(None, NOW), (NOW - HOUR, NOW - HOUR), (NOW - 8 * DAY, NOW - 7 * DAY)]
 )
-def test_nothing_before_the_first_comparison_or_the_horizon_is_compared(first, start):
-    assert compare_from(Watermarks(first_from_us=first), NOW, 7 * DAY) == start
+def test_events_before_the_first_comparison_or_the_horizon_are_not_compared(first, start):
+    assert compare_from(ComparisonWatermarks(first_from_us=first), NOW, 7 * DAY) == start
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def test_nothing_before_the_first_comparison_or_the_horizon_is_compared(first, s
         (5, NOW - DAY, NOW - HOUR, NOW - DAY - MARGIN_US),
     ],
 )
-def test_the_cutoff_is_before_events_in_the_queue_or_a_journal(waiting, newest, late, end):
+def test_the_cutoff_is_earlier_than_any_event_in_the_queue_or_a_journal(waiting, newest, late, end):
     assert compare_to(NOW, waiting=waiting, arrivals=Arrivals(newest, late)) == end
 
 

@@ -1,4 +1,4 @@
-"""How the platform's refusals are interpreted."""
+"""A refusal of a request may mean that the platform does not know the conversation."""
 
 from contextlib import nullcontext
 

@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from simulator.platform import History
 from simulator.platform.history import PastMessage, as_normalized
-from simulator.platform.history_api import as_data
 from workers.db.reconcile import DialectProfile
 from workers.parsing import EVENT_TYPES, DriftNotes, read_body
 from workers.parsing.dialects.genesys import CONTENT_TYPES
@@ -16,12 +15,12 @@ from workers.reconcile.reconstruction import reconstruct_events
 
 NATIVE = DialectProfile("genesys", has_ids=True)
 
-# Of ConversationNormalizedMessage and ConversationReason in the official Python SDK, release 269.
+# These values are from ConversationNormalizedMessage and ConversationReason in release 269 of the Python SDK.
 REASONS = ("MessageExpired", "RateLimited", "GeneralError")
 STATUSES = ("Sent", "Delivered", "Read", "Failed", "Published", "Removed")
 
 IDS = st.uuids().map(lambda drawn: drawn.hex)
-# Texts that a webhook's body can contain; halves of surrogate pairs are tested with the parser.
+# A webhook's body can contain these texts; halves of surrogate pairs are tested with the parser instead.
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 
 
@@ -85,14 +84,13 @@ def key_of(payload):
 
 
 def copies(history, conversation_id):
-    conversation = history.conversation(conversation_id)
-    data = [as_data(conversation, each) for each in conversation.known_messages]
+    data = history.conversations[conversation_id].known_messages()
     return [copy for each in data for copy in reconstruct_events(conversation_id, each, NATIVE)]
 
 
 @settings(max_examples=50)
 @given(st.data())
-def test_every_kind_of_message_and_receipt_has_one_key_in_the_history_and_on_the_webhook(data):
+def test_every_kind_of_message_and_receipt_has_the_same_key_in_the_history_and_on_the_webhook(data):
     message = data.draw(messages())
     said = [message, *data.draw(st.lists(receipts(message), max_size=4))]
     history = History()
@@ -104,7 +102,7 @@ def test_every_kind_of_message_and_receipt_has_one_key_in_the_history_and_on_the
 
 @settings(max_examples=50)
 @given(st.data())
-def test_differences_between_history_and_webhook_change_no_key(data):
+def test_differences_between_history_and_webhook_do_not_change_the_key(data):
     message = data.draw(messages())
     receipt = data.draw(receipts(message))
     sparse = [
@@ -115,9 +113,7 @@ def test_differences_between_history_and_webhook_change_no_key(data):
         content["channel"] = content["channel"] | {"time": "2025-06-10T21:03:05.999Z"}
     sparse[1].pop("id")
     past = PastMessage(message["id"], sparse[0], [sparse[1]])
-    history = History()
-    history.record(message)
-    told = as_data(history.conversation(message["conversationId"]), past)
+    told = past.as_data(message["conversationId"])
     [one, other] = reconstruct_events(message["conversationId"], told, NATIVE)
     assert one.event.idempotency_key == key_of(message)
     assert other.event.idempotency_key == key_of(receipt)
@@ -132,7 +128,7 @@ def count_copies(profile=NATIVE, receipts=(), **message):
     return [copy is not None for copy in reconstruct_events("c", data, profile)]
 
 
-def test_a_customers_message_in_the_history_is_not_missing():
+def test_a_customers_message_in_the_history_does_not_count_as_missing():
     assert count_copies(direction="Inbound") == []
 
 
@@ -146,7 +142,7 @@ def test_receipts_are_left_out_if_the_dialect_has_none():
     assert count_copies(replace(NATIVE, has_receipts=False), [receipt]) == [True]
 
 
-def test_a_guides_message_has_the_key_of_its_original():
+def test_a_reconstructed_message_in_the_guides_dialect_has_the_key_of_its_original():
     content = {"id": "m", "text": "a", "direction": "Inbound", "channel": {"id": "x"}}
     data = {"id": "m", "timestamp": "2026-01-01T00:00:00.120Z", "normalizedMessage": content}
     [copy] = reconstruct_events("c", data, DialectProfile("guide", has_ids=True))

@@ -1,4 +1,4 @@
-"""The number of workers follows the backlog at once, and a shorter backlog after a cool-down."""
+"""A growing backlog adds workers at once; a shrinking backlog removes workers after a cool-down."""
 
 from dataclasses import dataclass, field
 
@@ -23,7 +23,7 @@ class FleetInMemory:
         self.numbers.remove(number)
 
 
-def test_the_lowest_free_numbers_are_started_and_the_highest_stopped():
+def test_the_workers_with_the_lowest_free_numbers_start_and_those_with_the_highest_stop():
     depths, fleet = [3500], FleetInMemory({1, 3})
     scaler = Scaler("intake", FleetLimits(1, 4, 1000, cooldown=0.0), lambda: depths[-1], fleet)
     scaler.scale()
@@ -41,16 +41,16 @@ def test_the_lowest_free_numbers_are_started_and_the_highest_stopped():
         # After a worker is stopped, the cool-down restarts.
         ([0] * 13, 3),
         ([0] * 14, 2),
-        # A deep or unknown queue during the cool-down keeps all workers; one before it does not.
+        # A deep queue or an unknown depth keeps all workers if it occurs during the cool-down, not before.
         ([0, 0, 3500, 0, 0, 0, 0], 4),
         ([0, 0, None, 0, 0, 0, 0], 4),
         ([3500, 0, 0, 0, 0, 0, 0, 0], 3),
-        # The backlog still needs three workers, or no worker may be stopped.
+        # The backlog still needs three workers, or the floor of one worker is reached.
         ([2500] * 20, 3),
         ([0] * 60, 1),
     ],
 )
-def test_a_worker_is_stopped_when_fewer_were_enough_for_the_whole_cool_down(depths, workers):
+def test_a_worker_is_stopped_if_fewer_workers_were_enough_for_the_whole_cool_down(depths, workers):
     looks, fleet = iter(range(100)), FleetInMemory({1, 2, 3, 4})
     limits, left = FleetLimits(1, 4, 1000, cooldown=60.0), iter(depths)
     scaler = Scaler("intake", limits, lambda: next(left), fleet, timer=lambda: 10.0 * next(looks))
@@ -69,7 +69,7 @@ def test_a_decision_that_changes_nothing_is_logged_once():
     assert [line["depth"] for line in lines] == [0, 10, 5000, 0]
 
 
-def test_the_cool_down_begins_anew_if_a_worker_ends_by_itself():
+def test_the_cool_down_starts_again_if_a_worker_ends_by_itself():
     depths, fleet, now = [2500], FleetInMemory({1, 2, 3, 4}), [0.0]
     limits = FleetLimits(1, 4, 1000, cooldown=60.0)
     scaler = Scaler("intake", limits, lambda: depths[-1], fleet, timer=lambda: now[-1])
@@ -102,9 +102,9 @@ LIMITS = FleetLimits(floor=1, ceiling=4, events_per_worker=1000, cooldown=60.0)
         (3, None, None, (3, "depth_unknown")),
         # Fewer workers are enough, but not yet for the whole cool-down.
         (4, 0, 59.0, (4, "enough")),
-        # Fewer were enough for the whole cool-down: one worker is stopped, not all at once.
+        # Fewer workers were enough for the whole cool-down, so one worker is stopped, not several at once.
         (4, 0, 60.0, (3, "calm")),
-        # No worker runs, or an operator has started more than the ceiling.
+        # No worker runs, or an operator has started more workers than the ceiling.
         (0, 0, None, (1, "bounds")),
         (0, None, None, (1, "bounds")),
         (9, 900_000, None, (4, "bounds")),

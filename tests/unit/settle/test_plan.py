@@ -44,7 +44,7 @@ def test_a_window_is_settled_by_timestamp_then_sequence_then_arrival():
     assert not any(entry.late for entry in settlement.entries)
 
 
-def test_content_never_overtakes_its_session():
+def test_a_message_is_never_sent_before_its_conversations_start():
     settlement = settle_window(SettledState(), [message(10), message(11)])
     assert types_of(settlement) == [CONVERSATION_NEW, CONVERSATION_MESSAGE, CONVERSATION_MESSAGE]
     assert settlement.entries[0].event_id is None
@@ -52,7 +52,7 @@ def test_content_never_overtakes_its_session():
     assert types_of(settle_window(settlement.state, [message(12)])) == [CONVERSATION_MESSAGE]
 
 
-def test_an_event_older_than_a_settled_one_is_late_and_overwrites_nothing():
+def test_an_event_older_than_a_settled_event_is_late_and_does_not_change_the_state():
     first = settle_window(SettledState(has_session=True), [routed(30, QUEUED, "q1"), message(31)])
     late = settle_window(first.state, [routed(20, ROUTED), message(21)])
     assert [entry.late for entry in late.entries] == [True, True]
@@ -60,7 +60,7 @@ def test_an_event_older_than_a_settled_one_is_late_and_overwrites_nothing():
     assert late.state == first.state
 
 
-def test_an_event_with_the_time_of_a_settled_one_is_not_late():
+def test_an_event_with_the_same_time_as_a_settled_event_is_not_late():
     first = settle_window(SettledState(has_session=True), [message(10, 1)])
     assert not settle_window(first.state, [message(10, 2)]).entries[0].late
 

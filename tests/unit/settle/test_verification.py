@@ -61,7 +61,7 @@ def test_an_update_is_confirmed_only_if_the_platform_agrees(status, queue, platf
         (600.0, Verdict.TOO_LATE),
     ],
 )
-def test_a_contradiction_counts_only_between_five_and_fifteen_seconds(age, verdict):
+def test_a_contradiction_counts_only_five_to_fifteen_seconds_after_the_update(age, verdict):
     for platform in (PlatformState(QUEUED), None):
         assert verify(routed(ROUTED), platform, age) == verdict
     assert verify(routed(ROUTED), PlatformState(ROUTED), age) is Verdict.CONFIRMED
