@@ -1,4 +1,4 @@
-"""Create the objects of each role, and pass them their settings and collaborators as arguments."""
+"""Create each role's objects, and pass them their settings and collaborators as arguments."""
 
 import secrets
 import signal
@@ -31,8 +31,8 @@ from workers.settle import Settler, Verifier
 
 HANDLER_SECONDS: Final = 25.0
 """Time limit of a handler for one batch, longer than the limit of one SQL statement. A worker that exceeds it
-ends and is restarted. An event that makes its handler hang is tried once in its batch and twice alone, so the
-batch's other events wait for three time limits and three restarts: about 100 s for each such event."""
+ends and is restarted. An event that makes its handler hang is tried once in its batch and twice alone. The
+batch's other events therefore wait for three time limits and three restarts: about 100 s per such event."""
 
 SWITCH_SECONDS: Final = 0.0005
 """How long a thread of deliver waits for the interpreter lock while another thread computes. With Python's
@@ -67,7 +67,7 @@ def run_deliver(settings: DeliverSettings, *, name: str) -> None:
         client = open_client(settings.genesys, engine, clock)
         receipts = FailedReceipts(engine, clock, settings.failed_receipts, client)
     publisher = DeadLetterPublisher(engine, clock, settings.amqp_urls, receipts)
-    # `deliver` waits for work by itself, so the pause of a second only delays dead letters and receipts.
+    # `deliver` waits for work itself, so the one-second pause delays only dead letters and receipts.
     steps = [deliverer.deliver, publisher.publish_and_rest]
     if receipts is not None:
         steps.append(receipts.send_failed_receipts)
@@ -87,7 +87,7 @@ def run_reconcile(settings: ReconcileSettings, *, name: str) -> None:
 
 
 def run_intake(settings: IntakeSettings, *, name: str) -> None:
-    """Consume events from the broker, and give each its one effect in SQL.
+    """Consume events from the broker, and give each of them its one effect in SQL.
 
     Raises ConfigurationError if an installed handler cannot be loaded or the database is not migrated.
     """
@@ -132,7 +132,7 @@ def _open_database(url: str, session: Mapping[str, str] = WORKER_SESSION) -> tup
 
 
 def run_retain(settings: RetainSettings, *, dry_run: bool) -> None:
-    """Delete what has been kept long enough, once: for a timer, daily.
+    """Delete the expired rows once, and exit; a timer starts this role daily.
 
     Raises RetryLaterError if the database is away; run the role again later.
     """
@@ -143,9 +143,9 @@ def run_retain(settings: RetainSettings, *, dry_run: bool) -> None:
 
 
 def run_scale(settings: ScaleSettings, *, processes: bool, seconds: float = LOOK_SECONDS) -> None:
-    """Start and stop the intake, settle and deliver workers of this host by their backlog.
+    """Start and stop this host's intake, settle and deliver workers according to their backlog.
 
-    If *processes* is true, only intake workers run, as child processes. *seconds* separates two checks.
+    If *processes* is true, only intake workers run, as child processes. Checks are *seconds* apart.
     """
     depths = QueueDepths(settings.management_urls, settings.amqp_urls[:1])
     children = scale.Processes()
@@ -165,7 +165,7 @@ def run_scale(settings: ScaleSettings, *, processes: bool, seconds: float = LOOK
 def run_observe(settings: observe.ObserveSettings) -> None:
     """Serve metrics of queues, dead letters, windows and deliveries, and the status page, at OM_METRICS_BIND.
 
-    Raises ConfigurationError if an address of the settings is malformed.
+    Raises ConfigurationError if an address in the settings is malformed.
     """
     # Parse the addresses before gunicorn starts: an error in gunicorn's process would cause restarts.
     engine = make_engine(settings.database_url, observe.OBSERVER_SESSION)

@@ -1,10 +1,10 @@
 """Give each HTTP request one overall deadline, limit the size of its answer, and parse Retry-After.
 
-Mount the adapter on a session. The `timeout` of each request then limits the total time for connecting to the
-host's addresses in turn, TLS, sending, headers and body, even if the answer arrives one byte at a time. The
-lookup of a host name is not interrupted; if it outlasts the deadline, nothing is sent. A missed deadline or
-an answer that is too long raises a `requests.RequestException`. If the caller reads a streamed answer's body
-from `raw`, an error of urllib3 is raised instead.
+Mount the adapter on a session. The `timeout` of each request then limits the total time to try the host's
+addresses in turn, complete the TLS handshake, send the request and read the headers and body, even if the
+answer arrives one byte at a time. The lookup of a host name cannot be interrupted, but if it outlasts the
+deadline, nothing is sent. A missed deadline or an overlong answer raises a `requests.RequestException`. If
+the caller reads a streamed answer's body from `raw`, an error of urllib3 is raised instead.
 """
 
 import errno
@@ -86,7 +86,7 @@ def parse_retry_after(header: str | None, now: datetime) -> float | None:
         except (ValueError, OverflowError):
             return None
         seconds = ((moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - now).total_seconds()
-    return seconds if seconds == seconds else None  # noqa: PLR0124  # NaN
+    return seconds if seconds == seconds else None  # noqa: PLR0124  # only NaN differs from itself
 
 
 class _Answer(HTTPResponse):

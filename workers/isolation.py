@@ -13,15 +13,15 @@ def isolate(
     work: Callable[[Sequence[Item]], int | None],
     on_fault: Callable[[Item, Exception], None],
 ) -> int:
-    """Call *work* with all items; if it fails, call it with each half of them, until an item fails alone.
+    """Call *work* with all items; if it fails, halve them and retry each half, down to single items.
 
     Every item is either processed by a call of *work* that succeeds, or passed to *on_fault* with its error.
-    For n items, one item at fault costs about 2 log2(n) calls, and n items at fault cost about 2n calls.
+    With n items, one item at fault costs about 2 log2(n) calls; if all are at fault, it takes about 2n calls.
     Returns the sum of the results of *work*.
 
     Args:
-        items: Each call of *work* gets consecutive items, in this order. If empty, nothing is called.
-        work: Processes all of its items in one transaction, or raises and has no effect.
+        items: Each call of *work* gets consecutive items, in this order. If there are none, it is not called.
+        work: Processes all of its items in one transaction, or raises an error and has no effect.
         on_fault: Sets one item aside. Processing continues with the next item unless *on_fault* raises.
 
     Raises:

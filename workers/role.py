@@ -20,7 +20,7 @@ from workers.db.stats import CLOCK_AHEAD, REPORT_SECONDS, Figures, delete_worker
 
 IDLE_SECONDS: Final = 0.03
 """Pause after a step that found no work, before the step is called again. The pause is short compared with
-the 100 ms that settling and delivering together may add to a window."""
+the 100 ms that settle and deliver together may take after a window has closed."""
 
 TICK_SECONDS: Final = 1.0
 
@@ -33,14 +33,14 @@ STUCK_SECONDS: Final = 120.0
 its unit's WatchdogSec. The unit om-reconcile has no WatchdogSec."""
 
 GOODBYE_SECONDS: Final = 1.0
-"""How long a stop waits for *finish* and for the deletion of the report. A worker whose report remains counts
-as silent for an hour."""
+"""How long a stopping worker waits for *finish* and for the deletion of its report. A worker whose report
+remains counts as silent for an hour."""
 
 Step = Callable[[], int]
 
 
 class _Lane:
-    """One step of a role, and the thread that calls the step again and again."""
+    """One step of a role, and the thread that calls the step repeatedly."""
 
     def __init__(self, step: Step, stopped: threading.Event, idle_seconds: float) -> None:
         self._step = step
@@ -86,8 +86,8 @@ def run_role(
     transaction has no effect. If a step fails unexpectedly, this function re-raises its exception.
 
     A step returns the amount of work done, or raises RetryLaterError if a service that it needs is away. If
-    it returns 0, it is called again after *idle_seconds*. When the first step has been called for the last
-    time, *finish* is called on its thread.
+    it returns 0, it is called again after *idle_seconds*. After the last call of the first step, *finish* is
+    called on that step's thread.
     """
     stopped, service_manager = threading.Event(), ServiceManager()
     lanes = [_Lane(step, stopped, idle_seconds) for step in steps]
@@ -125,7 +125,7 @@ def report_presence(
 
     No connection stays open between two reports, so each report sets *clock* again. Reports are skipped while
     the database is away. *name* is unique only on this host. *figures* is called on the separate thread;
-    *finish* too, once, when the block ends.
+    *finish* is called there too, once, when the block ends.
     """
     # Use a separate engine: the connection hooks of the worker's own engine must not run on this thread.
     engine, worker = make_engine(database_url), f"{socket.gethostname()} {name}"
@@ -155,7 +155,7 @@ def report_presence(
 
 
 def _count_seconds_ahead(clock: DatabaseClock) -> float:
-    """Return by how many seconds this host's clock is ahead of the database's; `omctl check` shows it."""
+    """Return how many seconds this host's clock is ahead of the database's clock; `omctl check` shows it."""
     return (SystemClock().now_us() - clock.now_us()) / 1_000_000
 
 

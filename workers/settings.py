@@ -14,14 +14,14 @@ from workers.retain import EVENT_DAYS
 from workers.scale import FleetLimits
 
 MAX_BATCH_EVENTS: Final = 1000
-"""Limit of a batch: a consumer prefetches three batches, and a queue delivers about 2,000 events at once."""
+"""Limit of a batch, in events. A consumer prefetches three batches; a queue delivers about 2,000 at once."""
 
 EVENTS_PER_WORKER: Final = 2000
-"""One worker runs for each 2,000 waiting events. An intake worker processes more events in a second, so all
-workers run long before the queue reaches OM_QUEUE_DEPTH_HIGH, at which events are refused."""
+"""One worker runs for every 2,000 waiting events. An intake worker processes more than that in a second, and
+all workers run long before the queue reaches OM_QUEUE_DEPTH_HIGH, at which events are refused."""
 
 COOLDOWN_SECONDS: Final = 300.0
-"""A worker is stopped after fewer workers were enough for this time, longer than a pause between bursts."""
+"""One worker is stopped once fewer have been enough for this time, longer than a pause between bursts."""
 
 
 def read_event_filter(environment: Environment, name: str, default: Filter | None = None) -> Filter | None:
@@ -84,7 +84,7 @@ class DeliverSettings(WorkerSettings):
     genesys: GenesysSettings | None = setting("OM_FAILED_RECEIPTS", _read_platform_for_receipts, None)
 
     def __post_init__(self) -> None:
-        """Refuse settings without a broker, and settings for receipts that could not be sent."""
+        """Refuse settings that name no broker, or that request Failed receipts but cannot send them."""
         if not self.amqp_urls:
             raise ConfigurationError("OM_AMQP_URL must name the broker, which gets dead letters")
         if unknown := sorted(self.failed_receipts - {destination.name for destination in self.destinations}):

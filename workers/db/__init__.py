@@ -1,1 +1,1 @@
-"""Define the database's tables, transactions and SQL statements; each subject has its own subpackage."""
+"""Define the database's tables, transactions and SQL statements; each subject has its own module."""

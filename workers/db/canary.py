@@ -1,4 +1,4 @@
-"""Record arrived canaries, which workers/observe/canary.py sends, in one row for each sending host."""
+"""Record the arrival of canaries, which workers/observe/canary.py sends; each sending host has one row."""
 
 import json
 from collections.abc import Iterable

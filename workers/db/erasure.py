@@ -24,14 +24,14 @@ from workers.db.models import (
 )
 
 UUID_FORM: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
-"""A UUID is never part of another id, so it can be searched without its quotes, also in damaged bodies."""
+"""A UUID is never part of another id, so it can be searched for without quotes, even in damaged bodies."""
 
 SEARCH_ROWS: Final = 10_000
-"""Number of event ids that one statement searches. This takes milliseconds, so that progress can be shown."""
+"""Number of event ids that one statement searches. It takes milliseconds, so progress can be shown often."""
 
 
 def encode_needles(identifiers: Iterable[str]) -> set[bytes]:
-    """Return all forms that *identifiers* may have in a body: as JSON strings, and UUIDs without quotes."""
+    """Return all forms that *identifiers* may have in a body: as JSON strings; UUIDs also without quotes."""
     identifiers = list(identifiers)
     texts = [json.dumps(one, ensure_ascii=is_ascii) for one in identifiers for is_ascii in (False, True)]
     forms = {form.encode() for text in texts for form in (text, text.replace("/", "\\/"))}
@@ -45,7 +45,7 @@ def search_conversations(
 ) -> set[str]:
     """Return the ids of the conversations with a stored body that contains any of *needles*.
 
-    Every body is read. *report* is called after each statement, with the id reached and the last id.
+    Every body is read. After each statement, *report* gets the id above which it searched, and the last id.
     """
     wanted, found = list(needles), set[str]()
     if not wanted:
@@ -67,7 +67,7 @@ def search_conversations(
 def erase_conversations(
     connection: sa.Connection, conversation_ids: Iterable[str], *, now: datetime, dry_run: bool
 ) -> dict[str, int]:
-    """Erase the content of conversations, and abandon unsent deliveries; return the row count by table."""
+    """Erase the content of conversations, and abandon their unsent deliveries; return row counts by table."""
     chosen = list(conversation_ids)
     given_up = {"outcome": "abandoned", "reason": "erased", "finished_at": now}
     events = sa.select(processed_events.c.id).where(processed_events.c.conversation_id.in_(chosen))

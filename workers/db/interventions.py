@@ -120,7 +120,7 @@ def find_dead_letter(connection: Connection, message_id: str) -> Row[Any] | None
 def match_dead_letters(
     connection: Connection, message_ids: Sequence[str], selected: DeadLetterFilter
 ) -> dict[str, tuple[str | None, bool]]:
-    """Return, for each selected dead letter, its intervention and whether this was carried out."""
+    """Return, for each selected dead letter, its intervention and whether it was carried out."""
     query = select(_D.message_id, _D.intervention_id, _D.decided_at.is_not(None))
     rows = connection.execute(query.where(_D.message_id.in_(message_ids), selected.condition()))
     return {message_id: (intervention, done) for message_id, intervention, done in rows}
@@ -131,8 +131,8 @@ def record_decision(
 ) -> dict[str, str]:
     """Record a decision on dead letters before it is carried out; return each dead letter's intervention.
 
-    A replay keeps an earlier decision: if it was killed between publishing and removing a dead letter, it has
-    the same intervention id when it is repeated. A discard replaces the decision of an earlier resend.
+    A replay keeps an earlier decision: if a replay was killed between publishing and removing a dead letter,
+    its repetition uses the same intervention id. A discard replaces the decision of an earlier resend.
     """
     decision = func.coalesce(_D.intervention_id, intervention_id) if is_replay else intervention_id
     decided_at = _D.decided_at if is_replay else None
@@ -151,7 +151,7 @@ def record_execution(connection: Connection, message_ids: Sequence[str], now_us:
 def keep_discarded(
     connection: Connection, bodies: Mapping[str, bytes], intervention_id: str, now_us: int
 ) -> None:
-    """Store the bodies, by message id, of dead letters that are about to be discarded."""
+    """Store the bodies of dead letters that are about to be discarded; *bodies* has them by message id."""
     columns = {"intervention_id": intervention_id, "discarded_at": moment_of(now_us)}
     if rows := [columns | {"message_id": message_id, "body": body} for message_id, body in bodies.items()]:
         connection.execute(discarded_dead_letters.insert(), rows)

@@ -1,4 +1,4 @@
-"""Find processed events whose bodies are still stored, so that they can be replayed."""
+"""Find processed events whose bodies are still stored, so that operators can replay them."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class PastEventFilter:
             conditions.append(or_(_E.event_type == self.event_type, last_part))
         if self.since is not None:
             # The index on processed_at excludes most blocks. An edge's clock may be ahead of the database's
-            # clock, so an event may seem to be processed before it was received.
+            # clock, so an event may seem to have been processed before it was received.
             conditions += [_E.received_at >= self.since, _E.processed_at >= self.since - timedelta(days=1)]
         if self.until is not None:
             conditions.append(_E.received_at < self.until)
@@ -65,7 +65,7 @@ def count_past_events(connection: Connection, selected: PastEventFilter) -> dict
     """Return, for each event type, the number of selected events whose bodies are still stored."""
     query = select(_E.event_type, func.count()).join(event_payloads, _P.event_id == _E.id)
     query = query.where(selected.condition()).group_by(_E.event_type).order_by(func.count().desc())
-    return {event_type: count for event_type, count in connection.execute(query)}  # noqa: C416  # rows are no pairs to mypy
+    return {event_type: count for event_type, count in connection.execute(query)}  # noqa: C416  # mypy does not accept rows as pairs
 
 
 def read_past_events(connection: Connection, selected: PastEventFilter, after: int, limit: int) -> list[Any]:
@@ -79,7 +79,7 @@ def read_past_events(connection: Connection, selected: PastEventFilter, after: i
 
 
 def find_unfinished_replay(connection: Connection, intervention_id: str) -> Row[Any] | None:
-    """Return the record of a replay of events that was cancelled or killed; None if there is none."""
+    """Return the record of an event replay that was cancelled or killed; None if there is none."""
     query = select(interventions).where(
         interventions.c.intervention_id == intervention_id,
         interventions.c.action == Action.REPLAY_EVENTS.value,

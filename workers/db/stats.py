@@ -1,4 +1,4 @@
-"""Record and read the state of the service: the edges' answers, the workers, and the notifications."""
+"""Record and read statistics: the edges' answers, the workers' reports and the platform's notifications."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -13,19 +13,19 @@ from workers.db.models import edge_statistics, worker_reports
 from workers.parsing import moment_of
 
 REPORT_SECONDS: Final = 10.0
-"""Interval between two reports of a worker: Prometheus' usual interval, at which the load is negligible."""
+"""Interval between a worker's reports: shorter than Prometheus' scrape interval, with negligible load."""
 
 SILENT_SECONDS: Final = 60.0
-"""A worker that has not reported for this time counts as silent: it has ended, hangs, or has no database."""
+"""A worker without a report for this time counts as silent: it ended, hangs, or cannot reach the database."""
 
 FORGOTTEN_SECONDS: Final = 3600.0
-"""After this time, the report of a silent worker is deleted, because it will not return under its name."""
+"""A silent worker's report is deleted after this time, because the worker is not expected to return."""
 
 CLOCK_AHEAD: Final = "clock_ahead"
-"""Name of the figure for the seconds by which a worker's host's clock is ahead of the database's clock."""
+"""Name of the figure that shows how many seconds a worker's host clock is ahead of the database's clock."""
 
 Figures: TypeAlias = "Mapping[str, float | Mapping[str, float]]"
-"""A worker's counts by name. The value is a number, or the numbers by key, for example by destination."""
+"""A worker's counts by name. Each value is a number, or numbers by key, for example by destination."""
 
 ANSWERED: Final = "answered"
 WITHIN: Final = {
@@ -65,7 +65,7 @@ _DAYS: Final = text(
 
 @dataclass(frozen=True, slots=True)
 class Acknowledgements:
-    """The sums of all edge processes: responses of 200, in total and within time bounds, and refusals."""
+    """The sums over all edge processes: answers with status 200, in total and by time bound, and refusals."""
 
     answered: int
     within: dict[float, int]
@@ -115,7 +115,7 @@ class Notifications:
 
 
 def read_notifications(connection: Connection, since: str) -> list[Notifications]:
-    """Return each day from *since* on that has events; blocks while it reads the events of all days."""
+    """Return the figures of each day with events, from *since* on; blocks while it reads all days' events."""
     rows = connection.execute(_DAYS, {"since": since})
     return [Notifications(day, *map(int, counts), is_compared=bool(known)) for day, *counts, known in rows]
 
@@ -152,7 +152,7 @@ def record_worker_report(
 
 
 def delete_worker_report(connection: Connection, role: str, worker: str) -> None:
-    """Delete the report of a worker, because the worker stops."""
+    """Delete the report of a worker that stops."""
     connection.execute(delete(worker_reports).where(_W.role == role, _W.worker == worker))
 
 

@@ -1,4 +1,4 @@
-"""Describe what happened to an event, from its arrival to its last delivery, in the order of time."""
+"""Describe what happened to an event, from its arrival to its last delivery, in chronological order."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -81,7 +81,7 @@ def _trace_event(row: Any) -> Timeline:
 
 
 def trace_dead_letter(row: Any, decision: Any, *, is_processed: bool) -> Timeline:
-    """Return a dead letter's timeline; *is_processed*: its event was processed, for example by a replay."""
+    """Return a dead letter's timeline; *is_processed*: whether its event was processed, e.g. by a replay."""
     timeline = Timeline(row.message_id, row.conversation_id, row.event_type, row.body_sha256.hex())
     timeline.idempotency_key = row.idempotency_key
     place = f"destination {row.destination}" if row.destination else "intake"
@@ -129,7 +129,7 @@ def _add_outbox(connection: Connection, by_id: dict[int, Timeline], rows: list[A
     ids = sorted({row.conversation_id for row in rows})
     states = read_rows(connection, models.conversations.c.conversation_id, ids)
     by_conversation = {state.conversation_id: state for state in states}
-    # Search by the conversation too, because the outbox has an index on conversation_id but not on event_id.
+    # Search by conversation too, because the outbox has an index on conversation_id but not on event_id.
     o = models.outbox.c
     query = select(models.outbox).where(o.conversation_id.in_(ids), o.event_id.in_(sorted(by_id)))
     entries = {row.id: row for row in connection.execute(query)} if by_id else {}

@@ -11,7 +11,7 @@ from workers.db import models
 from workers.db.timeline import Timeline, read_rows, trace_dead_letter, trace_events
 
 MAX_EVENTS: Final = 500
-"""One search returns at most this number of the newest events and of the newest dead letters."""
+"""A search returns only the newest events and the newest dead letters: at most this number of each."""
 
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 
@@ -42,7 +42,7 @@ def _find_events(connection: Connection, identifier: str) -> list[Any]:
     rows = _read_newest(connection, e.id, conditions)
     if rows and not is_digest:
         return rows
-    # Search the columns below last: with their Bloom filters, millions of rows take tenths of a second.
+    # Search the columns below last: even with their Bloom filters, millions of rows take tenths of a second.
     tables = (models.conversation_messages, models.message_receipts)
     ids = (select(table.c.event_id).where(table.c.platform_message_id == identifier) for table in tables)
     conditions += [e.request_id == identifier, e.id.in_(sorted(connection.scalars(union_all(*ids))))]

@@ -40,7 +40,7 @@ TRANSIENT_TYPES: Final = frozenset({parsing.TYPING})
 """Event types that are counted but not stored: a typing indicator is outdated before it could be used."""
 
 
-def typing(connection: Connection, events: Sequence[ClaimedEvent], now_us: int) -> Skips:  # noqa: ARG001  # the shape of every handler
+def typing(connection: Connection, events: Sequence[ClaimedEvent], now_us: int) -> Skips:  # noqa: ARG001  # the signature of every handler
     """Skip typing indicators. Called if OM_STORE_TYPING is set or an integrator handles typing indicators."""
     return {claimed.event_id: "typing" for claimed in events}
 

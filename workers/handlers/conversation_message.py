@@ -29,7 +29,7 @@ _get_values: Final = attrgetter(*_COLUMNS.values())
 _BUFFER: Final = insert_into(conversation_messages, _COLUMNS)
 
 
-def conversation_message(connection: Connection, events: Sequence[ClaimedEvent], now_us: int) -> Skips:  # noqa: ARG001  # the shape of every handler
+def conversation_message(connection: Connection, events: Sequence[ClaimedEvent], now_us: int) -> Skips:  # noqa: ARG001  # the signature of every handler
     """Store the messages; settle sorts them by occurred_at, sequence, received_at and event_id."""
     _BUFFER.execute(connection, list(map(_get_values, events)))
     return {}

@@ -18,7 +18,7 @@ _ANNOUNCE: Final = BulkStatement(
     SELECT {{conversation_id}}, {{event_id}}, '{CONVERSATION_NEW}', {{occurred_at}},
         {{late}} OR conversations.session_opened_at IS NOT NULL, {{created_at}}
     FROM {{rows}} JOIN conversations ON conversations.conversation_id = {{conversation_id}}
-    """,  # noqa: S608  # a constant of ours
+    """,  # noqa: S608  # our own constant
     column_kinds(outbox, "conversation_id", "event_id", "occurred_at", "late", "created_at"),
 )
 

@@ -37,7 +37,7 @@ _KEEP: Final = insert_into(routing_updates, (*_COLUMNS, "waits_since", "next_att
 
 
 def conversation_updated(connection: Connection, events: Sequence[ClaimedEvent], now_us: int) -> Skips:
-    """Store the updates to one of the platform's two routing states for settle, and skip the others."""
+    """Store for settle the updates to one of the guide's two routing states, and skip all others."""
     kept = [claimed for claimed in events if claimed.event.routing_status in ROUTING_STATUSES]
     if kept:
         _KEEP.execute(connection, [(*_get_values(claimed), now_us, now_us) for claimed in kept])

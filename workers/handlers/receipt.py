@@ -40,7 +40,7 @@ _OPEN: Final = BulkStatement(
 
 
 def receipt(connection: Connection, events: Sequence[ClaimedEvent], now_us: int) -> Skips:
-    """Record the receipts, open the sessions that are not open yet, and put all into the outbox."""
+    """Record the receipts, open the sessions that are not open yet, and put both into the outbox."""
     _RECORD.execute(connection, list(map(_get_values, events)))
     entries = [
         (new.event.conversation_id, new.event_id, RECEIPT, new.event.occurred_at_us, False, None, now_us)

@@ -1,4 +1,4 @@
-"""Apply the effects of a batch: claim new events, add them to their conversations, call the handlers."""
+"""Carry out a batch's effects: claim new events, add them to their conversations, call the handlers."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -28,7 +28,7 @@ LONG_SECONDS: Final = 5.0
 """If a handler's statement is cancelled earlier than this, an operator cancelled it; it was not too slow."""
 
 MAX_REASON_LENGTH: Final = 200
-"""Longest skip reason that a handler may return. A short, stable code is better, to count reasons by it."""
+"""Longest skip reason that a handler may return. Short, stable codes are better: they can be counted."""
 
 TimeLimit: TypeAlias = Callable[[], AbstractContextManager[None]]
 """The type of `Watchdog.limit`: if the work inside this context takes too long, the process ends."""
@@ -58,7 +58,7 @@ def dispatch(
     now_us: int,
     limit: TimeLimit,
 ) -> Dispatched:
-    """Apply the effect of each new event in the connection's transaction. `Intake` explains the options.
+    """Give each new event its effect, in the connection's transaction. `Intake` explains the options.
 
     A skipped event is recorded with its reason, and its conversation is left unchanged.
     """
@@ -87,7 +87,7 @@ def find_age_reason(arrival: Arrival, retention_us: int | None, now_us: int) -> 
     """Return TOO_OLD if a webhook's event is older than the retention time: it may repeat a deleted event.
 
     Both the edge's clock and the database's clock must show that the event is too old. An event from another
-    source (a replay, reconcile or ingest) may have any age.
+    source (replay, reconcile or ingest) may have any age.
     """
     if retention_us is None or arrival.source != WEBHOOK:
         return None
@@ -96,7 +96,7 @@ def find_age_reason(arrival: Arrival, retention_us: int | None, now_us: int) -> 
 
 
 def _group_by_type(events: Sequence[ClaimedEvent]) -> dict[str, list[ClaimedEvent]]:
-    """Group events by type, ordered within each conversation; the first group has the conversations' starts.
+    """Group events by type, ordered within each conversation; the first group contains conversations' starts.
 
     A receipt opens a session if none is open, so a start in the same batch must be processed before it.
     """
@@ -172,7 +172,7 @@ def _find_fault(skips: object, events: Sequence[ClaimedEvent]) -> str | None:
 def _has_failed(connection: Connection) -> bool:
     """Return whether this transaction failed; the error may be from another database that the handler uses.
 
-    After a failure, PostgreSQL refuses further statements. SQLite accepts them, so True is returned there.
+    After a failure, PostgreSQL refuses further statements. SQLite accepts them, so the result is True there.
     """
     if connection.invalidated or connection.dialect.name == "sqlite":
         return True

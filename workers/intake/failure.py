@@ -29,7 +29,7 @@ class HandlerFailedError(Exception):
     """Process each of the handler's events alone, because the handler failed, perhaps on one event only.
 
     Args:
-        problem: What the handler raised or returned; the text of an error is left out: it may quote an event.
+        problem: What the handler raised or returned, without an error's text, which may quote an event.
         code: HANDLER_FAILED or TOO_SLOW.
         delay: Seconds after which the handler wants to be called again; None if it requested no delay.
     """

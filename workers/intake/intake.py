@@ -80,12 +80,12 @@ class Intake:
         self._reader.expect(batch)
 
     def process(self, batch: Sequence[Delivery]) -> Settlement:
-        """Commit the effect or the dead letter's record of every delivery that is not to be retried.
+        """Commit each delivery's effect or its record as a dead letter, unless the delivery is to be retried.
 
         A repeated call with the same batch is safe: the keys of committed events show that they are known.
 
         Raises:
-            RetryLaterError: The database is away. Call this again with the same batch: it may be half done.
+            RetryLaterError: The database is away. Call this again with the same batch: it may be partly done.
         """
         started = self._clock.monotonic()
         results = Results()
@@ -96,7 +96,7 @@ class Intake:
         together = [delivery for delivery in batch if not delivery.is_suspect]
         self._commit_together(self._reader.read_all(together), results)
         for suspect in suspects:
-            # It may crash or hang this process, so it is marked first.
+            # A suspect may crash or hang this process, so it is marked first.
             with self.suspects.attempt(suspect.envelope.identity) as is_poison:
                 if is_poison:
                     self._give_up(Parsed(suspect), POISON, results)

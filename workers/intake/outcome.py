@@ -52,7 +52,7 @@ class Results:
 
 
 def source_of(delivery: Delivery) -> str:
-    """Return the source of a delivery's event, or OTHER if a foreign program published the event."""
+    """Return the source of a delivery's event, or OTHER if an unknown program published the event."""
     source = delivery.envelope.source.partition(":")[0]
     # A delivery that is marked as a canary but has another body counts as an ordinary webhook.
     return WEBHOOK if source == CANARY else source if source in SOURCES else OTHER
@@ -93,7 +93,7 @@ def log_batch(deliveries: Sequence[Delivery], counts: Counter[str], duration: fl
 
 
 def log_dead_letter(delivery: Delivery, dead_letter: DeadLetter) -> None:
-    """Log a dead letter that is recorded for the first time."""
+    """Log a dead letter whose record is new, or was renewed after an operator's decision."""
     log.warning(
         "delivery_dead_lettered",
         code=dead_letter.code,

@@ -51,7 +51,7 @@ class Reader:
         return bool(some)
 
     def read_all(self, deliveries: Sequence[Delivery]) -> list[Parsed]:
-        """Return the parsed deliveries of a batch. Other prefetched deliveries are from a lost connection."""
+        """Return the parsed deliveries of a batch; drop prefetched deliveries of a lost connection."""
         prefetched, self._prefetched = self._prefetched, {}
         with self.limit():
             parsed = []

@@ -22,11 +22,11 @@ NOT_SHOWN: Final = "(not shown)"
 MORE: Final = "(more)"
 
 MAX_NAMES: Final = 50
-"""Limit of the names that are recorded at first sight, in one place of one event type. The platform adds a
-handful of names in years; a sender that puts identifiers into field names adds a name with each event."""
+"""Limit of the names that are recorded when they first occur, for one path and event type. The platform adds
+few names over the years, but a sender that uses identifiers as field names adds one with each event."""
 
 OFTEN: Final = 20
-"""If a place has MAX_NAMES names, a further name is recorded once it has occurred this number of times."""
+"""If a path has MAX_NAMES names, a further name is recorded once it has occurred this number of times."""
 
 MAX_CANDIDATES: Final = 1000
 """Limit of the names that are counted but not yet recorded; the name seen least recently is dropped."""
@@ -70,7 +70,7 @@ class DriftNotes:
     _candidates: OrderedDict[tuple[str, str], int] = field(default_factory=OrderedDict)
 
     def note_field(self, kind: str, path: str, name: str, event_type: str, value: Any) -> None:
-        """Note a field that is unknown or has a wrong type. *path* leads to its object and ends with "."."""
+        """Note an unknown or wrongly typed field. *path* leads to its object and ends with "."."""
         self._note(kind, path, name if _FIELD_SHAPE.fullmatch(name) else NOT_SHOWN, event_type, value)
 
     def note_value(self, path: str, value: str, event_type: str, *, is_closed: bool) -> None:
@@ -116,7 +116,7 @@ class DriftNotes:
         self._counts[key] += 1
 
     def _is_frequent(self, key: tuple[str, str]) -> bool:
-        """Count a name in a place that has MAX_NAMES names; return whether it has occurred OFTEN times."""
+        """Count a name under a path that has MAX_NAMES names; return whether it has occurred OFTEN times."""
         count = self._candidates.pop(key, 0) + 1
         if count >= OFTEN:
             return True

@@ -1,4 +1,4 @@
-"""Define the event that every stage behind the broker processes; it is the same for all dialects."""
+"""Define the event that every stage behind the broker processes, in one form for all dialects."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -40,7 +40,7 @@ class Event:
     would take four times as long (docs/decisions/0182-what-is-made-for-each-event.md).
 
     Args:
-        conversation_id: The platform's id; if a native event has none, made of integration and customer.
+        conversation_id: The platform's id or, if a native event has none, made from integration and customer.
         occurred_at_us: Time by the platform's clock, in microseconds since the epoch, UTC.
         sequence: The platform's number that orders events with the same time; 0 if there is no number.
         platform_message_id: The platform's id of the message that this event is or concerns.
@@ -84,7 +84,7 @@ class Arrival:
         received_at_us: When the edge had read the whole request, in microseconds since the epoch, UTC.
         source: webhook, reconcile, replay, ingest or other.
         body_sha256: The SHA-256 of the raw body, in hexadecimal.
-        request_id: The request's id in the gateway's log; None if the publisher set no id or no valid id.
+        request_id: The request's id in the gateway's log; None if the publisher set no valid id.
         generation: The generation of a replay that must take effect again; None for any other arrival.
     """
 

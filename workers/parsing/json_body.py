@@ -37,7 +37,7 @@ def parse_body(body: bytes) -> dict[str, Any]:
 
 
 def read_identifiers(body: bytes) -> tuple[str | None, str | None]:
-    """Return event type and conversation id of a body that could not be processed; None if not readable."""
+    """Return event type and conversation id of an unprocessable body; None for each that cannot be read."""
     try:
         payload = parse_body(body)
     except RejectedEventError:
@@ -60,7 +60,7 @@ def _parse(text: str) -> Any:
     except json.JSONDecodeError:
         raise
     except ValueError:
-        # int() raised this error, for more than 4,300 digits. _PATIENT_DECODER is slower, so it comes second.
+        # int() refuses more than 4,300 digits. _PATIENT_DECODER accepts them but is slower, so it is second.
         return _PATIENT_DECODER.decode(text)
 
 

@@ -110,16 +110,16 @@ MAX_IDENTIFIER: Final = 255
 """Longest identifier. Real identifiers are shorter, and PostgreSQL limits index entries to 2,704 bytes."""
 
 MAX_SEQUENCE: Final = 2**63 - 1
-"""The largest sequence number, because a bigint column stores it."""
+"""The largest sequence number that a bigint column can store."""
 
 _LATEST_MS: Final = microseconds_of(LATEST) // 1000
 
 _UNSTORABLE: Final = re.compile("[\x00\ud800-\udfff]")
-"""Characters that JSON permits but databases cannot store: NUL, and single halves of surrogate pairs."""
+"""Characters that JSON permits but databases cannot store: NUL and lone surrogates."""
 
 
 def names(text: str) -> frozenset[str]:
-    """Return the names in a text, in which white space separates them."""
+    """Return the names in a text that are separated by white space."""
     return frozenset(text.split())
 
 
@@ -163,7 +163,7 @@ def message_id(value: Any) -> str:
 
 
 def words(value: Any) -> str:
-    """Check a text, which may be empty; return it with characters replaced that databases cannot store."""
+    """Check a text, which may be empty; return it with the unstorable characters replaced."""
     if not isinstance(value, str):
         raise ValidationError("is not a text")
     return value if _is_storable(value) else _UNSTORABLE.sub("\N{REPLACEMENT CHARACTER}", value)

@@ -60,5 +60,5 @@ def canonical_text(microseconds: int) -> str:
 
 @lru_cache(maxsize=1024)
 def _write_second(second: int) -> str:
-    """Return a time as text, to the second; cached, because most events of a batch have the same second."""
+    """Return a time as text, to the second; cached, because most events of a batch share a second."""
     return moment_of(second * 1_000_000).isoformat()[:19]

@@ -20,7 +20,7 @@ PAYLOAD_DAYS: Final = 30
 """Default retention of bodies, equal to that of events, because a replay of an event needs its body."""
 
 EVENT_DAYS: Final = 30
-"""Default retention of events: much longer than the platform retries, as a late copy would take effect."""
+"""Default retention of events: far longer than the platform retries; a later copy would take effect again."""
 
 BATCH_ROWS: Final = 1000
 """Rows that one transaction deletes: few, so that its locks last milliseconds and delay workers little."""

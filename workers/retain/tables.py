@@ -42,7 +42,7 @@ class ExpiringTable:
     def delete(self, engine: sa.Engine, older_than: datetime, page_rows: int) -> Iterator[int]:
         """Delete expired rows and their dependent rows in key order; yield the deleted rows of each page.
 
-        A row that a worker has locked is left for the next run, so that neither waits for the other.
+        A row that a worker has locked is left for the next run, so that neither process waits for the other.
         """
         key = sa.tuple_(*self.table.primary_key)
         is_early = sa.true() if self.rises is None else self.rises < OLDER_THAN
@@ -56,7 +56,7 @@ class ExpiringTable:
     def _delete(
         self, connection: Connection, page: sa.Select[Any], older_than: datetime
     ) -> tuple[int, Any] | None:
-        """Delete a page's expired rows; return their number and the last key. None: no old row can follow."""
+        """Delete a page's expired rows; return the number and last key, or None if no old row can follow."""
         bound = {OLDER_THAN.key: older_than}
         rows = connection.execute(page, bound).all()
         if not any(row.is_early for row in rows):
@@ -114,7 +114,7 @@ EVENTS: Final = ExpiringTable(
     models.processed_events,
     # The age is measured from the last copy, so that the key of an event stays while copies arrive.
     since=func.coalesce(_E.last_repeated_at, _E.processed_at),
-    # An event stays until it is settled, even if settle is down for long, and while the outbox refers to it.
+    # An event stays until it is settled, however long settle is down, and while the outbox refers to it.
     # A row that refers to an event is deleted with the event, because SQLite may reuse the event's id.
     is_done=and_(
         ~exists().where(_HAS_OPEN_WINDOW),

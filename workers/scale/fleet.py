@@ -26,11 +26,11 @@ class Units:
         return {int(number) for number in re.findall(rf"om-{self._name}@(\d+)\.service", listed)}
 
     def start(self, number: int) -> None:
-        """Start the unit with a number."""
+        """Start the unit with this number."""
         _systemctl("start", "--no-block", f"om-{self._name}@{number}.service")
 
     def stop(self, number: int) -> None:
-        """Stop the unit with a number."""
+        """Stop the unit with this number."""
         _systemctl("stop", "--no-block", f"om-{self._name}@{number}.service")
 
 

@@ -1,4 +1,4 @@
-"""Start and stop workers according to their backlog: start at once, but stop one by one after a calm time."""
+"""Start and stop workers according to their backlog: start at once, but stop one by one after a cooldown."""
 
 import time
 from collections.abc import Callable
@@ -25,7 +25,7 @@ DELIVERIES_PER_DELIVERER: Final = 100
 
 @dataclass(frozen=True, slots=True)
 class FleetLimits:
-    """Limits of a role's workers. One is stopped after fewer workers were enough for *cooldown* seconds."""
+    """Limits of a role's workers. One is stopped once fewer have been enough for *cooldown* seconds."""
 
     floor: int
     ceiling: int
@@ -40,7 +40,7 @@ class FleetLimits:
 def decide(limits: FleetLimits, workers: int, depth: int | None, calm_for: float | None) -> tuple[int, str]:
     """Return the target number of workers, and the reason as a code for the log.
 
-    *depth* is None if unknown. Fewer workers were enough for *calm_for* seconds; None if all are needed.
+    *depth*: None if unknown. *calm_for*: seconds for which fewer workers were enough; None if all are needed.
     """
     if not limits.floor <= workers <= limits.ceiling:
         return max(limits.floor, min(limits.ceiling, workers)), "bounds"
@@ -87,7 +87,7 @@ class Scaler:
         return 0
 
     def _time_calm(self, workers: int, depth: int | None) -> float | None:
-        """Return how long fewer than *workers* (unchanged meanwhile) were enough; None if all are needed."""
+        """Return how long this unchanged number of workers has been too high; None if all are needed."""
         now = self.timer()
         if depth is None or self.limits.workers_for(depth) >= workers:
             self._calm = None

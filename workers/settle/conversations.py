@@ -41,7 +41,7 @@ def lock_closed(
 
 
 def lock(connection: Connection, conversation_ids: Sequence[str]) -> list[Row[Any]]:
-    """Lock conversations, except those that other processes have locked, and return their rows."""
+    """Lock the conversations that no other process has locked, and return their rows."""
     rows = select(conversations).where(_C.conversation_id.in_(conversation_ids))
     return list(connection.execute(rows.with_for_update(skip_locked=True)))
 
@@ -49,7 +49,7 @@ def lock(connection: Connection, conversation_ids: Sequence[str]) -> list[Row[An
 def set_aside(connection: Connection, conversation_id: str, code: str, until_us: int) -> None:
     """Record that a conversation cannot be settled; no process tries again before *until_us*.
 
-    The conversation's row, events or updates cannot be read or written. *code* states the reason.
+    Call this if its row, events or updates cannot be read or written. *code* states the reason.
     """
     # Move the window's start into the future: such a window is not read, even if more events arrive.
     opened_at = case((_C.window_opened_at.is_not(None), moment_of(until_us)))
@@ -114,7 +114,7 @@ def apply(
     decisions: Sequence[plan.Decision],
     now_us: int,
 ) -> list[plan.Decision]:
-    """Write *decisions*; apply updates now, or leave them to an open window; return the decisions made."""
+    """Write *decisions*; settle *applied* now, or leave them to an open window; return the decisions made."""
     decide(connection, decisions, now_us)
     if row.window_opened_at is not None:
         for pending in applied:

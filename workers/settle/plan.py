@@ -124,13 +124,13 @@ def settle_window(state: SettledState, pending: Iterable[PendingEvent]) -> Settl
 
 
 def count_fitting(waiting: Iterable[int], max_events: int) -> int:
-    """Return how many of the conversations have at most *max_events* waiting events together; at least 1."""
+    """Return how many of the first conversations together have at most *max_events* waiting; at least 1."""
     totals = list(accumulate(waiting))
     return max(1, sum(total <= max_events for total in totals)) if totals else 0
 
 
 def _apply_routing(state: SettledState, update: PendingEvent) -> SettledState:
-    """Apply an update if it is the newest by the platform's data; if times are equal, the content decides."""
+    """Apply an update if it is the newest by time and sequence; if both are equal, the content decides."""
     routing = Routing(update.routing_status, update.routing_queue, update.position)
     return state if _rank(routing) < _rank(state.routing) else replace(state, routing=routing)
 

@@ -17,7 +17,7 @@ from workers.settle import conversations, updates
 from workers.settle.plan import SettledWindow, count_fitting, settle_window
 
 MAX_CONVERSATIONS: Final = 100
-"""Limit of the conversations in one transaction, whose locks delay the intake of their events by some ms."""
+"""Limit of the conversations in one transaction, whose locks delay the intake of their events by a few ms."""
 
 MAX_EVENTS: Final = 10_000
 """Limit of the events in one transaction, unless a single conversation has more. A backlog must not fill the
@@ -68,7 +68,7 @@ class Settler:
             return []
         ids = [row.conversation_id for row in rows]
         waiting = conversations.read_messages(connection, ids)
-        # If the platform is queried, read only the updates that it has answered; messages need no answer.
+        # If the platform is queried, read only updates about which it has answered; messages need no answer.
         answered = updates.read_waiting(connection, ids, is_answered=True if self.verifies else None)
         for conversation_id, pending in answered.items():
             waiting.setdefault(conversation_id, []).extend(pending)
@@ -84,7 +84,7 @@ class Settler:
 
 
 def set_aside(engine: Engine, clock: Clock, conversation_id: str, error: Exception) -> None:
-    """Record that a conversation cannot be settled now, so that it is retried later and delays no other."""
+    """Record that a conversation cannot be settled now, so that it is retried later and delays no others."""
     code = error.code if isinstance(error, RejectedEventError) else "unreadable_row"
     until_us = clock.now_us() + round(ASIDE_SECONDS * 1_000_000)
     transact(engine, conversations.set_aside, conversation_id, code, until_us)

@@ -24,7 +24,7 @@ def lock_newest_due(connection: Connection, now_us: int, since_us: int) -> str |
 
 
 def find_overdue(connection: Connection, now_us: int, since_us: int, limit: int) -> list[str]:
-    """Return conversations with due updates that were stored at *since_us* or earlier, the oldest first."""
+    """Return the conversations of the oldest due updates stored at *since_us* or earlier, sorted by id."""
     due = _select_due(now_us, since_us).order_by(_U.waits_since)
     return sorted(set(connection.execute(due.limit(limit)).scalars()))
 

@@ -42,7 +42,7 @@ class Verdict(Enum):
 
 
 def describe_state(update: PendingEvent, platform: PlatformState | None) -> str:
-    """Return the platform's state as a code; UNKNOWN if it is None. Append a queue unlike the update's."""
+    """Return the platform's state as a code, with its queue if the update names another; UNKNOWN for None."""
     if platform is None:
         return "UNKNOWN"
     name = platform.status or "NONE"

@@ -35,11 +35,11 @@ from workers.settle.verification import (
 )
 
 LEASE_SECONDS: Final = 60.0
-"""Lease of a conversation's updates while the platform is queried; a login and two requests take less."""
+"""Duration of the lease on a conversation's updates during a query; a login and two requests take less."""
 
 PATIENT_SECONDS: Final = 600.0
-"""For this time after the budget was used up or the API lagged, an update is first queried when it is old
-enough for any answer to count. Each update then needs one request instead of two or three."""
+"""For this time after the budget was used up or the API lagged, the first query about an update waits until
+any answer would count. Each update then needs one request instead of two or three."""
 
 CREDENTIALS_SECONDS: Final = 60.0
 """Delay of all queries after the platform has refused our credentials."""
@@ -77,8 +77,8 @@ class Verifier:
     def settle_updates(self) -> int:
         """Query the platform about the conversation of the newest due update; return 1 if it answered.
 
-        The answer is applied to all waiting updates of the conversation. No lock is held during the query. No
-        update is leased while the request budget is used up.
+        The answer is compared with all waiting updates of the conversation. No lock is held during the query.
+        No update is leased while the request budget is used up.
         """
         if self.states is None or self.clock.monotonic() < self._resume_at:
             return 0
@@ -147,7 +147,7 @@ class Verifier:
         transact(self.engine, self._put_off, waiting, delay)
 
     def _put_off(self, connection: Connection, waiting: Iterable[PendingEvent], delay: float) -> None:
-        """Schedule the next query about updates after a delay, but not after the time at which they end."""
+        """Schedule the next query about updates after a delay, but no later than the time when they end."""
         next_us = self.clock.now_us() + round(delay * 1_000_000)
         for update in waiting:
             updates.record_answer(connection, update, min(next_us, update.since_us + self._end_us))

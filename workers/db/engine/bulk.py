@@ -1,8 +1,8 @@
 """Pass many rows to one statement, so that a batch needs only one round trip.
 
 PostgreSQL reads the rows as a table from one JSON parameter, and SQLite reads them from a list of VALUES.
-According to measurements, nothing is cheaper (docs/decisions/0103-one-statement-for-many-rows.md). Bodies
-are passed separately, as one byte string that the database splits (docs/decisions/0112-payloads.md).
+No cheaper method was found in measurements (docs/decisions/0103-one-statement-for-many-rows.md). Bodies are
+passed separately, as one byte string that the database splits (docs/decisions/0112-payloads.md).
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -57,7 +57,7 @@ _FORMS: Final[Mapping[type, Form]] = {
     BigInteger: _INTEGER,
     Text: Form("(r.value->>{position})"),
 }
-"""The form for each type. A column gets the form of the first type here that its type is an instance of."""
+"""The form for each type. The order matters: a column gets the first form whose type matches its own type."""
 
 
 class BulkStatement:
@@ -65,7 +65,7 @@ class BulkStatement:
 
     Args:
         template: SQL in which `{rows}` stands for the table of rows, and a column's name in braces for the
-            column's value. It must not be made from data.
+            column's value. It must never be built from data.
         columns: The columns of a row, in order, as `column_kinds` returns them.
     """
 
@@ -79,7 +79,7 @@ class BulkStatement:
     def execute(self, connection: Connection, rows: Sequence[Sequence[object]]) -> list[Any]:
         """Run the statement if there are rows; return the rows of its result, in the driver's types.
 
-        On SQLite, it runs several times if there are many rows. A row has JSON values in the columns' order.
+        On SQLite, it runs several times if there are many rows. A row has JSON values, in the columns' order.
         """
         if not rows:
             return []
@@ -100,14 +100,14 @@ class BulkStatement:
 def insert_into(table: Table, names: Iterable[str], tail: str = "", **fixed: str) -> BulkStatement:
     """Return a statement that inserts rows; a row has values for the columns *names*, in this order.
 
-    *tail* is the end of the statement, such as ON CONFLICT. *fixed* has SQL expressions for further columns.
+    *tail* is the end of the statement, such as ON CONFLICT. *fixed* maps further columns to SQL expressions.
     """
     columns = column_kinds(table, *names)
     targets = ", ".join([*columns, *fixed])
     values = ", ".join([*(f"{{{name}}}" for name in columns), *fixed.values()])
     # Without "WHERE true", SQLite would parse ON CONFLICT as the condition of a join.
     return BulkStatement(
-        f"INSERT INTO {table.name} ({targets}) SELECT {values} FROM {{rows}} WHERE true {tail}",  # noqa: S608  # names of ours
+        f"INSERT INTO {table.name} ({targets}) SELECT {values} FROM {{rows}} WHERE true {tail}",  # noqa: S608  # our own names
         columns,
     )
 

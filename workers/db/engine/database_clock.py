@@ -36,7 +36,7 @@ class DatabaseClock:
             transact(engine, lambda _: None)
 
     def follow(self, engine: Engine) -> None:
-        """Set the clock at each new connection of this engine, too."""
+        """Set the clock at each new connection of this engine as well."""
         if not self._is_host:
             event.listen(engine, "connect", self._set)
 

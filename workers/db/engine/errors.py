@@ -1,4 +1,4 @@
-"""Decide whether the database or an event has caused the failure of a statement.
+"""Decide whether the database or an event made a statement fail.
 
 Source: PostgreSQL, Appendix A, "PostgreSQL Error Codes"; SQLite, "Result and Error Codes".
 """
@@ -15,7 +15,7 @@ CONFLICTS: Final = frozenset({"40001", "40P01"})
 """SQLSTATEs serialization_failure and deadlock_detected: the transaction may succeed if it is repeated."""
 
 OUTAGES: Final = ("08", "40", "53", "57", "58", "55P03")
-"""SQLSTATE prefixes that events do not cause: connection, rollback, resources, operator, system, lock."""
+"""SQLSTATE prefixes of faults not due to events: connection, rollback, resources, operator, system, lock."""
 
 QUERY_CANCELED: Final = "57014"
 """SQLSTATE of a statement that exceeded statement_timeout or that an operator cancelled."""
@@ -27,12 +27,12 @@ MISSING_SCHEMA: Final = frozenset({"42P01", "42703"})
 """SQLSTATEs undefined_table and undefined_column: the database is not migrated."""
 
 ROW_FAULTS: Final = ("22", "23", "54")
-"""Classes of SQLSTATE that a row causes: data exception, integrity violation, limit exceeded."""
+"""SQLSTATE classes of errors that a row causes: data exception, integrity violation, limit exceeded."""
 
 _SQLITE_OUTAGES: Final = re.compile(
     "SQLITE_(BUSY|CANTOPEN|CORRUPT|FULL|INTERRUPT|IOERR|LOCKED|NOMEM|NOTADB|PROTOCOL|READONLY)"
 )
-"""Matches the start of the names of SQLite's errors that the database, not an event, causes."""
+"""Matches the start of the name of a SQLite error that is caused by the database, not by an event."""
 
 _SQLITE_MISSING_SCHEMA: Final = re.compile(r"no such (table|column)|has no column named")
 """Matches an error's text, because SQLite has only one error code for all mistakes in a statement."""
@@ -53,19 +53,19 @@ def is_outage(error: BaseException) -> bool:
         return state.startswith(OUTAGES)
     if isinstance(error.orig, sqlite3.Error):
         return _SQLITE_OUTAGES.match(getattr(error.orig, "sqlite_errorname", "")) is not None
-    # psycopg itself raised the error. If it is of these classes, the statement did not reach the server.
+    # psycopg itself raised the error. These two classes mean that the statement did not reach the server.
     return isinstance(error, OperationalError | InterfaceError)
 
 
 def error_code(error: DBAPIError) -> str:
-    """Return the code of a database error or, if there is none, its type; its text would quote the row."""
+    """Return the code of a database error or, if there is none, its type; the text would quote the row."""
     if (state := sqlstate(error)) is not None:
         return f"SQLSTATE {state}"
     return str(getattr(error.orig, "sqlite_errorname", type(error.orig).__name__))
 
 
 def translate(error: DBAPIError) -> Exception:
-    """Return our own error for the failure of a statement, without the error's text, which quotes the row.
+    """Return our own error for a failed statement, without the original text, which quotes the row.
 
     If the result is a RejectedEventError, a row is at fault: try the rows one by one. Do the same if the
     result is *error* itself, because a handler has then left the transaction unusable.

@@ -15,8 +15,8 @@ from psycopg.waiting import WAIT_R
 from sqlalchemy import Engine, event
 
 ANSWER_SECONDS: Final = 40.0
-"""How long to wait for PostgreSQL's answer: longer than any limit of the server itself. A frozen server does
-not enforce its limits, and its system keeps the connection open, but another host of the URL may answer."""
+"""How long to wait for PostgreSQL's answer: longer than the server's own limits. A frozen server does not
+enforce them, and its operating system keeps the connection open, but another host in the URL may answer."""
 
 
 class PrefetchingConnection(psycopg.Connection[Any]):
@@ -26,7 +26,7 @@ class PrefetchingConnection(psycopg.Connection[Any]):
     """
 
     prefetch: Callable[[], bool] | None = None
-    """Does a little work, which takes some microseconds, and returns whether more work is left."""
+    """Does a little work, for less than a millisecond, and returns whether more work may be left."""
 
     def wait(self, gen: Any, *arguments: Any, **options: Any) -> Any:
         """Wait for the answer, and call `prefetch` meanwhile; raise OperationalError after ANSWER_SECONDS."""
@@ -40,7 +40,7 @@ class PrefetchingConnection(psycopg.Connection[Any]):
 
 
 def prefetch_while_waiting(engine: Engine, prefetch: Callable[[], bool]) -> None:
-    """Call *prefetch*, which must not raise, while a connection of the engine waits; not on SQLite."""
+    """Call *prefetch*, which must not raise, while *engine* waits for an answer; do nothing on SQLite."""
     if engine.dialect.name != "postgresql":
         return
 
@@ -52,7 +52,7 @@ def prefetch_while_waiting(engine: Engine, prefetch: Callable[[], bool]) -> None
 
 
 def _prefetch_meanwhile(gen: Any, fileno: int, prefetch: Callable[[], bool]) -> Generator[Any, Any, Any]:
-    """Run a generator of psycopg; call *prefetch* while it waits only to read, as the request is then sent.
+    """Run psycopg's generator; call *prefetch* while it only waits to read, after the request was sent.
 
     The first statement of a transaction waits twice, because BEGIN is sent before this statement.
     """

@@ -23,26 +23,26 @@ SCHEMA_REVISION: Final = "0001"
 """The newest migration that this version needs, as text; a test compares it with the migrations."""
 
 WORKER_SESSION: Final[Mapping[str, str]] = {
-    # A statement or a lock that takes longer counts as an outage, during which deliveries are held. Both
+    # A statement or a wait for a lock that takes longer counts as an outage: deliveries are then held. Both
     # limits are below HANDLER_SECONDS (workers/bootstrap.py), so that a slow statement does not end a worker.
     "statement_timeout": "20s",
     "lock_timeout": "10s",
     "idle_in_transaction_session_timeout": "60s",
     # Workers find rows by their keys, for which an index is best. Without these settings, a prepared
-    # statement would keep a plan that was made while the table was small, and that scans the whole table.
+    # statement could keep a plan that was made while the table was small and that scans the whole table.
     "enable_seqscan": "off",
     "enable_hashjoin": "off",
     "enable_mergejoin": "off",
 }
-"""Settings of the PostgreSQL sessions of workers."""
+"""The workers' settings for PostgreSQL sessions."""
 
 PATIENT_SESSION: Final[Mapping[str, str]] = {"lock_timeout": "10s"}
-"""Settings of the PostgreSQL sessions of processes that may read a whole table, such as retain."""
+"""Settings for PostgreSQL sessions of processes that may read a whole table, such as retain."""
 
 POSTGRESQL_OPTIONS: Final = {
     # Without this timeout, a host that does not answer would block a connection attempt for minutes.
     "connect_timeout": 5,
-    # Detect a host that has disappeared within half a minute instead of two hours.
+    # Detect within half a minute, instead of two hours, that a host has disappeared.
     "keepalives_idle": 10,
     "keepalives_interval": 5,
     "keepalives_count": 3,
@@ -55,7 +55,7 @@ SQLITE_BUSY_SECONDS: Final = 10.0
 _RETRY_CONFLICTS: Final = Retrying(
     retry=retry_if_exception(lambda error: sqlstate(error) in CONFLICTS),
     stop=stop_after_attempt(5),
-    # Wait for a random time, so that two transactions after a deadlock are not repeated at the same moment.
+    # Wait for a random time, so that two deadlocked transactions are not repeated at the same moment.
     wait=wait_random_exponential(multiplier=0.05),
     reraise=True,
 )
@@ -64,8 +64,8 @@ _RETRY_CONFLICTS: Final = Retrying(
 def make_engine(url: str, session: Mapping[str, str] = WORKER_SESSION) -> Engine:
     """Return an engine that connects when it is first used; its errors do not show statements' parameters.
 
-    *session* has the settings of PostgreSQL sessions. On SQLite, a read-only session takes no lock. The URL
-    of another database system raises a ConfigurationError.
+    *session* contains the settings of PostgreSQL sessions. On SQLite, a read-only session takes no write
+    lock. The URL of another database system raises a ConfigurationError.
     """
     parsed = _parse(url)
     if parsed.get_backend_name() == "postgresql":
@@ -75,7 +75,7 @@ def make_engine(url: str, session: Mapping[str, str] = WORKER_SESSION) -> Engine
             connect_args={**POSTGRESQL_OPTIONS, "options": options},
             # At this level, ON CONFLICT waits for concurrent transactions and then sees their rows.
             isolation_level="READ COMMITTED",
-            # om-observe reads the data of the page, the data of a scrape and the newest canary concurrently.
+            # om-observe reads the status page's data, a scrape's data and the newest canary concurrently.
             pool_size=3,
             max_overflow=0,
             pool_timeout=5.0,
@@ -152,7 +152,7 @@ def _parse(url: str) -> URL:
     except ArgumentError:
         parsed = URL.create("")
     if "@" in (parsed.host or ""):
-        # An @ in the password puts a part of it into the host, which the driver would quote in its errors.
+        # An @ in the password moves a part of it into the host name, which the driver would quote in errors.
         raise ConfigurationError("OM_DATABASE_URL: write @ in user and password as %40")
     if parsed.drivername == "postgresql":
         return parsed.set(drivername="postgresql+psycopg")
@@ -164,7 +164,7 @@ def _parse(url: str) -> URL:
 
 
 def _prepare_sqlite(connection: sqlite3.Connection, _record: Any) -> None:
-    """Prepare a connection: readers run beside one writer, commits are durable, and BEGIN is sent by us."""
+    """Prepare a connection: readers run beside one writer, commits are durable, and our code sends BEGIN."""
     connection.isolation_level = None
     connection.execute("PRAGMA journal_mode = WAL")
     # FULL syncs the log at each commit, so that an event survives a power cut once it is acknowledged.

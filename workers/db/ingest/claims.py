@@ -33,11 +33,11 @@ _COLUMNS: Final = {
 
 _get_values: Final = attrgetter(*_COLUMNS.values())
 
-# The subquery finds an imported key, `conversation:time`, with which the keys of the imported events begin.
-# The time has 27 characters. The event type is compared too, because this event's own key may be as short.
+# The subquery looks for an imported key, `conversation:time`, with which this event's key begins. The time
+# has 27 characters. The event type is compared too, because this event's own key may be just as short.
 # PostgreSQL answers the subquery from an index; for EXISTS, it would hash the whole table.
-# ON CONFLICT names its column: otherwise, other violations would be ignored too, and the event would be
-# lost.
+# ON CONFLICT names its column. Otherwise, violations of other constraints would be ignored too, and the event
+# would be lost.
 _CLAIM: Final = insert_into(
     processed_events,
     (*_COLUMNS, "processed_at"),
@@ -173,7 +173,7 @@ def mark_skipped(connection: Connection, reasons: Mapping[int, str]) -> None:
 def record_duplicates(connection: Connection, arrivals: Iterable[Arrival], now_us: int) -> int:
     """Count copies in the row of their event, record conflicts, and return the number of conflicts.
 
-    Call this after `claim`, in the same transaction, so that it sees the rows that others have committed.
+    Call this after `claim`, in the same transaction, to see the rows that other transactions committed.
     """
     by_body = defaultdict[tuple[str, str], list[Arrival]](list)
     for arrival in arrivals:
@@ -187,9 +187,9 @@ def record_duplicates(connection: Connection, arrivals: Iterable[Arrival], now_u
 
 
 def count_unstored(connection: Connection, counts: Mapping[str, int], now_us: int) -> None:
-    """Add the numbers of events that are not stored to the counts of the UTC day, by event type.
+    """Add the numbers of unstored events to the counts of the current UTC day, by event type.
 
-    All workers update the same rows, so call this last in a transaction, to keep the rows locked briefly.
+    All workers update the same rows, so call this last in a transaction: they are then locked only briefly.
     """
     day_us = now_us - now_us % DAY_US
     _COUNT_UNSTORED.execute(connection, [(day_us, kind, count) for kind, count in sorted(counts.items())])

@@ -39,7 +39,7 @@ _RECORD: Final = insert_into(
 )
 
 MAX_REASON: Final = 300
-"""Longest reason, in characters. It has space for a handler's reason of 200 and the number of attempts."""
+"""Limit of a reason, in characters: enough for a handler's reason of 200 and the number of attempts."""
 MAX_KEY: Final = 500
 """Limit of an id or a key, in characters, because PostgreSQL refuses index entries above 2,700 bytes."""
 
@@ -48,7 +48,7 @@ _CODE: Final = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """The record of an event that cannot be processed; comments of the table's columns explain the fields.
+    """The record of a dead letter; the comments of the table's columns explain the fields.
 
     `reason` names a field of the event but never contains its value. `body_sha256` is in hexadecimal.
     """
@@ -67,7 +67,7 @@ class DeadLetter:
 
 
 def make_storable(dead_letter: DeadLetter) -> DeadLetter:
-    """Return a dead letter with values that PostgreSQL and SQLite can store, even if a handler set others.
+    """Return a dead letter whose values PostgreSQL and SQLite can store, whatever values a handler has set.
 
     A replaced value loses its meaning, but the record of a dead letter must never be refused.
     """
@@ -111,7 +111,7 @@ def record_dead_letters(
 
 
 def _take_key(value: Any) -> Any:
-    """Return *value* if it can be stored and indexed: text without NUL and lone surrogates; else None."""
+    """Return *value* if it can be stored and indexed: text without NUL or lone surrogates; else None."""
     if not isinstance(value, str) or not 0 < len(value) <= MAX_KEY:
         return None
     return None if "\0" in value or any("\ud800" <= char <= "\udfff" for char in value) else value

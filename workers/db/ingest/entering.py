@@ -4,8 +4,8 @@ Every transaction does this once, after its claims and before its handlers, in t
 The rows of the conversations are then already locked when handlers run, so two transactions never wait for
 each other in a cycle, whatever their handlers update.
 
-A window is timed by the database's clock, not by the platform's clock. The backlog of a conversation after an
-outage arrives in one burst and is settled together.
+A window is timed by the database's clock, not by the platform's clock. After an outage, a conversation's
+backlog arrives in one burst, so it is settled together.
 """
 
 from collections import defaultdict
@@ -107,7 +107,7 @@ def enter_conversations(
         entering[event.conversation_id].append(event)
     window = (now_us, now_us + bounds.quiet_us, now_us + bounds.limit_us)
     rows = [_make_row(key, entering[key], window, now_us) for key in sorted(entering)]
-    # Number the new events of a conversation after its events that were committed before.
+    # Number a conversation's new events after the events that it already has.
     positions = {
         key: count(total - len(entering[key]) + 1) for key, total in _ENTER.execute(connection, rows)
     }
@@ -117,7 +117,7 @@ def enter_conversations(
 
 
 def put_in_outbox(connection: Connection, rows: Sequence[tuple[object, ...]]) -> None:
-    """Write outbox entries in the given order, with the values of all columns but the id.
+    """Write outbox entries in the given order; a row has the values of all columns except the id.
 
     In the same transaction, the trigger `outbox_plans_deliveries` (in workers/db/migrations/versions) inserts
     into `deliveries` one row for each entry and each destination that is subscribed to the entry's type. The

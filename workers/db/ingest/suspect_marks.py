@@ -2,7 +2,7 @@
 
 The broker's delivery count cannot identify such an event, because the crash of a worker increases the count
 of every delivery that the worker held. So each suspect is processed alone: it is marked in the database
-before, and the mark is removed afterwards. A mark that is left shows that the event ended its worker.
+beforehand, and the mark is removed afterwards. A remaining mark shows that the event ended its worker.
 """
 
 from collections.abc import Iterator
@@ -30,8 +30,8 @@ _MARK: Final = insert_into(
     attempts="1",
 )
 _CLEAR: Final = text("DELETE FROM suspects WHERE message_id = :message_id")
+# Another worker may have marked the same event in the meantime, so delete a row only if no mark is left.
 _CLEAR_UNMARKED: Final = text("DELETE FROM suspects WHERE message_id = :message_id AND attempts <= 0")
-# Another worker may have marked the same event since: only a row without marks is deleted.
 _TAKE_BACK: Final = text("UPDATE suspects SET attempts = attempts - 1 WHERE message_id = :message_id")
 
 
@@ -41,7 +41,7 @@ class Suspects:
     def __init__(self, engine: Engine, clock: Clock) -> None:
         self._engine = engine
         self._clock = clock
-        # How many workers each message has ended, so that a mark that could not be removed counts once.
+        # How many workers each marked message has ended. A message in this dict is not marked a second time.
         self._ends: dict[str, int] = {}
 
     @contextmanager
@@ -52,7 +52,7 @@ class Suspects:
             yield ends >= POISON_ENDS
         except RetryLaterError:
             # The delivery is held and has not ended a worker. If its mark stayed, each restart of the worker
-            # would count as an end. Marks of earlier attempts stay.
+            # would count against the event. Marks of earlier attempts stay.
             with suppress(RetryLaterError):
                 self._unmark(message_id, _TAKE_BACK, _CLEAR_UNMARKED)
             raise
@@ -66,7 +66,7 @@ class Suspects:
         return self._ends[message_id]
 
     def take_back(self, connection: Connection) -> None:
-        """Take back the marks of this process because it is being stopped, and no delivery ended it."""
+        """Take back this process's marks, because a stop, not a delivery, ends the process."""
         for message_id in list(self._ends):
             _execute(connection, message_id, _TAKE_BACK, _CLEAR_UNMARKED)
 

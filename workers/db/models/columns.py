@@ -1,4 +1,4 @@
-"""Provide functions that define tables and columns with their comments, and the columns' types."""
+"""Provide the types of columns, and functions that define tables and columns with their comments."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -30,13 +30,13 @@ RowId = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 
 
 class Digest(sa.LargeBinary):
-    """The type of a column with SHA-256 digests of 32 bytes; bulk statements get them in hexadecimal."""
+    """The type of a column with SHA-256 digests of 32 bytes; bulk statements pass them in hexadecimal."""
 
     def __init__(self) -> None:
         super().__init__(32)
 
 
-# The type of an identifier. Comparing it byte by byte is several times faster than a locale's collation.
+# The type of an identifier. Comparing it byte by byte is several times faster than by a locale's collation.
 Identifier = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
 
 metadata = sa.MetaData(

@@ -42,7 +42,7 @@ conversations = table(
     optional("unsettled_because", Text, "Why settling failed; null if it did not"),
     column("updated_at", UtcDateTime, "Last change of this row, our clock"),
     Index("ix_conversations_unsettled", "conversation_id", **partial("unsettled_because IS NOT NULL")),
-    # Later events change the end of a window but not its beginning, so their updates change no index.
+    # Later events move the end of a window but not its beginning, so storing them changes no index.
     Index(None, "window_opened_at", **partial("window_opened_at IS NOT NULL")),
 )
 

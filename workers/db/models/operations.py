@@ -1,4 +1,4 @@
-"""Define the tables about the service itself: reconciliation, operators' decisions, reports of processes."""
+"""Define the tables about the service itself: reconciliation, operators' decisions, processes' reports."""
 
 from typing import Final
 

@@ -1,4 +1,4 @@
-"""Look up which events of the platform's history are recorded here, and record the missing events."""
+"""Look up which events in the platform's history are recorded here, and record the missing events."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from workers.db.engine import insert_into
 from workers.parsing import CONVERSATION_MESSAGE, EVENTBRIDGE, RECEIPT, Event
 
 RECENT_EVENTS: Final = 1000
-"""If a conversation has no events or messages here, this number of the newest ones decides its profile."""
+"""Number of the newest events or messages that decide the profile of a conversation that has none here."""
 
 _E: Final = models.processed_events.c
 _M: Final = models.conversation_messages.c
@@ -30,7 +30,7 @@ _GAP: Final = insert_into(
 def record_gaps(
     connection: Connection, reconciliation_id: int, gaps: Sequence[tuple[Event, str]], now_us: int
 ) -> None:
-    """Record missing events that were published; *gaps* has each event with the message id of its copy."""
+    """Record missing events that were published; *gaps* pairs each event with the message id of its copy."""
     common = (reconciliation_id, now_us, now_us)
     rows = [(*_get_copied(event), event.occurred_at_us, *common, message_id) for event, message_id in gaps]
     _GAP.execute(connection, sorted(rows))
@@ -57,7 +57,7 @@ def _find_keys(connection: Connection, table: Table, keys: Collection[str]) -> s
 
 
 def read_own_events(connection: Connection, conversation_id: str) -> Sequence[Any]:
-    """Return key, type, dialect, source and time of the conversation's messages and receipts we recorded."""
+    """Return key, type, dialect, source and time of a conversation's recorded messages and receipts."""
     query = select(_E.idempotency_key, _E.event_type, _E.dialect, _E.source, _E.occurred_at)
     is_comparable = _E.event_type.in_((CONVERSATION_MESSAGE, RECEIPT))
     return connection.execute(query.where(_E.conversation_id == conversation_id, is_comparable)).all()
@@ -68,9 +68,9 @@ class DialectProfile:
     """How the platform notifies this service of a conversation's events.
 
     Args:
-        dialect: Dialect of the conversation's newest event or, if it has none, of the newest event here; None
-            if there is none. Detail events do not count, because they occur with either dialect.
-        has_ids: Whether all its messages have an id. If it has no messages, the newest messages here decide.
+        dialect: Dialect of the conversation's newest event or, if it has none, of the newest recorded event;
+            None if there is none. Detail events do not count, because they occur with either dialect.
+        has_ids: Whether all its messages have an id; if it has no messages, the newest recorded ones decide.
         has_receipts: Whether a receipt was ever recorded. If not, receipts do not count as missing.
     """
 

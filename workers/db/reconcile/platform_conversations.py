@@ -96,7 +96,7 @@ def read_conversation_ids(
 ) -> list[str]:
     """Return the next ids above *after* of conversations that may have had an event since *active_since*.
 
-    A lost event leaves no trace here, so a quiet conversation counts too, unless it was compared to its end.
+    A lost event leaves no trace here, so quiet conversations count too, unless they were compared to the end.
     """
     is_done = exists().where(
         _P.conversation_id == _C.conversation_id, _P.state.not_in(_UNENDED), _P.listed_at >= _C.updated_at
@@ -114,7 +114,7 @@ def read_conversation_ids(
 def select_uncounted(
     connection: Connection, reconciliation: Reconciliation, limit: int
 ) -> dict[str, int | None]:
-    """Return open conversations that this comparison has not counted, with their last message counts."""
+    """Return open conversations that this comparison has not counted yet, with their last counts."""
     is_uncounted = _is_left(reconciliation, _P.counted_at) & (_P.state == STATE_OPEN)
     query = select(_P.conversation_id, _P.messages).where(is_uncounted)
     return {row.conversation_id: row.messages for row in connection.execute(query.limit(limit))}
@@ -123,7 +123,7 @@ def select_uncounted(
 def record_counts(
     connection: Connection, read: Mapping[str, int | None], counts: Mapping[str, PlatformCount], now_us: int
 ) -> None:
-    """Record which conversations are over, and whose count differs from ours and from the last *read* one."""
+    """Record which conversations are over, and whose count differs from both ours and the last in *read*."""
     known = _count_known_messages(connection, read)
     rows = []
     for conversation_id, messages in sorted(read.items()):
@@ -155,7 +155,7 @@ def _count_known_messages(connection: Connection, ids: Collection[str]) -> dict[
 def find_unread(
     connection: Connection, reconciliation: Reconciliation, skip: Collection[str], *, is_late: bool
 ) -> KnownConversation | None:
-    """Return an unread conversation, first those whose count differs; if *is_late*, no others."""
+    """Return the next unread conversation, differing counts first; if *is_late*, only differing counts."""
     is_wanted = _P.conversation_id.not_in(sorted(skip)) & (_P.differs if is_late else true())
     query = select(_P.conversation_id, _P.fingerprint).where(is_wanted, _is_unread(reconciliation))
     query = query.order_by(_P.differs.desc(), _P.read_at.asc().nulls_first(), _P.conversation_id)
@@ -171,7 +171,7 @@ def count_unread(connection: Connection, reconciliation: Reconciliation) -> int:
 def record_progress(
     connection: Connection, known: KnownConversation, state: str, messages: int | None, read_at_us: int
 ) -> None:
-    """Record that a conversation was read, and its state at *read_at_us*, when the reading began."""
+    """Record that a conversation was read, and its state at *read_at_us*, the time when reading began."""
     row = (known.conversation_id, state, read_at_us, read_at_us, known.fingerprint, messages)
     _READ.execute(connection, [row])
 
@@ -181,6 +181,6 @@ def _is_unread(reconciliation: Reconciliation) -> ColumnElement[bool]:
 
 
 def _is_left(reconciliation: Reconciliation, done_at: ColumnElement[datetime]) -> ColumnElement[bool]:
-    """Return the condition for conversations of the compared time whose *done_at* is null or outdated."""
+    """Return the condition for conversations in the compared interval whose *done_at* is null or outdated."""
     is_of_time = _P.listed_at >= moment_of(reconciliation.compared_from_us)
     return is_of_time & or_(done_at.is_(None), done_at < moment_of(reconciliation.started_us))

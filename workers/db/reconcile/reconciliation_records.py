@@ -15,15 +15,15 @@ from workers.parsing import microseconds_of, moment_of
 TIMER: Final = "timer"
 
 LEASE: Final = timedelta(seconds=120)
-"""Lease of a comparison. If its process is killed, another process continues it after this time."""
+"""Duration of a comparison's lease. If its process is killed, another one then continues the comparison."""
 
 LATEST_EVENTS: Final = 500
-"""Number of newest events that are examined; a backlog's events are then among them even under live load."""
+"""Number of newest webhook events to examine: enough to include a backlog's events even under live load."""
 
 _R: Final = reconciliations.c
 
 IS_UNDECIDED: Final = _R.mismatch.is_not(None) & _R.decided_by.is_(None) & (_R.started_by == TIMER)
-"""SQL condition for the timer's comparisons with a mismatch that no operator has decided yet."""
+"""SQL condition for the timer's comparisons with a mismatch on which no operator has decided yet."""
 
 _BEGIN: Final = insert_into(
     reconciliations,
@@ -61,7 +61,7 @@ def begin_reconciliation(
 
 
 def resume_reconciliation(connection: Connection, holder: str, now_us: int) -> Reconciliation | None:
-    """Lease the timer's unfinished comparison to *holder*; None: there is none, or another process has it."""
+    """Lease the timer's unfinished comparison to *holder*; None if none exists or another process has it."""
     now = moment_of(now_us)
     may_hold = or_(_R.held_by == holder, _R.held_until < now)
     statement = update(reconciliations).where(_R.started_by == TIMER, _R.finished_at.is_(None), may_hold)
@@ -91,8 +91,8 @@ class ComparisonWatermarks:
     """The results of the timer's earlier comparisons. A time is None if there was no such comparison.
 
     Args:
-        first_from_us: Start of the interval of the first comparison; the service did not run before.
-        compared_to_us: End of the interval of the last finished comparison that got the platform's list.
+        first_from_us: Start of the first comparison's interval; the service did not run before that time.
+        compared_to_us: End of the last interval compared with the platform's list and without a mismatch.
         is_blocked: Whether a comparison ended with a mismatch on which no operator has decided yet.
     """
 
@@ -132,10 +132,10 @@ class Arrivals:
 
 
 def read_arrivals(connection: Connection, now_us: int, margin_us: int, horizon_us: int) -> Arrivals:
-    """Return when the latest webhooks arrived; *late_us* is for waits of more than *margin_us*.
+    """Return when recent webhooks arrived; a wait of more than *margin_us* before processing counts as late.
 
     Only webhooks count, because a replayed event is old and does not show whether more events will arrive.
-    Events from before the horizon do not count: no webhook is so old, whatever its headers contain.
+    Events received more than *horizon_us* ago do not count: no webhook is that old, whatever it claims.
     """
     events = processed_events.c
     is_recent = events.received_at >= moment_of(now_us - horizon_us)

@@ -15,7 +15,7 @@ ANYTHING: Final = "anything"
 """Stands for a free-form value, in which any name is accepted."""
 
 VALUE: Final = "value"
-"""Stands for a text, a number or a truth value, which contains no names of fields."""
+"""Stands for a text, a number or a boolean, which contains no names of fields."""
 
 _LISTS: Final = ("content", "events", "reasons", "relatedMessages")
 """The fields of a native body that contain lists of free-form objects."""
@@ -41,7 +41,7 @@ def read_body(body: bytes, notes: DriftNotes, event_types: AbstractSet[str]) -> 
         if "detail-type" in payload or "topicName" in payload:
             return (detail_events.read_detail_event(payload, notes, event_types),)
     except RecursionError:
-        # Writing JSON needs a little more of the stack than reading it, so a nested body may fail only here.
+        # Writing JSON needs slightly more stack than reading it, so a deeply nested body may fail only here.
         raise RejectedEventError("too_deep", "body: nested too deeply") from None
     raise RejectedEventError("missing_field", "eventType: is missing")
 

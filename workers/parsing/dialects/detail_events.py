@@ -42,7 +42,7 @@ OTHERS: Final = schema.names("""
 
 
 class DetailEventSchema(schema.LenientSchema):
-    """The body of all kinds of detail events. Participants and addresses are personal data and not read."""
+    """The body of all kinds of detail events. Participants and addresses, as personal data, are not read."""
 
     unread = schema.names("""
         addressFrom addressTo alertingDurationMs ani answeredUserId attributes callbackDurationMs

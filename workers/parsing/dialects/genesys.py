@@ -133,7 +133,7 @@ def _read_kinds(payload: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _reduce(part: Mapping[str, Any], notes: DriftNotes, event_type: str) -> Mapping[str, Any]:
-    """Return a part of a message; keep only REFERENCE of its attachment. The payload stays complete."""
+    """Return a message part with only the attachment fields in REFERENCE. The payload stays complete."""
     kind, attachment = part.get("contentType"), part.get("attachment")
     if isinstance(kind, str) and kind not in CONTENT_TYPES:
         notes.note_value("content[].contentType", kind, event_type, is_closed=True)
@@ -178,7 +178,7 @@ def _make_event(
 
 
 def _make_conversation_id(message: Mapping[str, Any], channel: Mapping[str, Any]) -> str:
-    """Return a substitute for conversationId, made of the integration's id and the customer's id."""
+    """Return a substitute for conversationId, made from the integration's id and the customer's id."""
     integration = channel.get("channel_id")
     ids = [channel[party].get("party_id") for party in ("recipient", "originator")]
     if message.get("direction") == "Inbound":

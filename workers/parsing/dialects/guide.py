@@ -3,8 +3,8 @@
 Source:
     "Implementing Open Messaging Webhooks for Custom Social Channels": the sample payload, the event types,
     the routing states of its filters. Messages have `message` and, if the social channel numbers them,
-    `sequence`; updates have `routing` and `attributes`. The guide does not define two of the names, so both
-    names in use are read: `message.id` or `messageId`, and `sequence` or `sequenceNumber`.
+    `sequence`; updates have `routing` and `attributes`. The guide does not name the fields of a message's id
+    and number, so both names in use are read: `message.id` or `messageId`, `sequence` or `sequenceNumber`.
 """
 
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ from workers.parsing.timestamps import microseconds_of
 
 
 class EnvelopeSchema(schema.LenientSchema):
-    """The top level of the envelope, for all three event types. `metadata` is free-form with a secret."""
+    """The envelope's top level, for all three event types. `metadata` is free-form and contains a secret."""
 
     unread = frozenset({"eventType", "metadata"})
 
