@@ -86,9 +86,9 @@ class Commands(click.Group):
 def omctl(log_stream: TextIO | None) -> None:
     """Operate Open Messaging Ingest.
 
-    Settings are the service's OM_ variables (deploy/environment.example lists them), or the file that
-    OM_SETTINGS_FILE names. Exit status: 0 success, 1 something is wrong, 2 wrong usage, 78 a setting is wrong
-    or missing.
+    omctl reads the service's OM_ settings (listed in deploy/environment.example) from the file that
+    OM_SETTINGS_FILE names and from the environment. Exit status: 0 success, 1 an error, or a problem was
+    found, 2 wrong usage, 78 a setting is wrong or missing.
     """
     if log_stream is not None:
         from messaging.log import configure_logging  # noqa: PLC0415  # slow to import
@@ -97,7 +97,7 @@ def omctl(log_stream: TextIO | None) -> None:
 
 
 def run(arguments: Sequence[str], log_stream: TextIO | None = None) -> int:
-    """Run one command and return its exit status. Errors are printed as a sentence, with --json also as JSON.
+    """Run one command; return its exit status. Print an error as a sentence and, with --json, as JSON too.
 
     Logs are written to *log_stream*; None leaves the configuration of logging unchanged.
     """

@@ -19,7 +19,7 @@ Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 
 _FAULTS: Final = (
-    # Each entry has a pattern for the code or text of the driver's error, then its meaning and remedy.
+    # Each entry is a pattern for the code or text of the driver's error, with the error's meaning and remedy.
     (
         "42p01|42703|no such table|no such column",
         "does not have the tables of this version: run `omctl migrate`",
@@ -49,7 +49,7 @@ _FAULTS: Final = (
 
 
 class DatabaseUnavailableError(OpenMessagingError):
-    """Nothing was changed. An operator has to follow the advice in the message and run the command again."""
+    """Nothing was changed. Follow the advice in the message, and run the command again."""
 
 
 def database_url(environment: Environment) -> str:
@@ -62,7 +62,7 @@ def database_url(environment: Environment) -> str:
 
 
 def health_url(bind: str) -> str | None:
-    """Return the readiness URL of the edge bound to *bind*, or None for a Unix socket or descriptor."""
+    """Return the readiness URL of the edge bound to *bind*, or None for a Unix socket or file descriptor."""
     if bind.startswith(("unix:", "fd:")):
         return None
     host, _, port = bind.rpartition(":")
@@ -86,14 +86,14 @@ def in_database(
     *arguments: Arguments.args,
     **options: Arguments.kwargs,
 ) -> Result:
-    """Run *work* in one transaction in the database of OM_DATABASE_URL, and return its result."""
+    """Run *work* in one transaction on the database of OM_DATABASE_URL, and return its result."""
     with open_database() as engine:
         return transact(engine, work, *arguments, **options)
 
 
 @contextmanager
 def friendly_errors() -> Iterator[None]:
-    """Turn a database error into one sentence that contains neither the address nor the password."""
+    """Turn a database error into one sentence without the database's address and password."""
     try:
         yield
     except (DBAPIError, RetryLaterError, StatementRefusedError) as error:
@@ -135,7 +135,7 @@ def open_platform(environment: Environment) -> Iterator[GenesysClient]:
             "and OM_GENESYS_CLIENT_SECRET"
         )
     if not environment.string("OM_DATABASE_URL"):
-        # A host that runs only the edge has no database, so its few requests do not count against the budget.
+        # A host that runs only the edge has no database, so its few requests are not counted.
         yield GenesysClient(settings, None)
         return
     with open_database() as engine:

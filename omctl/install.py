@@ -71,13 +71,13 @@ def install(
 ) -> None:
     """Install or upgrade the service on this Debian host, as root.
 
-    This creates an account, systemd units, settings in /etc/open-messaging, nginx with TLS and, unless
-    OM_AMQP_URL or OM_DATABASE_URL name others, RabbitMQ and PostgreSQL with users of minimal rights. Existing
-    secrets, addresses and certificates stay, so it is safe to run the same command again: it updates the
-    tables and restarts the services, while the port stays open and refuses no request. The units run the
-    virtual environment of this omctl.
+    This creates two accounts, systemd units, settings in /etc/open-messaging, nginx with TLS, RabbitMQ unless
+    OM_AMQP_URL names a broker, and PostgreSQL unless OM_DATABASE_URL names a database, with minimal rights.
+    Existing secrets, addresses and certificates are kept, so it is safe to run the same command again: it
+    updates the tables and restarts the services. Meanwhile, the port stays open and refuses no request. The
+    units use the virtual environment from which this omctl runs.
 
-    An option that is not given keeps its last value. To reset it, give its default: --role both, --workers 0.
+    An option that is not given keeps its last value. To reset it, give its default, such as --role both.
 
     Examples:
       omctl install --dry-run
@@ -113,8 +113,8 @@ def install(
 def uninstall(*, purge: bool, yes: bool, dry_run: bool) -> None:
     """Remove the service from this host; its data stays unless --purge is given.
 
-    On a host of a cluster, --purge leaves the cluster and does not touch what the hosts share: queues, users
-    and database are deleted with the last host. Debian's packages and the virtual environment of this omctl
+    On a host of a cluster, --purge removes the host from the cluster and keeps what the hosts share: queues,
+    users and database are deleted only with the last host. Debian packages and omctl's virtual environment
     under /opt stay.
 
     Examples:
@@ -148,7 +148,7 @@ def plan_installation(options: Options) -> Iterator[Step]:
     yield account_step()
     yield from credentials.given_steps()
     yield from _server_steps(options)
-    # Save the options only now. If an earlier step fails, its options are thus not kept.
+    # Save the options only now, so that a run whose earlier steps fail does not change the saved options.
     yield file_step(saved.SAVED, lambda: saved.render_options(options))
     yield from credentials.missing_steps()
     yield from configuration_steps(options)
@@ -191,7 +191,7 @@ def _missing(name: str, server: str) -> InstallationError:
 
 def _omctl_step(title: str, options: Options, *command: str) -> Step:
     program = [f"{options.prefix}/bin/omctl", *command]
-    # omctl needs the rights of the user who owns the tables and queues.
+    # The command needs the rights of the user who owns the tables and queues.
     others = {name: value for name, value in os.environ.items() if not name.startswith("OM_")}
     environment = {**others, "CREDENTIALS_DIRECTORY": str(credentials.OWNER)}
     return always(title, lambda: run(program, environment=environment))

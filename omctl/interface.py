@@ -76,13 +76,13 @@ rate_option = click.option(
 
 
 def since_option(verb: str, *, required: bool = False) -> Decorator:
-    """Return the option `--since`, a time. It selects items that were *verb* ("Received") then or later."""
+    """Return the option `--since TIME`. *verb*, such as "Received", states what happened then or later."""
     text = f"{verb} at TIME or later: ISO 8601, or an age such as 2h."
     return click.option("--since", type=_read_timestamp, metavar="TIME", required=required, help=text)
 
 
 def until_option(verb: str) -> Decorator:
-    """Return the option `--until`, a time. It selects items that were *verb* ("Received") before then."""
+    """Return the option `--until TIME`. *verb*, such as "Received", states what happened before then."""
     return click.option("--until", type=_read_timestamp, metavar="TIME", help=f"{verb} before TIME.")
 
 
@@ -175,7 +175,7 @@ def print_table(
     for row in cells:
         table.add_row(*row)
     console = Console()
-    # Each column needs three characters beside its content, for padding.
+    # Each column needs three characters of padding in addition to its content.
     console.print(table, width=max(console.width, sum(widths) + 3 * len(widths)), crop=False)
 
 

@@ -21,12 +21,12 @@ from workers.db.engine import DatabaseClock, transact
 from workers.parsing import moment_of
 
 TICK_SECONDS: Final = 0.2
-"""The maximum number of seconds between two checks of a waiting command for a cancellation."""
+"""The interval at which a waiting command checks whether it was cancelled."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
-    """An intervention's command-line options. With `again`, events take effect even if they did before."""
+    """An intervention's command-line options. With `again`, events may take effect a second time."""
 
     reason: str
     again: bool = False
@@ -39,7 +39,7 @@ class Terms:
         return cls(**{name: options.pop(name) for name in cls.__dataclass_fields__ if name in options})
 
     def require_reason(self) -> None:
-        """Raise a usage error if a change (not a dry run) has no reason."""
+        """Raise a usage error if no reason is given, unless this is a dry run."""
         if not (self.reason or self.dry_run):
             raise click.UsageError("--reason is required; it is recorded with your user name.")
 
@@ -99,8 +99,8 @@ def carry_out(
 ) -> None:
     """Ask the operator *question*, record the decision, carry it out and report. A dry run only reports.
 
-    *work* takes the cancellation event and returns a context manager; each step over its value does a batch.
-    *asking* is active while the operator is asked. *hint* says how to continue after a cancellation.
+    *work* takes the cancellation event; its context manager yields an iterable of batches for `execute`.
+    *asking* is active while the operator is asked. *hint* explains how to continue after a cancellation.
     """
     if terms.dry_run or not run.chosen:
         run.intervention_id = ""
@@ -193,7 +193,7 @@ class RateLimiter:
 
 
 def os_user() -> str:
-    """Return the operator as user@host; under sudo, the user who called sudo."""
+    """Return the operator as user@host; under sudo, the user who ran sudo."""
     try:
         user = os.environ.get("SUDO_USER") or getpass.getuser()
     except OSError:

@@ -27,9 +27,9 @@ _KEY: Final = re.compile(r"\A([^\0\ufffd]+):(\d{4}-\d\d-\d\d[Tt ].+)\Z")
 def import_keys(*, file: TextIO, dry_run: bool) -> None:
     """Import keys of the guide's own code from FILE ("-": standard input).
 
-    Each line is one key, conversationId:timestamp. An event with an imported key is recorded here as skipped
+    Each line is one key, conversationId:timestamp. An event with an imported key is recorded as skipped
     (reason imported) and has no effect, whether it comes by webhook or from reconciliation. Keys are kept for
-    OM_RETENTION_DAYS. Importing again adds what is new. Lines that are no keys are reported: exit status 1.
+    OM_RETENTION_DAYS. Another import adds only new keys. Malformed lines are reported: exit status 1.
 
     Examples:
       redis-cli --scan --pattern '*:20*' | omctl import-keys - --dry-run
@@ -55,7 +55,7 @@ def import_keys(*, file: TextIO, dry_run: bool) -> None:
 
 
 def _read_keys(file: TextIO, refused: list[int]) -> Iterator[tuple[str, int]]:
-    """Yield each key as a conversation id and a time in µs; add malformed lines' numbers to *refused*."""
+    """Yield each key as conversation id and time in µs; add the numbers of malformed lines to *refused*."""
     for number, line in enumerate(file, 1):
         if not (text := line.strip().strip('"')):
             continue

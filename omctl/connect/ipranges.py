@@ -115,9 +115,9 @@ def ipranges(
 ) -> None:
     """Fetch the addresses that the platform posts from, and write them as an allow-list.
 
-    If the platform does not answer, or its list cannot be right (none for the region, a network as wide as a
-    continent), the file stays as it was and the exit status is 1. A file that is up to date gets a new time
-    of change. On an installed host om-ipranges.timer does this daily.
+    If the platform does not answer, or its list cannot be right (no network for the region, or one wider than
+    an IPv4 /8 or an IPv6 /16), the file stays unchanged and the exit status is 1. If the list is unchanged,
+    only the file's modification time is updated. On an installed host, om-ipranges.timer does this daily.
 
     Examples:
       omctl ipranges --format nginx

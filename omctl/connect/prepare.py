@@ -33,8 +33,8 @@ BASE: Final = "base"
 def setup(*, dry_run: bool) -> None:
     """Declare the exchanges, queues and bindings in the broker of OM_AMQP_URL.
 
-    Existing ones with the right arguments are left alone, so the command may run again at any time, also
-    while the service runs. Those with other arguments are reported and left alone; the exit status is then 1.
+    Existing objects with the right arguments are left alone, so you can repeat the command at any time, even
+    while the service runs. Objects with other arguments are reported, not changed: exit status 1.
     """
     with broker_session(Environment().strings("OM_AMQP_URL"), client_name="omctl setup") as connection:
         objects = inspect(connection) if dry_run else set_up(connection)
@@ -57,10 +57,10 @@ def setup(*, dry_run: bool) -> None:
 @yes_option
 @change_options
 def migrate(down: str | None, reader: str | None, *, yes: bool, dry_run: bool) -> None:
-    """Bring the tables of OM_DATABASE_URL to the newest revision.
+    """Migrate the tables of OM_DATABASE_URL to the newest revision.
 
-    Each revision is one transaction. Tables that a later version has migrated further stay as they are.
-    Going down deletes what newer revisions stored, and asks first.
+    Each revision is applied in one transaction. Tables that a later version has migrated stay as they are.
+    Going down deletes the data that newer revisions stored, and asks for confirmation first.
 
     Examples:
       omctl migrate --dry-run

@@ -15,7 +15,7 @@ from workers.genesys import GenesysClient, PlatformUnavailableError
 
 PAGE_SIZE: Final = 100
 MAX_CREATION_CHECKS: Final = 31
-"""The number of checks, one per second, whether the platform has finished creating an integration."""
+"""How many times to check, once a second, whether the platform has finished creating an integration."""
 
 
 class RegistrationError(OpenMessagingError):
@@ -24,7 +24,7 @@ class RegistrationError(OpenMessagingError):
 
 @dataclass(frozen=True, slots=True)
 class Registered:
-    """A configured registration, and its content at the platform with its secrets (None: not registered)."""
+    """A configured registration, and its content at the platform, secrets included (None: not registered)."""
 
     configured: Configured
     content: dict[str, Any] | None = field(repr=False)
@@ -135,10 +135,10 @@ def _read(client: GenesysClient, configured: Configured, registration_id: str) -
 def register(*, is_check: bool, dry_run: bool) -> None:
     """Create or change the registrations of OM_REGISTRATION at the platform, then verify them.
 
-    Existing registrations are found by name, so it is safe to run this again; a creation whose answer was
-    lost is looked for and never repeated. Headers come from OM_REQUIRED_HEADERS. The secret of
-    OM_WEBHOOK_SECRETS is set only if the integration has none or one that the edge does not accept; `omctl
-    rotate-secret` changes it without a refused event. Secrets and headers are never shown.
+    Existing registrations are found by id or name, so it is safe to run this again, even if the answer to a
+    creation was lost. Headers come from OM_REQUIRED_HEADERS. The newest of OM_WEBHOOK_SECRETS is set if the
+    integration is new or has a secret that the edge does not accept; `omctl rotate-secret` changes the secret
+    without refusing an event. Secrets and headers are never shown.
 
     Examples:
       omctl register --dry-run

@@ -34,7 +34,7 @@ _HEADER_FIELDS: Final = frozenset({"headers", "webhookHeaders"})
 _number: Final = partial(fields.Integer, load_default=5, strict=True, validate=validate.Range(0))
 
 
-# Each field has its name in the TOML file; *attribute* is its name in the platform's API.
+# Each field is named as in the TOML file; *attribute* is its name in the platform's API.
 class _Filter(Schema):
     event_type = fields.String(required=True, attribute="eventType")
     filter = fields.String(load_default="")
@@ -77,7 +77,7 @@ class _File(Schema):
 class Configured:
     """A registration that should exist at the platform: a "webhook" (as in the guide) or an "integration".
 
-    `name` identifies it unless `registration_id` is set. `secrets` are all accepted ones; `body` has none.
+    `name` identifies it unless `registration_id` is set. `body` contains none of the accepted `secrets`.
     """
 
     kind: str
@@ -98,8 +98,8 @@ class Configured:
     def render(self, registered: Mapping[str, Any] | None) -> dict[str, Any]:
         """Return the request body that creates or changes the registration.
 
-        The registered secret is kept if the edge accepts it: during a rotation, some edges may not accept the
-        newest one yet. A secret that the platform does not show is kept too: `omctl rotate-secret` sets it.
+        A registered secret is kept if the edge accepts it: during a rotation, some edges may not accept the
+        newest one yet. If the platform does not show it, it is kept too: `omctl rotate-secret` changes it.
         """
         if not self.secrets or (registered is not None and registered.get(SECRET) is None):
             return self.body
@@ -189,7 +189,7 @@ def find_differences(
 
 
 def _flatten(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield each field's dotted name and value, headers in lower case. A filter's name is its event type."""
+    """Yield each field's dotted name and value. Header names are in lower case; filters are named by type."""
     name = path.rpartition(".")[2]
     if name == "eventFilters" and not isinstance(next(iter(value or ()), None), str):
         texts: dict[str, list[str]] = {}

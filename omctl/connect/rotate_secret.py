@@ -26,7 +26,7 @@ from webhook_api.signature import DIGEST_BYTES, secret_id
 from workers.genesys import GenesysClient
 
 QUIET_SECONDS: Final = 120.0
-"""The seconds to wait. The platform repeats a webhook for 85 s, possibly with the old signature."""
+"""How long no event may use the old secret before it is removed: a webhook is repeated for 85 s."""
 
 POLL_SECONDS: Final = 1.0
 """The interval at which the edges are queried. An edge updates its report at the same interval."""
@@ -48,10 +48,10 @@ REQUEST_SECONDS: Final = 5.0
 def rotate_secret(*, path: Path | None, edges: tuple[str, ...], dry_run: bool, **options: Any) -> None:
     r"""Replace the secret that signs the webhooks, while events arrive.
 
-    There are six steps. The next one follows from the file, the edges and the platform, so the same command
-    continues after an interruption or after a step that waited --wait-seconds in vain. The old secret is
-    removed once events have arrived with the new one, and none with the old one for --quiet-seconds: the
-    platform repeats a webhook for 85 s.
+    The command derives the next of six steps from the file, the edges and the platform. If it is interrupted,
+    or if a step has waited --wait-seconds in vain, run the same command again to continue. The old secret is
+    removed once events have arrived with the new one, and none with the old one for --quiet-seconds, because
+    the platform repeats a webhook for 85 s.
 
     Examples:
       omctl rotate-secret --dry-run

@@ -29,14 +29,14 @@ class RotationStep(Enum):
 
 
 def are_live(secrets: tuple[str, ...], edges: Signatures) -> bool:
-    """Return whether at least one edge process reports, and each accepts exactly these secrets."""
+    """Return whether at least one edge process reports its secrets, and each accepts exactly *secrets*."""
     return bool(edges) and all(set(counts) == set(secrets) for counts in edges.values())
 
 
 def next_step(secrets: tuple[str, ...], signing: str | None, edges: Signatures) -> RotationStep:
     """Return the rotation's next step. If only one secret is in use everywhere, a new rotation begins.
 
-    *secrets* are the file's ids, newest first. The platform signs with *signing*, which is None if unknown.
+    *secrets* are the ids of the file's secrets, newest first. *signing* is the platform's (None: unknown).
     """
     if len(secrets) > 2:
         raise RotationError("the file has more than two secrets: remove those that are no longer in use")
@@ -60,7 +60,7 @@ def next_step(secrets: tuple[str, ...], signing: str | None, edges: Signatures) 
 class Watch:
     """Detects when the old secret is no longer used; `new` and `old` are the ids of the secrets.
 
-    `since` is when an old signature was last seen, or else the watch's start. `quiet` is in seconds.
+    `since` is when the old secret was last used or, if it was not, when the watch began.
     """
 
     new: str
@@ -71,7 +71,7 @@ class Watch:
 
     def is_over(self, edges: Signatures, now: float) -> bool:
         """Return whether any event used the new secret, and none has used the old one for `quiet` seconds."""
-        # A process that was not listed before has counted from zero.
+        # A process that was not listed before started to count at zero.
         counts = {name: verified.get(self.old, 0) for name, verified in edges.items()}
         if any(count > self._before.get(name, 0) for name, count in counts.items()):
             self.since = now
@@ -102,5 +102,5 @@ def read_secrets(path: Path) -> tuple[str, ...]:
 
 
 def write_secrets(path: Path, *secrets: str) -> None:
-    """Replace the content of a secrets file durably by *secrets*, newest first."""
+    """Durably replace the content of a secrets file with *secrets*, newest first."""
     replace(path.resolve(), ",".join(secrets) + "\n")

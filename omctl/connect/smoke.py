@@ -41,11 +41,11 @@ TEXT: Final = "This is a test of the connection. Please ignore it."
 def smoke(*, name: str, seconds: float, dry_run: bool) -> None:
     """Test the connection to the platform with one customer's message.
 
-    The command makes the registrations of OM_REGISTRATION under another name, sends a message as the
-    customer's social channel would, and waits until the platform's webhooks are in the database. Then it ends
-    the conversation, removes the registrations and erases the texts; the rows with ids stay. If the platform
-    has no such resource (404), the step says so and the others go on. Destinations receive these events too.
-    Exits 1 if a step failed.
+    The command creates the registrations of OM_REGISTRATION under another name, sends a message as the
+    customer's social channel would, and waits until the database has the events that the platform posts. Then
+    it ends the conversation, erases the texts and removes the registrations; the rows with ids stay. If the
+    platform lacks a resource (404), that step reports it, and the next step follows. Destinations receive
+    these events too. Exit status 1: a step failed.
 
     Examples:
       omctl smoke --integration "Smoke test" --dry-run

@@ -39,7 +39,7 @@ def filters() -> None:
 def check(expression: str | None, event_type: str | None) -> None:
     """Check whether EXPRESSION can be used: its syntax, its fields, and the guide's warnings.
 
-    Without EXPRESSION, checks OM_EVENT_FILTER. Exit status 0 also with warnings.
+    Without EXPRESSION, this checks OM_EVENT_FILTER. The exit status is 0 even if there are warnings.
 
     Examples:
       omctl filter check "channel.type == 'custom'" --type new
@@ -62,9 +62,9 @@ def check(expression: str | None, event_type: str | None) -> None:
 def test(expression: str, files: tuple[BinaryIO, ...]) -> None:
     """Show for each body of FILES whether EXPRESSION matches; without FILES, for the guide's samples.
 
-    A file is one body, an array of bodies, or one body a line; "-" is standard input. Exit status 1 if the
-    expression is undecided for a body, because a field is missing or has another type: the workers accept
-    such events.
+    A file contains one body, an array of bodies, or one body per line; "-" is standard input. Exit status 1
+    if the expression is undecided for a body because a field is missing or has another type. The workers
+    accept such events.
 
     Examples:
       omctl filter test "routing.status == 'CONTACT-ROUTED'" update.json

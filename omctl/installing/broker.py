@@ -1,4 +1,4 @@
-"""Set up RabbitMQ on this host, unless a broker is named, and create users with minimal rights."""
+"""Set up RabbitMQ on this host, and create its users with minimal permissions."""
 
 import base64
 import hashlib
@@ -36,10 +36,10 @@ USERS: Final = {
     "worker": (credentials.WORKER_BROKER, None),
     "owner": (credentials.OWNER_BROKER, credentials.OWNER_MANAGEMENT),
 }
-"""For each user of definitions.json (without its prefix open-messaging-), the files of its URLs.
+"""For each user in definitions.json (without the prefix open-messaging-), the files that store its URLs.
 
-The edge has no right to configure or read: it proves that the broker has its events by passive declares,
-which need no right at all (RabbitMQ 4.0).
+The edge has no permission to configure or read. It proves by passive declares that the broker has its events,
+and a passive declare needs no permission (RabbitMQ 4.0).
 """
 
 
@@ -47,10 +47,10 @@ def server_steps(options: Options) -> Iterator[Step]:
     """Yield the steps that set up a broker on this host."""
     # A broker that was installed before may serve other programs, so do not change its listeners.
     is_ours = not is_installed(PACKAGE) or LISTENERS.exists()
-    # The clients of a cluster verify the broker's certificate and log in by password, without a certificate.
+    # A cluster's clients verify the broker's certificate, and log in with a password, not a certificate.
     name = "cluster" if options.cluster else "one-host"
     text = shipped(f"rabbitmq/{name}.conf", TRUSTED=str(TRUSTED), CERTIFICATES=str(CERTIFICATES))
-    # Write a lone broker's listeners before its first start. A cluster first needs the package's account.
+    # A lone broker reads its listeners at its first start. A cluster's certificate needs the package's group.
     if options.cluster:
         yield package_step(PACKAGE)
         yield certificate_step(CERTIFICATES, "rabbitmq", PACKAGE, "rabbitmqctl eval ssl:clear_pem_cache().")
@@ -92,13 +92,13 @@ def _has_guest() -> bool:
 
 
 def _create_users(options: Options) -> None:
-    """Create the broker's users; give users that exist new passwords and the rights that they need."""
+    """Create the broker's users; give existing users new passwords and the permissions that they need."""
     passwords = {user: secrets.token_urlsafe(24) for user in USERS}
     hashes = {user: _hash(password) for user, password in passwords.items()}
     definitions = json.loads(shipped("rabbitmq/definitions.json", **hashes))
-    # Do not import the virtual host: the broker has it already, and its properties stay as they are.
+    # Do not import the virtual host: the broker already has it, and its properties must not change.
     del definitions["vhosts"]
-    # rabbitmqctl reads the file under the broker's account, so everyone may read it.
+    # rabbitmqctl reads the file under the broker's account, so make the file readable for all accounts.
     with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
         os.fchmod(file.fileno(), 0o644)
         json.dump(definitions, file)

@@ -62,7 +62,7 @@ def _join_steps(options: Options) -> Iterator[Step]:
 
 
 def grow(here: str) -> None:
-    """Add a member of each queue on this node."""
+    """Add a member on the node *here* to each queue."""
     if failed := _list_failures(f"rabbitmq-queues --quiet grow {here} all"):
         raise InstallationError(
             f"{here} gets no member of some queues: {failed}. Make sure that the other nodes run. "
@@ -73,8 +73,8 @@ def grow(here: str) -> None:
 def _list_failures(command: str) -> str:
     """Run *command*, which adds or removes members, and return its rows that report an error.
 
-    The command itself succeeds even so. Each row is virtual host, name, size, and "ok" or "error: " with the
-    reason. Tabs in names are escaped.
+    The command succeeds even if rows report errors. A row contains a queue's virtual host, name and size, and
+    then "ok" or "error: " with the reason. Tabs in names are escaped.
     """
     # Source: grow_command.ex and shrink_command.ex of RabbitMQ 4.0.
     rows = [row.split("\t") for row in run(command).split("\n")]
@@ -87,7 +87,7 @@ def put_own_first(addresses: str, host: str) -> str:
 
 
 def _use_cookie() -> None:
-    """Replace the node's Erlang cookie by the cluster's. The node is stopped while its cookie changes."""
+    """Replace the node's Erlang cookie with the cluster's. The node is stopped while its cookie changes."""
     run(f"systemctl stop {PACKAGE}")
     steps.replace(COOKIE, read_stripped(STORED_COOKIE), mode=0o400)
     shutil.chown(COOKIE, "rabbitmq", "rabbitmq")
@@ -115,7 +115,7 @@ def other_members(here: str) -> list[str]:
 
 
 def has_left() -> bool:
-    """Return whether this host has left a cluster but still has its database, which other hosts may use."""
+    """Return whether this host left a cluster but still has the cluster's database, which others may use."""
     # Only the host with the cluster's database has this settings file, and no removal deletes the file.
     return not STORED_COOKIE.exists() and any(POSTGRESQL.glob("*/main/conf.d/open-messaging.conf"))
 
@@ -123,8 +123,8 @@ def has_left() -> bool:
 def leave(here: str) -> None:
     """Remove this node from the cluster and delete its data; the other nodes keep all queues and users.
 
-    First, `shrink` removes the node's members of the queues: a reset alone would leave them, and they would
-    count toward each queue's majority. A lone node that has a cookie is treated as the cluster's last node.
+    First, `shrink` removes the queues' members on this node: a reset alone would leave them, and they would
+    count toward each queue's majority. `purge_steps` does not call this for the cluster's last node.
     """
     if failed := _list_failures(f"rabbitmq-queues --quiet shrink {here}"):
         raise InstallationError(

@@ -1,7 +1,7 @@
 """Store secrets and server addresses in files that systemd units load as credentials, one value per file.
 
-Only root can read the files. An existing file has precedence over the environment of `omctl install`, and
-the environment over a generated value. A cluster's certificate, to be copied to each host, is here, too.
+Only root can read the files. An existing file takes precedence over the environment of `omctl install`, and
+the environment over a generated value. A cluster's certificate, which every host needs, is also stored here.
 """
 
 import secrets
@@ -48,9 +48,9 @@ VARIABLES: Final = {
 CLUSTER: Final = CREDENTIALS / "cluster"
 CERTIFICATE_FILES: Final = ("authority.pem", "certificate.pem", "key.pem", "hosts")
 TRUSTED: Final = Path("/usr/local/share/ca-certificates/open-messaging-cluster.crt")
-"""The certificate of the cluster's authority, at a path that update-ca-certificates and libpq read."""
+"""The cluster's CA certificate, at a path that update-ca-certificates and libpq read."""
 _CERTIFICATE_DAYS: Final = "3650"
-"""Days of validity. The authority's key is deleted: to get new certificates, delete `hosts` and reinstall."""
+"""Days of validity. The authority's key is not kept: for a new certificate, delete `hosts` and reinstall."""
 
 
 def given_steps() -> Iterator[Step]:
@@ -65,7 +65,7 @@ def missing_steps() -> Iterator[Step]:
     """Yield the steps that write each missing credential file.
 
     The webhook secret is generated. The reader gets the workers' database URL if `omctl install` has created
-    no reader role: an operator should replace it by a role with fewer rights. Other files are left empty.
+    no reader role: an operator should replace it with a role of fewer rights. Other files are left empty.
     """
     values = dict.fromkeys((GENESYS_SECRET, REQUIRED_HEADERS, EVENTS_HEADERS, EDGE_MANAGEMENT), "")
     values[WEBHOOK_SECRETS] = secrets.token_urlsafe(32)
@@ -85,7 +85,7 @@ def _given_step(path: Path, name: str, value: str) -> Step:
 
 
 def read_stripped(path: Path) -> str:
-    """Return the text of a credential file without surrounding spaces, or an empty string without a file."""
+    """Return the text of a credential file without surrounding spaces, or "" if the file does not exist."""
     return (read(path) or "").strip()
 
 
@@ -103,7 +103,7 @@ def exist(paths: tuple[Path, ...]) -> bool:
 
 
 def is_server_named(name: str) -> bool:
-    """Return whether stored credentials or the environment give the address of the server *name*."""
+    """Return whether stored credentials or the environment set the address *name*, such as OM_AMQP_URL."""
     return exist(VARIABLES[name]) or bool(Environment().string(name))
 
 
@@ -144,7 +144,7 @@ def _certificate_text(name: str) -> str:
 
 
 def make_certificate(hosts: str) -> None:
-    """Make an authority and its certificate for *hosts* (comma-separated); delete the authority's key."""
+    """Make an authority, and its certificate for *hosts* (comma-separated); delete the authority's key."""
     names = ",".join(f"DNS:{host}" for host in [*hosts.split(","), "localhost"])
     # Python 3.13 verifies certificates strictly: an authority's certificate must have keyUsage.
     authority = ("basicConstraints=critical,CA:TRUE,pathlen:0", "keyUsage=critical,keyCertSign,cRLSign")

@@ -1,4 +1,4 @@
-"""Set up PostgreSQL on this host, unless a database is named, with an owner, a service user and a reader."""
+"""Set up PostgreSQL on this host, with roles for the owner, the service and the reader."""
 
 import secrets
 from collections.abc import Iterator
@@ -75,7 +75,7 @@ def is_ours(options: Options) -> bool:
 
 
 def missing_roles(options: Options) -> list[str]:
-    """Return the database roles whose credential file does not have a URL of this database."""
+    """Return the database roles whose credential file does not contain this database's URL."""
     return [role for role, path in _ROLES.items() if not read_stripped(path).endswith(f"@{_server(options)}")]
 
 

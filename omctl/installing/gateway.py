@@ -16,22 +16,22 @@ from omctl.installing.steps import UNITS, Step, always, commands, file_step, pac
 MAIN: Final = Path("/etc/nginx/nginx.conf")
 SITE: Final = Path("/etc/nginx/conf.d/open-messaging.conf")
 REMOVED_SITE: Final = CONFIGURATION / "removed-gateway.conf"
-"""A removal moves SITE here, so that the next installation finds the paths of the certificate."""
+"""Uninstalling moves SITE here, so that the next installation finds the certificate's paths."""
 ADDRESSES: Final = Path("/etc/nginx/open-messaging-addresses.conf")
 CERTIFICATE: Final = CONFIGURATION / "tls" / "certificate.pem"
 KEY: Final = CONFIGURATION / "tls" / "key.pem"
 
 MIN_CONNECTIONS: Final = 8192
-"""The minimum of worker_connections: one sender can open more connections than Debian's 768 per process."""
+"""The minimum for worker_connections. One sender can open more than Debian's default of 768 per process."""
 OPEN_FILES: Final = 4 * MIN_CONNECTIONS
-"""The minimum of worker_rlimit_nofile. A request needs two connections and a file; nginx needs some more."""
+"""The minimum for worker_rlimit_nofile. A request needs two connections and a file; nginx needs some more."""
 REFUSE_UNLISTED: Final = "if ($om_from_platform = 0) { return 403; }"
 _CERTIFICATE: Final = re.compile(r"ssl_certificate (\S+);\s+ssl_certificate_key (\S+);")
 _SELF_SIGNED_DAYS: Final = "825"
 """Validity of a self-signed certificate; an operator should replace it with a real one before it expires."""
 
 FIREWALL_UNIT: Final = "open-messaging-firewall.service"
-"""The unit's name must not begin with om-: units with that prefix are not allowed to load firewall rules."""
+"""The name must not begin with om-: hardening.conf denies units with that prefix the needed rights."""
 FIREWALL_RULES: Final = CONFIGURATION / "firewall.nft"
 _BROKER_PORTS: Final = "4369, 25672"
 """epmd and RabbitMQ's inter-node port listen on all addresses; only the Erlang cookie protects them."""
@@ -82,7 +82,7 @@ def raise_connections(text: str) -> str:
 
 
 def _raise(text: str, name: str, least: int, place: str) -> str:
-    """Raise a directive's number to *least*; insert a missing directive after the pattern *place*."""
+    """Raise a directive's value to at least *least*; insert a missing directive after the pattern *place*."""
     directive = re.compile(rf"^([^#\n]*\b{name}\s+)(\d+)", re.MULTILINE)
     if directive.search(text):
         return directive.sub(lambda found: found[1] + str(max(least, int(found[2]))), text)
@@ -104,7 +104,7 @@ def render_site(options: Options) -> str:
 
 
 def find_certificate(options: Options) -> tuple[Path, Path]:
-    """Return the certificate and its key: the given files, those of an earlier installation, or our own."""
+    """Return the certificate and key: those given, else an earlier installation's, else self-signed ones."""
     written = _CERTIFICATE.search(read(SITE) or read(REMOVED_SITE) or "")
     earlier = (Path(written[1]), Path(written[2])) if written else (CERTIFICATE, KEY)
     return options.certificate or earlier

@@ -42,11 +42,11 @@ class Role(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How to install a host. `saved` names the options whose values an earlier installation saved.
+    """How to install a host. `saved` names the options that keep an earlier installation's value.
 
-    Without a certificate (PEM and its key), a self-signed one is made. Workers 0: as many as the queue needs.
-    The hosts of `cluster`, with commas between them, have short names; the first one has the database. The
-    units run the environment at `prefix`.
+    `certificate` is a PEM file and its key; without it, a self-signed one is made. If `workers` is 0, as many
+    run as the queue needs. `cluster` contains short host names with commas between them; the first host has
+    the database. The units use the virtual environment at `prefix`.
     """
 
     role: str = BOTH
@@ -77,7 +77,7 @@ class Options:
         return tuple(self.cluster.split(",")) if self.cluster else ("127.0.0.1",)
 
     def values(self) -> Values:
-        """Return the options to save, in the form of the command line."""
+        """Return the options to save, by their command-line names."""
         return {name: getattr(self, name.replace("-", "_")) for name in _SAVED_NAMES}
 
     def other_addresses(self) -> list[ipaddress.IPv4Address | ipaddress.IPv6Address]:

@@ -21,7 +21,7 @@ DROP ROLE IF EXISTS {OWNER};
 DROP ROLE IF EXISTS {SERVICE};
 DROP ROLE IF EXISTS {READER};
 """
-"""DROP does not use FORCE. This host's services are stopped, so open connections belong to other hosts."""
+"""Do not use FORCE: this host's services are stopped, so open connections belong to other hosts."""
 _IN_USE: Final = (
     "If others are connected (`runuser -u postgres -- psql -c "
     "'SELECT datname, usename, client_addr, application_name FROM pg_stat_activity'` lists them), "
@@ -47,8 +47,8 @@ def plan_removal(*, purge: bool) -> Iterator[Step]:
 def purge_steps() -> Iterator[Step]:
     """Yield the steps that delete settings, secrets and journal and, on the last host, the shared data.
 
-    Queues, users and database stay as long as the broker has other nodes. A host that has left the cluster
-    no longer sees the others, and keeps the database. A step whose server is installed but stopped fails.
+    Queues, users and database stay while the broker has other nodes. A host that left the cluster no longer
+    sees the others, so it keeps the database. A step fails if its server is installed but stopped.
     """
     here = f"rabbit@{Options().host}"
     others = other_members(here)
@@ -112,7 +112,7 @@ def _stop() -> None:
 
 
 def _drop_database() -> None:
-    """Drop the database. PostgreSQL refuses this while a client is connected; no later step is then begun."""
+    """Drop the database. PostgreSQL refuses this while a client is connected; then no later step begins."""
     try:
         run(PSQL, text=_DROP)
     except InstallationError as error:

@@ -1,4 +1,4 @@
-"""Define the steps of an installation. A step knows how to check whether it is done, and how to do it."""
+"""Define and run the steps of an installation. Each step can check whether it is already done."""
 
 import os
 import shlex
@@ -25,7 +25,7 @@ Command = str | Sequence[str]
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A step of an installation. `title` is shown, so it has no secrets. `is_done` must change nothing."""
+    """An installation's step. `title` is shown, so it must contain no secret. `is_done` changes nothing."""
 
     title: str
     is_done: Callable[[], bool]
@@ -39,15 +39,15 @@ def always(title: str, do: Callable[[], object]) -> Step:
 
 
 def kept(title: str) -> Step:
-    """Return a step that only reports that an item stays, although an operator may expect its removal."""
+    """Return a step that only reports that an item is kept, although an operator may expect it to change."""
     return Step(title, lambda: True, lambda: None, "kept")
 
 
 def run_steps(steps: Iterable[Step], *, dry_run: bool) -> Iterator[tuple[str, str]]:
     """Carry out the steps in order, and yield the title and the state of each step when it is done.
 
-    The states are "up to date", "kept", "done" and "would be done". *steps* advances only when a step is
-    done, so a step may depend on an earlier one's result. After an InstallationError, no later step is begun.
+    The states are "up to date", "kept", "done" and "would be done". The next step is taken from
+    *steps* only when a step is done, so it may depend on the result. An InstallationError ends the run.
     """
     for step in steps:
         if step.is_done():
@@ -84,7 +84,7 @@ def commands(*lines: str) -> Callable[[], object]:
 
 
 def make_certificate(certificate: Path, key: Path, *arguments: str) -> None:
-    """Make a key and a certificate, which is self-signed unless *arguments* of openssl name an issuer."""
+    """Make a key and a certificate, which is self-signed unless the openssl *arguments* name an issuer."""
     new_key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-noenc", "-keyout", str(key))
     run(["openssl", "req", "-x509", *new_key, "-out", str(certificate), *arguments])
 

@@ -44,7 +44,7 @@ _HEADING: Final = f"""\
 
 
 def check_roles(options: Options) -> None:
-    """Raise an error if this host has the units of a role that *options* leave out: they would go on."""
+    """Raise an error if this host has the units of a role that *options* omit: they would keep running."""
     drain = "let its journal drain as docs/install.md describes, then "
     for role, unit, first in ((Role.EDGE, SOCKET, drain), (Role.WORKER, TARGET, "")):
         if role not in options.roles and (UNITS / unit).exists():
@@ -110,7 +110,7 @@ def start_steps(options: Options) -> Iterator[Step]:
         names = [TARGET, *(f"om-{name}.service" for name in services), "om-retain.timer"]
         yield from map(_start_step, names)
         if options.workers:
-            # Disable the scaler, so that it does not change the chosen number of workers, even after a boot.
+            # Disable the scaler, so that it never changes the chosen number of workers, even after a reboot.
             yield always(f"disable {SCALER}", commands(f"systemctl disable --now --quiet {SCALER}"))
             yield always("stop other workers", lambda: _for_others(names, "disable --now --quiet"))
         else:
@@ -131,7 +131,7 @@ def _start_step(name: str) -> Step:
 def _start_socket() -> None:
     """Start the socket, or restart it if its unit has changed: a listening socket keeps its old port.
 
-    A restart of the socket also restarts the service. Senders are refused for a few seconds meanwhile.
+    Restarting the socket also restarts the service. Meanwhile, connections are refused for a few seconds.
     """
     run(f"systemctl enable --quiet {SOCKET}")
     # The socket is older if it became active before its unit file was written; systemctl shows whole seconds.
@@ -142,7 +142,7 @@ def _start_socket() -> None:
 
 
 def _for_others(known: Iterable[str], verb: str) -> None:
-    """Apply the systemctl command *verb* to all active numbered workers that are not in *known*."""
+    """Run the systemctl command *verb* on each active numbered worker that is not in *known*."""
     numbered = "'om-worker@*' 'om-settle@*' 'om-deliver@*'"
     listed = run(f"systemctl list-units --plain --no-legend --state=active {numbered}")
     for name in sorted({line.split()[0] for line in listed.splitlines()} - set(known)):
@@ -150,7 +150,7 @@ def _for_others(known: Iterable[str], verb: str) -> None:
 
 
 def render_manual() -> str:
-    """Return the manual page in groff's language: every command with its options."""
+    """Return the manual page, which describes every command with its options, in groff markup."""
     # Import here to avoid a cycle: omctl.__main__ imports this module when it looks up `install`.
     from omctl.__main__ import GROUPS, omctl  # noqa: PLC0415
 

@@ -1,4 +1,4 @@
-"""Check the broker: its objects over AMQP; its alarms, queue depths and policies by the management API."""
+"""Check the broker: its objects over AMQP; its alarms, queue depths and policies over HTTP."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -20,11 +20,11 @@ REQUEST_SECONDS: Final = 3.0
 LOSING_POLICY_KEYS: Final = ("max-length", "max-length-bytes", "message-ttl", "expires")
 """Policy keys that let a queue drop events silently if publisher confirms are off."""
 MEMBERS: Final = 3
-"""The members of a queue that is declared in a cluster of three nodes or more."""
+"""The number of members that a queue gets if it is declared in a cluster of three nodes or more."""
 STOPPED: Final = frozenset({"crashed", "down", "minority", "recovering", "stopped"})
 """States of a queue, as the management API reports them, in which the queue has no leader that responds."""
 LEADERLESS: Final = ("members are online", "no majority of the queue's members", "its state is ")
-"""Phrases by which a finding of omctl or of the edge is recognised as that of a queue without a leader."""
+"""Phrases that identify a finding, of omctl or the edge, as one about a queue without a leader."""
 
 
 def check_broker() -> Iterator[Finding]:
@@ -84,7 +84,7 @@ def withdraw_counts(findings: list[Finding]) -> list[Finding]:
 
 
 def judge_proof(brokers: int, management_urls: int, *, has_confirms: bool) -> Finding:
-    """Judge how the edge proves journal entries, by the number of brokers and management APIs configured."""
+    """Judge how the edge proves journal entries, by the numbers of configured brokers and management APIs."""
     subject = "release of the journal"
     if has_confirms:
         return ok(subject, "by publisher confirms")
@@ -165,7 +165,7 @@ def judge_guest(status: int, host: str | None) -> Finding:
 
 
 def judge_queue(queue: str, report: dict[str, Any], brokers: int = 1) -> Finding:
-    """Judge one queue's members, policies and depth; *brokers* is the number of configured addresses."""
+    """Judge one queue's members, policies and depth; *brokers* is the number of configured brokers."""
     subject = f"queue {queue}"
     if report.get("error"):
         return problem(subject, str(report.get("reason", report["error"])), "Run omctl setup.")

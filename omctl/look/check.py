@@ -1,4 +1,4 @@
-"""omctl check: check each part of the service, and show the problems and their remedies."""
+"""omctl check: check each area of the service, and show the problems and their remedies."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -36,12 +36,12 @@ WORST_FIRST: Final = (Level.PROBLEM, Level.WARNING, Level.NOTE)
 def check(*, role: str | None, only_settings: bool, verbose: bool) -> None:
     """Check the settings, broker, database, edge and journals; show what is wrong and what to do.
 
-    Problems come first, then warnings and notes; each healthy area is one line. Each area is checked whatever
-    happens in another, in 10 seconds at most. A host that was installed as an edge alone needs no database,
-    one of workers alone no edge. Changes nothing. Exit status 1: at least one problem.
+    Problems come first, then warnings and notes; each healthy area takes one line. The areas are checked
+    independently of each other, within 10 seconds. A host with only the edge needs no database; a host with
+    only workers needs no edge. This changes nothing. Exit status 1: at least one problem was found.
 
-    --settings shows for each setting its value, its source (settings file, environment, file, credential,
-    default), unit, effect, and whether a new value needs a restart.
+    --settings shows each setting's value, its source (settings file, environment, file, credential, default),
+    its unit and effect, and whether a new value needs a restart.
     """
     if only_settings:
         settings = explain_settings()
@@ -67,7 +67,7 @@ def check(*, role: str | None, only_settings: bool, verbose: bool) -> None:
 
 
 def find_roles(given: str | None) -> tuple[frozenset[Role], list[Finding]]:
-    """Return the roles to check (*given*, else as installed), and a note if only one role is checked."""
+    """Return the roles to check (*given*, else the installed ones), and a note if only one is checked."""
     try:
         roles = resolve_options({} if given is None else {"role": given}).roles
     except InstallationError as error:
@@ -79,7 +79,7 @@ def find_roles(given: str | None) -> tuple[frozenset[Role], list[Finding]]:
 
 
 def _list_areas(roles: frozenset[Role], notes: list[Finding]) -> dict[str, Callable[[], Iterable[Finding]]]:
-    """Return the check of each area. A check reads its settings itself, so that it reports malformed ones."""
+    """Return the check of each area. Each check reads its own settings, so that it reports malformed ones."""
     areas: dict[str, Callable[[], Iterable[Finding]]] = {
         "settings": lambda: [*notes, *check_settings(roles)],
         "broker": check_broker,

@@ -46,7 +46,7 @@ def _is_missing_file(url: str) -> bool:
 
 
 def judge_revision(current: str | None, head: str) -> Finding:
-    """Judge the tables' revision *current* by this version's newest revision *head*."""
+    """Compare the tables' revision *current* with this version's newest revision *head*."""
     if current == head:
         return ok("revision", f"{current}, the newest")
     if schema.is_newer(current):
@@ -70,7 +70,7 @@ def _contents(engine: Engine) -> Iterator[Finding]:
         yield judge_tables(missing)
         if missing:
             return
-        # This statement changes no row, but it fails if the database is not writable for the workers.
+        # This statement changes no row, but it fails if the user of OM_DATABASE_URL may not write.
         connection.execute(destinations.update().where(false()).values(name=""))
         reports = read_worker_reports(connection)
         clocks |= {report.worker.partition(" ")[0]: report.figures.get(CLOCK_AHEAD) for report in reports}

@@ -22,9 +22,9 @@ from webhook_api.health import platform_list_age
 REQUEST_SECONDS: Final = 5.0
 CERTIFICATE_SECONDS: Final = 2.0
 MAX_LIST_AGE: Final = 7 * 86400.0
-"""The maximum age in seconds. om-ipranges.timer fetches the list daily; changes are announced weeks ahead."""
+"""The list's maximum age in seconds. A timer fetches it daily; changes are announced weeks ahead."""
 MIN_VALID_DAYS: Final = 14
-"""The limit of the alert OpenMessagingCertificateExpires, too. certbot renews 30 days before expiry."""
+"""Also the limit of the alert OpenMessagingCertificateExpires. certbot renews 30 days before expiry."""
 OLD_SECONDS: Final = 60.0
 """The maximum age of a journal entry in seconds. An entry usually stays for about ten seconds."""
 
@@ -86,7 +86,7 @@ def judge_report(url: str, status: int, report: dict[str, Any]) -> Iterator[Find
 
 
 def check_canary(environment: Environment) -> Finding:
-    """Judge the last canary by om-observe's state; blocks for some seconds at most."""
+    """Judge the last canary by the state that om-observe reports; blocks for some seconds at most."""
     url = redact_url(environment.string("OM_CANARY_URL"))
     if not environment.string("OM_CANARY_URL"):
         advice = "Set OM_CANARY_URL, and om-observe tests the whole way of an event once a minute."

@@ -30,7 +30,7 @@ from workers.parsing import moment_of, read_identifiers
 Item = TypeVar("Item")
 
 JOURNAL_SECONDS: Final = 5.0
-"""The time limit for reading this host's journal, which usually has only the events of ten seconds."""
+"""The time limit for reading this host's journal, which usually holds only the last ten seconds' events."""
 
 FINDER_SESSION: Final = {**PATIENT_SESSION, "default_transaction_read_only": "on"}
 """The session is read-only, because a search on SQLite must not hold the write lock that intake needs."""
@@ -45,15 +45,15 @@ FINDER_SESSION: Final = {**PATIENT_SESSION, "default_transaction_read_only": "on
 )  # fmt: skip
 @json_option
 def find(*, identifier: str | None, customer: str | None, bundle: Path | None) -> None:
-    """Show in order of time what happened to ID, where it stopped, and what to do next.
+    """Show in chronological order what happened to ID, where it stopped, and what to do next.
 
     ID is the id of a message (ours or the platform's), request, conversation, event or dead letter, an
     idempotency key, or the SHA-256 of a body. Shows what the database and this host's journal record; other
     edge hosts have journals of their own. Bodies and customer data are never shown. Exit status 1: nothing
     was found, or the database was not searched.
 
-    --bundle writes a file for a third party, without operators and their reasons: with `sha256sum` of a body
-    it can check what became of it.
+    --bundle writes a file for a third party, without operators and their reasons. With the `sha256sum` of a
+    body, the third party can look up what became of that body's event.
 
     Examples:
       omctl find a1b2c3d4-e5f6-7890-abcd-ef1234567890
@@ -98,7 +98,7 @@ def _find_events(identifiers: list[str]) -> tuple[list[Timeline], str | None]:
 
 
 def _search_database(search: Callable[[Engine], list[Item]]) -> tuple[list[Item], str | None]:
-    """Return the result of *search*, and the reason if the database could not be searched."""
+    """Return the result of *search* and, if the database could not be searched, the reason."""
     try:
         with open_database(FINDER_SESSION) as engine:
             return search(engine), None
@@ -107,7 +107,7 @@ def _search_database(search: Callable[[Engine], list[Item]]) -> tuple[list[Item]
 
 
 def search_journal(identifiers: list[str]) -> tuple[list[Timeline], str | None]:
-    """Return the events in this host's journal that match, and the reason if some could not be read."""
+    """Return the matching events in this host's journal and, if some could not be read, the reason."""
     found, needles = list[Timeline](), encode_needles(identifiers)
     deadline = time.monotonic() + JOURNAL_SECONDS
     try:
@@ -160,7 +160,7 @@ def _write(path: Path, document: dict[str, Any]) -> None:
 
 def _print(timelines: list[Timeline], hints: list[str]) -> None:
     for timeline in timelines:
-        # Escape line breaks, so that a value cannot imitate a line of omctl's own.
+        # Escape line breaks, so that a value cannot imitate one of omctl's own lines.
         lines = (visible(line).replace("\n", r"\n") for line in _describe(timeline))
         click.echo("\n".join([*lines, ""]))
     click.echo("\n".join(hints), err=True, nl=bool(hints))

@@ -40,7 +40,7 @@ problem: Final = partial(Finding, Level.PROBLEM)
 
 
 def check_areas(areas: Mapping[str, Callable[[], Iterable[Finding]]], seconds: float) -> list[Finding]:
-    """Run the check of each area. An area that fails or exceeds *seconds* has one problem as its finding."""
+    """Run the check of each area. If a check fails or exceeds *seconds*, its only finding is a problem."""
     late = f"did not end within {seconds:.0f} s"
     hung = [problem("check", late, "What it asks hangs: restart it, then check again.")]
     results: dict[str, list[Finding]] = {}
@@ -50,7 +50,7 @@ def check_areas(areas: Mapping[str, Callable[[], Iterable[Finding]]], seconds: f
             results[area] = list(check())
         except OpenMessagingError as error:
             results[area] = [problem("check", "cannot be done", str(error))]
-        except Exception as error:  # noqa: BLE001  # an outermost loop: no area may end the others
+        except Exception as error:  # noqa: BLE001  # an outermost loop: one failed check must not end the others
             logger().error("check_failed", area=area, error=type(error).__name__)
             advice = "This is a defect of omctl: report it with the line check_failed on standard error."
             results[area] = [problem("check", "failed", advice)]

@@ -36,7 +36,7 @@ _EXAMPLE: Final = re.compile(r"^# -+ (.+?) -+$|^((?:# .*\n)+)#?(OM_[A-Z_]+)=(.*)
 """Matches either a section's heading or a setting's explanation, name and value in the example file."""
 _DEFAULT: Final = re.compile(r"No default|Default: ([^.,;]+)")
 _AMBIGUOUS: Final = re.compile(r"[?#].*@", re.DOTALL)
-"""Matches a URL in which a `?` or `#` precedes an `@`: it may belong to the password or start the query."""
+"""Matches a URL with a `?` or `#` before an `@`: it may be part of the password or end the path."""
 
 _APPLIED_BY: Final = {
     # These settings need a restart, because gunicorn's master process reads them only once.
@@ -47,7 +47,7 @@ _APPLIED_BY: Final = {
 
 
 def check_settings(roles: frozenset[Role] = frozenset(Role)) -> Iterator[Finding]:
-    """Yield each setting that is set, and whether the processes of *roles* would start with the settings."""
+    """Yield findings about the settings that are set, and whether the processes of *roles* would start."""
     variables = {name: value for name, value in sorted(variables_now().items()) if name.startswith("OM_")}
     readers: dict[str, Callable[[], object]] = {}
     if Role.EDGE in roles:

@@ -32,10 +32,10 @@ PLATFORM_SECONDS: Final = 10.0
 def stats(*, days: int) -> None:
     """Show how well the platform's notifications arrived, day by day, and how fast they were answered.
 
-    Our own counts come from the records of all edge hosts: events by webhook, repeated ones, those that
-    reconciliation had to fetch; and the answers of the last 24 hours and of these days, which om-observe
-    records on each host with an edge. The platform's own statistics of the webhook in OM_REGISTRATION stand
-    beside them. Exits 1 if a success rate, or the share answered within 3 s, is below 99.5 percent, or if the
+    Our own figures cover all edge hosts. They count the events that arrived by webhook, arrived repeatedly or
+    were recovered by reconciliation, and the answers of the last 24 hours and of all days shown, which
+    om-observe records on each edge host. The platform's own statistics for the webhook in OM_REGISTRATION
+    follow. Exit status 1: a success rate, or the share answered within 3 s, is below 99.5 percent, or the
     platform's statistics could not be read.
 
     Examples:

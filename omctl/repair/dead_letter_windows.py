@@ -28,7 +28,7 @@ from workers.db.interventions import Action, DeadLetterFilter
 from workers.parsing import read_identifiers
 
 MAX_WINDOW_SECONDS: Final = 60
-"""The time limit of a window. The broker requeues messages held for 30 minutes (consumer_timeout)."""
+"""A window's time limit. The broker requeues messages not acknowledged in 30 minutes (consumer_timeout)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +71,7 @@ def process_windows(session: DeadLetterSession, order: Order, run: Run, cancelle
 
 
 def record_unrecorded(session: DeadLetterSession) -> None:
-    """Record each message in the queue that has no record. All messages keep their bodies and places."""
+    """Record each message in the queue that has no record. The messages stay in the queue, unchanged."""
     for held in session.queue.windows():
         transact(session.engine, _record_unknown, held, session.clock.now_us())
 

@@ -1,4 +1,4 @@
-"""omctl dead-letters: list events that could not be processed, replay them, discard them."""
+"""omctl dead-letters: list, replay or discard events that could not be processed or delivered."""
 
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -26,7 +26,7 @@ limit_option = click.option("--limit", type=click.IntRange(1), help="Only this m
 
 @click.group("dead-letters", cls=Group)
 def dead_letters() -> None:
-    """List events that could not be processed, replay them, discard them.
+    """List, replay or discard events that could not be processed or delivered.
 
     Examples:
       omctl dead-letters list --code handler_failed --since 2h
@@ -112,9 +112,9 @@ def replay(**options: Any) -> None:
     """Replay dead letters: all, those named, or those that the options select.
 
     Each is published to the events' exchange, and removed once the broker has confirmed it. An event that
-    took effect before has no effect again, unless --again. Events that a destination did not accept were
-    processed, and stay. Dead letters that arrive meanwhile are left alone; those not selected move to the end
-    of the queue. Ctrl-C stops between two dead letters; the same command continues.
+    already took effect has no effect again unless --again is given. Events that a destination did not accept
+    have been processed, so they stay. Dead letters that arrive meanwhile are left alone; those not selected
+    move to the end of the queue. Ctrl-C stops after the current one; the same command continues.
     """
     _process(Action.REPLAY_DEAD_LETTERS, "replayed", options)
 
@@ -125,7 +125,7 @@ def replay(**options: Any) -> None:
 @limit_option
 @interface.intervention_options
 def discard(**options: Any) -> None:
-    """Remove dead letters for good: all, those named, or those that the options select.
+    """Remove dead letters permanently: all, those named, or those that the options select.
 
     Their bodies are kept in the table discarded_dead_letters for OM_PAYLOAD_RETENTION_DAYS.
     """
@@ -133,7 +133,7 @@ def discard(**options: Any) -> None:
 
 
 def _process(action: Action, verb: str, options: dict[str, Any]) -> None:
-    """Preview the selection, ask, carry out and report. Exit with 1 if no named dead letter is open."""
+    """Preview the selection, ask, carry it out and report. Exit with 1 if no named dead letter is open."""
     limit, rate = options.pop("limit"), options.pop("rate", 0.0)
     terms = Terms.take(options)
     terms.require_reason()

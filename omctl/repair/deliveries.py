@@ -34,10 +34,10 @@ Plan = Callable[[Connection, int], tuple[int, Step]]
 @click.option("--conversation", help="Of this conversation.")
 @intervention_options
 def resend(*, name: str | None, since: datetime | None, conversation: str | None, **options: Any) -> None:
-    """Send again what destination NAME, or any configured one, refused or what was given up.
+    """Resend the refused and given-up events of destination NAME, or of all configured destinations.
 
-    Each keeps its Idempotency-Key, and those of a conversation their order. The deliver processes send them.
-    Ctrl-C stops between two batches; the same command continues.
+    Events keep their Idempotency-Key and, within a conversation, their order. The deliver workers send them.
+    Ctrl-C stops after the current batch; run the same command to continue.
 
     Examples:
       omctl destinations resend crm --since 2h --dry-run
@@ -62,10 +62,10 @@ def resend(*, name: str | None, since: datetime | None, conversation: str | None
 @click.argument("name")
 @recorded_options
 def remove(*, name: str, **options: Any) -> None:
-    """Plan no further deliveries for destination NAME.
+    """Stop planning deliveries for destination NAME.
 
-    First take it out of each host's file: a deliver worker that starts with it subscribes it again. Events
-    that already wait for it stay: see omctl destinations abandon.
+    First remove it from each host's OM_DESTINATIONS file: a deliver worker that starts with it subscribes it
+    again. Events that already wait for it stay; `omctl destinations abandon` ends them.
     """
 
     def plan(connection: Connection, _now_us: int) -> tuple[int, Step]:
@@ -81,8 +81,8 @@ def remove(*, name: str, **options: Any) -> None:
 def backfill(*, name: str, since: datetime, **options: Any) -> None:
     """Plan deliveries to destination NAME for events that were never planned for it.
 
-    Only of the event types that it is subscribed to, and only events whose bodies are kept. They arrive after
-    events of the same conversation that it has already received; `sequence` shows this.
+    This includes only events of its subscribed types whose bodies are kept. They arrive after events of the
+    same conversation that it has already received; `sequence` shows the right order.
     """
 
     def plan(connection: Connection, _now_us: int) -> tuple[int, Step]:
@@ -100,7 +100,7 @@ def backfill(*, name: str, since: datetime, **options: Any) -> None:
 @click.argument("name")
 @recorded_options
 def abandon(*, name: str, **options: Any) -> None:
-    """End all deliveries that wait for destination NAME, configured or not; they are not sent."""
+    """End all deliveries that wait for destination NAME, even if it is not configured; none is sent."""
 
     def plan(connection: Connection, _now_us: int) -> tuple[int, Step]:
         waiting = deliver.choose_waiting(name, deliver.newest_entry(connection))

@@ -1,4 +1,4 @@
-"""omctl destinations: show the services that events are delivered to, test, pause and resume them."""
+"""omctl destinations: show, test, pause and resume the services that events are delivered to."""
 
 import time
 from collections.abc import Mapping
@@ -39,7 +39,7 @@ def destinations() -> None:
 @destinations.command("list")
 @json_option
 def list_() -> None:
-    """Show each destination, its state, and what waits for it."""
+    """Show each destination, its state, and the events that wait for it."""
     configured = find_destinations()
     states = in_database(read_states, configured)
     if show_json({"destinations": states}):
@@ -133,7 +133,7 @@ def pause(name: str, *, dry_run: bool) -> None:
 @click.argument("name")
 @change_options
 def resume(name: str, *, dry_run: bool) -> None:
-    """Deliver to a destination again, waiting events first."""
+    """Deliver to a destination again, starting with the waiting events."""
     _switch(name, to_paused=False, dry_run=dry_run)
 
 
@@ -143,7 +143,7 @@ def _switch(name: str, *, to_paused: bool, dry_run: bool) -> None:
         found = select(d.name).where(d.name == name, d.paused_at.is_not(None))
         is_paused = connection.execute(found).first() is not None
         if not is_paused:
-            # A paused destination may be missing in the settings. Any other destination must be in them.
+            # A paused destination may be missing from the settings. Any other destination must be in them.
             find_configured(name)
         if dry_run or is_paused is to_paused:
             return is_paused is not to_paused

@@ -47,8 +47,8 @@ IN_JOURNAL: Final = "An event in this host's journal still has it: run the comma
 def erase(*, conversations: tuple[str, ...], customers: tuple[str, ...], **options: Any) -> None:
     """Erase the personal data of conversations: bodies, texts, dead letters and set-aside files.
 
-    Ids stay, so that a copy of an erased event takes no effect again. Deliveries that wait for a destination
-    are given up. Set-aside files are on each edge host: run the command on every one. It can be repeated.
+    Ids stay, so that a copy of an erased event has no effect. Deliveries that wait for a destination are
+    given up. Each edge host has its own set-aside files: run the command on every one. It is safe to repeat.
 
     Examples:
       omctl erase --customer ext:customer:987654 --dry-run
@@ -112,7 +112,7 @@ def _erase_all(
     needles: Collection[bytes],
     intervention_id: str | None,
 ) -> Counter[str]:
-    """Erase from every place. Without an intervention, only count what would be erased."""
+    """Erase dead letters, set-aside files and rows. Without an intervention, only count them."""
     dry_run = intervention_id is None
     erased = Counter[str]()
     try:
@@ -121,15 +121,15 @@ def _erase_all(
             erased[DEAD_LETTERS] = _erase_dead_letters(session, needles, intervention_id)
             with session.queue.publisher.keep_alive():
                 erased[FILES] = _erase_files(state_directory, needles, dry_run=dry_run)
-                # Erase the tables last: after a failure, a repetition finds conversations by their bodies.
+                # Erase the tables last: after a failure, a new run finds the conversations by these bodies.
                 erased.update(_erase_rows(engine, conversations, needles, dry_run=dry_run))
             if not dry_run:
-                # A delivery may have become a dead letter until the tables were erased.
+                # A delivery may have become a dead letter before the tables were erased.
                 erased[DEAD_LETTERS] += _erase_dead_letters(session, needles, intervention_id)
     except BrokerUnavailableError as error:
         if FILES not in erased:
             raise
-        # Bodies, by which --customer finds the conversations, are erased.
+        # The bodies by which --customer finds the conversations are now erased.
         again = " ".join(f"--conversation {one}" for one in conversations)
         raise OpenMessagingError(
             f"the tables are erased, but perhaps not the dead-letter queue ({error}): repeat with {again}"

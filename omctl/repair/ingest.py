@@ -27,12 +27,12 @@ MAX_REPORTED: Final = 10
 @rate_option
 @change_options
 def ingest(files: tuple[BinaryIO, ...], *, rate: float, dry_run: bool) -> None:
-    """Publish the events of FILES ("-": standard input) to the events' exchange, each confirmed.
+    """Publish the events of FILES ("-": standard input) to the events' exchange, with publisher confirms.
 
-    A file is one event, arrays of events, or one event a line, in any dialect: webhook bodies, or
-    EventBridge's detail events from an archive. An event that took effect before has no effect again, so a
-    file may be ingested twice. Unreadable events are reported and not published: exit status 1. Ctrl-C stops
-    between two events.
+    A file contains one event, arrays of events, or one event per line, in any dialect: webhook bodies, or
+    EventBridge's detail events from an archive. An event that already took effect has no effect again, so it
+    is safe to ingest a file twice. Unreadable events are reported, not published: exit status 1. Ctrl-C stops
+    after the current event.
 
     Examples:
       omctl ingest exported-events.jsonl --dry-run
@@ -75,7 +75,7 @@ def _read_events(
 
 
 def _publish_all(events: Iterator[tuple[bytes, str]], published: Counter[str], rate: float) -> bool:
-    """Publish events, counted by type in *published*; return whether an operator cancelled the command."""
+    """Publish *events*, and count them by type in *published*; return whether an operator cancelled this."""
     urls, token = Environment().strings("OM_AMQP_URL"), secrets.token_hex(8)
     with (
         cancellable() as cancelled,

@@ -42,7 +42,7 @@ SENTENCES: Final = {
 
 @dataclass(slots=True)
 class Findings:
-    """The results of a comparison. The last four fields are the reasons that SENTENCES introduces."""
+    """The results of a comparison. SENTENCES introduces the last four fields in the report."""
 
     results: list[worker.CheckResult] = field(default_factory=list)
     missing: list[ReconstructedEvent] = field(default_factory=list)
@@ -74,10 +74,10 @@ def reconcile(
 ) -> None:
     """Compare processed events with the platform's history, and recover missing ones.
 
-    Without --since: from the first run of the reconcile worker on. It stays within the request budget
-    that all hosts share, and may run beside the worker. It also reads quiet conversations that may be open.
-    Events of the last three minutes may be on their way and are left out. After a mismatch the worker waits
-    until 50 or more of our events are compared without one, or for --despite-mismatch.
+    Without --since, it begins where the reconcile worker's first comparison began. It stays within the
+    request budget that all hosts share, and may run beside the worker. It also reads quiet conversations that
+    may be open. It leaves out events of the last three minutes, which may be on their way. After a mismatch,
+    the worker waits until 50 or more of our events are compared without one, or for --despite-mismatch.
 
     Examples:
       omctl reconcile --since 2h --dry-run
@@ -86,13 +86,13 @@ def reconcile(
 
     Exit status:
       0  nothing was missing
-      1  it was cancelled, or an error is reported
-      3  events were missing, and all of them have taken effect now
+      1  the command was cancelled or reported an error
+      3  events were missing, and all of them have now taken effect
       4  events are still missing: --dry-run, not processed in time, or dead letters
-      5  not everything was compared, and nothing that was is still missing: the
-         platform lists no conversations to this OAuth client, refuses to show
-         some or has no answer for some, or some of its events are unreadable
-      6  the comparison itself is wrong: the history lacks more than a twentieth
+      5  not everything could be compared, and no compared event is still missing:
+         the platform does not list conversations for this OAuth client, refuses
+         or fails to show some of them, or has some events that are unreadable
+      6  the comparison cannot be right: the history lacks more than a twentieth
          of our own events, so nothing more was published
     """
     settings, findings = ReconcileSettings.from_environment(), Findings()
@@ -127,7 +127,7 @@ def _open_comparison(
 def _compare(
     comparison: Comparison, findings: Findings, chosen: set[str], operator: str | None, cancelled: Event
 ) -> None:
-    """Compare. For an *operator*, also publish missing events and, if it is proven, decide mismatches."""
+    """Compare. For an *operator*, also publish missing events and, if justified, decide on mismatches."""
     with progress_bar() as bar:
         task = bar.add_task("Listing", total=None, note="")
         ids = sorted(chosen) or _list_conversations(comparison, findings, cancelled)
@@ -174,7 +174,7 @@ def _list_conversations(comparison: Comparison, findings: Findings, cancelled: E
 
 
 def _retry(work: Callable[[], Result], cancelled: Event) -> Result:
-    """Call *work*, up to MAX_ATTEMPTS times while the platform does not respond."""
+    """Call *work* until the platform responds, but at most MAX_ATTEMPTS times."""
     for _ in range(MAX_ATTEMPTS - 1):
         try:
             return work()

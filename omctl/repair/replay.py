@@ -38,10 +38,9 @@ BATCH: Final = 100
 def replay(*, resume: str | None, rate: float, **options: Any) -> None:
     """Process past events again, from the bodies that the database keeps.
 
-    Each is published to the events' exchange like a webhook. An event that took effect before has no effect
-    again, unless --again. Events that arrive meanwhile are not included. Ctrl-C stops between two events.
-
-    --resume uses the recorded selection, --again and --reason, so give none of them.
+    Each is published to the events' exchange like an event of a webhook. One that already took effect has no
+    effect again unless --again is given. Events that arrive meanwhile are not included. Ctrl-C stops after
+    the current event. --resume uses the recorded selection, --again and --reason, so give none of them.
 
     Examples:
       omctl replay --since 2026-05-15T14:00 --until 2026-05-15T15:30 --dry-run
@@ -74,7 +73,7 @@ def replay(*, resume: str | None, rate: float, **options: Any) -> None:
 
 
 def _find(engine: Engine, intervention_id: str) -> tuple[Run, PastEventFilter, bool]:
-    """Find a cancelled or killed replay, print what is left, and return it, its filter and its `again`."""
+    """Find a cancelled or killed replay, print what is left, and return the run, filter and `again`."""
     found = transact(engine, past_events.find_unfinished_replay, intervention_id)
     if found is None:
         raise click.UsageError(f"No replay {intervention_id} is unfinished.")

@@ -17,9 +17,9 @@ def retain(*, dry_run: bool) -> None:
     """Delete data older than its retention time.
 
     Raw bodies are deleted after OM_PAYLOAD_RETENTION_DAYS; events and their records after OM_RETENTION_DAYS
-    without a further copy; conversations after as long without a change. Events that are not settled or not
-    delivered stay, with their bodies. Each transaction deletes 1,000 rows, so the command may run beside the
-    workers and be interrupted. Run it daily; `python -m workers retain` is the same for a timer.
+    without another copy; conversations after OM_RETENTION_DAYS without a change. Events that are not settled
+    or not delivered stay, with their bodies. A transaction deletes 1,000 rows at most, so the command can run
+    beside the workers and can be interrupted. Run it daily, or let a timer run `python -m workers retain`.
 
     Examples:
       omctl retain --dry-run
