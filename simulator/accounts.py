@@ -40,7 +40,7 @@ COUNTED: Final = {
 class Records:
     """The tables' records of the ledger's bodies, and the bodies in the dead-letter queue, by hex digest."""
 
-    outcomes: Mapping[str, Sequence[str]] = field(default_factory=dict)  # of each body's processed_events
+    outcomes: Mapping[str, Sequence[str]] = field(default_factory=dict)  # of the rows in processed_events
     dead_letters: Sequence[tuple[str, str]] = ()  # digest and reason code of each row
     deviations: Sequence[int] = ()  # for each count that the workers keep: by how much it is too high
     conflicts: Collection[str] = frozenset()  # bodies with the key of a known event but different content
@@ -143,7 +143,7 @@ def _deviations(connection: Connection, conversation_ids: Collection[str]) -> li
 
 
 def _rows(connection: Connection, query: Select[Any]) -> Iterable[Any]:
-    # Fetch some rows at a time, because the tables may be larger than the memory.
+    # Fetch some rows at a time, because the tables may not fit in memory.
     return connection.execution_options(yield_per=10_000).execute(query)
 
 
@@ -180,7 +180,7 @@ class Accounts:
         table = Table("kind", *columns, title=title, title_justify="left", box=SIMPLE)
         by_kind = defaultdict[str, list[LedgerRow]](list)
         for row in self.ledger:
-            # All malformed bodies are one row; reason_table shows their reasons.
+            # All malformed bodies share one row; reason_table shows their reasons.
             by_kind[row.kind.partition(":")[0]].append(row)
         for kind, rows in sorted(by_kind.items()):
             ends = Counter(outcomes.get(row.body_sha256, "nothing") for row in rows if row.answered)
@@ -208,7 +208,7 @@ def read_accounts(ledger_file: Path, database_url: str, amqp_url: str) -> Accoun
 
 
 def find_disagreements(accounts: Accounts, counts: Mapping[str, int]) -> list[str]:
-    """Return a text for each disagreement; *counts* has numbers of deliveries and of reconciled events."""
+    """Return a text for each disagreement; *counts* contains numbers of deliveries and reconciled events."""
     verdict, unanswered = accounts.verdict, sum(not row.answered for row in accounts.ledger)
     recorded = Counter(digest for digest, _ in accounts.records.dead_letters)
     queued = Counter(accounts.records.queued)

@@ -48,7 +48,7 @@ COUNTS: Final = """
 def serve_services(
     directory: Path, platform_port: int
 ) -> Iterator[tuple[Organisation, Inbox, dict[str, str]]]:
-    """Serve a platform that contradicts some updates, and destinations; yield both and their settings."""
+    """Serve destinations, and a platform that contradicts some updates; yield both and their settings."""
     keys = {name: "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode() for name in SUBSCRIPTIONS}
     inbox = Inbox(keys)
     organisation = Organisation("demo", secrets.token_urlsafe(16), requests_per_minute=REQUESTS_PER_MINUTE)
@@ -82,7 +82,7 @@ WITHHELD: Final = 20
 """The number of withheld events: two percent of the demonstration's thousand."""
 
 MIN_EVENTS: Final = 3
-"""An event is withheld only from a conversation with this many events: the others show its dialect."""
+"""Minimum number of events in a conversation from which one is withheld; the others show its dialect."""
 
 
 def demonstration_plan(events: int) -> TrafficPlan:
@@ -91,7 +91,7 @@ def demonstration_plan(events: int) -> TrafficPlan:
         events,
         conversations=events // 10,
         seed=secrets.randbits(32),
-        # Conversations last less than 15 minutes, so that no event is too new to be compared.
+        # Conversations last less than 15 minutes, so no event is too new to be compared.
         start=datetime.now(UTC) - timedelta(minutes=15),
         dialect=Dialect.BOTH,
         duplicate_share=0.05,
@@ -103,7 +103,7 @@ def demonstration_plan(events: int) -> TrafficPlan:
 
 
 def withhold(posts: Sequence[Post], organisation: Organisation) -> tuple[list[Post], set[tuple[str, str]]]:
-    """Withhold some of the events that the platform knows; return the other posts and the withheld events."""
+    """Withhold some events that have a message id; return the other posts and the withheld events' ids."""
     payloads = {post.event: json.loads(post.body) for post in posts if post.event is not None}
     by_conversation = defaultdict[str, list[int]](list)
     for event, payload in payloads.items():

@@ -25,7 +25,7 @@ class ReceivedEvent:
     conversation_id: str
     sequence: int  # rises within a conversation
     late: bool  # whether a newer event of the conversation was sent before
-    body: Mapping[str, Any]  # decoded; the platform sent its `data`
+    body: Mapping[str, Any]  # decoded; its `data` is the body that the platform sent
     raw: bytes
 
 

@@ -1,4 +1,4 @@
-"""Send signed posts at a given rate from several threads, retry as the platform does, record the results."""
+"""Send signed posts at a given rate from several threads, retry like the platform, and record the results."""
 
 import base64
 import heapq
@@ -66,12 +66,12 @@ def retry_delay(policy: RetryPolicy, response: WebhookResponse, *, attempt: int)
 
 
 def is_retryable(status: int | None) -> bool:
-    """Return whether the platform retries: after 429, 5xx or no response (we assume: also no connection)."""
+    """Return whether the platform retries: after 429, 5xx or no response (and, we assume, no connection)."""
     return status is None or status == 429 or status >= 500
 
 
 def sign(body: bytes, secret: bytes) -> str:
-    """Return the signature header's value. This separate implementation checks the service's own code."""
+    """Return the signature header's value, computed without the service's code, which it thus checks."""
     return "sha256=" + base64.b64encode(hmac.digest(secret, body, "sha256")).decode()
 
 
@@ -108,7 +108,7 @@ class WebhookEndpoint:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """The result of a simulation. Latencies are in seconds, and only of requests that were answered."""
+    """The result of a simulation. Latencies are in seconds and cover only answered requests."""
 
     posts: int
     requests: int

@@ -82,7 +82,7 @@ def _api(organisation: Organisation, chats: Chats) -> Blueprint:
 
     @api.before_request
     def admit() -> None:
-        """Apply a fault, authorisation and rate limit. If a fault only loses the response, apply it later."""
+        """Apply a fault, authorisation and the rate limit; `finish` applies a fault that loses the answer."""
         fault = organisation.next_fault(request.method)
         if fault is not None and not fault.is_carried_out:
             raise _wait_for_fault(fault)

@@ -1,7 +1,7 @@
 """Let a customer and an agent write in a conversation, and post each event to every registered webhook.
 
 Source:
-    The guide, the sample payload and its filters. Outbound messages follow the normalised message in
+    The guide's sample payload and filters. Outbound messages follow the normalised message in
     Genesys Cloud's Open Messaging documentation. Receipts follow published samples.
 """
 

@@ -1,4 +1,4 @@
-"""Store all messages and receipts, even those that no webhook received, and serve them by the API."""
+"""Store all messages and receipts, even those that no webhook received, and serve them through the API."""
 
 import uuid
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from simulator.platform.registrations import ApiError, NotFoundError
 
 MAX_PAGE_SIZE: Final = 100
 MAX_MESSAGES: Final = 1000
-"""Limit of message ids in a request: post_conversations_message_messages_bulk, Python SDK 269."""
+"""Maximum number of message ids in a request: post_conversations_message_messages_bulk, Python SDK 269."""
 
 KEPT_FIELDS: Final = (
     "id",
@@ -115,7 +115,7 @@ def _as_guide_content(conversation_id: str, payload: Mapping[str, Any]) -> dict[
     message = payload.get("message")
     if not isinstance(message, dict):
         return {"channel": {"time": payload["timestamp"]}}
-    # Make an id if the body has none: at the platform, every message has an id.
+    # Make an id if the body has none: on the platform, every message has an id.
     identity = f"{conversation_id} {payload['timestamp']} {payload.get('sequence')} {message.get('text')}"
     message_id = message.get("id") or uuid.uuid5(uuid.NAMESPACE_OID, identity).hex
     channel = {"id": payload["channel"]["externalId"], "platform": "Open", "time": payload["timestamp"]}
@@ -194,7 +194,7 @@ def _add_analytics(routes: Blueprint, history: History) -> None:
 
     @routes.get("/analytics/conversations/details")
     def details() -> Response:
-        """Return the conversations with these ids, as get_analytics_conversations_details of SDK 269."""
+        """Return the conversations with these ids, like get_analytics_conversations_details of SDK 269."""
         ids = request.args.get("id", "").split(",")
         if len(ids) > MAX_PAGE_SIZE:
             raise ApiError(400, "bad.request", f"At most {MAX_PAGE_SIZE} ids.")

@@ -137,7 +137,7 @@ class Organisation:
             return self._faults.popleft() if self._faults else self._method_faults.pop(method, None)
 
     def put(self, conversation: Conversation) -> None:
-        """Add or update a conversation. The API shows the change after a random part of `lag`."""
+        """Add or update a conversation. The API shows the change after a random delay of at most `lag`."""
         conversation_id = conversation.conversation_id
         with self._lock:
             self.conversations[conversation_id] = conversation

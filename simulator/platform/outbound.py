@@ -12,7 +12,7 @@ from simulator.sender import RetryPolicy, WebhookEndpoint, is_retryable, retry_d
 from simulator.traffic import compact
 
 MAX_DELIVERIES: Final = 1_000
-"""The number of deliveries that are kept in memory: enough for the page, but not for a load test."""
+"""Maximum number of deliveries kept in memory: enough for the page, but not for a load test."""
 
 
 @dataclass(slots=True)
@@ -21,7 +21,7 @@ class WebhookDelivery:
 
     registration_id: str
     payload: dict[str, Any]
-    state: str = "sending"  # then waiting for a retry, answered, refused or given up; lost: never sent
+    state: str = "sending"  # or waiting for a retry, answered, refused, given up, or lost (never sent)
     attempts: list[tuple[int | None, float]] = field(default_factory=list)  # status or None, and seconds
     delivery_id: str = field(default_factory=lambda: uuid.uuid4().hex)
     began_at: datetime = field(default_factory=lambda: datetime.now(UTC))
@@ -53,7 +53,7 @@ class Outbound:
         self.deliveries.append(WebhookDelivery(registration_id, payload, state="lost"))
 
     def statistics(self, registration_id: str) -> dict[str, Any]:
-        """Return the totals of a webhook's deliveries. `successRate` is in percent, and None at first."""
+        """Return the totals of a webhook's deliveries. `successRate` is in percent; None without results."""
         deliveries = [one for one in list(self.deliveries) if one.registration_id == registration_id]
         settled = [one for one in deliveries if one.state in {"answered", "refused", "given up"}]
         succeeded = sum(one.state == "answered" for one in settled)

@@ -19,7 +19,7 @@ from workers.db.models import dead_letters, processed_events
 
 MAX_DELIVERIES_SHOWN: Final = 200
 MAX_TEXT_LENGTH: Final = 2_000
-"""The platform's own limit of a message's length, in characters."""
+"""The platform's own limit on a message's length, in characters."""
 
 
 def page_routes(organisation: Organisation, chats: Chats, database_url: str) -> Blueprint:
@@ -93,7 +93,7 @@ def _add_actions(page: Blueprint, chats: Chats) -> None:
 
 
 def _message() -> tuple[str, bool]:
-    """Return a message's text, and whether its webhooks get lost. Only the page's script sends JSON."""
+    """Return a message's text, and whether its webhooks get lost. Require JSON, which no form can send."""
     body = request.get_json()
     return str(body.get("text") or "").strip()[:MAX_TEXT_LENGTH] or "…", bool(body.get("lost"))
 

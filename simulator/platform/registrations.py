@@ -1,4 +1,4 @@
-"""Store the guide's webhooks and the Open Messaging integrations, and serve them by the API.
+"""Store the guide's webhooks and the Open Messaging integrations, and serve them through the API.
 
 Source:
     The guide, "Registering the Webhook"; the models OpenIntegration and OpenIntegrationRequest of the
@@ -57,7 +57,7 @@ class Registrations:
     def __init__(self) -> None:
         self.webhooks: dict[str, dict[str, Any]] = {}
         self.integrations: dict[str, dict[str, Any]] = {}
-        # The API model includes an integration's secret. Real responses contain it, but no document says so.
+        # The API model includes an integration's secret. Real responses contain it, but that is undocumented.
         self.shows_secrets = True
 
     def register_both(self, url: str, headers: dict[str, str], secret: str, *, is_signed: bool) -> None:
@@ -147,7 +147,7 @@ def _select(body: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
 def registration_routes(
     registrations: Registrations, statistics: Callable[[str], dict[str, Any]]
 ) -> Blueprint:
-    """Return the API's routes for registrations. *statistics* returns a webhook's totals by its id."""
+    """Return the API's routes for registrations. *statistics* maps a webhook's id to its totals."""
     routes = Blueprint("registrations", __name__)
 
     def read_page(registered: Mapping[str, dict[str, Any]]) -> Response:

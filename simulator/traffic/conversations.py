@@ -1,9 +1,9 @@
 """Generate conversations in the guide's envelope, and in the bodies that Genesys Cloud actually posts.
 
 Source:
-    "Implementing Open Messaging Webhooks for Custom Social Channels", the sample payload and the filters. The
-    outbound normalised message of Genesys Cloud's Open Messaging documentation and schema; typing, quick
-    replies and receipts follow published samples.
+    "Implementing Open Messaging Webhooks for Custom Social Channels", the sample payload and the filters.
+    Outbound messages follow the normalised message in Genesys Cloud's Open Messaging documentation and
+    schema. Typing, quick replies and receipts follow published samples.
 """
 
 import random
@@ -48,12 +48,12 @@ def guide_conversation(rng: random.Random, clock: ConversationClock) -> Iterator
     sequence, changes = count(1), count(1)
 
     def message() -> Payload:
-        """Return a message's event, which sometimes has the same millisecond as the previous event."""
+        """Return a message's event, which sometimes has the same timestamp as the previous event."""
         envelope = guide_envelope("message", conversation_id, clock.advance_or_collide())
         return envelope | _message(rng, customer, identified_by, next(sequence))
 
     def updated(**changed: object) -> Payload:
-        """Return an update, which never has the same millisecond as another update."""
+        """Return an update, which never has the same timestamp as another update."""
         return guide_envelope("updated", conversation_id, clock.advance()) | changed
 
     yield guide_envelope("new", conversation_id, clock.advance()) | _introduction(customer)

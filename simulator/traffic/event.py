@@ -11,7 +11,7 @@ Payload = dict[str, Any]
 
 MIN_STEP_MS: Final = 40
 MAX_STEP_MS: Final = 4_000
-"""Events follow within seconds: some steps are shorter than the settling window of 2 s, others longer."""
+"""Range of the time between two events: sometimes less than the settling window of 2 s, sometimes more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ class ConversationClock:
 
 NESTING_DEPTH: Final = 100_000
 NUMBER_DIGITS: Final = 10_000
-"""This depth and this number far exceed the limits of Python's parser, but not the edge's size limit."""
+"""These numbers far exceed the limits of Python's parser, but the bodies are within the edge's size limit."""
 
 # Set only these fields to null: each further name would leave another permanent drift record.
 OPTIONAL_FIELDS: Final = ("participants", "metadata", "originatingEntity", "isFinalReceipt", "attributes")

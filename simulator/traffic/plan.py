@@ -43,7 +43,7 @@ class Dialect(StrEnum):
 class TrafficPlan:
     """What traffic to send. Shares are fractions of the events, from 0 to 1."""
 
-    events: int  # distinct bodies, with malformed ones but without redeliveries
+    events: int  # distinct bodies, including malformed ones but not redeliveries
     conversations: int
     seed: int  # determines every random choice
     start: datetime  # the platform's aware time when the first conversation begins
@@ -71,7 +71,7 @@ def traffic(plan: TrafficPlan) -> Iterator[Post]:
     waiting: list[tuple[int, int, Post]] = []
     for arrival, (place, post) in enumerate(_placed(plan, rng)):
         heapq.heappush(waiting, (place, arrival, post))
-        # Events' numbers rise, and a post's place exceeds its event's number by at most both maxima together.
+        # Event numbers rise, and a post's place exceeds its event's number by at most the sum of both maxima.
         while waiting[0][0] < place - MAX_DISORDER - MAX_REDELIVERY:
             yield heapq.heappop(waiting)[2]
     while waiting:
@@ -79,7 +79,7 @@ def traffic(plan: TrafficPlan) -> Iterator[Post]:
 
 
 def _placed(plan: TrafficPlan, rng: random.Random) -> Iterator[tuple[int, Post]]:
-    """Yield each post and its place. Disorder adds to an event's number; a duplicate has a later place."""
+    """Yield each post with its place: its event's number plus any disorder; a duplicate comes still later."""
     conversations = [_conversation(plan, rng, index) for index in range(plan.conversations)]
     spoiled = guide_conversation(rng, _clock(plan, rng))
     for number in range(plan.events):

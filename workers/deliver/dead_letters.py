@@ -1,4 +1,4 @@
-"""Publish the dead letters of given-up deliveries, whose failure is already recorded in the database."""
+"""Publish a dead letter for each delivery that the database records as given up."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,15 +23,15 @@ from workers.parsing import microseconds_of, moment_of
 DEAD: Final = "dead"
 
 BATCH_ROWS: Final = 100
-"""Number of dead letters that one connection publishes; it is small, because their bodies may be large."""
+"""Maximum number of dead letters published over one connection; small, because bodies may be large."""
 
 LEASE_SECONDS: Final = 60.0
 
 SET_ASIDE_SECONDS: Final = 3600.0
-"""Delay before a retry of a dead letter that cannot be read or published; others are published meanwhile."""
+"""Delay before retrying a dead letter that cannot be read or published; others do not wait for it."""
 
 _D: Final = deliveries.c
-# Use a literal: PostgreSQL uses the index of unpublished dead letters only if the query has its condition.
+# A literal, because PostgreSQL uses a partial index only if the query contains the index's condition.
 _DEAD: Final[Any] = literal_column(f"'{DEAD}'")
 _E: Final = processed_events.c
 
@@ -42,7 +42,7 @@ Key = tuple[int, str]
 
 @dataclass(frozen=True, slots=True)
 class DeadLetterPublisher:
-    """Publishes given-up deliveries to the dead-letter exchange; if *receipts* is set, plans receipts too."""
+    """Publishes given-up deliveries to the dead-letter exchange; also plans receipts if *receipts* is set."""
 
     engine: Engine
     clock: Clock
@@ -52,13 +52,13 @@ class DeadLetterPublisher:
     def publish_dead_letters(self) -> int:
         """Publish a batch of dead letters with publisher confirms; return their number. Blocks for seconds.
 
-        If the process is killed before it records that they were published, they are published again with the
-        same message ids. Raises RetryLaterError if the broker is away; confirmed dead letters are recorded.
+        If the process is killed before it records them as published, they are published again with the same
+        message ids. If the broker is away, records the confirmed dead letters and raises RetryLaterError.
         """
         return isolate(transact(self.engine, self._lease), self._publish, self._set_aside)
 
     def publish_and_rest(self) -> int:
-        """Publish a batch; return 0, so that the role pauses and many dead letters do not slow deliveries."""
+        """Publish a batch; return 0, so that the role pauses and dead letters do not slow down deliveries."""
         self.publish_dead_letters()
         return 0
 
@@ -73,12 +73,12 @@ class DeadLetterPublisher:
             for row, _ in zip(rows, published, strict=True):
                 confirmed.append(row)
         except (BrokerUnavailableError, ConfigurationError) as error:
-            # A broker also refuses logins while a node starts or a password changes; no row is at fault.
+            # The broker also refuses logins while a node starts or a password is changed; no row is at fault.
             rest = [_key(row) for row in rows[len(confirmed) :]]
             transact(self.engine, self._update, rest, due_at=self._now())
             raise RetryLaterError(str(error)) from None
         finally:
-            # Record the confirmed dead letters even after a failure, so that a retry does not publish them.
+            # Record confirmed dead letters even after a failure, so that a retry does not publish them again.
             self._record_published(confirmed)
         return len(confirmed)
 
@@ -113,7 +113,7 @@ class DeadLetterPublisher:
             logger().warning("destination_dead_lettered", destination=row.destination, outbox_id=row.id)
 
     def _update(self, connection: Connection, /, keys: Sequence[Key], **values: object) -> None:
-        # Update by ids, not pairs: a plan made while the table was empty would compare pairs with every row.
+        # Select by ids, not pairs: with pairs, a query plan made for an empty table would scan every row.
         for name in {destination for _, destination in keys}:
             ids = [outbox_id for outbox_id, destination in keys if destination == name]
             rows = update(deliveries).where(_D.destination == name, _D.outbox_id.in_(ids), _D.outcome == DEAD)

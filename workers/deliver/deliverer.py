@@ -24,16 +24,16 @@ BUSY_SECONDS: Final = 0.02
 """Delay between two polls of the database while deliveries are due."""
 
 IDLE_SECONDS: Final = 0.08
-"""Longest delay between two polls while nothing is due. A due event then waits for less than 100 ms."""
+"""Longest delay between two polls while no delivery is due. A due event then waits for less than 100 ms."""
 
 
 def idle_delay(delay: float, *, is_busy: bool) -> float:
-    """Return the delay before the next poll; it doubles, up to IDLE_SECONDS, while nothing is due."""
+    """Return the delay before the next poll; it doubles, up to IDLE_SECONDS, while no delivery is due."""
     return BUSY_SECONDS if is_busy else min(2 * delay, IDLE_SECONDS)
 
 
 class Deliverer:
-    """Delivers events to the enabled destinations. A single thread must call `deliver` again and again."""
+    """Delivers events to the enabled destinations. A single thread must call `deliver` repeatedly."""
 
     def __init__(self, engine: Engine, clock: Clock, destinations: Sequence[Destination]) -> None:
         self._engine = engine
@@ -65,7 +65,7 @@ class Deliverer:
         return 1
 
     def finish(self, seconds: float = STOP_SECONDS) -> None:
-        """Stop sending, and record the results of current requests; blocks for at most *seconds*.
+        """Stop sending, and record the results of requests in flight; blocks for at most *seconds*.
 
         When the leases of unfinished deliveries expire, another process sends them again with the same ids.
         """
@@ -77,7 +77,7 @@ class Deliverer:
         recording.record_apart(self._engine, self._clock, self._unrecorded)
 
     def figures(self) -> dict[str, float | dict[str, float]]:
-        """Return the counts of this process, by destination and event type; any thread may call this."""
+        """Return this process's counts, by destination and event type; any thread may call this."""
         senders, now = self._senders.items(), time.monotonic()
         return {
             "destinations_digest": float(compute_digest(tuple(self._destinations))),

@@ -1,4 +1,4 @@
-"""Read the destinations, which are the services that receive events, from a TOML file."""
+"""Read the destinations (the services that receive events) from a TOML file."""
 
 import hashlib
 import os
@@ -33,7 +33,7 @@ _KEYS: Final[Mapping[str, tuple[tuple[type, ...], str]]] = {
     "enabled": ((bool,), "must be true or false"),
 }
 _LIMITS: Final = {
-    # A request that takes longer than 300 seconds is never sensible for a notification.
+    # No notification needs a request of more than 300 seconds.
     "timeout": (0.001, 300.0),
     "concurrency": (1, 64),
     "attempts": (1, 1e9),
@@ -51,7 +51,7 @@ class Destination:
         secrets: Signing keys, newest first. Each event is signed with every key, so that keys can be rotated.
         timeout: Seconds that a whole request may take, including its response.
         concurrency: Maximum number of concurrent requests of one process to this destination.
-        attempts: An event is given up after this many failures, or *give_up* seconds after the first failure.
+        attempts: An event is given up after this number of failures, or *give_up* seconds after the first.
     """
 
     name: str
@@ -82,7 +82,7 @@ def read_destinations(path: str) -> tuple[Destination, ...]:
         unknown = ", ".join(content) or "destinations"
         raise ConfigurationError(f"OM_DESTINATIONS: {unknown}: only [destinations.NAME] tables are known")
     if bool(tables) == (is_none is True):
-        # An empty file is more likely a broken template than an operator's decision.
+        # An empty file is more likely the result of a broken template than an operator's decision.
         raise ConfigurationError(
             "OM_DESTINATIONS: has no [destinations.NAME] table; if that is intended, it must say none = true"
             if not tables
@@ -92,7 +92,7 @@ def read_destinations(path: str) -> tuple[Destination, ...]:
 
 
 def compute_digest(destinations: tuple[Destination, ...]) -> int:
-    """Return a number that shows whether two processes have the same destinations, apart from secrets."""
+    """Return a number that is equal in two processes with the same destinations; it ignores secrets."""
     shown = sorted((destination.name, repr(destination), destination.url) for destination in destinations)
     # Use fewer than 53 bits, so that JSON and Prometheus represent the number exactly.
     return int.from_bytes(hashlib.sha256(repr(shown).encode()).digest()[:6], "big")
@@ -139,7 +139,7 @@ def _check(name: str, key: str, value: Any) -> None:
 
 
 def _read_secrets(name: str, table: Mapping[str, Any], directory: Path) -> tuple[str, ...]:
-    """Return the secrets; `secret_file` is relative to $CREDENTIALS_DIRECTORY or, if unset, to the TOML."""
+    """Return the secrets; `secret_file` is relative to $CREDENTIALS_DIRECTORY if set, else to the TOML."""
     secrets = _list(table, "secret")
     if file := table.get("secret_file"):
         home = Path(os.environ.get("CREDENTIALS_DIRECTORY", directory))
@@ -150,7 +150,7 @@ def _read_secrets(name: str, table: Mapping[str, Any], directory: Path) -> tuple
     if not secrets:
         raise _error(name, "secret", "or secret_file must be given")
     try:
-        # The library must be able to sign with each key; it ignores invalid characters, but _SECRET does not.
+        # Check that the library can sign with each key; _SECRET rejects characters that the library ignores.
         is_usable = all(_SECRET.fullmatch(secret) and Webhook(secret) for secret in secrets)
     except (EmptyWebhookSecretError, ValueError):
         is_usable = False

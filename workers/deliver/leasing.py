@@ -17,7 +17,7 @@ from workers.deliver.webhook import WebhookMessage
 from workers.parsing import microseconds_of, moment_of
 
 MIN_RUN_EVENTS: Final = 10
-"""While many conversations wait, this number of events is leased at a time for each conversation."""
+"""Number of events leased at a time for each conversation while many conversations wait."""
 
 _D: Final = deliveries.c
 _O: Final = outbox.c
@@ -54,7 +54,7 @@ def _runs(dialect: str, count: int) -> BulkStatement:
 
 @dataclass(frozen=True, slots=True)
 class LeasedDelivery:
-    """A delivery that this process has leased until *lease_us*. The same time in its row marks the lease."""
+    """A delivery that this process has leased until *lease_us*, which its row contains as `due_at`."""
 
     message: WebhookMessage
     history: FailedAttempts
@@ -72,7 +72,7 @@ def find_unpaused(connection: Connection, names: Iterable[str]) -> list[str]:
 def lease(
     connection: Connection, destination: str, now_us: int, *, lease_us: int, conversations: int, events: int
 ) -> list[int]:
-    """Lease about *events* deliveries of some conversations, in their order; return their outbox ids.
+    """Lease about *events* deliveries of up to *conversations* conversations; return their outbox ids.
 
     A delivery is left out if it, or one before it in its conversation, waits for a retry or is leased
     elsewhere. Only ids and due times are read, so an unreadable row cannot block other rows. The lease begins
@@ -82,15 +82,15 @@ def lease(
     locked: list[Row[Any]] = []
     while not locked:
         found = find_first(connection, destination, now_us, wanted)
-        # A recalled first delivery may have become due after the deliveries that wait behind it. It may then
-        # be missing from the due deliveries that were found.
+        # Try the first deliveries that were found before those that were not: a recalled first delivery may
+        # have become due later than the deliveries that wait behind it.
         found.sort(key=lambda pair: pair[0] != pair[1])
         ids = list(dict.fromkeys(first_id for _, first_id in found))[:wanted]
         locked = lock(connection, destination, ids, now_us, conversations) if ids else []
         firsts = sum(outbox_id == first_id for outbox_id, first_id in found)
         if not locked and (wanted >= MAX_WALK or (firsts < wanted and len(found) < MAX_WALK)):
             return []
-        # If none could be locked, another process is leasing all of them, and may be frozen: look further.
+        # If none could be locked, another process has locked them all and may be frozen: search further.
         wanted *= 4
     count = max(MIN_RUN_EVENTS, events // len(locked))
     starts = [(destination, row.conversation_id, 0, now_us) for row in locked]

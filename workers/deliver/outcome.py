@@ -20,31 +20,31 @@ MAY_REFUSE_ALL: Final = frozenset({401, 403, 404, 405, 407})
 """Statuses that a destination returns for every event if a secret or an address is wrong."""
 
 HOLD_SECONDS: Final = 900.0
-"""How long events are held while a destination refuses everything, so that an operator can correct it."""
+"""How long events are held while a destination refuses them all, so that an operator can fix the cause."""
 
 MAX_HELD_DELAY_SECONDS: Final = 60.0
 
 MAX_REFUSALS: Final = 2
 """An event is given up after this number of counted refusals; its first refusal is not counted. A single
-counted refusal may have another cause: two outages, between which the destination accepted other events."""
+counted refusal may not be due to the event: the destination may have recovered between two outages."""
 
 DOWN_CONVERSATIONS: Final = 5
-"""A destination is down if the requests of this many conversations in a row show that it is away."""
+"""A destination is down after requests of this number of conversations found it away and none reached it."""
 
 MAX_PAUSE_SECONDS: Final = 60.0
-"""Longest pause between two probes of a destination that is down, so that its recovery is noticed soon."""
+"""Longest pause between two probes of a destination that is down, so that its recovery is detected soon."""
 
 REFUSING_SECONDS: Final = 30.0
 """A destination that refuses events and accepts none for this time counts as refusing everything. The number
-of refusals would not show that: each bad event is refused three times, so accepted events may be rare."""
+of refusals would not show this: each bad event is refused three times, so refusals may be frequent."""
 
 REFUSING_PAUSE_SECONDS: Final = 0.1
-"""Delay between two probes of a destination that refuses everything. Probes are cheap, since the destination
-responds; as soon as it accepts an event, events are no longer held."""
+"""Delay between two probes of a destination that refuses everything. Probes are cheap, because the
+destination responds. As soon as it accepts an event, events are no longer held."""
 
 
 class Outcome(StrEnum):
-    """How an attempt ended. GONE: the destination wants no events. HELD: it may refuse all events for now."""
+    """An attempt's outcome. GONE: the destination wants no more events. HELD: it may refuse all events."""
 
     DELIVERED = "delivered"
     TRANSIENT = "transient"
@@ -56,7 +56,7 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class HttpResult:
-    """The result of a request: the response's status, or a code that says why there is no response."""
+    """The result of a request: the response's status, or a code that explains why there is none."""
 
     status: int | None
     reason: str
@@ -86,7 +86,7 @@ class HttpResult:
 
 @dataclass(frozen=True, slots=True)
 class FailedAttempts:
-    """The failed attempts at a delivery so far. Attempts while the destination was away are not counted."""
+    """The failed attempts at a delivery so far. Attempts while the destination was down are not counted."""
 
     attempts: int = 0
     first_attempt_us: int | None = None
@@ -103,7 +103,7 @@ def classify(
     last_taken_us: int,
     is_probe: bool,
 ) -> tuple[Outcome, int]:
-    """Return how an attempt ended, and how many attempts have failed, including this attempt.
+    """Return an attempt's outcome, and the number of failed attempts so far that count.
 
     The destination last accepted an event at *last_taken_us*. A probe is an attempt while the destination is
     down; its failure does not count.
@@ -111,7 +111,7 @@ def classify(
     outcome, failed = result.outcome, history.attempts + 1
     if outcome is Outcome.HELD:
         if history.refused_us is None:
-            # The first response of the kind HELD restarts the count of failed attempts.
+            # The first HELD response resets the count of failed attempts.
             return outcome, 0
         # A refusal counts only if the destination has accepted another event since the previous refusal.
         if last_taken_us > history.refused_us:
@@ -134,14 +134,14 @@ def retry_delay(attempts: int, requested_seconds: float | None = None) -> float:
 
 
 def held_delay(refused_seconds: float) -> float:
-    """Return the seconds until a held event is retried, after it was refused for *refused_seconds*."""
+    """Return the seconds until the retry of an event that has been refused for *refused_seconds*."""
     return min(max(refused_seconds, 1.0), MAX_HELD_DELAY_SECONDS) * random.uniform(0.5, 1.0)  # noqa: S311  # spreads attempts out, guards nothing
 
 
 class Breaker:
     """A destination's state, as seen by one process. Only one thread may use it. Times are monotonic seconds.
 
-    Processes share no state: each process detects an outage by itself, at the cost of a few requests, and
+    Processes do not share this state: each detects an outage by itself, at the cost of a few requests, and
     does not stop other processes from sending to a destination that they can reach.
     """
 
@@ -161,7 +161,7 @@ class Breaker:
         return self._refusing_since is not None and now - self._refusing_since >= REFUSING_SECONDS
 
     def free_slots(self, now: float, in_flight: int, capacity: int) -> int:
-        """Return how many more conversations may be sent now, while *in_flight* conversations are sent."""
+        """Return how many conversations may be sent now in addition to the *in_flight* conversations."""
         if now < self._paused_until:
             return 0
         is_probed = self.is_down or self.is_refusing(now)

@@ -29,8 +29,8 @@ WAITS: Final = _D.outcome.is_(None).is_(True)
 OF_CONVERSATION: Final = """
     FROM deliveries w WHERE w.destination = {destination} AND w.outcome IS NULL
         AND w.conversation_id >= {conversation_id} AND w.conversation_id <= {conversation_id}"""
-# OF_CONVERSATION uses a range instead of "=", because with "=" PostgreSQL might read the primary key, which
-# has the same order, from its beginning if many rows belong to the conversation.
+# OF_CONVERSATION uses a range: with "=", PostgreSQL might scan the primary key's index, which has the same
+# order, from its beginning if the conversation has many rows.
 IN_ORDER: Final = "ORDER BY w.conversation_id, w.outbox_id LIMIT"
 _KINDS: Final = column_kinds(deliveries, "destination", "conversation_id")
 _FIRST: Final = BulkStatement(
@@ -85,7 +85,7 @@ def lock(
 def recall_parked(connection: Connection, conversations: Iterable[tuple[str, str]], now_us: int) -> None:
     """Make each conversation's first waiting delivery due if it is parked.
 
-    *conversations* has pairs of destination and id. Call this in the transaction that ended deliveries.
+    *conversations* contains pairs of destination and id. Call this in the transaction that ends deliveries.
     """
     rows = sorted(set(conversations))
     for destination, outbox_id in _PARKED_FIRST.execute(connection, rows) if rows else ():

@@ -36,7 +36,7 @@ SET_ASIDE_SECONDS: Final = 3600.0
 
 _D: Final = deliveries.c
 
-# WAITS in parking.py explains the purpose of IS TRUE.
+# The comment on WAITS in parking.py gives the reason for IS TRUE.
 _FINISH: Final = BulkStatement(
     """
     UPDATE deliveries SET outcome = {outcome}, status = {status}, reason = {reason},
@@ -59,9 +59,9 @@ class DeliveryAttempt:
     """An attempt that ended at *at_us*, or the end of a run before this delivery was attempted.
 
     Args:
-        unsent: The run's deliveries without a final outcome. The list is final once *is_last* is true.
+        unsent: The run's deliveries without a final outcome. The sender removes none after the last attempt.
         result: The result of the request; None if nothing was sent and the lease is given back.
-        attempts: How many attempts at this delivery have failed, including this attempt.
+        attempts: Number of this delivery's failed attempts that count, including this attempt if it counts.
         is_last: Whether the run ends with this attempt.
     """
 
@@ -116,7 +116,7 @@ def read_apart(
 ) -> list[LeasedDelivery]:
     """Return leased deliveries. A delivery whose row cannot be read becomes a dead letter instead.
 
-    If the database refuses to read any of the rows, the rows are not the cause; all deliveries wait an hour.
+    If the database refuses to read every single row, no row is at fault, and all deliveries wait an hour.
     """
     name, leased, unread = destination.name, list[LeasedDelivery](), dict[int, Exception]()
 

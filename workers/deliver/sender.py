@@ -18,16 +18,16 @@ from workers.deliver.recording import FINAL, DeliveryAttempt
 from workers.deliver.webhook import Transport
 
 AHEAD: Final = 2
-"""Number of conversations that are leased for each sending thread, so that none waits for the database."""
+"""Number of conversations leased for each sending thread, so that no thread waits for the database."""
 
 RUN_SECONDS: Final = 1.0
 """A run sends events for about this time; then other conversations get their turn."""
 
 MAX_RUN_EVENTS: Final = 500
-"""Maximum number of events in a run, because the bodies of all its events are in memory."""
+"""Maximum number of events in a run, whose bodies are all kept in memory."""
 
 MARGIN_SECONDS: Final = 10.0
-"""Extra lease time, because a request's timeout limits neither the DNS lookup nor recording the result."""
+"""Extra lease time for what a request's timeout does not limit: the DNS lookup, and recording the result."""
 
 
 @dataclass(slots=True)

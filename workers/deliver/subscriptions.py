@@ -18,7 +18,7 @@ OPERATOR: Final = "operator"
 GONE: Final = "gone"
 
 BATCH_ROWS: Final = 500
-"""Deliveries that one transaction changes: few, so that deliver processes do not wait long for its locks."""
+"""Maximum number of deliveries that a transaction changes; small, so that its locks are short-lived."""
 
 _ENTER: Final = insert_into(destinations, ("name", "registered_at"), "ON CONFLICT (name) DO NOTHING")
 _SUBSCRIBE: Final = insert_into(
@@ -31,7 +31,7 @@ _O: Final = outbox.c
 def register(connection: Connection, configured: Iterable[Destination], now_us: int) -> None:
     """Subscribe the enabled destinations, so that the outbox's trigger plans deliveries for new events.
 
-    No subscription is removed, because another host may have a newer file. Only an operator removes them.
+    Removes no subscription, because another host's file may be newer. Only operators remove subscriptions.
     """
     wanted = {
         (event_type, destination.name)
@@ -88,7 +88,7 @@ def count(connection: Connection, chosen: ColumnElement[bool]) -> int:
 
 def plan_some(connection: Connection, name: str, unplanned: ColumnElement[bool], now_us: int) -> int:
     """Plan up to BATCH_ROWS deliveries, oldest first; return their number. Call this until it returns 0."""
-    # Lock the destination, so that a concurrent backfill of it waits until this transaction has ended.
+    # Lock the destination's row, so that another backfill of it waits until this transaction has ended.
     connection.execute(select(destinations.c.name).where(destinations.c.name == name).with_for_update())
     due_at = literal(moment_of(now_us), _D.due_at.type)
     some = (
@@ -174,8 +174,8 @@ def resend(connection: Connection, chosen: ColumnElement[bool], intervention_id:
     again = update(deliveries).where(tuple_(_D.outbox_id, _D.destination).in_(keys))
     cleared = ("outcome", "first_attempt_at", "refused_at", "finished_at", "dead_lettered_at")
     connection.execute(again.values(**dict.fromkeys(cleared), attempts=0, due_at=moment_of(now_us)))
-    # Their dead letters stay in the queue, and the dead letters' records show the decision. If a delivery's
-    # row could not be read, the id of its dead letter contains the time 0.
+    # The dead letters stay in the queue; their records show the operator's decision. If a delivery's row
+    # could not be read, the id of its dead letter contains the time 0.
     ids = [make_dead_letter_id(name, outbox_id, at) for outbox_id, name, us in rows for at in (us, 0)]
     decided = update(dead_letters).where(dead_letters.c.message_id.in_(ids))
     connection.execute(decided.values(intervention_id=intervention_id, decided_at=moment_of(now_us)))

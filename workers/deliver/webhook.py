@@ -41,8 +41,8 @@ class WebhookMessage:
     Args:
         outbox_id: The event's row in the outbox; later events of a conversation have higher ids.
         verified: Whether the platform confirmed the routing; None if the platform was not queried.
-        payload: The platform's body, byte for byte; None for a session whose start was not notified.
-        is_lost: Whether the event's payload is missing because it was deleted after its retention time.
+        payload: The platform's body, byte for byte; None for a session start that no webhook reported.
+        is_lost: Whether the event's payload was deleted at the end of its retention time.
     """
 
     outbox_id: int
@@ -96,7 +96,7 @@ def build_headers(webhook_id: str, body: bytes, signers: Sequence[Webhook], now:
 class Transport:
     """Sends requests to one destination. Several threads may use it; each thread has its own connections.
 
-    Signatures contain the time of *clock*, because receivers refuse a time that is minutes off.
+    Signatures contain the time of *clock*, because receivers refuse a signature whose time is minutes off.
     """
 
     def __init__(self, destination: Destination, clock: Clock) -> None:

@@ -1,4 +1,4 @@
-"""Check an event filter's syntax and fields before it is used, and warn of the mistakes in the guide.
+"""Check an event filter's syntax and fields before it is used, and warn of mistakes that the guide names.
 
 Source:
     The guide, "Generic filters like channel.type == 'custom' will ingest traffic from all custom channels",
@@ -63,7 +63,7 @@ def _check_path(path: Path, known: parsing.Fields) -> None:
         if isinstance(fields, list) and name == ELEMENT:
             fields = fields[0]
         elif isinstance(fields, dict) and name == ELEMENT:
-            # A CEL macro that is applied to an object iterates over the object's names.
+            # Applied to an object, a CEL macro iterates over the names of the object's members.
             fields = parsing.VALUE
         elif isinstance(fields, dict) and name in fields:
             fields = fields[name]
@@ -88,7 +88,7 @@ def _text(path: Path) -> str:
 
 
 def _accepts_any_update(found: Filter) -> bool:
-    """Return whether a filter accepts an update that has no routing transition, in any channel it names."""
+    """Return whether a filter accepts an update without a routing transition on a social channel it names."""
     nothing = {"routing": {"status": "\x01an unknown status"}, "metadata": {}}
     channels = (EXTERNAL_ID, *found.texts)
     updates = (sample(parsing.CONVERSATION_UPDATED, external_id=channel) | nothing for channel in channels)

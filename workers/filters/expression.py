@@ -1,4 +1,4 @@
-"""Compile a CEL expression, find the fields that it names, and evaluate it for bodies.
+"""Compile a CEL expression, find the fields that it names, and evaluate it against bodies.
 
 The library reports an expression's variables, but not their members, such as channel.externalId or
 participants[].role. A compiled expression is well formed, so its tokens are enough to find the members.
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 Path: TypeAlias = "tuple[str, ...]"
 
 ELEMENT: Final = "[]"
-"""In a path, stands for any member of a list."""
+"""Represents any member of a list in a path."""
 
 MACROS: Final = frozenset({"all", "exists", "exists_one", "filter", "map"})
 """CEL macros whose first argument names the variable for each member of a list or object."""
@@ -42,7 +42,7 @@ _TOKEN: Final = re.compile(
 )
 
 EMPTY: Final[Mapping[type, Any]] = {dict: {}, list: []}
-"""Default values of parts that a body lacks, so that `has(routing.status)` is false instead of an error."""
+"""Default values of fields that a body lacks, so that `has(routing.status)` is false instead of an error."""
 
 MAX_EXPRESSION_LENGTH: Final = 4096
 """Longest expression. With 100,000 brackets, the parser panics, which `except Exception` does not catch."""
@@ -68,7 +68,7 @@ class Filter:
 
     def evaluate(self, payload: Mapping[str, Any]) -> bool:
         """Return whether the filter accepts a body; raise FilterError if a field is missing or malformed."""
-        # Pass only the parts that the filter names, because converting a whole body would take too long.
+        # Pass only the fields that the filter names, because converting a whole body would take too long.
         values = {name: payload.get(name, default) for name, default in self._parts}
         try:
             accepted = self._program.execute(values)
@@ -92,7 +92,7 @@ def compile_filter(expression: str) -> Filter:
     try:
         program = cel.compile(expression)
     except ValueError as error:
-        # Use the library's message about the first mistake, without the drawing that follows it.
+        # Use the library's message about the first mistake, without the source excerpt that follows it.
         first = str(error).partition("ERROR: ")[2].splitlines()[0].removeprefix("<input>:")
         raise FilterError(f"is not CEL: {first}") from None
     known = all_fields()

@@ -1,4 +1,4 @@
-"""Call the API of Genesys Cloud within its rate limit, and derive the state of a conversation from it."""
+"""Call the API of Genesys Cloud within its rate limit, and derive conversations' states from its answers."""
 
 from workers.genesys.budget import RequestBudget
 from workers.genesys.client import GenesysClient, open_client

@@ -5,7 +5,7 @@ for. This time may be ahead of the present by at most one burst.
 
 Urgent callers have priority: settle, deliver and the command line may use the whole burst except one request.
 A background caller, such as reconcile, takes a request only while more than half of the burst is left, so
-urgent callers never wait for it. The request that urgent callers leave gives it a tenth of the limit.
+urgent callers never wait for it. The request that urgent callers leave guarantees it a tenth of the limit.
 """
 
 import time
@@ -87,14 +87,14 @@ class RequestBudget:
     wait: Callable[[float], None] = time.sleep
 
     def take(self) -> None:
-        """Take a request, or raise PlatformBusyError with the delay; background callers may wait first."""
+        """Take a request from the budget, or raise PlatformBusyError; a background caller may wait first."""
         while (delay := transact(self.engine, self._try_to_take) / 1_000_000) > 0:
             if not self.is_background or delay > MAX_WAIT_SECONDS:
                 raise PlatformBusyError("the request budget is used up", delay=delay)
             self.wait(delay)
 
     def pause(self, seconds: float) -> None:
-        """Stop the requests of all callers for some seconds, because the platform has requested that."""
+        """Stop the requests of all callers for some seconds, because the platform has requested this."""
         rate, now_us = self._rate(), self.clock.now_us()
         until_us = now_us + round(min(seconds, MAX_PAUSE_SECONDS) * 1_000_000) + rate.burst_us
         values = {"name": self.name, "until_us": until_us, "furthest_us": rate.furthest_us(now_us)}

@@ -25,8 +25,8 @@ REQUEST_SECONDS: Final = 15.0
 class GenesysClient:
     """Calls the platform's API. Several threads may use a client. Each method blocks for seconds.
 
-    The methods raise PlatformUnavailableError if the platform is away, over its limit or fails (retry later),
-    and PlatformRefusedError if it refuses the request. *budget* may be None if no process shares the limit.
+    The methods raise PlatformUnavailableError if the platform is away, busy or failing (retry later), and
+    PlatformRefusedError if it refuses the request. *budget* may be None if no other process shares the limit.
     """
 
     settings: GenesysSettings
@@ -49,7 +49,7 @@ class GenesysClient:
         return self._request("POST", path, is_repeatable=True, json=content)
 
     def send(self, method: str, path: str, content: Any = None) -> dict[str, Any]:
-        """Send a request that changes something. An unanswered POST is not repeated: it may have arrived."""
+        """Send a request that changes something. Never repeat it: even if unanswered, it may have arrived."""
         return self._request(method, path, is_repeatable=False, json=content)
 
     def _request(self, method: str, path: str, *, is_repeatable: bool, **arguments: Any) -> dict[str, Any]:

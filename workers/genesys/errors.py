@@ -1,4 +1,4 @@
-"""Define the errors that a call of the platform's API can raise."""
+"""Define the errors that a call to the platform's API can raise."""
 
 from http import HTTPStatus
 
@@ -6,7 +6,7 @@ from messaging.errors import OpenMessagingError, RetryLaterError
 
 
 class PlatformUnavailableError(RetryLaterError):
-    """Retry after the delay, because the platform did not respond or accepts no requests now.
+    """Retry after the delay, because the platform did not respond or accepts no requests for now.
 
     If *may_have_arrived* is true, do not retry a request that must not be carried out twice.
     """

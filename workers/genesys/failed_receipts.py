@@ -1,7 +1,7 @@
 """Send agents a receipt for each message that was given up, and never send a receipt twice.
 
-A POST that may have arrived is never repeated. The start of a POST is recorded before it is sent. A receipt
-whose POST was started but did not finish is marked as unknown, so that an operator can check it.
+A POST that may have arrived is never repeated. Each POST is recorded as begun before it is sent. A receipt
+whose POST has begun but has no recorded result is marked as unknown, so that an operator can check it.
 
 Source:
     `POST /api/v2/conversations/messages/{integrationId}/inbound/open/receipt`: models ConversationReason,
@@ -31,7 +31,7 @@ STUCK_SECONDS: Final = 300.0
 """A request that started longer ago than this must have ended, because its time limits are far shorter."""
 
 MAX_ATTEMPTS: Final = 50
-"""Limit of the attempts that certainly had no effect. With delays of up to five minutes, they take hours."""
+"""Maximum number of attempts that certainly had no effect. Delays of up to 5 minutes make them last hours."""
 
 _F: Final = failed_receipts.c
 _PLAN: Final = insert_into(
@@ -44,7 +44,7 @@ _PLAN: Final = insert_into(
 def make_receipt(
     body: bytes, status: int | None, reason: str | None, now: datetime
 ) -> tuple[str, dict[str, Any]] | None:
-    """Return path and content of the receipt for a message that a destination did not accept.
+    """Return the path and content of the receipt for a message that a destination did not accept.
 
     Return None if no agent or bot wrote the message. *status* and *reason* are from the last attempt.
     """
@@ -59,7 +59,7 @@ def make_receipt(
             "channel": {"id": str(integration_id), "to": {"id": str()} as recipient},
         } if payload.get("direction", "Outbound") == "Outbound":
             moment = now.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-            # The platform accepts only the codes of a closed list.
+            # The platform accepts only codes from a closed list.
             code = "ServerError" if status is None or status >= 500 else "GeneralError"
             code = "RateLimited" if status == 429 else code
             # Leave out the recipient's other fields, which are personal data.
@@ -100,7 +100,7 @@ class FailedReceipts:
             _PLAN.execute(connection, rows)
 
     def send_failed_receipts(self) -> int:
-        """Send one due receipt; return 1, or 0 if no receipt was due. Blocks for seconds.
+        """Send one due receipt; return 1, or 0 if none was due. Blocks for seconds.
 
         If the database is away, RetryLaterError is raised, and the next call records this call's result.
         """
@@ -145,7 +145,7 @@ class FailedReceipts:
         try:
             self.client.send("POST", *receipt)
         except RetryLaterError as error:
-            # Any other error is from the database, which contains the budget and is used before the request.
+            # Any other error is from the database, which stores the budget and is queried before the request.
             is_platform = isinstance(error, PlatformUnavailableError)
             if isinstance(error, PlatformUnavailableError) and error.may_have_arrived:
                 return self._end(row, UNKNOWN, str(error))

@@ -1,6 +1,6 @@
 """Query the platform for the state of conversations, and cache the answers.
 
-The platform's answer has no field for the routing state, which is derived from the participants.
+The platform's answer has no field for the routing state, so the state is derived from the participants.
 
 Source:
     Genesys Cloud, `GET /api/v2/conversations/{conversationId}`: models Conversation, Participant and Message
@@ -93,7 +93,7 @@ def _select(participants: list[dict[str, Any]], purposes: AbstractSet[str]) -> l
 
 
 def _read_states(participant: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the states of a participant's messages; only "disconnected" if it has an end time."""
+    """Yield the states of a participant's messages, or only "disconnected" if the participant has left."""
     if participant.get("endTime"):
         yield "disconnected"
         return

@@ -101,7 +101,7 @@ def limit_session(session: Http) -> Http:
     """Give each request of a session one deadline, limit the size of its answer, and refuse redirects."""
     for scheme in ("http://", "https://"):
         session.mount(scheme, DeadlineAdapter(max_answer_bytes=MAX_ANSWER_BYTES))
-    # Limit the session, as oauthlib has no option per request. A redirect would leak the credentials.
+    # Limit the session, because oauthlib has no option per request. A redirect would leak credentials.
     session.max_redirects = 0
     return session
 

@@ -21,7 +21,7 @@ REQUEST_SECONDS: Final = 4.0
 
 ARRIVAL_SECONDS: Final = 12.0
 """How long a canary may take: an event takes milliseconds, and a worker restarts within seconds. A fault's
-stage is reported within 90 s, even if the interval of the canaries and a silent name server add to it."""
+stage is still reported within 90 s, including the wait for the next canary and for a silent name server."""
 
 SECOND_LOOK_SECONDS: Final = 3.0
 """Pause before a refused canary is posted again, because a gateway or an edge may just be restarting."""
@@ -68,7 +68,7 @@ def send(settings: CanarySettings, broker: Probe[None], newest: Probe[int]) -> f
     *newest* reads the time at which the newest arrived canary of this host was sent. If the new canary does
     not arrive, CanaryStoppedError is raised.
     """
-    # If the clock was set back, the newest recorded canary is later than now. A new canary must be later.
+    # If the clock was set back, the newest recorded canary is in the future, and the new one must be later.
     sent_at_us = max(time.time_ns() // 1000, (newest.read(1.0).value or 0) + 1)
     canary, began = Canary(socket.gethostname(), sent_at_us), time.monotonic()
     try:

@@ -31,7 +31,7 @@ _IS_READ_ONLY: Final = text(
     " AND setdatabase = (SELECT oid FROM pg_database WHERE datname = current_database())"
     " AND 'default_transaction_read_only=on' = ANY (setconfig))"
 )
-"""Queries whether the workers' sessions are read-only; the observe role's own sessions always are."""
+"""Returns whether the workers' sessions are read-only; the observe role's own sessions always are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class WorkerFigure:
 
     Args:
         role: The role whose reports contain the figure; None if the reports of all roles contain it.
-        parts: Names of the labels by which the figure is counted; a key of the figure has their values.
+        parts: Names of the labels that divide the figure; each key of the figure contains their values.
         gauge: The metric's name if the figure is a state; None if it is a counter, named om_{role}_{figure}.
     """
 
@@ -68,8 +68,8 @@ _BY_DESTINATION: Final = ("destination",)
 
 WORKER_FIGURES: Final = (
     WorkerFigure("intake", "batches", "Batches that an intake worker has committed."),
-    WorkerFigure("intake", "batch_seconds", "Time that they took together."),
-    WorkerFigure("intake", "deliveries", "Messages in them; divided by the batches: the size of a batch."),
+    WorkerFigure("intake", "batch_seconds", "Total duration of these batches in seconds."),
+    WorkerFigure("intake", "deliveries", "Messages in these batches."),
     WorkerFigure("intake", "processed", "Events that took effect."),
     WorkerFigure("intake", "skipped", "Events that were recorded without an effect."),
     WorkerFigure("intake", "unstored", "Events that were only counted: typing."),
@@ -77,7 +77,9 @@ WORKER_FIGURES: Final = (
     WorkerFigure("intake", "conflicts", "Events with the key of another event and different content."),
     WorkerFigure("intake", "dead_lettered", "Events that became dead letters."),
     WorkerFigure("intake", "put_off", "Attempts of a handler that failed and were retried later."),
-    WorkerFigure("settle", "undecided", "Routing updates that no answer decided; they took no effect."),
+    WorkerFigure(
+        "settle", "undecided", "Routing updates that were not verified in time; they took no effect."
+    ),
     WorkerFigure("settle", "unverified", "Routing updates that were applied without an answer."),
     WorkerFigure("deliver", "delivered", "Events that a destination accepted.", _BY_TYPE),
     WorkerFigure("deliver", "refused", "Events that a destination refused; each is a dead letter.", _BY_TYPE),
@@ -162,7 +164,7 @@ def _read(query: MetricQuery, connection: Connection, now: datetime) -> list[Met
 def build_worker_metrics(reports: Sequence[WorkerReport], now: datetime) -> Iterator[Metric]:
     """Yield a metric that shows which workers report, and the figures of the workers that report."""
     alive = GaugeMetricFamily(
-        WORKER_UP, "1 where a worker has reported within a minute.", labels=("role", "worker")
+        WORKER_UP, "1 if the worker has reported within the last minute.", labels=("role", "worker")
     )
     for report in reports:
         alive.add_metric((report.role, report.worker), float(not report.is_silent(now)))
@@ -193,12 +195,10 @@ class ServiceCollector(Collector):
     canary: Probe[float] | None = None
 
     def collect(self) -> Iterator[Metric]:
-        """Yield the metrics. If a part does not answer, its metrics are left out instead of reported as 0."""
+        """Yield the metrics. Those that cannot be read are left out instead of being reported as 0."""
         reading = self.metrics.read(SCRAPE_SECONDS)
         is_up = float(reading.problem is None)
-        yield GaugeMetricFamily(
-            "om_database_up", "1 where the database answers and is writable.", value=is_up
-        )
+        yield GaugeMetricFamily("om_database_up", "1 if the database answers and is writable.", value=is_up)
         yield from reading.current or ()
         if self.depths is not None:
             metric = GaugeMetricFamily(
@@ -222,5 +222,5 @@ def _build_canary_metrics(reading: Reading[float]) -> Iterator[Metric]:
         stopped.add_metric((stage,), float(stage == stopped_at))
     yield stopped
     if reading.value is not None:
-        text = "How long our own last event that arrived took, from its request to its row."
+        text = "Seconds that the last canary to arrive took from its request to its row."
         yield GaugeMetricFamily("om_canary_seconds", text, value=reading.value)

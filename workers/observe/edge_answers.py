@@ -24,7 +24,7 @@ RECORD_SECONDS: Final = 60.0
 """Interval between two records. If an edge process ends, its counts since the last record are lost."""
 
 MAX_UNRECORDED: Final = 24 * 60
-"""Limit of readings that wait for the database; in a longer outage, the oldest readings are lost."""
+"""Maximum number of readings that wait for the database (a day's); after that, the oldest are lost."""
 
 LONGEST: Final = "longest_us"
 
@@ -60,7 +60,7 @@ class EdgeAnswersRecorder:
     def record(self) -> None:
         """Record the answers since the last reading, in one row for each edge process.
 
-        If the edge or the database does not answer, an error is raised; the next call records all intervals.
+        Raises an error if the edge or the database does not answer; the next call also covers this interval.
         """
         answer = read_edge(self.edge, "/metrics")
         answer.raise_for_status()

@@ -1,4 +1,4 @@
-"""List the SQL queries of a scrape. Counts have a limit, so that large tables do not slow a scrape down."""
+"""List the SQL queries that a scrape runs. Counts are limited, so that large tables do not slow it down."""
 
 from dataclasses import dataclass
 from typing import Any, Final
@@ -9,12 +9,12 @@ from workers.db import models
 from workers.db.reconcile import IS_UNDECIDED, TIMER
 
 MAX_COUNTED: Final = 10_000
-"""Limit of a count. This value means "10,000 or more"; counting so many rows takes some milliseconds."""
+"""Maximum of each count. It means "10,000 or more"; counting 10,000 rows takes a few milliseconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class MetricQuery:
-    """A gauge and its query. A row has the labels and then the value: a number, or a time if it is an age."""
+    """A gauge and its query. A row has the labels and then the value: a number or, for an age, a time."""
 
     name: str
     help: str
@@ -32,7 +32,7 @@ def _count(of: FromClause, *conditions: ColumnElement[bool]) -> Select[Any]:
 
 
 def _select_names(column: Column[Any], condition: ColumnElement[bool]) -> CTE:
-    """Return the distinct values of a column. Each is found by one lookup in an index on this column."""
+    """Return the query for a column's distinct values. It finds each by one lookup in the column's index."""
     first = select(column.label("name")).where(condition).order_by(column).limit(1).subquery()
     names = select(first.c.name).cte("names", recursive=True)
     following = select(column).where(condition, column > names.c.name).order_by(column).limit(1)
@@ -102,7 +102,7 @@ METRIC_QUERIES: Final = (
     MetricQuery(
         "om_conflicts",
         "Events with the key of another event and different content; 10,000 means at least that many.",
-        # Count the rows of the view: om-observe may not read the table, because it contains bodies.
+        # Count the rows of the view: the table contains bodies, so om-observe may not read it.
         _count(table("event_conflicts_v1")),
     ),
     MetricQuery(
@@ -151,7 +151,7 @@ METRIC_QUERIES: Final = (
     MetricQuery(
         "om_reconciliation_gaps",
         "Events of the platform that no webhook brought; falls when retention deletes old comparisons.",
-        # After an outage, there may be millions of gaps, but there are only a hundred comparisons a day.
+        # Sum the comparisons' counts: there are a hundred a day, but an outage may leave millions of gaps.
         select(func.coalesce(func.sum(_PUBLISHED.c.published), 0)),
     ),
     MetricQuery(

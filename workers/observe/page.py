@@ -1,4 +1,4 @@
-"""Serve the status page and its data, the documentation and the metrics, on some threads of gunicorn."""
+"""Serve the status page and its data, the documentation and the metrics, on several gunicorn threads."""
 
 import re
 import signal
@@ -34,13 +34,13 @@ HEADERS: Final = {
 RUNBOOK: Final = Path(__file__).with_name("runbook.md")
 """The runbook: a symbolic link to docs/runbook.md in a checkout, and a copy of that page in the wheel."""
 SITE: Final = Path(__file__).with_name("site")
-"""The documentation. `make docs` writes it; it is missing if that was not done before the installation."""
+"""The documentation, which `make docs` builds; it is missing if the package was installed without it."""
 SITE_POLICY: Final = "default-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'"
 """Allows the inline scripts of the documentation's theme; its pages contain no data from requests."""
 
 
 def make_app(probes: Probes) -> Flask:
-    """Return the application: /metrics, /ops, /runbook and /docs."""
+    """Return the application, which serves /metrics, /ops, /runbook and /docs."""
     app = Flask(__name__, static_folder="static", static_url_path="/ops/static")
     registry = CollectorRegistry()
     registry.register(ServiceCollector(probes.metrics, probes.depths, probes.canary))
@@ -58,7 +58,7 @@ def make_app(probes: Probes) -> Flask:
 
 
 def _protect(response: Response) -> Response:
-    """Add headers that forbid pages to load content from other hosts and caches to store the pages."""
+    """Add headers that stop pages from loading content of other hosts, and caches from storing the pages."""
     response.headers.update(HEADERS)
     if request.path.startswith("/docs/"):
         response.headers["Content-Security-Policy"] = SITE_POLICY
@@ -66,7 +66,7 @@ def _protect(response: Response) -> Response:
 
 
 def render_runbook(markdown: str) -> str:
-    """Return the runbook as HTML. Each alert's heading gets the anchor that the alert's runbook_url names."""
+    """Return the runbook as HTML. Each alert's heading gets the anchor to which its runbook_url links."""
     html = MarkdownIt().enable("table").render(markdown)
     html = re.sub(r"<h2>(\w+)</h2>", lambda found: f'<h2 id="{found[1].lower()}">{found[1]}</h2>', html)
     html = re.sub(r'href="(\w+)\.md', r'href="/docs/\1.html', html)
@@ -81,7 +81,7 @@ def render_runbook(markdown: str) -> str:
 def serve(make_app: Callable[[], WSGIApplication], bind: str) -> None:
     """Answer requests until SIGTERM or SIGINT; the process that answers them calls *make_app*."""
     try:
-        # Try the address first: gunicorn would retry it for seconds and then exit with a different status.
+        # Bind the address first: gunicorn would retry this for seconds and then exit with a different status.
         host, _, port = bind.rpartition(":")
         socket.create_server((host, int(port))).close()
     except OSError as error:
@@ -90,7 +90,7 @@ def serve(make_app: Callable[[], WSGIApplication], bind: str) -> None:
 
 
 class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no annotations
-    """Runs gunicorn with no other settings than these; gunicorn itself sends notifications to systemd."""
+    """Runs gunicorn with only the settings below; gunicorn itself notifies systemd."""
 
     def __init__(self, make_app: Callable[[], WSGIApplication], bind: str) -> None:
         self._make_app = make_app
@@ -115,6 +115,6 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no annotat
 
     def load(self) -> WSGIApplication:
         if self._is_reloaded and callable(self._on_hangup):
-            # At SIGHUP, gunicorn starts a new process, which must read the log level again.
+            # On SIGHUP, gunicorn starts a new process, which must read the log level again.
             self._on_hangup(signal.SIGHUP, None)
         return self._make_app()

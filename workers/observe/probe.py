@@ -1,4 +1,4 @@
-"""Query each part of the service on its own thread, so that a hanging part cannot block page or scrape."""
+"""Query each part of the service on its own thread, so that a hanging part cannot block a page or scrape."""
 
 import math
 import threading
@@ -24,7 +24,7 @@ SILENT_SECONDS: Final = 15.0
 """If a query is still running and the last result is older than this, the part counts as hanging."""
 
 LOG_AGAIN_SECONDS: Final = 3600.0
-"""Interval at which a failure that continues is logged again."""
+"""Interval at which a continuing failure is logged again."""
 
 EDGE_SECONDS: Final = 2.0
 
@@ -33,7 +33,7 @@ Value = TypeVar("Value")
 
 @dataclass(frozen=True, slots=True)
 class Reading(Generic[Value]):
-    """A part's last answer, its age (None before the first), and the problem if it is no longer valid."""
+    """A part's last answer, its age (None before the first answer), and the problem if it is invalid."""
 
     value: Value | None = None
     age_s: float | None = None
@@ -54,7 +54,7 @@ class Probe(Generic[Value]):
     """Queries one part of the service on its own thread, which continues after any error of the query.
 
     Args:
-        query: Returns the part's answer; it may block without limit.
+        query: Returns the part's answer; it may block indefinitely.
         fresh_seconds: How long an answer is reused; a `read` that finds an older answer starts a new query.
         every_seconds: If set, the part is queried at this interval, whether or not its answer is read.
         silent_seconds: If the last result is older than this, a running query counts as hanging.
@@ -158,7 +158,7 @@ def read_edge(bind: str, path: str) -> requests.Response:
 
 
 def read_health(bind: str) -> dict[str, Any]:
-    """Return the edge's health report, also while the edge refuses events; raises the errors of read_edge."""
+    """Return the edge's health report, even while the edge refuses events; raise the errors of read_edge."""
     with suppress(requests.JSONDecodeError):
         report: dict[str, Any] = read_edge(bind, "/health/ready").json()
         match report:

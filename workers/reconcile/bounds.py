@@ -10,19 +10,19 @@ from workers.db.reconcile import Arrivals, ComparisonWatermarks, read_arrivals
 from workers.reconcile.publishing import EventsExchange
 
 HORIZON_DAYS: Final = 7
-"""Older events are not compared, because events deleted after OM_RETENTION_DAYS would look missing."""
+"""Older events are not compared: those deleted after OM_RETENTION_DAYS would look missing."""
 
 DAY_US: Final = 86_400_000_000
 
 MARGIN_US: Final = 180_000_000
-"""An event counts as missing only after this time. The platform retries for 85 seconds, a window takes at
+"""Only an event older than this counts as missing. The platform retries for 85 seconds, a window takes at
 least two more seconds, and the platform's analytics lag a little."""
 
 OVERLAP_US: Final = 3_600_000_000
-"""Overlap of the lists of two comparisons, because the platform's list of conversations lags a little."""
+"""Overlap between the lists of two comparisons, because the platform's list lags a little."""
 
 MIN_COMPARED: Final = 50
-"""If fewer of our events were looked up in the history, too few are known to detect a mismatch."""
+"""A mismatch can be detected only if at least this number of our events were looked up in the history."""
 
 MAX_UNMATCHED_SHARE: Final = 20
 """If the history lacks more than one in 20 of our events, the comparison itself is wrong."""

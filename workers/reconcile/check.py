@@ -24,9 +24,9 @@ class CheckResult:
         read_at_us: When the check began to read the conversation.
         fingerprint: Digest of the conversation's messages; None if some are too new to be compared.
         missing: Events of the history that are not recorded here, oldest first.
-        unreadable: Number of events of an unknown form; for messages without ids, the surplus over ours.
+        unreadable: Events of an unknown form; for messages without ids, the history's surplus over ours.
         ours: Number of our events that were looked up in the history; `unmatched` of them were not found.
-        refused: Why the platform did not show the conversation; `failed` is any other reason for a failure.
+        refused: Why the platform refused to return the conversation; `failed` explains any other failure.
     """
 
     conversation_id: str
@@ -54,15 +54,15 @@ def check_conversation(
 ) -> Iterator[CheckResult | None]:
     """Compare one conversation; yield None between two requests, and finally the result.
 
-    If the fingerprint has not changed, only one request is sent. If the platform refuses to show the
-    conversation, for example one of another division, it stays open and is requested again later.
+    If the fingerprint has not changed, only one request is sent. If the platform refuses to return the
+    conversation, for example because of its division, the conversation stays open and is retried later.
     """
     result = CheckResult(known.conversation_id, now_us)
     try:
         overview = history.read_overview(known.conversation_id)
         if overview is None:
             result = replace(result, state=records.STATE_UNKNOWN)
-            # The platform has all our conversations, except those with an id that we made (with a slash).
+            # The platform has all our conversations, except those whose ids we made, which contain a slash.
             can_match = _has_keys(transact(engine, records.read_dialect_profile, known.conversation_id))
             is_named = "/" in known.conversation_id
             yield _check_own(engine, result, bounds, set() if can_match and not is_named else None)
@@ -117,7 +117,7 @@ def _compare(
 
 
 def _has_keys(profile: records.DialectProfile) -> bool:
-    """Return whether our events' keys can be built from the history: guide messages without ids have none."""
+    """Return whether our events' keys can be built from the history: not for guide messages without ids."""
     return profile.dialect != GUIDE or profile.has_ids
 
 
@@ -134,6 +134,6 @@ def _check_own(engine: Engine, result: CheckResult, bounds: Bounds, keys: set[st
 
 
 def _is_in_history(row: Any) -> bool:
-    """Return whether the history shows this event; it shows only those native messages sent to customers."""
+    """Return whether the history yields this event: it yields all except native messages from customers."""
     is_native_message = row.dialect == GENESYS and row.event_type != RECEIPT
     return not (is_native_message and row.idempotency_key.split(":")[1:2] == ["inbound"])

@@ -29,7 +29,7 @@ from workers.reconcile.publishing import EventsExchange
 from workers.reconcile.reconstruction import ReconstructedEvent
 
 MAX_HELD: Final = 1_000
-"""Limit of missing events that are held until enough of our events are compared; an outage may leave none."""
+"""Maximum number of missing events held until enough of ours are compared; an outage may leave too few."""
 
 _R: Final = reconciliations.c
 
@@ -38,7 +38,7 @@ log = logger()
 
 @dataclass(frozen=True, slots=True)
 class ProgressRecord:
-    """Records a comparison's progress in its row. *is_timer*: also record conversations; skip known gaps."""
+    """Records a comparison's progress in its row and, if *is_timer*, the progress of each conversation."""
 
     engine: Engine
     clock: Clock
@@ -62,12 +62,12 @@ class ProgressRecord:
 class Comparison:
     """Carries out one comparison; each step sends one or two requests.
 
-    Nothing is published until enough of our own events were looked up in the history. If the history lacks
+    Nothing is published until enough of our events have been looked up in the history. If the history lacks
     too many of these events, the comparison itself is wrong, and `mismatch` is set to the reason.
 
     Args:
         report: Called with the result of each conversation.
-        next_conversation: Returns the next conversation to check, except the given ids; None at the end.
+        next_conversation: Returns the next conversation to check, leaving out the given ids; None at the end.
         record: Where progress is recorded; if it is None, nothing is changed or published.
         ours: Number of our events compared so far, by any process; the history lacks `unmatched` of them.
         ignores_mismatch: Whether an operator has decided to publish despite a mismatch.
@@ -169,7 +169,7 @@ class Comparison:
                 [Envelope(gap.message_id, now_us, gap.message_id, RECONCILE, gap.body) for gap in gaps]
             )
             rows = [(gap.event, gap.message_id) for gap in gaps]
-            # Count in the same transaction: if this pass is cut off, the next one takes the gaps for known.
+            # Update the count in the transaction that records the gaps: known gaps are not counted again.
             record.update(
                 lambda connection: record_gaps(connection, record.reconciliation_id, rows, now_us),
                 published=_R.published + sum(gap.key not in found for gap in gaps),

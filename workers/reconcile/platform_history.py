@@ -21,14 +21,14 @@ from workers.parsing import ENDED, moment_of
 PAGE_SIZE: Final = 100
 
 MAX_COUNTS: Final = 100
-"""Limit of the conversations in one request for counts; a hundred ids of 36 characters make a URL of 4 kB."""
+"""Maximum number of conversations in a request for counts; 100 ids of 36 characters make a URL of 4 kB."""
 
 MESSAGE_COUNT: Final = "oMessageCount"
 """The metric of a session that counts messages in both directions. The platform does not document when the
 metric is present, so a conversation without the metric is read."""
 
 MAX_MESSAGES: Final = 200
-"""Limit of the messages in one request; the platform allows 1,000, but advises against so large requests."""
+"""Maximum number of messages in a request; the platform allows 1,000, but advises smaller requests."""
 
 IS_OPEN_MESSAGING: Final = (
     {"dimension": "mediaType", "value": "message"},
@@ -38,7 +38,7 @@ IS_OPEN_MESSAGING: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """A conversation without texts. A new message or a new status of a message changes the fingerprint."""
+    """A conversation without its texts. A new message or a message's new status changes the fingerprint."""
 
     message_ids: Sequence[str]
     fingerprint: str
@@ -55,7 +55,7 @@ class PlatformHistory:
     def list_conversations(
         self, from_us: int, to_us: int, page: int, *, started_from_us: int | None = None
     ) -> tuple[list[str], bool]:
-        """Return a page of the conversations of the interval, newest first, and whether the page is the last.
+        """Return a page of the interval's conversations, newest first, and whether it is the last page.
 
         The platform lists whole days. If *started_from_us* is set, the first page with an older conversation
         counts as the last page, because a day with 100 events a second has thousands of pages.

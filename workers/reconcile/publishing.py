@@ -1,4 +1,4 @@
-"""Connect to the broker briefly, in order to publish events or to count waiting events."""
+"""Connect to the broker briefly to publish events or to count waiting events."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -21,7 +21,7 @@ class EventsExchange:
         self._urls = urls
 
     def publish(self, envelopes: Sequence[Envelope]) -> None:
-        """Publish events like those of webhooks; when this returns, the broker has confirmed all events."""
+        """Publish events in the form of webhooks' events; on return, the broker has confirmed them all."""
         with _retry_later(), event_publisher(self._urls, client_name=CLIENT_NAME) as broker:
             for envelope in envelopes:
                 broker.publish(envelope)
@@ -34,7 +34,7 @@ class EventsExchange:
 
 @contextmanager
 def _retry_later() -> Iterator[None]:
-    """Raise RetryLaterError even if the broker refuses us, as it does while a node boots, for example."""
+    """Raise RetryLaterError even if the broker refuses our login, as it does while a node boots."""
     try:
         yield
     except (BrokerUnavailableError, ConfigurationError) as error:

@@ -32,7 +32,7 @@ INTERVAL_US: Final = 900_000_000
 """Interval between the starts of two comparisons; the guide says "every fifteen minutes"."""
 
 REFUSED_SECONDS: Final = 60.0
-"""Delay after a refusal; faster retries do not help: an operator must correct rights or credentials."""
+"""Delay after a refusal; faster retries do not help until an operator corrects permissions or credentials."""
 
 REPORTED: Final = (
     *("conversations", "compared", "missing", "published", "waiting"),
@@ -59,13 +59,13 @@ class ReconcileSettings(WorkerSettings):
 
     @property
     def horizon_us(self) -> int:
-        """How old compared events may be. Older events may be deleted here, so they would look missing."""
+        """Maximum age of compared events. Older events may have been deleted here and would look missing."""
         return round(min(bounds.HORIZON_DAYS, self.retention_days - 0.5) * bounds.DAY_US)
 
 
 @dataclass(slots=True)
 class Reconciler:
-    """Starts the timer's comparisons when they are due, and resumes a comparison of a killed process."""
+    """Starts the timer's comparisons when they are due, and resumes the comparison of a killed process."""
 
     engine: Engine
     clock: Clock
@@ -76,7 +76,7 @@ class Reconciler:
     _comparison: tuple[int, Comparison] | None = None
 
     def reconcile(self) -> int:
-        """Do one step of a comparison; return 0 if none is due or another process holds the lease.
+        """Carry out one step of a comparison; return 0 if none is due or another process holds the lease.
 
         RetryLaterError is raised if the platform, broker or database is away or refuses our requests.
         """
@@ -141,7 +141,7 @@ class Reconciler:
         self._record(reconciliation).update(listed, page=None if is_last else page + 1)
 
     def _count(self, reconciliation: records.Reconciliation) -> bool:
-        """Query analytics for the message counts of some conversations; return False if none was left."""
+        """Query analytics for the message counts of some conversations; return False if none is left."""
         read = transact(self.engine, records.select_uncounted, reconciliation, MAX_COUNTS)
         if not read:
             return False
@@ -150,7 +150,7 @@ class Reconciler:
         except PlatformUnavailableError as error:
             if not self.history.answers_others(error, min(read), self.clock.now_us()):
                 raise
-            counts = {}  # These conversations have no counts, so they are read.
+            counts = {}  # Conversations without counts are read.
         counted = partial(records.record_counts, read=read, counts=counts, now_us=self.clock.now_us())
         self._record(reconciliation).update(counted)
         return True

@@ -1,4 +1,4 @@
-"""Reconstruct the events that the platform sent, or should have sent, as webhooks, from its history.
+"""Reconstruct, from the platform's history, the events that it sent or should have sent as webhooks.
 
 A reconstructed event has the same key as its original, because a native key contains neither conversation nor
 time, and a guide key contains the message's id.
@@ -79,7 +79,7 @@ def _build_guide(conversation_id: str, data: Mapping[str, Any]) -> Iterator[dict
 
 
 def _complete(conversation_id: str, data: Mapping[str, Any], content: Mapping[str, Any]) -> dict[str, Any]:
-    """Return *content* with the fields of a notification that the history has outside the content."""
+    """Return *content* with those fields of a notification that the history stores outside the content."""
     channel = content.get("channel")
     return {
         **content,

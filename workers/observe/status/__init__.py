@@ -1,4 +1,4 @@
-"""Build the data of the status page: the parts' lights, the alerts for operators, and recent activity."""
+"""Build the status page's data: a light for each part of the service, the alerts, and recent activity."""
 
 from workers.observe.status.activity import ActivityReader
 from workers.observe.status.overview import Probes, build_state, open_probes

@@ -13,13 +13,13 @@ from workers.parsing import moment_of
 MINUTES: Final = 60
 
 OPEN_MINUTES: Final = 2
-"""A transaction may still commit rows of the last two minutes; the rows of older minutes are counted once."""
+"""Transactions may still commit rows of the last two minutes; rows of earlier minutes are counted once."""
 
 RECENT_EVENTS: Final = 200
 """Number of newest events from which the page's median and percentile are calculated."""
 
 MAX_ROWS: Final = 50
-"""Maximum number of newest events that the page lists, and of newest open dead letters."""
+"""How many of the newest events, and of the newest open dead letters, the page lists."""
 
 EDGE_HOURS: Final = 24
 """The page lists the edges that answered in the last 24 hours, with their answers of the last ten minutes."""
@@ -31,7 +31,7 @@ _D: Final = dead_letters.c
 _E: Final = edge_statistics.c
 
 Activity: TypeAlias = dict[str, Any]
-"""The page's data about recent activity; they are JSON values and contain no personal data."""
+"""The page's data about recent activity, as JSON values without personal data."""
 
 
 class ActivityReader:
@@ -133,7 +133,7 @@ def _read_events(connection: Connection) -> list[dict[str, Any]]:
 
 
 def _read_dead_letters(connection: Connection) -> list[dict[str, Any]]:
-    """Return the newest open dead letters, with an index on open dead letters, so that few rows are read."""
+    """Return the newest open dead letters. The query reads few rows, as it uses their index."""
     query = select(_D.recorded_at, _D.code, _D.message_id).where(_D.decided_at.is_(None))
     newest = query.order_by(_D.recorded_at.desc(), _D.message_id.desc()).limit(MAX_ROWS)
     return [{"at": row[0].isoformat(), "code": row[1], "id": row[2]} for row in connection.execute(newest)]

@@ -42,7 +42,7 @@ NEXT_COMMANDS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """A problem: processing has stopped (BAD), or an operator must act at some time (WAIT).
+    """A problem: processing has stopped (BAD), or an operator must act, but not at once (WAIT).
 
     *since_s* is the problem's duration in seconds, if known. *name* is a heading in docs/runbook.md.
     """
@@ -64,7 +64,7 @@ def select_values(samples: Samples, name: str) -> dict[tuple[str, ...], float]:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """Yields an alert for each value of a metric above a threshold; its text may show value and labels."""
+    """Yields an alert for each value of a metric above a threshold; its text may contain value and labels."""
 
     metric: str
     level: str
@@ -131,7 +131,7 @@ RULES: Final = (
 def find_alerts(samples: Samples, missing: Collection[str] = ()) -> list[Alert]:
     """Return all alerts, the most serious first; *samples* must still be valid.
 
-    The queries of *missing* metrics failed. Their absence itself causes no alert about what they measure.
+    The queries of *missing* metrics failed: one alert lists them; no other alert is based on their absence.
     """
     alerts = {alert.text: alert for rule in RULES for alert in rule.apply(samples)}
     found = [*alerts.values(), *_find_standstills(samples, missing), *_find_worker_alerts(samples, missing)]

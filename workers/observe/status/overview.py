@@ -26,16 +26,16 @@ from workers.observe.status.alerts import BAD, WAIT, Alert, Samples, find_alerts
 from workers.observe.status.summary import DOWN, NONE, UNKNOWN, UP, summarise
 
 PAGE_SECONDS: Final = 2.5
-"""How long the page waits for the answer of a part before it shows the part's previous answer."""
+"""How long the page waits for a part of the service to answer before it shows the previous answer."""
 
 CANARY_SECONDS: Final = 60.0
 CANARY_SILENT_SECONDS: Final = 3 * CANARY_SECONDS
 
 BUSY_WEBHOOKS: Final = 100
-"""If all edges together answer this many webhooks in ten minutes, an edge that answers none is at fault."""
+"""If all edges together answer this number of webhooks in ten minutes, one that answers none is at fault."""
 
 EDGE_UNIT: Final = Path("/etc/systemd/system/om-api.service")
-"""If `omctl install` set up an edge on this host, this file exists, and the page always shows its light."""
+"""This file exists if `omctl install` set up an edge on this host. The page then always shows its light."""
 
 _ALERTS: Final = {
     "broker": "OpenMessagingBrokerAway",
@@ -44,15 +44,15 @@ _ALERTS: Final = {
     CANARY: "OpenMessagingCanary",
 }
 _TEXTS: Final = {
-    ("edge", UNKNOWN): "No edge is known: this host's has not answered, and none is recorded.",
-    (CANARY, UNKNOWN): "It is unknown whether events come through: our own have no result.",
-    (CANARY, DOWN): "Our own event was stopped. {problem}.",
+    ("edge", UNKNOWN): "No edge is known: this host's edge does not answer, and no other edge is recorded.",
+    (CANARY, UNKNOWN): "It is unknown whether events pass through the service: no canary has a result.",
+    (CANARY, DOWN): "The canary was stopped. {problem}.",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Probes:
-    """The probes that the page reads. None: the part is not configured, or the edge is on a socket file."""
+    """The probes that the page reads; None for a part that is not configured, or an edge on a socket file."""
 
     metrics: Probe[list[Metric]]
     activity: Probe[Activity]
@@ -196,7 +196,7 @@ def _find_edge_alerts(reading: Reading[dict[str, Any]] | None) -> list[Alert]:
 
 
 def collect_samples(metrics: Iterable[Metric]) -> Samples:
-    """Return the value of every sample; a key has the metric's name and the values of its labels."""
+    """Return the value of every sample; its key consists of the metric's name and labels."""
     return {
         (sample.name, *sample.labels.values()): float(sample.value)
         for metric in metrics

@@ -22,7 +22,7 @@ _FIGURES: Final = {"intake": ("processed", "duplicates", "dead_lettered"), "deli
 
 
 def summarise(samples: Samples, missing: Collection[str]) -> dict[str, Any]:
-    """Return the page's data from the metrics. Ages are in seconds; a *missing* metric's number is None."""
+    """Return the page's data from the samples. Ages are in seconds; a *missing* metric's value is None."""
     ages = select_values(samples, "om_dead_letter_oldest_age_seconds")
     names = sorted(name for (name,) in select_values(samples, "om_destination_paused"))
     return {
