@@ -20,7 +20,7 @@ GROUPS: Final = {
         "register": ("connect.register:register", "Register the webhook at the platform"),
         "smoke": ("connect.smoke:smoke", "Send a message through the platform and back"),
         "import-keys": ("connect.import_keys:import_keys", "Import keys of the guide's own code"),
-        "rotate-secret": ("connect.rotate_secret:rotate_secret", "Replace the signing secret under traffic"),
+        "rotate-secret": ("connect.rotate_secret:rotate_secret", "Replace the signing secret, step by step"),
         "ipranges": ("connect.ipranges:ipranges", "Write the platform's addresses as an allow-list"),
     },
     "Look": {
@@ -34,7 +34,7 @@ GROUPS: Final = {
         "replay": ("repair.replay:replay", "Process past events again"),
         "reconcile": ("repair.reconcile:reconcile", "Recover events that never arrived"),
         "ingest": ("repair.ingest:ingest", "Publish events from a file"),
-        "destinations": ("repair.destinations:destinations", "Manage the services behind"),
+        "destinations": ("repair.destinations:destinations", "Manage the services that receive events"),
     },
     "Personal data": {
         "erase": ("repair.erase:erase", "Erase a customer or a conversation"),

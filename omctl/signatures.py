@@ -93,11 +93,11 @@ def _digests(header: str) -> Iterator[_Variant]:
         (_decode(padded), "the base64 has lost its padding (=)"),
         (
             _decode(padded.replace("-", "+").replace("_", "/")),
-            "the base64 is of the URL-safe alphabet (- and _ instead of + and /)",
+            "the signature uses base64's URL-safe alphabet (- and _ instead of + and /)",
         ),
         (
             inner and _decode(inner.decode("ascii", "replace"), bytes.fromhex),
-            "the digest was written in hex, and that in base64",
+            "the digest was encoded in hex before base64",
         ),
     ):
         if digest is not None:

@@ -21,7 +21,7 @@ from workers.settings import DeliverSettings, IntakeSettings, ScaleSettings, Set
 _NAME: Final = click.Option(
     ["--name"], default=lambda: str(os.getpid()), help="Name of this worker in the broker and the log."
 )
-_DRY_RUN: Final = click.Option(["--dry-run"], is_flag=True, help="Report what would go, and delete nothing.")
+_DRY_RUN: Final = click.Option(["--dry-run"], is_flag=True, help="Only report what would be deleted.")
 _PROCESSES: Final = click.Option(
     ["--processes"],
     is_flag=True,

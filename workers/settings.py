@@ -76,7 +76,7 @@ class DeliverSettings(WorkerSettings):
     """Settings of a deliver process; deploy/environment.example explains each setting."""
 
     amqp_urls: tuple[str, ...] = setting("OM_AMQP_URL", Environment.strings, (), is_secret=True)
-    path: str = setting("OM_DESTINATIONS", required("the file of the destinations"), "")
+    path: str = setting("OM_DESTINATIONS", required("the destinations file"), "")
     destinations: tuple[Destination, ...] = setting("OM_DESTINATIONS", configured_destinations, ())
     failed_receipts: frozenset[str] = setting(
         "OM_FAILED_RECEIPTS", lambda environment, name, _: frozenset(environment.strings(name)), frozenset()
@@ -111,7 +111,9 @@ class ScaleSettings(WorkerSettings):
         if self.floor > self.ceiling:
             raise ConfigurationError("OM_SCALE_FLOOR must be at most OM_SCALE_CEILING")
         if not self.amqp_urls or not self.management_urls:
-            raise ConfigurationError("OM_AMQP_URL and OM_MANAGEMENT_URL must name the broker, for the depth")
+            raise ConfigurationError(
+                "OM_AMQP_URL and OM_MANAGEMENT_URL must be set: queue depths are read there"
+            )
 
     @property
     def limits(self) -> FleetLimits:

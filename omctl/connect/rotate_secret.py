@@ -68,7 +68,7 @@ def rotate_secret(*, path: Path | None, edges: tuple[str, ...], dry_run: bool, *
     configured = read_configured(environment, plan.read_secrets(file))
     integrations = [one for one in configured if one.kind == "integration"]
     if not integrations:
-        raise ConfigurationError("OM_REGISTRATION: [integration] must be there: its secret is what changes")
+        raise ConfigurationError("OM_REGISTRATION: [integration], whose secret is replaced, is missing")
     with open_platform(environment) as client:
         rotation = Rotation(
             file=file,
@@ -82,7 +82,7 @@ def rotate_secret(*, path: Path | None, edges: tuple[str, ...], dry_run: bool, *
             return
         rotation.run()
     if not show_json({"done": True}):
-        click.echo("The new secret signs, and it is the only one.")
+        click.echo("The platform signs with the new secret, and the edge accepts only this one.")
 
 
 def _show(remaining: list[RotationStep]) -> None:

@@ -33,7 +33,7 @@ TEXT: Final = "This is a test of the connection. Please ignore it."
 @click.command(cls=Command)
 @click.option(
     "--integration", "name", required=True, metavar="NAME",
-    help="Name for the registrations, which are removed again; nothing may have this name.",
+    help="Name for the registrations, which are removed afterwards; the name must be unused.",
 )  # fmt: skip
 @click.option("--seconds", type=click.FloatRange(1), default=60.0, show_default=True,
               help="How long to wait for each event.")  # fmt: skip
@@ -65,7 +65,7 @@ def smoke(*, name: str, seconds: float, dry_run: bool) -> None:
             test.run(configured)
     is_ok = all(step["result"] != "failed" for step in test.steps)
     if not show_json({"ok": is_ok, "steps": test.steps}) and not dry_run:
-        click.echo("The message went all the way." if is_ok else "A step failed; the steps above say which.")
+        click.echo("Every step succeeded." if is_ok else "A step failed: see the steps above.")
     if not is_ok:
         raise SystemExit(1)
 

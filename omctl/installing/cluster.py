@@ -29,7 +29,7 @@ def cluster_steps(options: Options) -> Iterator[Step]:
         first = options.brokers[0]
         raise InstallationError(f"install {first} first, then copy {CONFIGURATION} from {first} to this host")
     if is_installed(PACKAGE) and not LISTENERS.exists():
-        text = "this host's broker was here before and may serve others"
+        text = "this host's broker was installed earlier and may serve other applications"
         raise InstallationError(f"{text}: create {LISTENERS} to let it join")
     yield from authority_steps(options)
     yield from server_steps(options)

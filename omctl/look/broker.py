@@ -74,7 +74,7 @@ def withdraw_counts(findings: list[Finding]) -> list[Finding]:
     if any("://" in subject for subject in silent):
         # The finding comes from the edge, whose address is the subject, and is about the events queue.
         silent.add(f"queue {topology.EVENTS_QUEUE}")
-    text = "exists; depth and consumers are unknown: no majority of its nodes is seen to answer"
+    text = "exists; depth and consumers are unknown: a majority of its nodes does not answer"
     advice = "Start the queue's other nodes; the findings of the management API and of the edge name them."
     unknown = partial(replace, level=Level.WARNING, text=text, advice=advice)
     return [
@@ -211,6 +211,6 @@ def _unreachable(error: Exception) -> Finding:
     else:
         # requests.JSONDecodeError is both a RequestException and a ValueError.
         is_json = isinstance(error, ValueError) and not isinstance(error, requests.exceptions.InvalidURL)
-        text = "answers something else" if is_json else "cannot be reached"
+        text = "does not answer in JSON" if is_json else "cannot be reached"
     advice = "Check OM_MANAGEMENT_URL, its user (tag management) and that rabbitmq_management is enabled."
     return problem("API", text, advice)

@@ -28,7 +28,7 @@ WORST_FIRST: Final = (Level.PROBLEM, Level.WARNING, Level.NOTE)
 @click.command(cls=Command)
 @click.option(
     "--role", type=click.Choice([*(role.value for role in Role), BOTH]),
-    help="Check only this part. Default: as this host was installed, otherwise both.",
+    help="Check only this role. Default: the roles that were installed on this host, otherwise both.",
 )  # fmt: skip
 @click.option("--settings", "only_settings", is_flag=True, help="Explain every setting, and check nothing.")
 @click.option("--verbose", is_flag=True, help="Show every finding.")
@@ -74,7 +74,7 @@ def find_roles(given: str | None) -> tuple[frozenset[Role], list[Finding]]:
         return frozenset(Role), [warning("role", "is unknown", str(error))]
     if len(roles) > 1:
         return roles, []
-    text = f"only {min(roles)}: the other part is not checked"
+    text = f"only {min(roles)}: the other role is not checked"
     return roles, [note("role", text, "Check everything: omctl check --role both.")]
 
 

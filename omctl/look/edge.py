@@ -89,7 +89,7 @@ def check_canary(environment: Environment) -> Finding:
     """Judge the last canary by the state that om-observe reports; blocks for some seconds at most."""
     url = redact_url(environment.string("OM_CANARY_URL"))
     if not environment.string("OM_CANARY_URL"):
-        advice = "Set OM_CANARY_URL, and om-observe tests the whole way of an event once a minute."
+        advice = "Set OM_CANARY_URL, and om-observe tests the whole path of an event once a minute."
         return note("OM_CANARY_URL", "is not set", advice)
     observe = str(health_url(environment.string("OM_METRICS_BIND", "127.0.0.1:9464")))
     try:
@@ -102,8 +102,8 @@ def check_canary(environment: Environment) -> Finding:
         return problem(url, f"was stopped. {light['problem']}", "See OpenMessagingCanary in docs/runbook.md.")
     if light["state"] == "unknown":
         advice = "If this lasts for more than a minute, restart om-observe, which sends it."
-        return warning(url, "is unknown: no event of our own has come to its end lately", advice)
-    return ok(url, f"our own event arrived {light['age_s']:.0f} s ago")
+        return warning(url, "is unknown: no canary has arrived or failed recently", advice)
+    return ok(url, f"the last canary arrived {light['age_s']:.0f} s ago")
 
 
 def check_certificate(url: str) -> Iterator[Finding]:

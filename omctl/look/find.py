@@ -130,7 +130,7 @@ def _trace_waiting(envelope: Envelope, digest: str) -> Timeline:
     received_at = moment_of(envelope.received_at_us)
     timeline = Timeline(envelope.message_id, conversation_id, event_type, digest)
     timeline.add(received_at, "received", f"source {envelope.source}")
-    timeline.add(None, "in this host's journal", "kept until the broker has it for certain")
+    timeline.add(None, "in this host's journal", "kept until the broker certainly has it")
     age = (datetime.now(UTC) - received_at).total_seconds()
     advice = "Usually it leaves within ten seconds. If it does not: omctl check."
     timeline.stop(f"in this host's journal for {age:.0f} s", advice)

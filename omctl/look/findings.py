@@ -42,7 +42,7 @@ problem: Final = partial(Finding, Level.PROBLEM)
 def check_areas(areas: Mapping[str, Callable[[], Iterable[Finding]]], seconds: float) -> list[Finding]:
     """Run the check of each area. If a check fails or exceeds *seconds*, its only finding is a problem."""
     late = f"did not end within {seconds:.0f} s"
-    hung = [problem("check", late, "What it asks hangs: restart it, then check again.")]
+    hung = [problem("check", late, "A server that it queries hangs: restart it, then check again.")]
     results: dict[str, list[Finding]] = {}
 
     def run(area: str, check: Callable[[], Iterable[Finding]]) -> None:

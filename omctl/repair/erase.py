@@ -30,9 +30,9 @@ FILES: Final = "set-aside files of this host"
 NOTES: Final = (
     "Backups and write-ahead logs made before now still contain the data, until they expire.",
     "RabbitMQ's and PostgreSQL's files contain it until they are compacted: docs/security.md.",
-    "Your own services behind the destinations are not reached.",
+    "The command does not erase data in your own services that receive events.",
 )
-IN_JOURNAL: Final = "An event in this host's journal still has it: run the command again in a minute."
+IN_JOURNAL: Final = "An event in this host's journal still contains it: run the command again in a minute."
 
 
 @click.command(cls=Command)

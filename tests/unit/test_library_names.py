@@ -1,4 +1,4 @@
-"""Each private name of a library is used in one file, and must exist in the installed release."""
+"""Each private name of a library is used in only one file, and exists in the installed release."""
 
 import inspect
 import re

@@ -48,7 +48,7 @@ def test_the_journal_segments_of_a_release_are_read(release, envelopes):
 
 
 def test_the_exchanges_and_queues_of_a_release_can_be_declared_again(release):
-    """A broker refuses to declare an existing queue with other arguments; new queues are allowed."""
+    """A broker refuses to declare an existing queue again with other arguments; new queues are allowed."""
     topology = json.loads((release / "topology.json").read_text())
     ours = json.loads(json.dumps({"exchanges": EXCHANGES, "queues": QUEUES, "bindings": BINDINGS}))
     for kind in ("exchanges", "queues"):

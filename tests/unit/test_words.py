@@ -43,7 +43,7 @@ ALLOWED = {
     "docs": 1,
     "tests": 8,
 }
-"""The number of places in each folder that still use such words; lower it when you rewrite a place."""
+"""The number of uses of such words that are left in each folder; lower it when you rewrite one."""
 
 
 def places(text):

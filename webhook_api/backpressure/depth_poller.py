@@ -91,5 +91,5 @@ class DepthPoller:
         if is_known and not was_known:
             logger().info("queue_depth_known")
         elif was_known and not is_known:
-            consequence = "after 15 s only the journal's limit holds senders back"
+            consequence = "after 15 s, only the journal's limit causes refusals"
             logger().warning("queue_depth_unknown", consequence=consequence)

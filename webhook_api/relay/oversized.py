@@ -49,7 +49,7 @@ class Oversized:
             return False
         self._is_failing = False
         self.count += 1
-        consequence = "the event is kept in the directory `oversized`, it is not processed"
+        consequence = "the event is kept in the directory `oversized` and is not processed"
         logger().error("event_oversized", file=name, consequence=consequence, **reason)
         return True
 

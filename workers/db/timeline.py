@@ -75,7 +75,7 @@ def _trace_event(row: Any) -> Timeline:
     timeline.add(row.received_at, "received", f"source {row.source}, request {row.request_id or 'unknown'}")
     timeline.add(row.processed_at, effect, row.reason or "")
     if row.times_received > 1:
-        copies = f"{row.times_received} times in all, with effect once"
+        copies = f"{row.times_received} times in total; it took effect once"
         timeline.add(row.last_repeated_at, "received again", copies)
     return timeline
 
@@ -134,7 +134,7 @@ def _add_outbox(connection: Connection, by_id: dict[int, Timeline], rows: list[A
     query = select(models.outbox).where(o.conversation_id.in_(ids), o.event_id.in_(sorted(by_id)))
     entries = {row.id: row for row in connection.execute(query)} if by_id else {}
     for entry in entries.values():
-        late = "late: a newer event went before" if entry.late else ""
+        late = "late: a newer event was settled before it" if entry.late else ""
         by_id[entry.event_id].add(entry.created_at, "settled, put in the outbox", late)
     is_paused = models.destinations.c.paused_at.is_not(None)
     paused = set(connection.scalars(select(models.destinations.c.name).where(is_paused)))

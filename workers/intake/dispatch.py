@@ -145,7 +145,7 @@ def call_handler(
         raise HandlerFailedError(name, fault)
     if not is_committable(connection):
         # The handler hid a failed statement or ended the transaction, so the claims would be lost unnoticed.
-        raise HandlerFailedError(name, "left the transaction failed or ended")
+        raise HandlerFailedError(name, "failed or ended the transaction without raising an error")
     return skips or {}
 
 
@@ -157,7 +157,7 @@ def _find_fault(skips: object, events: Sequence[ClaimedEvent]) -> str | None:
     if skips is None:
         return None
     if not isinstance(skips, Mapping):
-        return "returned no mapping"
+        return "did not return a mapping"
     event_ids = {event.event_id for event in events}
     # Compare the type, because True and 1.0 equal 1, but the database does not accept them as ids.
     if not all(type(key) is int and key in event_ids for key in skips):

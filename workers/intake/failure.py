@@ -75,7 +75,7 @@ def describe_failure(error: Exception) -> Failure:
     """Return the failure for an exception that was raised while an event was processed alone."""
     if isinstance(error, RejectedEventError):
         reason: object = error.reason
-        text = reason if isinstance(reason, str) else f"not a text but {type(reason).__name__}"
+        text = reason if isinstance(reason, str) else f"{type(reason).__name__} instead of a text"
         return Failure(error.code, text, is_final=True)
     if isinstance(error, HandlerFailedError):
         return Failure(

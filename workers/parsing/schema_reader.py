@@ -149,11 +149,11 @@ truth: Final = _check_type(bool, "is neither true nor false")
 def identifier(value: Any) -> str:
     """Check an identifier: text that is not empty, can be stored unchanged, and is short enough to index."""
     if not isinstance(value, str):
-        raise ValidationError("is not a text")
+        raise ValidationError("is not a string")
     if not value or len(value) > MAX_IDENTIFIER:
         raise ValidationError(f"must have 1 to {MAX_IDENTIFIER} characters")
     if not _is_storable(value):
-        raise ValidationError("holds a character that no database stores")
+        raise ValidationError("contains a character that databases cannot store")
     return value
 
 
@@ -165,7 +165,7 @@ def message_id(value: Any) -> str:
 def words(value: Any) -> str:
     """Check a text, which may be empty; return it with the unstorable characters replaced."""
     if not isinstance(value, str):
-        raise ValidationError("is not a text")
+        raise ValidationError("is not a string")
     return value if _is_storable(value) else _UNSTORABLE.sub("\N{REPLACEMENT CHARACTER}", value)
 
 
@@ -179,7 +179,7 @@ def mappings(value: Any) -> list[dict[str, Any]]:
 def timestamp(value: Any) -> datetime:
     """Check an RFC 3339 timestamp with a UTC offset; return the instant in UTC."""
     if not isinstance(value, str):
-        raise ValidationError("is not a text")
+        raise ValidationError("is not a string")
     try:
         return parse_timestamp(value)
     except ValueError:

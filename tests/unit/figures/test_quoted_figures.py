@@ -1,4 +1,4 @@
-"""Pages quote recorded figures with their commit, and state whether the product has changed since."""
+"""Pages quote recorded figures with their commit, and state whether the product has changed since then."""
 
 import json
 import subprocess

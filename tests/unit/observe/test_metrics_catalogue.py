@@ -12,15 +12,15 @@ ROOT = Path(__file__).parents[3]
 CATALOGUE = ROOT / "docs" / "metrics.md"
 ROW = re.compile(r"^\| `(om_\w+)` \| (\w+) \| ([^|]*) \| ([^|]+) \| (.+) \|$", re.MULTILINE)
 OBSERVE = {
-    "om_database_up": ("gauge", (), "1 where the database answers and is writable."),
+    "om_database_up": ("gauge", (), "1 if the database answers and is writable."),
     "om_queue_messages": ("gauge", ("queue",), "Messages in a queue, including unacknowledged ones."),
     "om_canary_stopped": ("gauge", ("stage",), "1 for the stage that stopped our own last event."),
     "om_canary_seconds": (
         "gauge",
         (),
-        "How long our own last event that arrived took, from its request to its row.",
+        "Seconds that the last canary to arrive took from its request to its row.",
     ),
-    "om_worker_up": ("gauge", ("role", "worker"), "1 where a worker has reported within a minute."),
+    "om_worker_up": ("gauge", ("role", "worker"), "1 if the worker has reported within the last minute."),
 }
 
 

@@ -105,7 +105,7 @@ OM_EVENTS_HEADERS=Authorization=Basic c2VjcmV0
 
 @pytest.fixture
 def program(tmp_path):
-    """The installed omctl script, which here runs a fake omctl that prints its environment and a setting."""
+    """The installed omctl script; here it runs a fake omctl that prints its environment and a setting."""
     inner = tmp_path / "bin" / "omctl"
     inner.parent.mkdir()
     inner.write_text(f"#!/bin/sh\nprintenv\nexec {sys.executable} -c '{SHOW_FILTER}'\n")

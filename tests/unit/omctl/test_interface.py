@@ -1,4 +1,4 @@
-"""Commands print customers' text safely, and read times, rates and replays."""
+"""Commands print customers' text safely, and parse times, rates and replays."""
 
 import json
 import threading

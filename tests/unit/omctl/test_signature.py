@@ -55,7 +55,7 @@ SAME_JSON = "same JSON written in another way"
         (VECTOR, f"sha256={BASE64.rstrip('=')}", ["lost its padding"]),
         (VECTOR, f"sha256={BASE64.replace('/', '_').replace('+', '-')}", ["URL-safe alphabet"]),
         (VECTOR, f'"sha256={BASE64}"', ["spaces or quotes"]),
-        (VECTOR, f"sha256={base64.b64encode(HEX.encode()).decode()}", ["in hex, and that in base64"]),
+        (VECTOR, f"sha256={base64.b64encode(HEX.encode()).decode()}", ["in hex before base64"]),
         (VECTOR, "", ["there is no signature"]),
         (VECTOR, "sha1=2jmj7l5rSw0yVb/vlWAYkK/YBwk=", ["SHA-1"]),
         (VECTOR, "sha256=?", ["neither base64 nor hex"]),

@@ -184,7 +184,7 @@ def test_a_failing_conversation_is_skipped_once_the_platform_answers_another_req
 
     row = comparison()
     assert (row.conversations, row.passed_over, row.finished_at is None) == (2, 1, False)
-    # The platform refuses a query for many days, so the query is for less than a day.
+    # The platform refuses a query that spans many days, so the query spans less than a day.
     [(from_us, to_us)] = history.listed
     assert 0 < to_us - from_us < DAY_US
 

@@ -45,7 +45,7 @@ def test_the_workers_with_the_lowest_free_numbers_start_and_those_with_the_highe
         ([0, 0, 3500, 0, 0, 0, 0], 4),
         ([0, 0, None, 0, 0, 0, 0], 4),
         ([3500, 0, 0, 0, 0, 0, 0, 0], 3),
-        # The backlog still needs three workers, or the floor of one worker is reached.
+        # The backlog needs three of the four workers, or the number falls to the floor of one worker.
         ([2500] * 20, 3),
         ([0] * 60, 1),
     ],

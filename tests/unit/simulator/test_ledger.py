@@ -16,7 +16,7 @@ def sent(digest, event=None, *, answered=True, attempts=1):
 
 
 def settled(ledger, outcomes=None, dead=(), *, kept=None, queued=None, **more):
-    """Compare *ledger* with records that by default contain the body of every known event."""
+    """Compare *ledger* with records that by default contain the body of every event with an outcome."""
     outcomes = {digest: [outcome] for digest, outcome in (outcomes or {}).items()}
     dead_letters = [(digest, "not_json") for digest in dead]
     kept = set(outcomes) if kept is None else kept

@@ -49,7 +49,7 @@ class Stand:
         self._edge._shedder.on_sample(DepthSample(at=0.0, depth=10**9))
 
     def settle_path(self):
-        """Send the first request, at which the application decides which path webhooks take."""
+        """Send the first request, during which the application chooses the path that webhooks take."""
         assert self.call(environ_of(PATH_INFO="/health/live", REQUEST_METHOD="GET")).status == "200 OK"
 
     def status(self):
@@ -74,7 +74,7 @@ class Stand:
 
 
 def environ_of(body=b"{}", **changes):
-    """Make the environ of a signed webhook; a change to None removes a key."""
+    """Make the WSGI environ of a signed webhook; a change to None removes a key."""
     environ = {
         "REQUEST_METHOD": "POST",
         "SCRIPT_NAME": "",

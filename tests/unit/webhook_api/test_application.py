@@ -398,7 +398,7 @@ def test_a_refusal_does_not_wait_for_the_flush(durable):
 
 @pytest.mark.parametrize("reader", [list, lambda body: [*body, body.close()], lambda body: body.close()])
 def test_another_reader_of_the_response_flushes_the_event_first(durable, flushed, reader):
-    """The middleware iterates over the body, or sends another body and closes the original body."""
+    """The middleware iterates over the body, or sends another body and closes the original one."""
     reader(durable().app(environ_of(), lambda *_: None))
     assert len(flushed) == 1
 

@@ -8,7 +8,7 @@ from webhook_api.settings import EdgeSettings, ReloadableSettings
 
 @pytest.fixture
 def reloadable(tmp_path, monkeypatch):
-    # The real function would make log lines bypass capture_logs.
+    # With the real function, log lines would bypass capture_logs.
     monkeypatch.setattr("webhook_api.settings.configure_logging", lambda *_, **__: None)
     monkeypatch.setenv("OM_WEBHOOK_SECRETS", "constructed-secret-0123456789")
     monkeypatch.setenv("OM_AMQP_URL", "amqp://127.0.0.1:9/")

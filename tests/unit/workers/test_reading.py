@@ -1,4 +1,4 @@
-"""Deliveries other than suspects are parsed in advance, and the event filter marks events to skip."""
+"""All deliveries except suspects are parsed in advance, and the event filter marks events to skip."""
 
 import json
 from dataclasses import replace

@@ -111,7 +111,7 @@ outbox = table(
 
 destinations = table(
     "destinations",
-    "The services behind: every one that a deliver process has found configured",
+    "The services that receive events, from the destinations files of all hosts",
     primary_key("name", Identifier, "As in OM_DESTINATIONS"),
     column("registered_at", UtcDateTime, "It receives events settled from then on, our clock"),
     optional("paused_at", UtcDateTime, "Since when it is paused; null if it is not"),

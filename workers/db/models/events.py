@@ -53,7 +53,7 @@ event_payloads = table(
 
 event_conflicts = table(
     "event_conflicts",
-    "Conflicts: the key of an event that is known, with another content",
+    "Conflicts: events with the key of a known event but different content",
     primary_key("event_id", RowId, "processed_events.id of the first with this key", autoincrement=False),
     primary_key("body_sha256", Digest, "SHA-256 of this other body, 32 bytes"),
     column("idempotency_key", Identifier, "The key that both events have"),

@@ -44,7 +44,7 @@ reconciliations = table(
     optional(
         "unlisted",
         Text,
-        "Why the platform listed no conversations; those never heard of are not compared; null: it did",
+        "Why the platform listed no conversations: unknown ones are not compared; null: it did",
     ),
     counter("passed_over", "Conversations that were not compared: refused, unanswered, or failed"),
     Index("ix_reconciliations_under_way", "started_by", unique=True, **_UNDER_WAY),
@@ -145,9 +145,9 @@ worker_reports = table(
 
 canaries = table(
     "canaries",
-    "The newest event of our own that came through the whole service, one row a sender",
-    primary_key("sender", Identifier, "Host whose om-observe sends an event of our own every minute"),
-    column("sent_at_us", BigInteger, "When the newest arrival was sent, microseconds, the sender's clock"),
+    "The newest canary that passed through the whole service, one row per sender",
+    primary_key("sender", Identifier, "Host whose om-observe sends a canary every minute"),
+    column("sent_at_us", BigInteger, "When that canary was sent, in microseconds, by the sender's clock"),
     column("arrived_at", UtcDateTime, "When it arrived here, database's clock"),
     column("arrivals", Integer, "Those that arrived; they are in no other table and no other count"),
 )

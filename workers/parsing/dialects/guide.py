@@ -92,7 +92,7 @@ def read_guide_event(payload: Mapping[str, Any], notes: DriftNotes, event_types:
     """Parse a payload in the guide's envelope into an event."""
     event_type = payload["eventType"]
     if not isinstance(event_type, str):
-        raise RejectedEventError("invalid_field", "eventType: is not a text")
+        raise RejectedEventError("invalid_field", "eventType: is not a string")
     if event_type not in event_types:
         raise RejectedEventError("unknown_event_type", "eventType: is not a type that has a handler")
     envelope = ENVELOPE.read(payload, notes, event_type)

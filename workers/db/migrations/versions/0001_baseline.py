@@ -398,7 +398,7 @@ def _create_event_conflicts() -> None:
         _column("first_seen_at", MOMENT, "When it was first received, our clock"),
         _column("last_seen_at", MOMENT, "When it was last received, our clock"),
         sa.PrimaryKeyConstraint("event_id", "body_sha256", name="pk_event_conflicts"),
-        comment="Conflicts: the key of an event that is known, with another content",
+        comment="Conflicts: events with the key of a known event but different content",
     )
 
 
@@ -680,7 +680,7 @@ def _create_destinations() -> None:
         _column("paused_at", MOMENT, "Since when it is paused; null if it is not", nullable=True),
         _column("paused_because", sa.Text, "operator, or gone if it answered 410", nullable=True),
         sa.PrimaryKeyConstraint("name", name="pk_destinations"),
-        comment="The services behind: every one that a deliver process has found configured",
+        comment="The services that receive events, from the destinations files of all hosts",
     )
 
 
@@ -806,7 +806,7 @@ def _create_reconciliations() -> None:
         _column(
             "unlisted",
             sa.Text,
-            "Why the platform listed no conversations; those never heard of are not compared; null: it did",
+            "Why the platform listed no conversations: unknown ones are not compared; null: it did",
             nullable=True,
         ),
         _column(
@@ -922,14 +922,14 @@ def _create_worker_reports() -> None:
 def _create_canaries() -> None:
     op.create_table(
         "canaries",
-        _column("sender", IDENTIFIER, "Host whose om-observe sends an event of our own every minute"),
+        _column("sender", IDENTIFIER, "Host whose om-observe sends a canary every minute"),
         _column(
-            "sent_at_us", sa.BigInteger, "When the newest arrival was sent, microseconds, the sender's clock"
+            "sent_at_us", sa.BigInteger, "When that canary was sent, in microseconds, by the sender's clock"
         ),
         _column("arrived_at", MOMENT, "When it arrived here, database's clock"),
         _column("arrivals", sa.Integer, "Those that arrived; they are in no other table and no other count"),
         sa.PrimaryKeyConstraint("sender", name="pk_canaries"),
-        comment="The newest event of our own that came through the whole service, one row a sender",
+        comment="The newest canary that passed through the whole service, one row per sender",
     )
 
 
