@@ -1,4 +1,4 @@
-"""The guide's own code: its consumer, unchanged, and the cache that it uses."""
+"""The guide's own code: its consumer and the cache that it uses."""
 
 
 class Cache(dict):

@@ -45,7 +45,7 @@ IN_TURN: Final[dict[str, tuple[Callable[[Rig], None], ...]]] = {
     "beside": (measure_beside,),
     "choices": (measure_choices,),
 }
-"""Scenarios that measure their subjects in turn, so that a slow minute of the machine affects all of them."""
+"""Scenarios that measure their subjects in turn, so that a minute of slowness affects all of them."""
 
 ONCE: Final[dict[str, Callable[[Rig], None]]] = {
     "growth": measure_growth,

@@ -30,7 +30,7 @@ def _own_seconds(process: psutil.Process) -> float:
 
 @dataclass(frozen=True, slots=True)
 class CpuMeter:
-    """Measures the CPU time of process trees, which have a name, a root process and seconds at the start."""
+    """Measures the CPU time of process trees, each with its name, root process and CPU time at the start."""
 
     started: Mapping[str, tuple[int, float]]
 

@@ -20,7 +20,7 @@ CEILING: Final = Figure("ingest", "pika_publish", "per_second")
 INGEST_SHARE: Final = 0.6
 """The constant rate of live traffic while the backlog is published, as a share of the normal ingest rate. A
 sender that waits for each answer would send as many events as the edge can journal. No broker accepts that
-rate, so the backlog would never end."""
+rate, so the backlog would never shrink."""
 
 CHUNK_SECONDS: Final = 15.0
 POLL_SECONDS: Final = 0.5

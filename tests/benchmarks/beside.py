@@ -22,7 +22,7 @@ begin only in the middle, two seconds after the first event."""
 
 LEAST_DONE: Final = 0.05
 """The minimum number of rows that settle and deliver must each process while intake runs, as a share of
-intake's rows. With fewer, they are nearly idle. A busy machine made one delivery for nine rows."""
+intake's rows. With fewer, they are nearly idle. A busy machine delivered one event for nine rows."""
 
 DONE_MEANWHILE: Final = """
     WITH measured AS (SELECT min(processed_at) AS first, max(processed_at) AS last FROM :table)

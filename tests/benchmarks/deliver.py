@@ -63,7 +63,7 @@ CONVERSATIONS: Final = 3_000
 
 
 def measure_deliver(rig: Rig) -> None:
-    """Deliver the same number of events with a bare loop, by the service, and beside a dead destination."""
+    """Deliver with a bare loop, with the service, and with the service while another destination is dead."""
     count = rig.plan.intake_events
     with under_gunicorn(rig, "in_flask:noop", BARE_LOOP) as receiver:
         url = f"http://{LOOPBACK}:{receiver.port}/"
@@ -152,7 +152,7 @@ def _work_off(rig: Rig, subject: str, urls: dict[str, str], count: int, of_each:
 
 
 def fill_outbox(database: str, rows: int, of_each: int = OF_EACH) -> None:
-    """Put messages into the outbox that are due at once for every destination to which deliver subscribed."""
+    """Fill the outbox with messages that are due at once for every destination with subscriptions."""
     execute(database, (*FILL, "ANALYZE"), first=1, last=rows, of_each=of_each)
 
 

@@ -22,8 +22,8 @@ RATE: Final = 200.0
 
 DRAIN_SECONDS: Final = 120.0
 POLL_SECONDS: Final = 0.001
-"""Seconds between two polls of the table. A measured delay is at most this much too long. A poll sees a row
-as soon as any other client does: after the commit and the disk flush. PostgreSQL's own commit times are
+"""Seconds between two polls of the table. A measured delay is too long by at most this time. A poll sees a
+row as soon as any other client does: after the commit and the disk flush. PostgreSQL's own commit times are
 recorded before the flush."""
 
 SAFETY_SECONDS: Final = 5.0

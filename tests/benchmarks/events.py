@@ -3,7 +3,7 @@
 The events are distinct, because duplicates would make intake look fast. They are prepared before a
 measurement, which would otherwise measure the load generator. Every request has the same length, so that the
 generator finds the next request without parsing. Conversation ids are random UUIDs, as on the platform.
-Random ids scatter over an index, which is the costly case.
+Random ids are scattered over an index, which is the most expensive case.
 """
 
 from __future__ import annotations

@@ -42,8 +42,8 @@ FILL: Final = (
 )
 """Statements that fill the tables with conversations of ten events each.
 
-The conversations have random UUIDs, which scatter over the indexes. The indexes are built at the end, which
-saves hours but leaves their pages full, so that the measured events split more pages than usual.
+The conversations have random UUIDs, which are scattered over the indexes. The indexes are built at the end,
+which saves hours but leaves their pages full, so that the measured events split more pages than usual.
 
 Payloads and messages are left out, because their tables grow only at the end, regardless of existing rows.
 """
@@ -71,7 +71,7 @@ def _wal_bytes(url: str) -> float:
     """Return the number of bytes that the server has written to its log so far.
 
     When a page changes for the first time after a checkpoint, the server writes the whole page to the log.
-    With random keys, each event changes a different page, so this is the first cost that large tables cause.
+    With random keys, each event changes a different page, so this cost is the first to rise as a table grows.
     """
     with event_table(url) as table:
         return float(table.query("SELECT pg_current_wal_insert_lsn() - '0/0'::pg_lsn")[0][0])

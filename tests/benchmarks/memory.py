@@ -52,7 +52,7 @@ class MemoryWatch:
 
 
 def growth_of(samples: Sequence[float]) -> float:
-    """Return how many MB the last tenth's mean is above the mean of the tenth after the first quarter."""
+    """Return by how many MB the mean of the last tenth exceeds that of the tenth after the first quarter."""
     tenth = max(1, len(samples) // 10)
     quarter = len(samples) // 4
     return fmean(samples[-tenth:]) - fmean(samples[quarter : quarter + tenth])

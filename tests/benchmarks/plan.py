@@ -13,7 +13,7 @@ class Plan:
     Args:
         rounds: How often each subject is measured; each round measures all subjects of a scenario.
         requests: The number of distinct requests to prepare: more than any receiver answers in a measurement.
-        many_events: The number of events in the scenarios that measure a million events.
+        many_events: The number of events in the scenarios that measure a million events in a full run.
         table_rows: The numbers of rows of the larger tables on which growth is measured.
         old_rows: The number of old rows in the table from which rows are deleted.
     """

@@ -143,7 +143,7 @@ def _record(pid: int, form: str, output: Path, work: Callable[[], object]) -> No
     """Sample the stacks of a process tree while *work* runs.
 
     The processes are not paused, because a sleeping thread would appear as running after a pause. If a stack
-    changes while py-spy reads it, py-spy reports this and leaves the stack out.
+    changes while py-spy reads it, py-spy reports this and omits the stack.
     """
     command = [str(Path(sys.executable).with_name("py-spy")), "record", "--pid", str(pid), "--subprocesses"]
     command += ["--nonblocking", "--rate", str(SAMPLES_PER_SECOND), "--duration", "3600"]

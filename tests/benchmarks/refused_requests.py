@@ -30,7 +30,7 @@ MAX_CONNECTIONS: Final = 2_000
 
 
 def provoke_errors(port: int, refusals: Callable[[], list[dict[str, Any]]], processes: int) -> None:
-    """Make every process of an edge answer 404, 405, 401, 413, and 400 to a malformed request.
+    """Make every process of an edge answer 404, 405, 401 and 413, and 400 to a malformed request.
 
     Args:
         port: The edge's port on loopback; its processes share the connections.

@@ -67,7 +67,7 @@ def as_json(
         "sizing": sizing(results),
         "figures": results.as_json(),
         "correctness": correctness(results),
-        # A claim that is checked in several rounds is listed once for each round.
+        # A condition that is checked in several rounds is listed once for each round.
         "checks": [asdict(check) for check in results.checks],
     }
 

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from tests.stand.records import Tried
 
 TURN_SECONDS: Final = 0.00025
-"""Seconds between two checks for due requests and for answers. A latency may appear longer by this time, but
-never shorter. A loop that wakes up for every request would leave the server less of the cores."""
+"""Seconds between two checks for due requests and for answers. A measured latency may be longer by this time,
+but never shorter. A loop that wakes up for every request would leave the server less of the cores."""
 
 
 @contextmanager

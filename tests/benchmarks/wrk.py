@@ -19,7 +19,7 @@ once after the measurement."""
 
 
 class LoadError(RuntimeError):
-    """The load failed or did not measure the server, so the scenario is not valid."""
+    """The load failed or measured something other than the server, so the scenario is not valid."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Simulate the platform's API and the destinations of the workers, which misbehave on request."""
+"""Simulate the platform's API and the workers' destinations, all of which misbehave on request."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ PURPOSES: Final = {"CONTACT-QUEUED": frozenset({"acd"}), "CONTACT-ROUTED": froze
 """For each routing status, the participant that a conversation has if the status is true."""
 
 NO_PARTICIPANT: Final = ""
-"""The recorded answer of the simulated platform if it does not know a conversation."""
+"""The recorded answer of the simulated platform about a conversation that does not exist there."""
 
 FORBIDDEN: Final = "forbidden"
 """The recorded answer of the simulated platform if it answers 403."""
@@ -69,8 +69,8 @@ class Contacts(dict[str, Conversation]):
     """The platform's conversations, and a record of the platform's answers about each of them.
 
     Half of the conversations wait in a routing queue, and the other half are with an agent, regardless of the
-    notifications. A lying platform gives a random answer to each request. A lagging platform answers 404 or
-    the earlier state for some time after it has sent the notification of an update.
+    notifications. A lying platform gives a random answer to each request. For some time after a lagging
+    platform has sent the notification of an update, it answers 404 or returns the earlier state.
     """
 
     def __init__(self) -> None:
@@ -111,7 +111,7 @@ class Contacts(dict[str, Conversation]):
     def _purpose_before(self, conversation_id: str) -> str | None:
         """Return the earlier state while the platform lags, or None once the platform has caught up.
 
-        The earlier state is not recorded as an answer, because it does not justify keeping an update back.
+        The earlier state is not recorded as an answer, because it does not justify withholding an update.
         """
         now = time.monotonic()
         if self.lagging is not None and conversation_id not in self.lagged:
@@ -123,7 +123,7 @@ class Contacts(dict[str, Conversation]):
 
 
 def purpose_of(conversation_id: str) -> str:
-    """Return the true purpose of a conversation's second participant, beside the customer."""
+    """Return the true purpose of a conversation's participant other than the customer."""
     return "acd" if conversation_id[-1] in "02468" else "agent"
 
 
@@ -156,7 +156,7 @@ class CountingOrganisation(Organisation):
     is_out_of_budget = False
 
     def take_request(self, request: str) -> float:
-        """Refuse the request, with a wait of one second, if the budget is exhausted."""
+        """If the budget is exhausted, refuse the request and demand a wait of one second."""
         if not self.is_out_of_budget:
             return super().take_request(request)
         self.refused += 1
@@ -191,7 +191,7 @@ class Behind:
         self.directory = directory
 
     def settings(self) -> dict[str, str]:
-        """Return the settings that direct the workers to the simulated services."""
+        """Return the settings that point the workers to the simulated services."""
         crm = _destination(DESTINATION, self.receiver_proxy.port, EVENTS)
         archive = _destination(ARCHIVE, self._archive_port, EVENTS[1:2])
         self.directory.mkdir(parents=True, exist_ok=True)
@@ -207,7 +207,7 @@ class Behind:
         }
 
     def serve(self, stand: Stand) -> None:
-        """Create the programs of a stand's workers without starting them, and forget earlier deliveries."""
+        """Create the programs of a stand's workers without starting them, and discard earlier deliveries."""
         url = stand.database_url()
         self.inbox.requested.clear()
         self.inbox.accepted.clear()
@@ -220,7 +220,7 @@ class Behind:
 
     @property
     def older_file(self) -> Path:
-        """The path of an older destinations file, which does not contain the archive yet."""
+        """The path of an older destinations file, which does not list the archive yet."""
         return self.directory / "older.toml"
 
     def taken_of(self, run: str, destination: str = DESTINATION) -> list[ReceivedEvent]:

@@ -1,6 +1,6 @@
 """State how long requests may take during a fault, in seconds, with the reason for each bound.
 
-The figures were measured on two cores, once with a single stand and once beside other stands that start
+The figures were measured on two cores, once with a single stand, and once while other stands were starting
 servers. A bound is usually two to three times the figure measured beside other stands. It applies to times on
 OwnClock. OwnClock excludes the time in which the edge or its sender waited for a processor, because the
 product does not cause that wait.
@@ -16,17 +16,17 @@ something hangs. A server starts within ten seconds on a single stand, and takes
 other stands."""
 
 CATCHES_UP: Final = 300.0
-"""The longest wait until a backlog is processed. Its length depends on the speed of the machine."""
+"""The longest wait until a backlog is processed. How long this takes depends on the machine's speed."""
 
 USUAL_START_SECONDS: Final = 15.0
 """How long a stand's programs take to start beside two other stands; on a single stand, they take 4 s. If
-they take longer without a fault, the machine is slower than the measured one, and all bounds are stretched in
-proportion."""
+they take longer without a fault, the machine is slower than the one on which the bounds were measured, and
+all bounds grow in proportion."""
 
 UNFELT: Final = 0.5
 UNFELT_STALL: Final = 2.5
 """The bounds for a fault behind the edge, which does not slow the edge down. On a single stand, 99 of 100
-requests took at most 0.02 s, and the longest took 0.1 s. Beside other stands, it was 0.25 s and 0.9 s."""
+requests took at most 0.02 s, and the longest took 0.1 s. Beside other stands, they took 0.25 s and 0.9 s."""
 
 A_START: Final = 8.0
 """The bound while the edge restarts and requests wait in its socket's backlog. They wait for one second on a
@@ -35,9 +35,9 @@ single stand, and for up to ten seconds beside other stands, of which OwnClock c
 TWO_STARTS: Final = 2 * A_START
 
 A_REFUSAL: Final = 60.0
-"""The bound while the journal or the queue is full, so that no event is accepted. A full journal has space
-again when the broker has started and the backlog shrinks: after 30 s on a single stand. A full queue has
-space again when the workers have processed 3,000 events."""
+"""The bound while the journal or the queue is full and no event is accepted. A full journal has space again
+when the broker has started and the backlog shrinks: after 30 s on a single stand. A full queue has space
+again when the workers have processed 3,000 events."""
 
 AN_OUTAGE: Final = 30.0
 """The bound after everything has stopped. The edge is started only after the servers. A request that gets no

@@ -44,11 +44,11 @@ DEPTH: Final = """
         _ -> {unknown}
     end
 """
-"""Asks the leader of a queue, which answers only after a majority of the nodes has confirmed that it leads.
+"""Queries a queue's leader, which answers only after a majority of the nodes has confirmed that it leads.
 
 Other sources are less reliable. The management API reads a table of the node that answers: the depth in it is
-up to 5 s old on the leader, and 0 on a node that does not know the queue. A passive declare returns 0 if the
-leader does not answer within 250 ms.
+up to 5 s old on the leader, and 0 on a node that has no record of the queue. A passive declare returns 0 if
+the leader does not answer within 250 ms.
 Source: rabbit_quorum_queue.erl, i_totals and stat, RabbitMQ 4.0.5.
 """
 

@@ -37,7 +37,7 @@ class Caught:
             self._take_up(json.loads(path.read_text(encoding="utf-8")))
 
     def _take_up(self, kept: dict[str, Any]) -> None:
-        """Keep the defects that were caught earlier, if neither the defect nor the product has changed.
+        """Keep each earlier result, unless the defect or the product has changed.
 
         A row without a result of the intact product is ignored, because the intact product may have failed as
         well.

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from tests.stand.records import Tried
 
 SAME_SECONDS = 0.5
-"""An episode is over when the edge has accepted requests for this number of seconds without a 429.
+"""An episode ends when the edge has accepted requests for this number of seconds without a 429.
 
 The edge's two processes may disagree for a moment: one accepts requests while the other refuses them.
 """

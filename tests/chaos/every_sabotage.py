@@ -35,8 +35,8 @@ seconds apart. A stand with destinations retries them once a minute and therefor
 
 HEALS_SECONDS = 30.0
 PATIENCE_SECONDS = 60.0
-"""How long a check waits for a condition. It is less than usual, because a broken product may never meet the
-condition. The intact product is first run with the same limits, which shows that they are long enough."""
+"""How long a check waits for a condition. It is shorter than usual, because a broken product may never meet
+the condition. The intact product is first run with the same limits, which shows that they are long enough."""
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(1200)]
 

@@ -20,7 +20,7 @@ DRAWN: Final = 30
 """The number of events drawn for each fault: about a thousand in a run of all faults."""
 
 EFFECT: Final = {"processed", "recorded without effect"}
-"""One of these steps must be in the report on a stored event; the second is that of a superseded update."""
+"""The report on a stored event must contain one of these steps. The second belongs to a superseded update."""
 
 
 def count_found(

@@ -81,7 +81,7 @@ class Verdict:
 
     @property
     def is_clean(self) -> bool:
-        """Whether no event was lost, repeated or given up without need."""
+        """Whether no event was lost, repeated or needlessly given up."""
         return not (self.lost or self.repeated or self.complaint)
 
 
@@ -113,7 +113,7 @@ class Oracle:
         return is_told and processed >= len(self._ledger.owed - self._ledger.doomed)
 
     def progress(self) -> tuple[int, int, int, int]:
-        """Return figures that change while there is progress; all except the first count open work."""
+        """Return figures that change while there is progress. All except the first count unfinished work."""
         stand = self._stand
         untold = 0
         try:

@@ -1,4 +1,4 @@
-"""Measure time without the time in which any of the given processes waits for a processor."""
+"""Measure time, excluding the time in which any of the given processes waits for a processor."""
 
 from __future__ import annotations
 

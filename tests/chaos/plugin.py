@@ -39,8 +39,8 @@ USUAL = "postgresql"
 ALONE = "behind"
 """The kind of stand whose faults run while the other lanes wait.
 
-These faults measure how long a good event waits, and how soon an update is decided. With another stand at
-full load beside them, the two processors were the reason for up to 24 s of such a wait.
+These faults measure how long a good event waits, and how soon an update is decided. While another stand was
+at full load, up to 24 s of such a wait were due to the lack of a processor.
 """
 
 SABOTAGE = "what came of a defect"
@@ -171,7 +171,7 @@ def plan(request: pytest.FixtureRequest) -> Plan:
 
 @contextmanager
 def processors(kind: str) -> Iterator[None]:
-    """Hold the machine's processors for one fault: alone if its kind of stand needs that, else shared."""
+    """Lock the processors for one fault: exclusively if its kind of stand needs that, else shared."""
     with Path(__file__).open() as file:
         fcntl.flock(file, fcntl.LOCK_EX if kind == ALONE else fcntl.LOCK_SH)
         yield

@@ -1,4 +1,4 @@
-"""Let one fault strike a stand under load, wait until the service has recovered, and judge the result."""
+"""Run one fault against a stand under load, wait until the service has recovered, and judge the result."""
 
 from __future__ import annotations
 
@@ -74,10 +74,10 @@ RETRY_SECONDS = 5.0
 """Seconds between two tries of an event in the platform's retry policy."""
 
 CONNECTIONS = 256
-"""The sender's number of connections, which is high enough that the sender does not limit the rate.
+"""The sender's number of connections, which is high enough not to limit the rate.
 
-A server that gets a processor only every 115 ms answers all waiting requests at once. With 64 connections
-that would be 560 requests per second, and all other due requests would wait in the sender.
+A server that gets a processor only every 115 ms answers all waiting requests at once. With 64 connections, it
+would answer 560 requests per second, and all other due requests would wait in the sender.
 """
 
 MOST_RATE = 4000.0
@@ -99,7 +99,7 @@ class Plan:
         retry_seconds: Seconds between two tries of an event: five, as in the platform's retry policy, or
             fewer to save time.
         still_seconds: The remaining events count as stuck after this number of seconds without progress.
-        accounts: Whether all events are compared with the ledger even after a failed check.
+        accounts: Whether all events are compared with the ledger even if a check has failed.
         repeated: The share of requests that repeat an earlier body.
         rate: Events per second; 0: the fault's own rate, or a rate derived from the stand's capacity.
         say: The function that prints a line about the progress.
@@ -127,7 +127,7 @@ def run_fault(stand: Stand, fault: Fault, plan: Plan) -> Result:
         with fault.arrange(stand):
             scene = scene_of(stand, f"f{fault.number}", plan, rate or stand.capacity.rate)
             result = _run(scene, fault, plan, replace(result, rate=scene.load.rate))
-    except Exception as error:  # noqa: BLE001  # whatever broke is this fault's result
+    except Exception as error:  # noqa: BLE001  # any error is this fault's result
         plan.say(traceback.format_exc())
         words = result.failure or _one_line(first_of(error))
         result = replace(result, failure=words, is_broken_off=True)

@@ -1,8 +1,8 @@
-"""Define deliberate defects, at least one for every fault, which show that the fault's check can fail.
+"""Define deliberate defects, at least one for every fault, to show that the fault's checks can fail.
 
 A defect consists of a few lines of Python that are appended to one module in a copy of the product. The lines
-redefine names of that module, whatever the surrounding lines are. tests/unit/chaos checks that these names
-still exist in the product.
+redefine names of that module and do not depend on the code around them. tests/unit/chaos checks that these
+names still exist in the product.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Defect:
         shows: A regular expression that the fault's outcome on the copy must match: `lost=` or `repeated=`
             with a number above zero, or the message of the check that fails.
         stand: The kind of stand that the fault strikes.
-        lasts: A shorter `lasts` than that of the form, if the defect shows sooner; None: the form's.
+        lasts: Replaces the form's `lasts` if the defect shows sooner; None: the form's `lasts` applies.
     """
 
     name: str

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 CALM = 0.1
 EXTRA_FROM = 100_000_000
-"""Events that are posted in addition to the load have numbers from this one on."""
+"""The lowest number of the events that are posted in addition to the load."""
 
 
 @dataclass(slots=True)
@@ -193,8 +193,8 @@ class Fault:
         title: A short description of the fault.
         forms: The forms of the fault; each form strikes once in every round.
         rounds: How often each form strikes; 0: once, or twice if the fault has only one form.
-        stall: The longest time that one request may take, or for which no request may be answered 200, in
-            seconds on OwnClock.
+        stall: The longest time that one request may take, or that may pass without any 200, in seconds on
+            OwnClock.
         p99: The limit of the 99th percentile of latencies on OwnClock. A latency is measured from the time at
             which its try was due. While no process answers, as during a restart, the percentile is as long as
             the stall.

@@ -1,7 +1,7 @@
-"""Run a worker like `python -m workers`, but with short windows, so that strikes often hit their commits.
+"""Run a worker like `python -m workers`, but with short windows, so that strikes often hit a window's commit.
 
-Short windows also limit the time by which windows alone can make one event wait longer than another: to two
-seconds. If OM_TRACE_DIRECTORY is set, the worker also records its steps.
+Short windows also limit the extra wait that windows alone can cause to two seconds. If OM_TRACE_DIRECTORY is
+set, the worker also records its steps.
 """
 
 import os

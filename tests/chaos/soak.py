@@ -91,7 +91,7 @@ STRIKES = (
 
 @dataclass(slots=True)
 class Life:
-    """The memory and the number of descriptors of one process: after its first minute, and most recently."""
+    """The memory and the number of descriptors of one process, after its first minute and most recently."""
 
     born: float
     seen: float = 0.0

@@ -67,8 +67,8 @@ def running_stand(kind: str, directory: Path, sources: Path = SOURCES) -> Iterat
 class Stand:
     """The running service: by default one broker, one database, two edge processes and two intake workers.
 
-    Two proxies and a fake management API also run, but traffic bypasses them unless a fault puts them in its
-    path.
+    Two proxies and a fake management API also run, but traffic bypasses them unless a fault routes it through
+    them.
 
     Args:
         directory: The directory of the servers' data, the journals and the logs.
@@ -129,7 +129,7 @@ class Stand:
             self.postgresql.create_database(self.database)
         for queue in (EVENTS, UNROUTED, DEAD_LETTERS, RECORDS):
             self.view.request("DELETE", f"queues/%2F/{queue}")
-        # Delete the only exchange with arguments, because another version may declare different arguments.
+        # Delete the only exchange that has arguments, because another version may declare different ones.
         self.view.request("DELETE", f"exchanges/%2F/{EXCHANGE}")
         self.stop_product()
         self.product = Product(self.directory / f"product-{self._served}", self.settings(), sources=sources)
@@ -157,11 +157,11 @@ class Stand:
 
     @property
     def pace(self) -> float:
-        """The factor by which the quickest start was slower than usual. All bounds are stretched by it."""
+        """The factor by which the quickest start was slower than usual. All bounds are multiplied by it."""
         return 1.0 if self._quickest_start == inf else max(1.0, self._quickest_start / USUAL_START_SECONDS)
 
     def settings(self) -> dict[str, str]:
-        """Return the settings without a usable default on a stand, and the settings for a heavy load."""
+        """Return the settings that have no usable default on a stand, and the settings for a heavy load."""
         return {
             "OM_AMQP_URL": ",".join(broker.amqp_url for broker in self.brokers),
             "OM_MANAGEMENT_URL": ",".join(broker.management_url for broker in self.brokers),
@@ -189,7 +189,7 @@ class Stand:
         return [self.edge, *self.workers, *(self.behind.programs if self.behind else ())]
 
     def processes(self) -> list[int]:
-        """Return the ids of all processes on an event's path; this one serves the destinations."""
+        """Return the ids of all processes on an event's path; this process serves the destinations."""
         servers = [*self.brokers, *filter(None, (self.postgresql, self.standby))]
         return [os.getpid(), *(part.pid for part in (*servers, *self.programs))]
 
@@ -203,7 +203,7 @@ class Stand:
             self.product.close()
 
     def stop(self) -> None:
-        """Stop everything that the stand started; the first broker is last, as it runs the port mapper."""
+        """Stop all that the stand started; the first broker stops last, because it runs the port mapper."""
         self.stop_product()
         if self.behind:
             self.behind.close()

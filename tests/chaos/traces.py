@@ -45,7 +45,7 @@ class Traces:
         before = acceptor.steps
         with path.open("rb") as trace:
             trace.seek(offset)
-            # Ignore the last line if it is incomplete: a process may be writing it, or was killed meanwhile.
+            # Ignore the last line if it is incomplete: a process may still be writing it, or was killed.
             lines = trace.read().split(b"\n")[:-1]
         self._acceptors[path] = acceptor, offset + sum(len(line) + 1 for line in lines)
         acceptor.accept(map(json.loads, lines))

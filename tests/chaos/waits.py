@@ -39,7 +39,7 @@ Clock: TypeAlias = Callable[[float], float]
 
 MODEST_RATE: Final = 30.0
 """The number of good and bad events per second. The workers behind the outbox can process five times this
-rate on two cores, so good events wait because of the fault and not because of the machine."""
+rate on two cores, so good events wait because of the fault and not because the machine is slow."""
 
 MIN_EVENTS: Final = 3
 EVERY: Final = 10
@@ -62,7 +62,7 @@ def is_no_update(number: int) -> bool:
 
 
 def is_spared(number: int) -> bool:
-    """Return whether the event is no update, but in a good conversation. Its events are 50 numbers apart."""
+    """Return whether the event is not an update and belongs to one of the conversations that stay good."""
     return number % EVERY == 0 and is_no_update(number)
 
 

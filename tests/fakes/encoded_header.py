@@ -1,4 +1,4 @@
-"""Publish messages with a header that pika cannot encode, as publishers in other languages may."""
+"""Publish messages with a header that pika cannot encode, as publishers written in other languages may do."""
 
 import struct
 
@@ -20,7 +20,7 @@ class EncodedHeader(pika.BasicProperties):
         self._value = value
 
     def encode(self) -> list[bytes]:
-        """Return flags and values, as pika's own method does."""
+        """Return the encoded flags and values, as pika's own method does."""
         table = bytes([len(NAME)]) + NAME + self._value
         identifier = self.message_id.encode()
         return [struct.pack(">HI", FLAGS, len(table)), table, b"\x02", bytes([len(identifier)]), identifier]
@@ -39,4 +39,4 @@ UNREADABLE = {
     "milliseconds taken for seconds": b"T" + struct.pack(">Q", 1_764_000_000_000),
     "tables within tables": nest(2000),
 }
-"""Unreadable values, each with the name of its defect. RabbitMQ itself (4.0.5) refuses NaN and infinity."""
+"""Unreadable values, each with the name of its defect. RabbitMQ 4.0.5 itself refuses NaN and infinity."""

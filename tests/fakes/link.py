@@ -4,10 +4,10 @@ from messaging.broker import NO_LIMIT
 
 
 class FakeLink:
-    """A link that keeps the published bodies and the segments that still must be proven.
+    """A link that records the published bodies, and the segments that it has to prove.
 
     Args:
-        happened: A list that records in order each published body as text, and "sent" for each flush.
+        happened: A list to which the link adds each published body as text, and "sent" for each flush.
         is_open: Whether the broker is up.
         size_limit: The size of the largest body that the broker accepts.
     """

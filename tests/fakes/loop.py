@@ -5,7 +5,7 @@ import selectors
 
 
 class _JumpingSelector(selectors.DefaultSelector):
-    """Wait for nothing: move the clock forward by the time that the loop would have waited."""
+    """A selector that never waits: it moves the clock forward by the time that the loop would have waited."""
 
     now = 0.0
 
@@ -17,7 +17,7 @@ class _JumpingSelector(selectors.DefaultSelector):
 
 
 class JumpingLoop(asyncio.SelectorEventLoop):
-    """Run timers in their order, and wait for none of them."""
+    """A loop that runs its timers in order without waiting for them."""
 
     def __init__(self):
         self._jumping = _JumpingSelector()

@@ -46,7 +46,7 @@ def certificate(*, seed: str, servers: Mapping[str, str], root: Path = ROOT) -> 
 
 
 def broker_versions(management_url: str) -> dict[str, str]:
-    """Query a broker for its version and Erlang's version; the address contains user and password."""
+    """Query a broker for its version and Erlang's; the address must contain user and password."""
     overview = requests.get(f"{management_url}/api/overview", timeout=TIMEOUT_SECONDS)
     overview.raise_for_status()
     report = overview.json()

@@ -6,7 +6,7 @@
     <!-- measured: performance -->measured at `a51b137` ...<!-- /measured -->
 
 Templates are those of `str.format`: the first word names a file of figures, and the rest is the path within
-this file. A table has a line for each value below its path, and its cells' templates start at that value. No
+this file. A table has a row for each value below its path, and its cells' templates start at that value. No
 line of a page may begin with a `figure` or `measured` marker: Markdown would treat the line as HTML.
 """
 

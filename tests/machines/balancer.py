@@ -34,7 +34,7 @@ class LoadBalancer:
         ensure_nginx()
         self._directory = tempfile.TemporaryDirectory()
         directory = Path(self._directory.name)
-        # nginx's workers run under another account, which keeps large bodies in a folder in this directory.
+        # nginx's workers run under another account and write large bodies to a folder in this directory.
         directory.chmod(0o711)
         self._port = free_port()
         (directory / "certificate.pem").write_text(machines[0].run(f"cat {CERTIFICATE}"))

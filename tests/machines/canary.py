@@ -33,13 +33,13 @@ FAULTS: Final = {
     ),
     "gateway": ("systemctl stop nginx", "systemctl start nginx"),
 }
-"""For each stage that the canary must name, the commands that stop the stage and that start it again."""
+"""For each stage that the canary must name, the commands that stop the stage and start it again."""
 
 
 def run(machine: Machine) -> None:
-    """Enable the canary, stop one stage after another, and print the longest time until one was named.
+    """Enable the canary, stop one stage after another, and print the longest time until a stage was named.
 
-    Each stage is stopped as soon as the previous one is named, when the next canary is almost a minute away.
+    Each stage is stopped as soon as the previous one is named: the next canary is then almost a minute away.
     """
     machine.run(f"cat {CERTIFICATE} >>/etc/ssl/certs/ca-certificates.crt")
     machine.run(f"echo OM_CANARY_URL=https://{machine.address}{PATH} >>{ENVIRONMENT}")

@@ -1,4 +1,4 @@
-"""Run docker/compose.yaml as an operator would, with ports and secrets of its own."""
+"""Run docker/compose.yaml as an operator would, but with separate ports and secrets."""
 
 import os
 import secrets
@@ -14,7 +14,7 @@ from tests.servers import free_port
 
 PORTS: Final = ("OM_GATEWAY_PORT", "OM_PROMETHEUS_PORT", "OM_OBSERVE_PORT")
 UP_SECONDS: Final = 900.0
-"""The time limit of the start, in seconds. Most of the time goes into downloads and the image's build."""
+"""The time limit of the start, in seconds. Downloads and the build of the image take most of this time."""
 
 
 class Composition:

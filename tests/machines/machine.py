@@ -1,6 +1,6 @@
-"""Run a bare Debian 13 with systemd in a container, like a machine that an operator gets from a provider.
+"""Run a bare Debian 13 with systemd in a container, like a machine that an operator rents.
 
-The machines have a network of their own, so that every port on them is free.
+The machines have their own network, so every port on them is free.
 """
 
 import subprocess
@@ -16,11 +16,11 @@ BOOT_SECONDS: Final = 180.0
 # The time limit of a command. The longest one, an installation, takes two minutes on an idle machine.
 INSTALL_SECONDS: Final = 3600.0
 # If this host trusts a private certificate authority for its package index, the machines must trust it, too.
-# Each machine gets a copy of this host's file at another path: a cluster's installation rewrites Debian's.
+# Each machine gets a copy of this host's file at another path: installing a cluster rewrites Debian's file.
 TRUSTED: Final = "/etc/ssl/certs/ca-certificates.crt"
 AUTHORITIES: Final = "/srv/authorities.pem"
-# Mounts must propagate, because systemd mounts a unit's credentials. On a real machine, systemd ensures this.
-# In a container, this command does.
+# Mounts must propagate, because systemd mounts a unit's credentials. On a real machine, systemd makes mounts
+# propagate. In a container, this command does.
 INIT: Final = "mount --make-rshared / && exec /sbin/init"
 # Caches that all machines of a network share, so that each file is downloaded only once.
 DOWNLOADS: Final = {"debian": "/var/cache/apt/archives", "python": "/root/.cache/pip"}

@@ -11,7 +11,7 @@ from tests.machines.traffic import LAST_RETRIES_SECONDS, Traffic, settle
 
 RATE: Final = 20.0
 PAUSE_SECONDS: Final = 4.0
-"""For how many seconds traffic continues after each fault before the next one."""
+"""The number of seconds for which traffic continues between two faults."""
 
 DATABASE: Final = "postgresql@17-main"
 KILLED: Final = (
@@ -30,7 +30,7 @@ FAST_SCALER: Final = (
 and stop workers at this rate."""
 MAX_WORKERS: Final = 4
 BUDGET_SECONDS: Final = 25.0
-"""The longest outage, in seconds, that the platform's retries survive if each try is refused immediately."""
+"""The longest outage, in seconds, that the platform's retries outlast if each try is refused immediately."""
 
 
 STRANGER: Final = "ulimit -n 65536; exec python3 tests/machines/slow_senders.py"
@@ -104,7 +104,7 @@ def _strike(machine: Machine) -> None:
 def _reboot(machine: Machine, traffic: Traffic) -> int:
     """Reboot under traffic. Return how many events were given up because the reboot took too long.
 
-    While the only machine is off, no edge answers. The platform's retries survive 25 s of refused
+    While the only machine is off, no edge answers. The platform's retries outlast 25 s of refused
     connections. If the reboot takes longer, the events that are given up are excused. Otherwise, they count
     against the service.
     """

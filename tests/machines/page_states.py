@@ -123,4 +123,4 @@ git remote add origin /srv/origin.git && git fetch -q && git branch -qu origin/m
 apt-get update && apt-get install --no-install-recommends curl openssh-server
 printf 'Permit%s yes\\n' RootLogin EmptyPasswords >/etc/ssh/sshd_config.d/reader.conf && passwd -d root
 echo 'StrictHostKeyChecking accept-new' >/etc/ssh/ssh_config.d/reader.conf && systemctl restart ssh"""
-"""Prepares a host for a reader: apt asks no questions, a clone and curl exist, ssh reaches other hosts."""
+"""Prepares a host: apt asks no questions, a clone and curl exist, and ssh reaches the other hosts."""

@@ -25,7 +25,7 @@ FIRST: Final = (
     "security",
     "database",
 )
-"""The pages that a reader follows first on one VM, in this order. All others follow, ordered by name."""
+"""The pages that a reader follows first on one VM, in this order. All other pages follow, ordered by name."""
 
 DEMONSTRATION: Final = re.compile(r"^```\n(demo: .*?)^```\n", re.MULTILINE | re.DOTALL)
 BLOCK: Final = re.compile(r"^( *)```sh\n(.*?)^\1```\n(?:\n\1```\n(.*?)^\1```\n)?", re.MULTILINE | re.DOTALL)
@@ -42,7 +42,7 @@ FOREGROUND: Final = {
     "make run": "grep -q 'Ctrl-C stops everything' /tmp/terminal",
     "omctl simulate --platform": "ss -Hltn 'sport = :8090' | grep -q .",
 }
-"""For each command that occupies a terminal, the condition on which a reader opens another terminal."""
+"""For each command that occupies a terminal, the condition that a reader awaits before opening another."""
 
 SESSION: Final = """\
 set -a
@@ -51,7 +51,7 @@ if [ -f /tmp/session ]; then . /tmp/session; fi
 export -p >/tmp/session
 declare -f >>/tmp/session
 sleep 5"""
-"""Keeps variables and functions from block to block, and pauses, because a reader is not that fast."""
+"""Keeps variables and functions from block to block, and pauses as a reader would."""
 
 CONSENT: Final = "yes | bash -e /tmp/block >/tmp/output 2>&1; status=$?; cat /tmp/output; exit $status"
 """Runs a block, and answers its questions with yes. The output goes to a file, because a tunnel that the

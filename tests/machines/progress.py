@@ -10,7 +10,7 @@ from tests.figures.evidence import record
 from tests.machines.image import MachineError
 
 STARTED: Final = certificate(seed="", servers={})
-"""The certificate of the installed commit. It is made at the start, because commits may follow meanwhile."""
+"""The certificate of the installed commit. It is made at the start, because commits may follow later."""
 
 EVIDENCE: Final = {"pages": "docs-run", "docs-run": "docs-run"}
 

@@ -1,4 +1,4 @@
-"""Test three VMs of one broker cluster, which each run an edge and workers; one VM is lost and returns."""
+"""Test three VMs with one broker cluster. Each VM runs an edge and workers; one VM is lost and returns."""
 
 import time
 from contextlib import ExitStack

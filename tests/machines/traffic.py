@@ -60,8 +60,8 @@ class Traffic:
         self._sender: subprocess.Popen[str] | None = None
 
     def __enter__(self) -> Self:
-        # A process that a shell starts in the background ignores SIGINT, and the sender would inherit this.
-        # But SIGINT is the signal that stops the sender.
+        # SIGINT stops the sender. But a process that a shell starts in the background ignores SIGINT, and the
+        # sender would inherit this.
         signal.signal(signal.SIGINT, signal.default_int_handler)
         self._sender = subprocess.Popen(
             self._command, env=self._environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -74,7 +74,7 @@ class Traffic:
         self._sender.communicate(timeout=120)
 
     def reaches(self) -> bool:
-        """Return whether an edge answers now. It is sent an unsigned request, which it must answer 401."""
+        """Return whether an edge now answers an unsigned request with 401, as it must."""
         try:
             answer = requests.post(self._url, timeout=2.0, verify=self._environment["SSL_CERT_FILE"])
         except requests.RequestException:
@@ -100,7 +100,7 @@ class Traffic:
         return time.monotonic() - began
 
     def wait_for(self, events: int) -> None:
-        """Block until *events* further bodies have been answered 200.
+        """Block until *events* more bodies have been answered 200.
 
         Raises:
             MachineError: Fewer bodies were answered in time.

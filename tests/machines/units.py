@@ -8,7 +8,7 @@ from typing import Final
 from tests.machines.image import MachineError
 from tests.machines.machine import Machine
 
-# The time limits are generous, because other programs may use the machine's processors.
+# The time limits are generous, because other programs may be using the machine's processors.
 START_SECONDS: Final = 300.0
 SCALING_SECONDS: Final = 300.0
 MAX_EXPOSURE: Final = 1.5

@@ -36,7 +36,7 @@ def run() -> bool:
 
 
 def _upgrade_one(network: Network, previous: str) -> dict[str, int]:
-    """Upgrade one machine and take it back, once with the workers first and once with the edge first."""
+    """Upgrade one machine and downgrade it, once with the workers first and once with the edge first."""
     with Machine(network, "om-1", 11) as machine:
         _put_previous(machine, previous)
         machine.run(f"mkdir -p /etc/open-messaging && echo '{SETTINGS}' > /etc/open-messaging/environment")
@@ -66,7 +66,7 @@ def _upgrade_one(network: Network, previous: str) -> dict[str, int]:
 
 
 def _upgrade_three(network: Network, previous: str) -> dict[str, int]:
-    """Upgrade three machines in turn, as docs/upgrade.md describes, and take them back in the same way."""
+    """Upgrade three machines in turn, as docs/upgrade.md describes, and downgrade them in the same way."""
     with ExitStack() as stack:
         machines = three_machines.boot(network, stack)
         first, *others = machines
@@ -93,7 +93,7 @@ def _upgrade_three(network: Network, previous: str) -> dict[str, int]:
 
 
 def _finish(machine: Machine, prefix: str, versions: dict[Machine, str], traffic: Traffic) -> None:
-    """Check a machine with a changed version, at *prefix*, and that all machines process events together."""
+    """Check a machine whose version is now at *prefix*, and that all machines process events together."""
     machine.run("omctl check")
     versions[machine] = prefix
     _check_sharing(versions, traffic)

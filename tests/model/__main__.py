@@ -1,4 +1,4 @@
-"""Check the protocol, its windows and all known defects with Spin, two cases at a time: `make model`."""
+"""Check all cases of the protocol with Spin, two at a time: `make model`."""
 
 from __future__ import annotations
 

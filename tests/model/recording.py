@@ -22,7 +22,7 @@ class TraceFile:
 
     Lines are collected before they are written, so that recording costs little. A killed process loses its
     last lines, but the other lines are still a valid trace. Create this object when the process starts:
-    later, the process may have no free descriptor for the file.
+    later, the process may have no free descriptor left for the file.
 
     Args:
         kind: The kind of the process. The file's name begins with it.

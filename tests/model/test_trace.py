@@ -1,4 +1,4 @@
-"""Test that the recorded steps of edge processes follow the protocol, and changed traces are rejected."""
+"""Test that the recorded steps of edge processes follow the protocol, and that changed traces do not."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Test that the recorded steps of intake workers follow the protocol, and changed traces are rejected."""
+"""Test that the recorded steps of intake workers follow the protocol, and that changed traces do not."""
 
 import json
 import time

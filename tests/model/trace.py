@@ -5,7 +5,7 @@ These are the steps and their fields:
 
 * `write` *events* to a *segment*, `publish` *events*, `respond` to *events*: one turn of the loop;
 * `close` a *segment* that has *events*, `prove` it if all of them are published;
-* `read` *events* of the backlog and with them the end of *segments*, then `publish` them, or `fail` to set an
+* `read` *events* of the backlog (*segments* are read to their end), then `publish` them, or `fail` to set an
   oversized one aside; `postpone` a *segment* that had such an event, or that cannot be read;
 * `probe` the broker, `answer` (seconds *at*, *majority_until*), `unlink` a *segment*;
 * `interrupt` the connection, after which *segments* wait again; `adopt` *segments* of dead processes.
@@ -31,7 +31,7 @@ class TraceError(Exception):
 
 
 class Process(Protocol):
-    """Knows which steps a process (an edge process or a worker) may take next."""
+    """Determines which steps a process (an edge process or a worker) may take next."""
 
     def take(self, step: Mapping[str, Any]) -> None:
         """Accept one step, or raise a TraceError."""
@@ -81,7 +81,7 @@ class _Segment:
 
 @dataclass
 class _EdgeProcess:
-    """Knows which steps an edge process may take next."""
+    """Determines which steps an edge process may take next."""
 
     growing: str | None = None
     written: int = 0

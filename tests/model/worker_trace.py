@@ -45,7 +45,7 @@ class _Transaction:
 
 @dataclass
 class Worker:
-    """Knows which steps a worker may take next.
+    """Determines which steps a worker may take next.
 
     Args:
         effects: The keys of the events that took effect on any worker of the same database.

@@ -63,7 +63,7 @@ def cut_broker(directory: Path, seconds: float) -> BrokerCut:
                 senders = Senders(edge.url)
                 time.sleep(seconds)
                 server.freeze()
-                # The frozen broker reads nothing, so events that are published now are only in its sockets.
+                # The frozen broker reads nothing, so events that are published now stay in its sockets.
                 time.sleep(ANSWER_SECONDS)
                 os.killpg(edge.pid, signal.SIGSTOP)
                 answered = len(senders.answered)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 SENDERS = 2
 NO_BROKER = "amqp://127.0.0.1:1/"
-"""The address of no broker. With it, every event is only in the journal."""
+"""An address at which no broker runs, so that every event stays in the journal."""
 
 ANSWER_SECONDS = 0.1
 """Seconds in which the senders can read the answers that the edge sent before the cut."""
@@ -43,7 +43,7 @@ class Cut:
 
 
 class Senders:
-    """Threads that post events until the edge is gone. `answered` maps each body to the time of its 200."""
+    """Threads that post events until the edge has ended. `answered` maps each body to the time of its 200."""
 
     def __init__(self, url: str) -> None:
         self.answered: dict[bytes, float] = {}
@@ -67,7 +67,7 @@ class Senders:
                     self.answered[body] = time.monotonic()
 
     def join(self) -> None:
-        """Wait until all sender threads have noticed that the edge is gone."""
+        """Wait until all sender threads have noticed that the edge has ended."""
         for thread in self._threads:
             thread.join()
 

@@ -1,8 +1,8 @@
 """Provide a real ext4 file system in an image file, and cut its power.
 
 The file system is on a loop device, whose data is the image. Data that the file system has written to this
-device survives a cut. Data that is only in the page cache of files does not survive. A drive that loses data
-after acknowledging a write is not simulated.
+device survives a cut. Data that is only in the page cache does not survive. A drive that loses data after
+acknowledging a write is not simulated.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Disk:
         raise RuntimeError(f"{self._directory} is busy")
 
     def copy_as_cut(self, image: Path) -> None:
-        """Copy the data that the device has now. No process may write to the disk's files during the copy.
+        """Copy the device's current data. No process may write to the disk's files during the copy.
 
         The kernel may write cached data to the device during a copy, so copy until two copies are equal.
         """

@@ -34,7 +34,7 @@ def test_no_event_is_lost_or_repeated_when_the_power_of_postgresql_is_cut(tmp_pa
     assert cut.kept
     assert (cut.lost, cut.torn) == (0, 0)
 
-    # The cut must have an effect: data that PostgreSQL did not flush is missing in its files or tables.
+    # The cut must have an effect: data that PostgreSQL did not flush is missing from its files or tables.
     with rabbitmq.make_vhost() as vhost, pytest.raises((ServerStartError, DBAPIError)):
         cut_database(tmp_path / "not-durable", vhost.amqp_url, 2.0, durable=False)
     assert (tmp_path / "not-durable" / "disk-after").exists()

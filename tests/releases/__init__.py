@@ -1,1 +1,1 @@
-"""Samples of what each release left on disks, in queues and in databases; later releases must read them."""
+"""Samples of each release's data on disks, in queues and in databases, which later releases must read."""

@@ -22,8 +22,8 @@ RABBITMQ_IMAGE = "rabbitmq:4.0-management"
 POSTGRESQL_IMAGE = "postgres:17"
 CONTAINER_SECONDS = 60.0
 ENGINE_SECONDS = 5.0
-MEMORY = Path("/dev/shm")  # noqa: S108  # a directory of its own is made in it
-# The space that both servers need for their data, with the databases of several tests at once.
+MEMORY = Path("/dev/shm")  # noqa: S108  # the servers get a new directory in it
+# The space that both servers need for their data while several tests have databases at the same time.
 ROOM_BYTES = 1_000_000_000
 
 
@@ -56,7 +56,7 @@ def servers() -> Iterator[Servers]:
 
 
 def has_images() -> bool:
-    """Return whether a container engine answers and has both images; blocks for some seconds at most."""
+    """Return whether a container engine answers and has both images; blocks for at most five seconds."""
     command = ("docker", "image", "inspect", RABBITMQ_IMAGE, POSTGRESQL_IMAGE)
     try:
         found = subprocess.run(command, capture_output=True, timeout=ENGINE_SECONDS, check=False)

@@ -44,7 +44,7 @@ def _version(directory: Path) -> int:
 
 
 class PrivatePostgreSQL:
-    """A server that can restart on the same port with the same data; it is faster without *durable*."""
+    """A server that can restart on the same port with the same data; unless *durable*, it never flushes."""
 
     settings: ClassVar[dict[str, str]] = {}
 

@@ -109,7 +109,7 @@ def run_slice(subject: str, seeds: range) -> tuple[tuple[int, int, int], list[in
 
 
 def tell(subject: str, seed: int) -> int:
-    """Print the steps of a seed's run. If the run breaks a promise, first leave out unnecessary actions."""
+    """Print the steps of a seed's run. If it breaks a promise, first remove unnecessary actions."""
     how = SUBJECTS[subject]
     chosen = how.choose(seed)
     if is_broken := bool(how.run(chosen, None).broken):

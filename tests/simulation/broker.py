@@ -1,6 +1,6 @@
 """Model a broker for the product's own publisher, as tests/model/edge.pml and docs/faults.md describe it.
 
-The broker has an event for certain once it has flushed the event. A crash loses all unflushed events. If a
+An event is safe in the broker once the broker has flushed it. A crash loses all unflushed events. If a
 channel could not register because the queue had no majority, events published on it are silently dropped.
 """
 
@@ -23,16 +23,16 @@ NAME = re.compile(rb"<\d+>")
 """Matches an event's name, with which its body begins."""
 
 FLUSH_SECONDS = (0.001, 0.01, 0.1, 4.0)
-"""The possible durations of a flush, in seconds. All are below the grace period: a longer flush would open
-the first window in docs/guarantees.md."""
+"""The possible durations of a flush, in seconds. All are below the grace period: with a longer flush,
+docs/guarantees.md does not exclude a loss."""
 
 
 class Broker:
     """A broker with its exchange, queues and connections.
 
-    `kept` has the names of all events that were flushed in a queue, even of those consumed since. `ready`
-    has the names of the events in the events queue. `copies` maps each event's name to the different pairs
-    of properties and body with which it was published.
+    `kept` has the names of all events that were flushed in a queue, including those consumed since. `ready`
+    has the names of the events in the events queue. `copies` maps each event's name to the distinct pairs of
+    properties and body with which it was published.
     """
 
     def __init__(self, world: World, nodes: int) -> None:

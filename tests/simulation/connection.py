@@ -128,7 +128,7 @@ class Connection:
             self._end()
 
     def cut(self, notice_seconds: float) -> None:
-        """Break the connection and lose all bytes in transit. The process notices this only later."""
+        """Break the connection and lose all bytes in transit. The process notices the break only later."""
         self._end()
         self.loop.call_later(notice_seconds, self._lose)
 
@@ -181,7 +181,7 @@ class Connection:
 
 
 def _ignore(*_: object) -> None:
-    """Stand in for callbacks that the publisher has not set yet."""
+    """Do nothing: the publisher has not set this callback yet."""
 
 
 def method(**fields: object) -> Any:

@@ -21,8 +21,8 @@ SIMULATED: Final = (
     "webhook_api/backpressure/",
     "messaging/clock.py",
 )
-"""The modules that the simulation runs. It does not run those for the start of gunicorn, HTTP, the topology
-and the list of addresses."""
+"""The modules that the simulation runs. It does not run those that start gunicorn or handle HTTP, the
+topology and the list of addresses."""
 
 
 @dataclass(frozen=True, slots=True)

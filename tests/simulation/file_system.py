@@ -1,8 +1,8 @@
 """Simulate a file system in memory for the journal's own code.
 
-After a kill, the file system contains all data that was written. After a power cut, it contains the data and
-names that were flushed, and any part of the others. A flush of a file does not flush the file's name. A
-rename is atomic. The removal of a directory is flushed together with the moves of its files.
+After a kill, the file system contains all data that was written. After a power cut, it contains the flushed
+data and names, and any part of the unflushed ones. A flush of a file does not flush the file's name. A rename
+is atomic. The removal of a directory is flushed together with the moves of its files.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class FileSystem:
     # Methods that paths call.
 
     def call(self, name: str) -> None:
-        """Make a system call, which may fail. Before it, others may run, or this process may be killed."""
+        """Make a system call, which may fail. First, other processes may run, or this one may be killed."""
         self._on_call(name)
         if self.errors and (number := self.errors.get(name)):
             raise OSError(number, os.strerror(number))

@@ -35,7 +35,7 @@ class Timer:
         self.is_cancelled = False
 
     def cancel(self) -> None:
-        """Prevent the call from being made."""
+        """Cancel the call."""
         self.is_cancelled = True
 
 
@@ -123,7 +123,7 @@ class EdgeProcess:
             self.world.promises.on_response(self, body, is_durable)
 
     def take_report(self, report: QueueReport) -> None:
-        """Handle a report on the queue from the poller."""
+        """Handle the poller's report on the queue."""
         self._asked_at = report.asked_at
         assert report.members is not None
         self.has_seen_loss |= not report.members.has_majority

@@ -39,7 +39,7 @@ class Promises:
         self._world.note("BROKEN: %s", text)
         self.broken = self.broken or text
 
-    def on_response(self, process: EdgeProcess, body: bytes, is_durable: bool) -> None:  # noqa: FBT001  # as it is called
+    def on_response(self, process: EdgeProcess, body: bytes, is_durable: bool) -> None:  # noqa: FBT001  # a callback
         """Check a response: only a journalled event may be answered 200."""
         name = _name_of(body)
         self._world.note("edge %d answers %s %d", process.number, name.decode(), 200 if is_durable else 503)
@@ -60,8 +60,8 @@ class Promises:
     def _check_pressure(self, process: EdgeProcess) -> None:
         """Check that a request may be answered 200 at the present depth of the queue.
 
-        A process that is new or was frozen does not know the depth yet. Until it does, it can refuse senders
-        only because of the journal's limit.
+        A process that is new or was frozen has no report of the depth yet. Until it has one, it can refuse
+        senders only because of the journal's limit.
         """
         world = self._world
         runs_since = max(process.began, process.frozen_until)

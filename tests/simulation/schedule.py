@@ -1,4 +1,4 @@
-"""Choose the strikes on a host by a seed, run them, and shorten a schedule that breaks a promise.
+"""Derive the strikes on a host from a seed, run them, and shorten a schedule that breaks a promise.
 
 A schedule consists of a setting and a list of actions. The seed also determines all other details of a run:
 when each process runs, how long an answer takes, and at which system calls another process runs in between.
@@ -37,7 +37,7 @@ class Action:
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """The setting of a run, and its events and strikes, all chosen by a seed."""
+    """The setting of a run, and its events and strikes, all derived from a seed."""
 
     seed: int
     setting: Any
@@ -146,7 +146,7 @@ Run: TypeAlias = "Callable[[Schedule, Callable[[str], None] | None], Outcome]"
 
 
 def shrink(schedule: Schedule, run: Run = run) -> Schedule:
-    """Shorten a schedule that breaks a promise as long as the shorter schedule breaks a promise, too."""
+    """Shorten a schedule that breaks a promise, as far as the shorter schedule still breaks a promise."""
     size = len(schedule.actions) // 2
     while size:
         start = 0

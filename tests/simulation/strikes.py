@@ -73,7 +73,7 @@ def limit(world: World) -> None:
 
 
 def lose_majority(world: World, seconds: float, is_lossy: bool, requests: int) -> None:  # noqa: FBT001  # chosen
-    """Lose the majority; in some runs, also lose unflushed events, or send requests before it returns."""
+    """Lose the majority; in some runs, also lose unflushed events, or send requests in the meantime."""
     if world.broker.has_majority:
         world.broker.has_majority = False
         for process in world.living:
@@ -84,16 +84,16 @@ def lose_majority(world: World, seconds: float, is_lossy: bool, requests: int) -
 
 
 def lose_majority_anew(world: World, seconds: float) -> None:
-    """Lose the majority while all connections are new and no event was published on them."""
+    """Lose the majority while all connections are new and no event has been published on them."""
     for connection in list(world.broker.connections):
         connection.cut(0.0)
     world.schedule(2.5, lose_majority, world, seconds, True, 1)
 
 
 def _find_majority(world: World, requests: int) -> None:
-    """Restore the majority when all processes have learnt of its loss, or after a long time.
+    """Restore the majority when all processes have noticed its loss.
 
-    If the majority returned earlier, the second window in docs/guarantees.md would be open.
+    If the majority returned earlier, docs/guarantees.md would not exclude a loss.
     """
     for process in world.living:
         for _ in range(requests):

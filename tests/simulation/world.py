@@ -110,7 +110,7 @@ class World:
             call(*arguments)
         elif not process.is_dead and not timer.is_cancelled:
             if process.frozen_until > self.now:
-                # Keep the call's place in the order, even if the process is frozen again before then.
+                # Keep the call's position in the order, even if the process is frozen again first.
                 heapq.heappush(self._calls, (process.frozen_until, order, process, timer, call, arguments))
             else:
                 self.run_as(process, call, *arguments)
@@ -147,7 +147,7 @@ class World:
         process.loop.call_soon(process.request, b"<%d>%s" % (self._requests, b"." * size))
 
     def disk_is_bad(self, seconds: float) -> None:
-        """Permit answers of 503 for *seconds*, and then until the edge has tried the disk again."""
+        """Permit 503 answers for *seconds*, and after that until the edge has tried the disk again."""
         self.disk_is_bad_until = max(self.disk_is_bad_until, self.now + seconds + PEACE_SECONDS)
 
     def kill(self, process: EdgeProcess, how: str = "is killed") -> None:

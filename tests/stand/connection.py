@@ -20,7 +20,7 @@ FAILURES: Final = {
 
 
 class Connection:
-    """A keep-alive connection, and the request that is in progress on the connection."""
+    """A keep-alive connection, and the request in progress on it."""
 
     __slots__ = ("answer", "on", "sent_at", "sock", "unsent")
 
@@ -35,7 +35,7 @@ class Connection:
         self.answer = b""
 
     def go_on(self) -> bool:
-        """Send the rest of the request; return whether the whole request is sent."""
+        """Send as much of the request as possible; return whether the whole request has been sent."""
         try:
             self.unsent = self.unsent[self.sock.send(self.unsent) :]
         except BlockingIOError:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from tests.stand.order import Order
 
 SETTLE_SECONDS = 90.0
-"""Seconds to wait for the sender's end: enough for six tries with their time limits and pauses."""
+"""Seconds to wait for the sender to end: enough for six tries with their time limits and pauses."""
 
 
 class Load:

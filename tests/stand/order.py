@@ -1,4 +1,4 @@
-"""Define the requests of a sender and their times."""
+"""Define which requests a sender sends, and when."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class RequestFile:
 
 
 def _mapped(path: Path) -> mmap.mmap:
-    """Map a file into memory, because the file may be large and perhaps only a part of it is sent."""
+    """Map a file into memory, because the file may be large, and the sender may send only a part of it."""
     with path.open("rb") as file:
         return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
 
@@ -48,15 +48,15 @@ class Order:
         run: The run whose traffic is sent; empty if *path* and *size* name prepared requests instead.
         event_type: The type of every event; if empty, events have the types of an ordinary conversation.
         first: The number of the first request.
-        count: How many numbered requests to send; 0 means that there is no end.
+        count: How many numbered requests to send; 0 means no limit.
         rate: Requests a second, which may be changed later.
         connections: The largest number of connections that are kept open.
         repeated: The share of requests that repeat an earlier body, as retries after a lost answer do.
         retries: How often a refused or failed request is retried.
         retry_seconds: Seconds from a failed try to its retry.
         timeout_seconds: The time limit for an answer.
-        turn_seconds: Seconds between two checks for due requests and for answers. Latencies appear longer by
-            up to this time.
+        turn_seconds: Seconds between two checks for due requests and for answers. Measured latencies are too
+            long by up to this time.
         seed: The seed that decides which bodies are repeated.
     """
 

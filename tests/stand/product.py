@@ -58,7 +58,7 @@ class Product:
         }
 
     def edge(self, *, configuration: str = "webhook_api.gunicorn_conf", **settings: str) -> Program:
-        """Return the edge before its start: gunicorn with the command of the documentation."""
+        """Return the edge before its start: gunicorn with the documented command."""
         descriptor = self._listener.fileno()
         command = [sys.executable, str(ACTIVATE), str(descriptor), sys.executable, "-m", "gunicorn"]
         command += ["-c", f"python:{configuration}"]

@@ -22,7 +22,7 @@ LOOK_SECONDS = 0.1
 class Program:
     """A command that must keep running, as a master process and its children.
 
-    `priority` is the program's niceness, which applies from the next start.
+    `priority` is the program's niceness from its next start.
 
     Args:
         name: The name for logs.
@@ -144,8 +144,7 @@ class Program:
                 pass_fds=(self._descriptor,) if self._descriptor >= 0 else (),
             )
         with suppress(OSError):
-            # Linux first divides the processors among sessions, and only this file changes a session's
-            # share.
+            # Linux first divides the processors among sessions, and only this file changes a session's share.
             Path(f"/proc/{self._process.pid}/autogroup").write_text(str(self.priority), encoding="ascii")
 
     def _kill_group(self) -> None:

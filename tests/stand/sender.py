@@ -1,8 +1,8 @@
 """Send requests at given times, even if the server does not keep up, and record every try.
 
-A try's latency is measured from the time at which it was due, not from when it was sent. A server that
-stalls, or a sender that runs late, therefore makes latencies longer and hides none of them. A refused or
-failed request is retried as the platform retries it. Each retry is a separate try with its own due time.
+A try's latency is measured from the time at which it was due, not from when it was sent. If the server stalls
+or the sender runs late, the latencies therefore become longer and none is hidden. A refused or failed request
+is retried as the platform retries it. Each retry is a separate try with its own due time.
 
 The sender is a process, `python -m tests.stand.sender ORDER`, which load.py starts and controls by stdin.
 
@@ -33,7 +33,7 @@ PRIORITY: Final = -10
 only the servers cause delays."""
 
 AUTOGROUP: Final = Path("/proc/self/autogroup")
-"""The file that changes a session's share: Linux first divides the processors among sessions."""
+"""The file that sets a session's share of the processors, which Linux first divides among sessions."""
 
 FLUSH_SECONDS: Final = 0.05
 RECENT: Final = 2000

@@ -1,4 +1,4 @@
-"""Faults of the broker: it is killed, stopped or frozen, has an alarm, or refuses an event as too large."""
+"""Faults of the broker: it is killed, stopped or frozen, raises an alarm, or refuses a large event."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def is_frozen(pid: int) -> bool:
 
 @contextmanager
 def the_broker_is_killed(scene: Scene) -> Iterator[None]:
-    """Kill the broker with thousands of deliveries in the queue, and start it again on the same data."""
+    """Kill the broker while thousands of deliveries are in the queue, and start it again on the same data."""
     stand, before = scene.stand, scene.stand.broker.pid
     with stand.paused_workers():
         scene.wait_until(lambda: stand.view.depth(EVENTS) >= FALLS_BEHIND, "the queue fills up")

@@ -112,7 +112,7 @@ def one_host_is_an_hour_ahead(scene: Scene) -> Iterator[None]:
         scene.let_catch_up(CAUGHT_UP)
         scene.wait(5.0, 5.0)
         yield
-        # The restart at the end also delays events. So wait until the strike's last events are delivered.
+        # The restart at the end also delays events, so wait until the strike's last events are delivered.
         scene.wait(10.0, 10.0)
     finally:
         for program in host:
@@ -136,7 +136,7 @@ def _file(stand: Stand) -> Path:
 
 
 def _write(stand: Stand, seconds: int) -> None:
-    """Replace the whole file at once, so that no reader finds half of a number."""
+    """Replace the whole file at once, so that no reader finds half a number."""
     new = _file(stand).with_suffix(".new")
     new.write_text(f"{seconds:+d}\n", encoding="ascii")
     new.replace(_file(stand))

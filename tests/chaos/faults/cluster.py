@@ -25,7 +25,7 @@ LET_IN = "[erlang:set_cookie(N, erlang:get_cookie()) || N <- [{nodes}]]"
 
 @contextmanager
 def one_node_is_killed_then_another(scene: Scene) -> Iterator[None]:
-    """Kill a node under load and, when it has caught up, a second; the edge tries one of the two first."""
+    """Kill a node under load, then another once it has caught up; one of them is first in the edge's list."""
     named, *others = scene.stand.brokers
     first, second = scene.chance.sample((named, scene.chance.choice(others)), 2)
     _kill(scene, [first])
@@ -130,7 +130,7 @@ def _bring_back(stand: Stand, brokers: Sequence[PrivateRabbitMQ]) -> None:
 
 
 def _begin_anew(smaller_part: PrivateRabbitMQ) -> None:
-    """Resolve a partition as an operator must: restart the smaller part, which then discards its tables."""
+    """Resolve a partition as an operator must: restart the smaller side, which then discards its tables."""
     smaller_part.kill()
     smaller_part.start()
 

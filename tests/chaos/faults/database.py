@@ -110,7 +110,7 @@ def there_are_too_many_connections(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def a_deadlock_is_forced(scene: Scene) -> Iterator[None]:
-    """Hold a lock that a worker needs, and request a lock that it holds. PostgreSQL aborts the worker."""
+    """Hold a lock that a worker needs, and request one that it holds. PostgreSQL aborts its transaction."""
     stand, before = scene.stand, scene.stand.ask(DEADLOCKS)
     with _nothing_given_up(scene), stand.connect() as ours:
         ours.execute("BEGIN")

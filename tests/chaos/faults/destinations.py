@@ -1,4 +1,4 @@
-"""Faults of one destination that must not delay other events: it refuses, drips, or is missing in a file."""
+"""Faults of one destination that must not delay other events: it refuses, drips, or is not in a file."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from tests.chaos.scene import Scene
 
 MIN_REFUSED: Final = 5
-"""The number of refused conversations that proves the strike. If this number of conversations got no response
-at all, the destination would count as down."""
+"""The number of refused conversations that proves the strike. If that many conversations got no response at
+all, the destination would count as down."""
 
 DEADLINE_SECONDS: Final = 2 * TIMEOUT_SECONDS + 2.0
 """The longest time that a request may take: twice the time limit, plus two seconds for a busy machine."""
@@ -127,7 +127,7 @@ def _all_refused(scene: Scene, status: int) -> Iterator[None]:
 
 @contextmanager
 def the_answers_drip(scene: Scene) -> Iterator[None]:
-    """Let one destination answer byte by byte, where each byte comes within the time limit of one read."""
+    """Let one destination answer byte by byte, with each byte within the time limit of one read."""
     behind = behind_of(scene)
     proxy = behind.receiver_proxy
     proxy.dripped.clear()

@@ -29,7 +29,7 @@ the grace period.
 
 @contextmanager
 def an_edge_process_is_killed(scene: Scene) -> Iterator[None]:
-    """Kill one of the two edge processes. gunicorn starts another, and some process adopts the journal."""
+    """Kill one of the two edge processes. gunicorn starts another, and a live process adopts the journal."""
     edge, journals = scene.stand.edge, scene.stand.journals
     victim = scene.chance.choice(edge.children())
     os.kill(victim, signal.SIGKILL)
@@ -47,7 +47,7 @@ def an_edge_process_is_killed(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def the_edge_master_is_killed(scene: Scene) -> Iterator[None]:
-    """Kill gunicorn's master. Its children are killed, too, or must notice by themselves that it ended."""
+    """Kill gunicorn's master. Its children are killed, too, or must notice that it has ended."""
     edge = scene.stand.edge
     edge.spares_orphans = scene.chance.random() < 0.5
     before = edge.pid

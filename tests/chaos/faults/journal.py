@@ -25,8 +25,8 @@ DISK = 4
 """The size of the disk as a multiple of ROOM. The disk does not fill up before a broker has started."""
 
 RATE = 300.0
-"""Events sent per second. Refused events are retried up to five times. At half of a stand's capacity, the
-retries would exceed what the stand can process, so no backlog would shrink."""
+"""Events sent per second. Refused events are retried up to five times. If the rate were half of a stand's
+capacity, the stand could not process the retries as well, so no backlog would shrink."""
 
 LIMIT_SECONDS = 40.0
 """How many seconds of traffic fit on the nearly full disk, and within the journal's limit.
@@ -40,7 +40,7 @@ EVENT_BYTES = 400
 ROOM = round(LIMIT_SECONDS * RATE * EVENT_BYTES)
 NEARLY_FULL = 65536
 KNOCKS = 20
-"""How many connections to open in addition to the number of free descriptors."""
+"""How many more connections to open than there are free descriptors."""
 
 DEFAULT_LIMIT = str(1024 * 1024 * 1024)
 NEARLY = 0.8

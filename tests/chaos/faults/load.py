@@ -30,8 +30,8 @@ FILL_RATE = 600.0
 RATE = 200.0
 """New events per second, after a faster start that lasts until the first refusals.
 
-Refused events are sent in addition: they are retried up to five times, and many of them in the very second
-in which the low watermark is reached.
+In addition, refused events are retried up to five times, many of them in the very second in which the depth
+reaches the low watermark.
 """
 
 CALM_RATE = 50.0
@@ -91,7 +91,7 @@ def senders_that_obey(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def senders_that_do_not(scene: Scene) -> Iterator[None]:
-    """Send more events than the workers can process; retry by the platform's policy, without Retry-After."""
+    """Send more events than the workers can process; retry by the platform's policy, not by Retry-After."""
     with _overloaded(scene):
         yield
 

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from tests.chaos.stand import Stand
 
 FORBIDDEN: Final = 5
-"""The last digit of the numbers of conversations that the platform forbids to read."""
+"""The platform answers 403 about each conversation whose number ends in this digit."""
 
-# Settle must not give up updates that the platform can still decide. So this time is longer than the time for
-# which this fault exhausts the platform's budget.
+# Settle must not give up updates that the platform can still decide. This time is therefore longer than the
+# time for which the fault exhausts the platform's budget.
 GIVE_UP: Final = {"OM_ROUTING_GIVE_UP_SECONDS": "45"}
 USUAL: Final = {"OM_ROUTING_GIVE_UP_SECONDS": "600"}
 AGE_MS: Final = """

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 NEARLY_EMPTY = 200
 """The maximum number of deliveries in the queue when it is deleted.
 
-Events that wait so long that the journal no longer has them would be lost with the queue.
+Events that have waited until the journal no longer has them would be lost with the queue.
 """
 
 MALFORMED = 20

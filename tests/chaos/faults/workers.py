@@ -91,9 +91,9 @@ def a_worker_is_killed_before_it_commits(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def a_worker_is_killed_before_it_acknowledges(scene: Scene) -> Iterator[None]:
-    """Hold the workers' bytes to the broker; kill the workers after a commit, before its ack arrives."""
+    """Hold back the workers' bytes to the broker, and kill the workers between a commit and its acks."""
     stand, proxy = scene.stand, scene.stand.worker_proxy
-    # Wait for a commit: a worker that is not connected yet, or recovers from a strike, commits nothing.
+    # Wait for a commit: a worker that is not connected yet, or is still recovering, commits nothing.
     before = stand.ask(ROWS)
     scene.wait_until(lambda: stand.ask(ROWS) > before, "workers commit")
     # Count the rows first. On a busy machine, the workers may have committed all of their events before a

@@ -1,7 +1,7 @@
 """A missing confirm is reported in time, both during an alarm and without a majority.
 
-A queue whose process is suspended confirms no message, although the broker's connections are healthy. In
-these tests, a suspended queue stands for a queue without a majority.
+A queue whose process is suspended confirms no message, although the broker's connections are healthy. These
+tests suspend a queue to simulate a queue without a majority.
 """
 
 import time
@@ -104,7 +104,7 @@ def interrupted_in_time():
 
 
 def interrupt_a_publish(connection):
-    """Interrupt a publish before its confirm, as a second Ctrl-C does."""
+    """Interrupt a publish before its confirm arrives, as a second Ctrl-C does."""
     connection.channel().basic_publish("", EVENTS_QUEUE, b"{}")
     raise KeyboardInterrupt
 

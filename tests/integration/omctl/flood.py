@@ -13,11 +13,11 @@ import time
 
 EACH = 140
 SECONDS = 2.5
-"""The time to wait for connections, less than the gateway's limit of 5 s for a handshake."""
+"""The time to wait for connections: less than the gateway's limit of 5 s for a handshake."""
 
 
 def main(host: str, addresses: int) -> None:
-    """Open the connections, wait, count how many the gateway's host has accepted, and close them all."""
+    """Open the connections, wait, count those that the gateway's host has accepted, and close them all."""
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
     network, sockets = host.rpartition(".")[0], []

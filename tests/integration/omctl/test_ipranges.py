@@ -15,7 +15,7 @@ from workers.genesys import PlatformUnavailableError
 
 @pytest.fixture
 def environment(platform):
-    """The settings of a host that runs only the edge, so no database is named."""
+    """The settings of a host that runs only the edge and therefore needs no database."""
     return platform | {"OM_GENESYS_REGION": "eu-central-1"}
 
 

@@ -1,4 +1,4 @@
-"""A host's broker leaves its cluster, as in `omctl uninstall --purge`, and no event is lost.
+"""A host's broker leaves its cluster, as during `omctl uninstall --purge`, and no event is lost.
 
 The test starts three brokers and takes most of a minute, so only `make test-nightly` runs it.
 """

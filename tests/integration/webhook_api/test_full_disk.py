@@ -78,7 +78,7 @@ def test_an_edge_with_a_full_journal_answers_503_and_is_not_ready(make_edge):
 
 
 def fail_flushes(_app):
-    """Make flushes of the journal fail while the file `failing` exists (an extension of the edge)."""
+    """Extend the edge so that flushes of the journal fail while the file `failing` exists."""
     flush = os.fdatasync
 
     def fdatasync(descriptor):

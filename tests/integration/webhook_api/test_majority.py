@@ -1,7 +1,7 @@
 """While the events queue has no majority, events answered 200 wait in the journal, and none is lost.
 
 Each outage of the cluster of three nodes affects an edge with publisher confirms and an edge without them. If
-answered probes released events as they do on a lone broker, all of these events would be lost.
+answered probes alone released events, as they do on a lone broker, all of these events would be lost.
 """
 
 import time

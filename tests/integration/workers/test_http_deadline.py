@@ -13,7 +13,7 @@ from workers.http_deadline import DeadlineAdapter, shorten_deadline
 
 SECONDS = 1.0
 PATIENCE = 6.0
-"""How long servers are silent, far longer than the deadline. A request must end in half of this time."""
+"""How long servers stay silent: far longer than the deadline. A request must end within half of this time."""
 
 MAX_BYTES = 100_000
 OK = b"HTTP/1.1 200 OK\r\n"
@@ -111,7 +111,7 @@ def test_the_attempts_at_all_addresses_of_a_host_share_one_deadline(session, mon
     with socket.socket() as listening, socket.socket() as first:
         listening.bind(("", free_port()))
         listening.listen(0)
-        # This connection fills the listen queue, so further connections get no answer.
+        # This connection fills the listen queue, so later connections get no answer.
         first.connect((LOOPBACK, port := listening.getsockname()[1]))
         found = [
             (socket.AF_INET, socket.SOCK_STREAM, 6, "", (f"127.0.0.{number}", port)) for number in range(1, 9)

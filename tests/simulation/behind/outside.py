@@ -21,8 +21,8 @@ TIMEOUT_SECONDS: Final = 2.0
 ATTEMPTS: Final = 4
 LATENCIES: Final = (0.002, 0.01, 0.05)
 MIN_LEASE_SECONDS: Final = 9.0
-"""The minimum number of seconds from an answer until the lease of its delivery ends: the margin of a run of
-deliveries, minus the time of a slow statement."""
+"""The minimum number of seconds from an answer until the lease of its delivery ends: the margin that a run of
+deliveries keeps, minus the time of a slow statement."""
 
 
 @dataclass
@@ -44,7 +44,7 @@ class Destination:
     """A destination that accepts events, refuses them, hangs or is down. `mode` is its present behaviour.
 
     Args:
-        bad: For some conversations, the mode that always applies to their events.
+        bad: For some conversations, the mode in which their events are always handled.
     """
 
     world: World
@@ -56,7 +56,7 @@ class Destination:
     longest_wait: float = 0.0
 
     def send(self, message: WebhookMessage, unended: list[int]) -> HttpResult:
-        """Answer a request; *unended* lists the conversation's earlier deliveries without an outcome."""
+        """Answer a request; *unended* lists the conversation's earlier deliveries without an outcome yet."""
         world, key, conversation = self.world, message.outbox_id, message.conversation_id
         assert world.process is not None
         request = Request(world.process)

@@ -54,8 +54,8 @@ SLOTS: Final = ("deliver", "deliver", "settle", "settle", "intake")
 EVENTS: Final = tuple(f"openmessaging:conversation:{kind}" for kind in ("new", "message", "updated"))
 SUBSCRIBED: Final = {"crm": EVENTS, "archive": EVENTS[1:2]}
 IDLE_SECONDS: Final = 1.0
-"""How long an idle process pauses, in seconds. The product pauses for tens of milliseconds, but in a
-simulated run, no work is due for minutes."""
+"""How long an idle process pauses, in seconds. The product pauses for tens of milliseconds, but a simulated
+run has minutes without due work."""
 
 GIVE_UP_SECONDS: Final = 30.0
 HANDLERS: Final = installed_handlers()
@@ -91,7 +91,7 @@ class Database:
         self._reader = sqlite3.connect(self.path, isolation_level=None)
 
     def read(self, query: str, *values: object) -> list[Any]:
-        """Return the rows of a query that are committed."""
+        """Return the committed rows that a query selects."""
         return self._reader.execute(query, values).fetchall()
 
     def _on_statement(self, _connection: Any, _cursor: Any, statement: str, *_: object) -> None:
@@ -105,7 +105,7 @@ class Database:
 
 @cache
 def database() -> Database:
-    """Return the database, of which this Python process has one."""
+    """Return the only database of this Python process."""
     return Database()
 
 
@@ -230,7 +230,7 @@ def simulated(behind: Behind) -> Iterator[None]:
         (sender, "time", clock),
         (sender, "threading", SimpleNamespace(Thread=Thread)),
         (dead_letters, "publish_dead_letters", behind.exchange.publish),
-        # Use limits so small that runs of deliveries grow and deliveries are parked.
+        # Use limits that are small enough for runs of deliveries to grow and for deliveries to be parked.
         (leasing, "MIN_RUN_EVENTS", 2),
         (sender, "MIN_RUN_EVENTS", 2),
         (sender, "MAX_RUN_EVENTS", 4),

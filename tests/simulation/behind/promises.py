@@ -1,4 +1,4 @@
-"""Check that settle and deliver do not lose, repeat or reorder events, or delay good events by bad ones."""
+"""Check that settle and deliver lose, repeat and reorder no events, and let no bad event delay a good one."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Behind:
         return [row[0] for row in database().read(UNENDED, *values)]
 
     def is_settled(self) -> bool:
-        """Return whether everything is settled, delivered and dead-lettered that has to be."""
+        """Return whether every event that must be settled, delivered or dead-lettered has been."""
         [(left,)] = database().read(WORK_LEFT)
         return left == 0
 

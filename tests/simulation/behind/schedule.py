@@ -1,4 +1,4 @@
-"""Choose events and strikes by a seed, run them, and check the promises at the end."""
+"""Derive events and strikes from a seed, run them, and check the promises at the end."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Run settle and deliver processes on one simulated clock, with each of their threads as a greenlet.
 
-Another thread runs only while a thread waits for a statement, a queue, an answer or a time. Every choice is
-derived from the seed, so the same seed and actions repeat a run byte for byte.
+Another thread runs only while the current one waits for a statement, a queue, an answer or a time. Every
+choice is derived from the seed, so the same seed and actions repeat a run byte for byte.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 EPOCH_US: Final = 1_732_462_000_000_000
 BUSY_SECONDS: Final = 10.0
-"""Seconds for which a transaction waits for another writer's, as in SQLite."""
+"""Seconds for which a transaction waits for another writer's transaction, as in SQLite."""
 
 PAUSES: Final = (0.0, 0.0, 0.0, 0.001, 0.02)
 """The possible durations of a statement, in seconds."""
@@ -129,7 +129,7 @@ class World:
                 call()
             except KilledError:
                 pass
-            except BaseException as error:  # noqa: BLE001  # whatever ends a thread is a finding
+            except BaseException as error:  # noqa: BLE001  # any error that ends a thread is a finding
                 self.fail(f"{process} fails: {error!r}")
 
         task = Task(process, greenlet(run, parent=self._hub))
@@ -164,7 +164,7 @@ class World:
         self.schedule(self.random.choice(PAUSES), self._resume, task, task.waits)
 
     def wait_on(self, waiting: list[Task], seconds: float | None) -> None:
-        """Suspend this thread as one of those in *waiting*, which may be woken before the time is over."""
+        """Add this thread to *waiting*, and suspend it until it is woken or the time is over."""
         assert self._task is not None
         waiting.append(self._task)
         task = self.sleep(seconds)
@@ -217,7 +217,7 @@ class World:
         self.schedule(2 * self.random.random(), self.start, process.role, process.start)
 
     def end(self) -> None:
-        """Kill all processes at the end of a run, without a story."""
+        """Kill all processes at the end of a run, without adding to the story."""
         self._tell = None
         for process in list(self.living):
             self.kill(process)
@@ -225,7 +225,7 @@ class World:
     def _die(self, how: str) -> None:
         """Kill the process whose thread is running, at this point of its code."""
         assert self._task is not None
-        # Schedule the kill before all other calls that are due now.
+        # Let the kill happen before all other calls that are due now.
         heapq.heappush(self._calls, (0.0, 0, self.kill, (self._task.process, how)))
         self.sleep(None)
 

@@ -1,4 +1,4 @@
-"""Required headers are checked under the key in which WSGI stores them, and may replace the signature."""
+"""Required headers are checked under the keys that WSGI gives them, and may replace the signature."""
 
 import pytest
 

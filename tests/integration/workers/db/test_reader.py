@@ -1,4 +1,4 @@
-"""`omctl migrate --read-only-role` grants the rights that reports need, but not to read message content."""
+"""`omctl migrate --read-only-role` grants what reports need, but no right to read message content."""
 
 import secrets
 

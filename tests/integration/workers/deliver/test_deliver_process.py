@@ -1,4 +1,4 @@
-"""The deliver process is stopped, or killed after it received an answer but before it recorded the answer."""
+"""The deliver process is stopped, or killed between receiving an answer and recording it."""
 
 import os
 import signal

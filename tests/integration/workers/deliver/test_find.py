@@ -1,4 +1,4 @@
-"""omctl find finds an event by any of its ids, and shows where the event stopped and the next command."""
+"""omctl find finds an event by any of its ids, and shows where it stopped and which command to run next."""
 
 import hashlib
 import json

@@ -169,7 +169,7 @@ def test_a_platform_that_does_not_answer_is_reported_as_unavailable(engine):
 
 @contextmanager
 def dripping(head, piece):
-    """Answer each connection with *head* and then *piece* again and again; yield the server's address."""
+    """Answer each connection with *head* and then with *piece* repeatedly; yield the server's address."""
 
     def drip(accepted):
         accepted.recv(65_536)
@@ -195,7 +195,7 @@ def test_an_endless_or_too_long_answer_counts_as_a_failure(platform_url, part, p
         began = time.monotonic()
         with pytest.raises(PlatformUnavailableError):
             client.get("/api/v2/conversations/c1")
-        # The client stops reading an answer that is too long before the deadline of 15 s.
+        # The client stops reading an overlong answer before the deadline of 15 s.
         assert time.monotonic() - began < 14
 
 

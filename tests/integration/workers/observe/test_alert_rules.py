@@ -133,7 +133,7 @@ ALONG = {"SuccessRateLow": ["Gaps"]}
 """For some alerts, the other alerts that rightly fire at the same time."""
 GAPS = series("om_reconciliation_gaps")
 FALLS = {"at once": "5000x59 1000x100", "bit by bit": "5000x59 4900-100x48 100x51"}
-"""The number of gaps while retention deletes old gaps at night; no alert may fire at any minute."""
+"""The number of gaps while retention deletes old gaps at night. No alert may fire at any minute."""
 HOUR = 120 * 990
 """The number of events that are processed or skipped in an hour: 120 samples with 990 events each."""
 SHARES = {
@@ -247,12 +247,12 @@ WEEK = 7 * DAY
 @pytest.mark.parametrize(
     ("accepted", "sample", "firing"),
     [
-        # On the second day, traffic is as it was a day ago, and then stops for a while.
+        # On the second day, traffic is the same as on the first, and then stops for a while.
         (f"0+500x{DAY + 24} {(DAY + 24) * 500}x12", DAY + 22, False),
         (f"0+500x{DAY + 24} {(DAY + 24) * 500}x12", DAY + 32, True),
         # There is usually no traffic at this hour.
         (f"0+500x12 6000x{DAY + 40}", DAY + 32, False),
-        # On the ninth day, there was no traffic a day ago, but there was a week ago.
+        # This hour of the ninth day had no traffic a day before, but had some a week before.
         (f"0+500x{WEEK} {WEEK * 500}x{DAY + 40}", WEEK + DAY + 32, True),
     ],
 )

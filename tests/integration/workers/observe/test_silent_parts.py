@@ -29,8 +29,8 @@ from workers.observe.status import overview
 pytestmark = pytest.mark.timeout(300)
 
 NAMED_SECONDS = 30.0
-"""The time within which a stopped part must be named here, where a canary is sent each second. If a canary is
-sent each minute, as usual, the time is then below 90 s."""
+"""The time within which a stopped part must be named here, where a canary is sent each second. With the usual
+canary each minute, the time is below 90 s."""
 
 UP = dict.fromkeys(("broker", "database", "edge", "journal", "canary"), "up")
 

@@ -1,4 +1,4 @@
-"""omctl erase removes a customer's data from every place, including the disk."""
+"""omctl erase removes a customer's data everywhere, including on the disk."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""After a cutover from the guide's own code and an import of its keys, no event takes effect twice."""
+"""After a cutover from the guide's own code with an import of its keys, no event takes effect twice."""
 
 import json
 

@@ -41,7 +41,7 @@ def started(make_reconciler, clock):
 
 @pytest.fixture
 def fail(organisation, monkeypatch):
-    """Return a function that makes requests fail by words in their path or query; retries do not wait."""
+    """Return a function that makes requests with given words in their URLs fail; retries do not wait."""
 
     def fail(faults):
         def next_fault(_method):

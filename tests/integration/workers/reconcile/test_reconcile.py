@@ -206,7 +206,7 @@ def test_events_in_a_journal_do_not_count_as_missing(  # noqa: PLR0917  # fixtur
     run(started)
     assert depth(channel) == 0
     assert query("SELECT compared, missing" + LAST) == [(0, 0)]
-    # By now, all events of the journal have been published, and the missing events were not among them.
+    # By now, all events of the journal have been published. The missing events were not among them.
     clock.ahead_us = HOUR_US // 2
     run(started)
     assert depth(channel) == 2
@@ -307,7 +307,7 @@ def test_conversations_with_equal_counts_are_read_last_and_only_until_the_interv
     for _ in range(3):
         assert started.reconcile()
     assert organisation.requests[2].endswith("/conversations/messages/c-19")
-    # At this time, the next comparison is due.
+    # The next comparison is due at this time.
     clock.ahead_us = HOUR_US // 4 + 1
     assert query("SELECT count(*) FROM reconciliations WHERE finished_at IS NULL") == [(1,)]
     while query("SELECT finished_at" + LAST) == [(None,)]:

@@ -97,7 +97,7 @@ def test_a_single_conversation_can_be_compared(sent, omctl):
 def test_a_lost_event_of_a_quiet_conversation_is_missing_unless_it_has_ended(  # noqa: PLR0917  # fixtures
     omctl, organisation, intake, engine, days, state, missing
 ):
-    """The platform's list has only the conversations that started on the days of the comparison."""
+    """The platform lists only the conversations that started on the days of the comparison."""
     quiet = native(1, after_s=-days * 86_400)
     organisation.history.record(quiet)
     organisation.history.record(native(2, after_s=-300))
@@ -182,7 +182,7 @@ def test_after_a_mismatch_reconcile_waits_for_an_operators_decision(  # noqa: PL
     assert "60 events that were received" in answer["mismatch"]
     # The comparison of a single conversation cannot prove a mismatch.
     omctl("--since", "1h", "--wait", "0", "--conversation", "c-0", status=4)
-    # Neither can a comparison in which the platform shows no conversation, or which has too few events.
+    # Nor can a comparison in which the platform returns no conversation, or which has too few events.
     fail({"/conversations/messages/": Fault(403)})
     omctl("--since", "1h", "--wait", "0", status=5)
     fail({})

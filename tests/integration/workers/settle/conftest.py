@@ -1,4 +1,4 @@
-"""Fixtures for tests of settle: a clock that the test moves, with intake and settlers that use this clock."""
+"""Fixtures for tests of settle: a clock that the test moves, and intake and settlers that use it."""
 
 from types import SimpleNamespace
 

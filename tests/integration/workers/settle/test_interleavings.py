@@ -1,4 +1,4 @@
-"""The final state does not depend on order, copies, delays and crashes, on PostgreSQL and on SQLite."""
+"""The final state does not depend on order, copies, delays or crashes, on PostgreSQL and on SQLite."""
 
 import itertools
 from collections import Counter
