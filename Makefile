@@ -46,7 +46,7 @@ wheel: ## Build the wheel, the source archive, the lock file, the SBOM and check
 	@deploy/local/build-distributions
 
 release: evidence ## Do what `make wheel` does, but only if every long suite has passed on this code and all is committed
-	@test -z "$$(git status --porcelain)" || { echo "There are uncommitted changes: this is no release."; exit 1; }
+	@test -z "$$(git status --porcelain)" || { echo "There are uncommitted changes: commit them first."; exit 1; }
 	@deploy/local/build-distributions
 
 install-vm: ## Install or upgrade the service on this Debian host under systemd

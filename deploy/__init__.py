@@ -1,1 +1,1 @@
-"""Files that install, configure and run the service on a machine."""
+"""Install, configure and run the service on a machine."""

@@ -30,11 +30,11 @@ _FAULTS: Final = (
     ),
     (
         "42501|permission denied",
-        "does not permit this to its user: run the command with the service's settings, or grant the right",
+        "does not let its user do this: run the command with the service's settings, or grant the right",
     ),
     (
         "authentication failed|28p01|28000|no password supplied",
-        "refuses the user or the password: correct them in OM_DATABASE_URL",
+        "rejects the user name or password: correct it in OM_DATABASE_URL",
     ),
     ('" does not exist|3d000', "does not exist on its server: correct the name, or create it"),
     ("55p03|database is locked", "is locked by another process: run the command again later"),
@@ -44,7 +44,7 @@ _FAULTS: Final = (
     ),
     ("not a database", "is not an SQLite database: correct the path in OM_DATABASE_URL"),
     ("timeout", "does not answer in time: check whether it hangs, and restart it"),
-    ("", "does not answer: check that it runs, and the host and port in OM_DATABASE_URL"),
+    ("", "does not answer: check that it runs and that OM_DATABASE_URL has the right host and port"),
 )
 
 

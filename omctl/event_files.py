@@ -26,7 +26,7 @@ def read_bodies(file: BinaryIO) -> Iterator[bytes]:
         text = (first + file.read()).decode()
         spans = list(_find_spans(text))
     except ValueError as error:
-        reason = f"neither arrays of JSON objects nor one object a line: {error}"
+        reason = f"neither arrays of JSON objects nor one object per line: {error}"
         raise click.UsageError(f"{getattr(file, 'name', '-')}: {reason}") from None
     yield from (text[start:end].encode() for start, end in spans)
 

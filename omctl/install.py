@@ -47,18 +47,18 @@ pem = click.Path(exists=True, dir_okay=False, path_type=Path)
     "--certificate", type=(pem, pem), metavar="PEM KEY",
     help="The certificate and its private key. Default: a self-signed one.",
 )  # fmt: skip
-@click.option("--bind", help="Where the edge listens. Default: 127.0.0.1:8080.")
+@click.option("--bind", help="Address on which the edge listens. Default: 127.0.0.1:8080.")
 @click.option(
     "--workers", type=click.IntRange(0),
     help="A fixed number of intake workers. Default: 0, as many as the queue needs.",
 )  # fmt: skip
 @click.option(
     "--platform-only/--no-platform-only", default=None,
-    help="Refuse addresses outside the platform's list, once there is one. Default: no.",
+    help="Refuse addresses that are not on the platform's list, once it exists. Default: no.",
 )  # fmt: skip
 @click.option(
     "--firewall/--no-firewall", default=None,
-    help="Limit connections by sender with nftables; with --dry-run, print the rules. Default: no.",
+    help="Limit connections per sender with nftables; with --dry-run, print the rules. Default: no.",
 )  # fmt: skip
 @click.option(
     "--cluster", metavar="HOST,HOST,HOST",
@@ -94,7 +94,7 @@ def install(
         {name.replace("_", "-"): value for name, value in given.items() if value is not None}
     )
     if options.cluster and options.role != BOTH:
-        raise click.UsageError("A host of the cluster has both roles: give --role both, or --cluster ''.")
+        raise click.UsageError("Every host of a cluster has both roles: give --role both, or --cluster ''.")
     if ENVIRONMENT.exists():
         # An upgrade uses the units' settings, which the operator's shell does not have.
         os.environ.setdefault(SETTINGS_FILE, str(ENVIRONMENT))
@@ -243,7 +243,7 @@ def _send(body: bytes, options: Options) -> None:
     except requests.RequestException as error:
         raise InstallationError(f"{url} does not answer: see systemctl status nginx") from error
     if response.status_code == 403:
-        text = f"nginx refuses {url}: check that 127.0.0.1 is on the list of {gateway.ADDRESSES}"
+        text = f"nginx refuses {url}: check that 127.0.0.1 is listed in {gateway.ADDRESSES}"
         raise InstallationError(text)
     if response.status_code != 200:
         raise InstallationError(f"{url} answered {response.status_code}: see journalctl -u om-api")

@@ -106,7 +106,7 @@ dead_letter_options = combine(
     click.option(
         "--code", "codes", multiple=True, help="With this code, such as handler_failed; repeatable."
     ),
-    click.option("--type", "types", multiple=True, help="Event type, whole or its last part; repeatable."),
+    click.option("--type", "types", multiple=True, help="Event type (prefix optional); repeatable."),
     click.option("--conversation", "conversations", multiple=True, help="Of this conversation; repeatable."),
     since_option("Dead-lettered"),
     until_option("Dead-lettered"),

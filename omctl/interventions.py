@@ -107,7 +107,7 @@ def carry_out(
     else:
         if not terms.yes:
             with asking or nullcontext():
-                click.confirm(f"{question}; go on?", abort=True, err=True)
+                click.confirm(f"{question}; continue?", abort=True, err=True)
         with cancellable() as cancelled, work(cancelled) as batches:
             run.begin(engine, terms)
             try:

@@ -38,7 +38,7 @@ def curl_line(url: str, value: str, body: bytes, path: str | None, headers: Mapp
     try:
         data = ["--data-binary", f"@{path}"] if path else ["--data-raw", body.decode()]
     except UnicodeDecodeError:
-        text = "This body is not text that can be pasted: use a file instead of standard input."
+        text = "This body is not UTF-8 text and cannot be pasted: use a file instead of standard input."
         raise click.UsageError(text) from None
     return shlex.join(["curl", "-sS", "-i", url, *fields, *data])
 
@@ -137,7 +137,7 @@ def _bodies(body: bytes) -> Iterator[_Variant]:
             value, separators=separators, ensure_ascii=is_ascii, indent=indent, sort_keys=is_sorted
         )
         if (other := text.encode("utf-8", "surrogatepass")) != body:
-            yield _Variant(other, "the signature is of the same JSON written in another way", RESERIALISED)
+            yield _Variant(other, "the signature is of the same JSON, serialised differently", RESERIALISED)
 
 
 def _keys(secret: bytes) -> Iterator[_Variant]:
@@ -164,14 +164,14 @@ def _explain_header(header: str, digests: Sequence[bytes]) -> tuple[str, str]:
         proxy = "let the proxy pass X-Hub-Signature-256 through"
         return "there is no signature", f"configure the secret token at the sender, and {proxy}"
     if header.lower().startswith("sha1="):
-        return "the signature is of SHA-1", remedy
+        return "the signature uses SHA-1", remedy
     if not digests:
         return "the header is neither base64 nor hex", remedy
     if all(len(digest) != signature.DIGEST_BYTES for digest in digests):
-        cut = "it was cut, or another algorithm made it"
+        cut = "it was truncated, or another algorithm was used"
         return f"the digest does not have the 32 bytes of SHA-256: {cut}", remedy
     remedy = (
         "compare the secret token of the integration with OM_WEBHOOK_SECRETS, and use the body as it "
         "arrived at the edge: something on the way may have changed it"
     )
-    return "no configured secret, and no known change of the body, explains it", remedy
+    return "no configured secret and no known change to the body explains it", remedy

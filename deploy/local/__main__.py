@@ -1,4 +1,4 @@
-"""Entry point of `make run` and `make demo`: python -m deploy.local COMMAND."""
+"""Run the command of `make run` or `make demo`: python -m deploy.local COMMAND."""
 
 import os
 import sys

@@ -37,7 +37,7 @@ class BrokerAddress:
 
 @contextmanager
 def broker(directory: Path) -> Iterator[BrokerAddress]:
-    """Provide a broker for a `with` block, with its data in *directory*. If it was started here, stop it."""
+    """Provide a broker with its data in *directory*; after the `with` block, stop it if started here."""
     data = directory / "rabbitmq"
     if named := named_broker():
         yield named
@@ -78,7 +78,7 @@ def _in_container() -> Iterator[BrokerAddress]:
         compose("up", "--detach", "--wait")
     except (OSError, subprocess.CalledProcessError):
         raise ServerStartError(
-            "A RabbitMQ is needed: name one by OM_AMQP_URL and OM_MANAGEMENT_URL, install RabbitMQ 4, "
+            "RabbitMQ is needed: set OM_AMQP_URL and OM_MANAGEMENT_URL, install RabbitMQ 4, "
             "or install Docker with its compose plugin"
         ) from None
     try:
@@ -102,7 +102,7 @@ def virtual_host(amqp_url: str, management_url: str, name: str) -> Iterator[str]
     try:
         yield in_virtual_host(amqp_url, name)
     finally:
-        # Use a new connection: RabbitMQ may be closing the old one if that was idle for a minute.
+        # Use a new connection: RabbitMQ may be closing the old one if it has been idle for a minute.
         api = ManagementApi(management_url, timeout_seconds=5.0)
         api.send("DELETE", f"vhosts/{vhost}").raise_for_status()
 

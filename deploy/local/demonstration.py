@@ -1,4 +1,4 @@
-"""Run the service, send it simulated events and compare the records of all its parts."""
+"""Run the service, send it simulated events, and check that all records of these events agree."""
 
 import json
 import math
@@ -43,7 +43,7 @@ EVENTS = 1000
 CONNECTIONS = 16
 PER_SECOND = 100.0
 """Events sent per second. Without this limit, a hundred routing updates would arrive within three seconds.
-Settle queries the platform about one at a time, so some answers would come after the windows have closed."""
+Settle queries the platform about one update at a time, so some answers would come after their windows end."""
 
 DRAIN_SECONDS = 120.0
 QUEUES_TO_DRAIN = (topology.EVENTS_QUEUE, topology.UNROUTED, topology.DEAD_LETTER_RECORDS)
@@ -71,7 +71,7 @@ OWN_SETTINGS = (
 def process_events(
     service: LocalService, wait: Wait, organisation: Organisation
 ) -> tuple[Accounts, dict[str, int]]:
-    """Send the events, reconcile, and return both results; raise ServerStartError if anything fails."""
+    """Send the events, reconcile, and return the results of both; raise ServerStartError if a step fails."""
     database_url, ledger = os.environ["OM_DATABASE_URL"], service.var / "ledger.jsonl"
     depths = QueueDepths((service.broker.management_url,), (service.broker.amqp_url,))
 
@@ -85,7 +85,7 @@ def process_events(
 
     def wait_until(is_done: Callable[[], bool], goal: str) -> None:
         if not wait(is_done, DRAIN_SECONDS):
-            raise ServerStartError(f"Waited {DRAIN_SECONDS:.0f} s in vain until {goal}")
+            raise ServerStartError(f"Timed out after {DRAIN_SECONDS:.0f} s while waiting until {goal}")
 
     wait_until(service.is_ready, "the edge is ready")
     wait_until(lambda: query(database_url, SUBSCRIPTIONS_KNOWN)["number"] > 0, "the destinations are known")
@@ -114,7 +114,7 @@ def send(posts: Sequence[Post], url: str, path: Path) -> None:
 
 
 def demonstrate(var: Path, *, keep: bool) -> bool:
-    """Run the demonstration, print the accounts, and return whether they agree. *keep*: wait for a signal."""
+    """Run the demonstration and print the accounts; return whether they agree (if *keep*, after a signal)."""
     with ExitStack() as stack:
         stack.enter_context(single_instance(var / "demo.lock"))
         directory = var / "demo"
@@ -123,9 +123,7 @@ def demonstrate(var: Path, *, keep: bool) -> bool:
         directory.mkdir(parents=True)
         found = stack.enter_context(broker(directory))
         if not found.management_url:
-            raise ServerStartError(
-                "OM_MANAGEMENT_URL is needed beside OM_AMQP_URL, to read the queues' depths"
-            )
+            raise ServerStartError("Set OM_MANAGEMENT_URL too: it is needed to read the queues' depths")
         own = own_virtual_host(found) if named_broker() else nullcontext(found)
         for name in OWN_SETTINGS:
             os.environ.pop(name, None)
@@ -137,7 +135,7 @@ def demonstrate(var: Path, *, keep: bool) -> bool:
         service.prepare()
         register(service)
         commands = service.commands()
-        # Start no reconcile worker: the demonstration itself compares when no event is on its way.
+        # Start no reconcile worker: the demonstration itself reconciles when no event is in transit.
         del commands["reconcile"]
         log = directory / "service.log"
         wait = stack.enter_context(run_processes(commands, directory, output=log))
@@ -153,7 +151,7 @@ def demonstrate(var: Path, *, keep: bool) -> bool:
 
 
 def register(service: LocalService) -> None:
-    """Register the service's webhook at the simulated platform."""
+    """Register the service's webhook with the simulated platform."""
     path = service.var / "registration.toml"
     path.write_text(f'url = "{service.webhook_url}"\n\n[integration]\nname = "Demonstration"\n')
     os.environ["OM_REGISTRATION"] = str(path)

@@ -19,7 +19,7 @@ POLL_SECONDS = 0.05
 ORPHAN_SECONDS = 10.0
 # The servers must also end when the terminal is closed (SIGHUP), not only at Ctrl-C.
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-# The edge finishes its requests in this time (20 seconds suffice), and a worker finishes its batch.
+# Within this time, the edge finishes its requests (20 seconds suffice), and a worker finishes its batch.
 END_SECONDS = 25.0
 
 LOOPBACK = "127.0.0.1"
@@ -141,7 +141,7 @@ def run_processes(
     """Run each named command as a process during a `with` block, and end all processes after it.
 
     *directory* marks the processes, so that `end_orphans` finds those of a killed run. Their output goes to
-    the file *output*; None: standard output. The yielded function blocks until a condition holds and returns
+    the file *output*; None: standard output. The yielded function blocks until a condition is met and returns
     True, or until a number of seconds has passed and returns False. It raises ServerStartError as soon as any
     process ends by itself.
     """

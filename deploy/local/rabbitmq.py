@@ -26,9 +26,9 @@ MIN_VERSION = (4,)
 PLUGINS = "[rabbitmq_management]."
 AMQP_GREETING = b"AMQP\x00\x00\x09\x01"
 
-# A cold start on a loaded two-core machine takes ten seconds. A killed node also reads back its long queues.
+# A cold start on a loaded two-core machine takes ten seconds. A killed node must also reload its long queues.
 START_SECONDS = 300.0
-# A node that stops cleanly first transfers the leadership of its quorum queues. If it takes longer, it hangs.
+# A node that stops cleanly first transfers the leadership of its queues. If this takes longer, it hangs.
 STOP_SECONDS = 20.0
 EPMD_STOP_SECONDS = 2.0
 COOKIE = ".erlang.cookie"
@@ -57,7 +57,7 @@ ADVANCED = """\
 
 
 def server_home() -> Path | None:
-    """Return the directory of the newest installed RabbitMQ server that is recent enough, or None."""
+    """Return the directory of the newest installed RabbitMQ server of at least MIN_VERSION, or None."""
     found = Path("/usr/lib/rabbitmq/lib").glob("rabbitmq_server-*/sbin/rabbitmq-server")
     homes = [program.parents[1] for program in found]
     if not homes and (program := shutil.which("rabbitmq-server")):
@@ -89,7 +89,7 @@ class LocalRabbitMQ:
         self.management_url = f"http://{CREDENTIALS}@{LOOPBACK}:{self.management_port}"
         stored = self.directory / COOKIE
         self.cookie = stored.read_text() if stored.exists() else secrets.token_hex(16)
-        # Start a port mapper for this node: the machine's own, on port 4369, serves other Erlang programs.
+        # Use a separate port mapper, because the machine's own, on port 4369, serves other Erlang programs.
         self.epmd_port = free_port()
         self._epmd = ServerProcess("epmd", self.directory / "epmd.log")
         self._process = ServerProcess(f"RabbitMQ {self.node}", self.directory / "output.log")
@@ -153,7 +153,7 @@ class LocalRabbitMQ:
         return home / "sbin" / name
 
     def _environment(self) -> dict[str, str]:
-        """Return the node's whole environment; it sets all that a node reads, so no machine setting applies.
+        """Return the node's environment. It sets all that a node reads, so machine settings have no effect.
 
         This process's own RABBITMQ_*, ERL_* or NOTIFY_SOCKET are not passed on: they would affect the node.
         """
@@ -179,6 +179,6 @@ class LocalRabbitMQ:
             "RABBITMQ_ADVANCED_CONFIG_FILE": str(here / "advanced.config"),
             "RABBITMQ_ENABLED_PLUGINS_FILE": str(here / "enabled_plugins"),
             "RABBITMQ_PLUGINS_DIR": str(plugins),
-            # Two schedulers suffice; without this, a large machine would start one for every core.
+            # Two schedulers suffice; by default, Erlang would start one for every core.
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "+S 2:2 -kernel inet_dist_use_interface {127,0,0,1}",
         }

@@ -40,11 +40,11 @@ def run(var: Path) -> None:
         service = LocalService(var, free_bind(), stack.enter_context(broker(var)))
         service.prepare()
         stack.enter_context(environment_file(var / "environment"))
-        # A signal raises SystemExit and ends the command normally, without an error.
+        # A signal raises SystemExit. Suppress it, so that the command ends without an error.
         stack.enter_context(suppress(SystemExit))
         wait = stack.enter_context(run_processes(service.commands(), var))
         if wait(service.is_ready, READY_SECONDS):
-            # Register the service, so that the simulated platform posts its events there.
+            # Register the service, so that the simulated platform posts its events to the service's webhook.
             organisation, environment = Organisation("simulated", "simulated"), Environment()
             register_edge(organisation, service.webhook_url, environment)
             database_url = environment.string("OM_DATABASE_URL")
@@ -65,7 +65,7 @@ def single_instance(path: Path) -> Iterator[None]:
         except OSError:
             file.seek(0)
             raise ServerStartError(
-                f"It already runs here, as process {file.read().strip()}; stop that one first"
+                f"The service already runs here as process {file.read().strip()}: stop it first"
             ) from None
         file.truncate(0)
         file.write(str(os.getpid()))
@@ -74,7 +74,7 @@ def single_instance(path: Path) -> Iterator[None]:
 
 
 def greet(service: LocalService, platform_url: str) -> str:
-    """Return a text that lists the addresses of everything that runs, and commands to try it."""
+    """Return a text that lists the addresses of everything that runs, and commands to try it out."""
     database = make_url(Environment().string("OM_DATABASE_URL"))
     facts = {
         "webhook": service.webhook_url,

@@ -26,7 +26,7 @@ WORKERS = 2
 
 @dataclass(frozen=True, slots=True)
 class LocalService:
-    """A service with its data in `var` and its edge at `bind`. Variables in the environment have priority."""
+    """A service with its data in `var` and its edge at `bind`. Environment variables take precedence."""
 
     var: Path
     bind: str
@@ -54,7 +54,7 @@ class LocalService:
         return bool(os.environ.get("OM_GENESYS_REGION") or os.environ.get("OM_GENESYS_API_URL"))
 
     def prepare(self) -> None:
-        """Set the settings for this process and its children, migrate the tables, and declare the queues."""
+        """Export the settings to this process and its children, migrate the tables, and declare queues."""
         settings = {
             "OM_BIND": self.bind,
             "OM_AMQP_URL": self.broker.amqp_url,
@@ -62,7 +62,7 @@ class LocalService:
             **missing_settings(self.var),
         }
         if sys.stdout.isatty():
-            # Make the children use colours: they write to a pipe, but this terminal shows their output.
+            # Make the children use colours even if their output goes to a file, as in `make demo`.
             settings["FORCE_COLOR"] = "1"
         os.environ.update(settings)
         for command in ("migrate", "setup"):
@@ -81,7 +81,7 @@ class LocalService:
         if self.broker.management_url:
             roles["scale"] = ["scale", "--processes"]
         else:
-            # The queue's depth is unknown without a management API: start the workers for an empty queue.
+            # Without a management API, the queue's depth is unknown, so start a fixed number of workers.
             numbers = range(1, WORKERS + 1)
             roles |= {f"intake-{number}": ["intake", "--name", f"{number}"] for number in numbers}
         roles |= {"deliver": ["deliver"]} if os.environ.get("OM_DESTINATIONS") else {}
@@ -96,11 +96,11 @@ def missing_settings(var: Path) -> dict[str, str]:
         "OM_STATE_DIRECTORY": str(var / "state"),
         "OM_DATABASE_URL": f"sqlite:///{var / 'open-messaging.sqlite3'}",
         "OM_EDGE_PROCESSES": "1",
-        # Several workers process duplicates, as in production, unless the environment sets a ceiling.
+        # Run several workers, as in production, so that they compete for duplicates, unless a ceiling is set.
         **({} if _is_set("OM_SCALE_CEILING") else {"OM_SCALE_FLOOR": str(WORKERS)}),
         # Store typing indicators too, because the simulator's ledger accounts for every event.
         "OM_STORE_TYPING": "true",
-        # Log a line for each event, which would be too much for a busy service.
+        # Log a line for each event; a busy service would log too many lines.
         "OM_LOG_LEVEL": "debug",
         "OM_METRICS_BIND": f"{LOOPBACK}:{pick_port(STATUS_PORT)}",
     }
@@ -126,7 +126,7 @@ def _is_set(name: str) -> bool:
 
 @contextmanager
 def environment_file(path: Path) -> Iterator[None]:
-    """Provide a file, for a `with` block, that sets the settings and the PATH if another shell sources it."""
+    """Provide, for a `with` block, a file that another shell can source for the settings and the PATH."""
     settings = {name: value for name, value in sorted(os.environ.items()) if name.startswith("OM_")}
     lines = [f"export {name}={shlex.quote(value)}" for name, value in settings.items()]
     programs = shlex.quote(str(Path(sys.executable).parent))
@@ -145,7 +145,7 @@ def free_bind() -> str:
     address = urlsplit(f"//{bind}")
     if address.port and answers(address.port, host=address.hostname or LOOPBACK):
         raise ServerStartError(
-            f"Something already listens on {bind}. Choose another address: make run OM_BIND={LOOPBACK}:8081"
+            f"Another program listens on {bind}. Choose another address: make run OM_BIND={LOOPBACK}:8081"
         )
     return bind
 

@@ -25,7 +25,7 @@ _KEY: Final = re.compile(r"\A([^\0\ufffd]+):(\d{4}-\d\d-\d\d[Tt ].+)\Z")
 @click.argument("file", type=click.File(errors="replace"))
 @change_options
 def import_keys(*, file: TextIO, dry_run: bool) -> None:
-    """Import keys of the guide's own code from FILE ("-": standard input).
+    """Import keys from the guide's own code from FILE ("-": standard input).
 
     Each line is one key, conversationId:timestamp. An event with an imported key is recorded as skipped
     (reason imported) and has no effect, whether it comes by webhook or from reconciliation. Keys are kept for

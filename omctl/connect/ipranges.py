@@ -45,7 +45,7 @@ def select(answer: dict[str, Any], region: str) -> list[Network]:
         listed = ", ".join(sorted({str(entity.get("region")) for entity in ours})) or "none"
         raise OpenMessagingError(
             f"the platform lists no outbound range of {SERVICE} for {region or 'any region'}; regions "
-            f"with one: {listed}. Give the organisation's region by --region, or in OM_GENESYS_REGION"
+            f"with one: {listed}. Set the organisation's region with --region or OM_GENESYS_REGION"
         )
     networks = {*map(_parse, cidrs)}
     four = (network for network in networks if isinstance(network, IPv4Network))
@@ -104,7 +104,7 @@ FORMATS: Final = {"nginx": format_nginx, "nftables": format_nftables, "plain": f
 )  # fmt: skip
 @click.option(
     "--from", "source", type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Convert this list of the format plain instead of asking the platform.",
+    help="Convert this list, in plain format, instead of querying the platform.",
 )  # fmt: skip
 @click.option(
     "--output", type=click.Path(dir_okay=False, path_type=Path), help="Replace this file atomically."

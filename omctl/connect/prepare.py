@@ -49,7 +49,7 @@ def setup(*, dry_run: bool) -> None:
 
 
 @click.command(cls=Command)
-@click.option("--down", metavar="REVISION", help="Go down to REVISION; `base` deletes every table.")
+@click.option("--down", metavar="REVISION", help="Downgrade to REVISION; `base` deletes every table.")
 @click.option(
     "--read-only-role", "reader", metavar="NAME",
     help="Then let the role NAME read everything except bodies and texts; create it if it is missing.",
@@ -60,7 +60,7 @@ def migrate(down: str | None, reader: str | None, *, yes: bool, dry_run: bool) -
     """Migrate the tables of OM_DATABASE_URL to the newest revision.
 
     Each revision is applied in one transaction. Tables that a later version has migrated stay as they are.
-    Going down deletes the data that newer revisions stored, and asks for confirmation first.
+    A downgrade deletes the data that newer revisions stored, and asks for confirmation first.
 
     Examples:
       omctl migrate --dry-run
@@ -73,7 +73,7 @@ def migrate(down: str | None, reader: str | None, *, yes: bool, dry_run: bool) -
         current = schema.current_revision(url)
         steps = _plan(current, down)
         if steps and down and not (dry_run or yes):
-            question = f"Going down to {down} deletes what newer revisions stored; go on?"
+            question = f"A downgrade to {down} deletes what newer revisions stored; continue?"
             click.confirm(question, abort=True, err=True)
         if steps and not dry_run:
             if down:

@@ -97,10 +97,10 @@ def _create(client: GenesysClient, configured: Configured) -> str:
             return found
         raise RegistrationError(
             f"it is unknown whether {configured} was created ({error}); "
-            "it does not exist now; run the command again, which looks first"
+            "it does not exist now: run the command again, which checks first"
         ) from None
     if not created.get("id"):
-        raise RegistrationError(f"the platform gave {configured} no id")
+        raise RegistrationError(f"the platform returned no id for {configured}")
     return str(created["id"])
 
 
@@ -133,7 +133,7 @@ def _read(client: GenesysClient, configured: Configured, registration_id: str) -
 @click.option("--check", "is_check", is_flag=True, help="Change nothing; exit 1 if anything differs.")
 @change_options
 def register(*, is_check: bool, dry_run: bool) -> None:
-    """Create or change the registrations of OM_REGISTRATION at the platform, then verify them.
+    """Create or change the registrations of OM_REGISTRATION on the platform, then verify them.
 
     Existing registrations are found by id or name, so it is safe to run this again, even if the answer to a
     creation was lost. Headers come from OM_REQUIRED_HEADERS. The newest of OM_WEBHOOK_SECRETS is set if the

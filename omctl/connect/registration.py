@@ -64,7 +64,7 @@ class _Webhook(_Integration):
 
 def _check_url(url: str) -> None:
     if not is_safe(url) or (parts := urlsplit(url)).username or parts.query or parts.port == 0:
-        raise ValidationError("must be https:// (http:// only on this host), without user and query")
+        raise ValidationError("must be an https:// URL (http:// only on this host) with no user or query")
 
 
 class _File(Schema):
@@ -153,7 +153,7 @@ def _filter_warnings(filters: list[dict[str, str]]) -> Iterator[str]:
         try:
             found = check_filter(one["filter"] or "true", event_type)
         except FilterError as error:
-            text = f"webhook.filters: {event_type}: {error}; `omctl filter check` tries others"
+            text = f"webhook.filters: {event_type}: {error}; test it with `omctl filter check`"
             raise ConfigurationError(f"OM_REGISTRATION: {text}") from None
         yield from (f"the filter of {event_type} {warning}" for warning in found.warnings)
 

@@ -38,9 +38,9 @@ REQUEST_SECONDS: Final = 5.0
     "--file", "path", type=click.Path(dir_okay=False, path_type=Path),
     help="The file to change instead of OM_WEBHOOK_SECRETS_FILE, such as the source of a systemd credential.",
 )  # fmt: skip
-@click.option("--edge", "edges", metavar="URL", multiple=True, help="Each edge. [default: that of OM_BIND]")
+@click.option("--edge", "edges", metavar="URL", multiple=True, help="Name every edge. [default: OM_BIND]")
 @click.option(
-    "--reload", metavar="COMMAND", default="", help="Copies the file to the edges and reloads them."
+    "--reload", metavar="COMMAND", default="", help="Command to copy the file to the edges and reload them."
 )
 @click.option("--quiet-seconds", "quiet", type=click.FloatRange(0), default=QUIET_SECONDS, show_default=True)
 @click.option("--wait-seconds", "timeout", type=click.FloatRange(0), default=600.0, show_default=True)
@@ -49,7 +49,7 @@ def rotate_secret(*, path: Path | None, edges: tuple[str, ...], dry_run: bool, *
     r"""Replace the secret that signs the webhooks, while events arrive.
 
     The command derives the next of six steps from the file, the edges and the platform. If it is interrupted,
-    or if a step has waited --wait-seconds in vain, run the same command again to continue. The old secret is
+    or if a step exceeds --wait-seconds, run the same command again to continue. The old secret is
     removed once events have arrived with the new one, and none with the old one for --quiet-seconds, because
     the platform repeats a webhook for 85 s.
 
@@ -64,11 +64,11 @@ def rotate_secret(*, path: Path | None, edges: tuple[str, ...], dry_run: bool, *
     file = plan.find_secrets_file(path)
     own = health_url(environment.string("OM_BIND", "127.0.0.1:8080"))
     if own is None and not edges:
-        raise ConfigurationError("OM_BIND is a socket file: name the edge's address by --edge")
+        raise ConfigurationError("OM_BIND is a socket file: give the edge's URL with --edge")
     configured = read_configured(environment, plan.read_secrets(file))
     integrations = [one for one in configured if one.kind == "integration"]
     if not integrations:
-        raise ConfigurationError("OM_REGISTRATION: [integration], whose secret is replaced, is missing")
+        raise ConfigurationError("OM_REGISTRATION: [integration], whose secret changes, is missing")
     with open_platform(environment) as client:
         rotation = Rotation(
             file=file,
@@ -139,16 +139,18 @@ class Rotation:
     def _spread(self) -> None:
         # Send the command's output to standard error: standard output is reserved for omctl's result.
         if not self.reload:
-            text = f"Copy {self.file} to every edge and reload it (SIGHUP); waiting for this"
+            text = f"Copy {self.file} to every edge host and reload the edge (SIGHUP); waiting"
             click.echo(text, err=is_json())
         elif subprocess.run(self.reload, shell=True, check=False, stdout=2).returncode:  # noqa: S602  the operator's own
-            raise RotationError("the command of --reload failed")
+            raise RotationError("the --reload command failed")
         self._wait(partial(plan.are_live, self._ids()), "every edge to accept the secrets")
 
     def _watch(self) -> None:
         new, old = self._ids()
         watch = plan.Watch(new, old, self.quiet, since=time.monotonic())
-        self._wait(lambda edges: watch.is_over(edges, time.monotonic()), "events under the new secret alone")
+        self._wait(
+            lambda edges: watch.is_over(edges, time.monotonic()), "events signed only with the new secret"
+        )
 
     def _wait(self, is_done: Callable[[Signatures], bool], goal: str) -> None:
         deadline = time.monotonic() + self.timeout
@@ -159,8 +161,8 @@ class Rotation:
                     return
             if time.monotonic() >= deadline:
                 raise RotationError(
-                    f"waited {self.timeout:.0f} s in vain for {goal}; no event is refused: run the command "
-                    "again to continue"
+                    f"waited {self.timeout:.0f} s for {goal} and gave up. No event is refused: run the "
+                    "command again to continue"
                 )
             time.sleep(POLL_SECONDS)
 

@@ -46,7 +46,7 @@ def next_step(secrets: tuple[str, ...], signing: str | None, edges: Signatures) 
             "`omctl register` set one that is"
         )
     if not edges:
-        raise RotationError("no edge reports its secrets: name each edge by --edge")
+        raise RotationError("no edge reports its secrets: name each edge with --edge")
     if len(secrets) == 1:
         if not all(secrets[0] in counts for counts in edges.values()):
             raise RotationError("an edge does not accept the file's secret: reload or restart it first")
@@ -85,8 +85,8 @@ def find_secrets_file(path: Path | None) -> Path:
     variables = variables_now()
     if path is None and variables.get("OM_WEBHOOK_SECRETS"):
         raise ConfigurationError(
-            "OM_WEBHOOK_SECRETS holds the secrets themselves, which no reload changes: let "
-            "OM_WEBHOOK_SECRETS_FILE name a file instead"
+            "OM_WEBHOOK_SECRETS holds the secrets themselves, which a reload cannot change: set "
+            "OM_WEBHOOK_SECRETS_FILE to a file instead"
         )
     path = path or Path(variables.get("OM_WEBHOOK_SECRETS_FILE", ""))
     if not path.is_file():

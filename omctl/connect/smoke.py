@@ -142,7 +142,7 @@ class SmokeTest:
         answer = self.client.send("POST", f"{path}?prefetchConversationId=true", message)
         self.conversation_id = str(answer.get("conversationId") or "")
         if not self.conversation_id:
-            raise OpenMessagingError("the platform gave the message no conversation")
+            raise OpenMessagingError("the platform returned no conversation for the message")
         self._undo.callback(self.attempt, "erase the texts", self._erase)
         self._undo.callback(self.attempt, "end the conversation", self._end)
         return f"conversation {self.conversation_id}"
@@ -155,7 +155,7 @@ class SmokeTest:
         deadline = time.monotonic() + self.seconds
         while (row := transact(self.engine, lambda connection: connection.execute(query).first())) is None:
             if time.monotonic() > deadline:
-                hint = f"`omctl find {self.conversation_id}` and `omctl check` say more"
+                hint = f"see `omctl find {self.conversation_id}` and `omctl check`"
                 raise OpenMessagingError(f"no {event_type} within {self.seconds:g} s; {hint}")
             time.sleep(0.5)
         took = (row.processed_at - row.received_at).total_seconds()

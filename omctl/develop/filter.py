@@ -74,7 +74,7 @@ def test(expression: str, files: tuple[BinaryIO, ...]) -> None:
     bodies = _read_files(files) if files else samples
     results = [{"body": name, "result": _evaluate(found, body)} for name, body in bodies]
     if not show_json({"results": results, "warnings": found.warnings}):
-        print_table(("body", "result"), [tuple(result.values()) for result in results], empty="No body.")
+        print_table(("body", "result"), [tuple(result.values()) for result in results], empty="No bodies.")
         _print_warnings(found)
     if any(result["result"].startswith(UNDECIDED) for result in results):
         raise SystemExit(1)

@@ -180,4 +180,4 @@ def serve_platform(environment: Environment, url: str | None, port: int) -> None
             signal.sigwait(STOPPING)
     except (OSError, SystemExit):
         # werkzeug raises SystemExit if the port is already in use.
-        raise OpenMessagingError(f"port {port} of this host is taken: choose another by --port") from None
+        raise OpenMessagingError(f"port {port} of this host is in use: choose another with --port") from None

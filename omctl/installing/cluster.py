@@ -23,7 +23,7 @@ POSTGRESQL: Final = Path("/etc/postgresql")
 def cluster_steps(options: Options) -> Iterator[Step]:
     """Yield the steps that set up this host's node of the cluster and, on the first host, the database."""
     if options.host not in options.brokers:
-        raise InstallationError(f"this host is called {options.host}, which --cluster does not name")
+        raise InstallationError(f"this host's name, {options.host}, is not in --cluster")
     needed = (STORED_COOKIE, credentials.CLUSTER / "hosts", *credentials.BROKER)
     if not options.is_first and not credentials.exist(needed):
         first = options.brokers[0]
@@ -65,8 +65,8 @@ def grow(here: str) -> None:
     """Add a member on the node *here* to each queue."""
     if failed := _list_failures(f"rabbitmq-queues --quiet grow {here} all"):
         raise InstallationError(
-            f"{here} gets no member of some queues: {failed}. Make sure that the other nodes run. "
-            "Then run the same command again"
+            f"no member could be added on {here} for some queues: {failed}. Make sure that the other "
+            "nodes run. Then run the same command again"
         )
 
 

@@ -119,7 +119,7 @@ def authority_steps(options: Options) -> Iterator[Step]:
         )
     yield package_step("ca-certificates")
     trusted = file_step(TRUSTED, lambda: _certificate_text("authority.pem"))
-    title = "trust the cluster's authority"
+    title = "trust the cluster's certificate authority"
     yield Step(title, trusted.is_done, lambda: [trusted.do(), run("update-ca-certificates")])
 
 

@@ -25,8 +25,8 @@ BOTH: Final = "both"
 _SAVED_NAMES: Final = ("role", "bind", "server-name", "workers", "platform-only", "firewall", "cluster")
 
 _HEADING: Final = """\
-# Options of this host's installation. Written by omctl install, which takes an option from here if it is
-# called without it. To change an option, give it again.
+# Options of this host's installation. Written by omctl install, which uses these values for
+# options that are not given. To change an option, give it again.
 """
 
 Values = Mapping[str, Any]
@@ -127,7 +127,7 @@ def _read_saved() -> Values:
         wrong = [name for name, value in found.items() if not _is_valid(name, value, defaults)]
         reason = f"unknown option or invalid value: {', '.join(wrong)}" if wrong else ""
     except (OSError, UnicodeDecodeError):
-        reason = "it cannot be read as text"
+        reason = "it cannot be read or is not UTF-8 text"
     except tomllib.TOMLDecodeError as error:
         reason = f"invalid TOML: {error}"
     if reason:

@@ -70,7 +70,7 @@ def run(command: Command, *, text: str = "", environment: dict[str, str] | None 
             words, input=text, env=environment, capture_output=True, text=True, errors="replace", check=False
         )
     except FileNotFoundError:
-        reason = "is not installed: this host is not Debian with systemd"
+        reason = "is not installed: this host does not run Debian with systemd"
         raise InstallationError(f"{words[0]} {reason}") from None
     if done.returncode:
         output = (done.stderr or done.stdout).strip()[-2000:]

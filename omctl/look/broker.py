@@ -49,7 +49,7 @@ def judge_object(item: BrokerObject) -> Finding:
     if item.state is ObjectState.MISSING:
         return problem(subject, "is missing", "Run omctl setup.")
     if item.state is not ObjectState.EXISTS:
-        return problem(subject, item.explanation, "Run omctl setup: it says what to do.")
+        return problem(subject, item.explanation, "Run omctl setup: it reports what to do.")
     if item.kind == "exchange":
         return ok(subject, "exists")
     text = f"exists, {item.ready} ready, {item.consumers} consumers"
@@ -58,7 +58,7 @@ def judge_object(item: BrokerObject) -> Finding:
     elif item.name == topology.DEAD_LETTERS and item.ready:
         advice = "omctl dead-letters list shows the reasons."
     elif item.name == topology.UNROUTED and item.ready and not item.consumers:
-        advice = "Events matched no binding: run omctl setup; intake takes them from here."
+        advice = "Events matched no binding: run omctl setup; intake also reads this queue."
     else:
         return ok(subject, text)
     return warning(subject, text, advice)
@@ -211,6 +211,6 @@ def _unreachable(error: Exception) -> Finding:
     else:
         # requests.JSONDecodeError is both a RequestException and a ValueError.
         is_json = isinstance(error, ValueError) and not isinstance(error, requests.exceptions.InvalidURL)
-        text = "does not answer in JSON" if is_json else "cannot be reached"
+        text = "does not answer with JSON" if is_json else "cannot be reached"
     advice = "Check OM_MANAGEMENT_URL, its user (tag management) and that rabbitmq_management is enabled."
     return problem("API", text, advice)

@@ -124,7 +124,7 @@ def judge_files(reports: Iterable[WorkerReport], now: datetime) -> Iterator[Find
             workers.setdefault(report.figures.get("destinations_digest"), []).append(report.worker)
     if len(workers) > 1:
         groups = " / ".join(", ".join(names) for names in workers.values())
-        text = f"the deliver workers run with different files: {groups}"
+        text = f"the deliver workers run with different OM_DESTINATIONS files: {groups}"
         advice = "Copy the newest OM_DESTINATIONS file to each host, and restart its om-deliver@N."
         yield problem("destinations", text, advice)
 

@@ -15,7 +15,7 @@ def drift() -> None:
 
 
 @drift.command("list")
-@click.option("--all", "with_accepted", is_flag=True, help="Also those that were accepted.")
+@click.option("--all", "with_accepted", is_flag=True, help="Also list accepted fields and values.")
 @json_option
 def list_(*, with_accepted: bool) -> None:
     """List unknown fields, unknown values and wrong types, newest first."""
@@ -44,7 +44,7 @@ def list_(*, with_accepted: bool) -> None:
 @click.argument("names", nargs=-1, required=True)
 @change_options
 def accept(names: tuple[str, ...], *, dry_run: bool) -> None:
-    """Take NAMES off the list; your user name is recorded."""
+    """Accept NAMES: take them off the list, and record your user name."""
     if dry_run:
         listed = in_database(read_drift, with_accepted=False)
         accepted = {record["name"] for record in listed} & set(names)

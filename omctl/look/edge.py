@@ -60,7 +60,7 @@ def check_edge(bind: str) -> Iterator[Finding]:
         yield from judge_report(url, answer.status_code, report)
     else:
         advice = "Another program listens there: set OM_BIND to the edge's value."
-        yield problem(url, "answers something that is not a report", advice)
+        yield problem(url, "does not answer with the edge's report", advice)
 
 
 def judge_report(url: str, status: int, report: dict[str, Any]) -> Iterator[Finding]:
@@ -80,7 +80,7 @@ def judge_report(url: str, status: int, report: dict[str, Any]) -> Iterator[Find
         }
         facts = (f"{name.removesuffix('_s').replace('_', ' ')} {value}" for name, value in journal.items())
         is_damaged = any(value for name, value in journal.items() if name.startswith("damaged"))
-        advice = "Part of a journal could not be read: see journal_segment_damaged in the edge's log."
+        advice = "Some bytes of the journal could not be read: see journal_segment_damaged in the edge's log."
         subject, text = f"process {process.get('pid')}", ", ".join(facts)
         yield problem(subject, text, advice) if is_damaged else ok(subject, text)
 
@@ -89,7 +89,7 @@ def check_canary(environment: Environment) -> Finding:
     """Judge the last canary by the state that om-observe reports; blocks for some seconds at most."""
     url = redact_url(environment.string("OM_CANARY_URL"))
     if not environment.string("OM_CANARY_URL"):
-        advice = "Set OM_CANARY_URL, and om-observe tests the whole path of an event once a minute."
+        advice = "Set OM_CANARY_URL: om-observe then tests the whole service once a minute."
         return note("OM_CANARY_URL", "is not set", advice)
     observe = str(health_url(environment.string("OM_METRICS_BIND", "127.0.0.1:9464")))
     try:
@@ -119,7 +119,7 @@ def check_certificate(url: str) -> Iterator[Finding]:
         ):
             expires_at = ssl.cert_time_to_seconds(str((secure.getpeercert() or {})["notAfter"]))
     except (OSError, ValueError):
-        yield note(subject, "shows no valid certificate here: see the canary's finding")
+        yield note(subject, "presents no valid certificate to this host: see the canary's finding")
         return
     days = (expires_at - time.time()) / 86400
     text = f"has a certificate that is valid for {days:.0f} more days"
@@ -193,7 +193,7 @@ def _judge_directory(directory: Path) -> Finding:
         return judge_journal(directory.name, read_state(directory))
     except FileNotFoundError:
         if not directory.exists():
-            return ok(directory.name, "emptied and removed just now")
+            return ok(directory.name, "was emptied and removed just now")
         return problem(directory.name, "has no file named lock: the edge skips it", LOCKLESS)
     except OSError as error:
         return warning(directory.name, f"cannot be read: {error.strerror}", UNREADABLE)
@@ -206,9 +206,7 @@ def judge_journal(name: str, state: JournalState) -> Finding:
         advice = "Keep the files and look for disk faults; every readable event is published."
         return problem(name, f"{text}, {state.damaged} bytes unreadable", advice)
     if state.entries and not state.is_owned:
-        advice = (
-            "Its process is dead: start the edge on this host with this OM_STATE_DIRECTORY; it adopts it."
-        )
+        advice = "Its process is dead: start the edge on this host with this OM_STATE_DIRECTORY to adopt it."
         return problem(name, text, advice)
     if state.entries and state.oldest_age > OLD_SECONDS:
         return warning(name, text, "The broker does not accept events: see the broker's findings.")

@@ -113,7 +113,7 @@ def search_journal(identifiers: list[str]) -> tuple[list[Timeline], str | None]:
     try:
         for envelope in _read_journal():
             if time.monotonic() > deadline:
-                return found, f"it takes longer than {JOURNAL_SECONDS:.0f} s; run omctl check"
+                return found, f"the search takes longer than {JOURNAL_SECONDS:.0f} s; run omctl check"
             digest = hashlib.sha256(envelope.body).hexdigest()
             is_named = not {envelope.message_id, envelope.request_id, digest}.isdisjoint(identifiers)
             if is_named or any(needle in envelope.body for needle in needles):
@@ -130,9 +130,9 @@ def _trace_waiting(envelope: Envelope, digest: str) -> Timeline:
     received_at = moment_of(envelope.received_at_us)
     timeline = Timeline(envelope.message_id, conversation_id, event_type, digest)
     timeline.add(received_at, "received", f"source {envelope.source}")
-    timeline.add(None, "in this host's journal", "kept until the broker certainly has it")
+    timeline.add(None, "in this host's journal", "kept until it is proven that the broker has it")
     age = (datetime.now(UTC) - received_at).total_seconds()
-    advice = "Usually it leaves within ten seconds. If it does not: omctl check."
+    advice = "Usually it leaves within ten seconds. If it does not, run omctl check."
     timeline.stop(f"in this host's journal for {age:.0f} s", advice)
     return timeline
 

@@ -49,7 +49,7 @@ def check_areas(areas: Mapping[str, Callable[[], Iterable[Finding]]], seconds: f
         try:
             results[area] = list(check())
         except OpenMessagingError as error:
-            results[area] = [problem("check", "cannot be done", str(error))]
+            results[area] = [problem("check", "cannot run", str(error))]
         except Exception as error:  # noqa: BLE001  # an outermost loop: one failed check must not end the others
             logger().error("check_failed", area=area, error=type(error).__name__)
             advice = "This is a defect of omctl: report it with the line check_failed on standard error."

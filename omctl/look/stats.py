@@ -26,7 +26,7 @@ PLATFORM_SECONDS: Final = 10.0
 
 @click.command(cls=Command)
 @click.option(
-    "--days", type=click.IntRange(1), default=7, show_default=True, help="Number of days, with today."
+    "--days", type=click.IntRange(1), default=7, show_default=True, help="Number of days, including today."
 )
 @json_option
 def stats(*, days: int) -> None:
@@ -100,7 +100,7 @@ def _print(document: Mapping[str, Any]) -> None:
         print_table(("", ""), statistics.items(), title="By the platform's statistics")
     if "error" in document:
         click.echo(f"omctl: {document['error']['message']}", err=True)
-    state = "above" if document["healthy"] else "NOT ALL above"
+    state = "above" if document["healthy"] else "NOT all above"
     click.echo(f"The rates are {state} {HEALTHY_PERCENT} percent.")
     if total["success_percent"] is None:
         click.echo("The success rate is unknown: no reconciliation with the platform's history has finished.")

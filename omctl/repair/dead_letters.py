@@ -42,7 +42,7 @@ def dead_letters() -> None:
     "--limit", type=click.IntRange(0), default=50, show_default=True, help="Show this many; 0: all."
 )
 @click.option(
-    "--scan", "with_scan", is_flag=True, help="First record messages of the queue without a record."
+    "--scan", "with_scan", is_flag=True, help="First record the messages in the queue that have no record."
 )
 @json_option
 def list_(*, limit: int, with_scan: bool, **filters: Any) -> None:
@@ -114,7 +114,7 @@ def replay(**options: Any) -> None:
     Each is published to the events' exchange, and removed once the broker has confirmed it. An event that
     already took effect has no effect again unless --again is given. Events that a destination did not accept
     have been processed, so they stay. Dead letters that arrive meanwhile are left alone; those not selected
-    move to the end of the queue. Ctrl-C stops after the current one; the same command continues.
+    move to the end of the queue. Ctrl-C stops after the current one; repeat the command to continue.
     """
     _process(Action.REPLAY_DEAD_LETTERS, "replayed", options)
 
@@ -149,7 +149,7 @@ def _process(action: Action, verb: str, options: dict[str, Any]) -> None:
             lambda cancelled: nullcontext(process_windows(session, order, run, cancelled)),
             question=f"{run.chosen} dead letters will be {verb}",
             asking=session.queue.publisher.keep_alive(),
-            hint="{run.done} of {run.chosen} {run.verb}; the same command continues.",
+            hint="{run.done} of {run.chosen} {run.verb}; repeat the command to continue.",
         )  # fmt: skip
     if selected.message_ids and not run.chosen:
         raise SystemExit(1)

@@ -33,7 +33,7 @@ MAX_ATTEMPTS: Final = 5
 POLL_SECONDS: Final = 0.5
 
 SENTENCES: Final = {
-    "unlisted": "Conversations of which we have no event were not compared",
+    "unlisted": "Conversations for which we have no events were not compared",
     "mismatch": "Nothing more was published",
     "undecided": "The reconcile worker still waits",
     "cancelled": "The result is incomplete",
@@ -66,7 +66,7 @@ class Findings:
 )  # fmt: skip
 @click.option(
     "--despite-mismatch", is_flag=True,
-    help="Publish even if the history lacks our own; without --conversation, the reconcile worker continues.",
+    help="Publish even if the history lacks our own events; without --conversation, the worker continues.",
 )  # fmt: skip
 @change_options
 def reconcile(

@@ -30,7 +30,7 @@ BATCH: Final = 100
 @interface.since_option("Received")
 @interface.until_option("Received")
 @click.option("--conversation", help="Of this conversation.")
-@click.option("--type", "event_type", help="Of this event type, whole or its last part.")
+@click.option("--type", "event_type", help="Of this event type (prefix optional).")
 @again_option
 @rate_option
 @click.option("--resume", metavar="INTERVENTION", help="Continue a replay that was cancelled or killed.")

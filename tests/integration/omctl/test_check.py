@@ -132,8 +132,8 @@ def test_check_reports_another_program_at_the_address_of_the_edge_or_the_managem
     with serve_app(answer) as url:
         [edge] = check_edge(url.removeprefix("http://"))
         [api] = check_management((url.replace("//", "//u:p@"),), ("amqp://h/v",))
-    assert (edge.level, edge.text) == (Level.PROBLEM, "answers something that is not a report")
-    assert (api.level, api.text) == (Level.PROBLEM, "does not answer in JSON")
+    assert (edge.level, edge.text) == (Level.PROBLEM, "does not answer with the edge's report")
+    assert (api.level, api.text) == (Level.PROBLEM, "does not answer with JSON")
 
 
 def test_a_guest_user_with_its_initial_password_is_reported(environment):

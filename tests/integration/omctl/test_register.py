@@ -186,8 +186,8 @@ def test_an_unavailable_platform_and_a_failed_integration_are_reported(environme
     [
         ("", "url"),
         (f'url = "{URL}"', r"\[webhook\] or \[integration\]"),
-        (FILE.replace("https://", "http://"), "url: must be https"),
-        (FILE.replace("https://", "https://user:pass@"), "url: must be https"),
+        (FILE.replace("https://", "http://"), "url: must be an https"),
+        (FILE.replace("https://", "https://user:pass@"), "url: must be an https"),
         (FILE + "typo = 1", r"webhook.filters.0.typo: Unknown field"),
         (FILE.replace('"Custom"', "7"), "webhook.name"),
         (FILE + "[webhook.retry_policy]\nmax_retries = -1", "webhook.retry_policy.max_retries"),

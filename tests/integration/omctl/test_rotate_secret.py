@@ -141,7 +141,7 @@ def test_a_rotation_without_traffic_is_continued_by_the_next_run(stand, organisa
 def test_a_rotation_that_failed_at_its_last_step_is_finished_by_the_next_run(stand, organisation):
     reload_while_two_secrets = f"grep -q , {stand.secrets} && kill -HUP {stand.edge.pid}"
     with Traffic(organisation, stand.edge.url):
-        with pytest.raises(RotationError, match="command of --reload failed"):
+        with pytest.raises(RotationError, match="the --reload command failed"):
             stand.rotate("--reload", reload_while_two_secrets)
         (new,) = stand.live()
         assert stand.states()["settle"] == "next"

@@ -189,7 +189,7 @@ def list_states(settings, hung, unmigrated, tmp_path):
             asking(BROKER),
             "refuses this user, password or virtual host",
         ),
-        "broker full": ({}, asking(BROKER), "the broker's limit of connections is reached"),
+        "broker full": ({}, asking(BROKER), "the broker's connection limit is reached"),
         "database away": (
             {"OM_DATABASE_URL": f"postgresql+psycopg://u:p@{AWAY}/om"},
             asking(DATABASE),

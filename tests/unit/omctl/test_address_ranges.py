@@ -43,7 +43,7 @@ def test_the_regions_outbound_networks_are_selected_and_adjacent_ones_are_merged
     [
         ([], "lists no outbound range"),
         (OTHERS, "OM_GENESYS_REGION"),
-        ([*published("192.0.2.0/24", region="eu-west-1"), *OTHERS], "with one: eu-west-1, us-east-1. Give"),
+        ([*published("192.0.2.0/24", region="eu-west-1"), *OTHERS], "with one: eu-west-1, us-east-1. Set"),
         (published("192.0.2.0/24", "0.0.0.0/0"), "too wide"),
         (published("::/0"), "too wide"),
         (published("not a network"), "not a network"),

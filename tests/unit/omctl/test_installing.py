@@ -208,7 +208,7 @@ def test_the_first_host_of_a_cluster_has_the_database_and_other_hosts_join_its_b
     monkeypatch.setattr(credentials, "exist", lambda _: True)
     assert "join the broker of om-1" in titles("om-2") - titles("om-1")
     assert not (shared | {"install postgresql"}) & titles("om-2")
-    with pytest.raises(InstallationError, match="called db-7"):
+    with pytest.raises(InstallationError, match="name, db-7, is not in --cluster"):
         titles("db-7")
 
 

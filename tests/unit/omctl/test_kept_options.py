@@ -124,7 +124,7 @@ def test_the_options_of_a_failed_installation_are_not_saved(host, monkeypatch):
     monkeypatch.setattr(credentials, "exist", lambda _: False)
     with pytest.raises(InstallationError, match="OM_AMQP_URL"):
         host.install("--role", "edge")
-    with pytest.raises(InstallationError, match="does not name"):
+    with pytest.raises(InstallationError, match="is not in --cluster"):
         host.install("--cluster", "other-1,other-2")
     assert not host.file.exists()
 

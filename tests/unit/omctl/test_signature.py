@@ -42,7 +42,7 @@ def test_a_genuine_signature_is_reported_with_the_secret_that_signed(secrets, nu
     assert (result.exit_code, result.output) == (0, f"genuine: signed with secret {secret}\n")
 
 
-SAME_JSON = "same JSON written in another way"
+SAME_JSON = "same JSON, serialised differently"
 
 
 @pytest.mark.parametrize(

@@ -283,7 +283,7 @@ def test_an_interrupted_replay_of_dead_letters_reports_its_progress(channel, inv
     monkeypatch.setattr(EventPublisher, "publish", refuse_the_second)
     result = invoke("replay", "--reason", "try", "--yes")
     assert isinstance(result.exception, BrokerUnavailableError)
-    assert "0 of 3 replayed; the same command continues." in result.stderr
+    assert "0 of 3 replayed; repeat the command to continue." in result.stderr
     wait_until(lambda: buried(channel) == 3)
 
 
