@@ -5,7 +5,7 @@ import time
 from typing import Final, Protocol
 
 CAP_SECONDS: Final = 5.0
-"""Longest default delay, which spares a broker that is starting; a journal easily holds 5 s of events."""
+"""Longest default delay. It spares a broker that is starting, and a journal easily holds 5 s of events."""
 
 
 class Clock(Protocol):
@@ -33,7 +33,7 @@ class SystemClock:
 def delay_before(attempt: int, *, first_seconds: float = 0.2, cap_seconds: float = CAP_SECONDS) -> float:
     """Return the seconds to wait before *attempt*, which counts from 1; the first attempt does not wait.
 
-    The delay is random. Its limit is *first_seconds* before attempt 2, and then doubles up to *cap_seconds*.
+    The delay is random. Its upper limit is *first_seconds* before attempt 2, and doubles up to *cap_seconds*.
 
     Source: "Exponential Backoff And Jitter", AWS Architecture Blog.
     """

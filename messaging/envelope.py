@@ -1,8 +1,8 @@
 """Encode and decode an event as it passes through the broker: its raw body, and AMQP properties.
 
-The properties are encoded here, once for the journal and the broker. They always have the same fields,
-and pika's general encoder costs more than the rest of a request (docs/performance.md). The edge's properties
-are decoded here too; pika decodes those of other publishers.
+The properties are encoded here, once for both the journal and the broker. They always have the same fields,
+and pika's general encoder would take longer than the rest of a request (docs/performance.md). The edge's
+properties are decoded here too; pika decodes those of other publishers.
 """
 
 import hashlib
@@ -139,7 +139,7 @@ def decode_properties(properties: bytes) -> BasicProperties:
 def own_envelope(properties: bytes, body: bytes) -> Envelope | None:
     """Parse properties that have exactly the form in which `encode_properties` writes them.
 
-    Return None for other properties, for example with a header of the broker or a time out of range.
+    Return None for other properties, for example if the broker added a header or a time is out of range.
     """
     if not properties.startswith(_FLAGS):
         return None

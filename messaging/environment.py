@@ -29,7 +29,7 @@ TRUTHS: Final = {
 class Environment:
     """The current settings, or *variables*, each read by its full name.
 
-    Without *variables*, creating it raises the error of `variables_now`.
+    Without *variables*, the constructor may raise the error of `variables_now`.
     """
 
     def __init__(self, variables: Mapping[str, str] | None = None) -> None:

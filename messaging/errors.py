@@ -39,6 +39,6 @@ class RetryLaterError(OpenMessagingError):
 class StatementRefusedError(RetryLaterError):
     """Try the statement's items one by one, because a single item may have made the statement fail.
 
-    The connection works, but the database refuses the statement, for example for lack of a permission. If a
+    The connection works, but the database refuses the statement, for example if a permission is missing. If a
     statement without items fails, keep the events and try the same statement again.
     """

@@ -1,4 +1,4 @@
-"""Log to stdout: one JSON object per line or, on a terminal, one readable line.
+"""Log to stdout: one JSON object per line or, on a terminal, readable text.
 
 Event names are static snake_case. Fields contain identifiers, never bodies, tokens or personal data.
 """
@@ -48,7 +48,7 @@ def logger() -> structlog.typing.FilteringBoundLogger:
 def log_callback_failure(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
     """Log an exception that a callback of an asyncio loop raised; the loop continues.
 
-    asyncio's own message contains the callback's arguments after a parenthesis, and so parts of events.
+    After a parenthesis, asyncio's own message has the callback's arguments, which may be parts of events.
     """
     reason = context["message"].partition("(")[0]
     logger().error("callback_failed", reason=reason, exc_info=context.get("exception"))
@@ -64,7 +64,7 @@ def _shared_processors() -> list[Any]:
 
 
 def _renderer(*, as_text: bool) -> Any:
-    # `make run` sets FORCE_COLOR if it shows the output of its processes on a terminal.
+    # `make run` and `make demo` set FORCE_COLOR if they run on a terminal.
     is_terminal = sys.stdout.isatty() or bool(os.environ.get("FORCE_COLOR"))
     if not (as_text or is_terminal):
         return structlog.processors.JSONRenderer()

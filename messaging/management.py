@@ -12,7 +12,7 @@ from messaging.broker import virtual_host
 from messaging.topology import QUEUES
 
 TIMEOUT_SECONDS: Final = 2.0
-"""Time limit of a request to the API, which has no limit itself; a hanging request must end soon."""
+"""Time limit for a request to the API, which sets no limit itself; a hanging request must end soon."""
 
 TOTALS: Final = "disable_stats=true&enable_queue_totals=true"
 """Parameters of the only query that is cheap for the broker and works without its metrics collector."""
@@ -22,7 +22,7 @@ TOTALS: Final = "disable_stats=true&enable_queue_totals=true"
 class Members:
     """The nodes that have a copy of a queue, as one of them sees the others. On a single node, *total* is 1.
 
-    *online* counts this node and the connected nodes whose copy runs. *has_leader*: the leader is online.
+    *online* counts this node and the connected nodes whose copy runs. *has_leader*: they include the leader.
     """
 
     total: int
@@ -37,7 +37,7 @@ class Members:
 
 @dataclass(frozen=True, slots=True)
 class QueueTotals:
-    """One node's report of a queue; `members` is None if it is not a quorum queue.
+    """One node's report on a queue; `members` is None if the queue is not a quorum queue.
 
     `depth` also counts the `unacknowledged` deliveries, which workers hold. Unknown counts are None, never 0.
     """

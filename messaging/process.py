@@ -16,7 +16,7 @@ from messaging.log import configure_logging, logger
 from messaging.settings import Settings
 
 FEEDS_PER_PATIENCE: Final = 10
-"""How often the watchdog is fed within its time limit; more would be costly, as each feed starts a thread."""
+"""How often the watchdog is fed within its time limit; more often would be costly: a feed starts a thread."""
 
 
 class ServiceManager:
@@ -50,9 +50,9 @@ class ServiceManager:
 class Watchdog:
     """Ends the process with status 1 if its loop or a piece of work hangs for *patience_seconds*.
 
-    If a thread keeps the interpreter lock, in an endless regular expression or a C library, the loop and all
-    signal handlers in Python stop. The standard library's watchdog is a thread in C, which still runs. Before
-    the exit, it writes the stacks of all threads (file, line and function, without values) to stderr.
+    If a thread keeps the interpreter lock, e.g. in a C library or an endless regular expression, the loop and
+    all signal handlers in Python stop. The standard library's watchdog is a thread in C, which still runs.
+    Before the exit, it writes the stacks of all threads (file, line and function, without values) to stderr.
     """
 
     def __init__(self, patience_seconds: float) -> None:
@@ -76,7 +76,7 @@ class Watchdog:
 
     @contextmanager
     def limit(self) -> Iterator[None]:
-        """Limit the time of the `with` block, on one thread; inside another limit, only the outer applies."""
+        """Limit the time of the `with` block, on one thread; if limits are nested, only the outer counts."""
         outer = self._deadline
         if outer is None:
             self._deadline = time.monotonic() + self._patience_seconds

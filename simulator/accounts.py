@@ -190,7 +190,7 @@ class Accounts:
 
     def reason_table(self) -> Table:
         """Return a table that shows why events became dead letters."""
-        title = "Why they are dead letters"
+        title = "Why events became dead letters"
         table = Table("reason", "dead letters", title=title, title_justify="left", box=SIMPLE)
         for code, count in Counter(code for _, code in self.records.dead_letters).most_common():
             table.add_row(code, str(count))
@@ -218,14 +218,14 @@ def find_disagreements(accounts: Accounts, counts: Mapping[str, int]) -> list[st
         f"{unanswered} bodies were never answered 200": unanswered,
         f"{verdict.lost} lost": verdict.lost,
         f"{verdict.repeated} repeated": verdict.repeated,
-        "dead letters are recorded that are not in the queue": (recorded - queued).total(),
-        "dead letters are in the queue that are not recorded": (queued - recorded).total(),
+        "some recorded dead letters are not in the queue": (recorded - queued).total(),
+        "some dead letters in the queue are not recorded": (queued - recorded).total(),
         f"{planned} deliveries planned, {delivered} received": planned != delivered,
         f"{counts['repeated']} received twice": counts["repeated"],
         f"{counts['disordered']} received out of order": counts["disordered"],
         f"{counts['forged']} received without a valid signature": counts["forged"],
         f"{withheld} events withheld, {missing} found missing": withheld != missing,
         f"{withheld} events withheld, {recovered} recovered": withheld != recovered,
-        f"{counts['false']} events found missing that were not": counts["false"],
+        f"{counts['false']} events wrongly found missing": counts["false"],
     }
     return [text for text, is_wrong in found.items() if is_wrong]

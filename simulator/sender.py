@@ -24,9 +24,9 @@ PROGRESS_SECONDS: Final = 0.1
 MAX_RETRY_AFTER_SECONDS: Final = 300.0
 
 _FAILURES: Final = (
-    (urllib3.exceptions.NameResolutionError, "the name has no address"),
-    (urllib3.exceptions.NewConnectionError, "no connection is accepted"),
-    (urllib3.exceptions.TimeoutError, "not in time"),
+    (urllib3.exceptions.NameResolutionError, "the host name cannot be resolved"),
+    (urllib3.exceptions.NewConnectionError, "no connection could be made"),
+    (urllib3.exceptions.TimeoutError, "timed out"),
     (urllib3.exceptions.SSLError, "the certificate is not valid"),
 )
 
@@ -96,7 +96,7 @@ class WebhookEndpoint:
         try:
             response = self._pool.request("POST", self._path, body=body, headers=headers, redirect=False)
         except urllib3.exceptions.HTTPError as error:
-            why = next((why for kind, why in _FAILURES if isinstance(error, kind)), "the connection broke")
+            why = next((why for kind, why in _FAILURES if isinstance(error, kind)), "the connection was lost")
             return WebhookResponse(None, time.perf_counter() - started, why=f": {why}")
         retry_after = parse_retry_after(response.headers.get("Retry-After"), datetime.now(UTC))
         return WebhookResponse(response.status, time.perf_counter() - started, retry_after)

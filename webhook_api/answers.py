@@ -20,7 +20,7 @@ LONGEST_SECONDS: Final = 60.0
 """The reported longest delay covers one to two periods of this length; om-observe records it every minute."""
 
 LINES_PER_SECOND: Final = 5
-"""Limit of log lines for each kind of refusal; a few lines are enough to show that a refusal repeats."""
+"""Limit on log lines for each kind of refusal; a few lines are enough to show that a refusal repeats."""
 
 
 class Answers:
@@ -59,7 +59,7 @@ class Answers:
             self.refusals[NOT_DURABLE] += responses
 
     def tick(self, expected_seconds: float) -> None:
-        """Measure the delay of the loop, for which all requests waited. Called every *expected_seconds*."""
+        """Measure the loop's delay, during which all requests waited. Called every *expected_seconds*."""
         now = self._monotonic()
         self._longest = max(self._longest, now - self._ticked_at - expected_seconds)
         self._ticked_at = now

@@ -95,7 +95,7 @@ class Edge:
         return Relay(self.loop, self._journal, self._link, oversized, self._clock, self._answers)
 
     def start(self) -> None:
-        """Start to connect, to poll and to write status reports; LoopWorker then runs the loop."""
+        """Start connecting, polling and writing status reports; LoopWorker then runs the loop."""
         if self.settings.is_cluster_unwatched:
             logger().warning(
                 "majority_unwatched",
@@ -113,7 +113,7 @@ class Edge:
         self.relay.stop(then)
 
     def status(self) -> dict[str, Any]:
-        """Return the state of this process, in JSON values only."""
+        """Return the state of this process, as JSON values."""
         return {
             "pid": os.getpid(),
             "accepting_at": self._clock.now_us() / 1_000_000 if self._is_accepting else 0.0,

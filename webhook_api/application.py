@@ -91,7 +91,7 @@ class EdgeApplication(Flask):
         return [body]
 
     def make_response(self, rv: ResponseReturnValue) -> flask.Response:
-        """Make a response from a view's result; an HTTP error gets a JSON body, as all our responses have."""
+        """Make a response from a view's result; an HTTP error gets a JSON body, like all our responses."""
         response = super().make_response(rv)
         if isinstance(rv, HTTPException) and rv.response is None:
             response.data = json.dumps({"status": rv.name.lower()}) + "\n"
@@ -153,6 +153,6 @@ def _accept(accept: Callable[[dict[str, Any], Callable[[], bytes]], Response]) -
     status, headers, body = render(response)
     rendered = flask.Response(body, status=status, headers=headers)
     if response.status != 200:
-        # Raise an exception, so that Flask calls error handlers. If there is none, this response is sent.
+        # Raise an exception, so that Flask calls its error handlers. Without one, this response is sent.
         raise default_exceptions[response.status](response.text, rendered)
     return rendered

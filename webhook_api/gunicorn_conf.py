@@ -3,8 +3,8 @@
 import sys
 from typing import Any
 
-# Modules are imported once, before the fork, so that a new process can answer at once: on a busy machine, the
-# imports take seconds. They open no files or sockets and start no threads.
+# The modules are imported once, before the fork, so that a new process can answer at once: on a busy machine,
+# the imports take seconds. They open no files or sockets and start no threads.
 import webhook_api.http  # noqa: F401  # as above
 from messaging.errors import EX_CONFIG, ConfigurationError
 from messaging.log import configure_logging, logger

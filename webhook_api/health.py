@@ -1,6 +1,6 @@
 """Report whether this host accepts events, and the state of its journals.
 
-Each edge process writes its status into its journal directory, so that any process can report for the host.
+Each edge process writes its status into its journal directory, so that each can report for the whole host.
 """
 
 import json
@@ -127,8 +127,8 @@ def _problems(own: dict[str, Any]) -> list[str]:
 def _journal_problems(processes: list[dict[str, Any]]) -> list[str]:
     skipped = {name: why for process in processes for name, why in process["journal"]["skipped"].items()}
     postponed = sum(int(process["journal"]["postponed_segments"]) for process in processes)
-    problems = [f"the journal directory: {name} is skipped: {why}" for name, why in skipped.items()]
+    problems = [f"in the journal directory, {name} is skipped: {why}" for name, why in skipped.items()]
     if postponed:
-        reason = "cannot be read, or have an oversized event that cannot be set aside"
-        problems.append(f"{postponed} journal segments {reason}: kept, and tried again")
+        reason = "cannot be read, or contain an oversized event that cannot be set aside"
+        problems.append(f"{postponed} journal segments {reason}: they are kept and tried again")
     return problems

@@ -1,6 +1,6 @@
 """Accept a webhook: check admission, size and signature, in this order, and append it to the journal.
 
-Flask's view and the short path (webhook_api/application.py) call the same function.
+Flask's view and the short path (webhook_api/application.py) both call `Ingest.accept`.
 """
 
 import hmac
@@ -65,7 +65,7 @@ class Ingest:
     def accept(self, environ: dict[str, Any], read_body: Callable[[], bytes]) -> Response:
         """Accept or refuse one webhook.
 
-        *environ* is that of WSGI; REQUEST_ID is added to it if the webhook is accepted. *read_body* returns
+        *environ* is the WSGI environ; REQUEST_ID is added to it on acceptance. *read_body* returns
         the whole undecoded body, and is called only if the webhook is admitted. Return a refusal or ACCEPTED,
         which must be sent only when the event is durable (see `Relay.accept`).
         """
@@ -88,7 +88,7 @@ class Ingest:
     def accept_from_bus(self, environ: dict[str, Any], read_body: Callable[[], bytes]) -> Response:
         """Accept or refuse an event from EventBridge, which sends a secret header instead of a signature.
 
-        Arguments and result are like those of `accept`. The result is NOT_FOUND if no header is configured.
+        Takes and returns the same as `accept`, but returns NOT_FOUND if OM_EVENTS_HEADERS is not set.
         """
         if not self._bus_headers:
             return NOT_FOUND
@@ -97,7 +97,7 @@ class Ingest:
         # Compare every header, so that the response time does not show which header matches.
         matches = [_matches(environ, key, value) for key, value in self._bus_headers]
         if not any(matches):
-            return self.refuse(UNAUTHORIZED, environ, "none of OM_EVENTS_HEADERS")
+            return self.refuse(UNAUTHORIZED, environ, "no header of OM_EVENTS_HEADERS matches")
         body = read_body()
         if len(body) > self.max_body_bytes:
             return self.refuse(TOO_LARGE, environ)

@@ -15,14 +15,14 @@ CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 _HOST: Final = {
     "journal_bytes": ("om_edge_journal_bytes", "Bytes in the journals of this host."),
-    "journal_max_bytes": ("om_edge_journal_max_bytes", "Bytes that they may hold together."),
+    "journal_max_bytes": ("om_edge_journal_max_bytes", "Limit of the journals of this host, in bytes."),
     "oldest_entry_s": ("om_edge_journal_oldest_entry_seconds", "Age of the oldest unproven event."),
     "platform_list_age_s": (
         "om_edge_platform_list_age_seconds",
-        "Since the platform last confirmed its list of addresses; missing before the first time.",
+        "Seconds since the platform last confirmed its list of addresses; missing before the first time.",
     ),
     "disk_free_bytes": ("om_edge_disk_free_bytes", "Free space on the disk of OM_STATE_DIRECTORY."),
-    "disk_bytes": ("om_edge_disk_bytes", "Size of that disk."),
+    "disk_bytes": ("om_edge_disk_bytes", "Size of the disk of OM_STATE_DIRECTORY."),
     "time_s": ("om_edge_time_seconds", "This host's clock, in seconds since the epoch."),
 }
 """The metrics of the whole host; each key is the value's name in the health report."""
@@ -35,17 +35,17 @@ _GAUGES: Final = {
     ),
     "majority_seen_s": (
         "om_edge_majority_seen_age_seconds",
-        "Since a majority of the queue's members was seen online; on a cluster only.",
+        "Seconds since a majority of the queue's members was seen online; only on a cluster.",
     ),
     "shedding": ("om_edge_shedding", "1 while webhooks are answered 429."),
     "queue_depth": ("om_edge_queue_depth", "The queue's depth as the edge counts it; missing while unknown."),
     "high": ("om_edge_queue_depth_high", "OM_QUEUE_DEPTH_HIGH: at this depth the edge starts answering 429."),
     "low": ("om_edge_queue_depth_low", "OM_QUEUE_DEPTH_LOW: at this depth the edge stops answering 429."),
     "drain_rate_per_s": ("om_edge_drain_rate_per_second", "Events per second that the workers acknowledge."),
-    "sample_age_s": ("om_edge_queue_depth_age_seconds", "Since the management API reported the depth."),
+    "sample_age_s": ("om_edge_queue_depth_age_seconds", "Seconds since the API reported the depth."),
     "longest_s": (
         "om_edge_longest_answer_seconds",
-        "Longest time to a 200 in the last minute or two, or that one may have waited.",
+        "Longest time that a webhook waited, or may have waited, for its 200 in the last minute or two.",
     ),
 }
 """The metrics of each process; each key is a name in `journal`, `gate` or `answers` of its status."""
@@ -66,7 +66,7 @@ class EdgeCollector(Collector):
         self._health = health
 
     def collect(self) -> Iterator[Metric]:
-        """Yield a metric for each number of the health report that is exported."""
+        """Yield the exported numbers of the health report as metrics."""
         report = self._health()
         yield GaugeMetricFamily("om_edge_ready", "1 while webhooks are accepted.", value=report.is_ready)
         for name, (metric, text) in _HOST.items():
@@ -91,7 +91,9 @@ def _collect_processes(processes: list[dict[str, Any]]) -> Iterator[Metric]:
         yield gauge
     shed = CounterMetricFamily("om_edge_shed", "Webhooks answered 429.", labels=("pid",))
     refused = CounterMetricFamily("om_edge_refused", "Requests not answered 200.", labels=("pid", "status"))
-    link = GaugeMetricFamily("om_edge_broker", "1 for the state of the connection.", labels=("pid", "state"))
+    link = GaugeMetricFamily(
+        "om_edge_broker", "1 for the broker connection's state.", labels=("pid", "state")
+    )
     for process in processes:
         pid, gate = str(process["pid"]), process.get("gate", {})
         shed.add_metric((pid,), float(gate.get("refused", 0)))
@@ -105,7 +107,7 @@ def _collect_processes(processes: list[dict[str, Any]]) -> Iterator[Metric]:
 def _answer_seconds(processes: list[dict[str, Any]]) -> Metric:
     histogram = HistogramMetricFamily(
         "om_edge_answer_seconds",
-        "From a webhook's last byte to its 200; those of one turn of the loop count as the slowest.",
+        "Time from a webhook's last byte to its 200; all 200s of one turn of the loop count as the slowest.",
         labels=("pid",),
     )
     bounds = [*map(str, BOUNDS_SECONDS), "+Inf"]

@@ -24,11 +24,11 @@ Source: the platform's error for a signature secret: "must be longer than 15 cha
 """
 
 FIXED: Final = {"bind": "OM_BIND", "processes": "OM_EDGE_PROCESSES", "state_directory": "OM_STATE_DIRECTORY"}
-"""Fields and variables of settings that gunicorn's master uses; a new value takes effect at a restart."""
+"""Fields and variables of settings that gunicorn's master uses; new values take effect only at a restart."""
 
 
 Headers = tuple[tuple[str, str], ...]
-"""Names of headers in lower case, each with the header's value."""
+"""Header names in lower case, each with the header's value."""
 
 
 def parse_headers(pairs: tuple[str, ...], variable: str = "OM_REQUIRED_HEADERS") -> Headers:
@@ -94,7 +94,7 @@ class EdgeSettings(Settings):
         if self.journal_max_bytes // self.processes < 2 * self.max_body_bytes:
             # An event larger than a process's share of the journal would be refused even by an empty journal.
             raise ConfigurationError(
-                "OM_JOURNAL_MAX_BYTES must be at least twice OM_MAX_BODY_BYTES for each of OM_EDGE_PROCESSES"
+                "OM_JOURNAL_MAX_BYTES must be at least 2 * OM_MAX_BODY_BYTES * OM_EDGE_PROCESSES"
             )
         parameters_of(self.amqp_urls, client_name="check")
 
@@ -114,7 +114,7 @@ class EdgeSettings(Settings):
         if self.allow_unsigned and is_proof_wanted and not has_secret_header:
             raise ConfigurationError(
                 "OM_ALLOW_UNSIGNED must be false, unless OM_REQUIRED_HEADERS has a secret value of at least"
-                f" {MIN_SECRET_LENGTH} characters: it is the only proof of an unsigned request"
+                f" {MIN_SECRET_LENGTH} characters: only such a header authenticates an unsigned request"
             )
         if any(len(value) < MIN_SECRET_LENGTH for _, value in self.events_headers):
             raise ConfigurationError(
@@ -162,7 +162,7 @@ class ReloadableSettings:
 
 
 def merge_reload(old: EdgeSettings, new: EdgeSettings) -> tuple[EdgeSettings, list[str]]:
-    """Return the settings after a reload, and the variables whose new values take effect at a restart."""
+    """Return the settings after a reload, and the variables whose new values need a restart."""
     kept = {name: getattr(old, name) for name in FIXED}
     waiting = [variable for name, variable in FIXED.items() if getattr(new, name) != kept[name]]
     return replace(new, **kept), waiting

@@ -20,7 +20,7 @@ ID_BYTES: Final = 4
 
 
 class SignatureVerifier:
-    """Verifies the signatures of bodies. Copying two keyed hashes for each secret is twice as fast as `hmac`.
+    """Verifies signatures of bodies by copying two keyed hashes per secret, which is twice as fast as `hmac`.
 
     A body that is signed with any of *secrets* (newest first) is genuine, so that secrets can be rotated.
     `verified` counts the genuine bodies of each secret, which shows when a secret is no longer used.
@@ -37,7 +37,7 @@ class SignatureVerifier:
         self.verified = [0] * len(secrets)
 
     def is_genuine(self, body: bytes, header: bytes) -> bool:
-        """Return whether *header* signs *body*. The comparison is of bytes and takes constant time."""
+        """Return whether *header* is a valid signature of *body*; compares bytes in constant time."""
         genuine = False
         for number, inner, outer in self._keyed:
             digest, mac = inner.copy(), outer.copy()
@@ -65,19 +65,19 @@ def sign(body: bytes, secret: bytes) -> str:
 
 
 def secret_id(secret: bytes) -> str:
-    """Return an identifier of a secret that may be shown; this takes some hundredths of a second on purpose.
+    """Return a public identifier of a secret; this takes some hundredths of a second on purpose.
 
-    The function is one-way and slow, and its result short, so the result does not help to find the secret.
+    The function is one-way and slow, and its result is short. So the result does not reveal the secret.
     """
     return hashlib.pbkdf2_hmac("sha256", secret, b"open-messaging secret id", ID_ROUNDS, ID_BYTES).hex()
 
 
 def explain(header: bytes) -> str:
-    """Return, for the log, why a signature header was refused; the header is not repeated."""
+    """Return, for the log, why a signature header was refused, without repeating the header."""
     if not header:
         return "signature missing"
     if not header.startswith(PREFIX):
-        return "signature without the prefix sha256="
+        return "signature lacks the prefix sha256="
     encoded = header[len(PREFIX) :]
     if len(encoded) == 2 * DIGEST_BYTES and all(byte in b"0123456789abcdefABCDEF" for byte in encoded):
         return "signature is hex, not base64"
@@ -86,5 +86,5 @@ def explain(header: bytes) -> str:
     except binascii.Error:
         return "signature is not base64"
     if len(decoded) != DIGEST_BYTES:
-        return "signature truncated"
-    return "signature does not match: wrong secret, or the body was re-serialised on its way"
+        return "signature has the wrong length"
+    return "signature does not match: wrong secret, or the body was re-serialised in transit"

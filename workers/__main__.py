@@ -25,7 +25,7 @@ _DRY_RUN: Final = click.Option(["--dry-run"], is_flag=True, help="Only report wh
 _PROCESSES: Final = click.Option(
     ["--processes"],
     is_flag=True,
-    help="Only intake workers, as children of this process instead of units of systemd.",
+    help="Scale only intake workers, as child processes instead of systemd units.",
 )
 _ROLES: Final[dict[str, tuple[type[Settings], Callable[..., None], list[click.Parameter]]]] = {
     "intake": (IntakeSettings, bootstrap.run_intake, [_NAME]),

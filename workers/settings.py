@@ -86,7 +86,7 @@ class DeliverSettings(WorkerSettings):
     def __post_init__(self) -> None:
         """Refuse settings that name no broker, or that request Failed receipts but cannot send them."""
         if not self.amqp_urls:
-            raise ConfigurationError("OM_AMQP_URL must name the broker, which gets dead letters")
+            raise ConfigurationError("OM_AMQP_URL must name the broker, to publish dead letters")
         if unknown := sorted(self.failed_receipts - {destination.name for destination in self.destinations}):
             names = ", ".join(unknown)
             raise ConfigurationError(
@@ -111,9 +111,7 @@ class ScaleSettings(WorkerSettings):
         if self.floor > self.ceiling:
             raise ConfigurationError("OM_SCALE_FLOOR must be at most OM_SCALE_CEILING")
         if not self.amqp_urls or not self.management_urls:
-            raise ConfigurationError(
-                "OM_AMQP_URL and OM_MANAGEMENT_URL must be set: queue depths are read there"
-            )
+            raise ConfigurationError("OM_AMQP_URL and OM_MANAGEMENT_URL must be set, to read queue depths")
 
     @property
     def limits(self) -> FleetLimits:

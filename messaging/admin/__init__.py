@@ -1,4 +1,4 @@
-"""Use the broker over blocking connections and with publisher confirms, for `omctl` and for rare events."""
+"""Use the broker over blocking connections with publisher confirms, for `omctl` and for rare publishes."""
 
 from messaging.admin.dead_letters import (
     MAX_WINDOW,

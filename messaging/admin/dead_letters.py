@@ -22,7 +22,7 @@ LOCK_QUEUE: Final = "open-messaging.dead-letters-in-hand"
 LOCKED: Final = 405
 
 MAX_WINDOW: Final = 100
-"""Limit of the dead letters in a window. Twice this number is prefetched, with at most 200 MiB of bodies."""
+"""Limit on the dead letters in a window. Twice this number is prefetched, with at most 200 MiB of bodies."""
 
 PUBLISH_SECONDS: Final = 15.0
 """Time limit for publishing the dead letters of one call. It is longer than the election of a queue's leader,
@@ -40,7 +40,7 @@ class DeadLettersLockedError(OpenMessagingError):
 
 @dataclass(frozen=True, slots=True)
 class QueuedDeadLetter:
-    """A dead letter in the queue. `destination` did not accept it; if None, intake could not process it."""
+    """A queued dead letter. `destination` did not accept it; if that is None, intake could not process it."""
 
     tag: int
     envelope: Envelope
@@ -128,17 +128,17 @@ class DeadLetterQueue:
 def lock_dead_letters(urls: tuple[str, ...], *, client_name: str) -> Iterator[DeadLetterQueue]:
     """Lock and yield the queue of dead letters; no other omctl can use it until the `with` block ends.
 
-    Raises DeadLettersLockedError if another omctl has locked them, and the errors of `broker_session`.
+    Raises DeadLettersLockedError if another omctl has locked it, and the errors of `broker_session`.
     """
     with broker_session(urls, client_name=client_name) as connection:
         try:
-            # The broker gives an exclusive queue to one connection, and deletes it with that connection.
+            # Only one connection can own an exclusive queue; the broker deletes it when that connection ends.
             arguments = {"x-queue-type": "classic"}
             connection.channel().queue_declare(LOCK_QUEUE, exclusive=True, arguments=arguments)
         except ChannelClosedByBroker as error:
             if error.reply_code != LOCKED:
                 raise
-            message = "another omctl works with the dead letters: wait until it is done"
+            message = "another omctl is processing the dead letters: wait until it has finished"
             raise DeadLettersLockedError(message) from None
         yield DeadLetterQueue(connection)
 
@@ -148,7 +148,7 @@ def publish_dead_letters(
 ) -> Iterator[DestinationDeadLetter]:
     """Publish to the dead-letter exchange; yield each dead letter when the broker has it on disk.
 
-    After it has connected, blocks for at most PUBLISH_SECONDS, and CLOSE_SECONDS at the end. Raises
+    Once connected, it blocks for at most PUBLISH_SECONDS, plus CLOSE_SECONDS at the end. Raises
     BrokerUnavailableError if the dead letters that were not yielded may be lost and must be published again,
     and ConfigurationError if an address is malformed or the broker refuses its user.
     """

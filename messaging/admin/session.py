@@ -24,15 +24,15 @@ from messaging.errors import BrokerUnavailableError, ConfigurationError, Rejecte
 from messaging.topology import EVENT_ROUTING_KEY, EXCHANGE
 
 CONFIRM_SECONDS: Final = 30.0
-"""How long to wait for the confirm of one event. A longer alarm of the broker is reported as an error."""
+"""How long to wait for the confirm of one event. A broker alarm that lasts longer is reported as an error."""
 
 
 @contextmanager
 def broker_session(urls: tuple[str, ...], *, client_name: str) -> Iterator[BlockingConnection]:
     """Connect to the first broker that answers; blocks for some seconds for each address.
 
-    At the end, the connection is closed within CLOSE_SECONDS even during an alarm, in which the broker does
-    not read from a publishing connection, not even the request to close it.
+    At the end, the connection is closed within CLOSE_SECONDS even during an alarm, when the broker reads
+    nothing from a publishing connection, not even the request to close it.
 
     Raises ConfigurationError if an address is malformed or the broker refuses its user or virtual host,
     BrokerUnavailableError if no broker answers or the connection breaks, and RejectedEventError if a
@@ -42,21 +42,21 @@ def broker_session(urls: tuple[str, ...], *, client_name: str) -> Iterator[Block
         connection = pika.BlockingConnection(parameters_of(urls, client_name=client_name))
     except (ProbableAuthenticationError, ProbableAccessDeniedError, ConnectionClosedByBroker) as error:
         if "connection limit (" in str(error):
-            raise BrokerUnavailableError("the broker's limit of connections is reached") from None
+            raise BrokerUnavailableError("the broker's connection limit is reached") from None
         raise ConfigurationError(
             "OM_AMQP_URL: the broker refuses this user, password or virtual host"
         ) from None
     except (AMQPConnectionError, AMQPConnectorException):
         # pika raises AMQPConnectorException if a broker accepts the connection and then hangs.
         raise BrokerUnavailableError(
-            "no broker of OM_AMQP_URL answers: check that it runs, and the host and port"
+            "no broker in OM_AMQP_URL answers: check the host and port, and that the broker runs"
         ) from None
     try:
         yield connection
     except AMQPError as error:
         if size_limit_of(error) != NO_LIMIT:
             raise RejectedEventError("too_large", "body: larger than the broker accepts") from None
-        raise BrokerUnavailableError("the connection to the broker broke: run `omctl check`") from error
+        raise BrokerUnavailableError("the connection to the broker was lost: run `omctl check`") from error
     finally:
         if connection.is_open:
             with suppress(BrokerUnavailableError), confirms_within(connection, CLOSE_SECONDS):
@@ -102,12 +102,12 @@ class EventPublisher:
             raise BrokerUnavailableError("the broker refused an event: run `omctl check`") from None
 
     def idle(self, seconds: float) -> None:
-        """Wait for some seconds, and answer the broker's heartbeats during this time."""
+        """Wait for *seconds*, and answer the broker's heartbeats during this time."""
         self._connection.sleep(seconds)
 
     @contextmanager
     def keep_alive(self) -> Iterator[None]:
-        """Answer the broker's heartbeats on a thread; the block must not use the connection.
+        """Answer the broker's heartbeats on a separate thread; the block must not use the connection.
 
         If the connection breaks during the block, the next use of the connection raises an error.
         """

@@ -21,7 +21,7 @@ CLOSE_SECONDS: Final = 5.0
 """How long the broker may take to answer the request to close a connection."""
 
 RECEIVE_BYTES: Final = 65_536
-"""Size of a read: about a hundred usual events. Few reads are best, since each may cost the loop the GIL."""
+"""Size of a read: about a hundred usual events. Few reads are best: the loop may lose the GIL at each."""
 
 _decode_value: Final = pika.data.decode_value
 
@@ -36,7 +36,7 @@ _SIZES: Final = {
 def _decode_any_value(encoded: bytes, offset: int) -> tuple[Any, int]:
     """Decode a header's value like pika, but return None for a value that Python cannot represent.
 
-    For a time after the year 9999, or deeply nested tables, pika's error would end the receiving connection.
+    Otherwise, a time after the year 9999 or deeply nested tables would make pika end the connection.
     """
     try:
         value, end = _decode_value(encoded, offset)
@@ -59,10 +59,10 @@ class BrokerConnection(AsyncioConnection):  # type: ignore[misc]  # pika ships n
     deliveries: DeliveryReader | None = None
 
     def close(self, reply_code: int = 200, reply_text: str = "Normal shutdown") -> None:
-        """Close the connection; if the broker does not answer within CLOSE_SECONDS, end its stream.
+        """Close the connection; if the broker does not answer within CLOSE_SECONDS, abort it.
 
-        pika alone would wait while heartbeats arrive: it sends Channel.Close only after the broker has
-        answered the channel's earlier methods, and a missing answer may be why the connection is closed.
+        pika alone would wait as long as heartbeats arrive: it sends Channel.Close only after the broker has
+        answered the channel's earlier methods. A missing answer may be the very reason for closing.
         """
         super().close(reply_code, reply_text)
         self.ioloop.call_later(CLOSE_SECONDS, lambda: self._transport and self._transport.abort())
@@ -85,7 +85,7 @@ class BrokerConnection(AsyncioConnection):  # type: ignore[misc]  # pika ships n
         transport = self._transport
         if type(transport) is not _AsyncPlaintextTransport or transport._tx_buffers:  # noqa: SLF001
             return 0
-        if transport._state != transport._STATE_ACTIVE:  # noqa: SLF001  # it would drop the data
+        if transport._state != transport._STATE_ACTIVE:  # noqa: SLF001  # any other state drops the data
             return 0
         with suppress(OSError):
             sent: int = transport._sock.send(data)  # noqa: SLF001
@@ -146,7 +146,7 @@ def confirms_within(connection: BlockingConnection, seconds: float) -> Iterator[
         if error is not late:
             raise
         raise BrokerUnavailableError(
-            f"the broker has confirmed nothing for {seconds:g} s: an alarm, or a queue without its majority"
+            f"the broker has confirmed nothing for {seconds:g} s: it has an alarm, or a queue has no majority"
         ) from None
     finally:
         impl.ioloop.remove_timeout(timer)

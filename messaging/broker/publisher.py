@@ -75,7 +75,7 @@ class Publisher:
         self.size_limit = NO_LIMIT
 
     def start(self, on_change: Callable[[BrokerState], None]) -> None:
-        """Keep a connection until `stop`; call *on_change* with the old `state` after each change of it."""
+        """Stay connected until `stop`; after each change of `state`, call *on_change* with the old state."""
         self._on_change = on_change
         self._connect()
 
@@ -130,7 +130,7 @@ class Publisher:
         self._is_blocked = False
         self.node = (self.node + 1) % len(self._parameters)
         # Start the timer first: if pika ignores an error while it connects, only the timer detects that.
-        self._timer = self._loop.call_later(ATTEMPT_SECONDS, self.abort, "it was not ready in time")
+        self._timer = self._loop.call_later(ATTEMPT_SECONDS, self.abort, "connection was not ready in time")
         self._connection = BrokerConnection(
             self._parameters[self.node],
             on_open_callback=self._on_open,
@@ -140,7 +140,7 @@ class Publisher:
         )
 
     def _while_present(self, callback: Callable[..., None]) -> Callable[..., None]:
-        """Wrap *callback*, so that pika's calls are ignored after the current connection is given up."""
+        """Wrap *callback*, so that pika's calls are ignored once this connection is lost or aborted."""
         connection = self._connection
 
         def call(*arguments: Any) -> None:

@@ -14,10 +14,10 @@ from messaging.log import log_callback_failure, logger
 from messaging.process import ServiceManager, Watchdog
 
 TICK_SECONDS = 0.2
-"""Longest delay until a signal takes effect; its handler only sets a flag, as other code may hold a lock."""
+"""Longest delay until a signal takes effect. A handler only sets a flag: interrupted code may hold a lock."""
 
 PROBE_SECONDS = 3.0
-"""Interval at which an idle consumer checks for waiting events. If some wait twice in a row, it is stuck.
+"""Interval between an idle consumer's checks for waiting events. If two in a row find some, it is stuck.
 
 After a change of the queue's leader, the broker may forget a consumer: it does not repeat the consumer's
 acknowledgements to the new leader, which still counts these deliveries as prefetched. The check detects
@@ -72,7 +72,7 @@ class Consumer:
     def run(self) -> None:
         """Consume until `stop` is called; reconnect after every outage of the broker or the database."""
         self._connect()
-        # Feed the watchdog at once, because it works only after its first feed, and any delivery may hang.
+        # Feed the watchdog at once, because it works only after its first feed, and any batch may hang.
         self._tick()
         self._loop.run_forever()
         self._loop.close()
@@ -143,7 +143,7 @@ class Consumer:
         now = time.monotonic()
         if self._up_since is None:
             if now - self._attempt_since > ATTEMPT_SECONDS:
-                subscription.drop("not consuming in time")
+                subscription.drop("the consumer did not start in time")
         elif subscription.is_idle and now - self._probed_at > PROBE_SECONDS:
             self._probed_at = now
             subscription.count_ready(lambda ready: self._on_ready_counted(subscription, ready))
@@ -151,6 +151,6 @@ class Consumer:
     def _on_ready_counted(self, subscription: Subscription, ready: int) -> None:
         """Drop the connection if events wait but no event was delivered since the last check."""
         if ready and subscription.is_idle and subscription.received == self._probed_received:
-            logger().error("consumer_stuck", reason="events wait and none is delivered", ready=ready)
+            logger().error("consumer_stuck", reason="events wait, but none are delivered", ready=ready)
             subscription.drop("stuck")
         self._probed_received = subscription.received if ready else -1

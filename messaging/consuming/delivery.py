@@ -14,7 +14,7 @@ MAX_RETURNS: Final = 1_000_000
 
 SUSPECT_FROM_COUNT: Final = 2
 """From this count on, a delivery is processed alone, because a redelivered event may have crashed its worker.
-This costs little, while a crash counts as a return of every delivery that the worker holds."""
+This costs little, whereas another crash would count as a return of every delivery that the worker holds."""
 
 
 @dataclass(slots=True)
@@ -48,7 +48,7 @@ class Delivery:
 class Settlement:
     """How to settle the deliveries of a batch; deliveries that are in neither field are acknowledged.
 
-    *rejected* has the tags to dead-letter. *retries* maps tags to process again, alone, to delays in seconds.
+    *rejected*: tags to dead-letter. *retries*: tags to process again, each alone after its delay in seconds.
     """
 
     rejected: frozenset[int] = frozenset()
@@ -61,14 +61,14 @@ class Processor(Protocol):
     def process(self, batch: Sequence[Delivery]) -> Settlement:
         """Process a batch. All calls are made on the same thread.
 
-        Return how to settle each delivery; when this returns, all effects except the retries' are durable.
+        Return how to settle each delivery; when this returns, the effects of all but the retries are durable.
         Raise RetryLaterError to be called again with the same batch.
         """
 
     def prefetch(self, batch: Sequence[Delivery]) -> None:
         """Prepare the batch that will probably follow; called on the same thread, before `process`.
 
-        It is not certain that `process` is called with this batch.
+        `process` may never be called with this batch.
         """
 
 
@@ -82,7 +82,7 @@ def read_encoded_delivery(queue: str, tag: int, properties: bytes, body: bytes) 
 
 
 def read_delivery(queue: str, tag: int, properties: BasicProperties, body: bytes) -> Delivery:
-    """Return the delivery with the given properties, which pika has decoded, and body."""
+    """Return the delivery with the given body and the given properties, which pika has decoded."""
     headers = properties.headers or {}
     # A first delivery has no count of returns. Versions of the broker count differently, so the number is
     # only a hint. Other publishers may have used the broker's header names for any value.

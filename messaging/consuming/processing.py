@@ -1,9 +1,9 @@
 """Process batches one after the other, on one thread that runs as long as the process.
 
-While the database works, the loop can answer heartbeats and receive deliveries. The thread passes its results
-to the loop, because only the loop may use the channel. When a connection is lost, the waiting batches and the
-result of the batch in progress are dropped. If the broker redelivers committed events, their keys identify
-them as duplicates. A batch that hangs ends the process (messaging/process.py).
+While the thread waits for the database, the loop can answer heartbeats and receive deliveries. The thread
+passes its results to the loop, because only the loop may use the channel. When a connection is lost, the
+waiting batches and the result of the batch in progress are dropped. If the broker redelivers committed
+events, their keys identify them as duplicates. A batch that hangs ends the process (messaging/process.py).
 """
 
 import asyncio
@@ -31,7 +31,7 @@ class Processing:
         self._loop = loop
         self._processor = processor
         self._on_processed: Callable[[Sequence[Delivery], Settlement], None] | None = None
-        # This condition guards the batches and the number of the current connection; `close` sets it to -1.
+        # This condition guards the batches and the current connection's number, which `close` sets to -1.
         self._changed = threading.Condition()
         self._batches: deque[_Batch] = deque()
         self._connection = 0
@@ -47,7 +47,7 @@ class Processing:
         return self._unsettled == 0
 
     def connect(self, on_processed: Callable[[Sequence[Delivery], Settlement], None]) -> None:
-        """Begin with a new connection; call *on_processed* on the loop with each batch and its settlement."""
+        """Begin a new connection; *on_processed* is called on the loop with each batch and its settlement."""
         self._on_processed = on_processed
         if not self._thread.ident:
             self._thread.start()
@@ -83,7 +83,7 @@ class Processing:
                     with suppress(RuntimeError):
                         self._loop.call_soon_threadsafe(self._report, *batch, settlement)
         except BaseException:  # noqa: BLE001  # without this thread the process would hold its events for ever
-            logger().exception("processing_ended", consequence="the process ends; its events return")
+            logger().exception("processing_ended", consequence="the process ends; its events are redelivered")
             sys.stdout.flush()
             os._exit(1)
 
@@ -97,7 +97,7 @@ class Processing:
             return batch
 
     def _process(self, deliveries: Sequence[Delivery], connection: int) -> Settlement | None:
-        """Process a batch, with retries until it succeeds; return None if its connection is lost before."""
+        """Process a batch, retrying until that succeeds; return None if the connection is lost first."""
         attempt, held = 1, len(deliveries)
         while connection == self._connection:
             attempt += 1

@@ -21,7 +21,7 @@ class Acknowledger:
     event would wait for the flush, in the broker and in a database on the same disk.
 
     When *enough* deliveries have been collected, they are acknowledged at once. No acknowledgement may cover
-    *open_tags*, which wait for a retry. *acknowledge* gets a tag, and whether to cover all lower tags too.
+    *open_tags*, which wait for a retry. *acknowledge* receives a tag and whether to cover all lower tags.
     """
 
     loop: asyncio.AbstractEventLoop
@@ -71,11 +71,11 @@ class DelayedRetries:
     """Keeps failed deliveries until their delays are over; each is then processed again, alone.
 
     The deliveries stay unacknowledged, so that none is lost if this process ends. Later deliveries are
-    processed and acknowledged meanwhile. At most *limit* deliveries wait, since each occupies a place in the
-    prefetch. If another one fails, it is processed at once for the last time, so that waiting deliveries keep
-    their delays and good events their places. *retry* is called with each due delivery.
+    processed and acknowledged meanwhile. At most *limit* deliveries wait, because each counts towards the
+    prefetch. If another one fails, it is processed again at once, for the last time. So waiting deliveries
+    keep their delays, and other events can still arrive. *retry* is called with each due delivery.
 
-    `open_tags` has the tags of the deliveries that wait or are being processed again.
+    `open_tags` contains the tags of the deliveries that wait or are being processed again.
     """
 
     loop: asyncio.AbstractEventLoop

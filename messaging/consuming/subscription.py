@@ -40,8 +40,8 @@ class Subscription:
 
     *processing* processes batches of at most *batch_events*. After a batch that was at least half full, the
     first delivery of the next batch waits up to *batch_seconds* for others. After a smaller batch, the next
-    batch has the deliveries of one turn of the loop. *on_up* is called when every queue has its consumer.
-    *on_lost* is called once, with the reason, when the subscription has ended.
+    batch consists of the deliveries of one turn of the loop. *on_up* is called when each queue has a
+    consumer. *on_lost* is called once, with the reason, when the subscription has ended.
     """
 
     def __init__(
@@ -133,7 +133,7 @@ class Subscription:
 
     def _consume(self, channel: Channel) -> None:
         if self._is_lost:
-            # pika still calls back for a connection that was given up.
+            # pika still calls back for a connection that was dropped.
             return
         for name in QUEUES:
             tag = channel.basic_consume(name, self._decoded_receiver(name), callback=self._on_consuming)

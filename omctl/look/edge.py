@@ -99,7 +99,7 @@ def check_canary(environment: Environment) -> Finding:
         advice = "Start or restart om-observe, which sends it."
         return warning(url, "is unknown: om-observe does not report it", advice)
     if light["problem"]:
-        return problem(url, f"was stopped. {light['problem']}", "See OpenMessagingCanary in docs/runbook.md.")
+        return problem(url, f"was stopped: {light['problem']}", "See OpenMessagingCanary in docs/runbook.md.")
     if light["state"] == "unknown":
         advice = "If this lasts for more than a minute, restart om-observe, which sends it."
         return warning(url, "is unknown: no canary has arrived or failed recently", advice)

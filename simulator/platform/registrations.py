@@ -131,7 +131,7 @@ def read_delays(webhook: Mapping[str, Any]) -> tuple[float, ...] | None:
         interval, factor = float(policy["retryIntervalSeconds"]), float(policy["backoffMultiplier"])
         return tuple(interval * factor**retry for retry in range(min(policy["maxRetries"], 100)))
     except (KeyError, TypeError, ValueError, OverflowError):
-        raise ApiError(400, "bad.request", "retryPolicy must have the guide's three numbers") from None
+        raise ApiError(400, "bad.request", "retryPolicy must contain the guide's three numbers") from None
 
 
 def _find(registered: dict[str, dict[str, Any]], registration_id: str) -> dict[str, Any]:

@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 UNKNOWN_AFTER_SECONDS: Final = 15.0
-"""Samples that are older than this are ignored. RabbitMQ updates its statistics three times in this time."""
+"""Samples older than this are ignored. RabbitMQ updates its statistics three times in this period."""
 
 MEASURE_SECONDS: Final = 2.0
 """Shortest period over which a drain rate is measured, because workers acknowledge in batches."""
 
 SMOOTHING: Final = 0.5
-"""Weight of the newest measurement in the average drain rate; earlier measurements have the rest."""
+"""Weight of the newest measurement in the average drain rate; earlier measurements share the rest."""
 
 TOTALS_SECONDS: Final = 5.0
 """Interval at which RabbitMQ updates a quorum queue's totals, so equal totals within it prove nothing."""
@@ -35,8 +35,8 @@ class Watermarks:
 class DepthSample:
     """The depth of the events queue, including deliveries that workers hold, at the monotonic time *at*.
 
-    `unacknowledged` counts the deliveries that workers hold. `is_trusted` is False during a broker alarm,
-    which stops publishes but not consumers, so that the depth falls only because no events are added.
+    `unacknowledged` counts the deliveries that workers hold. `is_trusted` is False without a majority, and in
+    an alarm: it stops publishes but not consumers, so the depth falls only because no events are added.
     """
 
     at: float
@@ -90,7 +90,7 @@ def update(pressure: Pressure, sample: DepthSample, published: int, marks: Water
 def mark_stale(pressure: Pressure, now: float) -> Pressure:
     """Return the load, with an unknown depth if its sample is older than UNKNOWN_AFTER_SECONDS.
 
-    An unknown depth does not mean an empty queue. Until it is known, only a full journal refuses events.
+    An unknown depth does not mean an empty queue. While it is unknown, only a full journal causes refusals.
     """
     if now - pressure.sampled_at <= UNKNOWN_AFTER_SECONDS:
         return pressure
@@ -106,7 +106,7 @@ def is_reopened_by_peer(depth: int, lowest: int, marks: Watermarks) -> bool:
     """Return whether another process has found the depth at the low watermark, which this process missed.
 
     The events that the other process then accepts fill the queue again before this process's next sample: the
-    depth grows although this process accepts nothing. Near the high watermark, others may not have shed yet.
+    depth grows although this process accepts nothing. Near the high watermark, others may not shed yet.
     """
     # A tenth is more than the number of deliveries that workers receive between two samples.
     has_grown = depth - lowest >= max(1, (marks.high - marks.low) // 10)

@@ -31,7 +31,7 @@ class QueueReport:
 class DepthPoller:
     """Polls every second on a separate thread, and calls *on_report* with each report on this thread.
 
-    *preferred_address* returns the index of the address to query first; None: the one that failed least.
+    *preferred_address* returns the index to query first; None: the one with the fewest failures in a row.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class DepthPoller:
         return next((report for address in order if (report := self._query(address)) is not None), None)
 
     def _query(self, address: int) -> QueueReport | None:
-        """Return the report of one address; its depth is not trusted in an alarm or without a majority."""
+        """Return the report of one address; its depth is untrusted during an alarm or without a majority."""
         asked_at, depth = time.monotonic(), None
         self._failures[address] += 1
         try:

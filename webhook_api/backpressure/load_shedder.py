@@ -32,7 +32,7 @@ class LoadShedder:
         self._published = self._published_at_sample = self._published_at_probe = 0
 
     def on_sample(self, sample: DepthSample) -> None:
-        """Update the load from a sample of the management API, with the ready count of a fresh probe if any.
+        """Update the load from a sample of the management API and, if there is one, a recent probe's count.
 
         The API's totals of a quorum queue are up to five seconds old, and may wrongly be 0.
         """
@@ -46,7 +46,7 @@ class LoadShedder:
         self._update(sample)
 
     def on_probe_sent(self) -> None:
-        """Called when a probe is sent. Its answer includes the events that this process published before."""
+        """Called when a probe is sent. Its answer includes all events that this process published earlier."""
         self._published_at_probe = self._published
 
     def on_probe_answered(self, ready_count: int) -> int:
@@ -104,7 +104,7 @@ class LoadShedder:
 
     def _update(self, sample: DepthSample) -> None:
         # Connections are spread over the host's processes, so assume that all processes publish equally. If
-        # others publish less, the drain rate is too high, and senders retry too early rather than too late.
+        # others publish less, the computed rate is too high, so senders retry too early rather than too late.
         published = (self._published - self._published_at_sample) * self._processes
         if sample.is_trusted:
             self._published_at_sample = self._published

@@ -27,7 +27,7 @@ MAX_UNSENT_BYTES: Final = 64 * 1024
 """If more response bytes than this wait for a client, nothing is read from the client's connection."""
 
 MAX_ANSWERS_PER_READ: Final = 64
-"""Limit of the requests in one read. 2,600 requests of 25 bytes would make all senders wait half a second.
+"""Limit on the requests per read: 2,600 requests of 25 bytes would make all senders wait half a second.
 
 A proxy waits for each response before it sends more, so a connection that reaches this limit is closed.
 """
@@ -50,7 +50,7 @@ class Connections:
 
 
 class HttpConnection(asyncio.BufferedProtocol):
-    """Serves one connection; it has a deadline, and keeps responses until they may be sent."""
+    """Serves one connection until its deadline, and keeps each response until it may be sent."""
 
     def __init__(self, shared: Connections, *, is_surplus: bool) -> None:
         shared.opening.add(self)
@@ -68,7 +68,7 @@ class HttpConnection(asyncio.BufferedProtocol):
 
     @property
     def is_busy(self) -> bool:
-        """Whether a request has arrived, at least in part, that is not answered yet."""
+        """Whether an unanswered request has arrived, at least in part."""
         return self._reader.is_in_request or bool(self._deferred) or self._has_unread
 
     @property
@@ -121,7 +121,7 @@ class HttpConnection(asyncio.BufferedProtocol):
         self._answers_in_read = 0
         reader = self._reader
         reader.feed(_BUFFER[:nbytes])
-        # Set a deadline for a request that is not complete yet. Most requests arrive in one piece.
+        # Most requests arrive in one piece, so set a deadline only for a request that is incomplete now.
         if reader.is_in_request and not (self._is_timed or self._is_lingering):
             self._is_timed = True
             self.deadline = monotonic() + self._limits.request_seconds
@@ -167,9 +167,9 @@ class HttpConnection(asyncio.BufferedProtocol):
         data, deferred = self._respond(environ, keep_alive)
         self._leave(data, keep_alive, deferred)
 
-    # Functions called for each request have positional arguments, because keywords take 1.5 times as long.
+    # Functions that are called for each request take positional arguments: keywords take 1.5 times as long.
 
-    def _leave(self, data: bytes, keep_alive: bool, waits_for: DeferredBody | None) -> None:  # noqa: FBT001  # as just said
+    def _leave(self, data: bytes, keep_alive: bool, waits_for: DeferredBody | None) -> None:  # noqa: FBT001  # as explained above
         """Send a response as soon as its event is durable and all earlier responses have been sent."""
         if waits_for is None and not self._deferred:
             self._send(data, keep_alive)
@@ -214,5 +214,5 @@ class HttpConnection(asyncio.BufferedProtocol):
 
 
 def _split_address(name: object) -> tuple[str, str]:
-    """Return host and port of a socket's name; a Unix socket is reported as localhost without a port."""
+    """Return the host and port of a socket's address; for a Unix socket, localhost and no port."""
     return (str(name[0]), str(name[1])) if isinstance(name, tuple) else ("localhost", "")

@@ -9,10 +9,10 @@ from urllib.parse import unquote_to_bytes
 from webhook_api.http.response import Response
 
 MAX_LENGTH_DIGITS: Final = 19
-"""Maximum number of digits of a Content-Length; Python refuses to parse numbers of thousands of digits."""
+"""Maximum number of digits in a Content-Length; Python refuses to parse numbers of thousands of digits."""
 
 MAX_KNOWN_NAMES: Final = 512
-"""Limit of the cached header names, so that a sender that uses new names each time cannot fill the memory."""
+"""Limit on the cached header names, so that a sender that keeps using new names cannot fill the memory."""
 
 VERSIONS: Final = {"1.1": "HTTP/1.1", "1.0": "HTTP/1.0"}
 
@@ -38,7 +38,7 @@ def environ_key(name: str) -> str:
 class _Keys(dict[bytes, str]):
     """Maps header names to WSGI keys. The key is empty if the header must be ignored.
 
-    WSGI maps `X-Signature` and `X_Signature` to the same key, but a proxy may check only the first header.
+    WSGI maps `X-Signature` and `X_Signature` to the same key, but a proxy may check only `X-Signature`.
     """
 
     def __missing__(self, name: bytes) -> str:
@@ -54,7 +54,7 @@ KEYS: Final = _Keys()
 
 
 def find_fault(environ: Mapping[str, str], version: str, max_body_bytes: int) -> Response | None:
-    """Return the response that refuses a request for its head, or None if the head is acceptable."""
+    """Return the response that refuses a request because of its head; None if the head is acceptable."""
     if version not in VERSIONS:
         return NOT_SUPPORTED if version == "2.0" else MALFORMED
     host = environ.get("HTTP_HOST")

@@ -19,7 +19,7 @@ from webhook_api.http.head import (
 from webhook_api.http.response import FAILED, Response
 
 MAX_HEAD_BYTES: Final = 32 * 1024
-"""Limit of a request's head and of its trailers; the head of the platform's requests is below 1 KiB."""
+"""Limit on a request's head and on its trailers; the platform's requests have heads below 1 KiB."""
 
 NO_UPGRADE: Final = Response(400, "upgrade not supported")
 
@@ -32,14 +32,14 @@ class _UnsentBody(RawIOBase):
 
 
 class RequestReader:
-    """Parses the requests of one connection, and calls back for each.
+    """Parses the requests of one connection, and calls a callback for each request.
 
     *template* has the environ entries that all requests of the connection share. *answer* is called with each
     complete request, and with whether its connection may stay open. If a request is refused before it is
     complete, *refuse* is called with the connection's last response. *invite* asks the sender of
     `Expect: 100-continue` for the body, or returns False so that the request is answered without its body.
 
-    `is_in_request` is true while a request has begun and is not complete.
+    `is_in_request` is true from the start of a request until the request is complete.
     """
 
     def __init__(
@@ -70,8 +70,8 @@ class RequestReader:
 
     def feed(self, data: memoryview) -> None:
         """Parse received bytes, and call the callbacks for each request that these bytes complete."""
-        # `_quiet_bytes` counts the bytes since a head was complete, a part of a body arrived or a request
-        # ended. So a head, trailers or the framing of chunks cannot exceed MAX_HEAD_BYTES.
+        # `_quiet_bytes` counts the bytes since the end of the last head, body part or request.
+        # So a head, trailers or the framing of chunks cannot exceed MAX_HEAD_BYTES.
         while data:
             part = data[: MAX_HEAD_BYTES - self._quiet_bytes]
             self._quiet_bytes += len(part)
@@ -88,7 +88,7 @@ class RequestReader:
             # The parser does not read the body of an upgrade request; a proxy never forwards such a request.
             self._refuse(NO_UPGRADE)
         except httptools.HttpParserCallbackError:
-            # A bug of ours must not be answered with 400, because the platform retries only after a 5xx.
+            # A bug in our code must not be answered with 400, because the platform retries only after a 5xx.
             logger().exception("request_failed")
             self._refuse(FAILED)
         except httptools.HttpParserError:

@@ -45,7 +45,7 @@ def render(response: Response) -> Rendered:
 
 
 def encode_response(response: Response, *, keep_alive: bool) -> bytes:
-    """Return a response of this server, not of the application, as bytes."""
+    """Return the bytes of a response that comes from this server, not from the application."""
     return encode(*render(response), keep_alive=keep_alive)
 
 
@@ -69,7 +69,7 @@ def _date(second: int) -> bytes:
 def _encode_head(
     status: str,
     headers: tuple[tuple[str, str], ...],
-    keep_alive: bool,  # noqa: FBT001  # a cache's key
+    keep_alive: bool,  # noqa: FBT001  # part of the cache key
 ) -> tuple[bytes, bytes, bool]:
     """Return the head's bytes before and after the date, and whether the head has a Content-Length."""
     kept = [(name, value) for name, value in headers if name.lower() not in _HOP_BY_HOP]

@@ -1,4 +1,4 @@
-"""Accept a limited number of connections, so that they are spread over the edge processes of the host."""
+"""Accept connections, within limits, and spread them over the host's edge processes."""
 
 import asyncio
 import errno
@@ -15,7 +15,7 @@ from webhook_api.http.wsgi import Limits
 
 ACCEPTS_AT_ONCE: Final = 2
 ACCEPT_PAUSE_SECONDS: Final = 0.0005
-"""Pause after two connections. Without it, the process that wakes first would accept every connection."""
+"""Pause after ACCEPTS_AT_ONCE connections. Without it, the first process to wake would accept all of them."""
 
 YIELD_SECONDS: Final = 0.05
 """How long a process that is full or yielding leaves new connections to the other processes."""
@@ -26,10 +26,10 @@ YIELD_IDLE_SECONDS: Final = 1.0
 It does not close them earlier, because a sender that just received a response may have sent a new request."""
 
 MAX_SURPLUS: Final = 32
-"""Limit of the connections that are open only to be refused; more connections wait in the kernel's queue."""
+"""Limit on the connections that are open only to be refused; more connections wait in the kernel's queue."""
 
 EXHAUSTED_PAUSE_SECONDS: Final = 1.0
-"""How long no connection is accepted after the host had no descriptors or memory for a connection."""
+"""How long no connection is accepted after the host has run out of descriptors or memory."""
 
 EXHAUSTED: Final = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
@@ -55,7 +55,7 @@ class HttpServer:
         return self._count == 0
 
     def listen(self, listeners: Iterable[socket.socket]) -> None:
-        """Start to accept connections on the given sockets; this object closes the sockets later."""
+        """Start accepting connections on the given sockets; this object closes the sockets later."""
         for listener in listeners:
             listener.setblocking(False)
             self._listeners.append(listener)
@@ -122,7 +122,7 @@ class HttpServer:
     def _accept(self, listener: socket.socket) -> bool:
         """Accept one connection; return whether more connections may be waiting.
 
-        Source: accept(2). It also reports errors of the new connection, after which the listener still works.
+        Source: accept(2), which also reports errors of the new connection; the listener still works then.
         """
         try:
             sock, _ = listener.accept()
@@ -157,7 +157,7 @@ class HttpServer:
 def raise_descriptor_limit() -> int:
     """Raise this process's soft limit of open files to the hard limit; return the limit."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    # A hardened systemd unit must not call setrlimit; there, systemd has set both limits to the same value.
+    # In a hardened systemd unit, setrlimit is forbidden, but systemd has set both limits to the same value.
     if soft != hard:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     return hard
@@ -168,5 +168,5 @@ def fit_descriptors(limits: Limits, descriptors: int) -> Limits:
     available = max(1, descriptors - RESERVED_DESCRIPTORS)
     if descriptors == resource.RLIM_INFINITY or limits.connections <= available:
         return limits
-    logger().warning("connections_limited", connections=available, reason="the limit of open files is lower")
+    logger().warning("connections_limited", connections=available, reason="the limit on open files is lower")
     return replace(limits, connections=available)

@@ -1,4 +1,4 @@
-"""Run a WSGI application under gunicorn, on one loop per process and without threads for requests.
+"""Run a WSGI application under gunicorn, with one loop per process and no threads for requests.
 
 LoopWorker is set as `worker_class`, gunicorn's documented extension point. gunicorn still provides the
 arbiter, the listening sockets, forking, signals and the detection of hung processes.
@@ -20,28 +20,28 @@ from webhook_api.http.server import HttpServer, fit_descriptors, raise_descripto
 from webhook_api.http.wsgi import Service, WsgiAdapter
 
 REFUSED: Final = {
-    "threads": "one process has one loop and no thread for requests",
-    "preload_app": "nothing is opened before the fork",
-    "reload": "restart it",
+    "threads": "a process serves all requests on one loop, without threads",
+    "preload_app": "no file or connection may be opened before the fork",
+    "reload": "restart the edge",
     "worker_connections": "set OM_MAX_CONNECTIONS",
     "keepalive": "idle connections stay open for 75 s",
     "max_requests": "a process runs until it is stopped",
     "accesslog": "nginx has an access log",
-    "certfile": "TLS belongs to the proxy in front",
+    "certfile": "the proxy in front terminates TLS",
     "pre_request": "use OM_FLASK_EXTENSIONS",
     "post_request": "use OM_FLASK_EXTENSIONS",
 }
-"""Settings of gunicorn that LoopWorker ignores although an operator might rely on them, with advice."""
+"""gunicorn settings that would have no effect, each with advice for operators who want to use it."""
 
 TICK_SECONDS: Final = 1.0
 LINGER_SECONDS: Final = 2.0
-"""How long a stopping process still serves its idle connections, because a request may be on its way."""
+"""How long a stopping process keeps its idle connections open, because a request may be on its way."""
 
 POLL_SECONDS: Final = 0.1
 """Interval at which a stopping process checks whether its last request has been answered."""
 
 DRAIN_SECONDS: Final = 5.0
-"""How long a stopping process waits for the broker's last answer; others adopt its unproven events."""
+"""How long a stopping process waits for the broker's last answer; others then adopt its unproven events."""
 
 
 class LoopWorker(Worker):  # type: ignore[misc]  # gunicorn ships no annotations

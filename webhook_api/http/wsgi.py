@@ -24,7 +24,7 @@ class Limits:
     request_seconds: float = 10.0
     """Time limit from a request's first byte to its last; nginx buffers requests and so never exceeds it."""
     keepalive_seconds: float = 75.0
-    """Time limit of an idle connection. It is above nginx's 60 s, so that nginx closes connections first."""
+    """Time limit for an idle connection. It is above nginx's 60 s, so that nginx closes connections first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +39,9 @@ class Service:
         leave: Called when the port has been released, so that other processes accept all new connections.
         find_failure: Makes the event of the request just answered durable, if its response is not deferred;
             returns the response to send instead if that fails.
-        on_refused: Called with each response that is not the application's: it was not called, or it failed.
+        on_refused: Called with each of the server's own responses: the application failed or was not called.
         start: Called before the loop runs.
-        stop: Called at the end, with a function that must be called when everything is stopped.
+        stop: Called at the end, with a function that it must call when everything is stopped.
     """
 
     loop: asyncio.AbstractEventLoop
@@ -72,8 +72,8 @@ class NotDurableError(Exception):
 class DeferredBody:
     """The body of a response that must not be sent before the request's event is durable.
 
-    Our own server holds the response back, so that all requests of one turn of the loop share one write. For
-    other readers (middleware, another server, a test client), iterating makes the event durable at once.
+    Our own server holds the response back, so that all requests of one turn of the loop share one write. If
+    another reader (middleware, another server, a test client) iterates, the event becomes durable at once.
 
     *on_durable* takes a callback, and calls it with True once the event is durable, or with False if that
     fails. *flush_now* makes the event durable; if it returns False, *otherwise* is sent instead.
@@ -108,7 +108,7 @@ class DeferredResponse:
     otherwise: Response
     is_ready: bool = False
 
-    def __call__(self, is_durable: bool) -> None:  # noqa: FBT001  # a callback's one argument
+    def __call__(self, is_durable: bool) -> None:  # noqa: FBT001  # a callback's only argument
         """Release the response or, if the event is not durable, the response *otherwise*."""
         if not is_durable:
             self.data = encode_response(self.otherwise, keep_alive=self.keep_alive)
@@ -117,7 +117,7 @@ class DeferredResponse:
 
 
 class WsgiAdapter:
-    """The service's application, called for one request after another.
+    """Calls the service's application for one request after another.
 
     `find_failure` is called before a response that is not deferred, in case middleware dropped the body that
     would have deferred it.
@@ -156,7 +156,7 @@ class WsgiAdapter:
             self._on_refused(FAILED)
             return encode_response(FAILED, keep_alive=keep_alive), None
 
-    def _encode(self, body: bytes, keep_alive: bool, is_head: bool) -> bytes:  # noqa: FBT001  # as compared
+    def _encode(self, body: bytes, keep_alive: bool, is_head: bool) -> bytes:  # noqa: FBT001  # as in `respond`
         """Return the response's bytes. Most responses equal the previous one, so its bytes are reused."""
         second, status, headers = int(time()), self._status, self._headers
         wanted = (second, status, headers, body, keep_alive, is_head)

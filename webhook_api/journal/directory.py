@@ -2,8 +2,8 @@
 
 ```
 <state directory>/journal/<token>/lock        held (flock) by the living process
-                                 /00000001.segment …  append-only, unlinked whole
-                                 /status.json         its last report, for the health of the host
+                                 /00000001.segment …  append-only, deleted as a whole
+                                 /status.json         its last status, for the host's health report
 ```
 
 If a directory's lock is free, the directory's process is dead, and a living process adopts its segments.
@@ -28,10 +28,10 @@ _SEGMENT_NAME: Final = re.compile(r"\d{8,}\.segment")
 
 @dataclass(slots=True)
 class Segment:
-    """One file of the journal, with its `size` in bytes.
+    """One file of the journal, of `size` bytes. `is_damaged`: some bytes are not a readable record.
 
-    `opened_at_us` is the earliest arrival of its events, in microseconds since the epoch. `is_damaged`: some
-    bytes are not a readable record. `events` counts its events; it is 0 if another process wrote the segment.
+    `opened_at_us` is when its first event arrived or, for an adopted segment, when it was last written, in
+    microseconds since the epoch. `events` counts its events; it is 0 if another process wrote the segment.
     """
 
     path: Path
@@ -54,7 +54,7 @@ def journal_directories(root: Path) -> list[Path]:
 def foreign_entries(root: Path) -> dict[str, str]:
     """Return the names of entries in *root* that are not journal directories, each with the reason."""
     return {
-        path.name: "a symbolic link" if path.is_symlink() else "no directory"
+        path.name: "a symbolic link" if path.is_symlink() else "not a directory"
         for path in _list_entries(root)
         if path.is_symlink() or not path.is_dir()
     }
@@ -86,7 +86,7 @@ def create_directory(root: Path) -> tuple[Path, int]:
 
 
 def lock_directory(directory: Path) -> int | None:
-    """Lock *directory*; return None if a living process has the lock or the directory is gone.
+    """Lock *directory*, and return the descriptor; None if a living process has the lock or it is gone.
 
     The lock file is not created here, because a directory without a lock file may not be a journal. Raises
     OSError if the lock file is missing or cannot be opened, or if no descriptor is free.
@@ -137,7 +137,7 @@ def segment_path(directory: Path, number: int) -> Path:
 
 
 def remove_status(directory: Path) -> None:
-    """Remove the last status of a dead process; the process that adopts the segments reports them."""
+    """Remove the status of a process that has ended; the adopting process reports its segments."""
     for name in (STATUS_NAME, f"{STATUS_NAME}.new", TRIAL_NAME):
         (directory / name).unlink(missing_ok=True)
 

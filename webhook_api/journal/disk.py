@@ -1,4 +1,4 @@
-"""Check whether the journal's disk accepts writes, also after the disk has refused a write."""
+"""Detect when the journal's disk stops accepting writes, and when it accepts them again."""
 
 import os
 from pathlib import Path
@@ -27,7 +27,7 @@ class DiskHealth:
         self.is_flush_failing = False
 
     def write_failed(self, error: OSError | None = None) -> None:
-        """Record that a write or the opening of a file failed; None: only a part of the data was written."""
+        """Record that opening or writing a file failed; None: only part of the data was written."""
         self.error = str(error.strerror) if error else NO_SPACE
 
     def flush_failed(self, error: OSError) -> None:

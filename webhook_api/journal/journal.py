@@ -18,11 +18,11 @@ SEGMENT_BYTES: Final = 1024 * 1024
 """Size at which a segment is closed. It limits memory, because a segment is read as a whole."""
 
 LOOK_SECONDS: Final = 5.0
-"""Interval at which the directories of dead processes are searched, in order to adopt their segments."""
+"""Interval between two searches for directories of dead processes, whose segments are adopted."""
 
 
 class JournalFullError(Exception):
-    """Respond 503, so that the platform retries: the journal's limit or the disk refuses the event."""
+    """Respond 503, so that the platform retries: the journal is full, or the disk refuses the event."""
 
 
 class Journal:
@@ -30,7 +30,7 @@ class Journal:
 
     If *fsync* is true, `sync` makes the appended events durable against a power cut.
 
-    `is_nearly_full` is true if senders should use another process, before this process must refuse them.
+    `is_nearly_full` is true when senders should use another process, because this one will soon refuse them.
     """
 
     def __init__(self, root: Path, max_bytes: int, processes: int, *, fsync: bool, now_us: int) -> None:
@@ -91,7 +91,7 @@ class Journal:
     def write(self) -> list[tuple[bytes, bytes]]:
         """Write all events that were appended since the last call, or none of them.
 
-        Return properties and bodies of the written events, which are now in the active segment and survive a
+        Return the written events (properties and body), which are now in the active segment and survive a
         crash of this process. If the disk refused them, return an empty list; `sync` then returns False.
         """
         events, self._appended = self._appended, []
@@ -113,8 +113,8 @@ class Journal:
     def sync(self) -> bool:
         """Return whether all events since the last call are durable; if *fsync* is true, wait for a flush.
 
-        After a failure, call `rotate` and write no more to the file: Linux marks pages that it could not
-        write as clean, so that a second flush would succeed without these pages.
+        After a failure, call `rotate` and write no more to the file: Linux marks the pages that it could not
+        write as clean, so a second flush would succeed without writing them.
         """
         self._flush()
         is_durable, self._is_durable = self._is_durable, True
@@ -133,13 +133,13 @@ class Journal:
         self._own.discard(segment)
 
     def tend(self, now: float) -> list[Segment]:
-        """Check the disk and, every few seconds, adopt segments of dead processes; return the segments."""
+        """Check the disk; every few seconds, also adopt segments of dead processes, and return them."""
         if self._descriptor < 0:
             self._open_segment(self.active.opened_at_us)
         if self._descriptor >= 0 and self.directory is not None:
             self._disk.check(self.directory)
         adopted = []
-        # At the limit, check again, because a segment that moved during a check may be counted twice.
+        # At the limit, search sooner: a segment that was moved during a search may be counted twice.
         if now >= self._next_look or not self._own.fits(0):
             self._next_look = now + LOOK_SECONDS
             adopted = self._own.adopt()
@@ -193,7 +193,7 @@ class Journal:
         """Log the first refusal of a series, and the first event that is written after the series."""
         was_full, self._is_full = self._is_full, is_full
         if is_full and not was_full:
-            logger().error("journal_full", consequence="senders are answered 503 until there is room")
+            logger().error("journal_full", consequence="senders are answered 503 until there is space")
         elif was_full and not is_full:
             logger().info("journal_has_room")
 

@@ -1,9 +1,9 @@
 """Manage this process's directory among the journals of the host, and adopt the segments of dead processes.
 
-Each segment of a dead process is moved here by one rename, so that a segment has one owner and is counted
-once even if this process crashes in between. Each process has an equal share of the host's limit, and adopts
-only segments that fit into its share. Segments of the processes of an earlier gunicorn master, and segments
-that fit into no share, count towards the limit too.
+A process adopts a segment by one rename, so that the segment always has one owner and is counted once, even
+if the process crashes. Each process has an equal share of the host's limit, and adopts only segments that fit
+into its share. Segments that fit into no share count towards the host's limit too, and so do the segments of
+an earlier gunicorn master's processes.
 """
 
 import os
@@ -28,8 +28,8 @@ from webhook_api.journal.directory import (
 class ProcessDirectory:
     """Manages this process's directory, and adopts segments from the directories of dead processes.
 
-    *max_bytes* limits the host's journals together; each of *processes* has an equal share. `held` is the
-    number of bytes in the directory, including events that are not written yet.
+    *max_bytes* limits the total size of the host's journals; each of *processes* has an equal share. `held`
+    is the number of bytes in the directory, including events that are not written yet.
     """
 
     def __init__(self, root: Path, max_bytes: int, processes: int) -> None:
@@ -52,7 +52,7 @@ class ProcessDirectory:
 
     @property
     def is_nearly_full(self) -> bool:
-        """Whether less than an eighth of a share is free, so that senders should use another process."""
+        """Whether less than an eighth of a share is free, so senders should use another process."""
         return not self.fits(self._share // 8)
 
     def next_path(self) -> Path:
@@ -67,7 +67,7 @@ class ProcessDirectory:
     def discard(self, segment: Segment) -> None:
         """Unlink a segment; if it is damaged, move it aside for an operator instead.
 
-        If the disk refuses that, the segment stays and still counts, and `adopt` tries again.
+        If the disk refuses, the segment stays, its size still counts, and `adopt` tries again.
         """
         try:
             with suppress(FileNotFoundError):
@@ -86,8 +86,8 @@ class ProcessDirectory:
     def adopt(self) -> list[Segment]:
         """Adopt segments of dead processes that fit into the share, if this process has a directory.
 
-        An entry that cannot be opened, read or moved does not stop this. It is logged once, is tried again at
-        each call, and stays in `problems` until that succeeds.
+        An entry that cannot be opened, read or moved is skipped and logged once. Each call tries it again,
+        and it stays in `problems` until a call succeeds.
         """
         undeletable, self._undeletable = self._undeletable, []
         for segment in undeletable:
@@ -129,7 +129,7 @@ class ProcessDirectory:
         try:
             self._inherited = list_segments(directory)
         except OSError:
-            # If the numbers of its segments are unknown, new segments could overwrite existing segments.
+            # While the numbers of its segments are unknown, an adopted segment could overwrite one of them.
             os.close(lock)
             raise
         self.path, self._lock = directory, lock
@@ -149,7 +149,7 @@ class ProcessDirectory:
             try:
                 yield from self._adopt_from(directory, own)
             except OSError as exc:
-                missing = f"has no lock file; {_measure(directory)} bytes of events in it"
+                missing = f"has no lock file and contains {_measure(directory)} bytes of events"
                 is_missing = isinstance(exc, FileNotFoundError)
                 self.problems[directory.name] = missing if is_missing else str(exc.strerror).lower()
         self._held_by_others = sum(map(_measure, others))
@@ -174,7 +174,7 @@ class ProcessDirectory:
                 if segment.size == 0:
                     segment.path.unlink()
                     continue
-                # Only a process whose journal is empty adopts a segment that is larger than the limit.
+                # A segment that is larger than the limit is adopted only by a process whose journal is empty.
                 if self.held and self.held + segment.size > self._adoptable:
                     self.problems[directory.name] = "waits until a journal has room for its events"
                     return
@@ -184,7 +184,7 @@ class ProcessDirectory:
                 moved.append(Segment(path, segment.size, segment.opened_at_us))
                 yield moved[-1]
             if not remove_directory(directory):
-                self.problems[directory.name] = "contains files that are not the journal's"
+                self.problems[directory.name] = "contains files that do not belong to the journal"
         finally:
             os.close(lock)
             if size := sum(segment.size for segment in moved):

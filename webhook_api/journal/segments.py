@@ -1,4 +1,4 @@
-"""Write the journal's records, and read back the segments that wait to be published.
+"""Encode the journal's records, and read back the segments that wait to be published.
 
 ```
 magic 4 │ properties length 2 │ body length 4 │ CRC-32 of both 4 │ properties │ body
@@ -24,7 +24,7 @@ RECORD_BYTES: Final = HEADER.size
 """Size of a record without its properties and its body, in bytes."""
 
 RETRY_SECONDS: Final = 5.0
-"""Delay after a failed attempt to read and publish a segment, before a postponed segment is tried again."""
+"""Pause after a failed attempt to read and publish a segment; then a postponed segment is tried again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ def encode_records(events: Iterable[tuple[bytes, bytes]]) -> bytes:
 def read_segment(path: Path) -> Iterator[Entry | Damage]:
     """Yield the entries of a segment in order, and each damaged part that is skipped between them.
 
-    A truncated last record counts as damage. If a killed process left it, its request was never answered 200.
+    A truncated last record counts as damage. If a killed process left it, the request was never answered 200.
     """
     data = path.read_bytes()
     offset = 0
@@ -99,7 +99,7 @@ def _find_entry(data: bytes, offset: int) -> int:
 
 
 class Backlog:
-    """The closed segments that wait to be published, in this order; the first may be partly read.
+    """The closed segments that wait to be published, in order; the first may be partly read.
 
     A segment that cannot be read now (no free descriptor or memory, a disk error, changed permissions) stays
     on the disk and is tried again, because such an error does not mean that the segment is damaged. A segment
@@ -159,7 +159,7 @@ class Backlog:
             self._retry_at = now + RETRY_SECONDS
 
     def retry_postponed(self) -> None:
-        """Put one postponed segment back if no other segment waits and no attempt failed in the last seconds.
+        """Put one postponed segment back if no other segment waits and the time for a retry has come.
 
         Each attempt publishes the segment's other events again, and these copies must not fill the queue.
         """
@@ -169,7 +169,7 @@ class Backlog:
     def read(self, limit: int) -> tuple[list[Entry], Segment | None]:
         """Read up to *limit* further events of one segment.
 
-        Return the events, and the segment if it was read completely and so is removed from the backlog.
+        Return the events, and the segment if it was read completely and therefore left the backlog.
         """
         entries: list[Entry] = []
         while self._segments and len(entries) < limit:
@@ -200,7 +200,7 @@ class Backlog:
         self.postpone(segment)
         if segment.path.name not in self._logged:
             self._logged.add(segment.path.name)
-            consequence = "it stays where it is and is tried again"
+            consequence = "the segment is kept and is tried again"
             facts = {"errno": getattr(error, "errno", None), "error": type(error).__name__}
             logger().error(
                 "journal_segment_unreadable", segment=segment.name, **facts, consequence=consequence

@@ -1,4 +1,4 @@
-"""Publish events to the broker while that is safe, and detect when the broker certainly has them.
+"""Publish events to the broker while it is safe to do so, and prove that the broker has them.
 
 The link is open while the connection is up, the broker reads from it and, on a cluster, a recent report shows
 that the events queue has a majority. Without a majority, RabbitMQ may silently drop events. The link then
@@ -17,11 +17,11 @@ from webhook_api.relay.proof import DeliveryProof
 
 STALL_SECONDS: Final = 120.0
 """Time limit for the proof of the oldest segment, which normally takes seconds. RabbitMQ may lose a publish
-without a negative confirm; all later segments would then wait behind this segment."""
+without sending a negative confirm; all later segments would then wait behind the publish's segment."""
 
 
 class BrokerLink:
-    """Publishes over a connection to the broker, and proves segments; `size_limit`: largest body allowed."""
+    """Publishes to the broker, and proves segments. `size_limit` is the largest body it may publish."""
 
     def __init__(
         self,
@@ -51,7 +51,7 @@ class BrokerLink:
     ) -> None:
         """Connect to the broker, and reconnect whenever the connection is lost.
 
-        *on_change* is called with whether events can be published now. If the connection was lost, a call of
+        *on_change* is called with whether events can be published now. If the connection was lost, a call to
         *on_interrupted* follows, with the segments to publish again, oldest first. *on_answer* is called when
         a probe is answered, with the proven segments and the number of backlog events that may be published.
         """
@@ -93,7 +93,7 @@ class BrokerLink:
         self._shedder.count_published(self._publisher.flush())
 
     def prove(self, segment: Segment) -> None:
-        """Add a segment whose events have all been published, so that it is proven."""
+        """Start to prove a segment whose events have all been published."""
         self._proof.add(segment, self._publisher.last_tag)
 
     def tick(self) -> None:
@@ -106,7 +106,7 @@ class BrokerLink:
         if oldest is not self._oldest:
             self._oldest, self._oldest_since = oldest, now
         if oldest is not None and now - self._oldest_since > STALL_SECONDS:
-            self._publisher.abort("no segment is proven any more")
+            self._publisher.abort("the oldest segment was not proven in time")
         elif self._probe_sent_at is None:
             self._send_probe(now)
         elif now - self._probe_sent_at > self._watch.probe_patience:
@@ -159,7 +159,7 @@ class BrokerLink:
         self._on_interrupted(self._proof.interrupt())
 
     def _demand_majority(self) -> None:
-        """If no majority is reported, abort a connection that has sent events or has waited for too long."""
+        """If no majority is reported, abort a connection that has sent events or has waited too long."""
         now = self._clock.monotonic()
         is_present = self._watch.is_present(now)
         if self._publisher.state is BrokerState.AWAY or is_present:

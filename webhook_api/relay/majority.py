@@ -1,4 +1,4 @@
-"""Decide from the management API's reports whether the events queue has a majority of its members.
+"""Decide from the management API's reports whether a majority of the events queue's members is online.
 
 Without publisher confirms, RabbitMQ silently drops events while a quorum queue has no majority, but still
 answers probes (docs/decisions/0020-majority-seen.md). On a cluster, the edge therefore publishes events and
@@ -15,18 +15,18 @@ from webhook_api.backpressure import QueueReport
 from webhook_api.journal import replace_file
 
 FRESH_SECONDS: Final = 10.0
-"""How long a report of a majority stays valid: for several polls, of which one or two may time out."""
+"""How long a report of a majority stays valid: long enough for one or two of the next polls to time out."""
 
 NEVER: Final = float("-inf")
 
 MEMBERS_NAME: Final = "queue-members"
-"""Name of the file in the state directory that contains the last reported number of the queue's members."""
+"""Name of the state directory's file with the last reported number of members, and the number of brokers."""
 
 PATIENCE_SECONDS: Final = 10.0
-"""How long a cluster may take to answer a probe, or until a report shows its majority to a new connection."""
+"""How long a cluster may take to answer a probe, or a new connection may wait for a reported majority."""
 
 LONE_PATIENCE_SECONDS: Final = 120.0
-"""How long a single broker without a reported alarm may take to answer a probe; later, it never will."""
+"""How long a single broker without a reported alarm may take to answer a probe; after that, it never will."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Majority:
     """The state of the queue's members, as known for the current connection. Times are monotonic seconds.
 
     `members` is the last reported number of nodes that hold the queue; a single broker (1) needs no majority.
-    `address` is the management address whose reports apply to this connection; None means any address.
+    `address` is the index of the management address that reports for this connection; None: any address.
     `connected_at` is the time when the connection was made. `seen_at` is the time when the last report that
     showed a majority was requested; NEVER if there was none on this connection.
     """
@@ -74,7 +74,7 @@ class MajorityWatch:
 
     Several *brokers* are assumed to be a cluster until the management API reports otherwise; the last report
     is stored in *directory*. If *management_addresses* equals *brokers*, each management address reports for
-    the broker with its index. *is_needed* is False with publisher confirms or without a management API.
+    the broker with the same index. *is_needed* is False with publisher confirms or without a management API.
     """
 
     def __init__(self, directory: Path, *, brokers: int, management_addresses: int, is_needed: bool) -> None:
@@ -104,7 +104,7 @@ class MajorityWatch:
     def on_connected(self, now: float, node: int) -> None:
         """Called when a connection is ready; *node* is the index of its broker's address."""
         self._known = self._known.connect(now, node if self._is_paired else None)
-        # A majority that this connection has not seen yet is not lost.
+        # Do not log a majority as lost if this connection has not seen one yet.
         self._was_present = not self._is_cluster
 
     def on_report(self, report: QueueReport) -> None:

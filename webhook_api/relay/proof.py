@@ -14,8 +14,8 @@ from typing import Final
 from webhook_api.journal import Segment
 
 GRACE_SECONDS: Final = 5.0
-"""Time between the two probes of a proof. A usual flush of the write-ahead log takes a thousandth of this
-time, and a journal easily holds the events of 5 s."""
+"""Time between the two probes of a proof. A flush of the write-ahead log usually takes a thousandth
+of this time, and a journal easily holds the events of 5 s."""
 
 
 @dataclass(slots=True)
@@ -48,7 +48,7 @@ class DeliveryProof:
     def on_probe_answered(self, now: float, majority_until: float) -> list[Segment]:
         """Called when a probe is answered. Remove and return the segments that are now proven.
 
-        *majority_until* is when a majority was last reported; *now* on a single broker. Both are monotonic.
+        *majority_until* is when a majority was last reported (*now* on a single broker). Both are monotonic.
         """
         raise NotImplementedError
 
@@ -98,7 +98,7 @@ class Confirms(DeliveryProof):
     """Proves segments by publisher confirms. A webhook's 200 is sent long before the confirm arrives.
 
     A segment is proven when all tags up to its last tag are confirmed, including tags of other segments. The
-    broker confirms all these tags within moments, and a range needs less memory than a set.
+    broker confirms all these tags within moments, and a range of tags needs less memory than a set of tags.
     """
 
     def __init__(self) -> None:
@@ -106,7 +106,7 @@ class Confirms(DeliveryProof):
         self._confirmed_up_to = 0
         self._confirmed_above: set[int] = set()
 
-    def confirm(self, tag: int, is_multiple: bool) -> None:  # noqa: FBT001  # as AMQP has it
+    def confirm(self, tag: int, is_multiple: bool) -> None:  # noqa: FBT001  # as in AMQP
         """Record the confirm of one delivery tag or, if *is_multiple* is true, of all tags up to it."""
         if is_multiple:
             if self._confirmed_above:

@@ -32,7 +32,7 @@ class Relay:
     """Combines the journal with the link to the broker.
 
     At the end of each turn of the loop, the events that were accepted in the turn are written together and
-    published, and their responses are sent. `accepted` counts the webhooks since the start.
+    published, and their responses are sent. `accepted` counts the accepted webhooks since the start.
     """
 
     def __init__(  # noqa: PLR0917  # collaborators
@@ -100,7 +100,7 @@ class Relay:
         self._canaries += 1
 
     def stop(self, then: Callable[[], None]) -> None:
-        """End the turn, wait for a last answer if the broker is up, close the journal, and call *then*.
+        """End the turn, wait for a last probe's answer if the broker is up, close the journal, call *then*.
 
         Unproven events stay in the journal's directory, and another process adopts them.
         """
@@ -155,7 +155,7 @@ class Relay:
         is_durable = False
         try:
             is_durable = self._write_turn()
-            # Publish before sending the responses, because the senders then compete for the processor.
+            # Publish before sending the responses: the senders that receive them compete for the processor.
             self._link.flush()
         finally:
             deferred, self._deferred = self._deferred, []

@@ -13,7 +13,7 @@ from webhook_api.relay.link import BrokerLink
 from webhook_api.relay.oversized import Oversized
 
 BUFFER_LOW_BYTES: Final = 512 * 1024
-"""Backlog is published while at most this number of bytes is unsent; the rest is left for live events."""
+"""Backlog is published only while at most this many bytes are unsent, which leaves space for live events."""
 
 SLICE_SECONDS: Final = 0.005
 """Time between two slices. A slice takes one or two milliseconds, and a request waits for at most one."""
@@ -22,13 +22,13 @@ IDLE_SLICE_EVENTS: Final = 100
 """Size of a slice while no requests arrive: 20,000 events/s per process, more than a broker accepts."""
 
 MAX_SLICE_EVENTS: Final = 200
-"""Largest slice. Without this limit, the first slice would grow with the events of the whole outage."""
+"""Largest slice. Otherwise, the first slice after an outage would grow with all events accepted during it."""
 
 MAX_AHEAD_EVENTS: Final = 5000
-"""Limit of the republished events that the broker must handle before it answers the next probe.
+"""Limit on the republished events that the broker must handle before it answers the next probe.
 
-Without this limit, an overloaded cluster took longer for a whole backlog than the 10 s that a probe may take,
-and the backlog was published again and again. With it, a cluster must only accept 500 events a second.
+Without this limit, an overloaded cluster needed more than the 10 s that a probe may take to handle a whole
+backlog, and the backlog was published again and again. With it, 500 events a second are enough.
 """
 
 
@@ -71,7 +71,7 @@ class Republisher:
         self.resume()
 
     def restore(self, segments: list[Segment]) -> None:
-        """Put segments whose publishing was interrupted back, in front of all others."""
+        """Put back, in front of all others, the segments whose publishing was interrupted."""
         self.backlog.restore(segments)
         self._allowed = 0
 
@@ -99,7 +99,7 @@ class Republisher:
     def _publish_slice(self, entries: list[Entry], finished: Segment | None) -> None:
         is_complete = False
         try:
-            # The list has all events published, even if one of them cannot be set aside.
+            # Build a list first, so that all events are published even if one of them cannot be set aside.
             is_complete = all(list(map(self._publish, entries)))
         finally:
             self._allowed -= len(entries)

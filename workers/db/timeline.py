@@ -56,7 +56,7 @@ def trace_events(connection: Connection, rows: list[Any]) -> Iterable[Timeline]:
     """Return the timelines of the events with the given rows of processed_events, up to the last delivery."""
     by_id = {row.id: _trace_event(row) for row in rows}
     for row in read_rows(connection, models.event_conflicts.c.event_id, by_id):
-        detail = f"message {row.message_id}, body {row.body_sha256.hex()}: same key, other content, no effect"
+        detail = f"message {row.message_id}, body {row.body_sha256.hex()}: known key, new body, no effect"
         by_id[row.event_id].add(row.first_seen_at, "conflict", detail)
     by_key = {row.idempotency_key: by_id[row.id] for row in rows}
     for row in read_rows(connection, models.reconciliation_gaps.c.idempotency_key, by_key):
@@ -96,12 +96,12 @@ def trace_dead_letter(row: Any, decision: Any, *, is_processed: bool) -> Timelin
         if is_replayed and not is_processed and not str(row.event_type).endswith(":typing"):
             timeline.stop(
                 f"in the events queue since its replay at {row.decided_at.isoformat(timespec='seconds')}",
-                "It is processed or dead-lettered within seconds. If it is not: omctl check.",
+                "It should be processed or dead-lettered within seconds. If not, run omctl check.",
             )
     if row.decided_at is None:
         replay = f"omctl dead-letters replay {row.message_id}"
         command = f"omctl destinations resend {row.destination}" if row.destination else replay
-        advice = f'Correct the cause, then {command} --reason "…".'
+        advice = f'Fix the cause, then run {command} --reason "…".'
         timeline.stop(f"in the dead-letter queue, refused by {place}", advice)
     return timeline
 
@@ -113,7 +113,7 @@ def _add_routing(connection: Connection, by_id: dict[int, Timeline]) -> None:
         if row.decision is None:
             timeline.stop(
                 "waiting for the platform to confirm the routing update",
-                "Check that om-settle runs and the platform answers: omctl check.",
+                "Run omctl check to see whether om-settle runs and the platform answers.",
             )
             continue
         answer = f"platform: {row.platform_status or 'no answer'}, verified: {row.verified}"
@@ -167,12 +167,12 @@ def _add_window(timeline: Timeline, row: Any, state: Any) -> None:
         )
     timeline.stop(
         "in its conversation's window, not settled yet",
-        "It lasts 2 to 10 s. If it lasts longer, check that om-settle runs: omctl check.",
+        "A window lasts 2 to 10 s. If it lasts longer, run omctl check: is om-settle running?",
     )
 
 
 def _add_delivery(timeline: Timeline, row: Any, *, is_paused: bool, is_decided: bool) -> None:
-    attempts = f"{row.attempts} failed attempts" if row.attempts else "no failed attempt"
+    attempts = f"{row.attempts} failed attempts" if row.attempts else "no failed attempts"
     answer = ", ".join(str(value) for value in (row.status, row.reason) if value is not None)
     detail = f"{attempts}{', last answer: ' + answer if answer else ''}"
     if row.first_attempt_at is not None:
@@ -182,10 +182,10 @@ def _add_delivery(timeline: Timeline, row: Any, *, is_paused: bool, is_decided: 
         advice = "resume" if is_paused else "test"
         timeline.stop(
             f"waiting for {'paused ' if is_paused else ''}destination {row.destination}",
-            f"omctl destinations {advice} {row.destination}; omctl destinations list shows why it waits.",
+            f"Run omctl destinations {advice} {row.destination}; omctl destinations list shows why it waits.",
         )
     elif row.outcome == "dead" and not is_decided:
         timeline.stop(
             f"destination {row.destination} did not accept it",
-            f'Correct the cause, then omctl destinations resend {row.destination} --reason "…".',
+            f'Fix the cause, then run omctl destinations resend {row.destination} --reason "…".',
         )

@@ -21,11 +21,11 @@ EVENT_TYPES: Final = (CONVERSATION_NEW, CONVERSATION_MESSAGE, CONVERSATION_UPDAT
 """The event types to which a destination can subscribe."""
 
 _KEYS: Final[Mapping[str, tuple[tuple[type, ...], str]]] = {
-    "url": ((str,), "must be a text"),
+    "url": ((str,), "must be a string"),
     "allow_http": ((bool,), "must be true or false"),
-    "secret": ((str, list), "must be a text or a list of texts"),
-    "secret_file": ((str,), "must be a text"),
-    "events": ((str, list), "must be a text or a list of texts"),
+    "secret": ((str, list), "must be a string or a list of strings"),
+    "secret_file": ((str,), "must be a string"),
+    "events": ((str, list), "must be a string or a list of strings"),
     "timeout": ((int, float), "must be a number of seconds"),
     "concurrency": ((int,), "must be a whole number"),
     "attempts": ((int,), "must be a whole number"),
@@ -76,17 +76,17 @@ def read_destinations(path: str) -> tuple[Destination, ...]:
     try:
         content = tomllib.loads(read_text(path, "OM_DESTINATIONS"))
     except tomllib.TOMLDecodeError as error:
-        raise ConfigurationError(f"OM_DESTINATIONS: is no TOML: {error}") from None
+        raise ConfigurationError(f"OM_DESTINATIONS: is not valid TOML: {error}") from None
     tables, is_none = content.pop("destinations", {}), content.pop("none", False)
     if content or not isinstance(tables, dict):
         unknown = ", ".join(content) or "destinations"
-        raise ConfigurationError(f"OM_DESTINATIONS: {unknown}: only [destinations.NAME] tables are known")
+        raise ConfigurationError(f"OM_DESTINATIONS: {unknown}: only [destinations.NAME] tables are allowed")
     if bool(tables) == (is_none is True):
         # An empty file is more likely the result of a broken template than an operator's decision.
         raise ConfigurationError(
-            "OM_DESTINATIONS: has no [destinations.NAME] table; if that is intended, it must say none = true"
+            "OM_DESTINATIONS: has no [destinations.NAME] table; if that is intended, set none = true"
             if not tables
-            else "OM_DESTINATIONS: none = true, and destinations, exclude each other"
+            else "OM_DESTINATIONS: none = true contradicts the [destinations.NAME] tables: remove one"
         )
     return tuple(_read_table(name, table, Path(path).parent) for name, table in tables.items())
 
@@ -102,7 +102,7 @@ def _read_table(name: str, table: object, directory: Path) -> Destination:
     if not isinstance(table, dict):
         raise _error(name, "", "must be a table")
     if not _NAME.fullmatch(name):
-        raise _error(name, "", "a name has a to z, digits, - and _, 63 characters at most")
+        raise _error(name, "", "the name must be 1 to 63 of a-z, 0-9, - and _, starting with a-z or 0-9")
     for key, value in table.items():
         _check(name, key, value)
     if "url" not in table:
@@ -111,7 +111,7 @@ def _read_table(name: str, table: object, directory: Path) -> Destination:
         raise _error(name, "url", "must be https:// (http:// on this host, or with allow_http = true)")
     events = _list(table, "events")
     if not events or not set(events) <= set(EVENT_TYPES):
-        raise _error(name, "events", f"must be some of {', '.join(EVENT_TYPES)}")
+        raise _error(name, "events", f"must be one or more of {', '.join(EVENT_TYPES)}")
     return Destination(
         name=name,
         url=table["url"],
@@ -124,7 +124,7 @@ def _read_table(name: str, table: object, directory: Path) -> Destination:
 def _check(name: str, key: str, value: Any) -> None:
     """Check that a key is known and that its value has the right type and is within its limits."""
     if key not in _KEYS:
-        raise _error(name, key, f"is unknown; known are {', '.join(sorted(_KEYS))}")
+        raise _error(name, key, f"is unknown; the known keys are {', '.join(sorted(_KEYS))}")
     types, expectation = _KEYS[key]
     # Compare the exact type, because true is also an int.
     if type(value) not in types or (
@@ -148,14 +148,14 @@ def _read_secrets(name: str, table: Mapping[str, Any], directory: Path) -> tuple
         except (OSError, UnicodeDecodeError):
             raise _error(name, "secret_file", f"must name a readable text file in {home}") from None
     if not secrets:
-        raise _error(name, "secret", "or secret_file must be given")
+        raise _error(name, "secret", "is missing, and so is secret_file")
     try:
         # Check that the library can sign with each key; _SECRET rejects characters that the library ignores.
         is_usable = all(_SECRET.fullmatch(secret) and Webhook(secret) for secret in secrets)
     except (EmptyWebhookSecretError, ValueError):
         is_usable = False
     if not is_usable:
-        raise _error(name, "secret", "must be whsec_ and base64")
+        raise _error(name, "secret", "must be base64, with or without the prefix whsec_")
     return secrets
 
 

@@ -15,11 +15,11 @@ from workers import parsing
 from workers.filters.expression import ELEMENT, Filter, FilterError, NoConditionError, Path, compile_filter
 
 GENERIC: Final = (
-    "accepts the events of every custom channel, of test environments and retired integrations too: "
+    "accepts the events of every custom channel, including test environments and retired integrations: "
     "add channel.externalId == '…'"
 )
 UNGUARDED: Final = (
-    "accepts every update, whisper notes and internal changes too: "
+    "accepts every update, including whisper notes and internal changes: "
     "add routing.status == 'CONTACT-QUEUED' || routing.status == 'CONTACT-ROUTED', or leave updates out"
 )
 

@@ -78,7 +78,7 @@ class Filter:
             is_named = any(key in path for path in self.paths)
             raise FilterError(f"{key} is missing" if is_named else type(error).__name__) from None
         if not isinstance(accepted, bool):
-            raise NoConditionError("is not a condition: it is neither true nor false")
+            raise NoConditionError("is not a condition: its result is neither true nor false")
         return accepted
 
 
@@ -94,7 +94,7 @@ def compile_filter(expression: str) -> Filter:
     except ValueError as error:
         # Use the library's message about the first mistake, without the source excerpt that follows it.
         first = str(error).partition("ERROR: ")[2].splitlines()[0].removeprefix("<input>:")
-        raise FilterError(f"is not CEL: {first}") from None
+        raise FilterError(f"is not valid CEL: {first}") from None
     known = all_fields()
     parts = [(name, EMPTY.get(type(known[name]))) for name in program.variables() if name in known]
     literals = filter(None, (match["string"] for match in _TOKEN.finditer(expression)))

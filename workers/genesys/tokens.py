@@ -92,7 +92,7 @@ class Tokens:
 def describe(error: Exception) -> str:
     """Return, for operators, why there is no usable answer; an error's own text may contain addresses."""
     if not isinstance(error, requests.Timeout | requests.ConnectionError):
-        return "gives an answer that cannot be used"
+        return "returned an unusable answer"
     state = "does not answer in time" if isinstance(error, requests.Timeout) else "cannot be reached"
     return f"{state}: check OM_GENESYS_REGION and the network"
 

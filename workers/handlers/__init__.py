@@ -66,7 +66,7 @@ def installed_handlers() -> dict[str, tuple[Handler, ...]]:
         try:
             handler = entry_point.load()
         except (ImportError, AttributeError) as error:
-            raise ConfigurationError(f"handler {entry_point.value} does not load: {error}") from error
+            raise ConfigurationError(f"handler {entry_point.value} cannot be loaded: {error}") from error
         if not callable(handler):
             raise ConfigurationError(f"handler {entry_point.value} is not callable")
         table[entry_point.name] = (*table.get(entry_point.name, ()), handler)

@@ -59,7 +59,7 @@ class Failure:
     where: str = ""
 
 
-POISON: Final = Failure("poison", "event: hung or ended each worker that processed it alone", is_final=True)
+POISON: Final = Failure("poison", "event: crashed or hung each worker that processed it alone", is_final=True)
 
 
 def describe_death(reason: str | None) -> Failure:
@@ -75,7 +75,7 @@ def describe_failure(error: Exception) -> Failure:
     """Return the failure for an exception that was raised while an event was processed alone."""
     if isinstance(error, RejectedEventError):
         reason: object = error.reason
-        text = reason if isinstance(reason, str) else f"{type(reason).__name__} instead of a text"
+        text = reason if isinstance(reason, str) else f"{type(reason).__name__} instead of a string"
         return Failure(error.code, text, is_final=True)
     if isinstance(error, HandlerFailedError):
         return Failure(

@@ -30,10 +30,10 @@ STAGES: Final = ("dns", "certificate", "gateway", "edge", "broker", "intake", "d
 """The stages at which a canary may stop, in the order in which it passes them; the database comes last."""
 
 _EDGE_ANSWERS: Final = {
-    401: "refuses the signature or a header: OM_WEBHOOK_SECRETS and OM_REQUIRED_HEADERS must be the edge's",
+    401: "refuses the signature or a header: set OM_WEBHOOK_SECRETS and OM_REQUIRED_HEADERS as on the edge",
     413: "refuses a small body as too large",
     429: "refuses events for now: the queue is too deep",
-    500: "has failed to answer",
+    500: "failed with an internal error",
     502: "does not answer the gateway",
     503: "refuses events: its journal is full or cannot be written",
     504: "does not answer the gateway in time",
@@ -92,7 +92,7 @@ def send(settings: CanarySettings, broker: Probe[None], newest: Probe[int]) -> f
         raise CanaryStoppedError("database", arrived.problem)
     if problem := broker.read(REQUEST_SECONDS).problem:
         raise CanaryStoppedError("broker", problem)
-    raise CanaryStoppedError("intake", f"it was answered 200 and not processed in {ARRIVAL_SECONDS:.0f} s")
+    raise CanaryStoppedError("intake", f"answered 200 but not processed within {ARRIVAL_SECONDS:.0f} s")
 
 
 def post(settings: CanarySettings, canary: Canary) -> None:
@@ -119,12 +119,12 @@ def post(settings: CanarySettings, canary: Canary) -> None:
 def _explain(error: Exception) -> CanaryStoppedError:
     """Return an error that reports at which stage a request without an answer failed."""
     if isinstance(error, requests.exceptions.SSLError):
-        return CanaryStoppedError("certificate", "is expired, or not valid for this name or authority")
+        return CanaryStoppedError("certificate", "has expired, is for another host name, or is not trusted")
     if isinstance(error, requests.Timeout):
         return CanaryStoppedError("gateway", f"does not answer in {REQUEST_SECONDS:.0f} s")
     cause = getattr(error.args[0] if error.args else None, "reason", None)
     if isinstance(cause, NameResolutionError):
-        return CanaryStoppedError("dns", "the name of OM_CANARY_URL has no address")
+        return CanaryStoppedError("dns", "the host name of OM_CANARY_URL cannot be resolved")
     if isinstance(error, requests.ConnectionError):
         return CanaryStoppedError("gateway", "accepts no connection")
-    return CanaryStoppedError("gateway", "cannot be asked: check OM_CANARY_URL and OM_REQUIRED_HEADERS")
+    return CanaryStoppedError("gateway", "cannot be sent: check OM_CANARY_URL and OM_REQUIRED_HEADERS")

@@ -68,33 +68,31 @@ _BY_DESTINATION: Final = ("destination",)
 
 WORKER_FIGURES: Final = (
     WorkerFigure("intake", "batches", "Batches that an intake worker has committed."),
-    WorkerFigure("intake", "batch_seconds", "Total duration of these batches in seconds."),
-    WorkerFigure("intake", "deliveries", "Messages in these batches."),
+    WorkerFigure("intake", "batch_seconds", "Total duration of committed batches, in seconds."),
+    WorkerFigure("intake", "deliveries", "Messages in committed batches."),
     WorkerFigure("intake", "processed", "Events that took effect."),
     WorkerFigure("intake", "skipped", "Events that were recorded without an effect."),
-    WorkerFigure("intake", "unstored", "Events that were only counted: typing."),
+    WorkerFigure("intake", "unstored", "Typing indicators, which were counted but not stored."),
     WorkerFigure("intake", "duplicates", "Copies of known events, which have no effect."),
     WorkerFigure("intake", "conflicts", "Events with the key of another event and different content."),
     WorkerFigure("intake", "dead_lettered", "Events that became dead letters."),
     WorkerFigure("intake", "put_off", "Attempts of a handler that failed and were retried later."),
-    WorkerFigure(
-        "settle", "undecided", "Routing updates that were not verified in time; they took no effect."
-    ),
-    WorkerFigure("settle", "unverified", "Routing updates that were applied without an answer."),
+    WorkerFigure("settle", "undecided", "Routing updates that were not verified in time and had no effect."),
+    WorkerFigure("settle", "unverified", "Routing updates that were applied without the platform's answer."),
     WorkerFigure("deliver", "delivered", "Events that a destination accepted.", _BY_TYPE),
     WorkerFigure("deliver", "refused", "Events that a destination refused; each is a dead letter.", _BY_TYPE),
-    WorkerFigure("deliver", "failed", "Attempts that failed.", _BY_DESTINATION),
+    WorkerFigure("deliver", "failed", "Failed attempts to deliver an event.", _BY_DESTINATION),
     WorkerFigure(
         "deliver",
         "refusing",
-        "1 if a destination has refused events for half a minute and accepted none: they are held.",
+        "1 if a destination has refused every event for half a minute, so its events are held.",
         _BY_DESTINATION,
         gauge="om_destination_refusing",
     ),
     WorkerFigure(
         "deliver",
         "destinations_digest",
-        "A digest of the worker's destinations file; all must be equal.",
+        "Digest of the worker's destinations file; it must be equal on all workers.",
         gauge="om_deliver_destinations_digest",
     ),
     WorkerFigure(
@@ -107,7 +105,7 @@ WORKER_FIGURES: Final = (
     WorkerFigure(
         None,
         CLOCK_AHEAD,
-        "How far the clock of a worker's host is ahead of the database's.",
+        "Seconds by which the clock of a worker's host is ahead of the database's.",
         gauge="om_clock_ahead_seconds",
     ),
 )
@@ -216,11 +214,11 @@ def _build_canary_metrics(reading: Reading[float]) -> Iterator[Metric]:
     if reading.problem is not None and stopped_at is None:
         return
     stopped = GaugeMetricFamily(
-        "om_canary_stopped", "1 for the stage that stopped our own last event.", labels=("stage",)
+        "om_canary_stopped", "1 for the stage that stopped the last canary.", labels=("stage",)
     )
     for stage in STAGES:
         stopped.add_metric((stage,), float(stage == stopped_at))
     yield stopped
     if reading.value is not None:
-        text = "Seconds that the last canary to arrive took from its request to its row."
+        text = "Seconds from the request of the last canary that arrived to its row in the database."
         yield GaugeMetricFamily("om_canary_seconds", text, value=reading.value)

@@ -81,7 +81,7 @@ _FIRST_BEGAN: Final = (
 METRIC_QUERIES: Final = (
     MetricQuery(
         "om_processed_events_highest_id",
-        "The newest row of processed_events; its rate is near that of events that took effect.",
+        "Highest id in processed_events; its rate approximates the rate of new events.",
         select(func.max(_P.id)),
     ),
     MetricQuery(
@@ -96,7 +96,7 @@ METRIC_QUERIES: Final = (
     ),
     MetricQuery(
         "om_dead_letter_oldest_age_seconds",
-        "Age of the oldest dead letter of that code that is neither replayed nor discarded.",
+        "Age of the oldest dead letter neither replayed nor discarded, by code.",
         _oldest_by(models.dead_letters.c.code, _OPEN, models.dead_letters.c.recorded_at),
     ),
     MetricQuery(
@@ -145,18 +145,18 @@ METRIC_QUERIES: Final = (
     ),
     MetricQuery(
         "om_destination_paused",
-        "1 while nothing is delivered, because an operator or the destination paused it.",
+        "1 while the destination is paused, by an operator or because it answered 410.",
         select(models.destinations.c.name.label("destination"), models.destinations.c.paused_at.is_not(None)),
     ),
     MetricQuery(
         "om_reconciliation_gaps",
-        "Events of the platform that no webhook brought; falls when retention deletes old comparisons.",
+        "Events that no webhook delivered; falls when retention deletes old comparisons.",
         # Sum the comparisons' counts: there are a hundred a day, but an outage may leave millions of gaps.
         select(func.coalesce(func.sum(_PUBLISHED.c.published), 0)),
     ),
     MetricQuery(
         "om_reconciliation_age_seconds",
-        "Time since the reconcile worker's last comparison ended or, before that, since the first one began.",
+        "Time since the worker's last comparison ended, or since its first began if none has ended.",
         # An operator's comparison does not count, because it often covers only one conversation.
         select(func.coalesce(_select_newest(_R.finished_at).scalar_subquery(), _FIRST_BEGAN)),
     ),
@@ -172,7 +172,7 @@ METRIC_QUERIES: Final = (
     ),
     MetricQuery(
         "om_reconciliation_mismatches",
-        "Comparisons that wait for an operator because the platform's history lacks our events.",
+        "Comparisons that wait for an operator because the platform's history lacks received events.",
         select(func.count()).select_from(models.reconciliations).where(IS_UNDECIDED),
     ),
 )

@@ -85,7 +85,7 @@ def serve(make_app: Callable[[], WSGIApplication], bind: str) -> None:
         host, _, port = bind.rpartition(":")
         socket.create_server((host, int(port))).close()
     except OSError as error:
-        raise ConfigurationError(f"OM_METRICS_BIND {bind} cannot be listened on: {error}") from error
+        raise ConfigurationError(f"OM_METRICS_BIND: cannot listen on {bind}: {error}") from error
     _Server(make_app, bind).run()
 
 

@@ -92,7 +92,7 @@ class Probe(Generic[Value]):
                 problem = "has not answered yet"
             elif self._asked_at > self._finished_at and now - self._finished_at > self.silent_seconds:
                 # Report the hanging query, because an earlier failure may have had another cause.
-                problem = "hangs: it takes the request and does not answer"
+                problem = "hangs: it accepts the request but does not answer"
             return Reading(self._value, age, problem)
 
     def read_until(self, ends: float) -> Reading[Value]:
@@ -134,7 +134,7 @@ def explain(error: Exception) -> str:
         return f"it refuses a query: {translate(cause)}"
     if isinstance(error, OpenMessagingError) and not isinstance(cause, SQLAlchemyError):
         return str(error)
-    return "it accepts no connection, or did not answer in time"
+    return "it accepts no connection or does not answer in time"
 
 
 def check_broker(urls: tuple[str, ...]) -> None:

@@ -33,7 +33,7 @@ def _read_canary(environment: Environment, name: str, default: None) -> CanarySe
     pairs = [pair.partition("=") for pair in environment.strings("OM_REQUIRED_HEADERS")]
     headers = {header.strip(): value.strip() for header, _, value in pairs}
     if not secrets and not headers:
-        raise ConfigurationError(f"{name} needs OM_WEBHOOK_SECRETS, which signs what is sent there")
+        raise ConfigurationError(f"{name} needs OM_WEBHOOK_SECRETS or OM_REQUIRED_HEADERS for its requests")
     return CanarySettings(url, secrets[0].encode() if secrets else None, headers)
 
 

@@ -173,7 +173,7 @@ def asking(*servers):
 
 def list_states(settings, hung, unmigrated, tmp_path):
     """Return for each state its settings, the calls that fail, and a pattern that their errors match."""
-    unanswered = "no broker of OM_AMQP_URL answers"
+    unanswered = "no broker in OM_AMQP_URL answers"
     management = re.sub("//.*@", "//wrong:wrong@", settings["OM_MANAGEMENT_URL"])
     # `reconcile` repeats each request five times, which takes longer than the other commands may take.
     of_platform = [call for call in asking(PLATFORM) if "reconcile" not in call]

@@ -91,7 +91,7 @@ def test_a_secret_file_is_read_from_the_same_folder_or_from_systemds_credentials
         ("[destinations.crm]", "[destination.crm]", "destination"),
         ("[destinations.crm]", "destinations = 1\n[crm]", "crm"),
         ("[destinations.crm]", "[[destinations.crm]]", "must be a table"),
-        ("[destinations.crm]", "[destinations.crm", "is no TOML"),
+        ("[destinations.crm]", "[destinations.crm", "is not valid TOML"),
     ],
 )
 def test_an_error_names_the_key_but_does_not_show_a_secret(read, old, new, key):

@@ -91,8 +91,8 @@ def test_native_fields_are_accepted_in_intakes_filter_and_refused_in_the_platfor
 @pytest.mark.parametrize(
     ("expression", "reason"),
     [
-        ("channel.type ==", "is not CEL: 1:16"),
-        ("", "is not CEL"),
+        ("channel.type ==", "is not valid CEL: 1:16"),
+        ("", "is not valid CEL"),
         ("channel.type", "is not a condition"),
         ("size(participants)", "is not a condition"),
     ],

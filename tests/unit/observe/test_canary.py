@@ -92,7 +92,7 @@ def test_an_unexpected_error_of_the_request_is_attributed_to_the_gateway(silent_
     # The request fails, because http.client cannot encode this header.
     settings = CanarySettings(silent_server, None, {"Source": "\u2026"})
     with pytest.raises(
-        CanaryStoppedError, match=r"^gateway: cannot be asked: check OM_CANARY_URL and OM_REQUIRED_HEADERS$"
+        CanaryStoppedError, match=r"^gateway: cannot be sent: check OM_CANARY_URL and OM_REQUIRED_HEADERS$"
     ):
         post(settings, Canary("vm-1", SENT_US))
 
@@ -107,7 +107,7 @@ def reading(problem=None, value=None):
         (reading(), "up", 0.0),
         (reading("intake: it was answered 200", 0.4), "down", 1.0),
         (reading("has not answered yet"), "unknown", None),
-        (reading("hangs: it takes the request and does not answer"), "unknown", None),
+        (reading("hangs: it accepts the request but does not answer"), "unknown", None),
     ],
 )
 def test_a_canary_in_an_unknown_state_is_neither_up_nor_down(found, state, stopped):

@@ -14,11 +14,11 @@ ROW = re.compile(r"^\| `(om_\w+)` \| (\w+) \| ([^|]*) \| ([^|]+) \| (.+) \|$", r
 OBSERVE = {
     "om_database_up": ("gauge", (), "1 if the database answers and is writable."),
     "om_queue_messages": ("gauge", ("queue",), "Messages in a queue, including unacknowledged ones."),
-    "om_canary_stopped": ("gauge", ("stage",), "1 for the stage that stopped our own last event."),
+    "om_canary_stopped": ("gauge", ("stage",), "1 for the stage that stopped the last canary."),
     "om_canary_seconds": (
         "gauge",
         (),
-        "Seconds that the last canary to arrive took from its request to its row.",
+        "Seconds from the request of the last canary that arrived to its row in the database.",
     ),
     "om_worker_up": ("gauge", ("role", "worker"), "1 if the worker has reported within the last minute."),
 }

@@ -81,7 +81,7 @@ def test_a_canary_without_a_result_causes_an_alert():
 def test_a_stopped_edge_of_another_host_is_named_while_other_edges_are_busy(answered, alerts):
     found = state(local=None, recorded=lambda: activity(edge("vm-1", answered), edge("vm-2", 0)))
     texts = [alert["text"] for alert in found["alerts"] if alert["name"] == "OpenMessagingEdgeDown"]
-    assert texts == ["The edge of vm-2 answers no webhook; others do."] * alerts
+    assert texts == ["The edge on vm-2 answers no webhooks, but other edges do."] * alerts
 
 
 def test_a_failed_activity_query_does_not_hide_alerts():

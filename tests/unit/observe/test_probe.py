@@ -12,7 +12,7 @@ from messaging.errors import RetryLaterError
 from tests.waiting import wait_until
 from workers.observe import Probe
 
-UNREACHABLE = "it accepts no connection, or did not answer in time"
+UNREACHABLE = "it accepts no connection or does not answer in time"
 
 
 @pytest.fixture

@@ -114,7 +114,7 @@ def block_and_unblock(linked):
 @pytest.mark.parametrize(
     ("happen", "aborted"),
     [
-        (lambda _linked: None, ["no segment is proven any more"]),
+        (lambda _linked: None, ["the oldest segment was not proven in time"]),
         (block_and_unblock, []),
         (lambda linked: linked.link._proof._published.popleft(), []),
     ],

@@ -39,14 +39,14 @@ def _journal_with_a_foreign_file(home):
 @pytest.mark.parametrize(
     ("put", "reason"),
     [
-        (lambda home: (home / "thing").touch(), "no directory"),
-        (lambda home: (home / "thing").mkdir(), "has no lock file; 0 bytes of events in it"),
-        (_named_like_a_segment, "contains files that are not the journal's"),
+        (lambda home: (home / "thing").touch(), "not a directory"),
+        (lambda home: (home / "thing").mkdir(), "has no lock file and contains 0 bytes of events"),
+        (_named_like_a_segment, "contains files that do not belong to the journal"),
         (lambda home: (home / "thing").symlink_to(home.parent), "a symbolic link"),
         (lambda home: (home / "thing").symlink_to(home / "nowhere"), "a symbolic link"),
         (_lock_that_is_a_link, "too many levels of symbolic links"),
-        (_journal_without_its_lock, "has no lock file; 19 bytes of events in it"),
-        (_journal_with_a_foreign_file, "contains files that are not the journal's"),
+        (_journal_without_its_lock, "has no lock file and contains 19 bytes of events"),
+        (_journal_with_a_foreign_file, "contains files that do not belong to the journal"),
     ],
 )
 def test_a_foreign_entry_in_the_journal_is_logged_once_and_ignored(tmp_path, put, reason):

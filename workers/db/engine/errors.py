@@ -76,7 +76,7 @@ def translate(error: DBAPIError) -> Exception:
     code = error_code(error)
     is_row_fault = state.startswith(ROW_FAULTS) if state else isinstance(error, IntegrityError | DataError)
     if is_row_fault:
-        return RejectedEventError("refused_by_database", f"database: refuses the row, {code}")
+        return RejectedEventError("refused_by_database", f"database: refused the row ({code})")
     is_sqlite = isinstance(error.orig, sqlite3.Error)
     if state in MISSING_SCHEMA or (is_sqlite and _SQLITE_MISSING_SCHEMA.search(str(error.orig))):
         return RetryLaterError(f"{code}: a table or a column is missing, run `omctl migrate`")

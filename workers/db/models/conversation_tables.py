@@ -18,7 +18,7 @@ from workers.db.models.columns import (
 
 conversations = table(
     "conversations",
-    "One row per conversation. Locked in the order of conversation_id",
+    "One row per conversation; rows are locked in the order of conversation_id",
     primary_key("conversation_id", Identifier, "The platform's conversation"),
     column("status", Text, "implied: known from its events only; started: its start was notified"),
     optional("social_channel", Text, "The customer's channel or the integration"),
@@ -27,8 +27,8 @@ conversations = table(
     optional("routing_queue", Text, "The newest update's routing queue"),
     optional("routing_changed_at", UtcDateTime, "Time of the newest update, platform's clock"),
     column("routing_sequence", BigInteger, "The newest update's sequence number, 0 for none"),
-    column("event_count", Integer, "Events claimed; an increment, so a repeated effect would show"),
-    column("message_count", Integer, "Messages claimed; also an increment"),
+    column("event_count", Integer, "Events claimed; incremented, so a repeated effect would show"),
+    column("message_count", Integer, "Messages claimed; also incremented"),
     column("first_event_at", UtcDateTime, "Oldest event, platform's clock"),
     column("last_event_at", UtcDateTime, "Newest event, platform's clock"),
     optional("window_opened_at", UtcDateTime, "First unsettled event's arrival, our clock"),
@@ -38,7 +38,7 @@ conversations = table(
     counter("settled_count", "How many of event_count are settled"),
     optional("settled_through_at", UtcDateTime, "Newest event settled, platform's clock"),
     column("settled_through_sequence", BigInteger, "Its sequence number, 0 for none", server_default="0"),
-    optional("session_opened_at", UtcDateTime, "When its session went to the outbox, our clock"),
+    optional("session_opened_at", UtcDateTime, "When its session entered the outbox, our clock"),
     optional("unsettled_because", Text, "Why settling failed; null if it did not"),
     column("updated_at", UtcDateTime, "Last change of this row, our clock"),
     Index("ix_conversations_unsettled", "conversation_id", **partial("unsettled_because IS NOT NULL")),
@@ -54,7 +54,7 @@ conversation_messages = table(
     column("occurred_at", UtcDateTime, "First sort key: the platform's clock"),
     column("sequence", BigInteger, "Second sort key: the platform's sequence number, 0 for none"),
     column("received_at", UtcDateTime, "Third sort key: arrival"),
-    counter("position", "Its number within the conversation, by commit"),
+    counter("position", "Its number in the conversation, by commit"),
     optional("platform_message_id", Text, "The platform's message id"),
     optional("sender", Text, "inbound, outbound, human or bot; null if unknown"),
     optional("text", Text, "Text of the message: personal data"),
@@ -67,7 +67,7 @@ message_receipts = table(
     "Receipts of messages; one message has several",
     primary_key("event_id", RowId, "processed_events.id", autoincrement=False),
     column("conversation_id", Identifier, "The platform's conversation"),
-    optional("platform_message_id", Identifier, "Platform's id of its message"),
+    optional("platform_message_id", Identifier, "The platform's id of the message"),
     optional("status", Text, "Sent, Delivered, Read, Failed, Published, Removed or newer"),
     optional("is_final", Boolean, "Whether no further receipt follows"),
     optional("reasons", Text, "Why it failed: a JSON list of code and message"),
@@ -77,7 +77,7 @@ message_receipts = table(
 
 routing_updates = table(
     "routing_updates",
-    "Explicit transitions of the routing, and what became of each",
+    "Explicit routing transitions, and the decision on each",
     primary_key("event_id", RowId, "processed_events.id", autoincrement=False),
     column("conversation_id", Identifier, "The platform's conversation"),
     column("occurred_at", UtcDateTime, "The platform's clock"),
@@ -85,12 +85,12 @@ routing_updates = table(
     column("received_at", UtcDateTime, "Arrival"),
     column("routing_status", Text, "Notified status: CONTACT-QUEUED or CONTACT-ROUTED"),
     optional("routing_queue", Text, "Notified routing queue"),
-    optional("decision", Text, "applied, late (a newer one stands), superseded or undecided"),
-    optional("platform_status", Text, "The platform's state when it was asked"),
+    optional("decision", Text, "applied, late (a newer one was applied), superseded or undecided"),
+    optional("platform_status", Text, "The platform's state when it was queried"),
     optional("verified", Boolean, "Whether the platform agreed; null if it gave no answer"),
     optional("decided_at", UtcDateTime, "Database's clock; null while it waits"),
     column("waits_since", UtcDateTime, "When intake claimed it, database's clock"),
-    optional("next_attempt_at", UtcDateTime, "When to ask; null once answered or decided"),
+    optional("next_attempt_at", UtcDateTime, "When to query; null once answered or decided"),
     Index("ix_routing_updates_waiting", "waits_since", **partial("decision IS NULL")),
     Index(None, "conversation_id"),
 )
@@ -98,13 +98,13 @@ routing_updates = table(
 outbox = table(
     "outbox",
     "Events for the destinations, in order within each conversation",
-    primary_key("id", RowId, "Rises with the order within each conversation, with gaps"),
+    primary_key("id", RowId, "Increases in the order of each conversation's events, with gaps"),
     column("conversation_id", Identifier, "The platform's conversation"),
     optional("event_id", RowId, "processed_events.id; null if no start was notified"),
     column("event_type", Text, "Type of the event that destinations receive"),
     column("occurred_at", UtcDateTime, "The platform's clock"),
-    column("late", Boolean, "Whether something newer of its conversation was settled before"),
-    optional("verified", Boolean, "Whether the platform agreed; null if it was not asked"),
+    column("late", Boolean, "Whether a newer event of its conversation was settled before it"),
+    optional("verified", Boolean, "Whether the platform agreed; null if it was not queried"),
     column("created_at", UtcDateTime, "When it was settled, our clock"),
     Index(None, "conversation_id", "id"),
 )
@@ -113,8 +113,8 @@ destinations = table(
     "destinations",
     "The services that receive events, from the destinations files of all hosts",
     primary_key("name", Identifier, "As in OM_DESTINATIONS"),
-    column("registered_at", UtcDateTime, "It receives events settled from then on, our clock"),
-    optional("paused_at", UtcDateTime, "Since when it is paused; null if it is not"),
+    column("registered_at", UtcDateTime, "It receives events settled since then, our clock"),
+    optional("paused_at", UtcDateTime, "When it was paused; null if it is not paused"),
     optional("paused_because", Text, "operator, or gone if it answered 410"),
 )
 
@@ -134,14 +134,14 @@ deliveries = table(
     primary_key("outbox_id", RowId, "outbox.id", autoincrement=False),
     primary_key("destination", Identifier, "destinations.name"),
     column("conversation_id", Identifier, "The platform's conversation"),
-    column("due_at", UtcDateTime, "Not before; while tried, its lease's end; 9999: waits behind another"),
+    column("due_at", UtcDateTime, "When it is due; while tried, the lease's end; 9999: waits behind another"),
     column("attempts", Integer, "Attempts that failed, except those at a destination known to be down"),
     optional("first_attempt_at", UtcDateTime, "When the first attempt failed, our clock"),
-    optional("refused_at", UtcDateTime, "Since when it is answered 401, 403, 404, 405 or 407"),
+    optional("refused_at", UtcDateTime, "Since when 401, 403, 404, 405 or 407 is answered"),
     optional("status", Integer, "HTTP status of the last answer"),
     optional("reason", Text, "Short reason of the last failed attempt"),
     optional(
-        "outcome", Text, "delivered, dead: given up, or abandoned by an operator or for its age; null: waits"
+        "outcome", Text, "delivered; dead: given up; abandoned: by an operator or for its age; null: waits"
     ),
     optional("finished_at", UtcDateTime, "When it was delivered or given up, our clock"),
     optional("dead_lettered_at", UtcDateTime, "When the dead letter was published"),
@@ -152,7 +152,7 @@ deliveries = table(
 
 failed_receipts = table(
     "failed_receipts",
-    "Messages that were given up, each reported once to the agent by a Failed receipt",
+    "Messages that were given up; the agent gets one Failed receipt for each",
     primary_key("event_id", RowId, "processed_events.id of the message", autoincrement=False),
     column("destination", Identifier, "The destination that gave it up first"),
     optional("status", Integer, "HTTP status of the destination's last answer"),
@@ -162,6 +162,6 @@ failed_receipts = table(
     optional("begun_at", UtcDateTime, "When the current request began, our clock"),
     optional("outcome", Text, "sent, refused, unknown or gone; null while it waits"),
     optional("problem", Text, "Short reason of the platform's last refusal"),
-    optional("finished_at", UtcDateTime, "When, our clock"),
+    optional("finished_at", UtcDateTime, "When it ended, our clock"),
     Index("ix_failed_receipts_due", "due_at", **_UNFINISHED),
 )

@@ -20,7 +20,7 @@ from workers.db.models.columns import (
 processed_events = table(
     "processed_events",
     "Each event once, kept OM_RETENTION_DAYS: the unique key decides what is new",
-    primary_key("id", RowId, "Rises with arrival, with gaps"),
+    primary_key("id", RowId, "Increases in the order of arrival, with gaps"),
     column("idempotency_key", Identifier, "Equal for every copy of one event: docs/database.md"),
     column("conversation_id", Identifier, "The platform's conversation"),
     column(
@@ -30,7 +30,7 @@ processed_events = table(
     optional("reason", Text, "Why it was skipped: a stable code"),
     column("occurred_at", UtcDateTime, "The platform's clock"),
     column("received_at", UtcDateTime, "When the edge had read the request"),
-    column("processed_at", UtcDateTime, "When the transaction began that processed it"),
+    column("processed_at", UtcDateTime, "When the transaction that processed it began"),
     column("message_id", Identifier, "Id of the accepted request, as in the edge's log"),
     column("source", Text, "webhook, reconcile, replay or ingest"),
     column("dialect", Text, "guide, genesys or eventbridge"),
@@ -45,7 +45,7 @@ processed_events = table(
 
 event_payloads = table(
     "event_payloads",
-    "Raw bodies as they were received; the read-only role has no right to read them",
+    "Raw bodies as they were received; the read-only role may not read them",
     primary_key("event_id", RowId, "processed_events.id", autoincrement=False),
     column("stored_at", UtcDateTime, "When it was stored, our clock; kept for OM_PAYLOAD_RETENTION_DAYS"),
     column("body", LargeBinary, "The request's raw body, byte for byte: personal data, tokens"),
@@ -54,7 +54,7 @@ event_payloads = table(
 event_conflicts = table(
     "event_conflicts",
     "Conflicts: events with the key of a known event but different content",
-    primary_key("event_id", RowId, "processed_events.id of the first with this key", autoincrement=False),
+    primary_key("event_id", RowId, "processed_events.id of the key's first event", autoincrement=False),
     primary_key("body_sha256", Digest, "SHA-256 of this other body, 32 bytes"),
     column("idempotency_key", Identifier, "The key that both events have"),
     column("body", LargeBinary, "The other body, byte for byte: personal data, tokens"),
@@ -71,7 +71,7 @@ drift = table(
     primary_key("kind", Text, "unknown_field, unknown_value or wrong_type"),
     primary_key("name", Text, "The field's path; for values, = and the value"),
     column("event_type", Text, "Event type in which it was first seen"),
-    column("first_seen_at", UtcDateTime, "When"),
+    column("first_seen_at", UtcDateTime, "When it was first seen"),
     optional("last_seen_at", UtcDateTime, "When it was last seen; written from time to time"),
     column("count", BigInteger, "Times read, including copies and repeated attempts", server_default="1"),
     optional("sample", Text, "Shape of one of its values; never a customer's text"),
@@ -82,7 +82,7 @@ drift = table(
 unstored_events = table(
     "unstored_events",
     "Events that have no row of their own, counted by day",
-    primary_key("day", UtcDateTime, "Its beginning in UTC, our clock"),
+    primary_key("day", UtcDateTime, "Start of the day in UTC, our clock"),
     primary_key("event_type", Text, "openmessaging:typing"),
     column("events", BigInteger, "Number received, including copies"),
 )
@@ -91,21 +91,21 @@ _OPEN: Final = partial("decided_at IS NULL")
 
 dead_letters = table(
     "dead_letters",
-    "Why an event is in the dead-letter queue. The body itself is only there",
-    primary_key("message_id", Identifier, "The accepted request; body_sha256 where it had no id"),
+    "Why an event is in the dead-letter queue; only the queue has its body",
+    primary_key("message_id", Identifier, "Id of the accepted request; body_sha256 if it had no id"),
     column("code", Text, "What is wrong: a stable code, listed in docs/database.md"),
-    column("reason", Text, "What is wrong, naming the field and never its value"),
+    column("reason", Text, "What is wrong; names the field, never its value"),
     column("body_sha256", Digest, "SHA-256 of the raw body, 32 bytes"),
     column("source", Text, "webhook, reconcile, replay or ingest"),
     column("received_at", UtcDateTime, "When the edge had read the request"),
     column("recorded_at", UtcDateTime, "When it was first dead-lettered"),
-    column("attempts", Integer, "Deliveries until then, from 1"),
+    column("attempts", Integer, "Number of its deliveries until then, from 1"),
     optional("intervention_id", Identifier, "What an operator decided: interventions.intervention_id"),
-    optional("decided_at", UtcDateTime, "When it was carried out; null while open"),
+    optional("decided_at", UtcDateTime, "When the decision was carried out; null while open"),
     optional("idempotency_key", Identifier, "Key of its event; null if it could not be read"),
-    optional("event_type", Text, "Null if the body has none"),
-    optional("conversation_id", Identifier, "Null if the body has none"),
-    optional("destination", Identifier, "That did not accept it; null: intake could not process it"),
+    optional("event_type", Text, "Type of the event; null if the body has none"),
+    optional("conversation_id", Identifier, "The conversation; null if the body has none"),
+    optional("destination", Identifier, "Where delivery failed; null: intake could not process it"),
     Index(None, "recorded_at", **BRIN),
     Index(None, "idempotency_key"),
     Index("ix_dead_letters_open", "code", "recorded_at", **_OPEN),

@@ -82,7 +82,7 @@ def update_reconciliation(
     held = statement.where(_R.id == reconciliation_id, _R.held_by == holder)
     row = connection.execute(held.returning(reconciliations)).one_or_none()
     if row is None:
-        raise TakenOverError("another process has taken the comparison over", delay=1.0)
+        raise TakenOverError("another process has taken over the comparison", delay=1.0)
     return row
 
 

@@ -169,7 +169,7 @@ const showActivity = (activity, newest) => {
 };
 
 const showQueues = (queues) => {
-  const unknown = queues === null ? "Not configured: OM_MANAGEMENT_URL." : "Unknown: the management API does not answer.";
+  const unknown = queues === null ? "Not configured: set OM_MANAGEMENT_URL." : "Unknown: the management API does not answer.";
   fill("queues", ["queue", "messages"],
     (queues?.rows ?? []).map((row) => [row.name.replace("open-messaging.", ""), number(row.messages)]), unknown);
 };

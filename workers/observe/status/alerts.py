@@ -82,19 +82,19 @@ class Rule:
 
 
 RULES: Final = (
-    Rule("om_window_oldest_age_seconds", BAD, "WindowsLate", "A conversation is not settled.", 60.0),
+    Rule("om_window_oldest_age_seconds", BAD, "WindowsLate", "A conversation's window is still open.", 60.0),
     Rule(
         "om_conversations_unsettled",
         WAIT,
         "ConversationsUnsettled",
         "Conversations that cannot be settled: {0:.0f}.",
     ),
-    Rule("om_delivery_oldest_due_age_seconds", BAD, "DeliveriesLate", "{1} receives no events.", 300.0),
+    Rule("om_delivery_oldest_due_age_seconds", BAD, "DeliveriesLate", "A delivery to {1} is overdue.", 300.0),
     Rule(
         "om_reconciliation_age_seconds",
         WAIT,
         "ReconciliationLate",
-        "No comparison with the platform's history has finished.",
+        "No comparison with the platform's history has finished for an hour.",
         3600.0,
     ),
     Rule(
@@ -147,7 +147,7 @@ def _find_standstills(samples: Samples, missing: Collection[str]) -> Iterator[Al
     age = samples.get((name,))
     is_standing = age > STANDSTILL_SECONDS if age is not None else name not in missing
     if depth > STANDSTILL_EVENTS and is_standing:
-        text = f"{depth:.0f} events wait and none is processed."
+        text = f"{depth:.0f} events wait, but none are processed."
         yield Alert(BAD, text, "OpenMessagingQueueNotDrained", age)
     ages = select_values(samples, "om_dead_letter_oldest_age_seconds").values()
     if count := sum(select_values(samples, "om_dead_letters").values()):

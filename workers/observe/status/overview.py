@@ -45,8 +45,8 @@ _ALERTS: Final = {
 }
 _TEXTS: Final = {
     ("edge", UNKNOWN): "No edge is known: this host's edge does not answer, and no other edge is recorded.",
-    (CANARY, UNKNOWN): "It is unknown whether events pass through the service: no canary has a result.",
-    (CANARY, DOWN): "The canary was stopped. {problem}.",
+    (CANARY, UNKNOWN): "It is unknown whether events pass through the service: no canary result is known.",
+    (CANARY, DOWN): "The canary was stopped: {problem}.",
 }
 
 
@@ -181,7 +181,7 @@ def _find_silent_edges(activity: Reading[Activity]) -> Iterator[Alert]:
     is_busy = sum(row["answered"] for row in edges) >= BUSY_WEBHOOKS
     for row in edges:
         if is_busy and not row["answered"] and row["edge"] != socket.gethostname():
-            text = f"The edge of {row['edge']} answers no webhook; others do."
+            text = f"The edge on {row['edge']} answers no webhooks, but other edges do."
             yield Alert(WAIT, text, "OpenMessagingEdgeDown", row["last_s"])
 
 

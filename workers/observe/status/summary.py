@@ -14,7 +14,7 @@ UNKNOWN: Final = "unknown"
 _WAITING: Final = (
     ("Conversations with an open window", "om_windows_open", "om_window_oldest_age_seconds"),
     ("Routing updates to verify", "om_routing_updates_waiting", None),
-    ("Unknown names of the platform", "om_drift_names", None),
+    ("Unknown names from the platform", "om_drift_names", None),
 )
 _RECORDED: Final = (("Gaps found", "om_reconciliation_gaps", None), ("Conflicts", "om_conflicts", None))
 _FIGURES: Final = {"intake": ("processed", "duplicates", "dead_lettered"), "deliver": ("delivered", "failed")}

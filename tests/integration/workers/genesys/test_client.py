@@ -205,7 +205,7 @@ def test_credentials_are_not_sent_to_another_address_after_a_redirect(platform_u
     with dripping(head, b"") as url:
         client = GenesysClient(GenesysSettings(platform_url, url, "client", CLIENT_SECRET), None)
         with pytest.raises(
-            PlatformUnavailableError, match="login service gives an answer that cannot be used"
+            PlatformUnavailableError, match="login service returned an unusable answer"
         ):
             client.get("/api/v2/conversations/c1")
     assert organisation.tokens_issued == 0

@@ -232,7 +232,7 @@ def test_the_page_shows_traffic_problems_and_the_next_command(open_page):
     expect(page.locator("#verdict")).to_have_text("Something has stopped")
     expect(page.locator("#lights li.good")).to_have_count(5)
     expect(page.locator("#alerts li")).to_have_count(3)
-    expect(page.locator("#alerts")).to_contain_text("crm receives no events.")
+    expect(page.locator("#alerts")).to_contain_text("A delivery to crm is overdue.")
     expect(page.locator("#alerts")).to_contain_text("for 9 min")
     late = page.locator("#alerts li", has_text="7 dead letters wait for an operator.")
     expect(late.locator("code")).to_have_text("omctl dead-letters list")

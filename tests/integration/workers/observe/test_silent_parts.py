@@ -121,7 +121,7 @@ FAULTS = {
         PrivateRabbitMQ.stop,
         PrivateRabbitMQ.start,
         {"broker": "down"},
-        "The broker does not answer: no broker of OM_AMQP_URL answers",
+        "The broker does not answer: no broker in OM_AMQP_URL answers",
     ),
     "a frozen broker": (
         "broker",

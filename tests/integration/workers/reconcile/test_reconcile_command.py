@@ -214,7 +214,7 @@ def test_the_worker_continues_after_a_comparison_without_a_mismatch_although_som
 
 def test_a_missing_broker_is_not_reported_as_a_missing_database():
     exchange = EventsExchange((f"amqp://u:p@{LOOPBACK}:{free_port()}/v",))
-    with pytest.raises(OpenMessagingError, match="no broker of OM_AMQP_URL answers"), friendly_errors():
+    with pytest.raises(OpenMessagingError, match="no broker in OM_AMQP_URL answers"), friendly_errors():
         exchange.count_waiting()
 
 

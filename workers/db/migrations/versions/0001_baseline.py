@@ -123,12 +123,12 @@ VIEWS = {
         FROM processed_events""",
     ),
     "events": (
-        "As events_v1, under a name for queries by hand; it may gain columns",
+        "Same as events_v1, for queries by hand; it may gain columns",
         """
         SELECT * FROM events_v1""",
     ),
     "dead_letters_v1": (
-        "Events that cannot be processed, why, and what an operator decided since",
+        "Events that cannot be processed, the reason, and the operator's decision",
         """
         SELECT l.message_id, l.code, l.reason, l.source, l.received_at, l.recorded_at, l.attempts,
             {dead_letter_sha256} AS body_sha256, i.action, i.operator, l.decided_at, l.intervention_id,
@@ -144,7 +144,7 @@ VIEWS = {
         FROM conversations""",
     ),
     "event_conflicts_v1": (
-        "Conflicts: the key of a known event with another content",
+        "Conflicts: events with the key of a known event but different content",
         """
         SELECT event_id, idempotency_key, {sha256} AS body_sha256, message_id, source, times_received,
             first_seen_at, last_seen_at
@@ -165,7 +165,7 @@ VIEWS = {
         FROM outbox""",
     ),
     "routing_updates_v1": (
-        "Explicit transitions of the routing, and what became of each",
+        "Explicit routing transitions, and the decision on each",
         """
         SELECT event_id, conversation_id, occurred_at, sequence, received_at, routing_status, routing_queue,
             decision, platform_status, verified, decided_at, waits_since, next_attempt_at
@@ -180,7 +180,7 @@ VIEWS = {
         FROM deliveries d JOIN outbox o ON o.id = d.outbox_id""",
     ),
     "destinations_v1": (
-        "How much waits for each destination, and since when",
+        "Deliveries that wait for each destination, and since when",
         """
         SELECT s.name AS destination, s.registered_at, s.paused_at, s.paused_because,
             (SELECT count(*) FROM deliveries d WHERE d.destination = s.name AND d.outcome IS NULL) AS waiting,
@@ -225,7 +225,7 @@ VIEWS = {
             LEFT JOIN dead_letters d ON d.message_id = g.message_id""",
     ),
     "notification_statistics_v1": (
-        "By day: what webhooks brought, what came again, what had to be recovered",
+        "By day: events that webhooks delivered, repeated events, recovered events",
         """
         SELECT day, sum(notified) AS notified, sum(repeated) AS repeated, sum(recovered) AS recovered,
             sum(dead_letters) AS dead_letters,
@@ -243,7 +243,7 @@ VIEWS = {
         GROUP BY day""",
     ),
     "acknowledgement_statistics_v1": (
-        "By hour: what the edge answered, how soon, and what it refused",
+        "By hour: webhooks that the edge answered, how fast, and those it refused",
         """
         SELECT hour, sum(answered) AS answered, sum(within_10_ms) AS within_10_ms,
             sum(within_100_ms) AS within_100_ms, sum(within_1_s) AS within_1_s, sum(within_3_s) AS within_3_s,
@@ -273,7 +273,7 @@ VIEWS = {
         FROM drift""",
     ),
     "latency_v1": (
-        "One row per event: how long it was on its way here, and how long it then waited",
+        "One row per event: how long it took to arrive, and how long it then waited",
         """
         SELECT id, conversation_id, event_type, source, occurred_at, received_at, processed_at,
             {arrived} AS arrived_after_seconds, {processed} AS processed_after_seconds,
@@ -281,7 +281,7 @@ VIEWS = {
         FROM processed_events""",
     ),
     "throughput_v1": (
-        "Events by minute of processing, type, outcome and source; ask for minutes since then",
+        "Events by minute of processing, type, outcome and source; restrict queries by minute",
         """
         SELECT {minute} AS minute, {hour(processed_at)} AS hour, event_type, outcome, source,
             count(*) AS events, sum(times_received) AS times_received
@@ -341,7 +341,7 @@ Values that come from an event are not constrained.
 def _create_processed_events() -> None:
     op.create_table(
         "processed_events",
-        _column("id", ROW_ID, "Rises with arrival, with gaps"),
+        _column("id", ROW_ID, "Increases in the order of arrival, with gaps"),
         _column("idempotency_key", IDENTIFIER, "Equal for every copy of one event: docs/database.md"),
         _column("conversation_id", IDENTIFIER, "The platform's conversation"),
         _column(
@@ -353,7 +353,7 @@ def _create_processed_events() -> None:
         _column("reason", sa.Text, "Why it was skipped: a stable code", nullable=True),
         _column("occurred_at", MOMENT, "The platform's clock"),
         _column("received_at", MOMENT, "When the edge had read the request"),
-        _column("processed_at", MOMENT, "When the transaction began that processed it"),
+        _column("processed_at", MOMENT, "When the transaction that processed it began"),
         _column("message_id", IDENTIFIER, "Id of the accepted request, as in the edge's log"),
         _column("source", sa.Text, "webhook, reconcile, replay or ingest"),
         _column("dialect", sa.Text, "guide, genesys or eventbridge"),
@@ -381,14 +381,14 @@ def _create_event_payloads() -> None:
         _column("stored_at", MOMENT, "When it was stored, our clock; kept for OM_PAYLOAD_RETENTION_DAYS"),
         _column("body", sa.LargeBinary, "The request's raw body, byte for byte: personal data, tokens"),
         sa.PrimaryKeyConstraint("event_id", name="pk_event_payloads"),
-        comment="Raw bodies as they were received; the read-only role has no right to read them",
+        comment="Raw bodies as they were received; the read-only role may not read them",
     )
 
 
 def _create_event_conflicts() -> None:
     op.create_table(
         "event_conflicts",
-        _column("event_id", ROW_ID, "processed_events.id of the first with this key"),
+        _column("event_id", ROW_ID, "processed_events.id of the key's first event"),
         _column("body_sha256", sa.LargeBinary(32), "SHA-256 of this other body, 32 bytes"),
         _column("idempotency_key", IDENTIFIER, "The key that both events have"),
         _column("body", sa.LargeBinary, "The other body, byte for byte: personal data, tokens"),
@@ -408,7 +408,7 @@ def _create_drift() -> None:
         _column("kind", sa.Text, "unknown_field, unknown_value or wrong_type"),
         _column("name", sa.Text, "The field's path; for values, = and the value"),
         _column("event_type", sa.Text, "Event type in which it was first seen"),
-        _column("first_seen_at", MOMENT, "When"),
+        _column("first_seen_at", MOMENT, "When it was first seen"),
         _column("last_seen_at", MOMENT, "When it was last seen; written from time to time", nullable=True),
         _column(
             "count", sa.BigInteger, "Times read, including copies and repeated attempts", server_default="1"
@@ -424,7 +424,7 @@ def _create_drift() -> None:
 def _create_unstored_events() -> None:
     op.create_table(
         "unstored_events",
-        _column("day", MOMENT, "Its beginning in UTC, our clock"),
+        _column("day", MOMENT, "Start of the day in UTC, our clock"),
         _column("event_type", sa.Text, "openmessaging:typing"),
         _column("events", sa.BigInteger, "Number received, including copies"),
         sa.PrimaryKeyConstraint("day", "event_type", name="pk_unstored_events"),
@@ -443,8 +443,8 @@ def _create_conversations() -> None:
         _column("routing_queue", sa.Text, "The newest update's routing queue", nullable=True),
         _column("routing_changed_at", MOMENT, "Time of the newest update, platform's clock", nullable=True),
         _column("routing_sequence", sa.BigInteger, "The newest update's sequence number, 0 for none"),
-        _column("event_count", sa.Integer, "Events claimed; an increment, so a repeated effect would show"),
-        _column("message_count", sa.Integer, "Messages claimed; also an increment"),
+        _column("event_count", sa.Integer, "Events claimed; incremented, so a repeated effect would show"),
+        _column("message_count", sa.Integer, "Messages claimed; also incremented"),
         _column("first_event_at", MOMENT, "Oldest event, platform's clock"),
         _column("last_event_at", MOMENT, "Newest event, platform's clock"),
         _column("window_opened_at", MOMENT, "First unsettled event's arrival, our clock", nullable=True),
@@ -459,11 +459,11 @@ def _create_conversations() -> None:
             "Its sequence number, 0 for none",
             server_default="0",
         ),
-        _column("session_opened_at", MOMENT, "When its session went to the outbox, our clock", nullable=True),
+        _column("session_opened_at", MOMENT, "When its session entered the outbox, our clock", nullable=True),
         _column("unsettled_because", sa.Text, "Why settling failed; null if it did not", nullable=True),
         _column("updated_at", MOMENT, "Last change of this row, our clock"),
         sa.PrimaryKeyConstraint("conversation_id", name="pk_conversations"),
-        comment="One row per conversation. Locked in the order of conversation_id",
+        comment="One row per conversation; rows are locked in the order of conversation_id",
     )
     _index(
         "ix_conversations_window_opened_at",
@@ -487,7 +487,7 @@ def _create_conversation_messages() -> None:
         _column("occurred_at", MOMENT, "First sort key: the platform's clock"),
         _column("sequence", sa.BigInteger, "Second sort key: the platform's sequence number, 0 for none"),
         _column("received_at", MOMENT, "Third sort key: arrival"),
-        _column("position", sa.Integer, "Its number within the conversation, by commit", server_default="0"),
+        _column("position", sa.Integer, "Its number in the conversation, by commit", server_default="0"),
         _column("platform_message_id", sa.Text, "The platform's message id", nullable=True),
         _column("sender", sa.Text, "inbound, outbound, human or bot; null if unknown", nullable=True),
         _column("text", sa.Text, "Text of the message: personal data", nullable=True),
@@ -507,7 +507,7 @@ def _create_message_receipts() -> None:
         "message_receipts",
         _column("event_id", ROW_ID, "processed_events.id"),
         _column("conversation_id", IDENTIFIER, "The platform's conversation"),
-        _column("platform_message_id", IDENTIFIER, "Platform's id of its message", nullable=True),
+        _column("platform_message_id", IDENTIFIER, "The platform's id of the message", nullable=True),
         _column(
             "status", sa.Text, "Sent, Delivered, Read, Failed, Published, Removed or newer", nullable=True
         ),
@@ -533,18 +533,18 @@ def _create_routing_updates() -> None:
         _column(
             "decision",
             sa.Text,
-            "applied, late (a newer one stands), superseded or undecided",
+            "applied, late (a newer one was applied), superseded or undecided",
             nullable=True,
         ),
-        _column("platform_status", sa.Text, "The platform's state when it was asked", nullable=True),
+        _column("platform_status", sa.Text, "The platform's state when it was queried", nullable=True),
         _column(
             "verified", sa.Boolean, "Whether the platform agreed; null if it gave no answer", nullable=True
         ),
         _column("decided_at", MOMENT, "Database's clock; null while it waits", nullable=True),
         _column("waits_since", MOMENT, "When intake claimed it, database's clock"),
-        _column("next_attempt_at", MOMENT, "When to ask; null once answered or decided", nullable=True),
+        _column("next_attempt_at", MOMENT, "When to query; null once answered or decided", nullable=True),
         sa.PrimaryKeyConstraint("event_id", name="pk_routing_updates"),
-        comment="Explicit transitions of the routing, and what became of each",
+        comment="Explicit routing transitions, and the decision on each",
     )
     _index("ix_routing_updates_conversation_id", "routing_updates", ["conversation_id"])
     _index("ix_routing_updates_waiting", "routing_updates", ["waits_since"], where="decision IS NULL")
@@ -553,34 +553,34 @@ def _create_routing_updates() -> None:
 def _create_dead_letters() -> None:
     op.create_table(
         "dead_letters",
-        _column("message_id", IDENTIFIER, "The accepted request; body_sha256 where it had no id"),
+        _column("message_id", IDENTIFIER, "Id of the accepted request; body_sha256 if it had no id"),
         _column("code", sa.Text, "What is wrong: a stable code, listed in docs/database.md"),
-        _column("reason", sa.Text, "What is wrong, naming the field and never its value"),
+        _column("reason", sa.Text, "What is wrong; names the field, never its value"),
         _column("body_sha256", sa.LargeBinary(32), "SHA-256 of the raw body, 32 bytes"),
         _column("source", sa.Text, "webhook, reconcile, replay or ingest"),
         _column("received_at", MOMENT, "When the edge had read the request"),
         _column("recorded_at", MOMENT, "When it was first dead-lettered"),
-        _column("attempts", sa.Integer, "Deliveries until then, from 1"),
+        _column("attempts", sa.Integer, "Number of its deliveries until then, from 1"),
         _column(
             "intervention_id",
             IDENTIFIER,
             "What an operator decided: interventions.intervention_id",
             nullable=True,
         ),
-        _column("decided_at", MOMENT, "When it was carried out; null while open", nullable=True),
+        _column("decided_at", MOMENT, "When the decision was carried out; null while open", nullable=True),
         _column(
             "idempotency_key", IDENTIFIER, "Key of its event; null if it could not be read", nullable=True
         ),
-        _column("event_type", sa.Text, "Null if the body has none", nullable=True),
-        _column("conversation_id", IDENTIFIER, "Null if the body has none", nullable=True),
+        _column("event_type", sa.Text, "Type of the event; null if the body has none", nullable=True),
+        _column("conversation_id", IDENTIFIER, "The conversation; null if the body has none", nullable=True),
         _column(
             "destination",
             IDENTIFIER,
-            "That did not accept it; null: intake could not process it",
+            "Where delivery failed; null: intake could not process it",
             nullable=True,
         ),
         sa.PrimaryKeyConstraint("message_id", name="pk_dead_letters"),
-        comment="Why an event is in the dead-letter queue. The body itself is only there",
+        comment="Why an event is in the dead-letter queue; only the queue has its body",
     )
     _index("ix_dead_letters_recorded_at", "dead_letters", ["recorded_at"], **BRIN)
     _index("ix_dead_letters_open", "dead_letters", ["code", "recorded_at"], where="decided_at IS NULL")
@@ -604,31 +604,31 @@ def _create_suspects() -> None:
 def _create_interventions() -> None:
     op.create_table(
         "interventions",
-        _column("intervention_id", IDENTIFIER, "Drawn at random"),
+        _column("intervention_id", IDENTIFIER, "Random id"),
         _column("action", sa.Text, "Kind of decision; docs/omctl.md describes the commands"),
         _column("operator", sa.Text, "The operating system's user and host"),
         _column("reason", sa.Text, "The operator's reason"),
         _column("selection", sa.Text, "Selection as JSON: filters and the cut-off, no content"),
-        _column("again", sa.Boolean, "Whether events that took effect were to take effect once more"),
-        _column("chosen", sa.BigInteger, "Number selected"),
-        _column("done", sa.BigInteger, "Number done", server_default="0"),
+        _column("again", sa.Boolean, "Whether events that took effect were to take effect again"),
+        _column("chosen", sa.BigInteger, "Number of events or dead letters selected"),
+        _column("done", sa.BigInteger, "Number of these that are done", server_default="0"),
         _column(
             "through", ROW_ID, "For replay-events: processed_events.id of the last event done", nullable=True
         ),
         _column(
             "outcome", sa.Text, "done or cancelled; null while it runs, or if it was killed", nullable=True
         ),
-        _column("started_at", MOMENT, "When, our clock"),
-        _column("ended_at", MOMENT, "When, our clock", nullable=True),
+        _column("started_at", MOMENT, "When it started, our clock"),
+        _column("ended_at", MOMENT, "When it ended, our clock", nullable=True),
         sa.PrimaryKeyConstraint("intervention_id", name="pk_interventions"),
-        comment="Operators' decisions about events and dead letters: who, why, when, how many",
+        comment="Operators' decisions about events and dead letters, with operator and reason",
     )
 
 
 def _create_discarded_dead_letters() -> None:
     op.create_table(
         "discarded_dead_letters",
-        _column("id", ROW_ID, "Rises with time, with gaps"),
+        _column("id", ROW_ID, "Increases with time, with gaps"),
         _column("message_id", IDENTIFIER, "dead_letters.message_id"),
         _column("intervention_id", IDENTIFIER, "interventions.intervention_id"),
         _column("discarded_at", MOMENT, "When it was stored, our clock; kept for OM_PAYLOAD_RETENTION_DAYS"),
@@ -641,14 +641,14 @@ def _create_discarded_dead_letters() -> None:
 def _create_outbox() -> None:
     op.create_table(
         "outbox",
-        _column("id", ROW_ID, "Rises with the order within each conversation, with gaps"),
+        _column("id", ROW_ID, "Increases in the order of each conversation's events, with gaps"),
         _column("conversation_id", IDENTIFIER, "The platform's conversation"),
         _column("event_id", ROW_ID, "processed_events.id; null if no start was notified", nullable=True),
         _column("event_type", sa.Text, "Type of the event that destinations receive"),
         _column("occurred_at", MOMENT, "The platform's clock"),
-        _column("late", sa.Boolean, "Whether something newer of its conversation was settled before"),
+        _column("late", sa.Boolean, "Whether a newer event of its conversation was settled before it"),
         _column(
-            "verified", sa.Boolean, "Whether the platform agreed; null if it was not asked", nullable=True
+            "verified", sa.Boolean, "Whether the platform agreed; null if it was not queried", nullable=True
         ),
         _column("created_at", MOMENT, "When it was settled, our clock"),
         sa.PrimaryKeyConstraint("id", name="pk_outbox"),
@@ -665,7 +665,7 @@ def _create_request_budgets() -> None:
             "paid_at_us", sa.BigInteger, "When all requests so far are paid for, microseconds since the epoch"
         ),
         _column(
-            "background_paid_at_us", sa.BigInteger, "When reconcile's tenth of the limit has its next request"
+            "background_paid_at_us", sa.BigInteger, "When reconcile's tenth of the limit permits a request"
         ),
         sa.PrimaryKeyConstraint("name", name="pk_request_budgets"),
         comment="How much of the platform's request limit is used, one row for all hosts",
@@ -676,8 +676,8 @@ def _create_destinations() -> None:
     op.create_table(
         "destinations",
         _column("name", IDENTIFIER, "As in OM_DESTINATIONS"),
-        _column("registered_at", MOMENT, "It receives events settled from then on, our clock"),
-        _column("paused_at", MOMENT, "Since when it is paused; null if it is not", nullable=True),
+        _column("registered_at", MOMENT, "It receives events settled since then, our clock"),
+        _column("paused_at", MOMENT, "When it was paused; null if it is not paused", nullable=True),
         _column("paused_because", sa.Text, "operator, or gone if it answered 410", nullable=True),
         sa.PrimaryKeyConstraint("name", name="pk_destinations"),
         comment="The services that receive events, from the destinations files of all hosts",
@@ -700,18 +700,18 @@ def _create_deliveries() -> None:
         _column("outbox_id", ROW_ID, "outbox.id"),
         _column("destination", IDENTIFIER, "destinations.name"),
         _column("conversation_id", IDENTIFIER, "The platform's conversation"),
-        _column("due_at", MOMENT, "Not before; while tried, its lease's end; 9999: waits behind another"),
+        _column("due_at", MOMENT, "When it is due; while tried, the lease's end; 9999: waits behind another"),
         _column(
             "attempts", sa.Integer, "Attempts that failed, except those at a destination known to be down"
         ),
         _column("first_attempt_at", MOMENT, "When the first attempt failed, our clock", nullable=True),
-        _column("refused_at", MOMENT, "Since when it is answered 401, 403, 404, 405 or 407", nullable=True),
+        _column("refused_at", MOMENT, "Since when 401, 403, 404, 405 or 407 is answered", nullable=True),
         _column("status", sa.Integer, "HTTP status of the last answer", nullable=True),
         _column("reason", sa.Text, "Short reason of the last failed attempt", nullable=True),
         _column(
             "outcome",
             sa.Text,
-            "delivered, dead: given up, or abandoned by an operator or for its age; null: waits",
+            "delivered; dead: given up; abandoned: by an operator or for its age; null: waits",
             nullable=True,
         ),
         _column("finished_at", MOMENT, "When it was delivered or given up, our clock", nullable=True),
@@ -746,9 +746,9 @@ def _create_failed_receipts() -> None:
         _column("begun_at", MOMENT, "When the current request began, our clock", nullable=True),
         _column("outcome", sa.Text, "sent, refused, unknown or gone; null while it waits", nullable=True),
         _column("problem", sa.Text, "Short reason of the platform's last refusal", nullable=True),
-        _column("finished_at", MOMENT, "When, our clock", nullable=True),
+        _column("finished_at", MOMENT, "When it ended, our clock", nullable=True),
         sa.PrimaryKeyConstraint("event_id", name="pk_failed_receipts"),
-        comment="Messages that were given up, each reported once to the agent by a Failed receipt",
+        comment="Messages that were given up; the agent gets one Failed receipt for each",
     )
     _index("ix_failed_receipts_due", "failed_receipts", ["due_at"], where="outcome IS NULL")
 
@@ -756,14 +756,14 @@ def _create_failed_receipts() -> None:
 def _create_reconciliations() -> None:
     op.create_table(
         "reconciliations",
-        _column("id", ROW_ID, "Rises with time, with gaps"),
+        _column("id", ROW_ID, "Increases with time, with gaps"),
         _column("started_by", sa.Text, "timer, or the operator at the command line"),
         _column("compared_from", MOMENT, "Start of the compared time, platform's clock"),
         _column("compared_to", MOMENT, "End of the compared time; the next comparison continues from here"),
         _column(
             "page",
             sa.Integer,
-            "Next page of the platform's list of conversations; null: all are listed",
+            "Next page of the platform's list of conversations; null if all are listed",
             nullable=True,
         ),
         _column("conversations", sa.Integer, "Conversations that were read", server_default="0"),
@@ -781,15 +781,13 @@ def _create_reconciliations() -> None:
         _column(
             "unreadable",
             sa.Integer,
-            "Events of the history that cannot be compared, or not be recorded",
+            "Events of the history that could not be compared or recorded",
             server_default="0",
         ),
         _column(
             "unread", sa.Integer, "Conversations of which only the counts were compared", server_default="0"
         ),
-        _column(
-            "ours", sa.Integer, "Events of webhooks that were searched in the history", server_default="0"
-        ),
+        _column("ours", sa.Integer, "Webhook events that were looked up in the history", server_default="0"),
         _column("unmatched", sa.Integer, "How many of these the history lacks", server_default="0"),
         _column(
             "mismatch", sa.Text, "Why nothing more was published; null if our events match", nullable=True
@@ -799,14 +797,17 @@ def _create_reconciliations() -> None:
         ),
         _column("started_at", MOMENT, "When it started, database's clock"),
         _column(
-            "finished_at", MOMENT, "When, the database's clock; null: under way, or killed", nullable=True
+            "finished_at",
+            MOMENT,
+            "When it finished, database's clock; null: under way, or killed",
+            nullable=True,
         ),
-        _column("held_by", sa.Text, "Process that compares it"),
+        _column("held_by", sa.Text, "Process that runs the comparison"),
         _column("held_until", MOMENT, "When another process may take over, database's clock"),
         _column(
             "unlisted",
             sa.Text,
-            "Why the platform listed no conversations: unknown ones are not compared; null: it did",
+            "Why the platform listed no conversations (unknown ones are not compared); null if it did",
             nullable=True,
         ),
         _column(
@@ -816,7 +817,7 @@ def _create_reconciliations() -> None:
             server_default="0",
         ),
         sa.PrimaryKeyConstraint("id", name="pk_reconciliations"),
-        comment="Comparisons with the platform's history: how far, how much, what was missing",
+        comment="Comparisons with the platform's history: the time compared, counts and gaps",
     )
     _index(
         "ix_reconciliations_under_way",
@@ -836,15 +837,15 @@ def _create_reconciliations() -> None:
 def _create_reconciliation_gaps() -> None:
     op.create_table(
         "reconciliation_gaps",
-        _column("idempotency_key", IDENTIFIER, "Of the event, as processed_events has it once it is there"),
+        _column("idempotency_key", IDENTIFIER, "The event's key, as later in processed_events"),
         _column("reconciliation_id", ROW_ID, "reconciliations.id of the comparison that found it"),
         _column("conversation_id", IDENTIFIER, "The platform's conversation"),
         _column("event_type", sa.Text, "Type of the missing event"),
         _column(
-            "platform_message_id", IDENTIFIER, "Platform's id of the message or of the receipt's message"
+            "platform_message_id", IDENTIFIER, "The platform's id of the message or of the receipt's message"
         ),
         _column("occurred_at", MOMENT, "The platform's clock"),
-        _column("found_at", MOMENT, "When, our clock"),
+        _column("found_at", MOMENT, "When it was found, our clock"),
         _column("published_at", MOMENT, "When the broker confirmed the copy, our clock"),
         _column("message_id", IDENTIFIER, "Id of the copy, as in processed_events and dead_letters"),
         sa.PrimaryKeyConstraint("idempotency_key", name="pk_reconciliation_gaps"),
@@ -867,9 +868,11 @@ def _create_platform_conversations() -> None:
         _column("differs", sa.Boolean, "Whether the counts differed then", server_default=sa.true()),
         _column("messages", sa.Integer, "Number of messages when it was last read", nullable=True),
         _column("read_at", MOMENT, "When it was last read, our clock", nullable=True),
-        _column("fingerprint", sa.Text, "Of its messages; if unchanged, nothing is compared", nullable=True),
+        _column(
+            "fingerprint", sa.Text, "Digest of its messages; if equal, nothing is compared", nullable=True
+        ),
         sa.PrimaryKeyConstraint("conversation_id", name="pk_platform_conversations"),
-        comment="How far each conversation is compared with the platform's history",
+        comment="How far each conversation has been compared with the platform's history",
     )
     _index(
         "ix_platform_conversations_unread",
@@ -888,10 +891,10 @@ def _create_edge_statistics() -> None:
         _column("duration_us", sa.BigInteger, "Length of the interval in microseconds, usually a minute"),
         _column("answered", sa.Integer, "Webhooks answered 200"),
         _column("within_10_ms", sa.Integer, "Answered within 10 ms of the last byte received"),
-        _column("within_100_ms", sa.Integer, "Within 100 ms"),
-        _column("within_1_s", sa.Integer, "Within 1 s"),
-        _column("within_3_s", sa.Integer, "Within 3 s, which the guide asks for"),
-        _column("within_10_s", sa.Integer, "Within 10 s, after which the platform repeats"),
+        _column("within_100_ms", sa.Integer, "Answered within 100 ms"),
+        _column("within_1_s", sa.Integer, "Answered within 1 s"),
+        _column("within_3_s", sa.Integer, "Answered within 3 s, the guide's limit"),
+        _column("within_10_s", sa.Integer, "Answered within 10 s, the platform's timeout"),
         _column(
             "longest_us", sa.BigInteger, "Longest time to an answer in the last two minutes, in microseconds"
         ),
@@ -927,7 +930,7 @@ def _create_canaries() -> None:
             "sent_at_us", sa.BigInteger, "When that canary was sent, in microseconds, by the sender's clock"
         ),
         _column("arrived_at", MOMENT, "When it arrived here, database's clock"),
-        _column("arrivals", sa.Integer, "Those that arrived; they are in no other table and no other count"),
+        _column("arrivals", sa.Integer, "Canaries that arrived; no other table or count includes them"),
         sa.PrimaryKeyConstraint("sender", name="pk_canaries"),
         comment="The newest canary that passed through the whole service, one row per sender",
     )
