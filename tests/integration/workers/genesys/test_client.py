@@ -204,8 +204,6 @@ def test_credentials_are_not_sent_to_another_address_after_a_redirect(platform_u
     head = b"HTTP/1.1 307 Temporary Redirect\r\ncontent-length: 0\r\nlocation: " + elsewhere + b"\r\n\r\n"
     with dripping(head, b"") as url:
         client = GenesysClient(GenesysSettings(platform_url, url, "client", CLIENT_SECRET), None)
-        with pytest.raises(
-            PlatformUnavailableError, match="login service returned an unusable answer"
-        ):
+        with pytest.raises(PlatformUnavailableError, match="login service returned an unusable answer"):
             client.get("/api/v2/conversations/c1")
     assert organisation.tokens_issued == 0
