@@ -56,6 +56,9 @@ _COUNTERS: Final = {
     "damaged_segments": ("om_edge_damaged_segments", "Journal files set aside because of a wrong checksum."),
     "oversized": ("om_edge_oversized", "Events set aside because they are too large for the broker."),
 }
+_REFUSALS: Final = {"401": 0, "429": 0, "503": 0}
+"""Refusals that alert rules watch are exported from the start: increase() ignores a counter's first value."""
+
 _STATES: Final = ("up", "away", "blocked", "no_majority")
 
 
@@ -97,7 +100,7 @@ def _collect_processes(processes: list[dict[str, Any]]) -> Iterator[Metric]:
     for process in processes:
         pid, gate = str(process["pid"]), process.get("gate", {})
         shed.add_metric((pid,), float(gate.get("refused", 0)))
-        for status, count in process.get("answers", {}).get("refused", {}).items():
+        for status, count in (_REFUSALS | process.get("answers", {}).get("refused", {})).items():
             refused.add_metric((pid, status), float(count))
         for state in _STATES:
             link.add_metric((pid, state), float(process["journal"].get("broker") == state))

@@ -16,7 +16,7 @@ from messaging.errors import RetryLaterError
 from messaging.log import logger
 from workers.db.engine import DatabaseClock
 from workers.db.stats import CLOCK_AHEAD, WorkerReport, read_worker_reports
-from workers.observe.canary import STAGES, find_stage
+from workers.observe.canary import STAGES, UNKNOWN_STAGE, find_stage
 from workers.observe.metric_queries import METRIC_QUERIES, MetricQuery
 from workers.observe.probe import Probe, Reading
 from workers.parsing import moment_of
@@ -212,11 +212,11 @@ class ServiceCollector(Collector):
 def _build_canary_metrics(reading: Reading[float]) -> Iterator[Metric]:
     stopped_at = find_stage(reading)
     if reading.problem is not None and stopped_at is None:
-        return
+        stopped_at = UNKNOWN_STAGE
     stopped = GaugeMetricFamily(
         "om_canary_stopped", "1 for the stage that stopped the last canary.", labels=("stage",)
     )
-    for stage in STAGES:
+    for stage in (*STAGES, UNKNOWN_STAGE):
         stopped.add_metric((stage,), float(stage == stopped_at))
     yield stopped
     if reading.value is not None:

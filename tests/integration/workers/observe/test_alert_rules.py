@@ -42,8 +42,10 @@ WELL = {
     f"om_edge_disk_free_bytes{{{EDGE}}}": "500x160",
     f"om_edge_disk_bytes{{{EDGE}}}": "1000x160",
     f"om_edge_time_seconds{{{EDGE}}}": "0+30x160",
+    f"up{{{GATEWAY}}}": "1x160",
     f"probe_success{{{GATEWAY}}}": "1x160",
     f'om_canary_stopped{{{OBSERVE},stage="broker"}}': "0x160",
+    f'om_canary_stopped{{{OBSERVE},stage="unknown"}}': "1x3 0x160",
     f"probe_ssl_earliest_cert_expiry{{{GATEWAY}}}": "3000000x160",
     f'om_clock_ahead_seconds{{{OBSERVE},role="intake",worker="vm 1"}}': "0.1x160",
     f'om_queue_messages{{{OBSERVE},queue="open-messaging.events"}}': "5000x160",
@@ -82,15 +84,19 @@ def series(name, **labels):
     return key
 
 
+QUEUE = series("om_queue_messages")
+FROM_DATABASE = {series("om_worker_up"): "1", series("om_processed_events_highest_id"): "0+100"}
 BROKER_UP, BROKER_AWAY = (series("om_edge_broker", state=state) for state in ("up", "away"))
 # Each case: an alert, the series that change after half an hour (60 samples), and two times in minutes after
 # that. At the first time, the alert has not fired yet; at the second time, it has fired.
 CASES = [
-    ("EdgeDown", {series("up"): "1x59 0x100"}, 0, 2),
+    ("EdgeDown", {series("up", instance="edge:8080"): "1x59 0x100"}, 0, 2),
     ("EdgeRefuses", {series("om_edge_ready"): "1x59 0x100"}, 0, 1),
     ("Unauthorised", {series("om_edge_refused_total", status="401"): "0x59 0+20x100"}, -1, 4),
     ("GatewayDown", {series("probe_success"): "1x59 0x100"}, 0, 2),
-    ("Canary", {series("om_canary_stopped"): "0x59 1x100"}, -1, 1),
+    ("GatewayDown", {series("up", job="open-messaging-gateway"): "1x59 0x100"}, 0, 2),
+    ("Canary", {series("om_canary_stopped", stage="broker"): "0x59 1x100"}, -1, 1),
+    ("Canary", {series("om_canary_stopped", stage="unknown"): "0x59 1x100"}, 2, 4),
     ("CertificateExpires", {series("probe_ssl_earliest_cert_expiry"): "3000000x59 1200000x100"}, 9, 11),
     ("DiskFills", {series("om_edge_disk_free_bytes"): "500x59 99x100"}, 9, 11),
     ("DiskFills", {series("om_edge_disk_free_bytes"): "500x59 500-3x100"}, 9, 45),
@@ -105,7 +111,11 @@ CASES = [
     ("PlatformListOld", {series("om_edge_platform_list_age_seconds"): "90000x59 604801x100"}, 9, 11),
     ("SetAside", {series("om_edge_oversized_total"): "0x59 1x100"}, -1, 1),
     ("QueueNotDrained", {series("om_processed_events_highest_id"): "0+100x59 5900x100"}, 2, 6),
-    ("WorkerSilent", {series("om_worker_up"): "1x59 0x100"}, 0, 2),
+    # After two minutes without an intake worker, events in the queue raise the other alert, too.
+    ("WorkerSilent", {series("om_worker_up"): "1x59 0x100"}, 0, 1),
+    ("QueueNotDrained", {QUEUE: "900x160", series("om_worker_up"): "1x59 _x100"}, 1, 8),
+    # While the database is away, nothing that is read from it is exported.
+    ("QueueNotDrained", {key: f"{start}x59 _x100" for key, start in FROM_DATABASE.items()}, 1, 8),
     ("DatabaseAway", {series("om_database_up"): "1x59 0x100"}, 0, 2),
     ("DeadLetterShare", {series("om_intake_dead_lettered_total"): "0x59 0+900x100"}, -1, 1),
     ("DeadLetters", {series("om_dead_letters"): "0x59 1x100"}, 4, 6),
