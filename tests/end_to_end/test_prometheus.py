@@ -1,7 +1,8 @@
-"""The dashboard, the rules and the catalogue name only metrics that Prometheus gets from a real service."""
+"""Prometheus gets every metric that we name from a real service, and its alerts fire in real faults."""
 
 import json
 import re
+import signal
 import sys
 import time
 from datetime import UTC, datetime, timedelta
@@ -13,6 +14,7 @@ import requests
 from tests.rows import make_row
 from tests.servers import LOOPBACK, ServerProcess, ensure_prometheus, free_port
 from tests.services import post, running
+from tests.waiting import wait_until
 from workers.db.engine import make_engine
 from workers.db.models import conversations, deliveries, destinations, reconciliations
 from workers.db.stats import record_worker_report
@@ -51,7 +53,9 @@ def prometheus(whole_service, observer, tmp_path):
     """Run a Prometheus that evaluates our rules every second, and yield a function that queries its API."""
     ensure_prometheus()
     rules = tmp_path / "rules.yml"
-    rules.write_text(RULES.read_text().replace("interval: 1m", "interval: 1s"))
+    # The alerts wait for two seconds instead of minutes; the ranges of their expressions stay.
+    shipped = RULES.read_text().replace("interval: 1m", "interval: 1s")
+    rules.write_text(re.sub(r"for: \w+", "for: 2s", shipped))
     edge = f"{LOOPBACK}:{whole_service.edge.port}"
     configuration = tmp_path / "prometheus.yml"
     # A JSON document is also a YAML document.
@@ -151,3 +155,27 @@ def test_the_exported_metrics_match_the_dashboard_the_rules_and_the_catalogue(wh
     exported = {re.sub(r"_(bucket|sum|count)$", "", name) for name in names if name.startswith("om_")}
     assert catalogued() - exported == {ON_A_CLUSTER, "om_edge_platform_list_age_seconds"}
     assert {name for name in exported - catalogued() if not name.endswith("_created")} == set()
+
+
+def test_alerts_fire_in_real_faults_and_none_fires_before_them(whole_service, prometheus):
+    def fires(*names):
+        wanted = {f"OpenMessaging{name}" for name in names}
+        firing = prometheus("query", query='ALERTS{alertstate="firing"}')["result"]
+        return wanted <= {alert["metric"]["alertname"] for alert in firing}
+
+    def end(process):
+        process.end(signal.SIGTERM, timeout=30.0)
+
+    wait_until(
+        lambda: prometheus("query", query="count_over_time(ALERTS_FOR_STATE[1m]) or vector(0)")["result"]
+    )
+    assert prometheus("query", query='count_over_time(ALERTS{alertstate="firing"}[1h])')["result"] == []
+    # The first refusals of an edge's life.
+    for _ in range(20):
+        assert post(whole_service.edge.url, b"{}", X_Hub_Signature_256="sha256=forged").status_code == 401
+    wait_until(lambda: fires("Unauthorised"), SECONDS)
+    # No event can pass to the database, and the few that wait are far below the limit of a deep queue.
+    end(whole_service.worker)
+    wait_until(lambda: fires("QueueNotDrained", "Canary"), 2 * SECONDS)
+    end(whole_service.edge)
+    wait_until(lambda: fires("EdgeDown"), SECONDS)
