@@ -110,11 +110,12 @@ def post(settings: CanarySettings, canary: Canary) -> None:
         with requests.post(
             settings.url, body, headers=headers, timeout=REQUEST_SECONDS, allow_redirects=False, stream=True
         ) as answer:
-            status = answer.status_code
+            status, kind = answer.status_code, answer.headers.get("Content-Type", "")
     except Exception as error:  # noqa: BLE001  # http.client raises other errors for a header it cannot send
         raise _explain(error) from None
     if status != 200:
-        is_edge = status in _EDGE_ANSWERS
+        # Gateways answer 429 and 503 themselves too, but only the edge answers in JSON.
+        is_edge = status in _EDGE_ANSWERS and ("json" in kind or status in {500, 502, 504})
         text = f"{_EDGE_ANSWERS[status]} ({status})" if is_edge else f"answers {status}"
         raise CanaryStoppedError("edge" if is_edge else "gateway", text)
 

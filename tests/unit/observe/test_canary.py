@@ -5,6 +5,7 @@ import socket
 import pytest
 
 from messaging.errors import ConfigurationError
+from simulator.serving import serve_app
 from workers.db.canary import Canary, decode_canary
 from workers.observe import CanarySettings, ObserveSettings
 from workers.observe.canary import CanaryStoppedError, post
@@ -95,6 +96,24 @@ def test_an_unexpected_error_of_the_request_is_attributed_to_the_gateway(silent_
         CanaryStoppedError, match=r"^gateway: cannot be sent: check OM_CANARY_URL and OM_REQUIRED_HEADERS$"
     ):
         post(settings, Canary("vm-1", SENT_US))
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "stage"),
+    [
+        (429, "application/json", "edge: refuses events for now"),
+        (429, "text/html", "gateway: answers 429"),
+        (503, "text/html", "gateway: answers 503"),
+        (502, "text/html", "edge: does not answer the gateway"),
+    ],
+)
+def test_a_refusal_by_the_gateway_itself_is_not_attributed_to_the_edge(status, kind, stage):
+    def app(_environ, start_response):
+        start_response(f"{status} Refused", [("Content-Type", kind), ("Content-Length", "0")])
+        return []
+
+    with serve_app(app) as url, pytest.raises(CanaryStoppedError, match=f"^{stage}"):
+        post(CanarySettings(url, None, {}), Canary("vm-1", SENT_US))
 
 
 def reading(problem=None, value=None):
