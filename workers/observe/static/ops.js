@@ -2,11 +2,12 @@
 // Requests the page's data every five seconds and redraws the page. If a part does not answer, its last values
 // are dimmed and shown with their age; a part that has never answered is shown as unknown, not as empty.
 
-const REFRESH_MS = 5000;
+const REFRESH_MS = 5000, ANSWER_MS = 8000, OLD_MS = 15000;
+const SILENT = "om-observe does not answer";
 const SVG = "http://www.w3.org/2000/svg";
 const WIDTH = 1000, HEIGHT = 150, FOOT = 18, TOP = 14;
 const find = (id) => document.getElementById(id);
-let answered = null;
+let answered = null, isAsking = false, problem = SILENT;
 
 const tag = (name, properties = {}, ...children) => {
   const element = Object.assign(document.createElement(name), properties);
@@ -44,6 +45,7 @@ const fill = (id, heads, rows, none) => {
 
 const badge = (text, look) => tag("span", { className: `badge ${look}`, textContent: text });
 const command = (text) => tag("code", { textContent: text });
+const known = (value) => (value === null ? "unknown" : number(value));
 
 // Return the next round number above the highest bar.
 const ceiling = (highest) => {
@@ -82,9 +84,10 @@ const draw = (minutes) => {
 };
 
 const showVerdict = (text, look) => {
-  find("verdict").textContent = text;
+  // A screen reader may read the text again whenever it is set.
+  if (find("verdict").textContent !== text) find("verdict").textContent = text;
   find("verdict").className = `badge ${look}`;
-  document.title = `${{ good: "", wait: "! ", bad: "!! " }[look]}Open Messaging: ${text}`;
+  document.title = `${{ good: "", none: "? ", wait: "! ", bad: "!! " }[look]}Open Messaging: ${text}`;
 };
 
 const showLights = (lights) => {
@@ -121,7 +124,6 @@ const showMetrics = (metrics) => {
     if (metrics.problem && metrics.age_s === null) return "Unknown: the database does not answer.";
     return metrics.missing.includes(name) ? "Unknown: the database did not answer this query." : text;
   };
-  const known = (value) => (value === null ? "unknown" : number(value));
   const count = (rows) => rows.map((row) => [row.what, known(row.count), span(row.since_s)]);
   fill("waiting", ["what", "now", "oldest"], count(metrics.waiting), none("Nothing waits."));
   fill("recorded", ["what", "count"], metrics.recorded.map((row) => [row.what, known(row.count)]), none("Nothing is recorded."));
@@ -130,7 +132,7 @@ const showMetrics = (metrics) => {
   const looks = { up: "good", down: "bad" };
   fill("destinations", ["name", "state", "waiting", "due for"],
     metrics.destinations.map((row) => [row.name, badge(row.state, looks[row.state] ?? "wait"), known(row.waiting), span(row.due_s)]),
-    none("No destination is configured.", "om_destination_paused"));
+    none("No deliver worker has recorded a destination.", "om_destination_paused"));
   fill("workers", ["worker", "state", "since its start"],
     metrics.workers.map((row) => [
       tag("span", {}, row.role, tag("small", { textContent: row.worker })),
@@ -171,13 +173,14 @@ const showActivity = (activity, newest) => {
 const showQueues = (queues) => {
   const unknown = queues === null ? "Not configured: set OM_MANAGEMENT_URL." : "Unknown: the management API does not answer.";
   fill("queues", ["queue", "messages"],
-    (queues?.rows ?? []).map((row) => [row.name.replace("open-messaging.", ""), number(row.messages)]), unknown);
+    (queues?.rows ?? []).map((row) => [row.name.replace("open-messaging.", ""), known(row.messages)]), unknown);
 };
 
 const show = (state) => {
   const isBad = state.alerts.some((alert) => alert.level === "bad") || state.lights.some((light) => light.state === "down");
   if (isBad) showVerdict("Something has stopped", "bad");
   else if (state.alerts.length) showVerdict("Works, needs attention", "wait");
+  else if (state.lights.some((light) => light.state === "unknown")) showVerdict("Partly unknown", "none");
   else showVerdict("All is well", "good");
   find("host").textContent = `${state.host}, version ${state.version}`;
   showLights(state.lights);
@@ -188,25 +191,41 @@ const show = (state) => {
   showAges(state);
 };
 
+const showCutOff = () => {
+  const silent = { problem, age_s: answered ? (Date.now() - answered) / 1000 : null };
+  showVerdict(problem, "bad");
+  find("lights").replaceChildren(tag("li", { className: "bad" }, tag("b", { textContent: "this page" }), " cut off: nothing below is current"));
+  showAges({ activity: silent, queues: silent, metrics: silent });
+  find("alerts-card").classList.add("stale");
+  find("time").textContent = answered ? `last answer at ${time(answered, exact)}` : "no answer yet";
+};
+
 const refresh = async () => {
+  if (isAsking) return;
+  isAsking = true;
+  let cause = SILENT;
   try {
-    const answer = await fetch("/ops/state");
-    if (!answer.ok) throw new Error(answer.status);
-    show(await answer.json());
+    const answer = await fetch("/ops/state", { signal: AbortSignal.timeout(ANSWER_MS) });
+    if (!answer.ok) {
+      cause = `om-observe answers with status ${answer.status}`;
+      throw new Error(cause);
+    }
+    const state = await answer.json();
+    cause = "This page cannot show the answer: reload it";
+    show(state);
     answered = new Date();
+    problem = SILENT;
     find("time").textContent = `${time(answered, { ...exact, timeZoneName: "short" })}, every ${REFRESH_MS / 1000} s`;
+    find("alerts-card").classList.remove("stale");
   } catch {
-    const age_s = answered ? (Date.now() - answered) / 1000 : null;
-    const silent = { problem: "om-observe does not answer", age_s };
-    showVerdict("om-observe does not answer", "bad");
-    find("lights").replaceChildren(tag("li", { className: "bad" }, tag("b", { textContent: "this page" }), " cut off: nothing below is current"));
-    showAges({ activity: silent, queues: silent, metrics: silent });
-    find("alerts-card").classList.add("stale");
-    find("time").textContent = answered ? `last answer at ${time(answered, exact)}` : "no answer yet";
-    return;
+    problem = cause;
+    showCutOff();
+  } finally {
+    isAsking = false;
   }
-  find("alerts-card").classList.remove("stale");
 };
 
 refresh();
 setInterval(refresh, REFRESH_MS);
+// A browser may suspend the page, for example while a laptop sleeps. The last answer is then old before a request fails.
+setInterval(() => answered && Date.now() - answered > OLD_MS && showCutOff(), 1000);

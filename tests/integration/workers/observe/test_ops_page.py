@@ -2,6 +2,8 @@
 
 import os
 import random
+import signal
+import sys
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -9,11 +11,14 @@ import sqlalchemy as sa
 from playwright.sync_api import expect
 
 from messaging.clock import SystemClock
+from messaging.topology import QUEUES
 from simulator.serving import serve_app
-from tests.browser import PHONE, SCREEN, chromium, find_violations, opening, press_until_focused
+from tests.browser import MILLISECONDS, PHONE, SCREEN, chromium, find_violations, opening, press_until_focused
 from tests.fakes.clock import MovedClock
 from tests.integration.workers.conftest import ON_SQLITE
 from tests.rows import make_row
+from tests.servers import LOOPBACK, ServerProcess, free_port
+from tests.services import Service, running
 from workers.db.engine import DatabaseClock, make_engine
 from workers.db.models import (
     conversations,
@@ -116,7 +121,7 @@ def test_an_edge_that_has_stopped_stays_listed_with_its_age(engine):
     assert 3 * 3600 <= other["last_s"] < 3 * 3600 + 60
 
 
-DEPTHS = {"open-messaging.events": 318, "open-messaging.dead-letters": 7, "open-messaging.unrouted": 0}
+DEPTHS = dict.fromkeys(QUEUES, 0) | {"open-messaging.events": 318, "open-messaging.dead-letters": 7}
 HEALTH = {"status": "ready", "problems": []}
 
 
@@ -130,7 +135,7 @@ def app_on(engine, **changed):
         "edge": lambda: HEALTH,
         "canary": lambda: 0.02,
     }
-    probes = {name: Probe(name, query) for name, query in (queries | changed).items()}
+    probes = {name: query and Probe(name, query) for name, query in (queries | changed).items()}
     # Read the canary's state now, because the page itself does not wait for this state.
     probes["canary"].read(5.0)
     return make_app(Probes(**probes))
@@ -268,14 +273,66 @@ def test_the_page_in_dark_mode_is_not_wider_than_the_screen_of_a_phone(open_page
     keep_picture(page, "ops-phone")
 
 
-def test_the_page_dims_its_values_when_its_server_no_longer_answers(open_page):
+@pytest.fixture
+def observer(busy, tmp_path):
+    """The process of om-observe on the database of *busy*, without a broker; `url` is its address."""
+    bind = f"{LOOPBACK}:{free_port()}"
+    settings = {"OM_DATABASE_URL": str(busy.url), "OM_METRICS_BIND": bind}
+    service = Service(tmp_path, f"amqp://{LOOPBACK}:{free_port()}/", settings=settings)
+    log = tmp_path / "observe.log"
+    process = ServerProcess("observe", log)
+    process.url = f"http://{bind}/ops"
+    with running(process):
+        command = [sys.executable, "-m", "workers", "observe"]
+        process.launch(command, environment=service.environment(), directory=tmp_path)
+        process.wait_until(lambda: "metrics_served" in log.read_text(), timeout=30.0)
+        yield process
+        os.killpg(process.pid, signal.SIGCONT)
+
+
+def test_the_page_dims_its_values_while_its_server_is_frozen(browser, observer):
+    with opening(browser, observer.url) as open_with:
+        page = open_with(viewport=SCREEN)
+        expect(page.locator("#chart rect.bar")).to_have_count(60, timeout=MILLISECONDS)
+        with page.expect_event("requestfailed", timeout=MILLISECONDS):
+            os.killpg(observer.pid, signal.SIGSTOP)
+            # As after a laptop's sleep, the last answer is old, and no request has failed yet.
+            page.evaluate("answered = new Date(Date.now() - 16_000)")
+            expect(page.locator("#verdict")).to_have_text("om-observe does not answer")
+            expect(page.locator("#lights")).to_have_text("this page cut off: nothing below is current")
+            expect(page.locator("[data-part]:not(.stale)")).to_have_count(0)
+            expect(page.locator("#chart rect.bar")).to_have_count(60)
+        os.killpg(observer.pid, signal.SIGCONT)
+        expect(page.locator("#verdict")).to_have_text("Something has stopped", timeout=MILLISECONDS)
+        expect(page.locator("[data-part=activity].stale")).to_have_count(0)
+
+
+def test_the_page_asks_only_once_while_an_answer_is_outstanding(open_page):
     page = open_page(viewport=SCREEN)
     expect(page.locator("#chart rect.bar")).to_have_count(60)
-    page.evaluate("window.fetch = () => Promise.reject(new Error('away')); refresh()")
-    expect(page.locator("#verdict")).to_have_text("om-observe does not answer")
-    expect(page.locator("#lights")).to_have_text("this page cut off: nothing below is current")
-    expect(page.locator("[data-part]:not(.stale)")).to_have_count(0)
+    asked = """async () => {
+        let asked = 0;
+        window.fetch = () => { asked += 1; return new Promise(() => {}); };
+        while (isAsking) await new Promise((done) => setTimeout(done, 10));
+        refresh(); refresh();
+        return asked;
+    }"""
+    assert page.evaluate(asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("answer", "verdict"),
+    [
+        ("new Response('', { status: 500 })", "om-observe answers with status 500"),
+        ("new Response('{}')", "This page cannot show the answer: reload it"),
+    ],
+)
+def test_the_page_reports_why_it_shows_no_new_values(open_page, answer, verdict):
+    page = open_page(viewport=SCREEN)
     expect(page.locator("#chart rect.bar")).to_have_count(60)
+    page.evaluate(f"window.fetch = async () => {answer}; refresh()")
+    expect(page.locator("#verdict")).to_have_text(verdict, timeout=MILLISECONDS)
+    expect(page.locator("[data-part]:not(.stale)")).to_have_count(0)
 
 
 @pytest.mark.parametrize("path", ["/ops", "/runbook"])
