@@ -42,6 +42,7 @@ def test_the_pages_thresholds_are_those_of_the_prometheus_rules(metric):
         (STANDING, "OpenMessagingQueueNotDrained", "bad"),
         ({("om_worker_up", "settle", "host 1"): 0.0}, "OpenMessagingWorkerSilent", "wait"),
         ({("om_clock_ahead_seconds", "settle", "host 1"): -5.1}, "OpenMessagingClock", "wait"),
+        ({("om_drift_names",): 1.0}, "OpenMessagingDrift", "wait"),
         ({("om_dead_letters", "poison"): 1.0}, "OpenMessagingDeadLetters", "wait"),
         ({("om_window_oldest_age_seconds",): 61.0}, "OpenMessagingWindowsLate", "bad"),
         ({("om_conversations_unsettled",): 1.0}, "OpenMessagingConversationsUnsettled", "wait"),

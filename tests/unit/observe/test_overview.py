@@ -6,6 +6,7 @@ import time
 import pytest
 
 from messaging.errors import ConfigurationError, RetryLaterError
+from messaging.topology import EVENTS_QUEUE, QUEUES
 from workers.bootstrap import run_observe
 from workers.db.engine import DatabaseClock, make_engine
 from workers.observe import ObserveSettings, Probe, Probes, open_probes
@@ -16,8 +17,9 @@ from workers.observe.status.overview import build_state
 HERE = socket.gethostname()
 
 
-def edge(name, answered):
-    return {"edge": name, "answered": answered, "percent_within_100_ms": None, "refused": 0, "last_s": 700.0}
+def edge(name, answered, unauthorised=0):
+    counts = {"answered": answered, "refused": unauthorised, "unauthorised": unauthorised}
+    return {"edge": name, "percent_within_100_ms": None, "last_s": 700.0, **counts}
 
 
 def activity(*edges):
@@ -28,13 +30,13 @@ def fail():
     raise RetryLaterError("it is away")
 
 
-def state(*, local=fail, recorded=activity, canary=None):
+def state(*, local=fail, recorded=activity, canary=None, depths=None):
     """Return the page's state with a database that returns no metrics but does not fail."""
     probes = Probes(
         metrics=Probe("metrics", list),
         activity=Probe("activity", recorded),
         broker=Probe("broker", lambda: None),
-        depths=None,
+        depths=depths and Probe("depths", depths),
         edge=local and Probe("edge", local),
         canary=canary and Probe("canary", canary),
     )
@@ -51,8 +53,6 @@ def light(found, name):
         (fail, [edge(HERE, 1)], "down"),
         (fail, [edge("vm-2", 1)], "none here"),
         (fail, [], "unknown"),
-        (None, [], "none here"),
-        (None, [edge(HERE, 1)], "none here"),
         (lambda: {"status": "ready", "problems": []}, [], "up"),
     ],
 )
@@ -61,6 +61,51 @@ def test_an_edge_is_shown_as_down_only_if_this_host_has_an_edge(local, edges, sh
     assert light(found, "edge") == shown
     levels = {alert["level"] for alert in found["alerts"] if alert["name"] == "OpenMessagingEdgeDown"}
     assert levels == {"down": {"bad"}, "unknown": {"wait"}}.get(shown, set())
+
+
+@pytest.mark.parametrize(
+    ("local", "edges", "problem"),
+    [
+        (None, [], "it is not asked, because OM_BIND is a socket file"),
+        (None, [edge("vm-2", 1)], "it is not asked, because OM_BIND is a socket file"),
+        (None, [edge(HERE, 1)], "it is not asked, because OM_BIND is a socket file"),
+        (fail, [edge("vm-2", 0)], "no webhook was answered in ten minutes by vm-2"),
+        (
+            fail,
+            [edge("vm-1", 1), edge("vm-2", 0), edge("vm-3", 0)],
+            "no webhook was answered in ten minutes by vm-2, vm-3",
+        ),
+    ],
+)
+def test_an_edge_that_is_not_asked_or_silent_on_another_host_is_unknown_without_an_alert(
+    local, edges, problem
+):
+    found = state(local=local, recorded=lambda: activity(*edges))
+    lights = {light["name"]: (light["state"], light["problem"]) for light in found["lights"]}
+    assert lights["edge"] == lights["journal"] == ("unknown", problem)
+    assert "OpenMessagingEdgeDown" not in [alert["name"] for alert in found["alerts"]]
+
+
+@pytest.mark.parametrize(("unauthorised", "answered", "alerts"), [(5, 90, 1), (5, 95, 0), (4, 0, 0)])
+def test_webhooks_that_are_answered_401_cause_an_alert(unauthorised, answered, alerts):
+    edges = [edge("vm-1", answered), edge("vm-2", 0, unauthorised)]
+    found = [alert["name"] for alert in state(recorded=lambda: activity(*edges))["alerts"]]
+    assert found.count("OpenMessagingUnauthorised") == alerts
+
+
+def test_a_queue_whose_depth_is_unknown_is_listed_and_causes_an_alert():
+    depths = dict.fromkeys(QUEUES, 0)
+    known = state(depths=lambda: depths)
+    del depths[EVENTS_QUEUE]
+    unknown = state(depths=lambda: depths)
+    assert unknown["queues"]["rows"] == [
+        {"name": EVENTS_QUEUE, "messages": None},
+        *known["queues"]["rows"][1:],
+    ]
+    texts = [[alert["text"] for alert in found["alerts"]] for found in (known, unknown, state(depths=fail))]
+    assert [sum("depth of a queue is unknown" in text for text in found) for found in texts] == [0, 1, 1]
+    assert any(EVENTS_QUEUE in text and "majority" in text for text in texts[1])
+    assert any(EVENTS_QUEUE in text and "it is away" in text for text in texts[2])
 
 
 def test_an_installed_edge_is_shown_as_down_even_if_it_was_idle_for_days(tmp_path, monkeypatch):

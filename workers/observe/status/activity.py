@@ -108,7 +108,7 @@ def _read_edges(connection: Connection, now: datetime) -> list[dict[str, Any]]:
     refused = _E.status_401 + _E.status_413 + _E.status_429 + _E.status_503 + _E.other_refusals
     counts = [
         func.coalesce(func.sum(column).filter(is_recent), 0)
-        for column in (_E.answered, _E.within_100_ms, refused)
+        for column in (_E.answered, _E.within_100_ms, refused, _E.status_401)
     ]
     query = select(_E.edge, func.max(_E.began_at), *counts).group_by(_E.edge).order_by(_E.edge)
     recent = query.where(_E.began_at >= now - timedelta(hours=EDGE_HOURS))
@@ -118,9 +118,10 @@ def _read_edges(connection: Connection, now: datetime) -> list[dict[str, Any]]:
             "answered": int(answered),
             "percent_within_100_ms": 100 * int(soon) / int(answered) if answered else None,
             "refused": int(refused),
+            "unauthorised": int(unauthorised),
             "last_s": max(0.0, (now - last).total_seconds()),
         }
-        for edge, last, answered, soon, refused in connection.execute(recent)
+        for edge, last, answered, soon, refused, unauthorised in connection.execute(recent)
     ]
 
 

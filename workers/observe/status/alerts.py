@@ -17,27 +17,29 @@ STANDSTILL_SECONDS: Final = 120.0
 
 NEXT_COMMANDS: Final = {
     "OpenMessagingBrokerAway": "systemctl status rabbitmq-server",
-    "OpenMessagingDatabaseAway": "systemctl status postgresql",
+    "OpenMessagingDatabaseAway": "systemctl status postgresql@17-main",
     "OpenMessagingEdgeDown": "systemctl status om-api",
     "OpenMessagingEdgeRefuses": "omctl check",
+    "OpenMessagingUnauthorised": "tail -n 50 /var/log/nginx/open-messaging.log",
     "OpenMessagingCanary": "omctl check",
-    "OpenMessagingQueueNotDrained": "journalctl -u 'om-worker@*' -n 50",
+    "OpenMessagingQueueNotDrained": "systemctl list-units 'om-worker@*'",
     "OpenMessagingWorkerSilent": "systemctl status 'om-*'",
     "OpenMessagingDeadLetters": "omctl dead-letters list",
-    "OpenMessagingWindowsLate": "systemctl status 'om-settle*'",
+    "OpenMessagingWindowsLate": "systemctl status 'om-settle@*'",
     "OpenMessagingConversationsUnsettled": "journalctl -u 'om-settle@*' -n 50",
-    "OpenMessagingReconciliationLate": "journalctl -u om-reconcile -n 50",
-    "OpenMessagingConversationsPassedOver": "omctl reconcile --dry-run",
-    "OpenMessagingReconciliationMismatch": "omctl reconcile --dry-run",
-    "OpenMessagingHistoryUnreadable": "omctl reconcile --dry-run",
+    "OpenMessagingReconciliationLate": "systemctl status om-reconcile",
+    "OpenMessagingConversationsPassedOver": "journalctl -u om-reconcile -n 50",
+    "OpenMessagingReconciliationMismatch": "journalctl -u om-reconcile -n 50",
+    "OpenMessagingHistoryUnreadable": "journalctl -u om-reconcile -n 50",
     "OpenMessagingDeliveriesLate": "omctl destinations list",
     "OpenMessagingDestinationPaused": "omctl destinations list",
     "OpenMessagingDestinationDown": "omctl destinations list",
     "OpenMessagingDestinationRefusing": "omctl destinations test NAME",
     "OpenMessagingDestinationsDiffer": "omctl check",
     "OpenMessagingClock": "timedatectl",
+    "OpenMessagingDrift": "omctl drift list",
 }
-"""For each alert, the first command of its section in docs/runbook.md."""
+"""For each alert, a command of its section in docs/runbook.md that only shows something."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +127,7 @@ RULES: Final = (
         "The clock of {1} {2} differs by {0:.0f} s from the database's.",
         5.0,
     ),
+    Rule("om_drift_names", WAIT, "Drift", "Names of the platform that this version does not know: {0:.0f}."),
 )
 
 
@@ -142,11 +145,11 @@ def find_alerts(samples: Samples, missing: Collection[str] = ()) -> list[Alert]:
 
 
 def _find_standstills(samples: Samples, missing: Collection[str]) -> Iterator[Alert]:
-    depth = samples.get(("om_queue_messages", EVENTS_QUEUE), 0.0)
+    depth = samples.get(("om_queue_messages", EVENTS_QUEUE))  # None if unknown: `build_state` reports it
     name = "om_newest_event_age_seconds"
     age = samples.get((name,))
     is_standing = age > STANDSTILL_SECONDS if age is not None else name not in missing
-    if depth > STANDSTILL_EVENTS and is_standing:
+    if depth is not None and depth > STANDSTILL_EVENTS and is_standing:
         text = f"{depth:.0f} events wait, but none are processed."
         yield Alert(BAD, text, "OpenMessagingQueueNotDrained", age)
     ages = select_values(samples, "om_dead_letter_oldest_age_seconds").values()

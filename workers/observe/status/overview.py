@@ -114,16 +114,16 @@ def build_state(probes: Probes) -> dict[str, Any]:
         "version": version("open-messaging-ingest"),
         "lights": lights,
         "alerts": [alert.describe() for alert in sorted(alerts, key=lambda alert: alert.level)],
-        "queues": None if depths is None else {**depths.describe(), "rows": _list_queues(depths.value or {})},
+        "queues": None if depths is None else {**depths.describe(), "rows": _list_queues(depths.value)},
         "metrics": {**metrics.describe(), **summarise(samples, missing)},
         "activity": {**activity.describe(), **(activity.value or {})},
     }
 
 
-def _list_queues(depths: Mapping[str, int]) -> list[dict[str, Any]]:
-    """Return the depth of each queue that has one; the events queue comes first."""
+def _list_queues(depths: Mapping[str, int] | None) -> list[dict[str, Any]]:
+    """Return each queue's depth, None if it is unknown; the events queue comes first."""
     names = sorted(QUEUES, key=lambda name: name != EVENTS_QUEUE)
-    return [{"name": name, "messages": depths[name]} for name in names if name in depths]
+    return [] if depths is None else [{"name": name, "messages": depths.get(name)} for name in names]
 
 
 def _light(name: str, reading: Reading[Any]) -> dict[str, Any]:
@@ -131,14 +131,18 @@ def _light(name: str, reading: Reading[Any]) -> dict[str, Any]:
 
 
 def _edge_lights(reading: Reading[dict[str, Any]] | None, activity: Activity | None) -> list[dict[str, Any]]:
-    """Return the lights of the edge and its journal; both are NONE if all known edges are on other hosts."""
-    recorded = {row["edge"] for row in activity["edges"]} if activity else set()
-    if EDGE_UNIT.exists():
-        recorded.add(socket.gethostname())
-    if reading is None or (reading.value is None and socket.gethostname() not in recorded):
-        state = NONE if reading is None or recorded else UNKNOWN
+    """Return the lights of the edge and its journal; NONE if the edges are on other hosts and answer."""
+    answers = {row["edge"]: row["answered"] for row in activity["edges"]} if activity else {}
+    is_here = EDGE_UNIT.exists() or socket.gethostname() in answers
+    if reading is None or (reading.value is None and not is_here):
+        silent = ", ".join(edge for edge, answered in answers.items() if not answered)
+        state, problem = UNKNOWN if silent or not answers else NONE, None
+        if reading is None:
+            state, problem = UNKNOWN, "it is not asked, because OM_BIND is a socket file"
+        elif silent:
+            problem = f"no webhook was answered in ten minutes by {silent}"
         return [
-            {"name": name, "state": state, "problem": None, "age_s": None} for name in ("edge", "journal")
+            {"name": name, "state": state, "problem": problem, "age_s": None} for name in ("edge", "journal")
         ]
     edge = _light("edge", reading)
     journal = {**edge, "name": "journal"}
@@ -162,12 +166,15 @@ def _find_silent_parts(
     alerts = []
     for light in lights:
         name, level = light["name"], {DOWN: BAD, UNKNOWN: WAIT}.get(light["state"])
-        if level is not None and name in _ALERTS:
+        # An edge that is not asked, or may only be idle, needs no action: its light gives the reason.
+        is_explained = level == WAIT and light["problem"] is not None
+        if level is not None and name in _ALERTS and not is_explained:
             text = _TEXTS.get((name, light["state"]), "The {name} does not answer: {problem}.")
             alerts.append(Alert(level, text.format_map(light), _ALERTS[name], light["age_s"]))
     broker, database = lights[0]["state"], lights[1]["state"]
-    if broker == UP and depths is not None and depths.problem is not None:
-        text = "The broker's management API does not answer: the queues' depths are unknown."
+    if broker == UP and depths is not None and (unknown := QUEUES.keys() - (depths.current or {}).keys()):
+        reason = depths.problem or "it is missing, or has no majority"
+        text = f"The depth of a queue is unknown ({', '.join(sorted(unknown))}): {reason}."
         alerts.append(Alert(WAIT, text, _ALERTS["broker"], depths.age_s))
     if database == UP and activity.problem is not None:
         text = f"The database did not answer every query; the last hour is unknown: {activity.problem}."
@@ -176,9 +183,13 @@ def _find_silent_parts(
 
 
 def _find_silent_edges(activity: Reading[Activity]) -> Iterator[Alert]:
-    """Yield an alert for each edge of another host that answers no request while other edges are busy."""
+    """Yield an alert if many webhooks are answered 401, and for each silent edge while others are busy."""
     edges = activity.current["edges"] if activity.current else []
-    is_busy = sum(row["answered"] for row in edges) >= BUSY_WEBHOOKS
+    answered, unauthorised = (sum(row[key] for row in edges) for key in ("answered", "unauthorised"))
+    if unauthorised >= 5 and unauthorised > 0.05 * (unauthorised + answered):
+        text = f"{unauthorised} webhooks of the last ten minutes were answered 401: do the secrets match?"
+        yield Alert(BAD, text, "OpenMessagingUnauthorised")
+    is_busy = answered >= BUSY_WEBHOOKS
     for row in edges:
         if is_busy and not row["answered"] and row["edge"] != socket.gethostname():
             text = f"The edge on {row['edge']} answers no webhooks, but other edges do."

@@ -15,6 +15,9 @@ from workers.observe.status.alerts import NEXT_COMMANDS
 ROOT = Path(__file__).parents[4]
 RULES = ROOT / "deploy" / "prometheus" / "open-messaging.rules.yml"
 RUNBOOK = ROOT / "docs" / "runbook.md"
+OPERATIONS = ROOT / "docs" / "operations.md"
+THROUGH_THE_EDGE = {"Shedding"}
+"""Alerts of which the page shows the condition among the problems that this host's edge reports."""
 ALERTS = re.findall(r"- alert: (\w+)", RULES.read_text())
 GROUPS = re.findall(r"^  - name: (\S+)$", RULES.read_text(), re.MULTILINE)
 
@@ -300,6 +303,25 @@ def test_every_alert_links_to_its_chapter_of_the_runbook():
     anchors = re.findall(r'<h2 id="(\w+)">', render_runbook(RUNBOOK.read_text()))
     assert set(links) <= set(anchors)
     assert set(NEXT_COMMANDS) <= set(ALERTS)
+
+
+@pytest.mark.parametrize("name", NEXT_COMMANDS)
+def test_the_next_command_of_the_status_page_is_in_the_alerts_chapter(name):
+    [chapter] = re.findall(rf"^## {name}\n(.*?)(?=^## |\Z)", RUNBOOK.read_text(), re.MULTILINE | re.DOTALL)
+    assert f"`{NEXT_COMMANDS[name]}`" in " ".join(chapter.split())
+    assert "omctl reconcile" not in NEXT_COMMANDS[name]  # Without --since, it compares from the first day.
+
+
+def test_the_documentation_lists_the_alerts_that_the_status_page_does_not_show():
+    [listed] = re.findall(
+        r"The page does not show these alerts: (.*?)\.\s", OPERATIONS.read_text(), re.DOTALL
+    )
+    assert (
+        set(re.findall(r"\w+", listed))
+        == {name.removeprefix("OpenMessaging") for name in ALERTS}
+        - {name.removeprefix("OpenMessaging") for name in NEXT_COMMANDS}
+        - THROUGH_THE_EDGE
+    )
 
 
 def test_every_alert_has_a_test_case():

@@ -335,6 +335,33 @@ def test_the_page_reports_why_it_shows_no_new_values(open_page, answer, verdict)
     expect(page.locator("[data-part]:not(.stale)")).to_have_count(0)
 
 
+def test_the_page_does_not_call_an_unknown_part_well(browser, migrated_sqlite_url):
+    engine = make_engine(migrated_sqlite_url)
+    with engine.begin() as connection:
+        now_us = SystemClock().now_us()
+        record_worker_report(connection, "intake", "vm-1 1", started_us=now_us, now_us=now_us, figures={})
+        connection.execute(edge_statistics.insert(), [answers("vm-2", datetime.now(UTC))])
+    depths = {name: depth for name, depth in DEPTHS.items() if name != "open-messaging.events"}
+    for changed, verdict in [
+        ({"edge": None}, "Partly unknown"),
+        ({"depths": lambda: depths}, "Works, needs attention"),
+        ({}, "All is well"),
+    ]:
+        with serve_app(app_on(engine, **changed)) as url, opening(browser, f"{url}/ops") as open_with:
+            page = open_with(viewport=SCREEN)
+            expect(page.locator("#verdict")).to_have_text(verdict)
+            shown = "unknown" if "depths" in changed else "318"
+            expect(page.locator("#queues tr", has_text="events")).to_contain_text(shown)
+            expect(page.locator("#destinations")).to_have_text(
+                "No deliver worker has recorded a destination."
+            )
+            assert page.title() == f"{PREFIXES[verdict]}Open Messaging: {verdict}"
+    engine.dispose()
+
+
+PREFIXES = {"Partly unknown": "? ", "Works, needs attention": "! ", "All is well": ""}
+
+
 @pytest.mark.parametrize("path", ["/ops", "/runbook"])
 def test_the_accessibility_checker_finds_no_violation_at_any_width_or_colour_scheme(browser, busy, path):
     with serve_app(app_on(busy)) as url, opening(browser, f"{url}{path}") as open_with:
