@@ -8,7 +8,7 @@ from typing import Final
 from sqlalchemy import Connection, Engine
 
 from messaging.clock import Clock
-from messaging.errors import RejectedEventError, RetryLaterError
+from messaging.errors import RejectedEventError
 from messaging.log import logger
 from workers.db.engine import transact
 from workers.db.ingest import WindowBounds
@@ -41,9 +41,8 @@ class Settler:
         """Settle at most MAX_CONVERSATIONS closed windows; return how many were settled."""
         try:
             return self._settle_some(None)
-        except RetryLaterError:
-            raise
         except Exception:  # noqa: BLE001  # an error in one conversation must not stop the others
+            # If the database is away, the next statement raises RetryLaterError.
             ids = transact(self.engine, self._lock_closed)
             return isolate(ids, self._settle_some, partial(set_aside, self.engine, self.clock))
 

@@ -20,6 +20,9 @@ from workers.db.engine import insert_into
 from workers.db.models import conversations, outbox
 from workers.parsing import CONVERSATION_MESSAGE, CONVERSATION_UPDATED, ROUTING_STATUSES, ClaimedEvent, Event
 
+MAX_OUTBOX_ROWS: Final = 10_000
+"""Outbox entries in one statement. All entries of a conversation's backlog could exceed the time limit."""
+
 _ENTER: Final = insert_into(
     conversations,
     (
@@ -123,4 +126,5 @@ def put_in_outbox(connection: Connection, rows: Sequence[tuple[object, ...]]) ->
     into `deliveries` one row for each entry and each destination that is subscribed to the entry's type. The
     caller has locked the conversations, so ids within a conversation rise in the order of the commits.
     """
-    _PUT.execute(connection, rows)
+    for start in range(0, len(rows), MAX_OUTBOX_ROWS):
+        _PUT.execute(connection, rows[start : start + MAX_OUTBOX_ROWS])

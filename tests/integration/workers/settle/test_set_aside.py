@@ -7,6 +7,15 @@ from tests.integration.workers.events import deliver, routed, said
 from tests.integration.workers.settle.platforms import QueuedAtThePlatform
 from workers.settle.settler import ASIDE_SECONDS
 
+REFUSE = {
+    "postgresql": """
+        CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'no'; END $$;
+        CREATE TRIGGER refuse BEFORE INSERT ON outbox FOR EACH ROW
+        WHEN (NEW.conversation_id = 'c-7') EXECUTE FUNCTION refuse()""",
+    "sqlite": """
+        CREATE TRIGGER refuse BEFORE INSERT ON outbox WHEN NEW.conversation_id = 'c-7'
+        BEGIN SELECT RAISE(ABORT, 'no'); END""",
+}
 UNSETTLED = "SELECT conversation_id FROM conversations WHERE unsettled_because IS NOT NULL"
 UNREADABLE = {
     # For PostgreSQL, a time that psycopg refuses to load; for SQLite, a text that is not a time.
@@ -49,6 +58,16 @@ def test_a_window_that_cannot_be_settled_is_set_aside_and_tried_again(
     assert settler.settle_windows() == 1
     assert query("SELECT count(*) FROM outbox WHERE event_id IS NOT NULL") == [(21,)]
     assert query(UNSETTLED) == []
+
+
+def test_a_window_whose_entries_the_database_refuses_is_set_aside(engine, intake, make_settler, clock, query):
+    intake(*[deliver(said("hello", conversation=f"c-{number}")) for number in range(20)])
+    with engine.begin() as connection:
+        connection.exec_driver_sql(REFUSE[engine.dialect.name])
+    clock.seconds += 2.1
+    assert make_settler().settle_windows() == 19
+    assert query("SELECT count(*) FROM outbox WHERE event_id IS NOT NULL") == [(19,)]
+    assert query(UNSETTLED) == [("c-7",)]
 
 
 def test_a_window_that_reopens_while_a_failed_batch_is_split_stays_open(  # noqa: PLR0917  # fixtures
