@@ -97,11 +97,14 @@ class Intake:
         self._commit_together(self._reader.read_all(together), results)
         for suspect in suspects:
             # A suspect may crash or hang this process, so it is marked first.
-            with self.suspects.attempt(suspect.envelope.identity) as is_poison:
-                if is_poison:
-                    self._give_up(Parsed(suspect), POISON, results)
+            with self.suspects.attempt(suspect.envelope.identity) as ends:
+                # Parse a poison event for its key, unless it has ended another worker when this was tried.
+                is_readable = ends <= ingest.POISON_ENDS
+                parsed = self._reader.read_all([suspect]) if is_readable else [Parsed(suspect)]
+                if ends < ingest.POISON_ENDS:
+                    self._commit_together(parsed, results)
                 else:
-                    self._commit_together(self._reader.read_all([suspect]), results)
+                    self._give_up(parsed[0], POISON, results)
         results.counts.update(undecided=self._reader.take_undecided(), put_off=len(results.retries))
         duration = self._clock.monotonic() - started
         log_batch(batch, results.counts, duration)

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -14,7 +14,7 @@ from messaging.topology import DEAD_LETTER_RECORDS
 from workers.db.canary import decode_canary
 from workers.filters import Filter, FilterError
 from workers.intake.dispatch import TimeLimit
-from workers.intake.failure import describe_death, describe_failure
+from workers.intake.failure import BROKER_REASONS, describe_death, describe_failure
 from workers.intake.outcome import Parsed, make_dead_letter, source_of
 from workers.parsing import Arrival, DriftNotes, Event, read_body
 
@@ -74,7 +74,8 @@ class Reader:
             return Parsed(delivery, canary=canary)
         if delivery.queue == DEAD_LETTER_RECORDS:
             failure = describe_death(delivery.death_reason)
-            return Parsed(delivery, dead_letter=make_dead_letter(delivery, failure))
+            dead_letter = make_dead_letter(delivery, failure, self._read_dead(delivery))
+            return Parsed(delivery, dead_letter=dead_letter)
         try:
             events = read_body(delivery.envelope.body, self.notes, self.event_types)
             if self.event_filter is not None and not self._is_wanted(self.event_filter, events[0]):
@@ -82,6 +83,14 @@ class Reader:
         except Exception as error:  # noqa: BLE001  # a bug in parsing one event must not block the others
             return Parsed(delivery, dead_letter=make_dead_letter(delivery, describe_failure(error)))
         return Parsed(delivery, _make_arrivals(delivery, events))
+
+    def _read_dead(self, delivery: Delivery) -> tuple[Arrival, ...]:
+        """Return a dead letter's events, unless intake rejected it: parsing it may then end the worker."""
+        with suppress(Exception):
+            if delivery.death_reason in BROKER_REASONS - {"rejected"}:
+                events = read_body(delivery.envelope.body, self.notes, self.event_types)
+                return _make_arrivals(delivery, events)
+        return ()
 
     def _is_wanted(self, event_filter: Filter, event: Event) -> bool:
         """Return whether the filter accepts an event, or True if the filter cannot be evaluated for it."""

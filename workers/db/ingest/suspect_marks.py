@@ -45,11 +45,14 @@ class Suspects:
         self._ends: dict[str, int] = {}
 
     @contextmanager
-    def attempt(self, message_id: str) -> Iterator[bool]:
-        """Mark a delivery during an attempt; yield True if it is poison and must not be processed."""
+    def attempt(self, message_id: str) -> Iterator[int]:
+        """Mark a delivery during an attempt; yield how many workers its earlier attempts have ended.
+
+        From POISON_ENDS on, the event is poison and must not be processed.
+        """
         ends = self.mark(message_id)
         try:
-            yield ends >= POISON_ENDS
+            yield ends
         except RetryLaterError:
             # The delivery is held and has not ended a worker. If its mark stayed, each restart of the worker
             # would count against the event. Marks of earlier attempts stay.

@@ -11,6 +11,8 @@ from messaging.errors import RetryLaterError
 from tests.integration.workers.consuming import processor
 from tests.integration.workers.events import deliver, said
 from workers.db.ingest import Suspects
+from workers.db.ingest.suspect_marks import POISON_ENDS
+from workers.intake import reading
 from workers.parsing.events import CONVERSATION_MESSAGE
 
 
@@ -46,8 +48,25 @@ def test_a_poison_event_is_dead_lettered_and_the_other_events_are_processed(dead
     rejected = deadly(*last)
     assert rejected == {last[1].tag}
     assert query("SELECT message_id, code FROM dead_letters") == [("poison", "poison")]
+    # With its key, reconciliation finds that the event is known.
+    assert query("SELECT count(*) FROM dead_letters WHERE idempotency_key IS NOT NULL") == [(1,)]
     assert query("SELECT text FROM conversation_messages ORDER BY text") == [("after",), ("before",)]
     assert query("SELECT count(*) FROM suspects") == [(0,)]
+
+
+def test_an_event_that_ends_each_worker_that_parses_it_is_dead_lettered_without_a_key(
+    deadly, query, monkeypatch
+):
+    def die(*_arguments):
+        raise WorkerKilledError
+
+    monkeypatch.setattr(reading, "read_body", die)
+    suspect = deliver(said("poison"), attempt=2, message_id="poison")
+    for _ in range(POISON_ENDS + 1):
+        with pytest.raises(WorkerKilledError):
+            deadly(suspect)
+    assert deadly(suspect) == {suspect.tag}
+    assert query("SELECT code, idempotency_key FROM dead_letters") == [("poison", None)]
 
 
 def test_a_harmless_suspect_is_processed_and_its_mark_is_cleared(intake, query):
