@@ -14,6 +14,9 @@ from workers.parsing import CONVERSATION_MESSAGE, EVENTBRIDGE, RECEIPT, Event
 RECENT_EVENTS: Final = 1000
 """Number of the newest events or messages that decide the profile of a conversation that has none here."""
 
+MAX_KEYS: Final = 10_000
+"""Number of keys in one statement. PostgreSQL permits 65,535 parameters, and SQLite permits 32,766."""
+
 _E: Final = models.processed_events.c
 _M: Final = models.conversation_messages.c
 
@@ -52,8 +55,10 @@ def find_known_gaps(connection: Connection, keys: Collection[str]) -> set[str]:
 
 
 def _find_keys(connection: Connection, table: Table, keys: Collection[str]) -> set[str]:
-    key = table.c.idempotency_key
-    return set(connection.scalars(select(key).where(key.in_(sorted(keys)))))
+    key, wanted, found = table.c.idempotency_key, sorted(keys), set[str]()
+    for start in range(0, len(wanted), MAX_KEYS):
+        found.update(connection.scalars(select(key).where(key.in_(wanted[start : start + MAX_KEYS]))))
+    return found
 
 
 def read_own_events(connection: Connection, conversation_id: str) -> Sequence[Any]:

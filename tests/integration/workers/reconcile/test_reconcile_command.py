@@ -18,7 +18,7 @@ from tests.integration.workers.events import deliver, native
 from tests.integration.workers.reconcile.comparing import HOUR_US, run
 from tests.servers import LOOPBACK, free_port
 from workers.db.engine import transact
-from workers.db.reconcile import TIMER, begin_reconciliation
+from workers.db.reconcile import TIMER, begin_reconciliation, find_known_keys
 from workers.genesys import PlatformUnavailableError
 from workers.reconcile import DAY_US, EventsExchange, PlatformHistory
 
@@ -85,6 +85,12 @@ def test_a_comparison_that_is_cancelled_while_it_lists_reports_this_and_leaves_n
     answer = omctl("--since", "1h", status=1)
     assert (answer["cancelled"], answer["conversations"]) == ("it was cancelled", 0)
     assert query("SELECT count(*) FROM reconciliations") == [(0,)]
+
+
+def test_more_keys_can_be_looked_up_than_a_statement_may_have_parameters(sent, engine, query):
+    keys = {key for (key,) in query("SELECT idempotency_key FROM processed_events")}
+    others = {f"unknown-{number}" for number in range(70_000)}
+    assert transact(engine, find_known_keys, keys | others) == keys
 
 
 def test_a_single_conversation_can_be_compared(sent, omctl):
