@@ -38,6 +38,9 @@ SWITCH_SECONDS: Final = 0.0005
 """How long a thread of deliver waits for the interpreter lock while another thread computes. With Python's
 default of 5 ms, the thread that records results would delay each sending thread after each response."""
 
+QUERY_SECONDS: Final = 5.0
+"""Time limit of a request about a routing update. The requests about other conversations wait for it."""
+
 LOOK_SECONDS: Final = 5.0
 """Interval of the backlog checks. Shorter intervals gain little, since a worker takes seconds to start."""
 
@@ -46,7 +49,9 @@ def run_settle(settings: SettleSettings, *, name: str) -> None:
     """Settle conversations whose window has closed, and write the outbox."""
     engine, clock = _open_database(settings.database_url)
     genesys, wait = settings.genesys, settings.apply_unverified_seconds
-    states = ConversationStates(open_client(genesys, engine, clock)) if genesys is not None else None
+    states = None
+    if genesys is not None:
+        states = ConversationStates(open_client(genesys, engine, clock, request_seconds=QUERY_SECONDS))
     settler = Settler(engine, clock, verifies=states is not None)
     end = wait or settings.give_up_seconds
     verifier = Verifier(engine, clock, states=states, end_seconds=end, applies_unverified=wait > 0)

@@ -104,11 +104,17 @@ class GenesysClient:
 
 
 def open_client(
-    settings: GenesysSettings, engine: Engine, clock: Clock, *, is_background: bool = False
+    settings: GenesysSettings,
+    engine: Engine,
+    clock: Clock,
+    *,
+    is_background: bool = False,
+    request_seconds: float = REQUEST_SECONDS,
 ) -> GenesysClient:
     """Return a client that uses the request budget of its OAuth client, which all hosts share."""
     name, limit = settings.client_id, settings.requests_per_minute
-    return GenesysClient(settings, RequestBudget(engine, name, limit, clock, is_background=is_background))
+    budget = RequestBudget(engine, name, limit, clock, is_background=is_background)
+    return GenesysClient(settings, budget, request_seconds)
 
 
 def read_retry_after(header: str | None, now: datetime) -> float:

@@ -17,7 +17,8 @@ from urllib.parse import quote
 from cachetools import TTLCache
 
 from workers.genesys.client import GenesysClient
-from workers.genesys.errors import PlatformRefusedError
+from workers.genesys.errors import PlatformRefusedError, PlatformUnavailableError
+from workers.genesys.tokens import RETRY_SECONDS
 from workers.parsing import ALERTING, ENDED, QUEUED, ROUTED
 
 CACHE_SECONDS: Final = 10.0
@@ -60,6 +61,9 @@ class ConversationStates:
         state = None
         try:
             state = derive_state(self._client.get(f"/api/v2/conversations/{quote(conversation_id, safe='')}"))
+        except (AttributeError, TypeError):
+            reason = "the platform's answer about a conversation cannot be read"
+            raise PlatformUnavailableError(reason, delay=RETRY_SECONDS) from None
         except PlatformRefusedError as error:
             if not error.is_of_no_conversation:
                 if not error.is_of_credentials:

@@ -1,6 +1,8 @@
+from types import SimpleNamespace
+
 import pytest
 
-from workers.genesys import PlatformState
+from workers.genesys import ConversationStates, PlatformState, PlatformUnavailableError
 from workers.genesys.states import derive_state
 from workers.parsing import ALERTING, ENDED
 from workers.parsing.events import QUEUED, ROUTED
@@ -37,6 +39,15 @@ GONE = {"purpose": "customer", "messages": [{"state": "disconnected"}]}
 )
 def test_the_routing_state_is_derived_from_the_participants(participants, state):
     assert derive_state({"participants": participants}) == state
+
+
+@pytest.mark.parametrize(
+    "participant", [{"purpose": "acd", "messages": 1}, {"purpose": "acd", "queue": "q1"}, {"purpose": []}]
+)
+def test_an_answer_that_cannot_be_read_counts_as_no_answer(participant):
+    client = SimpleNamespace(get=lambda _path: {"participants": [participant]})
+    with pytest.raises(PlatformUnavailableError):
+        ConversationStates(client).find("c-1")
 
 
 def test_a_conversation_without_participants_has_no_state_and_a_conversation_with_an_end_has_ended():
