@@ -104,7 +104,8 @@ def plan_some(connection: Connection, name: str, unplanned: ColumnElement[bool],
 
 def abandon_some(connection: Connection, waiting: ColumnElement[bool], now_us: int) -> int:
     """Abandon up to BATCH_ROWS waiting deliveries; return their number. Call this until it returns 0."""
-    some = select(_D.outbox_id, _D.destination).where(waiting).limit(BATCH_ROWS)
+    # With the locks, a delivery that ends meanwhile does not count.
+    some = select(_D.outbox_id, _D.destination).where(waiting).limit(BATCH_ROWS).with_for_update()
     keys = [(row[0], row[1]) for row in connection.execute(some)]
     if not keys:
         return 0

@@ -8,16 +8,25 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 
 import pytest
+from sqlalchemy import text
 
 from messaging.clock import SystemClock
 from omctl.look.database import judge_files
 from omctl.look.findings import Level
 from omctl.repair.destinations import destinations
 from tests.integration.workers.commands import run_omctl
+from tests.integration.workers.conftest import ON_POSTGRESQL
 from tests.integration.workers.events import deliver, event
 from workers.db.engine import transact
 from workers.db.stats import WorkerReport
-from workers.deliver import choose_unplanned, compute_digest, newest_entry, plan_some
+from workers.deliver import (
+    abandon_some,
+    choose_unplanned,
+    choose_waiting,
+    compute_digest,
+    newest_entry,
+    plan_some,
+)
 from workers.deliver import subscriptions as subscriptions_module
 from workers.retain import retain
 
@@ -98,6 +107,21 @@ def test_two_simultaneous_backfills_plan_each_delivery_only_once(stand, monkeypa
     assert transact(stand.engine, plan) == 2
     assert transact(stand.engine, plan) == 0
     assert stand.query(PLANNED) == [("crm", 8)]
+
+
+@ON_POSTGRESQL  # SQLite has one writer at a time
+def test_a_delivery_that_ends_meanwhile_does_not_count_as_abandoned(stand):
+    stand.register(stand.crm)
+    stand.intake(*[deliver(event("new", conversation=f"c-{number}")) for number in range(3)])
+    waiting = choose_waiting("crm", transact(stand.engine, newest_entry))
+    with ThreadPoolExecutor() as pool:
+        with stand.engine.begin() as connection:
+            first = "SELECT min(outbox_id) FROM deliveries"
+            end = f"UPDATE deliveries SET outcome = 'delivered' WHERE outbox_id = ({first})"  # noqa: S608
+            connection.execute(text(end))
+            beside = pool.submit(transact, stand.engine, abandon_some, waiting, SystemClock().now_us())
+            time.sleep(0.5)
+        assert beside.result() == 2
 
 
 def test_a_body_is_deleted_after_its_retention_even_if_its_delivery_still_waits(stand):
