@@ -43,6 +43,11 @@ _FAULTS: Final = (
         "cannot be opened: check that its directory exists and that this user may write there",
     ),
     ("not a database", "is not an SQLite database: correct the path in OM_DATABASE_URL"),
+    (
+        "53300|too many clients|57p03|starting up",
+        "takes no more connections or still starts: run the command again later",
+    ),
+    ("53100|disk is full|no space", "has no space left on its disk: enlarge the disk, or delete other files"),
     ("timeout", "does not answer in time: check whether it hangs, and restart it"),
     ("", "does not answer: check that it runs and that OM_DATABASE_URL has the right host and port"),
 )

@@ -40,7 +40,8 @@ class Gateway(ServerProcess):
         self.certificate = directory / "certificate.pem"
         key = directory / "key.pem"
         names = ["-subj", "/CN=hooks.example.com", "-addext", "subjectAltName=IP:127.0.0.1"]
-        made = ["-days", str(days), "-keyout", key, "-out", self.certificate]
+        expired = ["-not_before", "20250101000000Z", "-not_after", "20250102000000Z"]
+        made = [*(["-days", str(days)] if days else expired), "-keyout", key, "-out", self.certificate]
         kind = ["-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-noenc"]
         subprocess.run(["openssl", "req", *kind, *made, *names], check=True, capture_output=True)
         (directory / "addresses.conf").write_text(addresses)

@@ -86,11 +86,11 @@ def _list_areas(roles: frozenset[Role], notes: list[Finding]) -> dict[str, Calla
         "management": lambda: check_management(
             Environment().strings("OM_MANAGEMENT_URL"), Environment().strings("OM_AMQP_URL")
         ),
+        "certificate": lambda: check_certificate(Environment().string("OM_CANARY_URL")),
     }
     if Role.WORKER in roles:
         areas["database"] = check_database
         areas["canary"] = lambda: [check_canary(Environment())]
-        areas["certificate"] = lambda: check_certificate(Environment().string("OM_CANARY_URL"))
     if Role.EDGE in roles:
         bind = ("OM_BIND", "127.0.0.1:8080")
         areas["edge"] = lambda: [*check_edge(Environment().string(*bind)), *check_addresses()]

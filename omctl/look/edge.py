@@ -25,6 +25,9 @@ MAX_LIST_AGE: Final = 7 * 86400.0
 """The list's maximum age in seconds. A timer fetches it daily; changes are announced weeks ahead."""
 MIN_VALID_DAYS: Final = 14
 """Also the limit of the alert OpenMessagingCertificateExpires. certbot renews 30 days before expiry."""
+EXPIRED: Final = 10
+"""X509_V_ERR_CERT_HAS_EXPIRED. Source: OpenSSL, openssl-verification-options(1)."""
+RENEW: Final = "Renew it: see OpenMessagingCertificateExpires in docs/runbook.md."
 OLD_SECONDS: Final = 60.0
 """The maximum age of a journal entry in seconds. An entry usually stays for about ten seconds."""
 
@@ -118,13 +121,15 @@ def check_certificate(url: str) -> Iterator[Finding]:
             context.wrap_socket(plain, server_hostname=parts.hostname) as secure,
         ):
             expires_at = ssl.cert_time_to_seconds(str((secure.getpeercert() or {})["notAfter"]))
-    except (OSError, ValueError):
-        yield note(subject, "presents no valid certificate to this host: see the canary's finding")
+    except (OSError, ValueError) as error:
+        if getattr(error, "verify_code", None) == EXPIRED:
+            yield problem(subject, "has a certificate that has expired", RENEW)
+        else:
+            yield note(subject, "presents no valid certificate to this host: see the canary's finding")
         return
     days = (expires_at - time.time()) / 86400
     text = f"has a certificate that is valid for {days:.0f} more days"
-    advice = "Renew it: see OpenMessagingCertificateExpires in docs/runbook.md."
-    yield problem(subject, text, advice) if days < MIN_VALID_DAYS else ok(subject, text)
+    yield problem(subject, text, RENEW) if days < MIN_VALID_DAYS else ok(subject, text)
 
 
 def check_addresses() -> Iterator[Finding]:
@@ -166,7 +171,9 @@ def check_journals(state_directory: Path) -> Iterator[Finding]:
         directories, foreign = journals.journal_directories(root), journals.foreign_entries(root)
         yield from map(_judge_directory, directories)
         yield from (warning(name, f"{what}: the edge skips it", FOREIGN) for name, what in foreign.items())
-        if not directories and not foreign:
+        if not state_directory.exists():
+            yield warning(str(root), "does not exist", "Start the edge, or correct OM_STATE_DIRECTORY.")
+        elif not directories and not foreign:
             yield ok(str(root), "no journal on disk")
     except OSError as error:
         yield warning(str(root), f"cannot be read: {error.strerror}", UNREADABLE)

@@ -56,7 +56,8 @@ def stats(*, days: int) -> None:
         *(statistics.get("successRate") for statistics in by_platform["platform"]),
         *(answered.percent_within(GUIDE_SECONDS) for answered in answers.values()),
     ]
-    is_healthy = all(rate is None or rate >= HEALTHY_PERCENT for rate in rates)
+    known = [rate for rate in rates if rate is not None]
+    is_healthy = min(known) >= HEALTHY_PERCENT if known else None
     document = {
         "healthy": is_healthy,
         "total": _describe_day(total),
@@ -100,8 +101,8 @@ def _print(document: Mapping[str, Any]) -> None:
         print_table(("", ""), statistics.items(), title="By the platform's statistics")
     if "error" in document:
         click.echo(f"omctl: {document['error']['message']}", err=True)
-    state = "above" if document["healthy"] else "NOT all above"
-    click.echo(f"The rates are {state} {HEALTHY_PERCENT} percent.")
+    states = {True: f"above {HEALTHY_PERCENT}", False: f"NOT all above {HEALTHY_PERCENT}", None: "unknown"}
+    click.echo(f"The rates in percent are {states[document['healthy']]}.")
     if total["success_percent"] is None:
         click.echo("The success rate is unknown: no reconciliation with the platform's history has finished.")
     click.echo("om-observe records the answers of the edge on its host once a minute.")
@@ -116,8 +117,9 @@ def _flatten(answers: dict[str, Any]) -> dict[str, Any]:
 
 def _describe_answers(answered: records.Acknowledgements) -> dict[str, Any]:
     return {
-        "answered": answered.answered,
-        "shed": answered.refused["429"],
+        # Without any record, the number is unknown: om-observe may never have run beside an edge.
+        "answered": None if answered.longest_s is None else answered.answered,
+        "shed": None if answered.longest_s is None else answered.refused["429"],
         "percent_within_3_s": answered.percent_within(GUIDE_SECONDS),
         "percent_within_10_s": answered.percent_within(PLATFORM_SECONDS),
         "within": {str(seconds): count for seconds, count in answered.within.items()},

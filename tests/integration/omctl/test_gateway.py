@@ -182,6 +182,13 @@ def test_check_reports_a_certificate_that_expires_within_14_days(edge, tmp_path,
     assert list(check_certificate("http://127.0.0.1:8080")) == []
 
 
+def test_check_reports_an_expired_certificate_as_a_problem(edge, tmp_path, monkeypatch):
+    with another_gateway(tmp_path, edge, days=0) as gateway:
+        monkeypatch.setenv("SSL_CERT_FILE", str(gateway.certificate))
+        [expired] = check_certificate(gateway.url)
+    assert (expired.level, expired.text) == (Level.PROBLEM, "has a certificate that has expired")
+
+
 def test_a_reload_of_the_edge_causes_no_error(rabbitmq, tmp_path):
     """gunicorn replaces its processes, so nginx finds that some of its connections to them are closed."""
     answers = []

@@ -252,6 +252,7 @@ def test_files_that_the_edge_skips_or_has_set_aside_are_reported_with_its_journa
 
 def test_a_file_in_place_of_the_journal_directory_is_reported_but_a_missing_directory_is_not(tmp_path):
     assert [finding.level for finding in check_journals(tmp_path)] == [Level.OK]
+    assert [finding.level for finding in check_journals(tmp_path / "mistyped")] == [Level.WARNING]
     (tmp_path / "journal").touch()
     assert [finding.level for finding in check_journals(tmp_path)] == [Level.WARNING]
 

@@ -33,7 +33,7 @@ def test_recovered_events_lower_the_success_rate_but_repeated_events_do_not(omct
         now = datetime.now(UTC)
         row = make_row(dead_letters, source=WEBHOOK, destination="crm", received_at=now)
         connection.execute(dead_letters.insert(), row)
-    assert omctl()["total"] == {
+    assert omctl(status=1)["total"] == {
         "day": "all",
         "notified": 9,
         "repeated": 1,
@@ -49,9 +49,10 @@ def test_recovered_events_lower_the_success_rate_but_repeated_events_do_not(omct
     assert [each["notified"] for each in told["days"]] == [9]
 
 
-def test_the_statistics_are_healthy_if_no_event_has_arrived(omctl):
-    told = omctl()
-    assert (told["healthy"], told["total"]["success_percent"], told["days"]) == (True, None, [])
+def test_nothing_counts_as_healthy_or_as_zero_if_nothing_is_recorded(omctl):
+    told = omctl(status=1)
+    assert (told["healthy"], told["total"]["success_percent"], told["days"]) == (None, None, [])
+    assert {answers["answered"] for answers in told["acknowledgements"].values()} == {None}
 
 
 def test_the_platforms_statistics_of_our_webhook_are_shown_and_decide_the_exit_status(
@@ -65,7 +66,7 @@ def test_the_platforms_statistics_of_our_webhook_are_shown_and_decide_the_exit_s
     path = tmp_path / "registration.toml"
     path.write_text('url = "https://api.example/"\n[webhook]\nname = "ours"\n')
     settings |= {"OM_REGISTRATION": str(path), "OM_ALLOW_UNSIGNED": "true"}
-    assert omctl(**settings)["platform"] == []
+    assert omctl(**settings, status=1)["platform"] == []
     for number in range(150):
         other = organisation.registrations.put_webhook({"name": f"{number}", "target": {"url": platform_url}})
     organisation.outbound.send(other["id"], f"{platform_url}/nowhere", {}, native(0))
