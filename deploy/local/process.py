@@ -28,6 +28,7 @@ LOOPBACK = "127.0.0.1"
 # a port between the check that it is free and the moment when the server binds it.
 MIN_PORT = 20_000
 MAX_PORT = 32_000
+_RESERVATIONS: list[socket.socket] = []
 
 Wait = Callable[[Callable[[], bool], float], bool]
 
@@ -187,11 +188,14 @@ def end_orphans(directory: Path) -> None:
 
 
 def free_port() -> int:
-    """Return a free loopback port. It is chosen at random, so that two processes rarely find the same one."""
+    """Return a free loopback port, which no other process gets from this function while this one runs."""
     for port in random.sample(range(MIN_PORT, MAX_PORT), k=1000):
         with socket.socket() as probe, suppress(OSError):
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((LOOPBACK, port))
+            # A name in Linux's abstract namespace leaves no file, and is free when this process ends.
+            _RESERVATIONS.append(socket.socket(socket.AF_UNIX))
+            _RESERVATIONS[-1].bind(f"\0open-messaging-port-{port}")
             return port
     raise OSError(f"no free port between {MIN_PORT} and {MAX_PORT}")
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from deploy.local.process import MARK, end_orphans, exit_on_signals, run_processes
+from deploy.local.process import MARK, end_orphans, exit_on_signals, free_port, run_processes
 from deploy.local.rabbitmq import LocalRabbitMQ
 from deploy.local.running import single_instance
 from tests.servers import ServerStartError, require_rabbitmq
@@ -109,3 +109,16 @@ def test_the_lock_of_a_killed_process_is_released(tmp_path):
         holder.wait()
     with single_instance(path):
         pass
+
+
+def test_two_processes_never_get_the_same_free_port(monkeypatch):
+    other = "from deploy.local.process import free_port; print(free_port(), flush=True); input()"
+    with subprocess.Popen(
+        [sys.executable, "-c", other], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        taken = int(process.stdout.readline())
+        free = taken - 1 if taken > 31_000 else taken + 1
+        monkeypatch.setattr("random.sample", lambda *_, **__: [taken, free])
+        # The other process has not bound its port yet.
+        assert free_port() == free
+        process.communicate("\n")
