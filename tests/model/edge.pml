@@ -7,9 +7,9 @@
  * interruption moves it back to the first:
  *
  *     waiting -> published -> sent -> answered_once -> aged -> due -> its segment is unlinked
- *
  * Three assumptions are about time: grace_is_over, is_polled and shows_majority. Each one that is replaced by `true`
- * opens a window of docs/guarantees.md. Other macros are replaced to insert a defect; cases.py describes them all.
+ * opens a window of docs/guarantees.md. A fourth one has no macro: RabbitMQ sends a node's pending events to the new
+ * leader. Other macros are replaced to insert a defect; cases.py describes them all.
  * NODES is 1 or 3, and CONFIRMS turns publisher confirms on.
  */
 #if NODES > 1 && !defined(CONFIRMS) && !defined(MAJORITY_TAKEN_FOR_GRANTED)
@@ -139,7 +139,7 @@ active [2] proctype edge() {
         published[p] = published[p] | chosen; wire[p] = wire[p] | (broken[p] -> 0 : chosen);
         printf("> Edge process %d publishes {%d} from its journal.\n", p + 1, chosen); chosen = 0 }
 #ifdef CONFIRMS
-    /* relay/proof.py. */
+    /* relay/proof.py. A confirm is assumed to be true; tags, ranges and old connections are not modelled. */
     :: d_step { !broken[p] && (published[p] & kept & ~wire[p]) -> chosen = published[p] & kept & ~wire[p];
         printf("> The broker confirms {%d} to edge process %d.\n", chosen, p + 1); unlink(chosen); chosen = 0 }
 #else

@@ -221,7 +221,7 @@ def test_no_value_of_an_event_can_look_like_a_line_of_the_report(stand, find, mi
     shown = find("m-1", url=migrated_url).stdout
     assert r"conversation c\n  → Complete.\x1b[2J" in shown
     assert "  → Complete." not in shown.splitlines()
-    assert shown.endswith(".\n\n")
+    assert shown.endswith("is om-settle running?\n\n")
 
 
 @pytest.mark.parametrize("arguments", [["m-journal"], ["--customer", "ext:customer:1"]])
