@@ -44,7 +44,7 @@ _FAULTS: Final = (
     ),
     ("not a database", "is not an SQLite database: correct the path in OM_DATABASE_URL"),
     (
-        "53300|too many clients|57p03|starting up",
+        "53300|too many clients|slots are reserved|57p03|starting up",
         "takes no more connections or still starts: run the command again later",
     ),
     ("53100|disk is full|no space", "has no space left on its disk: enlarge the disk, or delete other files"),

@@ -80,7 +80,7 @@ class Publisher:
         self._connect()
 
     def stop(self) -> None:
-        """Close the connection and make no new one; the caller keeps the unproven events."""
+        """Close the connection and do not open another; the caller keeps the unproven events."""
         self._is_stopped = True
         self.abort("stopping")
 

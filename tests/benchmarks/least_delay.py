@@ -1,4 +1,4 @@
-"""Measure the shortest delay of an event that the broker and the database allow with one flush each."""
+"""Measure the lowest latency of an event if the broker and the database each flush once."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ IN_SYNC = "SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'"
 
 
 class ReplicatedPostgreSQL(PrivatePostgreSQL):
-    """A private PostgreSQL that may be a primary or its standby, and that records the time of each commit."""
+    """A private PostgreSQL server, a primary or a standby, that records the time of each commit."""
 
     settings: ClassVar[dict[str, str]] = {"track_commit_timestamp": "on"}
 

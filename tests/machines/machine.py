@@ -13,7 +13,7 @@ from tests.machines.image import IMAGE, MachineError, docker, prepare, succeeds
 CHECKOUT: Final = Path(__file__).parents[2]
 PROJECT: Final = "/srv/project"
 BOOT_SECONDS: Final = 180.0
-# The time limit of a command. The longest one, an installation, takes two minutes on an idle machine.
+# The time limit for a command. The longest one, an installation, takes two minutes on an idle machine.
 INSTALL_SECONDS: Final = 3600.0
 # If this host trusts a private certificate authority for its package index, the machines must trust it, too.
 # Each machine gets a copy of this host's file at another path: installing a cluster rewrites Debian's file.

@@ -25,7 +25,7 @@ FIRST: Final = (
     "security",
     "database",
 )
-"""The pages that a reader follows first on one VM, in this order. All other pages follow, ordered by name."""
+"""The pages that a new reader works through on one VM, in this order. All others follow, ordered by name."""
 
 DEMONSTRATION: Final = re.compile(r"^```\n(demo: .*?)^```\n", re.MULTILINE | re.DOTALL)
 BLOCK: Final = re.compile(r"^( *)```sh\n(.*?)^\1```\n(?:\n\1```\n(.*?)^\1```\n)?", re.MULTILINE | re.DOTALL)

@@ -29,7 +29,7 @@ ANSWER_SECONDS = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """The result of one power cut of an edge.
+    """The result of cutting the power of an edge host once.
 
     Args:
         answered: The number of events answered 200.

@@ -18,7 +18,7 @@ SEGMENT_BYTES: Final = 1024 * 1024
 """Size at which a segment is closed. It limits memory, because a segment is read as a whole."""
 
 LOOK_SECONDS: Final = 5.0
-"""Interval between two searches for directories of dead processes, whose segments are adopted."""
+"""How often to look for the directories of dead processes, in order to adopt their segments."""
 
 
 class JournalFullError(Exception):

@@ -27,7 +27,7 @@ class Action(StrEnum):
 
 
 def encode_selection(selected: Any) -> str:
-    """Return a filter, which is a dataclass, as JSON for an intervention's record; omit empty fields."""
+    """Return a filter (a dataclass) as JSON for an intervention's record; omit empty fields."""
     return json.dumps({name: value for name, value in asdict(selected).items() if value}, default=str)
 
 

@@ -98,7 +98,7 @@ def describe(error: Exception) -> str:
 
 
 def limit_session(session: Http) -> Http:
-    """Give each request of a session one deadline, limit the size of its answer, and refuse redirects."""
+    """Give every request in a session an overall deadline, limit the response size, and refuse redirects."""
     for scheme in ("http://", "https://"):
         session.mount(scheme, DeadlineAdapter(max_answer_bytes=MAX_ANSWER_BYTES))
     # Limit the session, because oauthlib has no option per request. A redirect would leak credentials.

@@ -59,7 +59,7 @@ LONGEST_SECONDS = 120.0
 
 RETRY_AFTER = range(1, 31)
 CLOSE = (1 / 3, 3.0)
-"""The permitted range of the typical ratio of Retry-After to the time from the answer to the episode's end.
+"""Allowed range of the median ratio of Retry-After to the time that the episode still lasts after the answer.
 
 The ratio cannot be exact: the drain rate is an average over the past, and Retry-After is rounded to seconds
 and stretched by up to a half.

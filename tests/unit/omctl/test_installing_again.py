@@ -106,7 +106,7 @@ def test_the_gateway_uses_the_settings_of_the_units(tmp_path, monkeypatch):
     monkeypatch.setattr(
         command, "plan_installation", lambda options: sites.append(gateway.render_site(options)) or ()
     )
-    # Set the variable first, so that monkeypatch removes at the end what the command sets.
+    # Set the variable first, so that monkeypatch undoes the command's change at the end.
     monkeypatch.setenv("OM_SETTINGS_FILE", "")
     del os.environ["OM_SETTINGS_FILE"]
     CliRunner().invoke(command.install, ["--dry-run"], catch_exceptions=False)

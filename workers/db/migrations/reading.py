@@ -1,4 +1,4 @@
-"""Grant a database role the right to read all data except bodies, tokens and customers' texts."""
+"""Grant a database role the right to read all data except bodies, tokens and the text of messages."""
 
 from typing import Final
 

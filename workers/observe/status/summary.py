@@ -18,7 +18,7 @@ _WAITING: Final = (
 )
 _RECORDED: Final = (("Gaps found", "om_reconciliation_gaps", None), ("Conflicts", "om_conflicts", None))
 _FIGURES: Final = {"intake": ("processed", "duplicates", "dead_lettered"), "deliver": ("delivered", "failed")}
-"""For each role, the figures of its workers that the status page shows."""
+"""The worker figures that the status page shows, by role."""
 
 
 def summarise(samples: Samples, missing: Collection[str]) -> dict[str, Any]:

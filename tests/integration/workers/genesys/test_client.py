@@ -97,7 +97,7 @@ def test_a_token_is_renewed_before_it_expires(make_client, organisation):
     time.sleep(0.93)
     client.get("/api/v2/conversations/c1")
     assert organisation.tokens_issued == 2
-    # No request was refused and repeated, because the old token was still valid.
+    # No request was rejected and retried, because the old token was still valid.
     assert len(organisation.requests) == 2
 
 
