@@ -145,8 +145,11 @@ def _add_outbox(connection: Connection, by_id: dict[int, Timeline], rows: list[A
         is_decided = (timeline.body_sha256, row.destination) in decided
         _add_delivery(timeline, row, is_paused=row.destination in paused, is_decided=is_decided)
     for row in read_rows(connection, models.failed_receipts.c.event_id, by_id):
-        detail = row.problem or ""
-        by_id[row.event_id].add(row.finished_at, f"Failed receipt {row.outcome or 'waits'}", detail)
+        timeline, step = by_id[row.event_id], f"Failed receipt {row.outcome or 'waits'}"
+        timeline.add(row.finished_at, step, row.problem or "")
+        if row.outcome is None:
+            advice = "om-deliver sends it once the platform accepts requests. If it stays, run omctl check."
+            timeline.stop("its Failed receipt waits to be sent", advice)
     settled = {entry.event_id for entry in entries.values()}
     for row in rows:
         if row.id not in settled and row.outcome == "processed":

@@ -25,7 +25,7 @@ from tests.waiting import wait_until
 from webhook_api.journal import encode_header
 from workers.db import timeline_search
 from workers.db.engine import make_engine, transact
-from workers.db.models import dead_letters, interventions
+from workers.db.models import dead_letters, failed_receipts, interventions
 from workers.settle.settler import set_aside
 
 
@@ -189,6 +189,16 @@ def test_a_discarded_dead_letter_of_a_destination_needs_no_further_action(stand,
     found = omctl(identifier)
     assert {event["stopped"] for event in found} == {None}
     assert "delivery to crm: dead" in [step for event in found for step in steps(event)]
+
+
+def test_an_event_is_not_complete_while_its_failed_receipt_waits(stand, omctl):
+    identifier = _refused(stand)
+    _decide(stand, "discard-dead-letters")
+    [(event_id,)] = stand.query("SELECT id FROM processed_events")
+    receipt = make_row(failed_receipts, event_id=event_id, outcome=None, finished_at=None)
+    with stand.engine.begin() as connection:
+        connection.execute(failed_receipts.insert().values(receipt))
+    assert "its Failed receipt waits to be sent" in {event["stopped"] for event in omctl(identifier)}
 
 
 def test_a_replayed_dead_letter_is_complete_once_its_event_is_processed(stand, omctl):
