@@ -1,12 +1,14 @@
 """omctl find: show what happened to a message, a conversation or a customer's conversations."""
 
 import hashlib
+import json
 import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -48,8 +50,8 @@ def find(*, identifier: str | None, customer: str | None, bundle: Path | None) -
     """Show in chronological order what happened to ID, where it stopped, and what to do next.
 
     ID is the id of a message (ours or the platform's), request, conversation, event or dead letter, an
-    idempotency key, or the SHA-256 of a body. Shows what the database and this host's journal record; other
-    edge hosts have journals of their own. Bodies and customer data are never shown. Exit status 1: nothing
+    idempotency key, or the SHA-256 of a body. Shows what the database and this host's files record; other
+    edge hosts have files of their own. Bodies and customer data are never shown. Exit status 1: nothing
     was found, or the database was not searched.
 
     --bundle writes a file for a third party, without operators and their reasons. With the `sha256sum` of a
@@ -107,17 +109,17 @@ def _search_database(search: Callable[[Engine], list[Item]]) -> tuple[list[Item]
 
 
 def search_journal(identifiers: list[str]) -> tuple[list[Timeline], str | None]:
-    """Return the matching events in this host's journal and, if some could not be read, the reason."""
+    """Return the matching events in this host's files and, if some could not be read, the reason."""
     found, needles = list[Timeline](), encode_needles(identifiers)
     deadline = time.monotonic() + JOURNAL_SECONDS
     try:
-        for envelope in _read_journal():
+        for envelope, path in _read_journal():
             if time.monotonic() > deadline:
                 return found, f"the search takes longer than {JOURNAL_SECONDS:.0f} s; run omctl check"
             digest = hashlib.sha256(envelope.body).hexdigest()
             is_named = not {envelope.message_id, envelope.request_id, digest}.isdisjoint(identifiers)
             if is_named or any(needle in envelope.body for needle in needles):
-                found.append(_trace_waiting(envelope, digest))
+                found.append(_trace_waiting(envelope, digest, path))
     except PermissionError:
         return found, "run the command as the edge's user"
     except OSError as error:
@@ -125,27 +127,38 @@ def search_journal(identifiers: list[str]) -> tuple[list[Timeline], str | None]:
     return found, None
 
 
-def _trace_waiting(envelope: Envelope, digest: str) -> Timeline:
+def _trace_waiting(envelope: Envelope, digest: str, path: Path) -> Timeline:
     event_type, conversation_id = read_identifiers(envelope.body)
     received_at = moment_of(envelope.received_at_us)
     timeline = Timeline(envelope.message_id, conversation_id, event_type, digest)
     timeline.add(received_at, "received", f"source {envelope.source}")
-    timeline.add(None, "in this host's journal", "kept until it is proven that the broker has it")
     age = (datetime.now(UTC) - received_at).total_seconds()
-    advice = "Usually it leaves within ten seconds. If it does not, run omctl check."
-    timeline.stop(f"in this host's journal for {age:.0f} s", advice)
+    place = f"in this host's journal for {age:.0f} s"
+    advice = "It is kept until the broker has it, usually for ten seconds. If it stays, run omctl check."
+    if path.parent.name == "oversized":
+        place = f"in {path.with_suffix('.body')}, too large for the broker and not published"
+        advice = "See OpenMessagingSetAside in om-observe's /runbook for how to send it again."
+    elif path.parent.name == "damaged":
+        place, advice = f"published from the damaged file {path}", "If it is not processed, run omctl check."
+    timeline.stop(place, advice)
     return timeline
 
 
-def _read_journal() -> Iterator[Envelope]:
-    root = Path(Environment().string("OM_STATE_DIRECTORY", "/var/lib/open-messaging")) / "journal"
-    segments = (segment for directory in journal_directories(root) for segment in list_segments(directory))
-    for segment in segments:
-        # The edge may delete a proven segment while it is being read.
+def _read_journal() -> Iterator[tuple[Envelope, Path]]:
+    state = Path(Environment().string("OM_STATE_DIRECTORY", "/var/lib/open-messaging"))
+    segments = (one.path for path in journal_directories(state / "journal") for one in list_segments(path))
+    # Do not use glob, which skips a directory that it may not read.
+    directories = (state / name for name in ("oversized", "damaged") if (state / name).exists())
+    for path in chain(segments, *(directory.iterdir() for directory in directories)):
+        # The edge may delete a file while it is being read.
         with suppress(FileNotFoundError):
-            for record in read_segment(segment.path):
+            if path.suffix == ".json":
+                facts, body = json.loads(path.read_bytes()), path.with_suffix(".body").read_bytes()
+                ids = facts["message_id"], facts["received_at_us"], facts["request_id"], facts["source"]
+                yield Envelope(*ids, body), path
+            for record in read_segment(path) if path.suffix == ".segment" else ():
                 if isinstance(record, Entry):
-                    yield envelope_of(decode_properties(record.properties), record.body)
+                    yield envelope_of(decode_properties(record.properties), record.body), path
 
 
 def _write(path: Path, document: dict[str, Any]) -> None:

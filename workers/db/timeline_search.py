@@ -1,11 +1,11 @@
-"""Find the timelines of the events that an id identifies; on PostgreSQL, every query uses an index."""
+"""Find the timelines of the events that an id identifies; on PostgreSQL, indexes serve all large tables."""
 
 import re
 from collections.abc import Iterable, Iterator
 from operator import attrgetter
 from typing import Any, Final
 
-from sqlalchemy import Column, ColumnElement, Connection, Table, or_, select, union_all
+from sqlalchemy import Column, ColumnElement, Connection, Table, exists, or_, select, union_all
 
 from workers.db import models
 from workers.db.timeline import Timeline, read_rows, trace_dead_letter, trace_events
@@ -25,6 +25,8 @@ def find_timelines(connection: Connection, identifier: str) -> list[Timeline]:
     rows = _find_events(connection, identifier)
     dead = _find_dead_letters(connection, identifier, [row.idempotency_key for row in rows])
     timelines = [*trace_events(connection, rows), *_trace_dead_letters(connection, dead)]
+    timelines += _trace_open_gaps(connection, identifier)
+    timelines = timelines or list(_trace_suspects(connection, identifier))
     for timeline in timelines:
         timeline.steps.sort(key=lambda step: (step.at is None, step.at))
     return sorted(timelines, key=lambda timeline: timeline.steps[0].at)  # type: ignore[arg-type, return-value]
@@ -89,3 +91,25 @@ def _trace_dead_letters(connection: Connection, dead: list[Any]) -> Iterator[Tim
     for row in dead:
         is_processed = not processed.isdisjoint({row.message_id, row.idempotency_key})
         yield trace_dead_letter(row, decisions.get(row.intervention_id), is_processed=is_processed)
+
+
+def _trace_open_gaps(connection: Connection, identifier: str) -> Iterator[Timeline]:
+    g, e, d = models.reconciliation_gaps.c, models.processed_events.c, models.dead_letters.c
+    names = (g.idempotency_key, g.conversation_id, g.message_id, g.platform_message_id)
+    is_processed = exists().where(e.idempotency_key == g.idempotency_key)
+    is_open = ~is_processed & ~exists().where(d.message_id == g.message_id)
+    is_named = or_(*(name == identifier for name in names))
+    for gap in _read_newest(connection, g.found_at, [is_named & is_open]):
+        found = Timeline(gap.message_id, gap.conversation_id, gap.event_type, None, None, gap.idempotency_key)
+        found.add(gap.found_at, "found missing by reconciliation")
+        found.stop("in the events queue, published by reconciliation", "If it stays, run omctl check.")
+        yield found
+
+
+def _trace_suspects(connection: Connection, identifier: str) -> Iterator[Timeline]:
+    for mark in read_rows(connection, models.suspects.c.message_id, [identifier]):
+        timeline = Timeline(mark.message_id, None, None, None)
+        timeline.add(mark.attempted_at, "processed alone", f"a suspect: {mark.attempts} unfinished attempts")
+        advice = "After two unfinished attempts it becomes a dead letter. See journalctl -u 'om-worker@*'."
+        timeline.stop("in the events queue; it may end the worker that processes it", advice)
+        yield timeline

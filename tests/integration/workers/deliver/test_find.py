@@ -22,10 +22,11 @@ from tests.integration.workers.events import deliver, native, routed, said
 from tests.rows import make_row
 from tests.services import declare_topology
 from tests.waiting import wait_until
-from webhook_api.journal import encode_header
+from webhook_api.journal import Entry, encode_header
+from webhook_api.relay import Oversized
 from workers.db import timeline_search
 from workers.db.engine import make_engine, transact
-from workers.db.models import dead_letters, failed_receipts, interventions
+from workers.db.models import dead_letters, failed_receipts, interventions, reconciliation_gaps, suspects
 from workers.settle.settler import set_aside
 
 
@@ -115,6 +116,21 @@ def _refused(stand):
     return identifier
 
 
+def _gap(stand):
+    _insert(stand, reconciliation_gaps, platform_message_id="m-missing", idempotency_key="k-missing")
+    return "m-missing"
+
+
+def _suspect(stand):
+    _insert(stand, suspects, message_id="m-suspect")
+    return "m-suspect"
+
+
+def _insert(stand, table, **values):
+    with stand.engine.begin() as connection:
+        connection.execute(table.insert().values(make_row(table, **values)))
+
+
 def _dead_letter(stand):
     stand.intake(deliver({"eventType": "news", "conversationId": "c-stopped"}, message_id="dead-1"))
     return "dead-1"
@@ -153,6 +169,8 @@ def _decide(stand, action):
         (_refused, "destination crm did not accept it", "omctl destinations resend crm"),
         (_refused, "in the dead-letter queue, refused by destination crm", "omctl destinations resend crm"),
         (_dead_letter, "in the dead-letter queue, refused by intake", "omctl dead-letters replay dead-1"),
+        (_gap, "in the events queue, published by reconciliation", "omctl check"),
+        (_suspect, "in the events queue; it may end the worker", "om-worker@"),
     ],
 )
 def test_an_unfinished_event_is_reported_with_the_place_where_it_stopped_and_the_next_command(
@@ -162,6 +180,15 @@ def test_an_unfinished_event_is_reported_with_the_place_where_it_stopped_and_the
     assert not re.search(r"\d{4}-\d\d-\d\d \d\d:", json.dumps(found)), "a time is not RFC 3339"
     # The command also finds the dead letter of a delivery that was given up.
     assert (True, True) in [(place in event["stopped"], advice in event["advice"]) for event in found]
+
+
+def test_a_gap_is_closed_and_a_suspect_is_no_longer_shown_once_the_event_is_processed(stand, omctl):
+    stand.intake(deliver(said("a", conversation="c-1"), message_id="m-done"))
+    [(key,)] = stand.query("SELECT idempotency_key FROM processed_events")
+    _insert(stand, reconciliation_gaps, platform_message_id="m-1", idempotency_key=key, message_id="m-copy")
+    _insert(stand, suspects, message_id="m-done")
+    assert [found["event_id"] is None for found in omctl("m-done") + omctl(key)] == [False, False]
+    assert omctl("m-copy", status=1) == []
 
 
 def test_a_conflict_and_a_copy_are_shown_as_steps_of_the_first_event(stand, omctl):
@@ -223,6 +250,27 @@ def test_an_event_in_this_hosts_journal_is_found_by_message_request_conversation
         [found] = omctl(identifier)
         assert found["stopped"].startswith("in this host's journal")
     assert SECRET_WORDS not in json.dumps(found)
+
+
+def test_an_event_in_a_file_that_was_set_aside_is_found_with_the_file_and_the_next_step(omctl, state):
+    body = json.dumps(said(SECRET_WORDS, conversation="c-aside")).encode()
+    properties = encode_properties("m-large", 1_700_000_000_000_000, "r-large", "webhook")
+    state.mkdir()
+    assert Oversized(state / "oversized").keep(Entry(properties, body), 10)
+    (state / "damaged").mkdir()
+    properties = encode_properties("m-damaged", 1_700_000_000_000_000, "r-damaged", "webhook")
+    segment = b"damage" + encode_header(properties, body) + properties + body
+    (state / "damaged" / "7-a-00000001.segment").write_bytes(segment)
+
+    for identifier in ("m-large", "r-large"):
+        [found] = omctl(identifier)
+        assert re.match(rf"in {state}/oversized/\w+\.body, too large for the broker", found["stopped"])
+        assert "OpenMessagingSetAside" in found["advice"]
+    [found] = omctl("r-damaged")
+    assert found["stopped"] == f"published from the damaged file {state}/damaged/7-a-00000001.segment"
+    assert "omctl check" in found["advice"]
+    assert {found["message_id"] for found in omctl("c-aside")} == {"m-large", "m-damaged"}
+    assert SECRET_WORDS not in json.dumps(omctl(hashlib.sha256(body).hexdigest()))
 
 
 def test_no_value_of_an_event_can_look_like_a_line_of_the_report(stand, find, migrated_url):
@@ -318,9 +366,21 @@ def test_every_query_uses_an_index(engine, intake):
         for name in (hashlib.sha256(b"x").hexdigest(), "c-1"):
             timeline_search.find_timelines(connection, name)
         sqlalchemy_event.remove(engine, "before_cursor_execute", record)
-        found = [connection.exec_driver_sql(f"EXPLAIN {sql}", values).all() for sql, values in statements]
-        return ["\n".join(row[0] for row in rows) for rows in found]
+        explained = [
+            connection.exec_driver_sql(f"EXPLAIN (FORMAT JSON) {sql}", values).scalar_one()
+            for sql, values in statements
+        ]
+        return [document["Plan"] for [document] in explained]
 
     plans = transact(engine, explain)
     assert len(plans) > 10
-    assert [plan for plan in plans if "Seq Scan" in plan and "destinations" not in plan] == []
+    scans = [scan for plan in plans for scan in _scans_of_all_rows(plan)]
+    assert set(scans) <= {"destinations", "reconciliation_gaps"}
+
+
+def _scans_of_all_rows(node):
+    """Yield the table of each node that reads a whole table, even if it does so in the order of an index."""
+    if node["Node Type"] in {"Seq Scan", "Index Scan", "Index Only Scan"} and "Index Cond" not in node:
+        yield node["Relation Name"]
+    for child in node.get("Plans", ()):
+        yield from _scans_of_all_rows(child)
