@@ -150,6 +150,9 @@ def _add_outbox(connection: Connection, by_id: dict[int, Timeline], rows: list[A
         if row.outcome is None:
             advice = "om-deliver sends it once the platform accepts requests. If it stays, run omctl check."
             timeline.stop("its Failed receipt waits to be sent", advice)
+        elif row.outcome != "sent":
+            advice = "Inform the agent that the customer did not get the message; no receipt is sent again."
+            timeline.stop(f"its Failed receipt was not confirmed: {row.outcome}", advice)
     settled = {entry.event_id for entry in entries.values()}
     for row in rows:
         if row.id not in settled and row.outcome == "processed":

@@ -116,6 +116,13 @@ def _refused(stand):
     return identifier
 
 
+def _receipt_refused(stand):
+    stand.deliver_all(deliver(said("a", conversation="c-stopped")))
+    [(event_id,)] = stand.query("SELECT id FROM processed_events")
+    _insert(stand, failed_receipts, event_id=event_id, outcome="refused")
+    return "c-stopped"
+
+
 def _gap(stand):
     _insert(stand, reconciliation_gaps, platform_message_id="m-missing", idempotency_key="k-missing")
     return "m-missing"
@@ -169,6 +176,7 @@ def _decide(stand, action):
         (_refused, "destination crm did not accept it", "omctl destinations resend crm"),
         (_refused, "in the dead-letter queue, refused by destination crm", "omctl destinations resend crm"),
         (_dead_letter, "in the dead-letter queue, refused by intake", "omctl dead-letters replay dead-1"),
+        (_receipt_refused, "its Failed receipt was not confirmed: refused", "Inform the agent"),
         (_gap, "in the events queue, published by reconciliation", "omctl check"),
         (_suspect, "in the events queue; it may end the worker", "om-worker@"),
     ],
