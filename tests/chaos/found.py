@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 DRAWN: Final = 30
 """The number of events drawn for each fault: about a thousand in a run of all faults."""
 
-EFFECT: Final = {"processed", "recorded without effect"}
-"""The report on a stored event must contain one of these steps. The second belongs to a superseded update."""
+EFFECTS: Final = {False: "processed", True: "recorded without effect"}
+"""The report on a stored event must contain the first step, or the second if the event was skipped."""
 
 
 def count_found(
@@ -29,15 +29,17 @@ def count_found(
     stored: AbstractSet[bytes],
     dead: AbstractSet[bytes],
     *,
+    skipped: AbstractSet[bytes],
     at_end: AbstractSet[bytes],
-) -> tuple[int, str]:
-    """Return how many drawn events `find` reports correctly, and the first event that it reports wrongly.
+) -> tuple[int, int, str]:
+    """Return how many events were drawn, how many `find` reports correctly, and the first wrong report.
 
     Args:
         engine: The engine of the database with the run's events.
         seed: The seed that decides which events are drawn.
-        stored: Digests of the events that took effect.
+        stored: Digests of the events that have a row.
         dead: Digests of the events that were dead-lettered instead.
+        skipped: Digests of the stored events that must have no effect.
         at_end: Digests of the events that need no further processing.
     """
     everything = sorted(stored | dead)
@@ -45,26 +47,32 @@ def count_found(
     found, complaint = 0, ""
     for digest in drawn:
         timelines = transact(engine, partial(find_timelines, identifier=digest.hex()))
-        if _is_right(timelines, digest, is_stored=digest in stored, is_at_end=digest in at_end):
+        effect = EFFECTS[digest in skipped] if digest in stored else None
+        if is_right(timelines, digest, effect=effect, is_at_end=digest in at_end):
             found += 1
         else:
             told = [(timeline.stopped, [step.step for step in timeline.steps]) for timeline in timelines]
             complaint = complaint or f"find is wrong about the body {digest.hex()}: {told}"
-    return found, complaint
+    return len(drawn), found, complaint
 
 
-def _is_right(timelines: list[Timeline], digest: bytes, *, is_stored: bool, is_at_end: bool) -> bool:
-    """Return whether the report is about exactly this event, and has the event's beginning and end."""
+def is_right(timelines: list[Timeline], digest: bytes, *, effect: str | None, is_at_end: bool) -> bool:
+    """Return whether the report is about exactly this event, and has the event's beginning and end.
+
+    *effect* is the step that the report must contain instead of the other value of EFFECTS; None for an event
+    that must be a dead letter.
+    """
     events = [timeline for timeline in timelines if timeline.event_id is not None]
     dead = [timeline for timeline in timelines if timeline.event_id is None]
     steps = [[step.step for step in timeline.steps] for timeline in timelines]
     # "received" is not always the first step, because the clocks of the edge and the database may differ.
     is_whole = all("received" in names for names in steps)
     is_it = all(timeline.body_sha256 == digest.hex() for timeline in timelines)
-    if is_stored:
-        is_right = len(events) == 1 and not EFFECT.isdisjoint(steps[timelines.index(events[0])])
-        is_right &= not is_at_end or events[0].stopped is None
+    if effect is not None:
+        shown = {step for names in steps for step in names if step in EFFECTS.values()}
+        is_good = len(events) == 1 and shown == {effect}
+        is_good = is_good and (not is_at_end or events[0].stopped is None)
     else:
-        is_right = not events and len(dead) == 1 and "dead-lettered" in steps[0]
-        is_right &= "dead-letter queue" in (dead[0].stopped or "") if dead else False
-    return is_right and is_it and is_whole
+        is_good = not events and len(dead) == 1 and "dead-lettered" in steps[0]
+        is_good &= "dead-letter queue" in (dead[0].stopped or "") if dead else False
+    return is_good and is_it and is_whole

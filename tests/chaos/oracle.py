@@ -35,6 +35,9 @@ KEPT_BACK = text("""
     WHERE notified.decision = 'undecided'
         OR (notified.decision = 'superseded' AND notified.platform_status IS NOT NULL)
 """)
+SKIPPED = text("""
+    SELECT body_sha256 FROM processed_events WHERE outcome = 'skipped' AND conversation_id LIKE :run
+""")
 GIVEN_UP = "SELECT count(*) FROM deliveries WHERE outcome <> 'delivered' AND conversation_id LIKE :run"
 TWICE_IN_OUTBOX = "SELECT count(event_id) - count(DISTINCT event_id) FROM outbox"
 REASONS = text("SELECT body_sha256 FROM dead_letters")
@@ -67,6 +70,7 @@ class Verdict:
         dead_lettered: The number of distinct bodies that became dead letters, as expected.
         lost: The number of answered events that are found nowhere, plus the number of missing effects.
         repeated: The number of rows and counted effects beyond one per event.
+        drawn: The number of events drawn at random for `omctl find`.
         found: The number of drawn events that `omctl find` describes correctly.
         complaint: All other problems, in one line; empty if there are none.
     """
@@ -76,6 +80,7 @@ class Verdict:
     dead_lettered: int
     lost: int
     repeated: int
+    drawn: int
     found: int
     complaint: str
 
@@ -148,7 +153,7 @@ class Oracle:
         told, dead = self._told(), self._dead()
         shortage, excess = self._effects()
         owed, doomed = self._ledger.owed, self._ledger.doomed
-        found, misfound = self._found(stored.keys() & owed, dead & doomed & owed)
+        drawn, found, misfound = self._found(stored.keys() & owed, dead & doomed & owed)
         return Verdict(
             answered=len(owed),
             processed=len(stored),
@@ -157,21 +162,23 @@ class Oracle:
             + shortage
             + told.lost,
             repeated=sum(count - 1 for count in stored.values()) + excess + told.repeated,
+            drawn=drawn,
             found=found,
             complaint="; ".join(
                 filter(None, (self._complaint(dead, stored, waiting), told.complaint, misfound))
             ),
         )
 
-    def _found(self, stored: set[bytes], dead: set[bytes]) -> tuple[int, str]:
-        """Return how many drawn events `omctl find` reports correctly, and the first wrong report."""
+    def _found(self, stored: set[bytes], dead: set[bytes]) -> tuple[int, int, str]:
+        """Return how many events were drawn, how many `find` reports correctly, and the first error."""
         # On a stand without destinations, no event is settled. An event that a destination refused, or that
         # the platform never confirmed, stops before its delivery.
         stopped = self._ledger.refused | set(map(bytes, self._all(KEPT_BACK)))
         at_end = stored - stopped if self._stand.behind else set[bytes]()
+        skipped, dead = set(self._all(SKIPPED, run=self._run)), dead - self._oversized()
         engine = self._stand.engine()
         try:
-            return count_found(engine, self._name, stored, dead - self._oversized(), at_end=at_end)
+            return count_found(engine, self._name, stored, dead, skipped=skipped, at_end=at_end)
         finally:
             engine.dispose()
 

@@ -32,6 +32,7 @@ class Result:
         answered: The number of distinct events answered 200.
         lost: The number of events that were answered but are found nowhere.
         repeated: The number of effects beyond one per event.
+        drawn: The number of events drawn at random for `omctl find`.
         found: The number of drawn events that `omctl find` describes correctly.
         good_waited_s: The longest time by which a good event's wait exceeded the normal wait; None if no form
             defines good events.
@@ -56,6 +57,7 @@ class Result:
     dead_lettered: int = 0
     lost: int = 0
     repeated: int = 0
+    drawn: int = 0
     found: int = 0
     good_waited_s: float | None = None
     own_good_waited_s: float | None = None
@@ -86,7 +88,7 @@ class Result:
             "processed",
             "dead_lettered",
         )
-        names += ("lost", "repeated", "found", "good_waited_s", "own_good_waited_s", "failure")
+        names += ("lost", "repeated", "drawn", "found", "good_waited_s", "own_good_waited_s", "failure")
         values = {name: getattr(self, name) for name in names}
         times = {"capacity": round(self.capacity), "rate": round(self.rate), "seconds": round(self.seconds)}
         all_figures = Seen([]).figures() | own_figures(Seen([])) | self.figures

@@ -302,6 +302,7 @@ def _with_verdict(result: Result, verdict: Verdict) -> Result:
         dead_lettered=verdict.dead_lettered,
         lost=verdict.lost,
         repeated=verdict.repeated,
+        drawn=verdict.drawn,
         found=verdict.found,
         failure=verdict.complaint,
     )

@@ -59,7 +59,8 @@ def summary(rows: Sequence[Mapping[str, Any]], certificate: Mapping[str, Any]) -
         f" strikes_proved={total('strikes_proved')} traces={total('rounds')} accepted={total('accepted')}"
         f" answered={total('answered')}"
         f" longest_stall_s={stall}"
-        f" lost={total('lost')} repeated={total('repeated')} found={total('found')} good_waited_s={waited}"
+        f" lost={total('lost')} repeated={total('repeated')} found={total('found')}/{total('drawn')}"
+        f" good_waited_s={waited}"
     )
     return f"{line} failed={','.join(map(str, failed))}" if failed else line
 
@@ -68,5 +69,7 @@ def is_bad(row: Mapping[str, Any]) -> bool:
     """Return whether a fault's row shows a broken promise."""
     is_proved = row["rounds"] and row["strikes_proved"] >= row["rounds"]
     is_recorded = row["accepted"] >= row["rounds"]
-    is_whole = row["answered"] and is_proved and is_recorded
+    # Rows recorded by earlier versions have no drawn events.
+    is_found = row.get("found", 0) >= row.get("drawn", 0)
+    is_whole = row["answered"] and is_proved and is_recorded and is_found
     return bool(row["failure"] or row["lost"] or row["repeated"] or not is_whole)
