@@ -1,5 +1,5 @@
--- A month of traffic in conversations of ten events. Bodies are left out: no question reads them, and they would be half
--- of the bytes. %(conversations)s is the number of conversations. Each statement ends with a semicolon at a line's end.
+-- A month of traffic in conversations of ten events. Only the newest 100,000 events have bodies, for the search for a
+-- customer: no question reads bodies, and all of them would be half of the bytes. %(conversations)s is the number of conversations. Each statement ends with a semicolon at a line's end.
 
 SET synchronous_commit = off;
 
@@ -13,7 +13,7 @@ SELECT n, gen_random_uuid()::text AS id,
 FROM generate_series(1, %(conversations)s) AS n;
 
 INSERT INTO processed_events (id, idempotency_key, conversation_id, event_type, outcome, reason, occurred_at,
-    received_at, processed_at, message_id, source, dialect, body_sha256, times_received, last_repeated_at)
+    received_at, processed_at, message_id, source, dialect, body_sha256, times_received, last_repeated_at, request_id)
 SELECT (n - 1) * 10 + e + 1, id || ':' || n || ':' || e || ':id-' || gen_random_uuid(), id,
     'openmessaging:' || (ARRAY['conversation:new', 'conversation:message', 'conversation:message', 'conversation:updated',
         'conversation:message', 'conversation:message', 'conversation:message', 'conversation:updated',
@@ -24,12 +24,16 @@ SELECT (n - 1) * 10 + e + 1, id || ':' || n || ':' || e || ':id-' || gen_random_
     substr(md5((n %% 8)::text), 1, 16) || '-' || to_hex(n * 10 + e),
     CASE WHEN e = 5 AND n %% 200 = 0 THEN 'reconcile' ELSE 'webhook' END, 'guide',
     sha256((id || e)::bytea), CASE WHEN e = 2 AND n %% 10 = 0 THEN 2 ELSE 1 END,
-    CASE WHEN e = 2 AND n %% 10 = 0 THEN t + interval '60 s' END
+    CASE WHEN e = 2 AND n %% 10 = 0 THEN t + interval '60 s' END, md5('request' || n * 10 + e)
 FROM filler, generate_series(0, 9) AS e, 
     -- Because the expression contains e, a value is drawn for each event.
     LATERAL (SELECT (0.05 + random() * 0.1 + 0 * e) * interval '1 s' AS wait) AS w;
 
 SELECT setval(pg_get_serial_sequence('processed_events', 'id'), (SELECT max(id) FROM processed_events));
+
+INSERT INTO event_payloads (event_id, stored_at, body)
+SELECT id, processed_at, convert_to(format('{"id": "ext:customer:%%s", "text": "%%s"}', id / 10, repeat('parcel ', 70)), 'UTF8')
+FROM processed_events WHERE id > (SELECT max(id) - 100000 FROM processed_events);
 
 INSERT INTO conversations (conversation_id, status, social_channel, started_at, routing_status, routing_queue,
     routing_changed_at, routing_sequence, event_count, message_count, first_event_at, last_event_at,
