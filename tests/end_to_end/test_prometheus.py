@@ -22,7 +22,7 @@ from workers.db.stats import record_worker_report
 pytestmark = [
     pytest.mark.parametrize("whole_service", ["sqlite"], indirect=True),
     # The test starts six processes, which takes time on a busy machine.
-    pytest.mark.timeout(300),
+    pytest.mark.timeout(600),
 ]
 
 ROOT = Path(__file__).parents[2]

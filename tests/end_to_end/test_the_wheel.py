@@ -24,7 +24,7 @@ NO_SOURCES = (".git", ".venv*", "var", "build", "tests", "docs", "*.egg-info", "
 
 EXAMPLE = CHECKOUT / "docs" / "handler-example"
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(900)
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +64,7 @@ def pip(*arguments):
 
 def run(*command, **options):
     done = subprocess.run(
-        list(map(str, command)), capture_output=True, text=True, check=False, timeout=240, **options
+        list(map(str, command)), capture_output=True, text=True, check=False, timeout=600, **options
     )
     assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
     return done.stdout
