@@ -189,13 +189,12 @@ def _wait_for_missing(
 ) -> list[ReconstructedEvent]:
     """Wait up to *seconds* until the *missing* events are processed, and return those that are not."""
     deadline = comparison.clock.monotonic() + seconds
-    left = missing
     while True:
-        keys = {event.key for event in left}
+        keys = {event.key for event in missing}
         known = transact(comparison.engine, records.find_processed_keys, keys)
-        left = [event for event in left if event.key not in known]
-        if not left or comparison.clock.monotonic() >= deadline or cancelled.wait(POLL_SECONDS):
-            return left
+        missing = [event for event in missing if event.key not in known]
+        if not missing or comparison.clock.monotonic() >= deadline or cancelled.wait(POLL_SECONDS):
+            return missing
 
 
 def exit_status(findings: Findings, left: list[ReconstructedEvent]) -> int:
