@@ -28,7 +28,6 @@ LOOPBACK = "127.0.0.1"
 # a port between the check that it is free and the moment when the server binds it.
 MIN_PORT = 20_000
 MAX_PORT = 32_000
-_RESERVATIONS: list[socket.socket] = []
 
 Wait = Callable[[Callable[[], bool], float], bool]
 
@@ -194,8 +193,10 @@ def free_port() -> int:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((LOOPBACK, port))
             # A name in Linux's abstract namespace leaves no file, and is free when this process ends.
-            _RESERVATIONS.append(socket.socket(socket.AF_UNIX))
-            _RESERVATIONS[-1].bind(f"\0open-messaging-port-{port}")
+            with socket.socket(socket.AF_UNIX) as reservation:
+                reservation.bind(f"\0open-messaging-port-{port}")
+                # The descriptor stays open for the rest of this process.
+                reservation.detach()
             return port
     raise OSError(f"no free port between {MIN_PORT} and {MAX_PORT}")
 
