@@ -202,7 +202,7 @@ def free_port() -> int:
 
 
 def answers(port: int, *, host: str = LOOPBACK) -> bool:
-    """Return whether a server accepts a connection on the port; blocks for half a second at most."""
+    """Return whether a server accepts a connection on the port; this takes half a second at most."""
     with suppress(OSError), socket.create_connection((host, port), timeout=0.5):
         return True
     return False

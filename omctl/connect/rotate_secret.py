@@ -110,7 +110,7 @@ class Rotation:
     quiet: float
 
     def remaining_steps(self) -> list[RotationStep]:
-        """Query the platform and the edges, and return the steps that remain; blocks for some seconds."""
+        """Query the platform and the edges, and return the remaining steps; this may take several seconds."""
         found = find_registered(self.client, self.configured)
         if found.content is None:
             raise RotationError("the integration is not registered: run `omctl register`")
@@ -120,7 +120,7 @@ class Rotation:
         return list(dropwhile(lambda step: step is not following, RotationStep))
 
     def run(self) -> None:
-        """Carry out all remaining steps; blocks for minutes."""
+        """Carry out all remaining steps; this may take minutes."""
         for step in self.remaining_steps():
             click.echo(step.value, err=is_json())
             match step:

@@ -28,7 +28,10 @@ LEADERLESS: Final = ("members are online", "no majority of the queue's members",
 
 
 def check_broker() -> Iterator[Finding]:
-    """Yield findings about the broker's exchanges and queues; blocks for seconds if no broker responds."""
+    """Yield findings about the broker's exchanges and queues.
+
+    If no broker responds, this may take several seconds.
+    """
     environment = Environment()
     urls, managed = environment.strings("OM_AMQP_URL"), environment.strings("OM_MANAGEMENT_URL")
     try:
@@ -105,7 +108,10 @@ def judge_proof(brokers: int, management_urls: int, *, has_confirms: bool) -> Fi
 
 
 def check_management(urls: tuple[str, ...], amqp_urls: tuple[str, ...]) -> list[Finding]:
-    """Query each node's management API about *amqp_urls*' virtual host; blocks for a few seconds at most."""
+    """Query each node's management API about *amqp_urls*' virtual host.
+
+    This may take several seconds for each node.
+    """
     if not urls:
         advice = (
             "Set OM_MANAGEMENT_URL: without it the edge cannot see the queue's depth and cannot answer 429."

@@ -24,7 +24,7 @@ MAX_CLOCK_DIFFERENCE: Final = 2.0
 
 
 def check_database() -> list[Finding]:
-    """Return findings about the database; blocks for some seconds if it does not respond."""
+    """Return findings about the database; this may take several seconds if the database does not respond."""
     try:
         url = database_url(Environment())
         if _is_missing_file(url):

@@ -44,7 +44,7 @@ REPORTED: Final = {
 
 
 def check_edge(bind: str) -> Iterator[Finding]:
-    """Yield findings about the readiness of the edge at *bind*; blocks for some seconds at most."""
+    """Yield findings about the readiness of the edge at *bind*; this takes a few seconds at most."""
     url = health_url(bind)
     if url is None:
         yield note(bind, "listens on a socket file, which cannot be queried")
@@ -89,7 +89,7 @@ def judge_report(url: str, status: int, report: dict[str, Any]) -> Iterator[Find
 
 
 def check_canary(environment: Environment) -> Finding:
-    """Judge the last canary by the state that om-observe reports; blocks for some seconds at most."""
+    """Judge the last canary by the state that om-observe reports; this takes a few seconds at most."""
     url = redact_url(environment.string("OM_CANARY_URL"))
     if not environment.string("OM_CANARY_URL"):
         advice = "Set OM_CANARY_URL: om-observe then tests the whole service once a minute."

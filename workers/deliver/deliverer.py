@@ -65,7 +65,7 @@ class Deliverer:
         return 1
 
     def finish(self, seconds: float = STOP_SECONDS) -> None:
-        """Stop sending, and record the results of requests in flight; blocks for at most *seconds*.
+        """Stop sending, and record the results of requests in flight; this takes at most *seconds*.
 
         When the leases of unfinished deliveries expire, another process sends them again with the same ids.
         """

@@ -161,7 +161,7 @@ class Breaker:
         return self._refusing_since is not None and now - self._refusing_since >= REFUSING_SECONDS
 
     def free_slots(self, now: float, in_flight: int, capacity: int) -> int:
-        """Return how many conversations may be sent now in addition to the *in_flight* conversations."""
+        """Return how many more conversations may be leased now if *in_flight* conversations already are."""
         if now < self._paused_until:
             return 0
         is_probed = self.is_down or self.is_refusing(now)

@@ -1,7 +1,7 @@
 """Share the platform's request limit among the callers on all hosts, by means of one database row.
 
-The generic cell rate algorithm is used: the row contains the time up to which all requests so far are paid
-for. This time may be ahead of the present by at most one burst.
+The generic cell rate algorithm is used: the row contains a time, the *paid time*, which each request moves
+forward by a fixed cost. Requests may move it ahead of the present by at most one burst.
 
 Urgent callers have priority: settle, deliver and the command line may use the whole burst except one request.
 A background caller, such as reconcile, takes a request only while more than half of the burst is left, so
@@ -94,7 +94,7 @@ class RequestBudget:
             self.wait(delay)
 
     def pause(self, seconds: float) -> None:
-        """Stop the requests of all callers for some seconds, because the platform has requested this."""
+        """Stop all requests for *seconds*, but at most MAX_PAUSE_SECONDS, as the platform has requested."""
         rate, now_us = self._rate(), self.clock.now_us()
         until_us = now_us + round(min(seconds, MAX_PAUSE_SECONDS) * 1_000_000) + rate.burst_us
         values = {"name": self.name, "until_us": until_us, "furthest_us": rate.furthest_us(now_us)}

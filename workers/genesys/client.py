@@ -23,7 +23,7 @@ REQUEST_SECONDS: Final = 15.0
 
 @dataclass(slots=True, eq=False)
 class GenesysClient:
-    """Calls the platform's API. Several threads may use a client. Each method blocks for seconds.
+    """Calls the platform's API. Several threads may use a client. Each method may block for several seconds.
 
     The methods raise PlatformUnavailableError if the platform is away, busy or failing (retry later), and
     PlatformRefusedError if it refuses the request. *budget* may be None if no other process shares the limit.

@@ -54,7 +54,7 @@ class Tokens:
             os.environ.setdefault("OAUTHLIB_INSECURE_TRANSPORT", "1")
 
     def current(self) -> str:
-        """Return a valid token; blocks for seconds while the token is being renewed."""
+        """Return a valid token; this may take several seconds if the token must be renewed."""
         with self._lock:
             if time.monotonic() >= self._renew_at:
                 self._renew()

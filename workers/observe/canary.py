@@ -66,7 +66,7 @@ def find_stage(reading: Reading[float]) -> str | None:
 
 
 def send(settings: CanarySettings, broker: Probe[None], newest: Probe[int]) -> float:
-    """Send a canary, and return the seconds until it was in the database; blocks for at most half a minute.
+    """Send a canary, and return the seconds until it was in the database; this takes at most half a minute.
 
     *newest* reads the time at which the newest arrived canary of this host was sent. If the new canary does
     not arrive, CanaryStoppedError is raised.

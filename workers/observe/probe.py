@@ -138,7 +138,7 @@ def explain(error: Exception) -> str:
 
 
 def check_broker(urls: tuple[str, ...]) -> None:
-    """Connect to the broker once; blocks for some seconds if the broker does not answer."""
+    """Connect to the broker once; this may take several seconds if the broker does not answer."""
     with broker_session(urls, client_name="observe"):
         pass
 

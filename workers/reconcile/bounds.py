@@ -71,7 +71,7 @@ def compare_to(now_us: int, *, waiting: int, arrivals: Arrivals) -> int:
 
 
 def safe_cutoff(engine: Engine, exchange: EventsExchange, now_us: int) -> int:
-    """Return the latest possible end of a comparison, in epoch microseconds; blocks for seconds."""
+    """Return the latest possible end of a comparison, in epoch microseconds; this may take seconds."""
     horizon_us = HORIZON_DAYS * DAY_US
     arrivals = transact(engine, read_arrivals, now_us, MARGIN_US, horizon_us)
     return compare_to(now_us, waiting=exchange.count_waiting(), arrivals=arrivals)

@@ -83,7 +83,7 @@ def open_probes(
 
 
 def build_state(probes: Probes) -> dict[str, Any]:
-    """Return all data that the status page shows; blocks for a few seconds at most."""
+    """Return all data that the status page shows; this takes a few seconds at most."""
     for probe in (probes.metrics, probes.activity, probes.broker, probes.edge, probes.depths):
         if probe is not None:
             probe.read(0.0)
