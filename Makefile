@@ -135,7 +135,7 @@ bench: install ## Measure the service, and simpler programs for the same task (m
 bench-quick: install ## Measure the main ratios in under three minutes
 	@$(BIN)/python -m tests.benchmarks --quick $(BENCH)
 
-questions: install ## Run the queries of docs/database.md on five million events (some minutes; needs 8 GB in /var/tmp)
+questions: install ## Run the queries of docs/database.md on five million events (takes minutes, needs 8 GB in /var/tmp)
 	@$(BIN)/python -m tests.questions --json docs/performance/questions.json $(QUESTIONS)
 
 docs: install ## Build the documentation as a site with search, which om-observe serves at /docs/
