@@ -50,7 +50,7 @@ class Load:
 
 
 def is_kept(answered: int, found: int) -> bool:
-    """Return whether all answered events were found, and not more events than were sent."""
+    """Return whether at least all *answered* events were found, and no more than can have been sent."""
     return answered <= found <= answered + ON_THE_WAY
 
 

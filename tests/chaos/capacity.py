@@ -75,7 +75,7 @@ def measured_capacity(stand: Stand, run: str, events: int = 0) -> float:
     Args:
         stand: A stand without load.
         run: A name that no other load on this stand has had.
-        events: How many events to send; 0: enough events for some seconds.
+        events: How many events to send; 0: enough events for a few seconds.
     """
     load = Load(Order(stand.product.port, str(stand.directory / run), run=run))
     events = events or (TOLD_EVENTS if stand.behind else EVENTS)

@@ -183,7 +183,7 @@ def main() -> int:
 
 
 def soak(stand: Stand, seed: int, minutes: float, rate: float | None = None) -> dict[str, Any]:
-    """Strike a stand under load for some minutes, compare all events, and return the figures."""
+    """Strike a stand under load for *minutes*, compare all events, and return the figures."""
     capacity = measured_capacity(stand, "soak-capacity", CAPACITY_EVENTS)
     scene, watch = scene_of(stand, "soak", Plan(seed), rate or SHARE * capacity), Watch()
     say(f"soak: seed {seed:x}, {scene.load.rate:.0f} events/s")

@@ -44,7 +44,7 @@ class BrokerCut:
 
 
 def cut_broker(directory: Path, seconds: float) -> BrokerCut:
-    """Run RabbitMQ on a disk, and an edge under load, for some seconds. Then cut the disk's power."""
+    """Run RabbitMQ on a disk, and an edge under load, for *seconds*. Then cut the disk's power."""
     directory.mkdir()
     disk, after = Disk(directory / "disk", directory / "broker"), directory / "disk-after"
     disk.format(IMAGE_BYTES)
@@ -56,8 +56,8 @@ def cut_broker(directory: Path, seconds: float) -> BrokerCut:
             try:
                 server.start()
                 declare_topology(server.amqp_url)
-                # Flush the declarations now. RabbitMQ itself does so only after some seconds, which have long
-                # passed in a real installation.
+                # Flush the declarations now. RabbitMQ itself does so only after a few seconds, which have
+                # long passed in a real installation.
                 server.evaluate("mnesia:sync_log()")
                 edge.start()
                 senders = Senders(edge.url)

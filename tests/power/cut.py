@@ -73,7 +73,7 @@ class Senders:
 
 
 def cut_power(directory: Path, seconds: float, *, fsync: bool) -> Cut:
-    """Run an edge under load on a new disk for some seconds, cut the power, and return the result."""
+    """Run an edge under load on a new disk for *seconds*, cut the power, and return the result."""
     directory.mkdir()
     disk, after = Disk(directory / "disk", directory / "state"), directory / "disk-after"
     disk.format()

@@ -79,7 +79,7 @@ class Publisher:
 
 
 def cut_database(directory: Path, amqp_url: str, seconds: float, *, durable: bool = True) -> DatabaseCut:
-    """Run PostgreSQL on a disk, and a worker under load, for some seconds. Then cut the disk's power.
+    """Run PostgreSQL on a disk, and a worker under load, for *seconds*. Then cut the disk's power.
 
     Args:
         directory: The directory for all files, which must not exist yet.

@@ -56,7 +56,7 @@ def servers() -> Iterator[Servers]:
 
 
 def has_images() -> bool:
-    """Return whether a container engine answers and has both images; blocks for at most five seconds."""
+    """Return whether a container engine answers and has both images; this takes at most five seconds."""
     command = ("docker", "image", "inspect", RABBITMQ_IMAGE, POSTGRESQL_IMAGE)
     try:
         found = subprocess.run(command, capture_output=True, timeout=ENGINE_SECONDS, check=False)

@@ -58,7 +58,7 @@ def delay(world: World, latency: float, seconds: float) -> None:
 
 
 def lack(world: World, name: str, seconds: float) -> None:
-    """Remove an object, such as the exchange, from the broker for some seconds."""
+    """Remove an object, such as the exchange, from the broker for *seconds*."""
     setattr(world.broker, name, False)
     world.schedule(seconds, setattr, world.broker, name, True)
 

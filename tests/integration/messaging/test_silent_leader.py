@@ -31,7 +31,7 @@ def node(tmp_path_factory):
 
 @pytest.fixture
 def silence(node):
-    """Return a function that stops a queue's leader from answering for some seconds."""
+    """Return a function that stops a queue's leader from answering for a few seconds."""
     timers = []
 
     def silence(queue, seconds=SILENT_SECONDS):

@@ -65,7 +65,7 @@ def test_waiting_dead_letters_appear_with_their_age(observer, engine):
     with engine.begin() as connection:
         connection.execute(dead_letters.insert(), make_row(dead_letters, message_id="m-1", code="not_json"))
 
-    # om-observe reuses an answer for some seconds.
+    # om-observe reuses an answer for FRESH_SECONDS.
     time.sleep(FRESH_SECONDS + 0.1)
     state = requests.get(f"{observer.url}/ops/state", timeout=10).json()
     assert state["metrics"]["dead_letter_codes"][0]["code"] == "not_json"
