@@ -172,7 +172,8 @@ def _find_fault(skips: object, events: Sequence[ClaimedEvent]) -> str | None:
 def _has_failed(connection: Connection) -> bool:
     """Return whether this transaction failed; the error may be from another database that the handler uses.
 
-    After a failure, PostgreSQL refuses further statements. SQLite accepts them, so the result is True there.
+    After a failure, PostgreSQL refuses further statements. SQLite accepts them, so a failure is
+    assumed there.
     """
     if connection.invalidated or connection.dialect.name == "sqlite":
         return True

@@ -160,7 +160,7 @@ def _read(query: MetricQuery, connection: Connection, now: datetime) -> list[Met
 
 
 def build_worker_metrics(reports: Sequence[WorkerReport], now: datetime) -> Iterator[Metric]:
-    """Yield a metric that shows which workers report, and the figures of the workers that report."""
+    """Yield a metric that shows which workers report, and the figures of these workers."""
     alive = GaugeMetricFamily(
         WORKER_UP, "1 if the worker has reported within the last minute.", labels=("role", "worker")
     )

@@ -110,7 +110,8 @@ TRIGGERS = {
 }
 """Create the trigger that plans deliveries for a new outbox row, in the transaction that writes this row.
 
-Deliveries cannot be planned later by the outbox's ids: a lower id may be committed after a higher id.
+Planning deliveries later, by reading the outbox in the order of its ids, could miss rows: a lower id may
+be committed after a higher id.
 """
 
 VIEWS = {
