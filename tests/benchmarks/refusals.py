@@ -22,7 +22,7 @@ SECONDS: Final = 20.0
 STEP_SECONDS: Final = 0.05
 PROCESSES: Final = 2
 """The number of deliver processes that the scaler would start. A single process sends about 1,100 events per
-second if it has a core for itself."""
+second if it has a core to itself."""
 
 UNFINISHED: Final = "SELECT count(*) FROM deliveries WHERE outcome IS NULL"
 LONGEST: Final = """

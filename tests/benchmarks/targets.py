@@ -23,7 +23,7 @@ class Target(NamedTuple):
         bound: FLOOR if more is better, CEILING if less is better.
         must: The required value, without which the run fails. None: the value is only reported.
         aim: The value that would be good. None: there is no aim.
-        read: A figure's scenario, subject and name; or two figures, of which the ratio is used.
+        read: A figure's scenario, subject and name; or two figures, whose ratio is used.
         title: The name that reports and pages show.
     """
 

@@ -30,7 +30,7 @@ requests took at most 0.02 s, and the longest took 0.1 s. Beside other stands, t
 
 A_START: Final = 8.0
 """The bound while the edge restarts and requests wait in its socket's backlog. They wait for one second on a
-single stand, and for up to ten seconds beside other stands, of which OwnClock counts seven."""
+single stand, and for up to ten seconds beside other stands; OwnClock counts seven of these ten."""
 
 TWO_STARTS: Final = 2 * A_START
 

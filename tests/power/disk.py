@@ -67,7 +67,7 @@ class Disk:
                 image.write_bytes(now)
                 return
             before = now
-        raise RuntimeError("the image does not come to rest")
+        raise RuntimeError("the image keeps changing")
 
 
 def is_possible() -> bool:

@@ -1,4 +1,4 @@
-"""Read the questions of docs/database.md as the page prints them."""
+"""Parse the questions and queries of docs/database.md, so that exactly these queries can be run."""
 
 from __future__ import annotations
 

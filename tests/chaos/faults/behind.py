@@ -218,7 +218,7 @@ def wait_told(behind: Behind) -> None:
     wait_until(
         lambda: len(behind.inbox.accepted_by(DESTINATION)) > told,
         TOLD_AGAIN_SECONDS,
-        "the destination is told again",
+        "the destination accepts an event again",
     )
 
 

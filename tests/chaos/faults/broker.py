@@ -117,7 +117,7 @@ def _alarm(scene: Scene, kind: str) -> Iterator[None]:
     broker, view = scene.stand.broker, scene.stand.view
     broker.evaluate(ALARM_ON[kind])
     scene.await_proof(f"the broker lists its {kind} alarm", view.has_alarm)
-    scene.wait_until(lambda: _edge_is_blocked(scene), "the edge says that the broker has an alarm")
+    scene.wait_until(lambda: _edge_is_blocked(scene), "the edge reports that the broker has an alarm")
     try:
         yield
     finally:

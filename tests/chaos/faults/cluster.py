@@ -168,7 +168,7 @@ def _wait_complete(stand: Stand) -> None:
     wait_until(
         lambda: all(len(view.queue(EVENTS).get("online", [])) == len(views) for view in views),
         stand.patience,
-        "every node says that all of them hold the queue again",
+        "every node reports that all nodes hold the queue again",
     )
 
 

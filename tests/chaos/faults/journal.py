@@ -174,7 +174,7 @@ def _filled(scene: Scene, words: str, is_full: Callable[[], bool]) -> Iterator[N
     wait_until(lambda: stand.journals.size < ROOM / 2, CATCHES_UP, "the backlog is published")
     mute = [each for each in load.seen().tries if each.status == 503 and not each.retry_after]
     assert not mute, f"{len(mute)} refusals came without Retry-After"
-    assert b"journal_full" in log.read_bytes()[start:], "the edge did not say that its journal is full"
+    assert b"journal_full" in log.read_bytes()[start:], "the edge did not report that its journal is full"
 
 
 @contextmanager
@@ -195,7 +195,7 @@ def _damaged(scene: Scene, damage: Callable[[Path], None]) -> Iterator[None]:
     stand.broker.start()
     stand.wait_healthy()
     scene.wait_until(
-        lambda: b"journal_segment_damaged" in log.read_bytes()[start:], "the edge tells of the damage"
+        lambda: b"journal_segment_damaged" in log.read_bytes()[start:], "the edge reports the damage"
     )
     wait_until(
         lambda: len(stand.journals.aside("damaged")) > before,

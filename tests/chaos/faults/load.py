@@ -102,7 +102,7 @@ def _overloaded(scene: Scene) -> Iterator[None]:
     with load.watch() as seen:
         load.change_rate(FILL_RATE)
         scene.await_proof(
-            "more has come than may wait, by the broker's word or the senders'",
+            "more events wait than the high watermark allows, as the broker or a 429 shows",
             lambda: load.latest(1.0)[429] or view.depth(EVENTS) > HIGH,
         )
         scene.wait_until(lambda: load.latest(0.5)[429], "senders are told 429")

@@ -66,13 +66,13 @@ def the_api_answers_zero(scene: Scene) -> Iterator[None]:
     fake.mood = Mood.ZERO
 
     def is_full() -> object:
-        # A 429 proves this, too: the edge adds the events that it has published since the last sample.
+        # A 429 proves this, too: the edge counts the last known depth plus the events published since then.
         return scene.load.latest(1.0)[429] or stand.view.depth(EVENTS) > HIGH
 
     with stand.paused_workers():
         scene.load.change_rate(max(FILL_RATE, usual))
         scene.await_proof(
-            "the edge is told that a full queue is empty",
+            "the API reports a full queue as empty",
             lambda: fake.answered[Mood.ZERO] > before and is_full(),
         )
         scene.wait_until(lambda: scene.load.latest(1.0)[429], "senders are told 429")

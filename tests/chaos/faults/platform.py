@@ -38,7 +38,7 @@ MAX_REFUSED_PER_SECOND: Final = 2.0
 
 @contextmanager
 def giving_up_soon(stand: Stand) -> Iterator[None]:
-    """Make settle give up updates that it cannot decide after 45 seconds instead of ten minutes."""
+    """Make settle give up undecided updates after 45 seconds instead of ten minutes."""
     assert stand.behind is not None
     for program in stand.behind.of("settle"):
         program.reconfigure(**GIVE_UP)

@@ -85,7 +85,7 @@ def the_permissions_are_removed(scene: Scene) -> Iterator[None]:
     view.request("DELETE", view.permissions).raise_for_status()
     stand.broker.evaluate(CLOSE_ALL)
     scene.prove("the user has no rights", has_struck=not view.exists(view.permissions))
-    scene.wait_until(lambda: not stand.product.is_connected(1), "the edge says that the broker is away")
+    scene.wait_until(lambda: not stand.product.is_connected(1), "the edge reports that the broker is away")
     yield
     view.request("PUT", view.permissions, EVERYTHING).raise_for_status()
 
@@ -115,7 +115,7 @@ def the_queue_of_their_records_is_deleted(scene: Scene) -> Iterator[None]:
 def _taken_away(scene: Scene, path: str) -> Iterator[None]:
     product = scene.stand.product
     _delete(scene, path)
-    scene.wait_until(lambda: not product.is_connected(), "the edge says that something is wrong")
+    scene.wait_until(lambda: not product.is_connected(), "the edge reports that it is not connected")
     scene.wait_until(lambda: product.health().get("problems"), "the health report names a problem")
     yield
     product.omctl("setup")

@@ -43,7 +43,7 @@ class Traffic:
 
 
 class Stand:
-    """An edge of two processes, which reads its secret from a file and is registered at the platform."""
+    """An edge with two processes that reads its secret from a file and is registered with the platform."""
 
     def __init__(self, directory, platform):
         self.secrets = directory / "secrets"

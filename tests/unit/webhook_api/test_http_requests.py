@@ -124,7 +124,7 @@ STRICTER = {
     "HTTP/0.9": (400, head(start="GET /a HTTP/0.9")),
     "the same length twice": (400, head("Content-Length: 5", "Content-Length: 5") + b"hello"),
     "chunks in HTTP/1.0": (400, head(CHUNKED, start="POST /a HTTP/1.0") + b"0\r\n\r\n"),
-    "a host that is none": (400, head(start="GET /a HTTP/1.1", host="Host: a b")),
+    "an invalid host": (400, head(start="GET /a HTTP/1.1", host="Host: a b")),
     "a host with a path": (400, head(start="GET /a HTTP/1.1", host="Host: a/b")),
     "bare line feeds": (400, b"GET /a HTTP/1.1\nHost: edge.test\n\n"),
     "HTTP/2.0": (505, head(start="GET /a HTTP/2.0")),

@@ -12,7 +12,7 @@ TWO = Segment(Path("2"), size=1)
 
 
 class ByProbes(Barrier):
-    """A barrier with a method that gives the answers that prove all segments published so far."""
+    """A barrier whose `broker_takes_all` simulates the probes that prove all published segments."""
 
     def broker_takes_all(self, now, last_tag):
         del last_tag
@@ -23,7 +23,7 @@ class ByProbes(Barrier):
 
 
 class ByConfirms(Confirms):
-    """Publisher confirms with a method that gives the confirm that proves all segments published so far."""
+    """Publisher confirms whose `broker_takes_all` simulates a confirm of all published segments."""
 
     def broker_takes_all(self, now, last_tag):
         self.confirm(last_tag, is_multiple=True)

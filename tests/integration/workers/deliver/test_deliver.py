@@ -92,7 +92,7 @@ def test_a_request_that_times_out_is_repeated_under_the_same_id(stand):
     assert stand.inbox.counts()["delivered"] == 2
 
 
-def test_a_retry_after_delays_every_event_of_the_destination(stand):
+def test_a_retry_after_header_delays_every_event_of_the_destination(stand):
     answers = iter([Fault(429, retry_after=3)])
     stand.inbox.fault_for = lambda _told: next(answers, None)
     with stand.delivering(stand.crm):

@@ -35,7 +35,7 @@ def omctl(migrated_url, destinations_file):
 
 @pytest.fixture
 def refused(stand):
-    """Two conversations of three messages each, of which each destination refused the first two messages."""
+    """Two conversations of three messages each; each destination refused the first two messages of each."""
     stand.inbox.fault_for = lambda told: None if words_of([told]) in ([], ["third"]) else Fault(422)
     with stand.delivering(stand.crm, stand.content):
         for name in ("c-1", "c-2"):

@@ -17,7 +17,7 @@ RULES = ROOT / "deploy" / "prometheus" / "open-messaging.rules.yml"
 RUNBOOK = ROOT / "docs" / "runbook.md"
 OPERATIONS = ROOT / "docs" / "operations.md"
 THROUGH_THE_EDGE = {"Shedding"}
-"""Alerts of which the page shows the condition among the problems that this host's edge reports."""
+"""Alerts whose condition the page shows among the problems that this host's edge reports."""
 ALERTS = re.findall(r"- alert: (\w+)", RULES.read_text())
 GROUPS = re.findall(r"^  - name: (\S+)$", RULES.read_text(), re.MULTILINE)
 

@@ -39,7 +39,7 @@ def test_a_running_worker_has_a_report_with_its_counts_until_it_stops(
     intake.process([*copies, deliver(b"no JSON")])
 
     with report_presence(migrated_url, DatabaseClock(engine), "intake", "1", intake.figures):
-        wait_until(reports, 30, "it says that it runs")
+        wait_until(reports, 30, "the worker reports that it is running")
         samples = told(reports(), datetime.now(UTC))
 
     assert samples["om_worker_up", "intake", HOST_1] == 1
