@@ -48,6 +48,7 @@ _FAULTS: Final = (
         "takes no more connections or still starts: run the command again later",
     ),
     ("53100|disk is full|no space", "has no space left on its disk: enlarge the disk, or delete other files"),
+    ("57014", "cancelled a query that took too long: run it again later, or raise statement_timeout there"),
     ("timeout", "does not answer in time: check whether it hangs, and restart it"),
     ("", "does not answer: check that it runs and that OM_DATABASE_URL has the right host and port"),
 )

@@ -2,7 +2,10 @@
 
 import json
 import logging
+import os
+import pwd
 import re
+import secrets
 import socket
 import sys
 import threading
@@ -12,13 +15,16 @@ from contextlib import contextmanager, nullcontext
 import click
 import pytest
 import structlog
-from sqlalchemy import create_engine, text
+from sqlalchemy import Engine, create_engine, event, make_url, text
 
 from messaging.management import ManagementApi
 from omctl.__main__ import COMMANDS, Commands, run
 from simulator.serving import serve_app
+from tests.servers.postgresql import PrivatePostgreSQL
 from tests.services import declare_topology
 from webhook_api.signature import secret_id
+from workers.db.engine import prefetch
+from workers.db.migrations import schema
 
 SECRET = "constructed-secret-0123456789"
 LIBRARIES = re.compile(
@@ -85,6 +91,18 @@ FAILING = {
     "simulate ftp://nowhere",
 }
 """Calls that end with an error although all servers work."""
+
+READING = (
+    "migrate --dry-run",
+    "find m",
+    "stats",
+    "drift list",
+    "dead-letters list",
+    "dead-letters show m",
+    "destinations list",
+    CHECK,
+)
+"""Calls that read the database and that an operator runs to find out why the service hangs."""
 
 WRITING = (
     "drift accept x",
@@ -166,12 +184,32 @@ def settings(vhost, rabbitmq, migrated_postgres_url, organisation, platform, tmp
     }
 
 
+@pytest.fixture
+def stranger(migrated_postgres_url):
+    """The address of the database with a role that may connect, and that may read no table."""
+    url, role = make_url(migrated_postgres_url), f"stranger-{secrets.token_hex(4)}"
+    engine = create_engine(url, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text(f"CREATE ROLE \"{role}\" LOGIN PASSWORD 'secret'"))
+        yield url.set(username=role, password="secret").render_as_string(hide_password=False)
+        connection.execute(text(f'DROP ROLE "{role}"'))
+    engine.dispose()
+
+
+@pytest.fixture(scope="module")
+def freezing(tmp_path_factory):
+    """Yield a migrated server of its own, which the test freezes."""
+    with PrivatePostgreSQL(tmp_path_factory.mktemp("frozen"), durable=False) as server:
+        schema.upgrade(server.url())
+        yield server
+
+
 def asking(*servers):
     """Return the calls that connect to one of these servers."""
     return [call for call, asked in CALLS.items() if not asked.isdisjoint(servers)]
 
 
-def list_states(settings, hung, unmigrated, tmp_path):
+def list_states(settings, hung, unmigrated, stranger, unreadable):
     """Return for each state its settings, the calls that fail, and a pattern that their errors match."""
     unanswered = "no broker in OM_AMQP_URL answers"
     management = re.sub("//.*@", "//wrong:wrong@", settings["OM_MANAGEMENT_URL"])
@@ -182,7 +220,7 @@ def list_states(settings, hung, unmigrated, tmp_path):
         "broker hung": (
             {"OM_AMQP_URL": f"amqp://u:p@{hung}/v"},
             ["setup --dry-run", CHECK],
-            f"{unanswered}|within 8 s",
+            f"{unanswered}|within 6 s",
         ),
         "broker refusing": (
             {"OM_AMQP_URL": settings["OM_AMQP_URL"] + "x"},
@@ -228,10 +266,16 @@ def list_states(settings, hung, unmigrated, tmp_path):
             "check that it runs",
         ),
         "no settings": (dict.fromkeys(settings, ""), asking(BROKER, DATABASE, PLATFORM), "OM_[A-Z_]+"),
-        "no permission": (
-            {"OM_SETTINGS_FILE": str(tmp_path)},
+        "no permission for the settings": (
+            {"OM_SETTINGS_FILE": str(unreadable)},
             asking(BROKER, DATABASE, PLATFORM),
-            "OM_SETTINGS_FILE",
+            # The user may not read the files that the calls name, either.
+            "OM_SETTINGS_FILE must name a readable text file|'(keys|event.json)': Permission denied",
+        ),
+        "no permission in the database": (
+            {"OM_DATABASE_URL": stranger},
+            asking(DATABASE),
+            "does not let its user do this",
         ),
         "database read-only": ({}, WRITING, "is read-only"),
     }
@@ -266,25 +310,73 @@ def find_faults(command, sentence, status, captured, seconds):
         yield "has no error in its JSON"
 
 
+@contextmanager
+def drop_rights(unreadable):
+    """Run as a user that may not read the file *unreadable*; root may read every file."""
+    unreadable.chmod(0)
+    user = os.geteuid()
+    if user == 0:
+        os.seteuid(pwd.getpwnam("nobody").pw_uid)
+    try:
+        yield
+    finally:
+        os.seteuid(user)
+
+
 @pytest.mark.timeout(300)
 def test_each_command_reports_in_one_plain_sentence_which_server_fails(  # noqa: PLR0917  # fixtures
-    settings, vhost, edge, hung, postgres_url, tmp_path, monkeypatch, capsys
+    settings, vhost, edge, hung, postgres_url, stranger, tmp_path, monkeypatch, capsys
 ):
-    faults = []
-    for state, (changes, calls, sentence) in list_states(settings, hung, postgres_url, tmp_path).items():
+    faults, unreadable = [], tmp_path / "environment"
+    unreadable.touch()
+    states = list_states(settings, hung, postgres_url, stranger, unreadable)
+    limits = {
+        "broker full": lambda: limit_connections(settings, vhost),
+        "no permission for the settings": lambda: drop_rights(unreadable),
+    }
+    for state, (changes, calls, sentence) in states.items():
         if state == "database read-only":
             make_read_only(settings["OM_DATABASE_URL"])
-        with limit_connections(settings, vhost) if state == "broker full" else nullcontext():
+        with limits.get(state, nullcontext)(), monkeypatch.context() as patched:
+            for name, value in {**settings, **changes}.items():
+                patched.setenv(name, value)
             for call in calls:
-                with monkeypatch.context() as patched:
-                    for name, value in {**settings, **changes}.items():
-                        patched.setenv(name, value)
-                    begun = time.monotonic()
-                    status = invoke(call, edge)
-                    captured = capsys.readouterr()
+                begun = time.monotonic()
+                status = invoke(call, edge)
+                captured = capsys.readouterr()
                 found = find_faults(call, sentence, status, captured, time.monotonic() - begun)
                 faults += [(state, call, fault, captured.err[-300:]) for fault in found]
     assert not faults, "\n".join(map(str, faults))
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("call", READING)
+def test_each_command_that_reads_reports_a_database_that_freezes_after_the_connection(
+    settings, freezing, call, monkeypatch, capsys
+):
+    for name, value in {**settings, "OM_DATABASE_URL": freezing.url()}.items():
+        monkeypatch.setenv(name, value)
+    if call != CHECK:
+        # The probe then waits five seconds for a new connection; `check` itself ends after eight.
+        monkeypatch.setattr(prefetch, "PROBE_SECONDS", 1.0)
+    statements = []
+
+    def freeze(*_):
+        statements.append(call)
+        freezing.freeze()
+
+    event.listen(Engine, "before_cursor_execute", freeze)
+    try:
+        begun = time.monotonic()
+        status = invoke(call)
+        captured = capsys.readouterr()
+        seconds = time.monotonic() - begun
+    finally:
+        event.remove(Engine, "before_cursor_execute", freeze)
+        freezing.resume()
+    sentence = "did not end within 8 s" if call == CHECK else "does not answer in time: check whether it"
+    assert statements
+    assert not list(find_faults(call, sentence, status, captured, seconds))
 
 
 def make_read_only(url):

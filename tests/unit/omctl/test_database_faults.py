@@ -20,9 +20,14 @@ from omctl.connections import friendly_errors
             "run the command again later",
         ),
         (psycopg.errors.DiskFull("could not extend file"), "enlarge the disk"),
+        (
+            psycopg.errors.QueryCanceled("canceling statement due to statement timeout"),
+            "took too long: run it again later",
+        ),
+        (psycopg.errors.ConnectionTimeout("connection timeout expired"), "check whether it hangs"),
         (psycopg.OperationalError("connection refused"), "check that it runs"),
     ],
 )
-def test_a_database_that_refuses_for_now_is_not_reported_as_one_that_does_not_run(cause, remedy):
+def test_the_reason_why_a_database_does_not_answer_decides_the_remedy(cause, remedy):
     with pytest.raises(OpenMessagingError, match=remedy), friendly_errors():
         raise OperationalError("SELECT 1", {}, cause)

@@ -6,17 +6,21 @@ would not help, because the two threads would compete for the interpreter lock a
 """
 
 import select
+import time
 from collections.abc import Callable, Generator
 from typing import Any, Final
 
 import psycopg
-from psycopg.errors import _WaitTimeout
+from psycopg.errors import ConnectionTimeout, _WaitTimeout
 from psycopg.waiting import WAIT_R
 from sqlalchemy import Engine, event
 
 ANSWER_SECONDS: Final = 40.0
 """How long to wait for PostgreSQL's answer: longer than the server's own limits. A frozen server does not
 enforce them, and its operating system keeps the connection open, but another host in the URL may answer."""
+
+PROBE_SECONDS: Final = 10.0
+"""How long a patient connection waits before each test of whether the server is frozen."""
 
 
 class PrefetchingConnection(psycopg.Connection[Any]):
@@ -28,15 +32,36 @@ class PrefetchingConnection(psycopg.Connection[Any]):
     prefetch: Callable[[], bool] | None = None
     """Does a little work, for less than a millisecond, and returns whether more work may be left."""
 
+    patience_seconds = 0.0  # how long to wait for an answer while the server is not frozen
+
     def wait(self, gen: Any, *arguments: Any, **options: Any) -> Any:
-        """Wait for the answer, and call `prefetch` meanwhile; raise OperationalError after ANSWER_SECONDS."""
+        """Wait for the answer, and call `prefetch` meanwhile; raise OperationalError if none arrives."""
+        ends = time.monotonic() + self.patience_seconds
+        seconds = PROBE_SECONDS if self.patience_seconds else ANSWER_SECONDS
         if self.prefetch is not None:
             gen = _prefetch_meanwhile(gen, self.fileno(), self.prefetch)
+        while True:
+            try:
+                return super().wait(gen, *arguments, **{"timeout": seconds, **options})
+            except _WaitTimeout:
+                if time.monotonic() >= ends or self._is_frozen():
+                    self.pgconn.finish()
+                    raise
+
+    def _is_frozen(self) -> bool:
+        """Return whether the server does not even react to a new connection."""
         try:
-            return super().wait(gen, *arguments, **{"timeout": ANSWER_SECONDS, **options})
-        except _WaitTimeout:
-            self.pgconn.finish()
-            raise
+            psycopg.connect(self.info.dsn, password=self.info.password).close()
+        except psycopg.OperationalError as error:
+            # Any other error is a reaction, for example that the server has too many connections.
+            return isinstance(error, ConnectionTimeout)
+        return False
+
+
+class PatientConnection(PrefetchingConnection):
+    """A connection whose statements may take long: an hour is longer than any statement of a command."""
+
+    patience_seconds = 3600.0
 
 
 def prefetch_while_waiting(engine: Engine, prefetch: Callable[[], bool]) -> None:

@@ -14,7 +14,7 @@ from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_rand
 
 from messaging.errors import ConfigurationError, RetryLaterError
 from workers.db.engine.errors import CONFLICTS, sqlstate, translate
-from workers.db.engine.prefetch import PrefetchingConnection
+from workers.db.engine.prefetch import PatientConnection, PrefetchingConnection
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
@@ -81,7 +81,7 @@ def make_engine(url: str, session: Mapping[str, str] = WORKER_SESSION) -> Engine
             pool_timeout=5.0,
             hide_parameters=True,
         )
-        connect = PrefetchingConnection.connect
+        connect = (PrefetchingConnection if "statement_timeout" in session else PatientConnection).connect
         event.listen(engine, "do_connect", lambda _dialect, _record, given, named: connect(*given, **named))
         return engine
     engine = create_engine(parsed, connect_args={"timeout": SQLITE_BUSY_SECONDS}, hide_parameters=True)

@@ -8,7 +8,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from messaging.errors import OpenMessagingError
-from workers.db.engine import make_engine
+from workers.db.engine import PATIENT_SESSION, make_engine
 
 DIRECTORY = Path(__file__).parent
 
@@ -38,7 +38,7 @@ def check(url: str) -> None:
 
 def current_revision(url: str) -> str | None:
     """Return the revision that a database has; None if the database is empty."""
-    engine = make_engine(url)
+    engine = make_engine(url, PATIENT_SESSION)
     try:
         with engine.connect() as connection:
             return MigrationContext.configure(connection).get_current_revision()
