@@ -13,9 +13,10 @@ from messaging.admin import BrokerObject, ObjectState, broker_session, inspect
 from messaging.environment import Environment
 from messaging.errors import BrokerUnavailableError, ConfigurationError
 from messaging.management import ManagementApi, quote_vhost
-from omctl.look.findings import Finding, Level, note, ok, problem, warning
-from omctl.look.settings import HIDDEN, redact_urls
+from omctl.look.findings import Finding, Level, check_areas, note, ok, problem, warning
+from omctl.look.settings import HIDDEN, redact_url, redact_urls
 
+NODE_SECONDS: Final = 6.0
 REQUEST_SECONDS: Final = 3.0
 LOSING_POLICY_KEYS: Final = ("max-length", "max-length-bytes", "message-ttl", "expires")
 """Policy keys that let a queue drop events silently if publisher confirms are off."""
@@ -28,22 +29,30 @@ LEADERLESS: Final = ("members are online", "no majority of the queue's members",
 
 
 def check_broker() -> Iterator[Finding]:
-    """Yield findings about the broker's exchanges and queues.
-
-    If no broker responds, this may take several seconds.
-    """
+    """Yield findings about the connection to each node, and about the queues on the first that answers."""
     environment = Environment()
     urls, managed = environment.strings("OM_AMQP_URL"), environment.strings("OM_MANAGEMENT_URL")
-    try:
-        with broker_session(urls, client_name="omctl check") as connection:
-            objects = inspect(connection)
-        yield ok("connection", "the broker answers")
-        yield from map(judge_object, objects)
-    except (BrokerUnavailableError, ConfigurationError) as error:
-        yield problem("connection", "does not work", str(error))
+    # Query all nodes at once, because a frozen node blocks for longer than this area may take.
+    nodes = {url: partial(_inspect_node, (url,)) for url in urls} or {"": partial(_inspect_node, ())}
+    found = check_areas(nodes, NODE_SECONDS)
+    answering = next((finding.area for finding in found if finding.level is Level.OK), None)
+    for finding in found:
+        if finding.subject in {"connection", "check"}:
+            node = f" at {redact_url(finding.area)}" if len(urls) > 1 else ""
+            yield replace(finding, subject=finding.subject + node)
+        elif finding.area == answering:
+            yield finding
     has_confirms = environment.boolean("OM_PUBLISHER_CONFIRMS", default=False)
     if urls or has_confirms:
         yield judge_proof(len(urls), len(managed), has_confirms=has_confirms)
+
+
+def _inspect_node(urls: tuple[str, ...]) -> list[Finding]:
+    try:
+        with broker_session(urls, client_name="omctl check") as connection:
+            return [ok("connection", "the broker answers"), *map(judge_object, inspect(connection))]
+    except (BrokerUnavailableError, ConfigurationError) as error:
+        return [problem("connection", "does not work", str(error))]
 
 
 def judge_object(item: BrokerObject) -> Finding:

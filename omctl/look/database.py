@@ -1,6 +1,7 @@
 """Check the database: its revision, its tables, the hosts' clocks, and rows that need an operator."""
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
@@ -17,6 +18,7 @@ from workers.db.engine import WORKER_SESSION, DatabaseClock
 from workers.db.migrations import schema
 from workers.db.models import dead_letters, destinations, drift, metadata
 from workers.db.stats import CLOCK_AHEAD, WorkerReport, read_worker_reports
+from workers.deliver import configured_destinations
 from workers.parsing import moment_of
 
 MAX_CLOCK_DIFFERENCE: Final = 2.0
@@ -78,7 +80,7 @@ def _contents(engine: Engine) -> Iterator[Finding]:
         now = moment_of(clock.now_us())
         hosts = sorted(clocks.items())
         yield from (judge_clock(host, ahead) for host, ahead in hosts if isinstance(ahead, float))
-        yield from judge_workers(reports, now)
+        yield from judge_workers(reports, now, list_expected(Environment()))
         yield from judge_files(reports, now)
         is_open = dead_letters.c.decided_at.is_(None)
         waiting = connection.scalar(select(func.count()).select_from(dead_letters).where(is_open)) or 0
@@ -97,17 +99,29 @@ def judge_clock(host: str, ahead: float) -> Finding:
     return problem(subject, text, "Synchronise both clocks by NTP: timedatectl shows the state.")
 
 
-def judge_workers(reports: Iterable[WorkerReport], now: datetime) -> Iterator[Finding]:
+def list_expected(environment: Environment) -> Iterator[str]:
+    """Yield the roles that the settings demand. Malformed settings have a finding of their own."""
+    yield "settle"
+    with suppress(ConfigurationError):
+        if any(destination.enabled for destination in configured_destinations(environment)):
+            yield "deliver"
+    if environment.string("OM_GENESYS_REGION") or environment.string("OM_GENESYS_API_URL"):
+        yield "reconcile"
+
+
+def judge_workers(
+    reports: Iterable[WorkerReport], now: datetime, expected: Iterable[str]
+) -> Iterator[Finding]:
     """Judge each role by its workers' reports. A role has a problem if all its workers stopped reporting."""
-    roles: dict[str, list[WorkerReport]] = {"settle": []}
+    roles: dict[str, list[WorkerReport]] = {role: [] for role in expected}
     for report in reports:
         roles.setdefault(report.role, []).append(report)
     for role, of_role in sorted(roles.items()):
         subject = f"{role} workers"
         silent = [report.worker for report in of_role if report.is_silent(now)]
         if not of_role:
-            text = "no worker reports: no conversation is settled"
-            yield warning(subject, text, "Start one with python -m workers settle.")
+            text = "no worker reports, so this role does no work"
+            yield warning(subject, text, f"Start one with python -m workers {role}.")
         elif silent:
             judge = problem if len(silent) == len(of_role) else warning
             advice = "See systemctl status 'om-*' on its host, and start it."

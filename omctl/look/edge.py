@@ -14,6 +14,7 @@ import requests
 from messaging.environment import Environment
 from omctl.connections import health_url
 from omctl.installing.gateway import REFUSE_UNLISTED, SITE
+from omctl.installing.steps import UNITS
 from omctl.look.findings import Finding, note, ok, problem, warning
 from omctl.look.settings import redact_url
 from webhook_api import journal as journals
@@ -21,6 +22,7 @@ from webhook_api.health import platform_list_age
 
 REQUEST_SECONDS: Final = 5.0
 CERTIFICATE_SECONDS: Final = 2.0
+OBSERVE_UNIT: Final = UNITS / "om-observe.service"
 MAX_LIST_AGE: Final = 7 * 86400.0
 """The list's maximum age in seconds. A timer fetches it daily; changes are announced weeks ahead."""
 MIN_VALID_DAYS: Final = 14
@@ -89,18 +91,23 @@ def judge_report(url: str, status: int, report: dict[str, Any]) -> Iterator[Find
 
 
 def check_canary(environment: Environment) -> Finding:
-    """Judge the last canary by the state that om-observe reports; this takes a few seconds at most."""
-    url = redact_url(environment.string("OM_CANARY_URL"))
-    if not environment.string("OM_CANARY_URL"):
-        advice = "Set OM_CANARY_URL: om-observe then tests the whole service once a minute."
-        return note("OM_CANARY_URL", "is not set", advice)
+    """Judge om-observe, and the last canary by its report; this takes a few seconds at most."""
+    url = redact_url(environment.string("OM_CANARY_URL")) if environment.string("OM_CANARY_URL") else ""
+    advice = "Set OM_CANARY_URL: om-observe then tests the whole service once a minute."
+    unset = note("OM_CANARY_URL", "is not set", advice)
+    if not url and not OBSERVE_UNIT.exists():
+        return unset
     observe = str(health_url(environment.string("OM_METRICS_BIND", "127.0.0.1:9464")))
     try:
         state = requests.get(observe.replace("/health/ready", "/ops/state"), timeout=REQUEST_SECONDS).json()
+        if not url:
+            return unset
         [light] = [light for light in state["lights"] if light["name"] == "canary"]
     except (requests.RequestException, ValueError, KeyError, TypeError):
-        advice = "Start or restart om-observe, which sends it."
-        return warning(url, "is unknown: om-observe does not report it", advice)
+        text = (
+            "is unknown: om-observe does not report it" if url else "does not serve the page and the metrics"
+        )
+        return warning(url or "om-observe", text, "Start or restart om-observe.")
     if light["problem"]:
         return problem(url, f"was stopped: {light['problem']}", "See OpenMessagingCanary in docs/runbook.md.")
     if light["state"] == "unknown":

@@ -2,6 +2,7 @@
 
 import json
 import re
+import socket
 
 import pytest
 import requests
@@ -60,6 +61,19 @@ def test_a_stopped_edge_is_the_only_problem_if_the_host_needs_an_edge(environmen
     result, findings = run({**environment, **changes}, *role)
     expected = [("edge", "http://127.0.0.1:1/health/ready")] if needs_edge else []
     assert (problems(findings), result.exit_code) == (expected, int(needs_edge))
+
+
+def test_a_frozen_broker_node_is_named_and_hides_no_queue_of_the_other_nodes(environment):
+    with socket.create_server(("127.0.0.1", 0)) as frozen:
+        host, url = f"127.0.0.1:{frozen.getsockname()[1]}", environment["OM_AMQP_URL"]
+        _, findings = run(
+            environment | {"OM_AMQP_URL": f"amqp://u:hidden@{host}/v,{url}"}, "--role", "worker"
+        )
+    levels = {one["subject"]: one["level"] for one in findings if one["area"] == "broker"}
+    assert levels.pop(f"check at amqp://{host}/v") == "problem"
+    assert levels.pop(f"connection at amqp://{url.rpartition('@')[2]}") == "ok"
+    assert levels["queue open-messaging.dead-letters"] == "ok"
+    assert "hidden" not in str(findings)
 
 
 @pytest.fixture

@@ -9,9 +9,11 @@ from types import SimpleNamespace
 import pytest
 
 from messaging.admin import BrokerObject, ObjectState
+from messaging.environment import Environment
 from messaging.errors import ConfigurationError
 from omctl.installing import options as installation_options
 from omctl.installing.options import BOTH, Role
+from omctl.look import edge
 from omctl.look.broker import (
     judge_alarms,
     judge_guest,
@@ -21,7 +23,14 @@ from omctl.look.broker import (
     withdraw_counts,
 )
 from omctl.look.check import find_roles, summarise
-from omctl.look.database import judge_clock, judge_paused, judge_revision, judge_tables, judge_workers
+from omctl.look.database import (
+    judge_clock,
+    judge_paused,
+    judge_revision,
+    judge_tables,
+    judge_workers,
+    list_expected,
+)
 from omctl.look.edge import (
     JournalState,
     check_canary,
@@ -176,9 +185,54 @@ def test_the_counts_of_a_queue_without_a_leader_are_reported_as_unknown(area, fo
 )
 def test_a_role_whose_workers_do_not_report_is_a_problem(reports, levels):
     found = judge_workers(
-        [WorkerReport(role, "vm 1", NOW, NOW - timedelta(seconds=age), {}) for role, age in reports], NOW
+        [WorkerReport(role, "vm 1", NOW, NOW - timedelta(seconds=age), {}) for role, age in reports],
+        NOW,
+        ["settle"],
     )
     assert {finding.subject.removesuffix(" workers"): finding.level for finding in found} == levels
+
+
+@pytest.mark.parametrize(
+    ("settings", "enabled", "missing"),
+    [
+        ({}, "true", []),
+        ({"OM_DESTINATIONS": "destinations.toml"}, "true", ["deliver"]),
+        ({"OM_DESTINATIONS": "destinations.toml"}, "false", []),
+        ({"OM_DESTINATIONS": "missing.toml"}, "true", []),
+        ({"OM_GENESYS_REGION": "us-east-1"}, "true", ["reconcile"]),
+        ({"OM_GENESYS_API_URL": "http://127.0.0.1"}, "true", ["reconcile"]),
+    ],
+)
+def test_a_role_that_the_settings_demand_and_that_never_started_is_a_warning(
+    tmp_path, monkeypatch, settings, enabled, missing
+):
+    monkeypatch.chdir(tmp_path)
+    destination = f'[destinations.crm]\nurl = "https://crm.example/"\nenabled = {enabled}\n'
+    destination += 'secret = "whsec_c2VjcmV0"\nevents = ["openmessaging:receipt"]\n'
+    (tmp_path / "destinations.toml").write_text(destination)
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    report = WorkerReport("settle", "vm 1", NOW, NOW, {})
+    found = judge_workers([report], NOW, list_expected(Environment()))
+    levels = {finding.subject: (finding.level, finding.advice) for finding in found}
+    assert levels == {
+        "settle workers": (Level.OK, ""),
+        **{
+            f"{role} workers": (Level.WARNING, f"Start one with python -m workers {role}.")
+            for role in missing
+        },
+    }
+
+
+def test_a_dead_om_observe_is_a_warning_on_a_host_that_has_it_even_without_a_canary(tmp_path, monkeypatch):
+    environment = SimpleNamespace(string=(CANARY | {"OM_CANARY_URL": ""}).get)
+    monkeypatch.setattr(edge, "OBSERVE_UNIT", tmp_path / "om-observe.service")
+    assert check_canary(environment).level is Level.NOTE
+    edge.OBSERVE_UNIT.touch()
+    found = check_canary(environment)
+    assert (found.level, found.subject) == (Level.WARNING, "om-observe")
+    monkeypatch.setattr(edge.requests, "get", lambda *_, **__: SimpleNamespace(json=dict))
+    assert check_canary(environment).level is Level.NOTE
 
 
 @pytest.mark.parametrize(
