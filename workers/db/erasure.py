@@ -84,6 +84,10 @@ def erase_conversations(
         (sa.update(conversation_messages).values(text=None, content=None), texts),
         (sa.update(message_receipts).values(reasons=None), reasons),
     )
+    if not dry_run:
+        # Wait here for the transactions that lease some of these deliveries: the update below then also finds
+        # deliveries that they parked meanwhile, and no other transaction parks any behind the locked ones.
+        connection.execute(sa.select(deliveries.c.outbox_id).where(unsent).with_for_update())
     erased = {}
     for statement, condition in statements:
         rows = sa.select(sa.func.count()).select_from(statement.table).where(condition)

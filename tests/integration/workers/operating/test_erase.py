@@ -4,6 +4,7 @@ import json
 import re
 import sqlite3
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
@@ -23,13 +24,16 @@ from messaging.errors import OpenMessagingError
 from omctl.repair import erase as erase_module
 from omctl.repair.erase import erase
 from tests.integration.workers.commands import run_omctl
+from tests.integration.workers.conftest import ON_POSTGRESQL
 from tests.integration.workers.consuming import depth
 from tests.integration.workers.events import deliver, event, native, said
 from tests.servers.rabbitmq import PrivateRabbitMQ
 from tests.services import declare_topology
 from tests.waiting import wait_until
+from workers.db.engine import transact
 from workers.db.erasure import erase_conversations
 from workers.db.models import deliveries, discarded_dead_letters, metadata
+from workers.deliver import parking
 from workers.parsing import moment_of
 
 MARKER = "Marker-7Q4Z"
@@ -245,6 +249,43 @@ def test_an_erasure_abandons_unsent_deliveries(omctl, stored, engine, query):
         connection.execute(insert(deliveries).values(**row, due_at=datetime.now(UTC)))
     omctl("--conversation", stored, "--reason", "request 1")
     assert query("SELECT DISTINCT outcome, reason FROM deliveries") == [("abandoned", "erased")]
+
+
+ENTRY = """
+    INSERT INTO outbox (conversation_id, event_type, occurred_at, late, created_at)
+    VALUES ('c-1', 'new', '2026-01-01', false, '2026-01-01')"""
+
+
+@ON_POSTGRESQL
+def test_no_delivery_stays_parked_that_a_deliver_worker_parks_during_an_erasure(engine, query, monkeypatch):
+    monkeypatch.setattr(parking, "WALK_SHARE", 1)
+    monkeypatch.setattr(parking, "MAX_WALK", 1)
+    now_us = SystemClock().now_us()
+
+    def execute(*statements):
+        with engine.begin() as connection:
+            for statement in statements:
+                connection.execute(text(statement))
+
+    execute(
+        "INSERT INTO destinations (name, registered_at) SELECT x, now() FROM unnest(ARRAY['a', 'b']) x",
+        "INSERT INTO subscriptions (event_type, destination) SELECT 'new', name FROM destinations",
+    )
+    execute(ENTRY)
+    waits = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+    parked = "SELECT count(*) FROM deliveries WHERE outcome IS NULL AND due_at > '9000-01-01'"
+    with ThreadPoolExecutor() as pool, engine.connect() as lessor:
+        lessor.execute(text("SELECT 1 FROM deliveries WHERE destination = 'a' FOR UPDATE"))
+        now, work = moment_of(now_us), erase_conversations
+        erasure = pool.submit(transact, engine, work, ["c-1"], now=now, dry_run=False)
+        wait_until(lambda: query(waits), 30.0)
+        execute(ENTRY)
+        with engine.begin() as connection:
+            parking.find_first(connection, "b", now_us, 2)
+        assert query(parked) == [(1,)]
+        lessor.rollback()
+        erasure.result()
+    assert query(parked) == [(0,)]
 
 
 def test_a_copy_of_an_erased_event_has_no_effect(omctl, intake, query):
