@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Engine
 from messaging.clock import Clock
 from messaging.errors import RejectedEventError
 from messaging.log import logger
-from workers.db.engine import transact
+from workers.db.engine import MISSING_PERMISSION, sqlstate, transact
 from workers.db.ingest import WindowBounds
 from workers.isolation import isolate
 from workers.settle import conversations, updates
@@ -83,7 +83,12 @@ class Settler:
 
 
 def set_aside(engine: Engine, clock: Clock, conversation_id: str, error: Exception) -> None:
-    """Record that a conversation cannot be settled now, so that it is retried later and delays no others."""
+    """Record that a conversation cannot be settled now, so that it is retried later and delays no others.
+
+    Re-raises the error of a missing permission: this is not the conversation's fault, so all of them wait.
+    """
+    if sqlstate(error.__cause__) == MISSING_PERMISSION:
+        raise error
     code = error.code if isinstance(error, RejectedEventError) else "unreadable_row"
     until_us = clock.now_us() + round(ASIDE_SECONDS * 1_000_000)
     transact(engine, conversations.set_aside, conversation_id, code, until_us)

@@ -5,7 +5,14 @@
 
 from workers.db.engine.bulk import BulkStatement, column_kinds, insert_into
 from workers.db.engine.database_clock import DatabaseClock
-from workers.db.engine.errors import QUERY_CANCELED, error_code, is_outage, sqlstate, translate
+from workers.db.engine.errors import (
+    MISSING_PERMISSION,
+    QUERY_CANCELED,
+    error_code,
+    is_outage,
+    sqlstate,
+    translate,
+)
 from workers.db.engine.prefetch import prefetch_while_waiting
 from workers.db.engine.transactions import (
     PATIENT_SESSION,

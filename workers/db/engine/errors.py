@@ -26,6 +26,9 @@ FAILED_TRANSACTION: Final = "25P02"
 MISSING_SCHEMA: Final = frozenset({"42P01", "42703"})
 """SQLSTATEs undefined_table and undefined_column: the database is not migrated."""
 
+MISSING_PERMISSION: Final = "42501"
+"""SQLSTATE insufficient_privilege: the database's user lacks a permission."""
+
 ROW_FAULTS: Final = ("22", "23", "54")
 """SQLSTATE classes of errors that a row causes: data exception, integrity violation, limit exceeded."""
 
@@ -38,7 +41,7 @@ _SQLITE_MISSING_SCHEMA: Final = re.compile(r"no such (table|column)|has no colum
 """Matches an error's text, because SQLite has only one error code for all mistakes in a statement."""
 
 
-def sqlstate(error: BaseException) -> str | None:
+def sqlstate(error: BaseException | None) -> str | None:
     """Return PostgreSQL's code for a failed statement; None if there is none, as after a lost connection."""
     return getattr(error.orig, "sqlstate", None) if isinstance(error, DBAPIError) else None
 
@@ -80,4 +83,6 @@ def translate(error: DBAPIError) -> Exception:
     is_sqlite = isinstance(error.orig, sqlite3.Error)
     if state in MISSING_SCHEMA or (is_sqlite and _SQLITE_MISSING_SCHEMA.search(str(error.orig))):
         return RetryLaterError(f"{code}: a table or a column is missing, run `omctl migrate`")
+    if state == MISSING_PERMISSION:
+        code += ": the database's user lacks a permission"
     return RetryLaterError(code) if is_outage(error) else StatementRefusedError(code)

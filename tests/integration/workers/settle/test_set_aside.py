@@ -1,8 +1,12 @@
 """A conversation that cannot be settled does not delay other conversations, on PostgreSQL and on SQLite."""
 
+import secrets
+
 import pytest
 from sqlalchemy import event, text
 
+from messaging.errors import RetryLaterError
+from tests.integration.workers.conftest import ON_POSTGRESQL
 from tests.integration.workers.events import deliver, routed, said
 from tests.integration.workers.settle.platforms import QueuedAtThePlatform
 from workers.settle.settler import ASIDE_SECONDS
@@ -118,3 +122,52 @@ def test_an_update_whose_result_cannot_be_recorded_is_set_aside(intake, make_set
     assert query(UNSETTLED) == [("c-7",)]
     clock.seconds += 2.0
     assert settler.end_updates() == 0
+
+
+@pytest.fixture
+def without_permission(engine):
+    """Let the engine's transactions run without permission to write the outbox; returns the grant of it."""
+    role = f"settle-{secrets.token_hex(4)}"
+
+    def execute(*statements):
+        with engine.begin() as connection:
+            for statement in statements:
+                connection.exec_driver_sql(statement)
+
+    def become(connection):
+        connection.exec_driver_sql(f'SET LOCAL ROLE "{role}"')
+
+    kinds = ("TABLES", "SEQUENCES")
+    grants = [f'GRANT ALL ON ALL {kind} IN SCHEMA public TO "{role}"' for kind in kinds]
+    execute(f'CREATE ROLE "{role}"', *grants, f'REVOKE INSERT ON outbox FROM "{role}"')
+    event.listen(engine, "begin", become)
+
+    def grant():
+        execute("RESET ROLE", f'GRANT INSERT ON outbox TO "{role}"')
+
+    yield grant
+    event.remove(engine, "begin", become)
+    execute(f'DROP OWNED BY "{role}"', f'DROP ROLE "{role}"')
+
+
+@ON_POSTGRESQL
+@pytest.mark.parametrize("kind", ["message", "verified", "overdue"])
+def test_a_missing_permission_sets_no_conversation_aside(  # noqa: PLR0917  # fixtures
+    kind, intake, make_settler, clock, query, without_permission
+):
+    make = said if kind == "message" else routed
+    intake(*[deliver(make("QUEUED", conversation=f"c-{number}")) for number in range(5)])
+    settler = make_settler(QueuedAtThePlatform(), end_seconds=60.0, applies_unverified=True)
+    if kind != "message":
+        # The window closes first; the updates are applied later.
+        settler.settle_closed()
+    steps = {"message": "settle_windows", "verified": "settle_updates", "overdue": "end_updates"}
+    step = getattr(settler, steps[kind])
+    clock.seconds += 61.0 if kind == "overdue" else 2.1
+    with pytest.raises(RetryLaterError, match="42501: the database's user lacks a permission"):
+        step()
+    assert query(UNSETTLED) == []
+
+    without_permission()
+    assert step() > 0
+    assert query("SELECT count(*) > 0 FROM outbox WHERE event_id IS NOT NULL") == [(True,)]
