@@ -316,7 +316,7 @@ CREATE INDEX ix_conversations_unsettled ON conversations (conversation_id) WHERE
 CREATE INDEX ix_conversation_messages_conversation_id ON conversation_messages (conversation_id, occurred_at, sequence);
 CREATE INDEX ix_message_receipts_platform_message_id ON message_receipts (platform_message_id);
 CREATE INDEX ix_routing_updates_conversation_id ON routing_updates (conversation_id);
-CREATE INDEX ix_routing_updates_waiting ON routing_updates (waits_since) WHERE decision IS NULL;
+CREATE INDEX ix_routing_updates_waiting ON routing_updates (waits_since, next_attempt_at) WHERE decision IS NULL;
 CREATE INDEX ix_dead_letters_recorded_at ON dead_letters (recorded_at);
 CREATE INDEX ix_dead_letters_open ON dead_letters (code, recorded_at) WHERE decided_at IS NULL;
 CREATE INDEX ix_dead_letters_oldest ON dead_letters (recorded_at, message_id) WHERE decided_at IS NULL;
@@ -328,7 +328,7 @@ CREATE INDEX ix_deliveries_unpublished ON deliveries (outbox_id) WHERE outcome =
 CREATE INDEX ix_failed_receipts_due ON failed_receipts (due_at) WHERE outcome IS NULL;
 CREATE UNIQUE INDEX ix_reconciliations_under_way ON reconciliations (started_by) WHERE finished_at IS NULL AND started_by = 'timer';
 CREATE INDEX ix_reconciliations_undecided ON reconciliations (id) WHERE mismatch IS NOT NULL AND decided_by IS NULL;
-CREATE INDEX ix_platform_conversations_unread ON platform_conversations (differs, read_at) WHERE state IN ('open', 'over');
+CREATE INDEX ix_platform_conversations_unread ON platform_conversations (differs, read_at, listed_at) WHERE state IN ('open', 'over');
 CREATE INDEX ix_edge_statistics_began_at ON edge_statistics (began_at);
 CREATE TRIGGER outbox_plans_deliveries AFTER INSERT ON outbox
         BEGIN

@@ -17,6 +17,7 @@ from workers.db.models.columns import (
 )
 
 _UNDER_WAY: Final = partial("finished_at IS NULL AND started_by = 'timer'")
+_UNENDED: Final = partial("state IN ('open', 'over')")
 
 reconciliations = table(
     "reconciliations",
@@ -81,7 +82,7 @@ platform_conversations = table(
     optional("messages", Integer, "Number of messages when it was last read"),
     optional("read_at", UtcDateTime, "When it was last read, our clock"),
     optional("fingerprint", Text, "Digest of its messages; if equal, nothing is compared"),
-    Index("ix_platform_conversations_unread", "differs", "read_at", **partial("state IN ('open', 'over')")),
+    Index("ix_platform_conversations_unread", "differs", "read_at", "listed_at", **_UNENDED),
 )
 
 interventions = table(

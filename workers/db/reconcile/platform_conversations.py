@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from sqlalchemy import ColumnElement, Connection, bindparam, exists, func, or_, select, text, true, union
+from sqlalchemy import ColumnElement, Connection, bindparam, exists, func, or_, select, text, union
 
 from workers.db.engine import insert_into
 from workers.db.models import (
@@ -156,11 +156,14 @@ def find_unread(
     connection: Connection, reconciliation: Reconciliation, skip: Collection[str], *, is_late: bool
 ) -> KnownConversation | None:
     """Return the next unread conversation, differing counts first; if *is_late*, only differing counts."""
-    is_wanted = _P.conversation_id.not_in(sorted(skip)) & (_P.differs if is_late else true())
-    query = select(_P.conversation_id, _P.fingerprint).where(is_wanted, _is_unread(reconciliation))
-    query = query.order_by(_P.differs.desc(), _P.read_at.asc().nulls_first(), _P.conversation_id)
-    row = connection.execute(query.limit(1)).first()
-    return KnownConversation(*row) if row else None
+    query = select(_P.conversation_id, _P.fingerprint).where(_P.conversation_id.not_in(sorted(skip)))
+    query = query.where(_is_unread(reconciliation)).order_by(_P.read_at).limit(1)
+    # A single query for all of these rows would sort them: the index has the times first and the nulls last.
+    for differs in (_P.differs,) if is_late else (_P.differs, ~_P.differs):
+        for is_of_kind in (_P.read_at.is_(None), _P.read_at.is_not(None)):
+            if row := connection.execute(query.where(differs, is_of_kind)).first():
+                return KnownConversation(*row)
+    return None
 
 
 def count_unread(connection: Connection, reconciliation: Reconciliation) -> int:

@@ -548,7 +548,8 @@ def _create_routing_updates() -> None:
         comment="Explicit routing transitions, and the decision on each",
     )
     _index("ix_routing_updates_conversation_id", "routing_updates", ["conversation_id"])
-    _index("ix_routing_updates_waiting", "routing_updates", ["waits_since"], where="decision IS NULL")
+    waits = ["waits_since", "next_attempt_at"]
+    _index("ix_routing_updates_waiting", "routing_updates", waits, where="decision IS NULL")
 
 
 def _create_dead_letters() -> None:
@@ -878,7 +879,7 @@ def _create_platform_conversations() -> None:
     _index(
         "ix_platform_conversations_unread",
         "platform_conversations",
-        ["differs", "read_at"],
+        ["differs", "read_at", "listed_at"],
         where="state IN ('open', 'over')",
     )
 
