@@ -75,17 +75,23 @@ def test_each_secret_that_a_service_reads_is_declared_and_granted_to_the_service
         assert named <= granted <= declared, service
 
 
-def test_each_container_is_confined_and_our_own_containers_have_a_process_limit():
-    anchors = dict(re.findall(r"^x-\w+: &(\w+)\n((?:  .*\n)+)", TEXT, re.MULTILINE))
+def test_each_container_is_confined_and_our_own_containers_have_limits():
+    anchors = dict(re.findall(r"^x-[\w-]+: &([\w-]+)\n((?:  .*\n)+)", TEXT, re.MULTILINE))
 
     def lines(block):
-        base = re.search(r"<<: \*(\w+)", block)
+        base = re.search(r"<<: \*([\w-]+)", block)
         return {line.strip() for line in block.splitlines()} | (lines(anchors[base[1]]) if base else set())
 
     confined = {"read_only: true", "cap_drop: [ALL]", 'security_opt: ["no-new-privileges:true"]'}
+    # Docker's default driver would keep each container's log without a limit.
+    confined |= {"logging: {driver: local}"}
+    limits = {"pids_limit: 512", "oom_score_adj: 500"}
     for service, block in SERVICES.items():
         assert confined <= lines(block), service
-        assert ("pids_limit: 512" in lines(block)) is (service in {*READERS, "migrate", "setup", "omctl"})
+        is_ours = service in {*READERS, "migrate", "setup", "omctl"}
+        assert limits & lines(block) == (limits if is_ours else set()), service
+        # Each runs one process. The edge runs one for each CPU, and the scaler starts workers.
+        assert ("mem_limit: 1g" in lines(block)) is (service in {*READERS} - {"edge", "scale"}), service
 
 
 def test_a_service_reads_headers_that_contain_secrets_from_files():
