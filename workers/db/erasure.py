@@ -26,6 +26,8 @@ from workers.db.models import (
 UUID_FORM: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 """A UUID is never part of another id, so it can be searched for without quotes, even in damaged bodies."""
 
+_WITH_BODIES: Final = (event_payloads, event_conflicts)
+_ESCAPE: Final = re.compile(r"\\u([0-9a-f]{4})")
 SEARCH_ROWS: Final = 10_000
 """Number of event ids that one statement searches. It takes milliseconds, so progress can be shown often."""
 
@@ -34,6 +36,8 @@ def encode_needles(identifiers: Iterable[str]) -> set[bytes]:
     """Return all forms that *identifiers* may have in a body: as JSON strings; UUIDs also without quotes."""
     identifiers = list(identifiers)
     texts = [json.dumps(one, ensure_ascii=is_ascii) for one in identifiers for is_ascii in (False, True)]
+    # Java and .NET write the hexadecimal digits of an escape in upper case, Python in lower case.
+    texts += [_ESCAPE.sub(lambda found: rf"\u{found[1].upper()}", text) for text in texts]
     forms = {form.encode() for text in texts for form in (text, text.replace("/", "\\/"))}
     return forms | {one.encode() for one in identifiers if UUID_FORM.fullmatch(one)}
 
@@ -45,18 +49,23 @@ def search_conversations(
 ) -> set[str]:
     """Return the ids of the conversations with a stored body that contains any of *needles*.
 
-    Every body is read. After each statement, *report* gets the id above which it searched, and the last id.
+    Every body is read, including those of conflicts. After each statement, *report* gets the id above which
+    it searched, and the last id.
     """
     wanted, found = list(needles), set[str]()
     if not wanted:
         return found
-    is_named = _has_any(engine.dialect, event_payloads.c.body, wanted)
-    ids = event_payloads.c.event_id
-    last: int = transact(engine, sa.Connection.scalar, sa.select(sa.func.max(ids))) or 0
-    named = sa.select(processed_events.c.conversation_id).where(ids == processed_events.c.id, is_named)
+    events = processed_events.c
+    last: int = transact(engine, sa.Connection.scalar, sa.select(sa.func.max(events.id))) or 0
+    tables = [(one.c.event_id, _has_any(engine.dialect, one.c.body, wanted)) for one in _WITH_BODIES]
 
     def search(connection: sa.Connection, above: int) -> set[str]:
-        return set(connection.scalars(named.where(ids > above, ids <= above + SEARCH_ROWS)))
+        conditions = (
+            (ids == events.id) & (ids > above) & (ids <= above + SEARCH_ROWS) & is_named
+            for ids, is_named in tables
+        )
+        named = (sa.select(events.conversation_id).where(condition) for condition in conditions)
+        return {one for query in named for one in connection.scalars(query)}
 
     for above in range(0, last, SEARCH_ROWS):
         found |= transact(engine, search, above)
