@@ -1,10 +1,12 @@
 """Open the connections that commands need: to the database, the dead-letter queue and the platform."""
 
+from __future__ import annotations
+
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Concatenate, Final, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Concatenate, Final, ParamSpec, TypeVar
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
@@ -13,7 +15,9 @@ from messaging.admin import DeadLetterQueue, lock_dead_letters
 from messaging.environment import Environment
 from messaging.errors import ConfigurationError, OpenMessagingError, RetryLaterError, StatementRefusedError
 from workers.db.engine import PATIENT_SESSION, DatabaseClock, make_engine, transact
-from workers.genesys import GenesysClient, open_client, read_genesys_settings
+
+if TYPE_CHECKING:
+    from workers.genesys import GenesysClient
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
@@ -134,7 +138,9 @@ def open_dead_letters() -> Iterator[DeadLetterSession]:
 @contextmanager
 def open_platform(environment: Environment) -> Iterator[GenesysClient]:
     """Yield a client of the platform's API. Its requests count against the budget that all hosts share."""
-    settings = read_genesys_settings(environment)
+    from workers import genesys  # noqa: PLC0415  # slow to import, and most commands do not need it
+
+    settings = genesys.read_genesys_settings(environment)
     if settings is None:
         raise ConfigurationError(
             "OM_GENESYS_REGION is not set: set it to the organisation's region, with OM_GENESYS_CLIENT_ID "
@@ -142,7 +148,7 @@ def open_platform(environment: Environment) -> Iterator[GenesysClient]:
         )
     if not environment.string("OM_DATABASE_URL"):
         # A host that runs only the edge has no database, so its few requests are not counted.
-        yield GenesysClient(settings, None)
+        yield genesys.GenesysClient(settings, None)
         return
     with open_database() as engine:
-        yield open_client(settings, engine, DatabaseClock(engine))
+        yield genesys.open_client(settings, engine, DatabaseClock(engine))

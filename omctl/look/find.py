@@ -18,7 +18,6 @@ from sqlalchemy import Engine
 from messaging.envelope import Envelope, decode_properties, envelope_of
 from messaging.environment import Environment
 from messaging.errors import ConfigurationError
-from messaging.management import QueueDepths
 from messaging.topology import EVENTS_QUEUE
 from omctl.connections import DatabaseUnavailableError, open_database
 from omctl.interface import Command, format_json, format_time, json_option, show_json, visible
@@ -214,6 +213,8 @@ def _list_hints(
 
 
 def _describe_queue() -> str:
+    from messaging.management import QueueDepths  # noqa: PLC0415  # slow to import, only for unknown ids
+
     urls = [Environment().strings(name) for name in ("OM_MANAGEMENT_URL", "OM_AMQP_URL")]
     with suppress(ConfigurationError):
         if (depth := QueueDepths(*urls).read().get(EVENTS_QUEUE)) is not None:

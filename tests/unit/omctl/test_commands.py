@@ -51,6 +51,11 @@ def test_help_takes_less_than_half_a_second_of_cpu_time_and_imports_no_database_
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 0
 
 
+def test_find_imports_no_http_library_before_an_id_is_unknown():
+    code = "import omctl.look.find, sys; sys.exit(not {'requests', 'oauthlib'}.isdisjoint(sys.modules))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "status", "message"),
     [
