@@ -18,7 +18,14 @@ from messaging.management import QueueDepths
 from messaging.process import ServiceManager, Watchdog
 from messaging.topology import EVENTS_QUEUE
 from workers import observe, scale
-from workers.db.engine import PATIENT_SESSION, WORKER_SESSION, DatabaseClock, check_schema, make_engine
+from workers.db.engine import (
+    DELIVER_SESSION,
+    PATIENT_SESSION,
+    WORKER_SESSION,
+    DatabaseClock,
+    check_schema,
+    make_engine,
+)
 from workers.deliver import DeadLetterPublisher, Deliverer
 from workers.genesys import ConversationStates, FailedReceipts, open_client
 from workers.intake import Intake, installed_handlers, unstored_types
@@ -65,7 +72,7 @@ def run_deliver(settings: DeliverSettings, *, name: str) -> None:
     Raises RetryLaterError if the database is away when the role stops; some events may then be sent again.
     """
     sys.setswitchinterval(SWITCH_SECONDS)
-    engine, clock = _open_database(settings.database_url)
+    engine, clock = _open_database(settings.database_url, DELIVER_SESSION)
     deliverer = Deliverer(engine, clock, settings.destinations)
     receipts = None
     if settings.genesys is not None:

@@ -15,6 +15,7 @@ from workers.db.engine.errors import (
 )
 from workers.db.engine.prefetch import prefetch_while_waiting
 from workers.db.engine.transactions import (
+    DELIVER_SESSION,
     PATIENT_SESSION,
     SCHEMA_REVISION,
     WORKER_SESSION,

@@ -36,6 +36,13 @@ WORKER_SESSION: Final[Mapping[str, str]] = {
 }
 """The workers' settings for PostgreSQL sessions."""
 
+DELIVER_SESSION: Final[Mapping[str, str]] = {
+    **WORKER_SESSION,
+    # A plan that was made while few deliveries waited could read the whole backlog for each conversation.
+    "plan_cache_mode": "force_custom_plan",
+}
+"""Deliver's settings for PostgreSQL sessions: each statement is planned for the deliveries that wait now."""
+
 PATIENT_SESSION: Final[Mapping[str, str]] = {"lock_timeout": "10s"}
 """Settings for PostgreSQL sessions of processes that may read a whole table, such as retain."""
 
