@@ -18,7 +18,10 @@ from workers.deliver.recording import FINAL, DeliveryAttempt
 from workers.deliver.webhook import Transport
 
 AHEAD: Final = 2
-"""Number of conversations leased for each sending thread, so that no thread waits for the database."""
+MAX_AHEAD: Final = 6
+AHEAD_SECONDS: Final = 0.2
+"""Number of conversations leased for each sending thread, so that no thread waits for the database: AHEAD, or
+as many as have one event each and are sent in AHEAD_SECONDS, but at most MAX_AHEAD."""
 
 RUN_SECONDS: Final = 1.0
 """A run sends events for about this time; then other conversations get their turn."""
@@ -91,7 +94,8 @@ class Sender:
 
     def free_slots(self) -> int:
         """Return how many more conversations may be leased now for this destination."""
-        capacity = AHEAD * self.destination.concurrency
+        ahead = min(max(AHEAD, round(AHEAD_SECONDS / self._request_seconds)), MAX_AHEAD)
+        capacity = ahead * self.destination.concurrency
         return self.breaker.free_slots(time.monotonic(), self.in_flight, capacity)
 
     def events_per_run(self) -> int:

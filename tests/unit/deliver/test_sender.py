@@ -12,7 +12,7 @@ from workers.deliver.deliverer import BUSY_SECONDS, IDLE_SECONDS, idle_delay
 from workers.deliver.leasing import LeasedDelivery
 from workers.deliver.outcome import FailedAttempts, HttpResult
 from workers.deliver.recording import DeliveryAttempt
-from workers.deliver.sender import MAX_RUN_EVENTS, Sender
+from workers.deliver.sender import AHEAD, MAX_AHEAD, MAX_RUN_EVENTS, Sender
 
 CRM = Destination("crm", "https://crm.example/", ("whsec_c2VjcmV0",), ())
 MESSAGE = WebhookMessage(7, "c", "t", datetime.now(tz=UTC), 0, late=False, verified=None, payload=b"words")
@@ -159,3 +159,13 @@ def test_an_idle_process_polls_at_growing_intervals_until_a_delivery_is_due():
     assert delays == pytest.approx([0.02, 0.04, 0.08, 0.08, 0.08, 0.02])
     # Half of the events that need no window must reach their destination within 100 ms.
     assert IDLE_SECONDS < 0.1
+
+
+@pytest.mark.parametrize(("took_us", "ahead"), [(1_000, MAX_AHEAD), (50_000, 4), (500_000, AHEAD)])
+def test_more_conversations_are_leased_ahead_while_a_destination_answers_quickly(took_us, ahead):
+    sender = Sender(CRM, None, SystemClock(), None)
+    assert sender.free_slots() == AHEAD * CRM.concurrency
+    sender.begin([DELIVERY])
+    for _ in range(400):
+        sender.record(attempt(took_us))
+    assert sender.free_slots() == ahead * CRM.concurrency - 1
