@@ -15,7 +15,7 @@ from rich.console import Console
 from tests.benchmarks.backlog import measure_backlog
 from tests.benchmarks.beside import measure_beside, measure_retain
 from tests.benchmarks.chart import draw_chart
-from tests.benchmarks.deliver import measure_deliver, measure_one_conversation, measure_whole_way
+from tests.benchmarks.deliver import measure_deliver, measure_delivery_delay, measure_one_conversation
 from tests.benchmarks.end_to_end import measure_commit_delay, measure_end_to_end
 from tests.benchmarks.growth import measure_growth
 from tests.benchmarks.ingest import measure_choices, measure_ingest
@@ -27,6 +27,7 @@ from tests.benchmarks.refusals import measure_refusals
 from tests.benchmarks.report import as_json, last_line, print_report, write_json
 from tests.benchmarks.rig import end_cleanly, running_rig
 from tests.benchmarks.targets import judge
+from tests.benchmarks.whole_way import measure_whole_way
 from tests.benchmarks.wrk import LoadError
 from tests.figures.evidence import record
 
@@ -41,7 +42,8 @@ IN_TURN: Final[dict[str, tuple[Callable[[Rig], None], ...]]] = {
     "intake": (measure_intake,),
     "without-broker": (measure_without_broker,),
     "commit-delay": (measure_commit_delay,),
-    "deliver": (measure_deliver, measure_whole_way),
+    "whole-way": (measure_whole_way,),
+    "deliver": (measure_deliver, measure_delivery_delay),
     "beside": (measure_beside,),
     "choices": (measure_choices,),
 }

@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
@@ -22,10 +22,12 @@ from tests.stand.product import SOURCES
 from tests.waiting import wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from simulator.receiver import ReceivedEvent
     from tests.benchmarks.rig import Rig
+    from tests.benchmarks.running import Server
+    from tests.benchmarks.table import EventTable
 
 THREADS: Final = 8
 """The default number of deliver's threads for a destination. The bare loop gets the same number."""
@@ -86,18 +88,14 @@ def measure_one_conversation(rig: Rig) -> None:
             _work_off(rig, subject, urls, ONE_CONVERSATION, of_each)
 
 
-def measure_whole_way(rig: Rig) -> None:
+def measure_delivery_delay(rig: Rig) -> None:
     """Send at a steady rate, and measure when the destination has received each event."""
-    rig.say("deliver: whole way")
+    rig.say("deliver: delay")
     seen: dict[bytes, tuple[str, float]] = {}
-    with ExitStack() as stack:
-        receiver = stack.enter_context(serve_receiver(Inbox({"crm": SECRET}, lambda told: _note(seen, told))))
-        server, _, table = stack.enter_context(whole_service(rig))
-        url = table.url
-        stack.enter_context(role(rig, url, "settle"))
-        path = destinations_file(rig, {"crm": f"{receiver}/crm"})
-        stack.enter_context(role(rig, url, "deliver", OM_DESTINATIONS=path))
-        wait_for_subscriptions(url)
+    with (
+        serve_receiver(Inbox({"crm": SECRET}, lambda told: _note(seen, told))) as receiver,
+        delivering_service(rig, f"{receiver}/crm") as (server, _, _),
+    ):
         seconds = 2 * rig.plan.open_loop_seconds
         with steady_load(rig, server.port, rate=RATE, seconds=seconds) as sending:
             tries = finished(sending)
@@ -117,6 +115,22 @@ def measure_whole_way(rig: Rig) -> None:
     rig.results.add("deliver_way", "at_once", **in_ms(delays[NEW]))
     rig.results.add("deliver_way", "window", **in_ms(delays[MESSAGE]))
     rig.results.check(f"deliver_way: {len(tries)} sent, {lost} not told", holds=lost == 0)
+
+
+@contextmanager
+def delivering_service(
+    rig: Rig, receiver: str, events: Sequence[str] = TOLD
+) -> Iterator[tuple[Server, EventTable, dict[str, int]]]:
+    """Run the edge and one process of each role up to deliver, with the URL of one destination.
+
+    Yield the edge, the table of events, and the process ids by the names of the processes.
+    """
+    with whole_service(rig) as (server, worker, table), role(rig, table.url, "settle") as settle:
+        path = destinations_file(rig, {"crm": receiver}, events)
+        with role(rig, table.url, "deliver", OM_DESTINATIONS=path) as deliver:
+            wait_for_subscriptions(table.url)
+            pids = {"edge": server.pid, "worker": worker, "settle": settle, "deliver": deliver}
+            yield server, table, pids
 
 
 def _note(seen: dict[bytes, tuple[str, float]], told: ReceivedEvent) -> None:
@@ -156,10 +170,10 @@ def fill_outbox(database: str, rows: int, of_each: int = OF_EACH) -> None:
     execute(database, (*FILL, "ANALYZE"), first=1, last=rows, of_each=of_each)
 
 
-def destinations_file(rig: Rig, urls: dict[str, str]) -> str:
+def destinations_file(rig: Rig, urls: dict[str, str], events: Sequence[str] = TOLD) -> str:
     """Write a destinations file for OM_DESTINATIONS from names and URLs; return the file's path."""
     path = rig.fresh() / "destinations.toml"
-    path.write_text("".join(destination_table(name, url, SECRET, TOLD) for name, url in urls.items()))
+    path.write_text("".join(destination_table(name, url, SECRET, events) for name, url in urls.items()))
     return str(path)
 
 

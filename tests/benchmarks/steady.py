@@ -1,4 +1,4 @@
-"""Send the prepared requests at a constant rate, each once, even if the server does not keep up."""
+"""Send prepared requests, each once: all at once, or at a constant rate even if the server falls behind."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from tests.stand.records import percentile
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from tests.benchmarks.events import RequestFile
     from tests.benchmarks.rig import Rig
     from tests.stand.records import Tried
 
@@ -27,11 +28,26 @@ def steady_load(rig: Rig, port: int, *, rate: float, seconds: float, first: int 
     count = round(rate * seconds)
     if first + count > rig.requests.count:
         raise LoadError(f"{rig.requests.count} requests are too few for {rate:.0f}/s over {seconds:.0f} s")
+    with _sender(rig, port, rig.requests, first=first, count=count, rate=rate) as load:
+        yield load
+
+
+def send_at_once(rig: Rig, port: int, requests: RequestFile, *, first: int, count: int) -> Sequence[Tried]:
+    """Send *count* requests as fast as the server answers; return all tries when all are answered."""
+    with _sender(rig, port, requests, first=first, count=count) as load:
+        load.burst(count)
+        return finished(load)
+
+
+@contextmanager
+def _sender(
+    rig: Rig, port: int, requests: RequestFile, *, first: int, count: int, rate: float = 0.0
+) -> Iterator[Load]:
     order = Order(
         port=port,
         output=str(rig.fresh() / "records"),
-        path=str(rig.requests.path),
-        size=rig.requests.size,
+        path=str(requests.path),
+        size=requests.size,
         first=first,
         count=count,
         rate=rate,
