@@ -19,6 +19,8 @@ OBSERVER_SESSION: Final[Mapping[str, str]] = {
     # Only an index scan stops at the limit of a count. Sequential and bitmap scans read all rows first.
     "enable_seqscan": "off",
     "enable_bitmapscan": "off",
+    # A scan of a small table then seems so expensive that PostgreSQL would compile the query, for a second.
+    "jit": "off",
 }
 """Options of the observe role's PostgreSQL sessions."""
 
