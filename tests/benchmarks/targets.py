@@ -118,7 +118,7 @@ TARGETS: Final = tuple(Target(*row) for row in (
     ("end_to_end_vs_noop", FLOOR, 0.3, 0.4, "end_to_end service per_second / ingest noop per_second",
      "HTTP to committed effect ÷ Flask no-op"),
     ("whole_way_vs_noop", FLOOR, 0.2, 0.3, "whole_way service per_second / whole_way noop per_second",
-     "the whole way: 5,000 sessions from webhook to one destination ÷ Flask no-op"),
+     "5,000 sessions, the whole way to a destination ÷ Flask no-op"),
     ("p99_half_load_ms", CEILING, 10, 5, "half_load service p99_ms",
      "p99 at half of its own capacity, open loop (ms)"),
     ("p99_frozen_ratio", CEILING, 2, 1.2, "broker_frozen service p99_ratio",
