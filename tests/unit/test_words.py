@@ -31,7 +31,8 @@ HABITS = {
     "door": r"doors?",
     "house": r"houses?",
     "hand": r"in hand|in an? \w+'s hand|hands of",
-    "nobody": r"nobody|somebody|whoever",
+    # The account of this name is quoted.
+    "nobody": r"(?<!\")nobody|somebody|whoever",
     "a person": r"a person",
     "on record": r"on record",
     "told": r"what was told|was told of|is told of|hear of",
@@ -41,7 +42,7 @@ BEFORE_LETTER = re.compile(r"(dead|capital|case)[\s_#*-]*$", re.IGNORECASE)
 """Words before an allowed "letter": dead letters, also across two lines, and letters of the alphabet."""
 ALLOWED = {
     "docs": 1,
-    "tests": 8,
+    "tests": 7,
 }
 """The number of uses of such words that are left in each folder; lower it when you rewrite one."""
 
