@@ -233,7 +233,7 @@ def strike(scene: Scene, form: Form) -> Seen:
 
 
 def _settle(scene: Scene, plan: Plan, result: Result) -> Result:
-    """Wait until all events are processed, then compare all of them with the ledger."""
+    """Wait until all events are processed, compare all of them with the ledger, and check the last steps."""
     scene.load.stop()
     scene.ledger.note_answered(map(scene.traffic.body, scene.load.answered))
     oracle = Oracle(scene.stand, scene.traffic.run, scene.ledger)
@@ -242,6 +242,7 @@ def _settle(scene: Scene, plan: Plan, result: Result) -> Result:
     own = scene.clock.seen(seen.tries)
     result = replace(result, rate=seen.rate, figures=seen.figures() | own_figures(own))
     result = _with_verdict(result, oracle.verdict())
+    scene.stand.traces.accept()
     if scene.way_clock is None:
         return result
     scene.waits = longest_waits(scene, scene.watched, scene.way_clock.at)

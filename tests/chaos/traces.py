@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
 
-from tests.model.trace import Acceptor
+from tests.model.acceptor import Acceptor
+from tests.model.host import Host, TraceError
+from tests.model.trace import EdgeProcess
 from tests.model.worker_trace import Worker
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 RECORDED_EDGE = "tests.model.recorded_edge"
 """The gunicorn configuration that runs the edge and records the steps of its processes."""
+
+KINDS = {"edge", "worker"}
+"""The kinds of processes that record their steps. The name of a trace begins with its process's kind."""
 
 
 class Traces:
@@ -21,7 +26,10 @@ class Traces:
     def __init__(self, directory: Path) -> None:
         directory.mkdir()
         self._directory = directory
-        self._acceptors: dict[Path, tuple[Acceptor, int]] = {}
+        self._acceptors: dict[str, Acceptor] = {}
+        self._offsets: dict[str, int] = {}
+        self._waiting: list[tuple[str, dict[str, Any]]] = []
+        self._host = Host()
         self._effects: set[int] = set()
 
     @property
@@ -30,23 +38,51 @@ class Traces:
         return {"OM_TRACE_DIRECTORY": str(self._directory)}
 
     def accept(self) -> int:
-        """Check the steps recorded since the last call, and return their number.
+        """Check the steps recorded since the last call.
+
+        Returns:
+            Their number, or 0 if one kind of processes has recorded none of them.
 
         Raises:
             TraceError: The protocol in tests/model does not allow the steps.
         """
-        return sum(self._accept(path) for path in sorted(self._directory.iterdir()))
+        # Later steps wait for the next call: they may depend on steps in a file that was read before them.
+        until = time.monotonic()
+        for path in sorted(self._directory.iterdir()):
+            self._waiting += [(path.name, step) for step in self._read(path)]
+        self._waiting.sort(key=lambda one: one[1]["t"])
+        steps = [one for one in self._waiting if one[1]["t"] <= until]
+        del self._waiting[: len(steps)]
+        for name, step in steps:
+            try:
+                self._acceptors[name].accept([step])
+            except TraceError as error:
+                raise TraceError(f"{name}: {error}") from None
+        self._host.check_dead([name for name in self._acceptors if self._is_alive(name)])
+        return len(steps) if {name.split("-")[0] for name, _ in steps} == KINDS else 0
 
-    def _accept(self, path: Path) -> int:
-        if path not in self._acceptors:
+    def _read(self, path: Path) -> list[dict[str, Any]]:
+        """Return the next steps of a trace, without an incomplete last line, which is still being written."""
+        if path.name not in self._acceptors:
             is_worker = path.name.startswith("worker-")
-            self._acceptors[path] = Acceptor(Worker(self._effects) if is_worker else None), 0
-        acceptor, offset = self._acceptors[path]
-        before = acceptor.steps
+            process = Worker(self._effects) if is_worker else EdgeProcess(self._host, path.name)
+            self._acceptors[path.name] = Acceptor(process)
         with path.open("rb") as trace:
-            trace.seek(offset)
-            # Ignore the last line if it is incomplete: a process may still be writing it, or was killed.
-            lines = trace.read().split(b"\n")[:-1]
-        self._acceptors[path] = acceptor, offset + sum(len(line) + 1 for line in lines)
-        acceptor.accept(map(json.loads, lines))
-        return acceptor.steps - before
+            trace.seek(self._offsets.get(path.name, 0))
+            lines = trace.read().split(b"\n")
+            self._offsets[path.name] = trace.tell() - len(lines[-1])
+        return [json.loads(line) for line in lines[:-1]]
+
+    def _is_alive(self, name: str) -> bool:
+        """Return whether the process that writes a trace still has the trace's file open."""
+        trace = self._directory / name
+        with suppress(OSError):
+            descriptors = Path("/proc", name.split("-")[1], "fd").iterdir()
+            return any(_is_open_at(descriptor, trace) for descriptor in descriptors)
+        return False
+
+
+def _is_open_at(descriptor: Path, path: Path) -> bool:
+    with suppress(OSError):
+        return descriptor.samefile(path)
+    return False

@@ -15,10 +15,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 COLLECTED_SECONDS: Final = 0.2
+AT_ONCE: Final = {"hold", "release", "claim", "commit"}
+"""Steps that are written immediately, because the steps of other processes depend on them."""
 
 
 class TraceFile:
     """The trace of one process: a file in OM_TRACE_DIRECTORY, with one JSON object per line.
+
+    The file stays open while the process lives. A step's `t` is its time on the host's monotonic clock.
 
     Lines are collected before they are written, so that recording costs little. A killed process loses its
     last lines, but the other lines are still a valid trace. Create this object when the process starts:
@@ -41,9 +45,9 @@ class TraceFile:
     def write(self, step: dict[str, Any]) -> None:
         """Add a step to the trace. Any thread may call this."""
         with self._lock:
-            self._lines.append(json.dumps(step).encode() + b"\n")
             now = time.monotonic()
-            if now - self._written_at >= COLLECTED_SECONDS:
+            self._lines.append(json.dumps({"t": now, **step}).encode() + b"\n")
+            if now - self._written_at >= COLLECTED_SECONDS or step["step"] in AT_ONCE:
                 self._written_at = now
                 self._flush()
 
@@ -59,25 +63,40 @@ def follow(owner: Any, name: str, note: Callable[..., None]) -> Callable[[], Non
     Returns:
         A function that restores the original.
     """
-    original = getattr(owner, name)
 
-    @functools.wraps(original)
-    def call(*arguments: Any, **named: Any) -> Any:
+    def call(original: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
         result = original(*arguments, **named)
         note(result, *arguments, **named)
         return result
 
-    setattr(owner, name, call)
-    return lambda: setattr(owner, name, original)
+    return surround(owner, name, call)
 
 
-def precede(owner: Any, name: str, note: Callable[..., None]) -> None:
-    """Call *note* before each call of a function or method, with the call's arguments."""
-    original = getattr(owner, name)
+def precede(owner: Any, name: str, note: Callable[..., None]) -> Callable[[], None]:
+    """Call *note* before each call of a function or method, with the call's arguments.
 
-    @functools.wraps(original)
-    def call(*arguments: Any, **named: Any) -> Any:
+    Returns:
+        A function that restores the original.
+    """
+
+    def call(original: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
         note(*arguments, **named)
         return original(*arguments, **named)
 
-    setattr(owner, name, call)
+    return surround(owner, name, call)
+
+
+def surround(owner: Any, name: str, call: Callable[..., Any]) -> Callable[[], None]:
+    """Replace a function or method by *call*, which receives the original and the call's arguments.
+
+    Returns:
+        A function that restores the original.
+    """
+    original = getattr(owner, name)
+
+    @functools.wraps(original)
+    def replacement(*arguments: Any, **named: Any) -> Any:
+        return call(original, *arguments, **named)
+
+    setattr(owner, name, replacement)
+    return lambda: setattr(owner, name, original)

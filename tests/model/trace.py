@@ -1,136 +1,145 @@
-"""Check that the recorded steps of one edge process follow the protocol in edge.pml.
+"""Check that the recorded steps of edge processes follow the protocol in edge.pml.
 
-edge_recording.py writes the trace. A trace may end at any step, because a process may be killed at any time.
-These are the steps and their fields:
+edge_recording.py writes the traces. A trace may end at any step, because a process may be killed at any time.
+An event is written as its checksum. These are the steps and their fields; all have a time `t`, which is used
+only to compare the steps of different processes:
 
-* `write` *events* to a *segment*, `publish` *events*, `respond` to *events*: one turn of the loop;
+* `hold` a *directory*, which is new or a dead process's; `release` all directories, as the process ends;
+* `write` *events* to a *segment*, `publish` *events* over a *channel*, `respond` to a number of *events*: one
+  turn of the loop;
 * `close` a *segment* that has *events*, `prove` it if all of them are published;
-* `read` *events* of the backlog (*segments* are read to their end), then `publish` them, or `fail` to set an
-  oversized one aside; `postpone` a *segment* that had such an event, or that cannot be read;
-* `probe` the broker, `answer` (seconds *at*, *majority_until*), `unlink` a *segment*;
-* `interrupt` the connection, after which *segments* wait again; `adopt` *segments* of dead processes.
+* `read` *events* of the backlog (*segments* are read to their end), then `publish` them, `keep` an oversized
+  *event* aside, or `fail` to; `postpone` a *segment* that had such an event, or that cannot be read;
+* `interrupt` the connection, after which *segments* wait again; `connect` to a queue with a known number of
+  *members*, with or without publisher *confirms*; a `report` on the members; `stop` publishing for good;
+* `probe` the broker over a *channel* on which *sent* events precede the probe, `answer`, `confirm` a *tag*,
+  `unlink` a *segment*;
+* `adopt` *segments* of dead processes, each with its former and its present name.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
+
+from tests.model.connection import Connection
+from tests.model.host import demand, fields_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
+
+    from tests.model.host import Host
 
 GRACE_SECONDS: Final = 5.0
 IN_A_TURN: Final = {"publish", "close", "prove", "respond"}
 """The steps that may follow a write in the same turn. A segment is closed in a turn only if its flush failed.
 In that case, no event of the turn is answered 200."""
 
-
-class TraceError(Exception):
-    """A step does not follow the protocol. The message names the step."""
-
-
-class Process(Protocol):
-    """Determines which steps a process (an edge process or a worker) may take next."""
-
-    def take(self, step: Mapping[str, Any]) -> None:
-        """Accept one step, or raise a TraceError."""
-
-
-class Acceptor:
-    """Checks the steps of one process, by default an edge process. `steps` counts the accepted steps."""
-
-    def __init__(self, process: Process | None = None) -> None:
-        self._process = process or _EdgeProcess()
-        self.steps = 0
-
-    def accept(self, steps: Iterable[Mapping[str, Any]]) -> None:
-        """Check further steps of the process.
-
-        Raises:
-            TraceError: The protocol does not allow a step at this point.
-        """
-        for step in steps:
-            try:
-                self._process.take(step)
-            except TraceError as error:
-                raise TraceError(f"step {self.steps + 1}, {dict(step)}: {error}") from None
-            self.steps += 1
-
-
-def check_trace(steps: Iterable[Mapping[str, Any]]) -> int:
-    """Check the whole trace of an edge process, and return its number of steps; raise a TraceError."""
-    acceptor = Acceptor()
-    acceptor.accept(steps)
-    return acceptor.steps
-
-
-def demand(condition: object, reason: str) -> None:
-    """Raise a TraceError unless the condition holds."""
-    if not condition:
-        raise TraceError(reason)
+TIMED: Final = {"hold", "release", "adopt"}
+GIVING_UP: Final = {"close", "prove", "interrupt"}
+"""The steps that may follow a report without a majority, if events were published over the connection."""
 
 
 @dataclass
 class _Segment:
-    """A segment with only published events, and the time of the first answer after they were published."""
+    """A segment with only published events, and the time of the first answer after they were published.
+
+    `last_tag` is the number of events that were published on the connection when the segment was complete.
+    """
 
     name: str
+    last_tag: int
     answered_at: float | None = None
 
 
 @dataclass
-class _EdgeProcess:
+class EdgeProcess:
     """Determines which steps an edge process may take next."""
 
+    host: Host
+    process: str
     growing: str | None = None
     written: int = 0
     published: int = 0
-    unanswered: int = 0
-    to_publish: int = 0
+    unanswered: list[int] = field(default_factory=list)
+    to_publish: list[int] = field(default_factory=list)
     has_failed: bool = False
     closed: str | None = None
     finished: deque[str] = field(default_factory=deque)
     backlog: deque[str] = field(default_factory=deque)
     unproven: deque[_Segment] = field(default_factory=deque)
+    connection: Connection = field(default_factory=Connection)
+    must_give_up: bool = False
+    is_connecting: bool = False
+    is_stopped: bool = False
+    is_released: bool = False
     probe: float | None = None
     covered: int = 0
     proven: deque[str] = field(default_factory=deque)
     names: set[str] = field(default_factory=set)
+    torn: set[str] = field(default_factory=set)
+    """Segments without events: writes to them failed, and left bytes behind."""
 
     def take(self, step: Mapping[str, Any]) -> None:
-        kind = step["step"]
+        """Accept one step, or raise a TraceError."""
+        kind, t = step["step"], step["t"]
+        self.host.pass_time(self.process, t)
+        demand(not self.is_released or kind in IN_A_TURN | {"write"}, "the process has released its journal")
+        demand(not self.must_give_up or kind in GIVING_UP, "the queue has no majority")
+        demand(self.is_connecting == (kind == "connect"), "a connection begins with an interruption")
         demand(not self.proven or kind == "unlink", "proven segments are not unlinked")
         demand(not self.unanswered or kind in IN_A_TURN, "a turn ends with its responses")
         is_read = bool(self.finished) and not self.to_publish
         ends = {"prove", "postpone"} if is_read else {"prove"}
         demand(not (self.closed or is_read) or kind in ends, "a published segment is not watched")
-        getattr(self, f"_{kind}")(**{name: value for name, value in step.items() if name != "step"})
+        getattr(self, f"_{kind}")(**fields_of(step), **({"t": t} if kind in TIMED else {}))
 
-    def _write(self, segment: str, events: int) -> None:
+    def _hold(self, directory: str, t: float) -> None:
+        self.host.hold(self.process, directory, t)
+
+    def _release(self, t: float) -> None:
+        demand(not self.connection.is_open, "the connection is open")
+        self.host.release(self.process, t)
+        self.is_released = True
+
+    def _write(self, segment: str, events: list[int]) -> None:
         if self.growing is None:
+            demand(self.host.owns(self.process, segment), "the process does not hold the directory")
             demand(segment not in self.names, "the segment is closed")
             self.names.add(segment)
             self.growing, self.written, self.published = segment, 0, 0
         demand(segment == self.growing, "another segment is growing")
-        self.written += events
+        self.written += len(events)
         self.unanswered = events
 
-    def _publish(self, events: int) -> None:
+    def _publish(self, events: list[int], channel: int) -> None:
+        self.connection.demand_open(channel)
+        self.connection.tags += len(events)
         if self.unanswered:
             demand(events == self.unanswered, "a turn publishes what it wrote")
-            self.published += events
+            self.published += len(events)
             demand(self.published == self.written, "the segment is published in part")
         else:
-            self.to_publish -= events
-            demand(self.to_publish >= 0, "the events were neither written nor read")
+            self._settle(events)
+
+    def _settle(self, events: list[int]) -> None:
+        demand(self.to_publish[: len(events)] == events, "the events were neither written nor read")
+        del self.to_publish[: len(events)]
 
     def _respond(self, events: int) -> None:
-        answerable = self.unanswered if self.growing else 0
+        demand(self.unanswered, "no turn is open")
+        answerable = len(self.unanswered) if self.growing else 0
         demand(events <= answerable, "an event is answered that is not durable")
-        self.unanswered = 0
+        self.unanswered = []
 
     def _close(self, segment: str, events: int) -> None:
+        if self.growing is None:
+            demand(not events and segment not in self.names, "no segment is growing")
+            self.names.add(segment)
+            self.torn.add(segment)
+            self.backlog.append(segment)
+            return
         demand(segment == self.growing and events == self.written, "the segment has other events")
         demand(self.published in {0, self.written}, "the segment is published in part")
         self.growing = None
@@ -143,16 +152,20 @@ class _EdgeProcess:
         if self.closed is not None:
             demand(segment == self.closed, "another segment was closed")
             self.closed = None
+        elif segment in self.torn and segment in self.backlog:
+            self.backlog.remove(segment)
         else:
             demand(not self.unanswered, "a turn ends with its responses")
             demand(self.finished and segment == self.finished[0], "the segment is not read to its end")
             demand(not self.to_publish and not self.has_failed, "events of the segment are not published")
             self.finished.popleft()
-        self.unproven.append(_Segment(segment))
+        self.unproven.append(_Segment(segment, self.connection.tags))
 
-    def _fail(self, events: int) -> None:
-        self.to_publish -= events
-        demand(self.to_publish >= 0, "the events were not read")
+    def _keep(self, event: int) -> None:
+        self._settle([event])
+
+    def _fail(self, event: int) -> None:
+        self._settle([event])
         self.has_failed = True
 
     def _postpone(self, segment: str) -> None:
@@ -163,22 +176,51 @@ class _EdgeProcess:
         else:
             demand(segment in self.backlog, "the segment does not wait")
 
-    def _read(self, events: int, segments: list[str]) -> None:
+    def _read(self, events: list[int], segments: list[str]) -> None:
         demand(not self.to_publish, "the events read before are not published")
         for segment in segments:
             demand(segment in self.backlog, "the segment does not wait")
             self.backlog.remove(segment)
             self.finished.append(segment)
         demand(self.backlog or segments, "there is no backlog")
-        self.to_publish = events
+        self.to_publish = [*events]
 
-    def _probe(self, at: float) -> None:
+    def _connect(self, at: float, members: int, address: int | None, *, confirms: bool) -> None:
+        self.is_connecting = False
+        self.connection = Connection(
+            is_open=True,
+            confirms=confirms,
+            connected_at=at,
+            address=address,
+            members=members,
+            channel=self.connection.channel,
+            is_new=True,
+        )
+
+    def _report(self, **fields: Any) -> None:
+        self.must_give_up = self.connection.take_report(**fields)
+
+    def _stop(self) -> None:
+        demand(not self.is_stopped, "the connection is closed for good")
+        self.is_stopped = True
+        self.connection.is_open, self.probe = False, None
+
+    def _confirm(self, tag: int, *, multiple: bool) -> None:
+        self.connection.confirm(tag, multiple=multiple)
+
+    def _probe(self, at: float, channel: int, sent: int) -> None:
         demand(self.probe is None, "a probe is on its way")
+        self.connection.demand_open(channel)
+        demand(sent == self.connection.tags, "published events do not precede the probe")
         self.probe, self.covered = at, len(self.unproven)
 
-    def _answer(self, at: float, majority_until: float) -> None:
+    def _answer(self, at: float) -> None:
         demand(self.probe is not None, "no probe is on its way")
-        until = min(self.probe or at, majority_until)
+        until = self.connection.known_until(self.probe or at)
+        if self.connection.confirms:
+            while self.unproven and self.unproven[0].last_tag <= self.connection.confirmed_up_to:
+                self.proven.append(self.unproven.popleft().name)
+            self.covered = 0
         for segment in list(self.unproven)[: self.covered]:
             if segment.answered_at is None:
                 segment.answered_at = at
@@ -196,9 +238,17 @@ class _EdgeProcess:
         self.backlog.extendleft(reversed([*segments, *self.finished]))
         self.unproven.clear()
         self.finished.clear()
-        self.to_publish, self.probe, self.has_failed = 0, None, False
+        self.to_publish, self.probe, self.has_failed = [], None, False
+        demand(not self.is_stopped, "the connection is closed for good")
+        self.is_connecting = not self.connection.is_open
+        self.connection.is_open = self.must_give_up = False
 
-    def _adopt(self, segments: list[str]) -> None:
-        demand(segments and self.names.isdisjoint(segments), "the segments are known")
-        self.names.update(segments)
-        self.backlog.extend(segments)
+    def _adopt(self, segments: list[list[str]], t: float) -> None:
+        names = [name for _, name in segments]
+        demand(names and self.names.isdisjoint(names), "the segments are known")
+        for former, name in segments:
+            demand(self.host.owns(self.process, name), "the process does not hold the directory")
+            if former != name:
+                self.host.adopt(self.process, former, t)
+        self.names.update(names)
+        self.backlog.extend(names)

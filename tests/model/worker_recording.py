@@ -29,12 +29,13 @@ def record_worker(write: Callable[[dict[str, Any]], None]) -> None:
     recorder = _Recorder(write)
     # Record these steps before the call, because another thread may react to the call immediately.
     precede(Processing, "submit", recorder.on_submit)
-    precede(Processing, "abandon", recorder.on_abandon)
     precede(DelayedRetries, "add", recorder.on_put_off)
     precede(Acknowledger, "add", recorder.on_settled)
     precede(Channel, "basic_ack", recorder.on_acknowledge)
     precede(Channel, "basic_reject", recorder.on_reject)
     precede(intake.Intake, "_commit", recorder.on_outcomes)
+    # After this call, the thread begins no other batch of the lost connection.
+    follow(Processing, "abandon", recorder.on_abandon)
     follow(ingest, "claim", recorder.on_claim)
     follow(ingest, "record_dead_letters", recorder.on_record)
     intake.transact = recorder.follow_transaction(intake.transact)
@@ -55,7 +56,7 @@ class _Recorder:
     def on_submit(self, _processing: object, deliveries: Sequence[Delivery]) -> None:
         self._record("submit", deliveries=[_name(delivery) for delivery in deliveries])
 
-    def on_abandon(self, _processing: object) -> None:
+    def on_abandon(self, _result: None, _processing: object) -> None:
         self._settled.clear()
         self._record("lose")
 
@@ -87,7 +88,8 @@ class _Recorder:
         reasons = {dead_letter.message_id for dead_letter in dead}
         deliveries = [outcome.delivery for outcome in self._outcomes]
         names = [_name(delivery) for delivery in deliveries if delivery.envelope.identity in reasons]
-        self._record("record", deliveries=names)
+        if names:
+            self._record("record", deliveries=names)
 
     def follow_transaction(self, transact: Callable[..., Any]) -> Callable[..., Any]:
         """Return a version of *transact* that records how each attempt ends: by a commit or a rollback."""

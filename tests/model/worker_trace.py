@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from tests.model.trace import demand
+from tests.model.host import demand, fields_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -54,8 +54,12 @@ class Worker:
     effects: set[int]
     _held: dict[Name, Held] = field(default_factory=dict)
     _highest: int = 0
-    _lost: set[Name] = field(default_factory=set)
-    """The deliveries of lost connections. Those in the batch in progress may still be committed."""
+    _submitted: int = 0
+    _batches: dict[Name, int] = field(default_factory=dict)
+    """The number of the batch in which each delivery was submitted."""
+    _lost: dict[Name, int] = field(default_factory=dict)
+    """The submitted deliveries of lost connections, with their batches. The batch in progress may still be
+    committed: the model has the same run with the commit before the worker's end."""
     _transaction: _Transaction | None = None
 
     def take(self, step: Mapping[str, Any]) -> None:
@@ -64,7 +68,7 @@ class Worker:
         Raises:
             TraceError: The protocol does not allow the step at this point.
         """
-        fields = {name: value for name, value in step.items() if name != "step"}
+        fields = fields_of(step)
         if "deliveries" in fields and step["step"] != "acknowledge":
             fields["deliveries"] = [(tag, message) for tag, message in fields["deliveries"]]
         getattr(self, f"_{step['step']}")(**fields)
@@ -77,12 +81,20 @@ class Worker:
                 demand(name[0] > self._highest, "deliveries are submitted in another order, or again")
                 self._highest = name[0]
             self._held[name] = Held.SUBMITTED
+            self._batches[name] = self._submitted
+        self._submitted += 1
 
     def _claim(self, deliveries: list[Name], keys: list[str]) -> None:
         demand(self._transaction is None, "the transaction before has not ended")
-        for name in deliveries:
-            is_held = self._held.get(name, Held.PUT_OFF) is not Held.PUT_OFF
-            demand(is_held or name in self._lost, f"{name} is not submitted")
+        lost = {self._lost.get(name) for name in deliveries}
+        if len(lost) == 1 and None not in lost:
+            self._lost = {name: batch for name, batch in self._lost.items() if batch in lost}
+        elif deliveries:
+            # The thread has begun a batch of the present connection, so the lost one's batch has ended.
+            self._lost.clear()
+            for name in deliveries:
+                is_open = self._held.get(name, Held.PUT_OFF) is not Held.PUT_OFF
+                demand(is_open, f"{name} is not submitted")
         self._transaction = _Transaction(deliveries, set(map(hash, keys)))
 
     def _record(self, deliveries: list[Name]) -> None:
@@ -112,6 +124,8 @@ class Worker:
     def _put_off(self, deliveries: list[Name]) -> None:
         for name in deliveries:
             demand(self._held.get(name) is Held.SUBMITTED, "a delivery is put off that is not submitted")
+            is_open = self._transaction is not None and name in self._transaction.deliveries
+            demand(not is_open, "a delivery is put off whose transaction has not ended")
             self._held[name] = Held.PUT_OFF
 
     def _reject(self, tag: int, *, requeue: bool) -> None:
@@ -130,6 +144,8 @@ class Worker:
             demand(self._held.pop(name) is as_they_are, f"{name} is settled, and that is not committed")
 
     def _lose(self) -> None:
-        self._lost.update(self._held)
+        submitted = {name for name, held in self._held.items() if held is Held.SUBMITTED}
+        self._lost.update({name: self._batches[name] for name in submitted})
         self._held.clear()
+        self._batches.clear()
         self._highest = 0
