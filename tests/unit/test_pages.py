@@ -9,6 +9,7 @@ import pytest
 from docs import site_links
 from omctl.__main__ import omctl
 from tests.chaos.faults import FAULTS
+from tests.model.cases import DEFECTS
 from workers.db.models import metadata
 
 ROOT = Path(__file__).parents[2]
@@ -110,6 +111,16 @@ def test_every_guarantee_has_a_test_or_a_fault():
     assert [number for number, shown_by in rows if not re.search(r"\.py\)|faults? \d|`make", shown_by)] == []
     assert {number.split(".")[0] for number, _ in rows} == set("1234567")
     assert unknown == []
+
+
+def test_every_defect_of_the_model_and_command_that_a_guarantee_names_exists():
+    page = (ROOT / "docs/guarantees.md").read_text()
+    shown_by = " ".join(re.findall(r"^\| \d\.\d+ \|.* \| (.+) \|$", page, re.MULTILINE))
+    defects, commands = re.findall(r"model: \*(.+?)\*", shown_by), re.findall(r"`make ([\w-]+)`", shown_by)
+    targets = re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert len(defects) == shown_by.count("model:") > 8
+    assert set(defects) - {defect.name for defect in DEFECTS} == set()
+    assert {"simulate", "simulate-behind", "power"} <= set(commands) <= set(targets)
 
 
 def named_guarantees():
