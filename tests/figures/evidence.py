@@ -29,6 +29,7 @@ SUITES: Final[Mapping[str, tuple[str, ...]]] = {
     "simulate": ("webhook_api", "messaging"),
     "simulate-behind": ("workers", "messaging"),
     "power": ("webhook_api", "messaging"),
+    "alerts": (*PRODUCT, "deploy/prometheus"),
 }
 """The commands of `make` that take too long for `make check`, with the paths that their results depend on."""
 

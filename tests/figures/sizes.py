@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 PRODUCT: Final = ("messaging", "webhook_api", "workers", "omctl", "simulator", "deploy")
 APPARATUS: Final = (
     "chaos", "benchmarks", "machines", "model", "simulation", "power", "stand", "figures", "questions",
+    "alerts",
 )  # fmt: skip
 """Folders of tests/ with the long suites and their tools, which the limit of test lines does not cover."""
 MAX_MODULE_LINES: Final = 250

@@ -1,0 +1,148 @@
+"""Strike a running service with the fault of each alert, while a real Prometheus evaluates the shipped rules.
+
+`python -m tests.alerts --quiet-minutes 60`. All durations of the rules are divided by the same factor.
+"""
+
+import re
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from tests.alerts.faults import DURING_HISTORY, FIRST, STAGES
+from tests.alerts.service import Service
+from tests.chaos.faults.clock import ensure_library
+from tests.figures.certificate import broker_versions, certificate, postgresql_version
+from tests.figures.evidence import record
+from tests.servers import ensure_nginx, ensure_postgresql, ensure_prometheus, ensure_rabbitmq
+from tests.servers.disposable import in_memory
+from tests.servers.packages import ensure_blackbox_exporter
+from tests.waiting import wait_until
+
+PATIENCE_S = 20.0
+"""Added to each limit, for scrapes, evaluations and a busy machine."""
+TAIL_S = 75.0
+"""An alert may begin to fire for this time after its fault: the next canary is sent a minute later."""
+EVIDENCE_MINUTES = 60.0
+ALIVE = (
+    "om_canary_seconds",
+    "om_reconciliation_passed_over == 0",
+    "probe_success == 1",
+    "open_messaging:accepted:usual > 0",
+    "sum(rate(om_intake_processed_total[1m])) > 3",
+    "sum(rate(om_deliver_delivered_total[1m])) > 3",
+)
+"""Conditions that hold after the quiet phase, which would prove nothing without traffic."""
+
+
+class Run:
+    """The faults that have struck, and what is wrong."""
+
+    def __init__(self, service, only):
+        self.service, self.prometheus, self._only = service, service.prometheus, only
+        self.limits = self.prometheus.alerts()
+        self.fired, self.missing, self._episodes = set(), [], []
+
+    def is_alive(self):
+        """Return whether all conditions of ALIVE hold."""
+        return all(self.prometheus.ask("query", query=condition)["result"] for condition in ALIVE)
+
+    def strike_each(self, faults):
+        """Strike with one fault after the other."""
+        for fault in faults:
+            self.strike(fault)
+
+    def strike(self, fault):
+        """Cause a fault, wait until each of its alerts fires or is late, and end the fault."""
+        if self._only and not re.search(self._only, str(fault)):
+            return
+        deadline = time.time() + TAIL_S + PATIENCE_S
+        while (before := self.prometheus.firing() & fault.fires.keys()) and time.time() < deadline:
+            time.sleep(1.0)
+        began = time.time()
+        limits = {name: wait + self.limits[name] + PATIENCE_S for name, wait in fault.fires.items()}
+        waiting, episode = set(limits), [fault.allowed, began, float("inf")]
+        self._episodes.append(episode)
+        steps = fault.strike(self.service)
+        with ThreadPoolExecutor(1) as pool:
+            begun = pool.submit(next, steps)
+            while waiting and time.time() < began + max(limits[name] for name in waiting):
+                for name in sorted(waiting & self.prometheus.firing()):
+                    waiting.remove(name)
+                    seconds = time.time() - began
+                    is_good = seconds <= limits[name] and name not in before
+                    say(f"{fault}: {name} after {seconds:.0f} s, limit {limits[name]:.0f} s")
+                    (self.fired.add if is_good else self.missing.append)(name)
+                time.sleep(0.5)
+            begun.result()
+        next(steps, None)
+        episode[2] = time.time() + TAIL_S
+        for name in waiting:
+            say(f"{fault}: {name} did not fire within {limits[name]:.0f} s")
+        self.missing += waiting
+
+    def false_alarms(self, begin):
+        """Return the name of each alert that began to fire without a fault that explains it."""
+        found = []
+        for name, moment in self.prometheus.starts(begin, time.time()):
+            if not any(name in allowed and a <= moment <= z for allowed, a, z in self._episodes):
+                say(f"false: {name} {moment - begin:.0f} s after the first fault")
+                found.append(name)
+        return found
+
+
+def say(line):
+    """Print a line of progress with the time."""
+    click.echo(f"{datetime.now(UTC):%H:%M:%S} {line}", err=True)
+
+
+def judge(run, quiet_s):
+    """Wait quietly, strike with every fault, and return the names of the false alarms."""
+    wait_until(run.is_alive, 2 * TAIL_S, "all of ALIVE")
+    say("the service is at work")
+    time.sleep(quiet_s)
+    false = sorted(run.prometheus.fired(quiet_s))
+    say(f"quiet for {quiet_s:.0f} s: {' '.join(false) or 'no alert'} fired")
+    assert run.is_alive()
+    begin = time.time()
+    with ThreadPoolExecutor(32) as pool:
+        run.strike_each(FIRST)
+        beside = pool.submit(run.strike_each, DURING_HISTORY)
+        for stage in STAGES:
+            list(pool.map(run.strike, stage))
+        beside.result()
+    return false + run.false_alarms(begin)
+
+
+@click.command()
+@click.option("--quiet-minutes", type=float, default=2.0, help="Minutes without a fault.")
+@click.option("--only", default="", help="Strike only with faults whose name matches this expression.")
+def main(*, quiet_minutes, only):
+    """Run the suite; exit with status 1 if an alert is missing, late or false."""
+    for ensure in (ensure_rabbitmq, ensure_postgresql, ensure_nginx, ensure_prometheus, ensure_library):
+        ensure()
+    ensure_blackbox_exporter()
+    with tempfile.TemporaryDirectory(prefix="alerts-", dir=in_memory()) as directory, ExitStack() as stack:
+        service = Service(Path(directory), stack)
+        versions = broker_versions(service.broker.management_url) | postgresql_version(service.database_url)
+        birth = certificate(seed="none", servers=versions)
+        service.start()
+        run = Run(service, only)
+        false = judge(run, quiet_minutes * 60)
+    for name in sorted(run.limits.keys() - run.fired):
+        say(f"not proved: {name}")
+    line = f"alerts: rules={len(run.limits)} fired={len(run.fired)} false={len(false)}"
+    is_good = not (false or run.missing)
+    if quiet_minutes >= EVIDENCE_MINUTES and not only:
+        record("alerts", line, passed=is_good, birth=birth)
+    click.echo(line)
+    sys.exit(0 if is_good else 1)
+
+
+if __name__ == "__main__":
+    main()

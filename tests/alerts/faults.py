@@ -1,0 +1,294 @@
+"""Define the faults: what strikes the service, and which alerts must fire.
+
+`fires` maps each alert that a fault must raise to the seconds until its condition can hold; the rule's own
+`for` and PATIENCE_S are added. `along` names the alerts that rightly fire too.
+"""
+
+import os
+import shutil
+import signal
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from simulator.platform import Fault as WrongAnswer
+from tests.alerts.scaled import FACTOR
+from tests.alerts.service import Service
+from tests.chaos.faults.broker import SET_LIMIT, USUAL_LIMIT
+from tests.chaos.faults.clock import library
+from tests.services import post
+from tests.waiting import wait_until
+
+WEEK_S = 7 * 86400
+REPORT_S = 10
+"""A worker reports its figures at this interval."""
+CANARY_S = 75
+"""The canary is sent once a minute and waits up to twelve seconds."""
+COMPARISON_S = (900 + 180) // FACTOR + 10
+OLD_S = 60
+"""A minute's age, which is not scaled."""
+OUTAGE_S = 90
+"""How long the broker is stopped; meanwhile, no comparison can begin."""
+OUTAGE = "Canary Gaps SuccessRateLow BudgetBurns DeliveriesLate WindowsLate"
+"""Alerts that an outage may raise: it stops the canary, and given-up webhooks are gaps."""
+
+
+def unsigned_posts(service):
+    for _ in range(60):
+        assert post(service.url, b"{}", X_Hub_Signature_256="sha256=forged").status_code == 401
+    yield
+
+
+def malformed_events(service):
+    for number in range(80):
+        assert post(service.url, b"no JSON %d" % number).status_code == 200
+    yield
+
+
+def unknown_names(service):
+    service.say(str(uuid.uuid4()), newField="next release")
+    yield
+
+
+def oversized_event(service):
+    service.broker.evaluate(SET_LIMIT.format(20_000))
+    assert post(service.url, b"x" * 30_000).status_code == 200
+    yield
+    service.broker.evaluate(SET_LIMIT.format(USUAL_LIMIT))
+
+
+def full_disk(service):
+    filler = service.state / "filler"
+    with filler.open("wb") as file:
+        os.posix_fallocate(file.fileno(), 0, int(0.92 * shutil.disk_usage(service.state).total))
+    yield
+    filler.unlink()
+
+
+def no_list_for_a_week(service):
+    moment = time.time() - WEEK_S - 3600
+    os.utime(service.platform_list, (moment, moment))
+    yield
+    service.platform_list.touch()
+
+
+def wrong_clock(service):
+    ahead = {"LD_PRELOAD": str(library()), "FAKETIME": "+20s", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+    worker = service.worker("ahead", "settle", **ahead)
+    yield
+    worker.stop()
+
+
+def certificate_not_renewed(service):
+    for name in ("certificate.pem", "key.pem"):
+        shutil.copy(service.later_gateway.directory / name, service.gateway.directory / name)
+    service.gateway.send(signal.SIGHUP)
+    yield
+
+
+def other_destinations_file(service):
+    own = Path(service.product.settings["OM_DESTINATIONS"])
+    other = own.with_name("other.toml")
+    other.write_text(own.read_text().replace("[destinations.crm]", "[destinations.crm]\ntimeout = 5"))
+    worker = service.worker("other", "deliver", OM_DESTINATIONS=str(other))
+    yield
+    worker.stop()
+
+
+def paused_destination(service):
+    service.product.omctl("destinations", "pause", "session")
+    yield
+    service.product.omctl("destinations", "resume", "session")
+
+
+def answering(destination, status):
+    def strike(service):
+        service.statuses[destination] = WrongAnswer(status)
+        yield
+        del service.statuses[destination]
+
+    strike.__name__ = f"{destination}_answers_{status}"
+    return strike
+
+
+def unreadable_row(service):
+    conversation = str(uuid.uuid4())
+    service.say(conversation)
+    spoil = "UPDATE conversation_messages SET received_at = '{}' WHERE conversation_id = '{}'"
+    wait_until(lambda: service.rows(spoil.format("55840-01-01", conversation)))
+    yield
+    service.rows(spoil.format("2026-01-01", conversation))
+
+
+def platform_refuses_a_conversation(service):
+    conversation = str(uuid.uuid4())
+    service.contacts.is_forbidden = lambda asked: asked == conversation
+    service.say(conversation, "updated", routing={"status": "CONTACT-QUEUED", "queueId": "queue-1"})
+    yield
+
+
+def killed_worker(service):
+    service.spare.stop(signal.SIGKILL)
+    yield
+    service.spare.start()
+
+
+def stopped_gateway(service):
+    service.gateway.end(signal.SIGTERM, timeout=10)
+    yield
+    service.gateway.start()
+
+
+def stopped_edge(service):
+    service.edge.stop()
+    yield
+    service.edge.start()
+    wait_until(lambda: service.product.is_connected(1))
+
+
+def stopped_database(service):
+    service.postgresql.stop()
+    yield
+    service.postgresql.start()
+
+
+def stopped_intake(service):
+    service.intake.stop()
+    conversation = str(uuid.uuid4())
+    while service.say(conversation) == 200:
+        pass
+    yield
+    service.intake.start()
+
+
+def stopped_settle(service):
+    for worker in (service.settle, service.spare):
+        worker.stop()
+    yield
+    for worker in (service.settle, service.spare):
+        worker.start()
+
+
+def stopped_broker(service):
+    # Meanwhile, settle is stopped; let some windows open after that.
+    time.sleep(5)
+    service.broker.stop()
+    time.sleep(OLD_S)
+    wait_until(lambda: post(service.url, b"x" * 500_000).status_code == 503)
+    yield
+    service.broker.start()
+
+
+def no_traffic(service):
+    service.traffic.is_stopped = True
+    yield
+
+
+def lost_webhooks(service):
+    """Some webhooks never arrive, and the platform refuses to show one conversation's history."""
+    service.shown.forbidden = str(uuid.uuid4())
+    service.say(service.shown.forbidden)
+    service.traffic.loses_webhooks = True
+    yield
+    service.traffic.loses_webhooks = False
+    service.shown.forbidden = ""
+
+
+def events_of_another_organisation(service):
+    """Webhooks arrive that the platform's history does not have, and no operator decides."""
+    for _ in range(20):
+        shown, service.history.record = service.history.record, lambda _: None
+        try:
+            conversation = str(uuid.uuid4())
+            for _ in range(5):
+                service.say(conversation)
+        finally:
+            service.history.record = shown
+    yield
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A fault and its alerts; *strike* causes the fault, and after its `yield`, ends it."""
+
+    strike: Callable[[Service], Iterator[None]]
+    fires: Mapping[str, float]
+    along: str = ""
+
+    def __str__(self) -> str:
+        return self.strike.__name__
+
+    @property
+    def allowed(self):
+        """The names of all alerts that may fire because of this fault."""
+        return {*self.fires, *self.along.split()}
+
+
+def fault(strike, along="", **fires):
+    return Fault(strike, fires, along)
+
+
+DURING_HISTORY = (
+    fault(
+        lost_webhooks,
+        Gaps=COMPARISON_S,
+        SuccessRateLow=2 * COMPARISON_S,
+        HistoryUnreadable=COMPARISON_S,
+        ConversationsPassedOver=COMPARISON_S,
+    ),
+    fault(
+        events_of_another_organisation,
+        ReconciliationMismatch=OUTAGE_S + COMPARISON_S,
+        ReconciliationLate=OUTAGE_S + COMPARISON_S + 3600 // FACTOR,
+    ),
+)
+"""Faults of the comparison with the platform's history, one after the other, while the others strike."""
+
+FIRST = (fault(stopped_database, f"EdgeDown QueueNotDrained WorkerSilent {OUTAGE}", DatabaseAway=10),)
+STAGES = (
+    (
+        fault(unsigned_posts, Unauthorised=0),
+        fault(malformed_events, DeadLetters=0, DeadLetterShare=REPORT_S),
+        fault(unknown_names, Drift=REPORT_S),
+        fault(oversized_event, SetAside=0),
+        fault(full_disk, DiskFills=0),
+        fault(no_list_for_a_week, PlatformListOld=0),
+        fault(wrong_clock, Clock=REPORT_S),
+        fault(certificate_not_renewed, CertificateExpires=0),
+        fault(other_destinations_file, DestinationsDiffer=REPORT_S),
+        fault(paused_destination, "DeliveriesLate", DestinationPaused=0),
+        fault(answering("content", 503), DestinationDown=REPORT_S, DeliveriesLate=300 // FACTOR),
+        fault(answering("routing", 404), DestinationRefusing=30 + REPORT_S),
+        fault(answering("crm", 422), "DeadLetters", EventsRefused=2 * REPORT_S),
+        fault(unreadable_row, "WindowsLate", ConversationsUnsettled=2),
+        fault(platform_refuses_a_conversation, UpdatesUndecided=600 // FACTOR + REPORT_S),
+        fault(killed_worker, WorkerSilent=OLD_S),
+    ),
+    (fault(stopped_gateway, "Canary", GatewayDown=0),),
+    (fault(stopped_edge, f"GatewayDown {OUTAGE}", EdgeDown=0),),
+    (
+        fault(
+            stopped_intake,
+            OUTAGE,
+            QueueNotDrained=0,
+            Shedding=15,
+            BudgetBurns=25,
+            Canary=CANARY_S,
+        ),
+    ),
+    (
+        fault(stopped_settle, WindowsLate=OLD_S),
+        fault(
+            stopped_broker,
+            f"QueueNotDrained {OUTAGE}",
+            BrokerAway=15,
+            ProofLate=OLD_S + 15,
+            JournalFills=OLD_S + 15,
+            EdgeRefuses=OLD_S + 15,
+        ),
+    ),
+    (fault(no_traffic, Silence=40),),
+)
+"""The faults of one stage strike at the same time, because they are independent of each other."""
