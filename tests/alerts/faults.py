@@ -27,8 +27,7 @@ REPORT_S = 10
 """A worker reports its figures at this interval."""
 CANARY_S = 75
 """The canary is sent once a minute and waits up to twelve seconds."""
-COMPARISON_S = (900 + 180) // FACTOR + 100
-"""Until the next comparison, which the faults of the broker and of the database delay."""
+COMPARISON_S = (900 + 180) // FACTOR + 10
 OLD_S = 60
 """A minute's age, which is not scaled."""
 OUTAGE = "Canary Gaps SuccessRateLow BudgetBurns DeliveriesLate WindowsLate"
@@ -195,7 +194,7 @@ def lost_webhooks(service):
 
 
 def events_of_another_organisation(service):
-    """Webhooks arrive that the platform's history does not have, and no operator decides."""
+    """Webhooks arrive that the platform's history does not have."""
     for _ in range(20):
         shown, service.history.record = service.history.record, lambda _: None
         try:
@@ -204,6 +203,11 @@ def events_of_another_organisation(service):
                 service.say(conversation)
         finally:
             service.history.record = shown
+    yield
+
+
+def no_decision(_):
+    """No operator decides on the mismatch, so no further comparison begins."""
     yield
 
 
@@ -229,59 +233,39 @@ def fault(strike, along="", lasts="", **fires):
     return Fault(strike, fires, along, lasts)
 
 
-DURING_HISTORY = (
-    fault(
-        lost_webhooks,
-        lasts="SuccessRateLow",
-        Gaps=COMPARISON_S,
-        SuccessRateLow=COMPARISON_S + 100,
-        HistoryUnreadable=COMPARISON_S,
-        ConversationsPassedOver=COMPARISON_S,
-    ),
-    fault(
-        events_of_another_organisation,
-        ReconciliationMismatch=COMPARISON_S,
-        ReconciliationLate=COMPARISON_S + 3600 // FACTOR,
-    ),
+INDEPENDENT = (
+    fault(unsigned_posts, Unauthorised=0),
+    fault(malformed_events, lasts="DeadLetters", DeadLetters=0, DeadLetterShare=REPORT_S),
+    fault(unknown_names, lasts="Drift", Drift=REPORT_S),
+    fault(oversized_event, lasts="SetAside", SetAside=0),
+    fault(full_disk, DiskFills=0),
+    fault(no_list_for_a_week, PlatformListOld=0),
+    fault(wrong_clock, Clock=REPORT_S),
+    fault(certificate_not_renewed, CertificateExpires=0),
+    fault(other_destinations_file, DestinationsDiffer=REPORT_S),
+    fault(paused_destination, "DeliveriesLate", DestinationPaused=0),
+    fault(answering("content", 503), DestinationDown=REPORT_S, DeliveriesLate=300 // FACTOR),
+    fault(answering("routing", 404), DestinationRefusing=30 + REPORT_S),
+    fault(answering("crm", 422), lasts="DeadLetters", EventsRefused=2 * REPORT_S),
+    fault(unreadable_row, lasts="ConversationsUnsettled WindowsLate", ConversationsUnsettled=2),
+    fault(platform_refuses_a_conversation, UpdatesUndecided=600 // FACTOR + REPORT_S),
+    fault(killed_worker, WorkerSilent=OLD_S),
 )
-"""Faults of the comparison with the platform's history, one after the other, while the others strike."""
-
-FIRST = (fault(stopped_database, f"EdgeDown QueueNotDrained WorkerSilent {OUTAGE}", DatabaseAway=4),)
-STAGES = (
-    (
-        fault(unsigned_posts, Unauthorised=0),
-        fault(malformed_events, lasts="DeadLetters", DeadLetters=0, DeadLetterShare=REPORT_S),
-        fault(unknown_names, lasts="Drift", Drift=REPORT_S),
-        fault(oversized_event, lasts="SetAside", SetAside=0),
-        fault(full_disk, DiskFills=0),
-        fault(no_list_for_a_week, PlatformListOld=0),
-        fault(wrong_clock, Clock=REPORT_S),
-        fault(certificate_not_renewed, CertificateExpires=0),
-        fault(other_destinations_file, DestinationsDiffer=REPORT_S),
-        fault(paused_destination, "DeliveriesLate", DestinationPaused=0),
-        fault(answering("content", 503), DestinationDown=REPORT_S, DeliveriesLate=300 // FACTOR),
-        fault(answering("routing", 404), DestinationRefusing=30 + REPORT_S),
-        fault(answering("crm", 422), lasts="DeadLetters", EventsRefused=2 * REPORT_S),
-        fault(unreadable_row, lasts="ConversationsUnsettled WindowsLate", ConversationsUnsettled=2),
-        fault(platform_refuses_a_conversation, UpdatesUndecided=600 // FACTOR + REPORT_S),
-        fault(killed_worker, WorkerSilent=OLD_S),
-    ),
-    (fault(stopped_gateway, "Canary", GatewayDown=0),),
-    (fault(stopped_edge, f"GatewayDown {OUTAGE}", EdgeDown=0),),
-    (
-        fault(
-            stopped_intake,
-            OUTAGE,
-            QueueNotDrained=0,
-            Shedding=0,
-            BudgetBurns=10,
-            Canary=CANARY_S,
-        ),
-    ),
+LOST_WEBHOOKS = fault(
+    lost_webhooks,
+    lasts="SuccessRateLow",
+    Gaps=COMPARISON_S,
+    SuccessRateLow=COMPARISON_S + 100,
+    HistoryUnreadable=COMPARISON_S,
+    ConversationsPassedOver=COMPARISON_S,
+)
+OUTAGES = (
+    (fault(stopped_database, f"EdgeDown QueueNotDrained WorkerSilent {OUTAGE}", DatabaseAway=4),),
+    (fault(stopped_intake, OUTAGE, QueueNotDrained=0, Shedding=0, BudgetBurns=10, Canary=CANARY_S),),
     (
         fault(
             stopped_settle_and_broker,
-            f"QueueNotDrained Shedding {OUTAGE}",
+            f"QueueNotDrained Shedding UpdatesUndecided {OUTAGE}",
             BrokerAway=0,
             ProofLate=OLD_S,
             WindowsLate=OLD_S,
@@ -289,6 +273,22 @@ STAGES = (
             EdgeRefuses=0,
         ),
     ),
-    (fault(no_traffic, Silence=40),),
+    (fault(no_traffic, lasts="Silence", Silence=40),),
 )
-"""The faults of one stage strike at the same time, because they are independent of each other."""
+PARTS = (
+    (
+        LOST_WEBHOOKS,
+        (
+            INDEPENDENT,
+            (fault(stopped_gateway, "Canary", GatewayDown=0),),
+            (fault(stopped_edge, f"GatewayDown {OUTAGE}", EdgeDown=0),),
+        ),
+    ),
+    (fault(events_of_another_organisation, ReconciliationMismatch=COMPARISON_S), ()),
+    (fault(no_decision, ReconciliationLate=3600 // FACTOR), OUTAGES),
+)
+"""Each part is a fault of the comparison with the platform's history, and the stages that strike meanwhile.
+
+The faults of one stage strike at the same time, because they are independent of each other. The outages come
+last, because after an outage the comparison waits for late events.
+"""
