@@ -83,11 +83,12 @@ class Prometheus(ServerProcess):
 
     def starts(self, begin, end):
         """Return the name of each alert that began to fire between two times, and the time."""
-        query = {"query": 'ALERTS{alertstate="firing"}', "start": begin, "end": end, "step": 1}
+        # An alert that is firing at *begin* has begun earlier.
+        query = {"query": 'ALERTS{alertstate="firing"}', "start": begin - 5, "end": end, "step": 1}
         for series in self.ask("query_range", **query)["result"]:
             before = 0.0
             for moment, _ in series["values"]:
-                if moment > before + 3:
+                if moment > max(begin, before + 3):
                     yield short(series["metric"]["alertname"]), moment
                 before = moment
 

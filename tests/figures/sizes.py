@@ -39,7 +39,8 @@ def sizes(root: Path) -> list[tuple[str, int, int]]:
     """Return the name, the size and the limit of each measure."""
     modules = (module for package in PRODUCT for module in _modules(root / package))
     product = [module for module in modules if "migrations" not in module.parts]
-    tests = [path for path in _modules(root / "tests") if not set(APPARATUS) & set(path.parts)]
+    parts = {path: set(path.relative_to(root).parts) for path in _modules(root / "tests")}
+    tests = [path for path in parts if not set(APPARATUS) & parts[path]]
     views = import_module("workers.db.migrations.versions.0001_baseline").VIEWS
     folders = Counter(path.parent for path in product if path.name != "__init__.py")
     return [
