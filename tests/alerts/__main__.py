@@ -1,6 +1,8 @@
 """Strike a running service with the fault of each alert, while a real Prometheus evaluates the shipped rules.
 
-`python -m tests.alerts --quiet-minutes 60`. All durations of the rules are divided by the same factor.
+`python -m tests.alerts --quiet-minutes 60`. All durations of the rules are divided by the same factor, and so
+are the platform's retries, and the interval and the margin of the comparison with its history. A real fault
+raises every alert; only the traffic of the day before, with which the alert Silence compares, is made up.
 """
 
 import re
