@@ -14,7 +14,7 @@ from messaging.environment import Environment
 from messaging.errors import BrokerUnavailableError, ConfigurationError
 from messaging.management import ManagementApi, quote_vhost
 from omctl.look.findings import Finding, Level, check_areas, note, ok, problem, warning
-from omctl.look.settings import HIDDEN, redact_url, redact_urls
+from omctl.look.settings import HIDDEN, redact_urls
 
 NODE_SECONDS: Final = 6.0
 REQUEST_SECONDS: Final = 3.0
@@ -33,12 +33,15 @@ def check_broker() -> Iterator[Finding]:
     environment = Environment()
     urls, managed = environment.strings("OM_AMQP_URL"), environment.strings("OM_MANAGEMENT_URL")
     # Query all nodes at once, because a frozen node blocks for longer than this area may take.
-    nodes = {url: partial(_inspect_node, (url,)) for url in urls} or {"": partial(_inspect_node, ())}
+    shown = redact_urls(",".join(urls)).split(", ")
+    names = shown if len(shown) == len(urls) else [f"address {number}" for number in range(1, len(urls) + 1)]
+    nodes = {name: partial(_inspect_node, (url,)) for name, url in zip(names, urls, strict=True)}
+    nodes = nodes or {"": partial(_inspect_node, ())}
     found = check_areas(nodes, NODE_SECONDS)
     answering = next((finding.area for finding in found if finding.level is Level.OK), None)
     for finding in found:
         if finding.subject in {"connection", "check"}:
-            node = f" at {redact_url(finding.area)}" if len(urls) > 1 else ""
+            node = f" at {finding.area}" if len(urls) > 1 else ""
             yield replace(finding, subject=finding.subject + node)
         elif finding.area == answering:
             yield finding

@@ -128,11 +128,11 @@ class PermissionDeniedError(Exception):
     [
         (
             ProgrammingError("SELECT", {}, PermissionDeniedError("permission denied for table drift")),
-            "it refuses a query: SQLSTATE 42501",
+            "it refuses a query: SQLSTATE 42501: the database's user lacks a permission",
         ),
         (
             caused(ProgrammingError("SELECT", {}, PermissionDeniedError())),
-            "it refuses a query: SQLSTATE 42501",
+            "it refuses a query: SQLSTATE 42501: the database's user lacks a permission",
         ),
         (ValueError("postgresql://user:password@host"), UNREACHABLE),
         (translated(OperationalError("SELECT", {}, psycopg.OperationalError("host"))), UNREACHABLE),
