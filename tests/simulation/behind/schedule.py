@@ -125,10 +125,12 @@ class Actor:
     def event(self, conversation: str, is_update: bool, age: float) -> None:  # noqa: FBT001  # an action's
         world, behind = self._world, self._behind
         behind.events += 1
+        # Without the number, two updates with the same status and moment would be one event.
+        moment = moment_of(world.now_us() - round(age * 1e6) + behind.events)
         body: dict[str, Any] = {
             "conversationId": conversation,
             "eventType": CONVERSATION_UPDATED if is_update else CONVERSATION_MESSAGE,
-            "timestamp": moment_of(world.now_us() - round(age * 1e6)).isoformat(),
+            "timestamp": moment.isoformat(),
         }
         if is_update:
             told = self._told[conversation] = self._told.get(conversation, -1) + 1
