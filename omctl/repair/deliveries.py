@@ -52,14 +52,7 @@ def resend(*, name: str | None, since: datetime | None, conversation: str | None
         if not is_json():
             columns, empty = ("destination", "given up"), "No delivery was given up."
             interface.print_table(columns, counts.items(), empty=empty)
-        first = 0
-
-        def step(db: Connection, run_id: str, now_us: int) -> int:
-            nonlocal first
-            done, first = deliver.resend(db, selected, run_id, now_us, first)
-            return done
-
-        return sum(counts.values()), step
+        return sum(counts.values()), lambda db, run_id, now_us: deliver.resend(db, selected, run_id, now_us)
 
     selection = {"destinations": names, "since": since, "conversation": conversation}
     _intervene(terms, Action.RESEND_DELIVERIES, plan, selection)

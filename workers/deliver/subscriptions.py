@@ -155,25 +155,22 @@ def count_dead(connection: Connection, chosen: ColumnElement[bool]) -> dict[str,
     return {row[0]: row[1] for row in connection.execute(query.order_by(_D.destination))}
 
 
-def resend(
-    connection: Connection, chosen: ColumnElement[bool], intervention_id: str, now_us: int, first: int
-) -> tuple[int, int]:
+def resend(connection: Connection, chosen: ColumnElement[bool], intervention_id: str, now_us: int) -> int:
     """Make up to BATCH_ROWS given-up deliveries due again, with their old ids; begin with the oldest.
 
-    Searches from the outbox id *first*. Returns their number and their last outbox id: call this again with
-    the id until the number is 0. The intervention must already be recorded.
+    Returns their number; call this until it returns 0. The intervention must already be recorded.
     """
     some = (
         select(_D.outbox_id, _D.destination, _O.created_at)
         .join(outbox, _O.id == _D.outbox_id)
-        .where(chosen, _D.outbox_id >= first, _O.id >= first)
+        .where(chosen)
         .order_by(_D.outbox_id, _D.destination)
         .limit(BATCH_ROWS)
         .with_for_update(of=deliveries)
     )
     rows = [(row[0], row[1], microseconds_of(row[2])) for row in connection.execute(some)]
     if not rows:
-        return 0, first
+        return 0
     keys = [(outbox_id, name) for outbox_id, name, _ in rows]
     again = update(deliveries).where(tuple_(_D.outbox_id, _D.destination).in_(keys))
     cleared = ("outcome", "first_attempt_at", "refused_at", "finished_at", "dead_lettered_at")
@@ -183,4 +180,4 @@ def resend(
     ids = [make_dead_letter_id(name, outbox_id, at) for outbox_id, name, us in rows for at in (us, 0)]
     decided = update(dead_letters).where(dead_letters.c.message_id.in_(ids))
     connection.execute(decided.values(intervention_id=intervention_id, decided_at=moment_of(now_us)))
-    return len(rows), rows[-1][0]
+    return len(rows)

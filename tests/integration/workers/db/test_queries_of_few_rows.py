@@ -6,9 +6,6 @@ from sqlalchemy import text
 from messaging.clock import SystemClock
 from tests.integration.workers.conftest import ON_POSTGRESQL
 from workers.db.reconcile import Reconciliation, find_unread
-from workers.deliver import choose_dead, resend
-from workers.deliver.subscriptions import BATCH_ROWS
-from workers.parsing import moment_of
 from workers.settle.updates import lock_newest_due
 
 ROWS = 5_000
@@ -25,14 +22,6 @@ FILL = {
         INSERT INTO platform_conversations (conversation_id, state, listed_at, differs)
         SELECT 'c-' || i, 'open', CASE WHEN i < :rows / 2 THEN now() - interval '9 days' ELSE now() END, false
         FROM generate_series(1, :rows) i""",
-    "deliveries": """
-        WITH entries AS (
-            INSERT INTO outbox (conversation_id, event_type, occurred_at, late, created_at)
-            SELECT 'c-' || i, 'new', now(), false, now() FROM generate_series(1, :rows) i RETURNING *
-        )
-        INSERT INTO deliveries
-            (outbox_id, destination, conversation_id, due_at, attempts, outcome, finished_at)
-        SELECT id, 'crm', conversation_id, now(), 1, 'dead', now() - interval '1 min' FROM entries""",
 }
 WEEK_US = 7 * 86_400_000_000
 
@@ -80,20 +69,3 @@ def test_the_next_unread_conversation_is_found_without_sorting_them(fill, count_
     read, found = count_read("platform_conversations", work)
     assert found is not None
     assert read < ROWS / 10
-
-
-@ON_POSTGRESQL
-def test_a_batch_of_deliveries_to_resend_is_searched_after_the_batch_before(fill, count_read):
-    fill("deliveries")
-    now_us, first, read, done = SystemClock().now_us(), 0, [], []
-    chosen = choose_dead(("crm",), moment_of(now_us), None, None)
-    while not done or done[-1]:
-        entries, (count, first) = count_read(
-            "outbox", lambda db, first=first: resend(db, chosen, "i", now_us, first)
-        )
-        read.append(entries)
-        done.append(count)
-    assert sum(done) == ROWS
-    assert done[-2] == BATCH_ROWS
-    # The last batches would otherwise read every entry before theirs.
-    assert read[-2] <= BATCH_ROWS + 1, read
