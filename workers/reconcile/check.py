@@ -22,7 +22,7 @@ class CheckResult:
 
     Args:
         read_at_us: When the check began to read the conversation.
-        fingerprint: Digest of the conversation's messages; None if some are too new to be compared.
+        fingerprint: Digest of the conversation's messages; None if some are too new or unreadable.
         missing: Events of the history that are not recorded here, oldest first.
         unreadable: Events of an unknown form; for messages without ids, the history's surplus over ours.
         ours: Number of our events that were looked up in the history; `unmatched` of them were not found.
@@ -110,8 +110,8 @@ def _compare(
             missing |= {key: event for key, event in by_key.items() if key not in known}
     in_order = sorted(missing.values(), key=lambda event: event.event.occurred_at_us)
     result = replace(result, compared=compared, unreadable=unreadable, missing=in_order)
-    if is_too_new:
-        # Some messages are too new, so the conversation must be read again, even if it has ended.
+    if is_too_new or unreadable:
+        # Read the conversation again even if it has ended: messages are too new, or may become readable.
         result = replace(result, state=records.STATE_OPEN, fingerprint=None)
     yield _check_own(engine, result, bounds, keys if has_keys else None)
 
@@ -124,7 +124,10 @@ def _has_keys(profile: records.DialectProfile) -> bool:
 def _check_own(engine: Engine, result: CheckResult, bounds: Bounds, keys: set[str] | None) -> CheckResult:
     """Look up our events in the history's *keys*; if *keys* is None, compare only the numbers of events."""
     rows = transact(engine, records.read_own_events, result.conversation_id)
-    own = [row for row in rows if bounds.contain(microseconds_of(row.occurred_at))]
+    times = [microseconds_of(row.occurred_at) for row in rows]
+    own = [row for row, at_us in zip(rows, times, strict=True) if bounds.contain(at_us)]
+    if any(at_us >= bounds.to_us for at_us in times):
+        result = replace(result, state=records.STATE_OPEN)
     if keys is None:
         # Messages in the guide's envelope without ids cannot be identified, so only numbers are compared.
         excess = result.compared - sum(row.event_type != RECEIPT for row in own)

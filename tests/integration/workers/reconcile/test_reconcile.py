@@ -108,6 +108,28 @@ def test_an_event_that_no_webhook_delivered_is_published_once_unless_it_is_too_r
     assert query("SELECT missing, published, waiting" + LAST) == [(2, 1, 1)]
 
 
+def test_a_conversation_that_the_platform_does_not_know_is_compared_when_its_events_are_old_enough(
+    started, intake, query, clock
+):
+    intake(deliver(native(1, conversation="unknown", after_s=-5, direction="Outbound")))
+    run(started)
+    assert query("SELECT ours, unmatched" + LAST) == [(0, 0)]
+    clock.ahead_us = HOUR_US // 2
+    run(started)
+    assert query("SELECT ours, unmatched" + LAST) == [(1, 1)]
+
+
+def test_a_conversation_with_unreadable_messages_is_read_again_until_they_are_readable(
+    started, organisation, query, clock
+):
+    strange = native(1, after_s=-300, type="Hologram")
+    organisation.history.record(strange)
+    for comparison in range(1, 3):
+        run(started)
+        assert query("SELECT conversations, unreadable" + LAST) == [(1, 1)]
+        clock.ahead_us = comparison * HOUR_US // 2
+
+
 def test_events_before_the_first_comparison_are_not_missing(make_reconciler, organisation, channel, clock):
     organisation.history.record(native(1, after_s=-300))
     reconciler = make_reconciler()
