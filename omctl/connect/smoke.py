@@ -19,7 +19,7 @@ from messaging.errors import OpenMessagingError
 from omctl.connect.register import apply, find_registered
 from omctl.connect.registration import Configured, read_configured
 from omctl.connections import friendly_errors, open_database, open_platform
-from omctl.interface import Command, change_options, is_json, show_json
+from omctl.interface import Command, change_options, is_json, show_json, visible
 from workers.db.engine import transact
 from workers.db.erasure import erase_conversations
 from workers.db.models import processed_events
@@ -104,7 +104,7 @@ class SmokeTest:
             result, detail = "failed", str(error)
         self.steps.append({"name": name, "result": result, "detail": detail})
         if not is_json():
-            click.echo(f"{result:<8} {name}: {detail}")
+            click.echo(visible(f"{result:<8} {name}: {detail}"))
         return result == "ok"
 
     def check_name(self, one: Configured) -> str:

@@ -3,12 +3,15 @@
 import json
 import subprocess
 import sys
+from http import HTTPStatus
 
 import pytest
 
+from omctl.connect.smoke import SmokeTest
 from simulator.platform import Organisation, create_platform
 from simulator.serving import serve_app
 from tests.services import SECRET, Edge, IntakeWorker, Service, declare_topology, running
+from workers.genesys import PlatformRefusedError
 
 CLIENT_SECRET = "constructed-client-secret"
 TYPES = ("openmessaging:conversation:new", "openmessaging:conversation:message")
@@ -137,3 +140,11 @@ def test_omctl_smoke_reports_a_missing_webhook_and_undoes_its_changes(smoke, org
     assert (status, results(steps)["wait for the receipt"]) == (1, "failed")
     assert "omctl find" in steps["wait for the receipt"][1]
     assert (organisation.registrations.webhooks, organisation.registrations.integrations) == ({}, {})
+
+
+def test_control_characters_of_the_platforms_answer_are_printed_escaped(capsys):
+    def refuse():
+        raise PlatformRefusedError(HTTPStatus.CONFLICT, "taken\x1b[2J", "an-id")
+
+    assert not SmokeTest(None, None, 1.0).attempt("send", refuse)
+    assert r"taken\x1b[2J" in capsys.readouterr().out
