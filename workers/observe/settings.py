@@ -29,7 +29,7 @@ def _read_canary(environment: Environment, name: str, default: None) -> CanarySe
     url = environment.string(name)
     if not url:
         return default
-    if not is_safe(url, allows_http=True):
+    if not is_safe(url):
         raise ConfigurationError(f"{name} must be the webhook's address, https://…")
     secrets = environment.strings("OM_WEBHOOK_SECRETS")
     pairs = [pair.partition("=") for pair in environment.strings("OM_REQUIRED_HEADERS")]
