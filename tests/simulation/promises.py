@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tests.simulation.broker import NAME
 from tests.simulation.nodes import Directory
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from tests.simulation.nodes import File
     from tests.simulation.paths import SimulatedPath
     from tests.simulation.process import EdgeProcess
@@ -47,9 +45,7 @@ class Promises:
             self.on_refused(process, 503, is_full=True)
             return
         self.answered.add(name)
-        if name not in self._world.broker.kept and name not in self.journalled(
-            durably=self._world.setting.fsync
-        ):
+        if name not in self._world.broker.kept and not self._is_journalled(name):
             self.fail(f"{name.decode()} is answered 200 and in no journal")
         limit = self._world.setting.max_bytes
         # A process checks the size of the other processes' journals only every few seconds.
@@ -83,17 +79,24 @@ class Promises:
     def on_unlink(self, path: SimulatedPath, file: File) -> None:
         if not path.name.endswith(".segment"):
             return
-        lost = set(NAME.findall(file.data)) & self.answered - self._world.broker.kept - self.set_aside()
-        for name in lost:
+        names = set(NAME.findall(file.data)) & self.answered - self._world.broker.kept
+        for name in sorted(names - self.set_aside()) if names else ():
             self.fail(f"{name.decode()} is unlinked with {path} before its proof")
 
-    def journalled(self, *, durably: bool = False) -> set[bytes]:
-        """Return the names of all journalled events or, if *durably*, of those that survive a power cut."""
-        data = (
-            bytes(file.data[: file.flushed] if durably else file.data)
-            for file in self._files("journal", durably=durably)
-        )
-        return {name for one in data for name in NAME.findall(one)}
+    def _is_journalled(self, name: bytes) -> bool:
+        """Whether an event is journalled. With fsync, only events that survive a power cut count."""
+        if self._world.setting.fsync:
+            files = self._files("journal", durably=True)
+            return any(file.data.find(name, 0, file.flushed) >= 0 for file in files)
+        return any(name in file.data for file in self._files("journal"))
+
+    def is_any_journalled(self) -> bool:
+        """Whether any journal has an event."""
+        return any(NAME.search(file.data) for file in self._files("journal"))
+
+    def journalled(self) -> set[bytes]:
+        """Return the names of all journalled events."""
+        return {name for file in self._files("journal") for name in NAME.findall(file.data)}
 
     def set_aside(self) -> set[bytes]:
         """Return the names of the events that the edge has set aside because they are too large."""
@@ -103,21 +106,22 @@ class Promises:
         """Return the number of bytes in all journals."""
         return sum(len(file.data) for file in self._files("journal"))
 
-    def _files(self, name: str, *, durably: bool = False) -> Iterator[File]:
+    def _files(self, name: str, *, durably: bool = False) -> list[File]:
+        """Return the files with events in a directory or, if *durably*, those that survive a power cut."""
         top = self._world.files.find(("state", name))
-        return _walk(top, durably=durably) if top else iter(())
+        directories = [top] if top else []
+        files = []
+        for directory in directories:
+            for entry_name, entry in (directory.durable if durably else directory.entries).items():
+                if type(entry) is Directory:
+                    directories.append(entry)
+                elif entry_name.endswith((".segment", ".body")):
+                    files.append(entry)
+        return files
 
     def missing(self) -> set[bytes]:
         """Return the names of answered events that are neither in the queue nor set aside."""
         return self.answered - self._world.broker.kept - self.set_aside()
-
-
-def _walk(node: Any, *, durably: bool) -> Iterator[File]:
-    for name, entry in (node.durable if durably else node.entries).items():
-        if type(entry) is Directory:
-            yield from _walk(entry, durably=durably)
-        elif name.endswith((".segment", ".body")):
-            yield entry
 
 
 def _name_of(body: bytes) -> bytes:

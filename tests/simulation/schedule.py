@@ -100,7 +100,7 @@ def _act(world: World, actions: Sequence[Action]) -> None:
     began = world.now
     for action in actions:
         world.run(began + action.at)
-        world.note("%s", str(action))
+        world.note("%s", action)
         ACTIONS[action.name].act(world, *action.arguments)
     world.run(began + ACTED_SECONDS)
 
@@ -137,7 +137,7 @@ def _is_settled(world: World) -> bool:
         and all(process.frozen_until <= world.now for process in world.living)
         and world.now > world.disk_is_bad_until
         # Events that were written but then refused also take space in the journal until they are proven.
-        and not world.promises.journalled()
+        and not world.promises.is_any_journalled()
         and not world.promises.missing()
     )
 
