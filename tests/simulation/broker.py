@@ -91,8 +91,10 @@ class Broker:
 
     def consume(self, count: int) -> None:
         """Remove up to *count* events from the queue, as workers do."""
-        for _ in range(min(count, len(self.ready))):
-            self.ready.popleft()
+        ready = self.ready
+        while ready and count:
+            ready.popleft()
+            count -= 1
 
     def lose_unflushed(self) -> None:
         """Discard every event that a majority has not flushed yet."""

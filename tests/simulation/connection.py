@@ -114,7 +114,7 @@ class Connection:
     def reply(self, callback: Callable[..., None], *arguments: object) -> None:
         """Call a callback of the publisher after all earlier replies have arrived."""
         self._reply_at = max(self._reply_at, self._later())
-        self.world.schedule_at(self._reply_at, self._deliver, callback, arguments)
+        self.world.schedule_call(self._reply_at, self._deliver, (callback, arguments))
 
     def confirm(self, method: object) -> None:
         """Send a publisher confirm, positive or negative, if confirms are enabled."""
@@ -143,7 +143,7 @@ class Connection:
 
     def _send(self, handle: Callable[..., None], *arguments: object) -> None:
         self._arrival = max(self._arrival, self._later())
-        self.world.schedule_at(self._arrival, self._handle, handle, arguments)
+        self.world.schedule_call(self._arrival, self._handle, (handle, arguments))
 
     def _handle(self, handle: Callable[..., None], arguments: tuple[Any, ...]) -> None:
         if not self.is_alive:

@@ -55,14 +55,14 @@ class Loop:
         """Call a function once, after a delay in seconds."""
         timer = Timer()
         late = self.world.random.random() * 0.002
-        self.world.schedule_call(self.world.now + seconds + late, self._process, timer, call, arguments)
+        self.world.schedule_call(self.world.now + seconds + late, call, arguments, self._process, timer)
         return timer
 
     def call_soon(self, call: Callable[..., None], *arguments: object) -> None:
         """Call a function after all calls that are already due."""
         late = self.world.random.random() * 0.0003
         self._soon_at = max(self._soon_at, self.world.now + late)
-        self.world.schedule_call(self._soon_at, self._process, Timer(), call, arguments)
+        self.world.schedule_call(self._soon_at, call, arguments, self._process)
 
 
 class EdgeProcess:

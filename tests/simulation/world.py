@@ -6,9 +6,9 @@ repeat a run byte for byte.
 
 from __future__ import annotations
 
-import heapq
 import random
 from dataclasses import dataclass
+from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Any
 
 from messaging.management import Members
@@ -79,16 +79,14 @@ class World:
 
     def schedule(self, seconds: float, call: Callable[..., None], *arguments: object) -> None:
         """Schedule a call after a delay. The call does not belong to a process."""
-        self.schedule_call(self.now + seconds, None, None, call, arguments)
+        self.schedule_call(self.now + seconds, call, arguments)
 
-    def schedule_at(self, at: float, call: Callable[..., None], *arguments: object) -> None:
-        """Schedule a call at a time. The call does not belong to a process."""
-        self.schedule_call(at, None, None, call, arguments)
-
-    def schedule_call(self, at: float, process: Any, timer: Any, call: Any, arguments: Any) -> None:
+    def schedule_call(
+        self, at: float, call: Any, arguments: Any, process: Any = None, timer: Any = None
+    ) -> None:
         """Schedule a call at a time. If *process* is not None, the call runs as that process."""
         self._order += 1
-        heapq.heappush(self._calls, (at, self._order, process, timer, call, arguments))
+        heappush(self._calls, (at, self._order, process, timer, call, arguments))
 
     def run(self, until: float) -> None:
         """Run scheduled calls until the time *until*.
@@ -96,22 +94,22 @@ class World:
         Raises:
             BrokenPromiseError: A promise was broken. The message names it.
         """
-        calls = self._calls
+        calls, promises = self._calls, self.promises
         while calls and calls[0][0] <= until:
             self._run_next()
-            if self.promises.broken is not None:
-                raise BrokenPromiseError(self.promises.broken)
+            if promises.broken is not None:
+                raise BrokenPromiseError(promises.broken)
         self.now = max(self.now, until)
 
     def _run_next(self) -> None:
-        at, order, process, timer, call, arguments = heapq.heappop(self._calls)
+        at, order, process, timer, call, arguments = heappop(self._calls)
         self.now = max(self.now, at)
         if process is None:
             call(*arguments)
-        elif not process.is_dead and not timer.is_cancelled:
+        elif not process.is_dead and not (timer and timer.is_cancelled):
             if process.frozen_until > self.now:
                 # Keep the call's position in the order, even if the process is frozen again first.
-                heapq.heappush(self._calls, (process.frozen_until, order, process, timer, call, arguments))
+                heappush(self._calls, (process.frozen_until, order, process, timer, call, arguments))
             else:
                 self.run_as(process, call, *arguments)
 
@@ -213,12 +211,10 @@ class World:
         self.broker.consume(self.workers_rate)
         is_deep = len(self.broker.ready) > self.setting.high + 20
         # A process whose probes get no answer relies on the management API, even if the API is wrong.
-        heard = {connection.loop for connection in self.broker.connections}
-        is_reported = self.is_polling and not self.broker.is_blocked
-        is_counted = (
-            is_reported and self.broker.latency < 1 and all(process.loop in heard for process in self.living)
-        )
-        self.deep_since = (self.deep_since or self.now) if is_deep and is_counted else None
+        is_reported = self.is_polling and not self.broker.is_blocked and self.broker.latency < 1
+        heard = {connection.loop for connection in self.broker.connections} if is_deep else set()
+        is_counted = is_deep and is_reported and all(process.loop in heard for process in self.living)
+        self.deep_since = (self.deep_since or self.now) if is_counted else None
 
     def note(self, text: str, *values: object) -> None:
         """Add a step to the story of the run, if the caller wants the story."""
