@@ -112,7 +112,7 @@ def _compare(
     result = replace(result, compared=compared, unreadable=unreadable, missing=in_order)
     if is_too_new or unreadable:
         # Read the conversation again even if it has ended: messages are too new, or may become readable.
-        result = replace(result, state=records.STATE_OPEN, fingerprint=None)
+        result = replace(result, state=records.STATE_OPEN)
     yield _check_own(engine, result, bounds, keys if has_keys else None)
 
 
@@ -127,7 +127,8 @@ def _check_own(engine: Engine, result: CheckResult, bounds: Bounds, keys: set[st
     times = [microseconds_of(row.occurred_at) for row in rows]
     own = [row for row, at_us in zip(rows, times, strict=True) if bounds.contain(at_us)]
     if any(at_us >= bounds.to_us for at_us in times):
-        result = replace(result, state=records.STATE_OPEN)
+        # Read the conversation again, even if it has ended or the platform does not know it.
+        result = replace(result, state=records.STATE_OPEN, fingerprint=None)
     if keys is None:
         # Messages in the guide's envelope without ids cannot be identified, so only numbers are compared.
         excess = result.compared - sum(row.event_type != RECEIPT for row in own)

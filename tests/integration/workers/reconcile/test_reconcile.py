@@ -108,15 +108,18 @@ def test_an_event_that_no_webhook_delivered_is_published_once_unless_it_is_too_r
     assert query("SELECT missing, published, waiting" + LAST) == [(2, 1, 1)]
 
 
-def test_a_conversation_that_the_platform_does_not_know_is_compared_when_its_events_are_old_enough(
-    started, intake, query, clock
+@pytest.mark.parametrize("is_known", [False, True])
+def test_an_event_that_the_platform_does_not_know_is_compared_when_it_is_old_enough(  # noqa: PLR0917  # fixtures
+    started, take, intake, query, clock, is_known
 ):
-    intake(deliver(native(1, conversation="unknown", after_s=-5, direction="Outbound")))
+    if is_known:
+        take([native(2, conversation="c-1", after_s=-300)])
+    intake(deliver(native(1, conversation="c-1", after_s=-5)))
     run(started)
-    assert query("SELECT ours, unmatched" + LAST) == [(0, 0)]
+    assert query("SELECT unmatched" + LAST) == [(0,)]
     clock.ahead_us = HOUR_US // 2
     run(started)
-    assert query("SELECT ours, unmatched" + LAST) == [(1, 1)]
+    assert query("SELECT unmatched" + LAST) == [(1,)]
 
 
 def test_a_conversation_with_unreadable_messages_is_read_again_until_they_are_readable(
