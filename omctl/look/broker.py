@@ -35,7 +35,8 @@ def check_broker() -> Iterator[Finding]:
     # Query all nodes at once, because a frozen node blocks for longer than this area may take.
     shown = redact_urls(",".join(urls)).split(", ")
     names = shown if len(shown) == len(urls) else [f"address {number}" for number in range(1, len(urls) + 1)]
-    nodes = {name: partial(_inspect_node, (url,)) for name, url in zip(names, urls, strict=True)}
+    advice = "Check its host and port, that its broker runs, and its connection limit." if urls[1:] else ""
+    nodes = {name: partial(_inspect_node, (url,), advice) for name, url in zip(names, urls, strict=True)}
     nodes = nodes or {"": partial(_inspect_node, ())}
     found = check_areas(nodes, NODE_SECONDS)
     answering = next((finding.area for finding in found if finding.level is Level.OK), None)
@@ -50,11 +51,14 @@ def check_broker() -> Iterator[Finding]:
         yield judge_proof(len(urls), len(managed), has_confirms=has_confirms)
 
 
-def _inspect_node(urls: tuple[str, ...]) -> list[Finding]:
+def _inspect_node(urls: tuple[str, ...], advice: str = "") -> list[Finding]:
+    """Return findings about one node; *advice* replaces the error's advice, which is about all nodes."""
     try:
         with broker_session(urls, client_name="omctl check") as connection:
             return [ok("connection", "the broker answers"), *map(judge_object, inspect(connection))]
-    except (BrokerUnavailableError, ConfigurationError) as error:
+    except BrokerUnavailableError as error:
+        return [problem("connection", "does not work", advice or str(error))]
+    except ConfigurationError as error:
         return [problem("connection", "does not work", str(error))]
 
 

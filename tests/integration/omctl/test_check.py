@@ -76,6 +76,14 @@ def test_a_frozen_broker_node_is_named_and_hides_no_queue_of_the_other_nodes(env
     assert "hidden" not in str(findings)
 
 
+def test_a_broker_node_that_does_not_answer_is_not_reported_as_an_outage_of_all(environment):
+    urls = f"amqp://u:hidden@127.0.0.1:1/v,{environment['OM_AMQP_URL']}"
+    _, findings = run(environment | {"OM_AMQP_URL": urls}, "--role", "worker")
+    [away] = [one for one in findings if one["subject"] == "connection at amqp://127.0.0.1:1/v"]
+    assert away["level"] == "problem"
+    assert "no broker" not in away["advice"]
+
+
 @pytest.fixture
 def edge_user(rabbitmq, vhost):
     """The name of a user with the edge's tags and rights; the name is also the user's password."""
