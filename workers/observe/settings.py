@@ -30,7 +30,8 @@ def _read_canary(environment: Environment, name: str, default: None) -> CanarySe
     if not url:
         return default
     if not is_safe(url):
-        raise ConfigurationError(f"{name} must be the webhook's address, https://…")
+        problem = "must be the webhook's address, with https:// unless it is on this host"
+        raise ConfigurationError(f"{name} {problem}")
     secrets = environment.strings("OM_WEBHOOK_SECRETS")
     pairs = [pair.partition("=") for pair in environment.strings("OM_REQUIRED_HEADERS")]
     headers = {header.strip(): value.strip() for header, _, value in pairs}
