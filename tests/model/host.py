@@ -32,7 +32,7 @@ class Host:
     order, and an owner's `hold` before the steps that depend on it.
     """
 
-    _owners: dict[str, str] = field(default_factory=dict)
+    _owners: dict[str, str | None] = field(default_factory=dict)
     _released: dict[str, float] = field(default_factory=dict)
     _last: dict[str, float] = field(default_factory=dict)
     _dead_since: dict[str, float] = field(default_factory=dict)
@@ -44,7 +44,13 @@ class Host:
         self._last[process] = t
 
     def hold(self, process: str, directory: str, t: float) -> None:
-        """Make a process the owner of a directory: a new one, or that of a dead process."""
+        """Make a process the owner of a directory: a new one, or that of a dead process.
+
+        The process no longer owns the directories that it has released.
+        """
+        for released in self._released:
+            if self._owners[released] == process:
+                self._owners[released] = None
         if directory in self._owners:
             self._take_over(process, directory, t)
         self._owners[directory] = process
@@ -78,7 +84,7 @@ class Host:
     def _take_over(self, process: str, directory: str, t: float) -> None:
         owner = self._owners[directory]
         demand(owner != process, "the process itself holds the directory")
-        if self._released.get(directory, inf) > t:
+        if owner is not None and self._released.get(directory, inf) > t:
             self._declare_dead(owner, t)
 
     def _declare_dead(self, process: str, t: float) -> None:

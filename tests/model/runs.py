@@ -48,6 +48,16 @@ BACKLOG = [*CLOSED, *connect(), *probe(0.5, 0), *read(7), *publish(7), *answer(0
 
 ADOPT = steps_of("b", ("hold", {"directory": "b"}), ("adopt", {"segments": [["a/1", "b/2"]]}))
 ADOPTED = [*WRITTEN, *ADOPT[:1], *connect("b"), *ADOPT[1:], *connect("b")[:1]]
+STOPPED = [*WRITTEN, *connect(), *steps_of("a", ("stop", {}), ("release", {}))]
+HOLD = steps_of("a", ("hold", {"directory": "c"}))
+ADOPT_OWN = steps_of("a", ("adopt", {"segments": [["a/1", "c/2"]]}))
+LATE = steps_of("a", ("write", {"segment": "c/1", "events": [9]}), ("respond", {"events": 1}))
+ADOPT_AGAIN = steps_of(
+    "b", ("hold", {"directory": "b"}), ("adopt", {"segments": [["c/1", "b/2"], ["c/2", "b/3"]]})
+)
+HELD_AGAIN = [*STOPPED, *HOLD, *ADOPT_OWN, *LATE, *ADOPT_AGAIN]
+"""A run in which a timer holds a new directory after the release, and another process adopts its segments."""
+
 ON_A_CLUSTER = [*CLOSED, *connect(members=3), *report(0.1)]
 CONFIRMED = [*CLOSED, *connect(confirms=True), *read(7), *publish(7), *REST]
 CONFIRM = steps_of("a", ("confirm", {"tag": 2, "multiple": True}))
@@ -57,6 +67,12 @@ ALLOWED = {
     "a segment is published in slices": BACKLOG,
     "a dead process's segment is adopted": [*WRITTEN, *ADOPT],
     "a released segment is adopted": [*WRITTEN, *steps_of("a", ("stop", {}), ("release", {})), *ADOPT],
+    "a directory is held after the release": HELD_AGAIN,
+    "a released segment is adopted after its process holds another directory": [*STOPPED, *HOLD, *ADOPT],
+    "a process takes its released directory back": [
+        *[*STOPPED, *steps_of("a", ("hold", {"directory": "a"}))],
+        *steps_of("a", ("adopt", {"segments": [["a/1", "a/1"]]})),
+    ],
     "a cluster with a reported majority": [
         *[*ON_A_CLUSTER, *read(7), *publish(7), *REST, *ANSWERED],
         *[*report(6.5), *probe(7.0, 2), *answer(7.1), *UNLINK],
@@ -66,6 +82,22 @@ ALLOWED = {
 FORBIDDEN = {
     "a live process's segment is adopted": [*WRITTEN, *ADOPT, *connect()],
     "a segment is adopted twice": [*WRITTEN, *ADOPT, *ADOPT[1:]],
+    "a process adopts its own segment before the release": [*WRITTEN, *HOLD, *ADOPT_OWN],
+    "a process without a directory adopts": [*STOPPED, *ADOPT_OWN],
+    "a process whose second directory is adopted takes a later step": [*HELD_AGAIN, *LATE],
+    "a released segment is read": [*CLOSED, *STOPPED[len(WRITTEN) :], *HOLD, *read(7)],
+    "a released segment grows": [
+        *[*STOPPED, *HOLD],
+        *steps_of("a", ("write", {"segment": "a/1", "events": [9]})),
+    ],
+    "a segment is opened in a released directory": [
+        *[*STOPPED, *HOLD],
+        *steps_of("a", ("write", {"segment": "a/2", "events": [9]})),
+    ],
+    "two processes adopt a released segment": [*STOPPED, *HOLD, *ADOPT_OWN, *ADOPT, *LATE],
+    "a connection after the release": [*STOPPED, *HOLD, *connect()],
+    "a directory is held before the release": [*STOPPED[:-1], *HOLD, *STOPPED[-1:]],
+    "a release before the end of publishing": [*WRITTEN, *steps_of("a", ("release", {}))],
     "a directory that no process held": ADOPT,
     "another process's directory": [*WRITTEN, ("b", WRITTEN[1][1] | {"segment": "a/2"})],
     "publish without a connection": [*CLOSED, *read(7), *publish(7)],

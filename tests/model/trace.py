@@ -36,6 +36,10 @@ IN_A_TURN: Final = {"publish", "close", "prove", "respond"}
 """The steps that may follow a write in the same turn. A segment is closed in a turn only if its flush failed.
 In that case, no event of the turn is answered 200."""
 
+AFTER_A_RELEASE: Final = IN_A_TURN | {"write", "hold"}
+"""The steps that may follow a release. Closing the journal first writes what waits. In the same turn of the
+loop, a timer that is due may still hold a new directory, to which it may adopt the released segments."""
+
 TIMED: Final = {"hold", "release", "adopt"}
 GIVING_UP: Final = {"close", "prove", "interrupt"}
 """The steps that may follow a report without a majority, if events were published over the connection."""
@@ -85,7 +89,7 @@ class EdgeProcess:
         """Accept one step, or raise a TraceError."""
         kind, t = step["step"], step["t"]
         self.host.pass_time(self.process, t)
-        demand(not self.is_released or kind in IN_A_TURN | {"write"}, "the process has released its journal")
+        demand(not self.is_released or kind in AFTER_A_RELEASE, "the process has released its journal")
         demand(not self.must_give_up or kind in GIVING_UP, "the queue has no majority")
         demand(self.is_connecting == (kind == "connect"), "a connection begins with an interruption")
         demand(not self.proven or kind == "unlink", "proven segments are not unlinked")
@@ -96,10 +100,16 @@ class EdgeProcess:
         getattr(self, f"_{kind}")(**fields_of(step), **({"t": t} if kind in TIMED else {}))
 
     def _hold(self, directory: str, t: float) -> None:
+        demand(self.is_released or not self.is_stopped, "the process has not released its journal")
         self.host.hold(self.process, directory, t)
+        if self.is_released:
+            # The released segments belong to no process until one of them, perhaps this one, adopts them.
+            self.is_released, self.growing = False, None
+            for segments in (self.backlog, self.unproven, self.names):
+                segments.clear()
 
     def _release(self, t: float) -> None:
-        demand(not self.connection.is_open, "the connection is open")
+        demand(self.is_stopped, "publishing has not ended")
         self.host.release(self.process, t)
         self.is_released = True
 
