@@ -126,6 +126,7 @@ class _Connection(HTTPConnection):
     """Connects, sends and receives until the deadline of the request that uses the connection."""
 
     response_class = _Answer
+    _parts: list[bytes] | None = None
 
     # _new_conn and _dns_host are private names of urllib3, which has no public way to limit the total time of
     # all addresses of a host. setup.cfg therefore pins urllib3 below its next minor release.
@@ -153,7 +154,19 @@ class _Connection(HTTPConnection):
             self._dns_host = name
         raise failure
 
+    def request(self, *args: Any, **options: Any) -> None:
+        """Send a request's head and body with one call."""
+        parts = self._parts = []
+        try:
+            super().request(*args, **options)
+        finally:
+            self._parts = None
+        self.send(b"".join(parts))
+
     def send(self, data: Any) -> None:
+        if self._parts is not None:
+            self._parts.append(data)
+            return
         if self.sock is not None:
             self.sock.settimeout(_current.get().remaining())
         super().send(data)

@@ -4,6 +4,7 @@ import socket
 import threading
 import time
 from contextlib import contextmanager, suppress
+from http.client import HTTPConnection
 
 import pytest
 import requests
@@ -174,3 +175,21 @@ def test_a_failed_connection_is_distinguished_from_a_request_that_may_have_arriv
     assert type(raised.value.args[0].reason).__name__ == "NewConnectionError"
     with pytest.raises(requests.ConnectionError, match="NameResolutionError"):
         session.get("http://no-such-host.invalid/", timeout=PATIENCE)
+
+
+def test_the_head_and_the_body_of_a_request_are_sent_together(session, monkeypatch):
+    sent, send = [], HTTPConnection.send
+
+    def note(connection, data):
+        sent.append(data)
+        send(connection, data)
+
+    def answers(accepted):
+        accepted.recv(1_000)
+        accepted.sendall(OK + b"Content-Length: 0\r\n\r\n")
+
+    monkeypatch.setattr(HTTPConnection, "send", note)
+    with server(answers) as port:
+        assert session.post(f"http://{LOOPBACK}:{port}", data=b"a body", timeout=SECONDS).ok
+    [request] = sent
+    assert request.endswith(b"\r\n\r\na body")
