@@ -12,7 +12,7 @@ from messaging.clock import Clock
 from workers.db.engine import transact
 from workers.deliver import leasing, recording
 from workers.deliver.destinations import Destination, compute_digest
-from workers.deliver.sender import Sender
+from workers.deliver.sender import MAX_RUN_EVENTS, Sender
 from workers.deliver.subscriptions import register
 from workers.deliver.webhook import Transport
 from workers.isolation import isolate
@@ -25,6 +25,9 @@ BUSY_SECONDS: Final = 0.02
 
 IDLE_SECONDS: Final = 0.08
 """Longest delay between two polls while no delivery is due. A due event then waits for less than 100 ms."""
+
+FULL_SECONDS: Final = 0.1
+"""Longest delay before results are recorded while all threads have runs: a transaction then records more."""
 
 
 def idle_delay(delay: float, *, is_busy: bool) -> float:
@@ -59,7 +62,9 @@ class Deliverer:
             self._is_registered = True
             for sender in self._senders.values():
                 sender.start()
-        self._await_attempts(time.monotonic() + (0.0 if self._unrecorded else self._delay))
+        is_running_out = any(sender.is_running_out for sender in self._senders.values())
+        seconds = self._delay if is_running_out else FULL_SECONDS
+        self._await_attempts(time.monotonic() + (0.0 if self._unrecorded else seconds))
         # Use a single transaction for all the work; if it fails, repeat the work in several transactions.
         isolate([self._unrecorded], self._work, self._work_apart)
         return 1
@@ -89,13 +94,14 @@ class Deliverer:
         }
 
     def _await_attempts(self, until: float) -> None:
-        """Collect attempts that have ended, until a run ends or the monotonic time *until* is reached."""
+        """Collect attempts that have ended, until a sender needs runs or the monotonic time is *until*."""
         try:
             while True:
                 attempt = self._ended.get(timeout=max(0.0, until - time.monotonic()))
                 self._unrecorded.append(attempt)
-                self._senders[attempt.destination.name].record(attempt)
-                if attempt.is_last:
+                sender = self._senders[attempt.destination.name]
+                sender.record(attempt)
+                if attempt.is_last and sender.is_running_out:
                     until = 0.0
         except queue.Empty:
             return
@@ -129,7 +135,7 @@ class Deliverer:
                 now_us,
                 lease_us=now_us + round(sender.lease_seconds * 1_000_000),
                 conversations=free,
-                events=max(leasing.MIN_RUN_EVENTS * free, per_run),
+                events=min(max(leasing.MIN_RUN_EVENTS * free, per_run), MAX_RUN_EVENTS),
             )
             for last in sender.find_growing():
                 ids += leasing.lease_more(connection, name, last, now_us, events=per_run)

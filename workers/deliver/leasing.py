@@ -17,7 +17,8 @@ from workers.deliver.webhook import WebhookMessage
 from workers.parsing import microseconds_of, moment_of
 
 MIN_RUN_EVENTS: Final = 10
-"""Number of events leased at a time for each conversation while many conversations wait."""
+"""Number of events leased at a time for each conversation while many conversations wait; fewer if they would
+be too many in all."""
 
 _D: Final = deliveries.c
 _O: Final = outbox.c
@@ -92,7 +93,7 @@ def lease(
             return []
         # If none could be locked, another process has locked them all and may be frozen: search further.
         wanted *= 4
-    count = max(MIN_RUN_EVENTS, events // len(locked))
+    count = max(1, events // len(locked))
     starts = [(destination, row.conversation_id, 0, now_us) for row in locked]
     return _lease_runs(connection, starts, count, lease_us)
 

@@ -18,7 +18,7 @@ from workers.deliver.recording import FINAL, DeliveryAttempt
 from workers.deliver.webhook import Transport
 
 AHEAD: Final = 2
-MAX_AHEAD: Final = 6
+MAX_AHEAD: Final = 12
 AHEAD_SECONDS: Final = 0.2
 """Number of conversations leased for each sending thread, so that no thread waits for the database: AHEAD, or
 as many as have one event each and are sent in AHEAD_SECONDS, but at most MAX_AHEAD."""
@@ -27,7 +27,7 @@ RUN_SECONDS: Final = 1.0
 """A run sends events for about this time; then other conversations get their turn."""
 
 MAX_RUN_EVENTS: Final = 500
-"""Maximum number of events in a run, whose bodies are all kept in memory."""
+"""Maximum number of events leased at once, in a run or in all: their bodies are kept in memory."""
 
 MARGIN_SECONDS: Final = 10.0
 """Extra lease time for what a request's timeout does not limit: the DNS lookup, and recording the result."""
@@ -92,11 +92,19 @@ class Sender:
         for _ in range(self.destination.concurrency):
             self._runs.put(None)
 
+    @property
+    def is_running_out(self) -> bool:
+        """Whether only half of the runs are left, so that threads may soon have to wait for the database."""
+        return self.in_flight <= self._capacity // 2
+
+    @property
+    def _capacity(self) -> int:
+        ahead = min(max(AHEAD, round(AHEAD_SECONDS / self._request_seconds)), MAX_AHEAD)
+        return ahead * self.destination.concurrency
+
     def free_slots(self) -> int:
         """Return how many more conversations may be leased now for this destination."""
-        ahead = min(max(AHEAD, round(AHEAD_SECONDS / self._request_seconds)), MAX_AHEAD)
-        capacity = ahead * self.destination.concurrency
-        return self.breaker.free_slots(time.monotonic(), self.in_flight, capacity)
+        return self.breaker.free_slots(time.monotonic(), self.in_flight, self._capacity)
 
     def events_per_run(self) -> int:
         """Return how many events a run can send, one after the other, within RUN_SECONDS."""

@@ -49,6 +49,14 @@ def test_a_run_is_limited_to_the_events_that_can_be_sent_in_a_second(took_us, ev
     assert sender.events_per_run() == events
 
 
+def test_a_sender_needs_runs_when_its_threads_may_soon_have_none():
+    sender = Sender(CRM, None, SystemClock(), None)
+    conversations = [replace(MESSAGE, conversation_id=f"c-{number}") for number in range(sender.free_slots())]
+    for needs_runs, part in ((True, conversations[::2]), (False, conversations[1::2])):
+        sender.begin([replace(DELIVERY, message=message) for message in part])
+        assert sender.is_running_out == needs_runs
+
+
 def test_a_delivery_that_is_leased_again_while_it_waits_is_not_sent_twice():
     ended = []
     sender = Sender(CRM, None, SystemClock(), ended.append)

@@ -308,6 +308,16 @@ def test_a_backlog_is_leased_and_finished_through_indexes_even_without_table_sta
 
 
 @ON_POSTGRESQL
+def test_many_conversations_share_the_number_of_events_that_are_leased_at_once(stand):
+    stand.register(stand.crm)
+    stand.execute(BACKLOG.format(each=10, count=1000))
+    now_us = SystemClock().now_us()
+    with stand.engine.begin() as connection:
+        runs = lease_runs(connection, now_us, lease_us=now_us, conversations=50, events=200)
+    assert {len(run) for run in runs[1:]} == {4}
+
+
+@ON_POSTGRESQL
 @pytest.mark.parametrize("each", [1, 4, 200])
 def test_a_process_that_is_frozen_while_it_leases_delays_no_other_conversation(stand, each):
     stand.register(stand.crm)
