@@ -50,14 +50,18 @@ def servers() -> Iterator[Servers]:
 
     If the images are missing and the packages cannot be installed, fetch the images.
     """
-    is_private = not has_images() and ensure_rabbitmq() and ensure_package(programs, "postgresql")
+    is_private = (
+        not has_images(RABBITMQ_IMAGE, POSTGRESQL_IMAGE)
+        and ensure_rabbitmq()
+        and ensure_package(programs, "postgresql")
+    )
     with _private() if is_private else _in_containers() as started:
         yield started
 
 
-def has_images() -> bool:
-    """Return whether a container engine answers and has both images; this takes at most five seconds."""
-    command = ("docker", "image", "inspect", RABBITMQ_IMAGE, POSTGRESQL_IMAGE)
+def has_images(*images: str) -> bool:
+    """Return whether a container engine answers and has these images; this takes at most five seconds."""
+    command = ("docker", "image", "inspect", *images)
     try:
         found = subprocess.run(command, capture_output=True, timeout=ENGINE_SECONDS, check=False)
     except (OSError, subprocess.TimeoutExpired):
@@ -97,7 +101,11 @@ def _in_containers() -> Iterator[Servers]:
     # Import testcontainers only here: the import is slow, and most machines run the tests without containers.
     from testcontainers.community.postgres import PostgresContainer  # noqa: PLC0415
     from testcontainers.community.rabbitmq import RabbitMqContainer  # noqa: PLC0415
+    from testcontainers.core.config import testcontainers_config  # noqa: PLC0415
 
+    if not has_images(testcontainers_config.ryuk_image):
+        # Without this image, which removes the containers of a killed run, they are only removed at the end.
+        testcontainers_config.ryuk_disabled = True
     with ExitStack() as stack:
         broker = RabbitMqContainer(RABBITMQ_IMAGE).with_exposed_ports(15672)
         stack.enter_context(broker)

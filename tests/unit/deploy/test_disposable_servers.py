@@ -25,7 +25,7 @@ def test_containers_are_used_only_if_an_engine_has_both_images(tmp_path, monkeyp
         (tmp_path / "docker").write_text(f"#!/bin/sh\n{engine}\n")
         (tmp_path / "docker").chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}/bin" if engine else str(tmp_path))
-    assert has_images() is expected
+    assert has_images(RABBITMQ_IMAGE, POSTGRESQL_IMAGE) is expected
 
 
 def test_testcontainers_is_imported_only_for_containers():
