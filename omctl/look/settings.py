@@ -36,7 +36,7 @@ _EXAMPLE: Final = re.compile(r"^# -+ (.+?) -+$|^((?:# .*\n)+)#?(OM_[A-Z_]+)=(.*)
 """Matches either a section's heading or a setting's explanation, name and value in the example file."""
 _DEFAULT: Final = re.compile(r"No default|Default: ([^.,;]+)")
 _AMBIGUOUS: Final = re.compile(r"[?#].*@", re.DOTALL)
-"""Matches a URL with a `?` or `#` before an `@`: it may be part of the password or end the path."""
+"""Matches a `?` or `#` before an `@`: it may be part of the password, or it may end the path."""
 
 _APPLIED_BY: Final = {
     # These settings need a restart, because gunicorn's master process reads them only once.

@@ -26,7 +26,7 @@ WEEK_S = 7 * 86400
 REPORT_S = 10
 """A worker reports its figures at this interval."""
 CANARY_S = 75
-"""The canary is sent once a minute and waits up to twelve seconds."""
+"""A canary is sent every minute, and has twelve seconds to arrive."""
 COMPARISON_S = (900 + 180) // FACTOR + 10
 OLD_S = 60
 """A minute's age, which is not scaled."""

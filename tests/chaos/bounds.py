@@ -20,8 +20,8 @@ CATCHES_UP: Final = 300.0
 
 USUAL_START_SECONDS: Final = 15.0
 """How long a stand's programs take to start beside two other stands; on a single stand, they take 4 s. If
-they take longer without a fault, the machine is slower than the one on which the bounds were measured, and
-all bounds grow in proportion."""
+even the quickest start takes longer, the machine is slower than the one on which the bounds were measured,
+and all bounds grow in proportion."""
 
 UNFELT: Final = 0.5
 UNFELT_STALL: Final = 2.5

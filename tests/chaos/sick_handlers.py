@@ -1,4 +1,4 @@
-"""Install an integrator's handler that follows an order in the text of a marked event."""
+"""Install an integrator's handler that obeys a command in the text of a marked event."""
 
 from __future__ import annotations
 

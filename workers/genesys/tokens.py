@@ -18,7 +18,7 @@ from workers.genesys.settings import GenesysSettings
 from workers.http_deadline import DeadlineAdapter
 
 MAX_ANSWER_BYTES: Final = 16 * 1024 * 1024
-"""Largest accepted answer of the platform, much larger than a page of conversations or 200 messages."""
+"""Largest answer accepted from the platform, far larger than a page of conversations or 200 messages."""
 
 RETRY_SECONDS: Final = 5.0
 """Delay before a retry if there is no answer or the answer has no Retry-After header."""

@@ -26,7 +26,7 @@ def _leave_in_journal(directory, count):
 
 
 class Worker(threading.Thread):
-    """Consumes the events queue at a steady number of deliveries per second, and acknowledges them."""
+    """Consumes *rate* deliveries per second from the events queue, and acknowledges them."""
 
     def __init__(self, amqp_url, rate):
         super().__init__()

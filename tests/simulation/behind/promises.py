@@ -40,7 +40,7 @@ class Behind:
     """The state of one run, and the checks of its promises.
 
     Args:
-        is_calm: Whether the run has no strikes, so that only bad conversations can delay good ones.
+        is_calm: Whether the run has no strikes; if so, only bad conversations can delay good ones.
     """
 
     world: World
