@@ -112,7 +112,7 @@ def _compare(
     result = replace(result, compared=compared, unreadable=unreadable, missing=in_order)
     if is_too_new or unreadable:
         # Read the conversation again even if it has ended: messages are too new, or may become readable.
-        result = replace(result, state=records.STATE_OPEN)
+        result = replace(result, state=records.STATE_OPEN, fingerprint=None)
     yield _check_own(engine, result, bounds, keys if has_keys else None)
 
 

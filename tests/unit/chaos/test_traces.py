@@ -86,7 +86,7 @@ def test_a_live_processs_segments_may_not_be_adopted_even_if_it_takes_no_step(tr
 
 def test_a_live_process_may_release_its_segments(traces):
     name = f"edge-{os.getpid()}-c.jsonl"
-    record(traces, lines(HOLD, WRITE, RESPOND, {"step": "release"}), name)
+    record(traces, lines(HOLD, WRITE, RESPOND, {"step": "stop"}, {"step": "release"}), name)
     record(traces, adopt("s", "r"), "edge-0-b.jsonl")
     with (traces._directory / name).open():
         traces.accept()
