@@ -110,9 +110,12 @@ def _compare(
             missing |= {key: event for key, event in by_key.items() if key not in known}
     in_order = sorted(missing.values(), key=lambda event: event.event.occurred_at_us)
     result = replace(result, compared=compared, unreadable=unreadable, missing=in_order)
-    if is_too_new or unreadable:
-        # Read the conversation again even if it has ended: messages are too new, or may become readable.
+    if is_too_new:
+        # Some messages are too new, so the conversation must be read again, even if it has ended.
         result = replace(result, state=records.STATE_OPEN, fingerprint=None)
+    elif unreadable:
+        # Read the conversation again unless it has ended: the platform may still be writing these messages.
+        result = replace(result, fingerprint=None)
     yield _check_own(engine, result, bounds, keys if has_keys else None)
 
 
@@ -124,10 +127,9 @@ def _has_keys(profile: records.DialectProfile) -> bool:
 def _check_own(engine: Engine, result: CheckResult, bounds: Bounds, keys: set[str] | None) -> CheckResult:
     """Look up our events in the history's *keys*; if *keys* is None, compare only the numbers of events."""
     rows = transact(engine, records.read_own_events, result.conversation_id)
-    times = [microseconds_of(row.occurred_at) for row in rows]
-    own = [row for row, at_us in zip(rows, times, strict=True) if bounds.contain(at_us)]
-    if any(at_us >= bounds.to_us for at_us in times):
-        # Read the conversation again, even if it has ended or the platform does not know it.
+    own = [row for row in rows if bounds.contain(microseconds_of(row.occurred_at))]
+    if any(bounds.to_us <= microseconds_of(row.occurred_at) <= result.read_at_us for row in rows):
+        # Our events are too new. A time in the future would keep the conversation open for days.
         result = replace(result, state=records.STATE_OPEN, fingerprint=None)
     if keys is None:
         # Messages in the guide's envelope without ids cannot be identified, so only numbers are compared.

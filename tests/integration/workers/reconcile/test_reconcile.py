@@ -122,15 +122,19 @@ def test_an_event_that_the_platform_does_not_know_is_compared_when_it_is_old_eno
     assert query("SELECT unmatched" + LAST) == [(1,)]
 
 
-def test_a_conversation_with_unreadable_messages_is_read_again_until_they_are_readable(
-    started, organisation, query, clock
-):
+def test_an_event_with_a_time_in_the_future_does_not_keep_its_conversation_open(started, intake, query):
+    intake(deliver(native(1, conversation="c-1", after_s=86_400)))
+    run(started)
+    assert query("SELECT state FROM platform_conversations") == [("unknown",)]
+
+
+def test_an_open_conversation_with_unreadable_messages_is_read_again(started, organisation, query, clock):
     strange = native(1, after_s=-300, type="Hologram")
     organisation.history.record(strange)
-    for comparison in range(1, 3):
-        run(started)
-        assert query("SELECT conversations, unreadable" + LAST) == [(1, 1)]
-        clock.ahead_us = comparison * HOUR_US // 2
+    run(started)
+    clock.ahead_us = HOUR_US // 2
+    run(started)
+    assert query("SELECT conversations, unreadable" + LAST) == [(1, 1)]
 
 
 def test_events_before_the_first_comparison_are_not_missing(make_reconciler, organisation, channel, clock):
