@@ -110,7 +110,7 @@ sizes: install ## Print the sizes of the project and their limits
 model: install ## Check the models of the protocol in every order of their steps, and find every known defect (two minutes)
 	@$(BIN)/python -m tests.model
 
-simulate: install ## Simulate the edge with 200,000 seeds, or SEEDS=number (ten minutes)
+simulate: install ## Simulate the edge with 200,000 seeds, or SEEDS=number (a quarter of an hour)
 	@$(BIN)/python -m tests.simulation --seeds $(SEEDS)
 
 simulate-behind: install ## Simulate intake, settle and deliver with 2,000 seeds (ten minutes)

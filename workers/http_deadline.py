@@ -155,7 +155,7 @@ class _Connection(HTTPConnection):
         raise failure
 
     def request(self, *args: Any, **options: Any) -> None:
-        """Send a request's head and body with one call."""
+        """Send a request's head and body with one system call; each call may wait for other threads."""
         parts = self._parts = []
         try:
             super().request(*args, **options)

@@ -27,12 +27,17 @@ IDLE_SECONDS: Final = 0.08
 """Longest delay between two polls while no delivery is due. A due event then waits for less than 100 ms."""
 
 FULL_SECONDS: Final = 0.1
-"""Longest delay before results are recorded while all threads have runs: a transaction then records more."""
+"""While all threads have enough runs, results wait up to this long, so that one transaction records many."""
 
 
 def idle_delay(delay: float, *, is_busy: bool) -> float:
     """Return the delay before the next poll; it doubles, up to IDLE_SECONDS, while no delivery is due."""
     return BUSY_SECONDS if is_busy else min(2 * delay, IDLE_SECONDS)
+
+
+def is_running_out(sender: Sender) -> bool:
+    """Return whether half of the slots are free, so threads may soon have to wait for the database."""
+    return sender.free_slots() >= sender.in_flight
 
 
 class Deliverer:
@@ -62,8 +67,7 @@ class Deliverer:
             self._is_registered = True
             for sender in self._senders.values():
                 sender.start()
-        is_running_out = any(sender.is_running_out for sender in self._senders.values())
-        seconds = self._delay if is_running_out else FULL_SECONDS
+        seconds = self._delay if any(map(is_running_out, self._senders.values())) else FULL_SECONDS
         self._await_attempts(time.monotonic() + (0.0 if self._unrecorded else seconds))
         # Use a single transaction for all the work; if it fails, repeat the work in several transactions.
         isolate([self._unrecorded], self._work, self._work_apart)
@@ -94,14 +98,14 @@ class Deliverer:
         }
 
     def _await_attempts(self, until: float) -> None:
-        """Collect attempts that have ended, until a sender needs runs or the monotonic time is *until*."""
+        """Collect ended attempts until a sender needs more runs or the monotonic time *until* is reached."""
         try:
             while True:
                 attempt = self._ended.get(timeout=max(0.0, until - time.monotonic()))
                 self._unrecorded.append(attempt)
                 sender = self._senders[attempt.destination.name]
                 sender.record(attempt)
-                if attempt.is_last and sender.is_running_out:
+                if attempt.is_last and is_running_out(sender):
                     until = 0.0
         except queue.Empty:
             return

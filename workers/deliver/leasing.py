@@ -17,8 +17,8 @@ from workers.deliver.webhook import WebhookMessage
 from workers.parsing import microseconds_of, moment_of
 
 MIN_RUN_EVENTS: Final = 10
-"""Number of events leased at a time for each conversation while many conversations wait; fewer if they would
-be too many in all."""
+"""Number of events leased at a time for each conversation while many conversations wait, or fewer if the
+lease would otherwise have too many events."""
 
 _D: Final = deliveries.c
 _O: Final = outbox.c

@@ -27,7 +27,7 @@ RUN_SECONDS: Final = 1.0
 """A run sends events for about this time; then other conversations get their turn."""
 
 MAX_RUN_EVENTS: Final = 500
-"""Maximum number of events leased at once, in a run or in all: their bodies are kept in memory."""
+"""Maximum number of events in one lease and in one run; their bodies are kept in memory."""
 
 MARGIN_SECONDS: Final = 10.0
 """Extra lease time for what a request's timeout does not limit: the DNS lookup, and recording the result."""
@@ -92,19 +92,11 @@ class Sender:
         for _ in range(self.destination.concurrency):
             self._runs.put(None)
 
-    @property
-    def is_running_out(self) -> bool:
-        """Whether only half of the runs are left, so that threads may soon have to wait for the database."""
-        return self.in_flight <= self._capacity // 2
-
-    @property
-    def _capacity(self) -> int:
-        ahead = min(max(AHEAD, round(AHEAD_SECONDS / self._request_seconds)), MAX_AHEAD)
-        return ahead * self.destination.concurrency
-
     def free_slots(self) -> int:
         """Return how many more conversations may be leased now for this destination."""
-        return self.breaker.free_slots(time.monotonic(), self.in_flight, self._capacity)
+        ahead = min(max(AHEAD, round(AHEAD_SECONDS / self._request_seconds)), MAX_AHEAD)
+        capacity = ahead * self.destination.concurrency
+        return self.breaker.free_slots(time.monotonic(), self.in_flight, capacity)
 
     def events_per_run(self) -> int:
         """Return how many events a run can send, one after the other, within RUN_SECONDS."""

@@ -8,7 +8,7 @@ from structlog.testing import capture_logs
 
 from messaging.clock import SystemClock
 from workers.deliver import Destination, Outcome, WebhookMessage
-from workers.deliver.deliverer import BUSY_SECONDS, IDLE_SECONDS, idle_delay
+from workers.deliver.deliverer import BUSY_SECONDS, IDLE_SECONDS, idle_delay, is_running_out
 from workers.deliver.leasing import LeasedDelivery
 from workers.deliver.outcome import FailedAttempts, HttpResult
 from workers.deliver.recording import DeliveryAttempt
@@ -54,7 +54,7 @@ def test_a_sender_needs_runs_when_its_threads_may_soon_have_none():
     conversations = [replace(MESSAGE, conversation_id=f"c-{number}") for number in range(sender.free_slots())]
     for needs_runs, part in ((True, conversations[::2]), (False, conversations[1::2])):
         sender.begin([replace(DELIVERY, message=message) for message in part])
-        assert sender.is_running_out == needs_runs
+        assert is_running_out(sender) == needs_runs
 
 
 def test_a_delivery_that_is_leased_again_while_it_waits_is_not_sent_twice():
