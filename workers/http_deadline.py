@@ -19,7 +19,7 @@ from http.client import HTTPResponse
 from typing import Any, Final
 
 import requests
-from requests.adapters import HTTPAdapter
+from requests.adapters import DEFAULT_POOLSIZE, HTTPAdapter
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
@@ -44,12 +44,13 @@ _current: Final[ContextVar[_Deadline]] = ContextVar("deadline")
 class DeadlineAdapter(HTTPAdapter):
     """Sends requests; the `timeout` of a request, in seconds, limits the time of the whole request.
 
-    *max_answer_bytes* limits the size of an answer, including its headers and before decompression.
+    *max_answer_bytes* limits the size of an answer, including its headers and before decompression. Up to
+    *connections* connections to each host stay open.
     """
 
-    def __init__(self, *, max_answer_bytes: int) -> None:
+    def __init__(self, *, max_answer_bytes: int, connections: int = DEFAULT_POOLSIZE) -> None:
         self._max_answer_bytes = max_answer_bytes
-        super().__init__()
+        super().__init__(pool_maxsize=connections)
         self.poolmanager.pool_classes_by_scheme = _POOLS
 
     def proxy_manager_for(self, *args: Any, **options: Any) -> Any:
@@ -60,9 +61,16 @@ class DeadlineAdapter(HTTPAdapter):
 
     def send(self, request: requests.PreparedRequest, *args: Any, **options: Any) -> requests.Response:
         """Send *request*; the option `timeout`, in seconds, is required."""
-        seconds = options["timeout"]
-        _current.set(_Deadline(time.monotonic() + seconds, self._max_answer_bytes))
+        begin_deadline(options["timeout"], max_answer_bytes=self._max_answer_bytes)
         return super().send(request, *args, **options)
+
+
+def begin_deadline(seconds: float, *, max_answer_bytes: int) -> None:
+    """Set the limits of this thread's next request on a connection of a DeadlineAdapter.
+
+    Call this only if the request is not sent with the adapter's own method.
+    """
+    _current.set(_Deadline(time.monotonic() + seconds, max_answer_bytes))
 
 
 def shorten_deadline(seconds: float) -> None:

@@ -1,14 +1,13 @@
 """One deadline covers all stages of a request, at whichever stage the server stops responding."""
 
 import socket
-import threading
 import time
-from contextlib import contextmanager, suppress
 from http.client import HTTPConnection
 
 import pytest
 import requests
 
+from tests.integration.workers.socket_server import server
 from tests.servers import LOOPBACK, free_port
 from workers.http_deadline import DeadlineAdapter, shorten_deadline
 
@@ -18,28 +17,6 @@ PATIENCE = 6.0
 
 MAX_BYTES = 100_000
 OK = b"HTTP/1.1 200 OK\r\n"
-
-
-@contextmanager
-def server(answer):
-    """Serve each connection with `answer(socket)` in a thread, and yield the port."""
-    with socket.create_server((LOOPBACK, free_port())) as listening:
-
-        def accept():
-            with suppress(OSError):
-                while True:
-                    accepted, _ = listening.accept()
-                    threading.Thread(target=serve, args=(accepted,), daemon=True).start()
-
-        def serve(accepted):
-            with accepted, suppress(OSError):
-                answer(accepted)
-
-        thread = threading.Thread(target=accept)
-        thread.start()
-        yield listening.getsockname()[1]
-        listening.shutdown(socket.SHUT_RDWR)
-        thread.join()
 
 
 @pytest.fixture

@@ -1,0 +1,130 @@
+"""A request to a destination is sent once, through the proxy if there is one, and its result has a reason."""
+
+import base64
+from datetime import UTC, datetime
+
+import pytest
+
+from messaging.clock import SystemClock
+from tests.integration.workers.socket_server import server
+from tests.servers import LOOPBACK, free_port
+from workers.deliver import Transport, WebhookMessage
+from workers.deliver.destinations import Destination
+
+SECRET = "whsec_" + base64.b64encode(b"constructed-secret-of-32-bytes-0").decode()
+MESSAGE = WebhookMessage(1, "c", "x", datetime.now(tz=UTC), 1, late=False, verified=None, payload=b"{}")
+LONG = 1_000_000
+
+
+@pytest.fixture(autouse=True)
+def _without_a_proxy(monkeypatch):
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+
+
+def make_transport(url, **options):
+    return Transport(
+        Destination(name="crm", url=url, secrets=(SECRET,), events=("x",), **options), SystemClock()
+    )
+
+
+def recording(requests, answer):
+    """Answer each request of a connection with the same bytes, and record the requests."""
+
+    def serve(accepted):
+        requests.append([])
+        while request := accepted.recv(65_536):
+            requests[-1].append(request)
+            accepted.sendall(answer)
+
+    return serve
+
+
+def closes(accepted):
+    accepted.recv(65_536)
+
+
+def is_silent(accepted):
+    while accepted.recv(65_536):
+        pass
+
+
+def is_no_server_of_http(accepted):
+    accepted.recv(65_536)
+    accepted.sendall(b"220 mail server\r\n")
+
+
+@pytest.mark.parametrize(
+    ("answer", "scheme", "reason"),
+    [
+        (closes, "http", "connection"),
+        (is_silent, "http", "timeout"),
+        (is_silent, "https", "timeout"),
+        (is_no_server_of_http, "http", "connection"),
+        (is_no_server_of_http, "https", "tls"),
+    ],
+)
+def test_a_request_without_an_answer_has_a_reason(answer, scheme, reason):
+    with server(answer) as port:
+        result = make_transport(f"{scheme}://{LOOPBACK}:{port}/", timeout=0.5).send(MESSAGE)
+    assert (result.status, result.reason) == (None, reason)
+
+
+def test_a_destination_without_a_server_has_a_reason():
+    assert make_transport(f"http://{LOOPBACK}:{free_port()}/").send(MESSAGE).reason == "connection"
+    assert make_transport("http://no-such-host.invalid/").send(MESSAGE).reason == "connection"
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_proxy_that_is_away_is_the_reason(monkeypatch, scheme):
+    monkeypatch.setenv(f"{scheme}_proxy", f"http://{LOOPBACK}:{free_port()}")
+    assert make_transport(f"{scheme}://crm.example/").send(MESSAGE).reason == "proxy"
+
+
+def test_a_proxy_with_a_wrong_address_affects_the_result_alone(monkeypatch):
+    monkeypatch.setenv("http_proxy", "http://")
+    assert make_transport("http://crm.example/").send(MESSAGE).reason == "request"
+
+
+def test_a_proxy_gets_the_whole_address_and_its_password(monkeypatch):
+    connections = []
+    with server(recording(connections, b"HTTP/1.1 204 No Content\r\n\r\n")) as port:
+        monkeypatch.setenv("http_proxy", f"http://user:word@{LOOPBACK}:{port}")
+        assert make_transport("http://crm.example/path?a=b").send(MESSAGE).status == 204
+    [[request]] = connections
+    head = request.partition(b"\r\n\r\n")[0].decode().splitlines()
+    assert head[0] == "POST http://crm.example/path?a=b HTTP/1.1"
+    assert f"Proxy-Authorization: Basic {base64.b64encode(b'user:word').decode()}" in head
+
+
+def test_requests_share_a_connection_and_keep_no_cookies_and_follow_no_redirect():
+    head = (
+        "HTTP/1.1 302 Found",
+        "Location: /other",
+        "Set-Cookie: a=b",
+        "Retry-After: 7",
+        "Content-Length: 2",
+    )
+    answer = "\r\n".join([*head, "", "ok"]).encode()
+    connections = []
+    with server(recording(connections, answer)) as port:
+        transport = make_transport(f"http://user:word@{LOOPBACK}:{port}/")
+        results = [transport.send(MESSAGE) for _ in range(3)]
+    assert [(result.status, result.retry_after) for result in results] == [(302, 7.0)] * 3
+    [requests] = connections
+    for request in requests:
+        head, _, body = request.partition(b"\r\n\r\n")
+        headers = dict(line.split(": ", 1) for line in head.decode().splitlines()[1:])
+        assert "cookie" not in {name.lower() for name in headers}
+        assert headers["Authorization"] == f"Basic {base64.b64encode(b'user:word').decode()}"
+        assert int(headers["Content-Length"]) == len(body)
+
+
+def test_a_long_answer_costs_its_connection_and_not_its_status():
+    connections = []
+    answer = f"HTTP/1.1 200 OK\r\nContent-Length: {LONG}\r\n\r\n".encode() + b"x" * LONG
+    with server(recording(connections, answer)) as port:
+        transport = make_transport(f"http://{LOOPBACK}:{port}/")
+        assert [transport.send(MESSAGE).status for _ in range(2)] == [200, 200]
+    assert len(connections) == 2
