@@ -129,8 +129,9 @@ class Deliverer:
         """Lease due deliveries; return each sender with the outbox ids of its leased deliveries."""
         now_us = self._clock.now_us()
         slots = {name: free for name, sender in self._senders.items() if (free := sender.free_slots())}
+        unpaused = leasing.find_unpaused(connection) if slots else []
         leased = []
-        for name in leasing.find_unpaused(connection, slots) if slots else ():
+        for name in [name for name in slots if name in unpaused]:
             sender, free = self._senders[name], slots[name]
             per_run = sender.events_per_run()
             ids = leasing.lease(

@@ -7,14 +7,14 @@ from functools import cache
 from itertools import groupby
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, or_, select, update
+from sqlalchemy import Connection, Row, bindparam, select
 
 from workers.db.engine import BulkStatement, column_kinds
 from workers.db.models import deliveries, destinations, event_payloads, outbox
 from workers.deliver.outcome import FailedAttempts
-from workers.deliver.parking import IN_ORDER, MAX_WALK, OF_CONVERSATION, PARKED, WAITS, find_first, lock
+from workers.deliver.parking import IN_ORDER, MAX_WALK, OF_CONVERSATION, WAITS, find_first, lock
 from workers.deliver.webhook import WebhookMessage
-from workers.parsing import microseconds_of, moment_of
+from workers.parsing import microseconds_of
 
 MIN_RUN_EVENTS: Final = 10
 """Number of events leased at a time for each conversation while many conversations wait, or fewer if the
@@ -36,6 +36,16 @@ MESSAGE_COLUMNS: Final = (
 )
 """The columns that a query must select so that `to_message` can make a message from a row."""
 
+# SQLAlchemy computes a statement's cache key only once if the statement is kept.
+_UNPAUSED: Final = select(destinations.c.name).where(destinations.c.paused_at.is_(None))
+_LEASED: Final = (
+    select(*MESSAGE_COLUMNS, _D.due_at, _D.attempts, _D.first_attempt_at, _D.refused_at)
+    .select_from(deliveries)
+    .join(outbox, _O.id == _D.outbox_id)
+    .outerjoin(event_payloads, event_payloads.c.event_id == _O.event_id)
+    .where(_D.destination == bindparam("name"), WAITS, _D.outbox_id.in_(bindparam("ids", expanding=True)))
+    .order_by(_O.id)
+)
 _IS_FREE: Final = "(w.due_at <= {due_at} OR w.due_at > '9000-01-01')"
 _RUNS: Final = {
     "postgresql": "SELECT f.conversation_id, f.outbox_id, f.is_free FROM {{rows}} CROSS JOIN LATERAL"
@@ -43,6 +53,16 @@ _RUNS: Final = {
     "sqlite": "SELECT w.conversation_id, w.outbox_id, {is_free} FROM {{rows}} CROSS JOIN deliveries w"
     " WHERE w.destination = {{destination}} AND w.outbox_id IN (SELECT w.outbox_id {following})",
 }
+_KINDS: Final = column_kinds(deliveries, "destination", "outbox_id", "due_at")
+_LEASE: Final = BulkStatement(
+    f"""
+    UPDATE deliveries AS w SET due_at = {{lease_ends}} FROM {{rows}}
+    WHERE w.destination = {{destination}} AND w.outbox_id = {{outbox_id}}
+        AND (w.outcome IS NULL) IS TRUE AND {_IS_FREE}
+    RETURNING outbox_id
+    """,  # noqa: S608  # our own names
+    {**_KINDS, "lease_ends": _KINDS["due_at"]},
+)
 
 
 @cache
@@ -62,12 +82,9 @@ class LeasedDelivery:
     lease_us: int
 
 
-def find_unpaused(connection: Connection, names: Iterable[str]) -> list[str]:
+def find_unpaused(connection: Connection) -> list[str]:
     """Return the names of the destinations that are not paused."""
-    query = select(destinations.c.name).where(
-        destinations.c.name.in_(names), destinations.c.paused_at.is_(None)
-    )
-    return list(connection.execute(query).scalars())
+    return list(connection.execute(_UNPAUSED).scalars())
 
 
 def lease(
@@ -111,21 +128,13 @@ def lease_more(
 
 def read_leased(connection: Connection, destination: str, outbox_ids: Sequence[int]) -> list[LeasedDelivery]:
     """Return the leased deliveries with the given ids and their messages, in the order of the ids."""
-    query = (
-        select(*MESSAGE_COLUMNS, _D.due_at, _D.attempts, _D.first_attempt_at, _D.refused_at)
-        .select_from(deliveries)
-        .join(outbox, _O.id == _D.outbox_id)
-        .outerjoin(event_payloads, event_payloads.c.event_id == _O.event_id)
-        .where(_D.destination == destination, WAITS, _D.outbox_id.in_(outbox_ids))
-        .order_by(_O.id)
-    )
     return [
         LeasedDelivery(
             to_message(row),
             FailedAttempts(row.attempts, _to_us(row.first_attempt_at), _to_us(row.refused_at)),
             microseconds_of(row.due_at),
         )
-        for row in connection.execute(query)
+        for row in connection.execute(_LEASED, {"name": destination, "ids": outbox_ids})
     ]
 
 
@@ -159,15 +168,9 @@ def _lease_runs(
     rows = _runs(connection.dialect.name, count).execute(connection, starts)
     # A later delivery that is not due was leased by another process before an earlier one became due again.
     free = _cut_runs((row[0], row[1], bool(row[2])) for row in rows)
-    is_free = WAITS & or_(_D.due_at <= moment_of(now_us), _D.due_at == PARKED)
-    update_due = (
-        update(deliveries)
-        .where(_D.destination == destination, _D.outbox_id.in_([row[1] for row in free]), is_free)
-        .values(due_at=moment_of(lease_us))
-        .returning(_D.outbox_id)
-    )
     # Another process may have leased some of these deliveries after they were read.
-    leased = set(connection.execute(update_due).scalars())
+    rows = _LEASE.execute(connection, [(destination, row[1], now_us, lease_us) for row in free])
+    leased = {row[0] for row in rows}
     return [row[1] for row in _cut_runs((row[0], row[1], row[1] in leased) for row in free)]
 
 

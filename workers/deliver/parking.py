@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, select, update
+from sqlalchemy import Connection, Row, bindparam, select, update
 
 from workers.db.engine import BulkStatement, column_kinds
 from workers.db.models import deliveries
@@ -25,6 +25,22 @@ _D: Final = deliveries.c
 
 # IS TRUE stops PostgreSQL from using a partial index, with which it would read the whole backlog.
 WAITS: Final = _D.outcome.is_(None).is_(True)
+
+# SQLAlchemy computes a statement's cache key only once if the statement is kept.
+_DUE: Final = (
+    select(_D.conversation_id, _D.outbox_id)
+    .where(_D.destination == bindparam("name"), _D.outcome.is_(None), _D.due_at <= bindparam("due"))
+    .order_by(_D.due_at)
+    .limit(bindparam("most"))
+)
+_LOCK: Final = (
+    select(_D.outbox_id, _D.conversation_id)
+    .where(_D.destination == bindparam("name"), WAITS, _D.outbox_id.in_(bindparam("ids", expanding=True)))
+    .where(_D.due_at <= bindparam("due"))
+    .order_by(_D.due_at)
+    .limit(bindparam("most"))
+    .with_for_update(skip_locked=True)
+)
 
 OF_CONVERSATION: Final = """
     FROM deliveries w WHERE w.destination = {destination} AND w.outcome IS NULL
@@ -70,16 +86,9 @@ def lock(
     most: int | None = None,
 ) -> list[Row[Any]]:
     """Lock and return at most *most* waiting deliveries that are due by *due_us* and not locked elsewhere."""
-    query = (
-        select(_D.outbox_id, _D.conversation_id)
-        .where(_D.destination == destination, WAITS, _D.outbox_id.in_(outbox_ids))
-        .order_by(_D.due_at)
-        .limit(most)
-        .with_for_update(skip_locked=True)
-    )
-    if due_us is not None:
-        query = query.where(_D.due_at <= moment_of(due_us))
-    return list(connection.execute(query))
+    due = PARKED if due_us is None else moment_of(due_us)
+    values = {"name": destination, "ids": outbox_ids, "due": due, "most": most or len(outbox_ids)}
+    return list(connection.execute(_LOCK, values))
 
 
 def recall_parked(connection: Connection, conversations: Iterable[tuple[str, str]], now_us: int) -> None:
@@ -96,13 +105,8 @@ def recall_parked(connection: Connection, conversations: Iterable[tuple[str, str
 
 def _walk(connection: Connection, destination: str, now_us: int, count: int) -> list[tuple[int, int]]:
     """Return the oldest due deliveries, each with the first waiting delivery of its conversation."""
-    query = (
-        select(_D.conversation_id, _D.outbox_id)
-        .where(_D.destination == destination, _D.outcome.is_(None), _D.due_at <= moment_of(now_us))
-        .order_by(_D.due_at)
-        .limit(count)
-    )
-    due = [(row[0], row[1]) for row in connection.execute(query)]
+    values = {"name": destination, "due": moment_of(now_us), "most": count}
+    due = [(row[0], row[1]) for row in connection.execute(_DUE, values)]
     if not due:
         return []
     conversations = dict.fromkeys(row[0] for row in due)
