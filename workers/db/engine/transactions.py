@@ -22,6 +22,10 @@ Result = TypeVar("Result")
 SCHEMA_REVISION: Final = "0001"
 """The newest migration that this version needs, as text; a test compares it with the migrations."""
 
+UNCOMPILED: Final[Mapping[str, str]] = {"jit": "off"}
+"""PostgreSQL would compile statements whose estimated cost is high. This takes tens of milliseconds, and for
+our statements the estimate is far too high: for scans with `enable_seqscan = off`, and for Bloom filters."""
+
 WORKER_SESSION: Final[Mapping[str, str]] = {
     # A statement or a wait for a lock that takes longer counts as an outage: deliveries are then held. Both
     # limits are below HANDLER_SECONDS (workers/bootstrap.py), so that a slow statement does not end a worker.
@@ -33,9 +37,7 @@ WORKER_SESSION: Final[Mapping[str, str]] = {
     "enable_seqscan": "off",
     "enable_hashjoin": "off",
     "enable_mergejoin": "off",
-    # Where only a scan is possible, the estimated cost is then so high that the statement would be compiled
-    # first, which takes tens of milliseconds.
-    "jit": "off",
+    **UNCOMPILED,
 }
 """The workers' settings for PostgreSQL sessions."""
 
@@ -46,7 +48,7 @@ DELIVER_SESSION: Final[Mapping[str, str]] = {
 }
 """Deliver's settings for PostgreSQL sessions: each statement is planned for the deliveries that wait now."""
 
-PATIENT_SESSION: Final[Mapping[str, str]] = {"lock_timeout": "10s"}
+PATIENT_SESSION: Final[Mapping[str, str]] = {"lock_timeout": "10s", **UNCOMPILED}
 """Settings for PostgreSQL sessions of processes that may read a whole table, such as retain."""
 
 POSTGRESQL_OPTIONS: Final = {

@@ -138,7 +138,7 @@ CASES = [
     # This fault exists from the start, because its alert fires only after an hour.
     ("ConversationsPassedOver", {series("om_reconciliation_passed_over"): "2x160"}, 29, 31),
     ("ReconciliationMismatch", {series("om_reconciliation_mismatches"): "0x59 1x100"}, -1, 1),
-    ("HistoryUnreadable", {series("om_reconciliation_unreadable"): "0x59 3x100"}, 28, 32),
+    ("HistoryUnreadable", {series("om_reconciliation_unreadable"): "0x59 3x30 0x70"}, -1, 1),
     ("SuccessRateLow", {series("om_reconciliation_gaps"): "3x59 3+100x100"}, 10, 45),
     ("Drift", {series("om_drift_names"): "0x59 1x100"}, 9, 11),
 ]
