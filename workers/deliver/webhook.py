@@ -97,8 +97,8 @@ class Transport:
     """Sends requests to one destination. Several threads may use it, and share its connections.
 
     Signatures contain the time of *clock*, because receivers refuse a signature whose time is minutes off.
-    requests finds the proxy and the certificates; urllib3 sends, because a session of requests would take
-    half as much time again for each event.
+    The library requests finds the proxy and the certificates, but urllib3 sends the events, because a session
+    of requests would take half as much time again for each event.
     """
 
     def __init__(self, destination: Destination, clock: Clock) -> None:
@@ -114,12 +114,13 @@ class Transport:
 
     @cached_property
     def _pool(self) -> tuple[Any, str]:
-        """The destination's connections, and the URL to request from them."""
+        """The connections to the destination, and the URL to request over them."""
         verify, cert, proxies = (self._options[name] for name in ("verify", "cert", "proxies"))
         threads = self._destination.concurrency
         adapter: Any = DeadlineAdapter(max_answer_bytes=MAX_ANSWER_BYTES, connections=threads)
         pool = adapter.get_connection_with_tls_context(self._prepared, verify, proxies, cert)
-        adapter.cert_verify(pool, self._destination.url, verify, cert)
+        # With a URL instead, requests would not verify the certificate if a character came before "https".
+        adapter.cert_verify(pool, pool.scheme, verify, cert)
         return pool, adapter.request_url(self._prepared, proxies)
 
     def send(self, message: WebhookMessage) -> HttpResult:
@@ -158,5 +159,6 @@ def _discard_body(response: BaseHTTPResponse) -> None:
     """Read a response's body if it is short, so that the connection can be reused."""
     shorten_deadline(BODY_SECONDS)
     with response, suppress(exceptions.HTTPError, OSError):
-        while response.read(MAX_ANSWER_BYTES, decode_content=False):
+        # After an interim answer, such as 103, close the connection: the final answer would still arrive.
+        while response.status >= 200 and response.read(MAX_ANSWER_BYTES, decode_content=False):
             pass

@@ -37,7 +37,7 @@ LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 
 @dataclass(frozen=True, slots=True)
 class GenesysSettings:
-    """The addresses of the platform's services, without a slash at the end, and our OAuth client there."""
+    """The addresses of the platform's services, without a slash at the end, and our OAuth client's data."""
 
     api_url: str
     login_url: str
@@ -73,12 +73,15 @@ def read_genesys_settings(environment: Environment) -> GenesysSettings | None:
 
 
 def find_region(name: str) -> str:
-    """Return Amazon's name of a region; *name* is that name or the platform's domain for the region."""
+    """Return Amazon's name for a region; *name* is that name or the platform's domain for the region."""
     return next((region for region, domain in DOMAINS.items() if domain == name), name)
 
 
 def is_safe(url: str, *, allows_http: bool = False) -> bool:
-    """Return whether secrets may be sent to *url*: with TLS, to this host, or if *allows_http* is true."""
+    """Return whether secrets may be sent to *url*: over TLS, to this host, or if *allows_http* is true."""
+    # urlsplit removes such characters, but other libraries may read a different address.
+    if " " in url or not url.isprintable():
+        return False
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port

@@ -23,8 +23,8 @@ class CheckResult:
     Args:
         read_at_us: When the check began to read the conversation.
         fingerprint: Digest of the conversation's messages; None if some are too new or unreadable.
-        missing: Events of the history that are not recorded here, oldest first.
-        unreadable: Events of an unknown form; for messages without ids, the history's surplus over ours.
+        missing: Events in the history that are not recorded here, oldest first.
+        unreadable: Events of an unknown form and, if messages have no ids, the history's events beyond ours.
         ours: Number of our events that were looked up in the history; `unmatched` of them were not found.
         refused: Why the platform refused to return the conversation; `failed` explains any other failure.
     """
@@ -62,7 +62,7 @@ def check_conversation(
         overview = history.read_overview(known.conversation_id)
         if overview is None:
             result = replace(result, state=records.STATE_UNKNOWN)
-            # The platform has all our conversations, except those whose ids we made, which contain a slash.
+            # The platform has all our conversations, except those whose ids (with a slash) we made ourselves.
             can_match = _has_keys(transact(engine, records.read_dialect_profile, known.conversation_id))
             is_named = "/" in known.conversation_id
             yield _check_own(engine, result, bounds, set() if can_match and not is_named else None)
@@ -120,7 +120,7 @@ def _compare(
 
 
 def _has_keys(profile: records.DialectProfile) -> bool:
-    """Return whether our events' keys can be built from the history: not for guide messages without ids."""
+    """Return whether our events' keys can be built from the history; guide messages need ids for this."""
     return profile.dialect != GUIDE or profile.has_ids
 
 
@@ -129,11 +129,13 @@ def _check_own(engine: Engine, result: CheckResult, bounds: Bounds, keys: set[st
     rows = transact(engine, records.read_own_events, result.conversation_id)
     own = [row for row in rows if bounds.contain(microseconds_of(row.occurred_at))]
     if any(bounds.to_us <= microseconds_of(row.occurred_at) <= result.read_at_us for row in rows):
-        # Our events are too new. A time in the future would keep the conversation open for days.
+        # Some of our events are too new. Events in the future do not count: they would keep it open for days.
         result = replace(result, state=records.STATE_OPEN, fingerprint=None)
     if keys is None:
         # Messages in the guide's envelope without ids cannot be identified, so only numbers are compared.
-        excess = result.compared - sum(row.event_type != RECEIPT for row in own)
+        # Events that are too new may cause a surplus, but then the conversation is read again.
+        is_read_again = result.fingerprint is None
+        excess = 0 if is_read_again else result.compared - sum(row.event_type != RECEIPT for row in own)
         return replace(result, unreadable=result.unreadable + max(0, excess))
     ours = [row.idempotency_key for row in own if row.source == WEBHOOK and _is_in_history(row)]
     return replace(result, ours=len(ours), unmatched=sum(key not in keys for key in ours))

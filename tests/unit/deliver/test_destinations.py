@@ -38,6 +38,12 @@ def test_a_file_without_a_destination_must_state_that_this_is_intended(read):
             read(content)
 
 
+@pytest.mark.parametrize("before", [" ", "\\n", "\\u0001", "h\\tt"])
+def test_an_address_with_a_space_or_a_control_character_is_refused(read, before):
+    with pytest.raises(ConfigurationError, match="must be https://"):
+        read(CRM.replace("https://", f"{before}https://"))
+
+
 def test_the_digest_of_a_file_depends_on_its_destinations_but_not_on_order_or_secrets(read):
     other = CRM.replace("destinations.crm", "destinations.other")
     digest = compute_digest(read(CRM + other))

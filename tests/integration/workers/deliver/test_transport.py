@@ -1,6 +1,8 @@
 """A request to a destination is sent once, through the proxy if there is one, and its result has a reason."""
 
 import base64
+import ssl
+import subprocess
 from datetime import UTC, datetime
 
 import pytest
@@ -13,6 +15,7 @@ from workers.deliver.destinations import Destination
 
 SECRET = "whsec_" + base64.b64encode(b"constructed-secret-of-32-bytes-0").decode()
 MESSAGE = WebhookMessage(1, "c", "x", datetime.now(tz=UTC), 1, late=False, verified=None, payload=b"{}")
+NO_CONTENT = b"HTTP/1.1 204 No Content\r\n\r\n"
 LONG = 1_000_000
 
 
@@ -55,6 +58,51 @@ def is_no_server_of_http(accepted):
     accepted.sendall(b"220 mail server\r\n")
 
 
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory):
+    """A certificate for this host, and its key, in one file. No authority has signed it."""
+    path = tmp_path_factory.mktemp("certificate") / "both.pem"
+    kind = ["-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-noenc"]
+    names = ["-subj", "/CN=crm", "-addext", f"subjectAltName=IP:{LOOPBACK}"]
+    subprocess.run(
+        ["openssl", "req", *kind, *names, "-keyout", path, "-out", path.with_suffix(".cert")],
+        check=True,
+        capture_output=True,
+    )
+    path.write_bytes(path.read_bytes() + path.with_suffix(".cert").read_bytes())
+    return path
+
+
+def over_tls(certificate, answer):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+
+    def serve(accepted):
+        with context.wrap_socket(accepted, server_side=True) as secured:
+            answer(secured)
+
+    return serve
+
+
+@pytest.mark.parametrize("before", ["", " ", "\n"])
+def test_an_unknown_certificate_is_refused_unless_it_is_configured(certificate, monkeypatch, before):
+    answer = recording([], NO_CONTENT)
+    with server(over_tls(certificate, answer)) as port:
+        url = f"{before}https://{LOOPBACK}:{port}/"
+        assert make_transport(url).send(MESSAGE).reason == "tls"
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate.with_suffix(".cert")))
+        assert make_transport(url).send(MESSAGE).status == 204
+
+
+def test_an_interim_answers_final_answer_is_not_taken_for_the_next_events():
+    connections = []
+    answer = b"HTTP/1.1 103 Early Hints\r\n\r\n"
+    with server(recording(connections, answer)) as port:
+        transport = make_transport(f"http://{LOOPBACK}:{port}/")
+        assert [transport.send(MESSAGE).status for _ in range(2)] == [103, 103]
+    assert len(connections) == 2
+
+
 @pytest.mark.parametrize(
     ("answer", "scheme", "reason"),
     [
@@ -89,7 +137,7 @@ def test_a_proxy_with_a_wrong_address_affects_the_result_alone(monkeypatch):
 
 def test_a_proxy_gets_the_whole_address_and_its_password(monkeypatch):
     connections = []
-    with server(recording(connections, b"HTTP/1.1 204 No Content\r\n\r\n")) as port:
+    with server(recording(connections, NO_CONTENT)) as port:
         monkeypatch.setenv("http_proxy", f"http://user:word@{LOOPBACK}:{port}")
         assert make_transport("http://crm.example/path?a=b").send(MESSAGE).status == 204
     [[request]] = connections
