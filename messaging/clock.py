@@ -33,11 +33,11 @@ class SystemClock:
 def delay_before(attempt: int, *, first_seconds: float = 0.2, cap_seconds: float = CAP_SECONDS) -> float:
     """Return the seconds to wait before *attempt*, which counts from 1; the first attempt does not wait.
 
-    The delay is random. Its upper limit is *first_seconds* before attempt 2, and doubles up to *cap_seconds*.
+    The delay is random: at most *first_seconds* before attempt 2, doubling each time up to *cap_seconds*.
 
     Source: "Exponential Backoff And Jitter", AWS Architecture Blog.
     """
     if attempt <= 1:
         return 0.0
     ceiling = min(cap_seconds, first_seconds * 2 ** min(attempt - 2, 16))
-    return random.uniform(ceiling / 4, ceiling)  # noqa: S311  # spreads clients, secures nothing
+    return random.uniform(ceiling / 4, ceiling)  # noqa: S311  # only spreads retries

@@ -26,7 +26,7 @@ OTHER: Final = "other"
 MIN_RECEIVED_US: Final = 946_684_800_000_000
 """Earliest accepted arrival time, the year 2000; the edge never writes an earlier time."""
 MAX_RECEIVED_US: Final = 4_102_444_800_000_000
-"""Latest accepted arrival time, the year 2100; psycopg may fail to read later times, such as nanoseconds."""
+"""Latest accepted arrival time, the year 2100. psycopg may fail to read later times (e.g. nanoseconds)."""
 
 REQUEST_ID_LENGTH: Final = 128
 """Longest request id. The edge truncates a longer id, because request ids serve only to search logs."""
@@ -64,7 +64,7 @@ class Envelope:
 
     Args:
         message_id: Unique for each accepted request: the same in a redelivery, new in the platform's retry.
-        received_at_us: When the edge had read the event, in microseconds since the epoch, UTC; in a delivery,
+        received_at_us: When the edge received the event, in microseconds since the epoch, UTC; in a delivery,
             always between MIN_RECEIVED_US and MAX_RECEIVED_US.
         request_id: The `X-Request-ID` that the proxy in front set or, without one, the message id.
         source: WEBHOOK, RECONCILE, REPLAY, INGEST, CANARY, OTHER or a result of `replay_source`.
@@ -81,7 +81,7 @@ class Envelope:
     def identity(self) -> str:
         """The message id or, if another publisher's id is missing or not printable, the body's digest.
 
-        The database might refuse the record of a dead letter with an id that is not printable.
+        The database might refuse the record of a dead letter whose id is not printable.
         """
         if self.message_id and self.message_id.isprintable():
             return self.message_id
@@ -123,14 +123,14 @@ def encode_properties(message_id: str, received_at_us: int, request_id: str, sou
 
 @lru_cache(maxsize=8)
 def _origin(source: str) -> tuple[bytes, int]:
-    """Return the encoded bytes between request id and message id, and how many are in the field table."""
+    """Return the encoded bytes between request id and message id, and how many belong to the field table."""
     value = source.encode()
     entry = _SOURCE + _LONG.pack(len(value)) + value
     return entry + _PERSISTENT, len(entry)
 
 
 def decode_properties(properties: bytes) -> BasicProperties:
-    """Decode the content properties of any publisher with pika."""
+    """Decode any publisher's content properties, using pika."""
     decoded = BasicProperties()
     decoded.decode(properties)
     return decoded

@@ -1,6 +1,6 @@
 """Read the OM_ settings from the environment as typed values, and refuse malformed values.
 
-The value of NAME is read from the first of these that has it: the file that OM_SETTINGS_FILE names; the
+The value of NAME is read from the first source that has it: the file that OM_SETTINGS_FILE names; the
 environment; the file that NAME_FILE names; the file NAME in systemd's credentials directory. Errors name the
 variable but never repeat its value, which may be a secret.
 """

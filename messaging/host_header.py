@@ -10,9 +10,9 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 def is_own_host(host: str) -> bool:
     """Return whether *host* is an address, a name without a dot, or this host's name with any domain.
 
-    *host* is the header's value, with or without a port, or "" without a header; browsers always send one.
+    *host* is the header's value, with or without a port, or "" if there is none; browsers always send one.
 
-    This prevents DNS rebinding: if `evil.example` resolves to 127.0.0.1 after its page was loaded, the page's
+    This prevents DNS rebinding: if `evil.example` resolves to 127.0.0.1 after its page has loaded, the page's
     requests still contain `Host: evil.example`. However, an attacker who knows this host's name can register
     `<name>.evil.example`, which passes this check.
     """

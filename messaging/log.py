@@ -48,7 +48,7 @@ def logger() -> structlog.typing.FilteringBoundLogger:
 def log_callback_failure(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
     """Log an exception that a callback of an asyncio loop raised; the loop continues.
 
-    After a parenthesis, asyncio's own message has the callback's arguments, which may be parts of events.
+    asyncio puts the callback's arguments in parentheses; they may contain event data, so they are not logged.
     """
     reason = context["message"].partition("(")[0]
     logger().error("callback_failed", reason=reason, exc_info=context.get("exception"))

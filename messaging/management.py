@@ -12,7 +12,7 @@ from messaging.broker import virtual_host
 from messaging.topology import QUEUES
 
 TIMEOUT_SECONDS: Final = 2.0
-"""Time limit for a request to the API, which sets no limit itself; a hanging request must end soon."""
+"""Time limit for a request. The API itself sets no limit, and a request that hangs must end soon."""
 
 TOTALS: Final = "disable_stats=true&enable_queue_totals=true"
 """Parameters of the only query that is cheap for the broker and works without its metrics collector."""
@@ -22,7 +22,7 @@ TOTALS: Final = "disable_stats=true&enable_queue_totals=true"
 class Members:
     """The nodes that have a copy of a queue, as one of them sees the others. On a single node, *total* is 1.
 
-    *online* counts this node and the connected nodes whose copy runs. *has_leader*: they include the leader.
+    *online*: that node and the connected nodes whose copy runs. *has_leader*: whether one is the leader.
     """
 
     total: int
@@ -63,7 +63,7 @@ class ManagementApi:
         self._prepared: dict[str, tuple[requests.PreparedRequest, Mapping[str, Any]]] = {}
 
     def get(self, path: str) -> requests.Response:
-        """Query a path below /api. A request is prepared only once, because that costs as much as sending it.
+        """Query a path below /api. Prepare each request only once: preparing costs as much as sending.
 
         Raises requests.RequestException if no answer arrives.
         """
@@ -96,7 +96,7 @@ class ManagementApi:
 
 
 def quote_vhost(amqp_urls: tuple[str, ...]) -> str:
-    """Return the virtual host of OM_AMQP_URL, quoted for use in a path; raises ConfigurationError."""
+    """Return the virtual host of OM_AMQP_URL, quoted for a path; raise ConfigurationError if malformed."""
     return quote(virtual_host(amqp_urls), safe="")
 
 

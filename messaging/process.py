@@ -16,7 +16,7 @@ from messaging.log import configure_logging, logger
 from messaging.settings import Settings
 
 FEEDS_PER_PATIENCE: Final = 10
-"""How often the watchdog is fed within its time limit; more often would be costly: a feed starts a thread."""
+"""How often the watchdog is fed within its time limit. Each feed starts a thread, so more would be costly."""
 
 
 class ServiceManager:
@@ -30,7 +30,7 @@ class ServiceManager:
         self._send("READY=1")
 
     def alive(self) -> None:
-        """Report that the main loop runs; otherwise, systemd restarts the process after WatchdogSec."""
+        """Report that the main loop runs; without reports, systemd restarts the process after WatchdogSec."""
         self._send("WATCHDOG=1")
 
     def stopping(self) -> None:
@@ -61,7 +61,7 @@ class Watchdog:
         self._deadline: float | None = None
 
     def feed(self) -> None:
-        """Report that the loop runs, several times in *patience_seconds*; end the process if work hangs."""
+        """Report that the loop runs (several times per *patience_seconds*); end the process if work hangs."""
         now = time.monotonic()
         deadline = self._deadline
         if deadline is not None and now > deadline:
@@ -76,7 +76,7 @@ class Watchdog:
 
     @contextmanager
     def limit(self) -> Iterator[None]:
-        """Limit the time of the `with` block, on one thread; if limits are nested, only the outer counts."""
+        """Limit the time of the `with` block, on one thread only. Of nested limits, the outermost counts."""
         outer = self._deadline
         if outer is None:
             self._deadline = time.monotonic() + self._patience_seconds

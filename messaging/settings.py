@@ -1,4 +1,4 @@
-"""Declare settings as fields with their environment variables, and find OM_ variables that are unknown."""
+"""Declare settings as fields with their environment variables, and find unknown OM_ variables."""
 
 import difflib
 import re

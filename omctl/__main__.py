@@ -51,7 +51,7 @@ COMMANDS: Final = {name: target for group in GROUPS.values() for name, (target, 
 
 
 class Commands(click.Group):
-    """All commands of GROUPS. A command is imported only when it is called: importing all takes too long."""
+    """All commands of GROUPS. A command is imported only when called: importing all would take too long."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # click's signature
         """Return the names of all commands, in the order of GROUPS."""

@@ -16,7 +16,7 @@ def read_bodies(file: BinaryIO) -> Iterator[bytes]:
     """Yield the bodies of *file* in order.
 
     A file with one body per line is read line by line; a line that is not JSON is yielded unchanged. Arrays
-    and multi-line documents are read whole; if one is malformed, UsageError is raised before any body.
+    and multi-line documents are read whole; if one is malformed, UsageError is raised before any is yielded.
     """
     first = next(filter(bytes.strip, file), b"")
     if _is_body(first.strip()):
@@ -32,7 +32,7 @@ def read_bodies(file: BinaryIO) -> Iterator[bytes]:
 
 
 def _is_body(line: bytes) -> bool:
-    """Return whether a file has one body per line: its first *line* is a whole JSON object, or not JSON."""
+    """Return whether a file has one body per line, judging by its first *line*: an object, or not JSON."""
     try:
         return not line.startswith((b"{", b"[")) or isinstance(json.loads(line), dict)
     except ValueError:

@@ -76,13 +76,13 @@ rate_option = click.option(
 
 
 def since_option(verb: str, *, required: bool = False) -> Decorator:
-    """Return the option `--since TIME`. *verb*, such as "Received", states what happened then or later."""
+    """Return the option `--since TIME`. *verb*, such as "Received", states what happened at TIME or later."""
     text = f"{verb} at TIME or later: ISO 8601, or an age such as 2h."
     return click.option("--since", type=_read_timestamp, metavar="TIME", required=required, help=text)
 
 
 def until_option(verb: str) -> Decorator:
-    """Return the option `--until TIME`. *verb*, such as "Received", states what happened before then."""
+    """Return the option `--until TIME`. *verb*, such as "Received", states what happened before TIME."""
     return click.option("--until", type=_read_timestamp, metavar="TIME", help=f"{verb} before TIME.")
 
 

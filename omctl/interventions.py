@@ -46,7 +46,7 @@ class Terms:
 
 @dataclass(slots=True)
 class Run:
-    """One intervention and its progress. It has no id until recorded, and counts as cancelled until it ends.
+    """One intervention and its progress. It has no id until recorded, and counts as cancelled until finished.
 
     `selection` is JSON without message content. `verb` is a participle, such as "replayed", for the report.
     `copies` counts the removed duplicates of processed messages. `last_id` is the id of the last processed
@@ -65,7 +65,7 @@ class Run:
     facts: Mapping[str, str] = field(default_factory=dict)
 
     def begin(self, engine: Engine, terms: Terms) -> None:
-        """Record that an operator has begun the intervention, unless this is recorded already."""
+        """Record that an operator has begun the intervention, unless that is already recorded."""
         if self.intervention_id:
             return
         self.intervention_id = secrets.token_hex(8)
@@ -100,7 +100,7 @@ def carry_out(
     """Ask the operator *question*, record the decision, carry it out and report. A dry run only reports.
 
     *work* takes the cancellation event; its context manager yields an iterable of batches for `execute`.
-    *asking* is active while the operator is asked. *hint* explains how to continue after a cancellation.
+    *asking* is entered while the operator is asked. *hint* explains how to continue after a cancellation.
     """
     if terms.dry_run or not run.chosen:
         run.intervention_id = ""
@@ -120,7 +120,7 @@ def carry_out(
 
 
 def execute(engine: Engine, run: Run, batches: Iterable[int], cancelled: Event) -> None:
-    """Process all batches, or stop at a cancellation. Record the progress, even if a batch fails.
+    """Process all batches, or stop when cancelled. Record the progress, even if a batch fails.
 
     Each step of *batches* makes one batch durable and yields its number of items. A batch may check
     *cancelled* between two items.

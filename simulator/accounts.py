@@ -33,7 +33,7 @@ COUNTED: Final = {
     CONVERSATION_MESSAGE: ("message_count", conversation_messages.name),
     RECEIPT: (message_receipts.name,),
 }
-"""For each event type, the counts that an event increments besides its conversation's `event_count`."""
+"""For each event type, the counts that such an event increments in addition to `event_count`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +58,9 @@ class LedgerVerdict:
     processed: int = 0  # subjects with a row that took effect
     skipped: int = 0  # subjects with rows, none of which took effect
     dead_lettered: int = 0  # subjects with a dead letter and no row
-    conflicts: int = 0  # answered bodies with a known event's key and other content
+    conflicts: int = 0  # answered bodies with a known event's key but different content
     lost: int = 0  # answered subjects found nowhere, answered bodies no longer readable, missing effects
-    repeated: int = 0  # effects beyond one for each event
+    repeated: int = 0  # effects in excess of one per event
 
     def __str__(self) -> str:
         return " ".join(f"{name}={value}" for name, value in asdict(self).items())
@@ -143,7 +143,7 @@ def _deviations(connection: Connection, conversation_ids: Collection[str]) -> li
 
 
 def _rows(connection: Connection, query: Select[Any]) -> Iterable[Any]:
-    # Fetch some rows at a time, because the tables may not fit in memory.
+    # Fetch a limited number of rows at a time, because the tables may not fit in memory.
     return connection.execution_options(yield_per=10_000).execute(query)
 
 
@@ -208,7 +208,7 @@ def read_accounts(ledger_file: Path, database_url: str, amqp_url: str) -> Accoun
 
 
 def find_disagreements(accounts: Accounts, counts: Mapping[str, int]) -> list[str]:
-    """Return a text for each disagreement; *counts* contains numbers of deliveries and reconciled events."""
+    """Describe each disagreement; *counts* contains the numbers of deliveries and of reconciled events."""
     verdict, unanswered = accounts.verdict, sum(not row.answered for row in accounts.ledger)
     recorded = Counter(digest for digest, _ in accounts.records.dead_letters)
     queued = Counter(accounts.records.queued)

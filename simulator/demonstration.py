@@ -82,7 +82,7 @@ WITHHELD: Final = 20
 """The number of withheld events: two percent of the demonstration's thousand."""
 
 MIN_EVENTS: Final = 3
-"""Minimum number of events in a conversation from which one is withheld; the others show its dialect."""
+"""Minimum number of events in a conversation from which one is withheld; the rest reveal its dialect."""
 
 
 def demonstration_plan(events: int) -> TrafficPlan:

@@ -35,7 +35,7 @@ _FAILURES: Final = (
 class RetryPolicy:
     """The delays in seconds before each retry of a request, and the request's timeout in seconds.
 
-    The defaults are the documented ones: a sender gives up after 25 s of fast failures or 85 s of timeouts.
+    The defaults are the documented values: a sender gives up after 25 s of fast failures or 85 s of timeouts.
     The documentation does not say whether the platform honours Retry-After, so by default it is ignored.
 
     Source: developer.genesys.cloud, Open Messaging, "Validate webhook notifications".
@@ -71,7 +71,7 @@ def is_retryable(status: int | None) -> bool:
 
 
 def sign(body: bytes, secret: bytes) -> str:
-    """Return the signature header's value, computed without the service's code, which it thus checks."""
+    """Return the signature header's value, without the service's code, because this tests that code."""
     return "sha256=" + base64.b64encode(hmac.digest(secret, body, "sha256")).decode()
 
 

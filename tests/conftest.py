@@ -1,4 +1,4 @@
-"""Fixtures that more than one kind of test uses: real servers, databases in them, an event loop."""
+"""Fixtures that several suites share: real servers, databases in them, an event loop."""
 
 import asyncio
 import os
@@ -10,7 +10,7 @@ import pytest
 from tests import servers
 from workers.db.migrations import schema
 
-# Examples have no deadline, because correct code could miss a deadline on a busy machine.
+# Hypothesis examples have no deadline, because correct code could miss a deadline on a busy machine.
 hypothesis.settings.register_profile("ci", deadline=None, max_examples=100)
 # A few examples are enough to show whether another Python version breaks the code.
 hypothesis.settings.register_profile("brief", deadline=None, max_examples=20)

@@ -12,7 +12,7 @@ from tests.services import WEBHOOK_PATH, signature
 
 MAIN = raise_connections("events { worker_connections 768; }").replace("{", "{{").replace("}", "}}")
 MAIN += """
-# Of the directory for bodies.
+# The user that owns the directory for request bodies.
 user root;
 daemon off;
 pid {directory}/pid;

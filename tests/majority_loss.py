@@ -1,7 +1,7 @@
-"""Make the events queue lose its majority, in each way in which RabbitMQ then loses events.
+"""Make the events queue lose its majority in each way that causes RabbitMQ to lose events.
 
 Without publisher confirms, RabbitMQ does not report the loss. It drops events published on a new channel,
-because their enqueuer cannot register, and also on an open channel if it stays open long enough. Events that
+because their enqueuer cannot register, and on an open channel after 190 s without a majority. Events that
 only the leader has are lost with the leader. Each context manager begins an outage and ends it.
 """
 
@@ -63,7 +63,7 @@ class Cluster:
         )
 
     def lost(self, answered):
-        """Consume the events queue, and return the bodies of *answered* that it has never delivered."""
+        """Consume the events queue, and return the bodies in *answered* that were never delivered."""
         # A node that is cut off still names a leader, but delivers nothing.
         node = wait_until(
             lambda: next(

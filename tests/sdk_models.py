@@ -18,7 +18,7 @@ OUTDATED = "outdated_sdk_version"
 """The SDK's setters store this value in place of a value that is not in the attribute's enumeration."""
 MOMENT = "2026-01-05T08:00:00.000Z"
 DEEPEST = 6
-"""The greatest depth of a made value. The actions of a carousel's cards fit; deeper models only repeat."""
+"""The greatest depth of a made value: the actions of a carousel's cards. Deeper levels only repeat models."""
 SCALARS = {"str": str, "int": int, "bool": bool, "float": (int, float), "object": object}
 
 

@@ -1,4 +1,4 @@
-"""Start the product's processes, the edge and the workers, as the tests need them."""
+"""Start the product's processes, the edge and the workers, for tests."""
 
 import base64
 import hmac

@@ -153,6 +153,6 @@ def _accept(accept: Callable[[dict[str, Any], Callable[[], bytes]], Response]) -
     status, headers, body = render(response)
     rendered = flask.Response(body, status=status, headers=headers)
     if response.status != 200:
-        # Raise an exception, so that Flask calls its error handlers. Without one, this response is sent.
+        # Raise an exception, so that Flask calls its error handlers. If there is none, this response is sent.
         raise default_exceptions[response.status](response.text, rendered)
     return rendered

@@ -87,10 +87,10 @@ def dispatch_parts(app: flask.Flask, path: str) -> dict[str, Any]:
 
 
 def find_hook(app: flask.Flask, path: str, as_made: Mapping[str, Any]) -> str | None:
-    """Return the name of a hook that a direct call of the view would skip; None if there is no such hook.
+    """Return the name of a hook that a direct call to the view would skip; None if there is no such hook.
 
-    For each request, Flask 3.1 runs the functions in REGISTRIES, sends SIGNALS, and uses PARTS. If there are
-    no functions and no receivers, and all parts are Flask's own, a direct call has the same result.
+    For each request, Flask 3.1 runs the functions in REGISTRIES, sends SIGNALS, and uses PARTS. If no
+    function or receiver is registered and all parts are Flask's own, a direct call has the same result.
     """
     named = {name: getattr(app, name) for name in REGISTRIES}
     named |= {signal.name: signal.receivers for signal in SIGNALS}

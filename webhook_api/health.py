@@ -1,6 +1,6 @@
 """Report whether this host accepts events, and the state of its journals.
 
-Each edge process writes its status into its journal directory, so that each can report for the whole host.
+Each edge process writes its status into its journal directory, so that any of them can report on the host.
 """
 
 import json

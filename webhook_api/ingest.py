@@ -22,7 +22,7 @@ SIGNATURE_KEY: Final = environ_key(HEADER)
 REQUEST_ID_KEY: Final = "HTTP_X_REQUEST_ID"
 CANARY_KEY: Final = environ_key(CANARY_HEADER)
 RETRY_SECONDS: Final = 5
-"""Retry-After of a 503: the platform's own pause between retries. A longer pause means fewer attempts."""
+"""Retry-After of a 503: the platform's own pause between retries. A longer one would mean fewer attempts."""
 
 ACCEPTED: Final = Response(200, "accepted")
 UNAUTHORIZED: Final = Response(401, "unauthorized")
@@ -88,7 +88,7 @@ class Ingest:
     def accept_from_bus(self, environ: dict[str, Any], read_body: Callable[[], bytes]) -> Response:
         """Accept or refuse an event from EventBridge, which sends a secret header instead of a signature.
 
-        Takes and returns the same as `accept`, but returns NOT_FOUND if OM_EVENTS_HEADERS is not set.
+        The arguments and the result are those of `accept`. Return NOT_FOUND if OM_EVENTS_HEADERS is not set.
         """
         if not self._bus_headers:
             return NOT_FOUND

@@ -48,7 +48,7 @@ _GAUGES: Final = {
         "Longest time that a webhook waited, or may have waited, for its 200 in the last minute or two.",
     ),
 }
-"""The metrics of each process; each key is a name in `journal`, `gate` or `answers` of its status."""
+"""The metrics of each process; each key is a name in its status, under `journal`, `gate` or `answers`."""
 
 _COUNTERS: Final = {
     "accepted": ("om_edge_accepted", "Webhooks answered 200."),

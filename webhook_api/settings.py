@@ -18,13 +18,13 @@ MAX_MESSAGE_BYTES: Final = 16 * MEBIBYTE
 """Largest body that OM_MAX_BODY_BYTES may allow: RabbitMQ's default `max_message_size` since version 4.0."""
 
 MIN_SECRET_LENGTH: Final = 16
-"""Minimum length of a signature secret, and of a header's value that authenticates a request.
+"""Minimum length of a signature secret, and of a header value that authenticates a request.
 
 Source: the platform's error for a signature secret: "must be longer than 15 characters".
 """
 
 FIXED: Final = {"bind": "OM_BIND", "processes": "OM_EDGE_PROCESSES", "state_directory": "OM_STATE_DIRECTORY"}
-"""Fields and variables of settings that gunicorn's master uses; new values take effect only at a restart."""
+"""Fields and variables of the settings that gunicorn's master uses; a new value needs a restart."""
 
 
 Headers = tuple[tuple[str, str], ...]
@@ -99,7 +99,7 @@ class EdgeSettings(Settings):
         parameters_of(self.amqp_urls, client_name="check")
 
     def _check_secrets(self) -> None:
-        """Refuse settings with which requests could be accepted without proof of their origin."""
+        """Refuse settings that would allow requests to be accepted without proof of their origin."""
         if not self.secrets and not self.allow_unsigned:
             raise ConfigurationError(
                 "OM_WEBHOOK_SECRETS must contain a secret, unless OM_ALLOW_UNSIGNED is true"
@@ -142,7 +142,7 @@ class EdgeSettings(Settings):
 
 
 class ReloadableSettings:
-    """The current settings of gunicorn's master, which each process that it forks uses."""
+    """The current settings of gunicorn's master; each process that it forks uses them."""
 
     def __init__(self, settings: EdgeSettings) -> None:
         self.settings = settings

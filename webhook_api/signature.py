@@ -20,10 +20,10 @@ ID_BYTES: Final = 4
 
 
 class SignatureVerifier:
-    """Verifies signatures of bodies by copying two keyed hashes per secret, which is twice as fast as `hmac`.
+    """Verifies body signatures with two precomputed hashes per secret, which is twice as fast as `hmac`.
 
-    A body that is signed with any of *secrets* (newest first) is genuine, so that secrets can be rotated.
-    `verified` counts the genuine bodies of each secret, which shows when a secret is no longer used.
+    A body signed with any of *secrets* (newest first) counts as genuine, so that secrets can be rotated.
+    `verified` counts the bodies signed with each secret, which shows when a secret is no longer used.
 
     Source:
         Genesys Cloud, "Validate webhook notifications": base64, not hex, of HMAC-SHA256 over the body.
@@ -37,7 +37,7 @@ class SignatureVerifier:
         self.verified = [0] * len(secrets)
 
     def is_genuine(self, body: bytes, header: bytes) -> bool:
-        """Return whether *header* is a valid signature of *body*; compares bytes in constant time."""
+        """Return whether *header* is a valid signature of *body*, using a constant-time comparison."""
         genuine = False
         for number, inner, outer in self._keyed:
             digest, mac = inner.copy(), outer.copy()
@@ -65,15 +65,15 @@ def sign(body: bytes, secret: bytes) -> str:
 
 
 def secret_id(secret: bytes) -> str:
-    """Return a public identifier of a secret; this takes some hundredths of a second on purpose.
+    """Return a public identifier for a secret; this deliberately takes some hundredths of a second.
 
-    The function is one-way and slow, and its result is short. So the result does not reveal the secret.
+    Because the function is one-way and slow, and its result is short, the result does not reveal the secret.
     """
     return hashlib.pbkdf2_hmac("sha256", secret, b"open-messaging secret id", ID_ROUNDS, ID_BYTES).hex()
 
 
 def explain(header: bytes) -> str:
-    """Return, for the log, why a signature header was refused, without repeating the header."""
+    """Return why a signature header was refused, as a text for the log that does not repeat the header."""
     if not header:
         return "signature missing"
     if not header.startswith(PREFIX):

@@ -37,19 +37,19 @@ from workers.settings import DeliverSettings, IntakeSettings, ScaleSettings, Set
 from workers.settle import Settler, Verifier
 
 HANDLER_SECONDS: Final = 25.0
-"""Time limit of a handler for one batch, longer than the limit of one SQL statement. A worker that exceeds it
-ends and is restarted. An event that makes its handler hang is tried once in its batch and twice alone. The
-batch's other events therefore wait for three time limits and three restarts: about 100 s per such event."""
+"""How long a handler may take for one batch: longer than one SQL statement may take. A worker that exceeds
+this limit ends and is restarted. An event that makes its handler hang is tried once with its batch and twice
+alone, so the batch's other events wait for three time limits and three restarts: about 100 s in all."""
 
 SWITCH_SECONDS: Final = 0.0005
-"""How long a thread of deliver waits for the interpreter lock while another thread computes. With Python's
+"""How long one of deliver's threads may keep the interpreter lock while another thread waits for it. With the
 default of 5 ms, the thread that records results would delay each sending thread after each response."""
 
 QUERY_SECONDS: Final = 5.0
-"""Time limit of a request about a routing update. The requests about other conversations wait for it."""
+"""Time limit of a query about a routing update. Queries about other conversations wait until it has ended."""
 
 LOOK_SECONDS: Final = 5.0
-"""Interval of the backlog checks. Shorter intervals gain little, since a worker takes seconds to start."""
+"""Interval of the backlog checks. A shorter one would gain little: a worker takes seconds to start."""
 
 
 def run_settle(settings: SettleSettings, *, name: str) -> None:
@@ -88,7 +88,7 @@ def run_deliver(settings: DeliverSettings, *, name: str) -> None:
 
 
 def run_reconcile(settings: ReconcileSettings, *, name: str) -> None:
-    """Compare with the platform's history every 15 minutes, and publish missing events."""
+    """Compare events with the platform's history every 15 minutes, and publish missing events."""
     engine, clock = _open_database(settings.database_url, PATIENT_SESSION)
     history = PlatformHistory(open_client(settings.genesys, engine, clock, is_background=True))
     exchange = EventsExchange(settings.amqp_urls)
@@ -136,7 +136,7 @@ def run_intake(settings: IntakeSettings, *, name: str) -> None:
 
 
 def _open_database(url: str, session: Mapping[str, str] = WORKER_SESSION) -> tuple[Engine, DatabaseClock]:
-    """Return the engine and clock of the database; check that it is migrated if it can be reached now."""
+    """Return the database's engine and clock; if the database can be reached, check that it is migrated."""
     engine = make_engine(url, session)
     with suppress(RetryLaterError):
         check_schema(engine)

@@ -1,10 +1,10 @@
 """Give each HTTP request one overall deadline, limit the size of its answer, and parse Retry-After.
 
-Mount the adapter on a session. The `timeout` of each request then limits the total time to try the host's
-addresses in turn, complete the TLS handshake, send the request and read the headers and body, even if the
-answer arrives one byte at a time. The lookup of a host name cannot be interrupted, but if it outlasts the
-deadline, nothing is sent. A missed deadline or an overlong answer raises a `requests.RequestException`. If
-the caller reads a streamed answer's body from `raw`, an error of urllib3 is raised instead.
+Mount the adapter on a session. The `timeout` of each request then limits the total time for trying the
+host's addresses in turn, completing the TLS handshake, sending the request and reading the answer, even if
+the answer arrives one byte at a time. The lookup of a host name cannot be interrupted, but if it outlasts the
+deadline, nothing is sent. A missed deadline or an overlong answer raises a `requests.RequestException` or, if
+the caller reads a streamed answer's body from `raw`, an error of urllib3.
 """
 
 import errno
@@ -42,9 +42,9 @@ _current: Final[ContextVar[_Deadline]] = ContextVar("deadline")
 
 
 class DeadlineAdapter(HTTPAdapter):
-    """Sends requests; the `timeout` of a request, in seconds, limits the time of the whole request.
+    """Sends requests; the `timeout` of a request, in seconds, limits the duration of the whole request.
 
-    *max_answer_bytes* limits the size of an answer, including its headers and before decompression. Up to
+    *max_answer_bytes* limits the size of an answer before decompression, including its headers. Up to
     *connections* connections to each host stay open.
     """
 
@@ -136,8 +136,8 @@ class _Connection(HTTPConnection):
     response_class = _Answer
     _parts: list[bytes] | None = None
 
-    # _new_conn and _dns_host are private names of urllib3, which has no public way to limit the total time of
-    # all addresses of a host. setup.cfg therefore pins urllib3 below its next minor release.
+    # _new_conn and _dns_host are private names of urllib3, which has no public way to limit the total time
+    # for all addresses of a host. setup.cfg therefore pins urllib3 below its next minor release.
     def _new_conn(self) -> socket.socket:
         deadline, name = _current.get(), self._dns_host
         try:
@@ -163,7 +163,7 @@ class _Connection(HTTPConnection):
         raise failure
 
     def request(self, *args: Any, **options: Any) -> None:
-        """Send a request's head and body with one system call; each call may wait for other threads."""
+        """Send a request's head and body in one system call, because each call may wait for other threads."""
         parts = self._parts = []
         try:
             super().request(*args, **options)

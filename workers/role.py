@@ -26,7 +26,7 @@ TICK_SECONDS: Final = 1.0
 
 STOP_SECONDS: Final = 3.0
 """How long a stopping worker waits for the steps in progress. Transactions that are open after this time are
-rolled back. Even during an outage, the worker stops within five seconds, including its last report."""
+rolled back. Even in an outage, the worker needs at most five seconds to stop, including its last report."""
 
 STUCK_SECONDS: Final = 120.0
 """If a step takes longer than this, the process stops reporting to systemd, which restarts the process after
@@ -123,8 +123,8 @@ def report_presence(
 ) -> Iterator[None]:
     """Report this worker every ten seconds during the `with` block, on a separate thread.
 
-    No connection stays open between two reports, so each report sets *clock* again. Reports are skipped while
-    the database is away. *name* is unique only on this host. *figures* is called on the separate thread;
+    Each report opens its own connection, which sets *clock* again. Reports are skipped while the database
+    is away. *name* is unique only on this host. *figures* is called on the separate thread;
     *finish* is called there too, once, when the block ends.
     """
     # Use a separate engine: the connection hooks of the worker's own engine must not run on this thread.

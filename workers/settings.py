@@ -14,14 +14,14 @@ from workers.retain import EVENT_DAYS
 from workers.scale import FleetLimits
 
 MAX_BATCH_EVENTS: Final = 1000
-"""Limit of a batch, in events. A consumer prefetches three batches; a queue delivers about 2,000 at once."""
+"""Maximum size of a batch. A consumer prefetches three, but a queue delivers about 2,000 events at a time."""
 
 EVENTS_PER_WORKER: Final = 2000
 """One worker runs for every 2,000 waiting events. An intake worker processes more than that in a second, and
 all workers run long before the queue reaches OM_QUEUE_DEPTH_HIGH, at which events are refused."""
 
 COOLDOWN_SECONDS: Final = 300.0
-"""One worker is stopped once fewer have been enough for this time, longer than a pause between bursts."""
+"""One worker is stopped when fewer have been enough for this long; a pause between bursts is shorter."""
 
 
 def read_event_filter(environment: Environment, name: str, default: Filter | None = None) -> Filter | None:

@@ -102,7 +102,7 @@ class ServerProcess:
         if self._process is None:
             return
         self.send(number)
-        # A suspended process handles no signal except SIGKILL until it is continued.
+        # A suspended process handles no signal except SIGKILL until it is resumed.
         self.send(signal.SIGCONT)
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(timeout)
@@ -192,7 +192,7 @@ def free_port() -> int:
         with socket.socket() as probe, suppress(OSError):
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((LOOPBACK, port))
-            # A name in Linux's abstract namespace leaves no file, and is free when this process ends.
+            # A name in Linux's abstract namespace leaves no file, and becomes free when this process ends.
             with socket.socket(socket.AF_UNIX) as reservation:
                 reservation.bind(f"\0open-messaging-port-{port}")
                 # The descriptor stays open for the rest of this process.

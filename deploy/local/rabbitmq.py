@@ -21,14 +21,14 @@ import requests
 from deploy.local.process import LOOPBACK, ServerProcess, ServerStartError, answers, free_port
 
 CREDENTIALS = "guest:guest"
-# The dead-letter queue needs an unlimited number of deliveries, which older releases do not support.
+# The dead-letter queue must allow unlimited deliveries, which older releases do not support.
 MIN_VERSION = (4,)
 PLUGINS = "[rabbitmq_management]."
 AMQP_GREETING = b"AMQP\x00\x00\x09\x01"
 
 # A cold start on a loaded two-core machine takes ten seconds. A killed node must also reload its long queues.
 START_SECONDS = 300.0
-# A node that stops cleanly first transfers the leadership of its queues. If this takes longer, it hangs.
+# A node that stops cleanly first hands over its queues' leadership. If that takes longer than this, it hangs.
 STOP_SECONDS = 20.0
 EPMD_STOP_SECONDS = 2.0
 COOKIE = ".erlang.cookie"
@@ -153,7 +153,7 @@ class LocalRabbitMQ:
         return home / "sbin" / name
 
     def _environment(self) -> dict[str, str]:
-        """Return the node's environment. It sets all that a node reads, so machine settings have no effect.
+        """Return the node's environment. The machine's own settings for RabbitMQ have no effect on it.
 
         This process's own RABBITMQ_*, ERL_* or NOTIFY_SOCKET are not passed on: they would affect the node.
         """

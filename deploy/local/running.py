@@ -33,7 +33,7 @@ NEWEST_EVENTS = (
 
 
 def run(var: Path) -> None:
-    """Run the service until a signal arrives; raises ServerStartError if a process fails to start or ends."""
+    """Run the service until a signal arrives; raise ServerStartError if a process fails or ends first."""
     with ExitStack() as stack:
         stack.enter_context(single_instance(var / "run.lock"))
         end_orphans(var)

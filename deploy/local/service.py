@@ -50,7 +50,7 @@ class LocalService:
 
     @property
     def has_platform(self) -> bool:
-        """Whether a platform is configured, so that reconcile can compare with its history."""
+        """Whether a platform is configured, so that reconcile can compare our events with its history."""
         return bool(os.environ.get("OM_GENESYS_REGION") or os.environ.get("OM_GENESYS_API_URL"))
 
     def prepare(self) -> None:
@@ -96,7 +96,7 @@ def missing_settings(var: Path) -> dict[str, str]:
         "OM_STATE_DIRECTORY": str(var / "state"),
         "OM_DATABASE_URL": f"sqlite:///{var / 'open-messaging.sqlite3'}",
         "OM_EDGE_PROCESSES": "1",
-        # Run several workers, as in production, so that they compete for duplicates, unless a ceiling is set.
+        # Unless a ceiling is set, run several workers, as in production, so that they compete for duplicates.
         **({} if _is_set("OM_SCALE_CEILING") else {"OM_SCALE_FLOOR": str(WORKERS)}),
         # Store typing indicators too, because the simulator's ledger accounts for every event.
         "OM_STORE_TYPING": "true",

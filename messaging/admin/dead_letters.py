@@ -25,7 +25,7 @@ MAX_WINDOW: Final = 100
 """Limit on the dead letters in a window. Twice this number is prefetched, with at most 200 MiB of bodies."""
 
 PUBLISH_SECONDS: Final = 15.0
-"""Time limit for publishing the dead letters of one call. It is longer than the election of a queue's leader,
+"""Time limit for publishing the dead letters of one call. It is longer than an election of a queue's leader,
 and short enough for a process to stop by itself on SIGTERM before systemd kills it after 30 s."""
 
 SETTLE_SECONDS: Final = 0.005
@@ -73,7 +73,7 @@ class DeadLetterQueue:
         self.publisher = EventPublisher(connection)
 
     def count(self) -> int:
-        """Return how many messages are in the queue, without the messages that this session holds."""
+        """Return how many messages are in the queue, not counting the messages that this session holds."""
         return count_messages(self._counter, DEAD_LETTERS)
 
     def windows(self, size: int = MAX_WINDOW) -> Iterator[list[QueuedDeadLetter]]:

@@ -29,7 +29,7 @@ CONFIRM_SECONDS: Final = 30.0
 
 @contextmanager
 def broker_session(urls: tuple[str, ...], *, client_name: str) -> Iterator[BlockingConnection]:
-    """Connect to the first broker that answers; blocks for some seconds for each address.
+    """Connect to the first broker that answers; this blocks for up to several seconds per address.
 
     At the end, the connection is closed within CLOSE_SECONDS even during an alarm, when the broker reads
     nothing from a publishing connection, not even the request to close it.
@@ -64,7 +64,7 @@ def broker_session(urls: tuple[str, ...], *, client_name: str) -> Iterator[Block
 
 
 def count_messages(channel: BlockingChannel, queue: str) -> int:
-    """Return how many messages wait in a queue, without the messages that consumers hold.
+    """Return how many messages wait in a queue, not counting the messages that consumers hold.
 
     If a quorum queue's leader does not answer in time, a declare reports neither messages nor consumers. A
     get then queries the leader and waits for the answer; the message that it takes returns to the queue.
@@ -107,7 +107,7 @@ class EventPublisher:
 
     @contextmanager
     def keep_alive(self) -> Iterator[None]:
-        """Answer the broker's heartbeats on a separate thread; the block must not use the connection.
+        """Answer the broker's heartbeats on a separate thread; the `with` block must not use the connection.
 
         If the connection breaks during the block, the next use of the connection raises an error.
         """

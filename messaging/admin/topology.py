@@ -48,7 +48,7 @@ def inspect(connection: BlockingConnection) -> list[BrokerObject]:
     """Return the state of every exchange and queue of the topology; change nothing.
 
     Each existing object is declared again with the expected arguments, which changes nothing but shows
-    whether its arguments differ. A user without the right to configure does not see such a difference. AMQP
+    whether its arguments differ. A user without configure permission does not see such a difference. AMQP
     cannot query bindings, so bindings are left out.
     """
     exchanges = [_inspect(connection, "exchange", name) for name in topology.EXCHANGES]
@@ -68,7 +68,7 @@ def set_up(connection: BlockingConnection) -> list[BrokerObject]:
 
 
 def count_waiting_events(connection: BlockingConnection) -> int:
-    """Return how many deliveries wait in the events queue, without the deliveries that workers hold."""
+    """Return how many deliveries wait in the events queue, not counting those that workers hold."""
     channel = connection.channel()
     count = count_messages(channel, topology.EVENTS_QUEUE)
     channel.close()
@@ -78,7 +78,7 @@ def count_waiting_events(connection: BlockingConnection) -> int:
 def peek(connection: BlockingConnection, queue: str) -> Iterator[bytes]:
     """Yield the body of each message that waits in a queue; at the end, all messages return to the queue.
 
-    The messages return in order, marked as redelivered. Before that, consumers do not get them, and each
+    The messages return in order, marked as redelivered. Until then, consumers do not receive them; and each
     return counts towards a delivery limit. So use this only if the queue has no consumers and no such limit.
     """
     channel = connection.channel()
@@ -130,7 +130,7 @@ def _declare(channel: BlockingChannel, kind: str, name: str) -> None:
 def _try(
     connection: BlockingConnection, action: Callable[[BlockingChannel], object], done: ObjectState
 ) -> tuple[ObjectState, str]:
-    """Run *action* on its own channel, which a refusal closes; return *done*, or the refusal and its text."""
+    """Run *action* on a separate channel, because a refusal closes it; return the new state and any text."""
     channel = connection.channel()
     try:
         action(channel)

@@ -36,7 +36,7 @@ def parameters_of(urls: tuple[str, ...], *, client_name: str) -> list[pika.URLPa
 
 
 def virtual_host(urls: tuple[str, ...]) -> str:
-    """Return the virtual host of the first address in OM_AMQP_URL, or "/"; raises ConfigurationError."""
+    """Return the virtual host of the first address in OM_AMQP_URL, or "/"; may raise ConfigurationError."""
     name: str = _read(urls[0]).virtual_host if urls else "/"
     return name
 
@@ -77,7 +77,7 @@ def describe(reason: object) -> str:
 
 
 def size_limit_of(reason: object) -> int:
-    """Return the broker's size limit if it closed the channel because of a larger body, else NO_LIMIT.
+    """Return the broker's size limit if it closed the channel because a body exceeded it, else NO_LIMIT.
 
     Source: RabbitMQ 4.0.5, `check_msg_size` in rabbit_channel.erl, which closes the channel with 406.
     """

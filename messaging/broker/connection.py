@@ -21,7 +21,7 @@ CLOSE_SECONDS: Final = 5.0
 """How long the broker may take to answer the request to close a connection."""
 
 RECEIVE_BYTES: Final = 65_536
-"""Size of a read: about a hundred usual events. Few reads are best: the loop may lose the GIL at each."""
+"""Size of a read: about a hundred usual events. Make few reads, because the loop may lose the GIL at each."""
 
 _decode_value: Final = pika.data.decode_value
 
@@ -30,7 +30,7 @@ _SIZES: Final = {
     for size, kinds in {0: b"V", 1: b"tbB", 2: b"Uus", 4: b"Iif", 5: b"D", 8: b"LldT"}.items()
     for kind in kinds
 }
-"""Size of a header's value by its kind, in bytes. Values of other kinds begin with a length of four bytes."""
+"""Size of a header's value by its kind, in bytes. Values of other kinds begin with a four-byte length."""
 
 
 def _decode_any_value(encoded: bytes, offset: int) -> tuple[Any, int]:
@@ -80,7 +80,7 @@ class BrokerConnection(AsyncioConnection):  # type: ignore[misc]  # pika ships n
     def _send_at_once(self, data: bytes) -> int:
         """Return how many bytes the kernel accepted; 0 if earlier bytes still wait or TLS is used.
 
-        An error of the socket is ignored here; pika detects it when it next sends or receives.
+        A socket error is ignored here; pika detects it when it next sends or receives.
         """
         transport = self._transport
         if type(transport) is not _AsyncPlaintextTransport or transport._tx_buffers:  # noqa: SLF001

@@ -1,7 +1,7 @@
 """Encode publishes and parse deliveries without pika's frame objects; pika handles all other frames.
 
 pika makes three frame objects for a delivery, copies the rest of its buffer after each frame, and passes each
-frame through its callbacks. This takes half of a worker's time for an event (docs/performance.md). Nearly all
+frame through its callbacks. This takes half of a worker's time per event (docs/performance.md). Nearly all
 deliveries are complete and have their body in one frame; these are parsed here with three `struct` calls. A
 publish is encoded as in pika's `basic_publish`, but its first frame, which never differs, is encoded once.
 """
@@ -38,7 +38,7 @@ _CONTENT_BYTES: Final = 12
 _BASIC: Final = spec.Basic.INDEX
 _END: Final = bytes((spec.FRAME_END,))
 _OVERHEAD: Final = 8
-"""Number of bytes of a frame besides its payload."""
+"""Number of bytes in a frame that are not its payload."""
 
 
 class DeliveryReader:
@@ -53,7 +53,7 @@ class DeliveryReader:
     def read(self, data: bytes) -> tuple[int, bool]:
         """Pass the complete deliveries at the start of *data* to their receivers.
 
-        Return the number of their bytes, and whether an incomplete delivery follows them. If not, pika must
+        Return their total size, and whether an incomplete delivery follows them. If none follows, pika must
         read the next frame: another method, a heartbeat, or a delivery whose body has several frames.
         """
         start = 0
@@ -80,7 +80,7 @@ class DeliveryReader:
         receiver = self._receivers.get(data[tag : tag + tag_length])
         if (kind, channel_number, method) != self._deliver or receiver is None:
             return None
-        # This is a delivery to one of our consumers. From here on, missing data mean that it is incomplete.
+        # This is a delivery to one of our consumers. From here on, missing data means that it is incomplete.
         header = start + _FRAME_START + size
         method_end, kind, _, size, _, _, body_size = _HEADER.unpack_from(data, header)
         if method_end != spec.FRAME_END or kind != FRAME_HEADER or not body_size:

@@ -24,8 +24,8 @@ from messaging.topology import EVENTS_QUEUE, EXCHANGE
 ATTEMPT_SECONDS: Final = 30.0
 """If a connection is not ready this long after the attempt began, the next attempt starts.
 
-pika's own limits are shorter, so that it can try every address of a name: CONNECT_SECONDS for each, and twice
-that for the handshake. They do not apply to an open connection, or if pika ignores an error of the socket.
+pika's own limits are shorter, so that it can try every address of a host name: CONNECT_SECONDS for each, and
+twice that for the handshake. They do not apply to an open connection, or if pika ignores a socket error.
 """
 
 STABLE_SECONDS: Final = 10.0
@@ -47,8 +47,8 @@ class Publisher:
     """Keeps a connection with one channel to one of several nodes. Use it only on its loop.
 
     `size_limit` is the largest body that the broker accepts, known after it has refused a larger body. `node`
-    is the index of the address of the current or last connection. *on_confirm* is called with each confirmed
-    delivery tag, and with whether the confirm covers all lower tags.
+    is the index of the address of the current or last connection. *on_confirm* receives each confirmed
+    delivery tag, and whether the confirm covers all lower tags.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class Publisher:
         self.size_limit = NO_LIMIT
 
     def start(self, on_change: Callable[[BrokerState], None]) -> None:
-        """Stay connected until `stop`; after each change of `state`, call *on_change* with the old state."""
+        """Stay connected until `stop` is called; call *on_change* with the old state after each change."""
         self._on_change = on_change
         self._connect()
 

@@ -17,9 +17,9 @@ TICK_SECONDS = 0.2
 """Longest delay until a signal takes effect. A handler only sets a flag: interrupted code may hold a lock."""
 
 PROBE_SECONDS = 3.0
-"""Interval between an idle consumer's checks for waiting events. If two in a row find some, it is stuck.
+"""Interval between checks for waiting events, while idle. If two in a row find any, the consumer is stuck.
 
-After a change of the queue's leader, the broker may forget a consumer: it does not repeat the consumer's
+After the queue's leader changes, the broker may forget a consumer: it does not repeat the consumer's
 acknowledgements to the new leader, which still counts these deliveries as prefetched. The check detects
 that after 3 to 6 s. It is one passive declare, which costs the broker less than an event.
 
@@ -28,11 +28,11 @@ Source: rabbitmq-server, pull requests 13095 (fixed in 4.0.6) and 14589.
 
 STOP_SECONDS = 2.0
 """How long a stopping consumer waits for deliveries in progress; a batch takes a tenth of this. The broker
-redelivers the rest. Even in an outage, the worker stops within five seconds, including its last report."""
+redelivers unfinished ones. Even in an outage, the worker stops and sends its last report within 5 s."""
 
 
 class Consumer:
-    """Consumes events in batches until it is stopped. `run` blocks its thread.
+    """Consumes events in batches until it is stopped. `run` blocks the calling thread.
 
     A batch has at most *batch_events* deliveries; under load, its first delivery waits *batch_seconds* for
     others. The broker shows *client_name* as the connection's name. Each tick feeds the watchdog.
@@ -72,7 +72,7 @@ class Consumer:
     def run(self) -> None:
         """Consume until `stop` is called; reconnect after every outage of the broker or the database."""
         self._connect()
-        # Feed the watchdog at once, because it works only after its first feed, and any batch may hang.
+        # Feed the watchdog at once: the first feed activates it, and the very first batch may hang.
         self._tick()
         self._loop.run_forever()
         self._loop.close()

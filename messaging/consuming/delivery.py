@@ -24,8 +24,8 @@ class Delivery:
     Args:
         tag: The delivery tag, which is unique within its channel.
         delivery_count: Number of this delivery, from 1. The broker counts each return: after a rejection, a
-            closed channel, a lost connection or the exit of a worker.
-        local_attempts: How often the event was processed after this delivery had arrived.
+            closed channel, a lost connection or a worker's exit.
+        local_attempts: How often this worker has processed the event since this delivery arrived.
         is_last_attempt: Whether the next failure is final, because too many deliveries wait for a retry.
         death_reason: Why the broker dead-lettered the event, e.g. "delivery_limit"; None if it did not.
     """

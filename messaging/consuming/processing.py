@@ -1,4 +1,4 @@
-"""Process batches one after the other, on one thread that runs as long as the process.
+"""Process batches one after the other, on one thread that lives as long as the process.
 
 While the thread waits for the database, the loop can answer heartbeats and receive deliveries. The thread
 passes its results to the loop, because only the loop may use the channel. When a connection is lost, the
@@ -47,7 +47,7 @@ class Processing:
         return self._unsettled == 0
 
     def connect(self, on_processed: Callable[[Sequence[Delivery], Settlement], None]) -> None:
-        """Begin a new connection; *on_processed* is called on the loop with each batch and its settlement."""
+        """Serve a new connection; *on_processed* is called on the loop with each batch and its settlement."""
         self._on_processed = on_processed
         if not self._thread.ident:
             self._thread.start()

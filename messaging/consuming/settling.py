@@ -9,7 +9,7 @@ from messaging.consuming.delivery import Delivery
 
 ACKNOWLEDGE_SECONDS: Final = 0.05
 """How long an acknowledgement waits for further deliveries. If the worker is killed during this wait, the
-broker redelivers the event, and the event's key identifies it as processed."""
+broker redelivers the event, and the event's key shows that it was already processed."""
 
 
 @dataclass(eq=False, slots=True)
@@ -17,11 +17,11 @@ class Acknowledger:
     """Acknowledges deliveries together after their effects are durable.
 
     Each acknowledgement costs the broker an entry in its log, and a flush. Under load, a batch is
-    acknowledged as soon as it is durable. Events that arrive one by one are collected: otherwise, the next
-    event would wait for the flush, in the broker and in a database on the same disk.
+    acknowledged as soon as it is durable. If events arrive one by one, their tags are collected: otherwise,
+    the next event would wait for the flush, in the broker and in a database on the same disk.
 
     When *enough* deliveries have been collected, they are acknowledged at once. No acknowledgement may cover
-    *open_tags*, which wait for a retry. *acknowledge* receives a tag and whether to cover all lower tags.
+    *open_tags*, which wait for a retry. *acknowledge* receives a tag, and whether to include all lower tags.
     """
 
     loop: asyncio.AbstractEventLoop
@@ -40,14 +40,14 @@ class Acknowledger:
             self._timer = self.loop.call_later(ACKNOWLEDGE_SECONDS, self.flush)
 
     def flush(self) -> None:
-        """Acknowledge all tags that were added, now."""
+        """Acknowledge all added tags now."""
         tags = sorted(self._tags)
         self.forget()
         for tag, multiple in plan_acknowledgements(tags, self.open_tags):
             self.acknowledge(tag, multiple)
 
     def forget(self) -> None:
-        """Drop the tags that were added, because their channel is lost."""
+        """Drop all added tags, because their channel is lost."""
         self._tags = []
         if self._timer is not None:
             self._timer.cancel()
@@ -58,7 +58,7 @@ def plan_acknowledgements(tags: Sequence[int], open_tags: Collection[int]) -> li
     """Plan the acknowledgements of *tags*, so that they cover no delivery that waits for a retry.
 
     *tags* are ascending. *open_tags* wait for a retry and are not in *tags*; all other lower tags are
-    settled. Return the tags to acknowledge, each with whether its acknowledgement covers all lower tags.
+    settled. Return the tags to acknowledge, each with a flag: True if this also acknowledges all lower tags.
     """
     lowest_open = min(open_tags, default=None)
     covered = [tag for tag in tags if lowest_open is None or tag < lowest_open]
@@ -68,11 +68,11 @@ def plan_acknowledgements(tags: Sequence[int], open_tags: Collection[int]) -> li
 
 @dataclass(eq=False, slots=True)
 class DelayedRetries:
-    """Keeps failed deliveries until their delays are over; each is then processed again, alone.
+    """Keeps each failed delivery until its delay is over, and then has it processed again, alone.
 
     The deliveries stay unacknowledged, so that none is lost if this process ends. Later deliveries are
     processed and acknowledged meanwhile. At most *limit* deliveries wait, because each counts towards the
-    prefetch. If another one fails, it is processed again at once, for the last time. So waiting deliveries
+    prefetch. If one more fails, it is processed again at once, for the last time. So waiting deliveries
     keep their delays, and other events can still arrive. *retry* is called with each due delivery.
 
     `open_tags` contains the tags of the deliveries that wait or are being processed again.

@@ -29,7 +29,7 @@ from messaging.topology import DEAD_LETTER_RECORDS, EVENTS_QUEUE, UNROUTED
 QUEUES = (EVENTS_QUEUE, UNROUTED, DEAD_LETTER_RECORDS)
 
 PREFETCH_BATCHES = 3
-"""Number of prefetched batches: one is in the database, one waits for it, and one is being received."""
+"""Number of batches to prefetch: one is being processed, one waits for its turn, one is being received."""
 
 MAX_DELAYED_BATCHES = 2
 """How much of the prefetch, in batches, may wait for a retry; the rest is for other events."""
@@ -74,7 +74,7 @@ class Subscription:
         self.received = self._settled = 0
 
     def open(self, parameters: Parameters) -> None:
-        """Start to connect and to consume; *on_up* or *on_lost* reports the result."""
+        """Start connecting and consuming; *on_up* or *on_lost* reports the result."""
         self._processing.connect(self._settle)
         self._connection = BrokerConnection(
             parameters,
@@ -170,7 +170,7 @@ class Subscription:
             self._timer = self._loop.call_later(wait, self._on_batch_due)
 
     def _on_batch_due(self) -> None:
-        """Submit the pending deliveries, unless a batch is in progress; further deliveries then join them."""
+        """Submit the pending deliveries. If a batch is in progress, keep them, so that more can join them."""
         self._timer = None
         if self._processing.is_idle:
             self._submit()

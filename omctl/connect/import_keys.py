@@ -28,8 +28,8 @@ def import_keys(*, file: TextIO, dry_run: bool) -> None:
     """Import keys from the guide's own code from FILE ("-": standard input).
 
     Each line is one key, conversationId:timestamp. An event with an imported key is recorded as skipped
-    (reason imported) and has no effect, whether it comes by webhook or from reconciliation. Keys are kept for
-    OM_RETENTION_DAYS. Another import adds only new keys. Malformed lines are reported: exit status 1.
+    (reason imported) and has no effect, whether a webhook or reconciliation brings it. Keys are kept for
+    OM_RETENTION_DAYS. A repeated import adds only new keys. Malformed lines are reported, with exit status 1.
 
     Examples:
       redis-cli --scan --pattern '*:20*' | omctl import-keys - --dry-run

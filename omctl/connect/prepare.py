@@ -34,7 +34,7 @@ def setup(*, dry_run: bool) -> None:
     """Declare the exchanges, queues and bindings in the broker of OM_AMQP_URL.
 
     Existing objects with the right arguments are left alone, so you can repeat the command at any time, even
-    while the service runs. Objects with other arguments are reported, not changed: exit status 1.
+    while the service runs. Objects with other arguments stay unchanged and are reported, with exit status 1.
     """
     with broker_session(Environment().strings("OM_AMQP_URL"), client_name="omctl setup") as connection:
         objects = inspect(connection) if dry_run else set_up(connection)

@@ -135,8 +135,8 @@ def _read(client: GenesysClient, configured: Configured, registration_id: str) -
 def register(*, is_check: bool, dry_run: bool) -> None:
     """Create or change the registrations of OM_REGISTRATION on the platform, then verify them.
 
-    Existing registrations are found by id or name, so it is safe to run this again, even if the answer to a
-    creation was lost. Headers come from OM_REQUIRED_HEADERS. The newest of OM_WEBHOOK_SECRETS is set if the
+    Existing registrations are found by id or name, so it is safe to run this again, even if the platform's
+    answer was lost. Headers come from OM_REQUIRED_HEADERS. The newest of OM_WEBHOOK_SECRETS is set if the
     integration is new or has a secret that the edge does not accept; `omctl rotate-secret` changes the secret
     without refusing an event. Secrets and headers are never shown.
 

@@ -99,7 +99,7 @@ class Configured:
         """Return the request body that creates or changes the registration.
 
         A registered secret is kept if the edge accepts it: during a rotation, some edges may not accept the
-        newest one yet. If the platform does not show it, it is kept too: `omctl rotate-secret` changes it.
+        newest one yet. A secret that the platform hides is kept too; `omctl rotate-secret` can change it.
         """
         if not self.secrets or (registered is not None and registered.get(SECRET) is None):
             return self.body

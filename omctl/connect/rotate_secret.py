@@ -26,7 +26,7 @@ from webhook_api.signature import DIGEST_BYTES, secret_id
 from workers.genesys import GenesysClient
 
 QUIET_SECONDS: Final = 120.0
-"""How long no event may use the old secret before it is removed: a webhook is repeated for 85 s."""
+"""How long the old secret must be unused before it is removed: the platform repeats a webhook for 85 s."""
 
 POLL_SECONDS: Final = 1.0
 """The interval at which the edges are queried. An edge updates its report at the same interval."""
@@ -48,10 +48,10 @@ REQUEST_SECONDS: Final = 5.0
 def rotate_secret(*, path: Path | None, edges: tuple[str, ...], dry_run: bool, **options: Any) -> None:
     r"""Replace the secret that signs the webhooks, while events arrive.
 
-    The command derives the next of six steps from the file, the edges and the platform. If it is interrupted,
-    or if a step exceeds --wait-seconds, run the same command again to continue. The old secret is
-    removed once events have arrived with the new one, and none with the old one for --quiet-seconds, because
-    the platform repeats a webhook for 85 s.
+    From the file, the edges and the platform, the command determines which of six steps comes next. If it is
+    interrupted, or if a step exceeds --wait-seconds, run it again to continue. The old secret is
+    removed once events have arrived with the new one and none has used the old one for --quiet-seconds: the
+    platform repeats a webhook for up to 85 s.
 
     Examples:
       omctl rotate-secret --dry-run
@@ -95,7 +95,7 @@ def _show(remaining: list[RotationStep]) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rotation:
-    """One rotation of the secret. After an interruption, a new run of the command does the remaining steps.
+    """One rotation of the secret. After an interruption, run the command again to complete the other steps.
 
     `urls` are the readiness URLs of all edges that use the file or a copy of it. The command `reload` makes
     the edges read the new file; it is empty if an operator does this. A step waits up to `timeout` seconds.

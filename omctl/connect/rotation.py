@@ -71,7 +71,7 @@ class Watch:
 
     def is_over(self, edges: Signatures, now: float) -> bool:
         """Return whether any event used the new secret, and none has used the old one for `quiet` seconds."""
-        # A process that was not listed before started to count at zero.
+        # The counts of a process that was not listed before began at zero.
         counts = {name: verified.get(self.old, 0) for name, verified in edges.items()}
         if any(count > self._before.get(name, 0) for name, count in counts.items()):
             self.since = now

@@ -44,7 +44,7 @@ def smoke(*, name: str, seconds: float, dry_run: bool) -> None:
     The command creates the registrations of OM_REGISTRATION under another name, sends a message as the
     customer's social channel would, and waits until the database has the events that the platform posts. Then
     it ends the conversation, erases the texts and removes the registrations; the rows with ids stay. If the
-    platform lacks a resource (404), that step reports it, and the next step follows. Destinations receive
+    platform lacks a resource (404), that step reports it, and the test continues. Destinations receive
     these events too. Exit status 1: a step failed.
 
     Examples:

@@ -19,7 +19,7 @@ from webhook_api.settings import parse_headers
 def sign(file: BinaryIO, url: str | None) -> None:
     """Print the X-Hub-Signature-256 header for the bytes of FILE ("-": standard input).
 
-    The newest of OM_WEBHOOK_SECRETS is used. The bytes are signed as they are, even a trailing newline.
+    The newest of OM_WEBHOOK_SECRETS is used. The bytes are signed as they are, including a trailing newline.
 
     Examples:
       omctl sign event.json

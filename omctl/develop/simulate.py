@@ -69,8 +69,8 @@ def _share(name: str, default: float, text: str) -> Callable[..., Any]:
 def simulate(url: str | None, *, platform: bool, port: int, ledger: Path | None, **options: Any) -> None:
     """Send signed events to the webhook at URL, as the platform does.
 
-    After a timeout, 429 or 5xx, a body is sent again up to five times, five seconds apart; after another 4xx
-    it is not. Requests are signed with the newest of OM_WEBHOOK_SECRETS and have OM_REQUIRED_HEADERS. Exit
+    After a timeout, 429 or 5xx, a body is sent again up to five times, five seconds apart, but not after any
+    other 4xx. Requests are signed with the newest of OM_WEBHOOK_SECRETS and have OM_REQUIRED_HEADERS. Exit
     status 1: a body was never answered 200.
 
     With --platform, it serves the platform's API and a page instead, until Ctrl-C. Events of conversations

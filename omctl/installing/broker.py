@@ -38,19 +38,19 @@ USERS: Final = {
 }
 """For each user in definitions.json (without the prefix open-messaging-), the files that store its URLs.
 
-The edge has no permission to configure or read. It proves by passive declares that the broker has its events,
-and a passive declare needs no permission (RabbitMQ 4.0).
+The edge has no permission to configure or read. It uses passive declares to prove that the broker has its
+events, and a passive declare needs no permission (RabbitMQ 4.0).
 """
 
 
 def server_steps(options: Options) -> Iterator[Step]:
     """Yield the steps that set up a broker on this host."""
-    # A broker that was installed before may serve other programs, so do not change its listeners.
+    # A broker that was already installed may serve other programs, so do not change its listeners.
     is_ours = not is_installed(PACKAGE) or LISTENERS.exists()
     # A cluster's clients verify the broker's certificate, and log in with a password, not a certificate.
     name = "cluster" if options.cluster else "one-host"
     text = shipped(f"rabbitmq/{name}.conf", TRUSTED=str(TRUSTED), CERTIFICATES=str(CERTIFICATES))
-    # A lone broker reads its listeners at its first start. A cluster's certificate needs the package's group.
+    # Write a lone broker's listeners before it starts. A cluster's certificate needs the package's group.
     if options.cluster:
         yield package_step(PACKAGE)
         yield certificate_step(CERTIFICATES, "rabbitmq", PACKAGE, "rabbitmqctl eval ssl:clear_pem_cache().")

@@ -21,7 +21,7 @@ POSTGRESQL: Final = Path("/etc/postgresql")
 
 
 def cluster_steps(options: Options) -> Iterator[Step]:
-    """Yield the steps that set up this host's node of the cluster and, on the first host, the database."""
+    """Yield the steps that set up this host's cluster node and, on the first host, the database."""
     if options.host not in options.brokers:
         raise InstallationError(f"this host's name, {options.host}, is not in --cluster")
     needed = (STORED_COOKIE, credentials.CLUSTER / "hosts", *credentials.BROKER)
@@ -71,7 +71,7 @@ def grow(here: str) -> None:
 
 
 def _list_failures(command: str) -> str:
-    """Run *command*, which adds or removes members, and return its rows that report an error.
+    """Run *command*, which adds or removes members, and return the rows of its output that report an error.
 
     The command succeeds even if rows report errors. A row contains a queue's virtual host, name and size, and
     then "ok" or "error: " with the reason. Tabs in names are escaped.
@@ -115,7 +115,7 @@ def other_members(here: str) -> list[str]:
 
 
 def has_left() -> bool:
-    """Return whether this host left a cluster but still has the cluster's database, which others may use."""
+    """Return whether this host left a cluster but still has its database, which other hosts may use."""
     # Only the host with the cluster's database has this settings file, and no removal deletes the file.
     return not STORED_COOKIE.exists() and any(POSTGRESQL.glob("*/main/conf.d/open-messaging.conf"))
 
@@ -124,7 +124,7 @@ def leave(here: str) -> None:
     """Remove this node from the cluster and delete its data; the other nodes keep all queues and users.
 
     First, `shrink` removes the queues' members on this node: a reset alone would leave them, and they would
-    count toward each queue's majority. `purge_steps` does not call this for the cluster's last node.
+    count towards each queue's majority. `purge_steps` does not call this for the cluster's last node.
     """
     if failed := _list_failures(f"rabbitmq-queues --quiet shrink {here}"):
         raise InstallationError(

@@ -50,7 +50,7 @@ CERTIFICATE_FILES: Final = ("authority.pem", "certificate.pem", "key.pem", "host
 TRUSTED: Final = Path("/usr/local/share/ca-certificates/open-messaging-cluster.crt")
 """The cluster's CA certificate, at a path that update-ca-certificates and libpq read."""
 _CERTIFICATE_DAYS: Final = "3650"
-"""Days of validity. The authority's key is not kept: for a new certificate, delete `hosts` and reinstall."""
+"""Days of validity. The authority's key is deleted; to renew, delete the file `hosts` and install again."""
 
 
 def given_steps() -> Iterator[Step]:
@@ -65,7 +65,7 @@ def missing_steps() -> Iterator[Step]:
     """Yield the steps that write each missing credential file.
 
     The webhook secret is generated. The reader gets the workers' database URL if `omctl install` has created
-    no reader role: an operator should replace it with a role of fewer rights. Other files are left empty.
+    no reader role: an operator should replace it with that of a less privileged role. Other files stay empty.
     """
     values = dict.fromkeys((GENESYS_SECRET, REQUIRED_HEADERS, EVENTS_HEADERS, EDGE_MANAGEMENT), "")
     values[WEBHOOK_SECRETS] = secrets.token_urlsafe(32)
@@ -144,7 +144,7 @@ def _certificate_text(name: str) -> str:
 
 
 def make_certificate(hosts: str) -> None:
-    """Make an authority, and its certificate for *hosts* (comma-separated); delete the authority's key."""
+    """Make an authority that signs a certificate for *hosts* (comma-separated); delete the signing key."""
     names = ",".join(f"DNS:{host}" for host in [*hosts.split(","), "localhost"])
     # Python 3.13 verifies certificates strictly: an authority's certificate must have keyUsage.
     authority = ("basicConstraints=critical,CA:TRUE,pathlen:0", "keyUsage=critical,keyCertSign,cRLSign")

@@ -24,14 +24,14 @@ KEY: Final = CONFIGURATION / "tls" / "key.pem"
 MIN_CONNECTIONS: Final = 8192
 """The minimum for worker_connections. One sender can open more than Debian's default of 768 per process."""
 OPEN_FILES: Final = 4 * MIN_CONNECTIONS
-"""The minimum for worker_rlimit_nofile. A request needs two connections and a file; nginx needs some more."""
+"""The minimum for worker_rlimit_nofile. A request may use three descriptors; nginx itself needs some more."""
 REFUSE_UNLISTED: Final = "if ($om_from_platform = 0) { return 403; }"
 _CERTIFICATE: Final = re.compile(r"ssl_certificate (\S+);\s+ssl_certificate_key (\S+);")
 _SELF_SIGNED_DAYS: Final = "825"
 """Validity of a self-signed certificate; an operator should replace it with a real one before it expires."""
 
 FIREWALL_UNIT: Final = "open-messaging-firewall.service"
-"""The name must not begin with om-: hardening.conf denies units with that prefix the needed rights."""
+"""The name must not begin with om-: hardening.conf denies the needed rights to units with that prefix."""
 FIREWALL_RULES: Final = CONFIGURATION / "firewall.nft"
 _BROKER_PORTS: Final = "4369, 25672"
 """epmd and RabbitMQ's inter-node port listen on all addresses; only the Erlang cookie protects them."""
@@ -136,7 +136,7 @@ def firewall_steps(options: Options) -> Iterator[Step]:
     yield package_step("nftables")
     yield file_step(FIREWALL_RULES, lambda: firewall_rules(options))
     yield file_step(unit, lambda: shipped(f"systemd/{FIREWALL_UNIT}"))
-    # Check the rules first. Then load them now and, by the enabled unit, at each boot.
+    # Check the rules first. Then load them now; the enabled unit loads them at each boot.
     check = f"nft --check --file {FIREWALL_RULES}"
     load = (f"systemctl reload-or-restart {FIREWALL_UNIT}", f"systemctl enable --quiet {FIREWALL_UNIT}")
     yield always("load the firewall's rules", commands(check, "systemctl daemon-reload", *load))

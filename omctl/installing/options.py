@@ -44,9 +44,9 @@ class Role(enum.StrEnum):
 class Options:
     """How to install a host. `saved` names the options that keep an earlier installation's value.
 
-    `certificate` is a PEM file and its key; without it, a self-signed one is made. If `workers` is 0, as many
-    run as the queue needs. `cluster` contains short host names with commas between them; the first host has
-    the database. The units use the virtual environment at `prefix`.
+    `certificate` is a PEM file and its key; without it, a self-signed one is made. If `workers` is 0, the
+    queue's depth decides how many run. `cluster` lists short host names, separated by commas; the first host
+    has the database. The units use the virtual environment at `prefix`.
     """
 
     role: str = BOTH

@@ -112,7 +112,7 @@ def _stop() -> None:
 
 
 def _drop_database() -> None:
-    """Drop the database. PostgreSQL refuses this while a client is connected; then no later step begins."""
+    """Drop the database. If PostgreSQL refuses because a client is connected, no later step begins."""
     try:
         run(PSQL, text=_DROP)
     except InstallationError as error:

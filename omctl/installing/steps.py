@@ -25,7 +25,7 @@ Command = str | Sequence[str]
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """An installation's step. `title` is shown, so it must contain no secret. `is_done` changes nothing."""
+    """One installation step. `title` is shown, so it must contain no secret. `is_done` changes nothing."""
 
     title: str
     is_done: Callable[[], bool]
@@ -46,8 +46,8 @@ def kept(title: str) -> Step:
 def run_steps(steps: Iterable[Step], *, dry_run: bool) -> Iterator[tuple[str, str]]:
     """Carry out the steps in order, and yield the title and the state of each step when it is done.
 
-    The states are "up to date", "kept", "done" and "would be done". The next step is taken from
-    *steps* only when a step is done, so it may depend on the result. An InstallationError ends the run.
+    The states are "up to date", "kept", "done" and "would be done". A step is taken from *steps* only when
+    the previous step is done, so it may depend on that step's result. An InstallationError ends the run.
     """
     for step in steps:
         if step.is_done():

@@ -134,7 +134,7 @@ def _start_socket() -> None:
     Restarting the socket also restarts the service. Meanwhile, connections are refused for a few seconds.
     """
     run(f"systemctl enable --quiet {SOCKET}")
-    # The socket is older if it became active before its unit file was written; systemctl shows whole seconds.
+    # The active socket is outdated if it was started before its unit file was written (in whole seconds).
     show = "systemctl show --value --property=ActiveEnterTimestamp --timestamp=unix"
     since = run(f"{show} {SOCKET}").strip().removeprefix("@")
     is_older = since.isdigit() and int(since) < int((UNITS / SOCKET).stat().st_mtime)

@@ -25,7 +25,7 @@ MEMBERS: Final = 3
 STOPPED: Final = frozenset({"crashed", "down", "minority", "recovering", "stopped"})
 """States of a queue, as the management API reports them, in which the queue has no leader that responds."""
 LEADERLESS: Final = ("members are online", "no majority of the queue's members", "its state is ")
-"""Phrases that identify a finding, of omctl or the edge, as one about a queue without a leader."""
+"""Phrases that mark a finding of omctl or the edge as one about a queue without a leader."""
 
 
 def check_broker() -> Iterator[Finding]:
@@ -91,7 +91,7 @@ def withdraw_counts(findings: list[Finding]) -> list[Finding]:
     bad = (finding for finding in findings if any(text in finding.text for text in LEADERLESS))
     silent = {finding.subject.partition(" at ")[0] for finding in bad}
     if any("://" in subject for subject in silent):
-        # The finding comes from the edge, whose address is the subject, and is about the events queue.
+        # A finding of the edge has the edge's address as its subject, although it is about the events queue.
         silent.add(f"queue {topology.EVENTS_QUEUE}")
     text = "exists; depth and consumers are unknown: a majority of its nodes does not answer"
     advice = "Start the queue's other nodes; the findings of the management API and of the edge name them."

@@ -38,7 +38,7 @@ def check(*, role: str | None, only_settings: bool, verbose: bool) -> None:
 
     Problems come first, then warnings and notes; each healthy area takes one line. The areas are checked
     independently of each other, within 10 seconds. A host with only the edge needs no database; a host with
-    only workers needs no edge. This changes nothing. Exit status 1: at least one problem was found.
+    only workers needs no edge. The command changes nothing. Exit status 1: at least one problem was found.
 
     --settings shows each setting's value, its source (settings file, environment, file, credential, default),
     its unit and effect, and whether a new value needs a restart.

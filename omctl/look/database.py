@@ -100,7 +100,7 @@ def judge_clock(host: str, ahead: float) -> Finding:
 
 
 def list_expected(environment: Environment) -> Iterator[str]:
-    """Yield the roles that the settings demand. Malformed settings have a finding of their own."""
+    """Yield the roles that the settings require. Malformed settings have a finding of their own."""
     yield "settle"
     with suppress(ConfigurationError):
         if any(destination.enabled for destination in configured_destinations(environment)):

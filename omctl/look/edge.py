@@ -26,7 +26,7 @@ OBSERVE_UNIT: Final = UNITS / "om-observe.service"
 MAX_LIST_AGE: Final = 7 * 86400.0
 """The list's maximum age in seconds. A timer fetches it daily; changes are announced weeks ahead."""
 MIN_VALID_DAYS: Final = 14
-"""Also the limit of the alert OpenMessagingCertificateExpires. certbot renews 30 days before expiry."""
+"""The alert OpenMessagingCertificateExpires has the same limit. certbot renews 30 days before expiry."""
 EXPIRED: Final = 10
 """X509_V_ERR_CERT_HAS_EXPIRED. Source: OpenSSL, openssl-verification-options(1)."""
 RENEW: Final = "Renew it: see OpenMessagingCertificateExpires in docs/runbook.md."
@@ -91,7 +91,7 @@ def judge_report(url: str, status: int, report: dict[str, Any]) -> Iterator[Find
 
 
 def check_canary(environment: Environment) -> Finding:
-    """Judge om-observe, and the last canary by its report; this takes a few seconds at most."""
+    """Judge om-observe, and the last canary that it reports; this takes a few seconds at most."""
     url = redact_url(environment.string("OM_CANARY_URL")) if environment.string("OM_CANARY_URL") else ""
     advice = "Set OM_CANARY_URL: om-observe then tests the whole service once a minute."
     unset = note("OM_CANARY_URL", "is not set", advice)

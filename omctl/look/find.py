@@ -49,11 +49,11 @@ def find(*, identifier: str | None, customer: str | None, bundle: Path | None) -
     """Show in chronological order what happened to ID, where it stopped, and what to do next.
 
     ID is the id of a message (ours or the platform's), request, conversation, event or dead letter, an
-    idempotency key, or the SHA-256 of a body. Shows what the database and this host's files record; other
+    idempotency key, or the SHA-256 of a body. This searches the database and this host's files; other
     edge hosts have files of their own. Bodies and customer data are never shown. Exit status 1: nothing
     was found, or the database was not searched.
 
-    --bundle writes a file for a third party, without operators and their reasons. With the `sha256sum` of a
+    --bundle writes a file for a third party, without operators' names and reasons. With the `sha256sum` of a
     body, the third party can look up what became of that body's event.
 
     Examples:
@@ -146,7 +146,7 @@ def _trace_waiting(envelope: Envelope, digest: str, path: Path) -> Timeline:
 def _read_journal() -> Iterator[tuple[Envelope, Path]]:
     state = Path(Environment().string("OM_STATE_DIRECTORY", "/var/lib/open-messaging"))
     segments = (one.path for path in journal_directories(state / "journal") for one in list_segments(path))
-    # Do not use glob, which skips a directory that it may not read.
+    # Do not use glob, which silently skips a directory that it cannot read.
     directories = (state / name for name in ("oversized", "damaged") if (state / name).exists())
     for path in chain(segments, *(directory.iterdir() for directory in directories)):
         # The edge may delete a file while it is being read.

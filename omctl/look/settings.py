@@ -94,7 +94,7 @@ def judge_secrets(in_file: Mapping[str, str]) -> list[Finding]:
 
 
 def show_value(name: str, value: str) -> str:
-    """Return *value* in a form that is safe to display: URLs without logins, only the number of secrets."""
+    """Return *value* in a form that is safe to display: URLs without logins; secrets as a number."""
     if name.endswith("_FILE"):
         return f"read from {value}"
     if name in URLS:

@@ -33,8 +33,8 @@ def stats(*, days: int) -> None:
     """Show how well the platform's notifications arrived, day by day, and how fast they were answered.
 
     Our own figures cover all edge hosts. They count the events that arrived by webhook, arrived repeatedly or
-    were recovered by reconciliation, and the answers of the last 24 hours and of all days shown, which
-    om-observe records on each edge host. The platform's own statistics for the webhook in OM_REGISTRATION
+    were recovered by reconciliation. They also count the answers, which om-observe records on each edge host,
+    of the last 24 hours and of all days shown. The platform's statistics for the webhook in OM_REGISTRATION
     follow. Exit status 1: a success rate, or the share answered within 3 s, is below 99.5 percent, or the
     platform's statistics could not be read.
 

@@ -41,7 +41,7 @@ class Order:
     rate: float
 
     def left(self, run: Run) -> int | None:
-        """Return how many dead letters are left to process, by `limit` or the named ids; None means all."""
+        """Return how many dead letters remain, according to `limit` or the named ids; None means all."""
         limit = self.limit or len(self.selected.message_ids)
         return limit - run.done if limit else None
 

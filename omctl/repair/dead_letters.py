@@ -46,7 +46,7 @@ def dead_letters() -> None:
 )
 @json_option
 def list_(*, limit: int, with_scan: bool, **filters: Any) -> None:
-    """List the dead letters that are neither replayed nor discarded, from their records.
+    """List the dead letters that were neither replayed nor discarded, from their records.
 
     The queue is not read, so this works while another omctl uses it. A message that an operator put into the
     queue has no record until --scan, a replay or a discard reads it.
@@ -112,8 +112,8 @@ def replay(**options: Any) -> None:
     """Replay dead letters: all, those named, or those that the options select.
 
     Each is published to the events' exchange, and removed once the broker has confirmed it. An event that
-    already took effect has no effect again unless --again is given. Events that a destination did not accept
-    have been processed, so they stay. Dead letters that arrive meanwhile are left alone; those not selected
+    already took effect has no effect again unless --again is given. Dead letters of destinations stay: their
+    events have been processed. Dead letters that arrive meanwhile are left alone; those not selected
     move to the end of the queue. Ctrl-C stops after the current one; repeat the command to continue.
     """
     _process(Action.REPLAY_DEAD_LETTERS, "replayed", options)
@@ -133,7 +133,7 @@ def discard(**options: Any) -> None:
 
 
 def _process(action: Action, verb: str, options: dict[str, Any]) -> None:
-    """Preview the selection, ask, carry it out and report. Exit with 1 if no named dead letter is open."""
+    """Preview, confirm, carry out and report the action. Exit with 1 if no named dead letter is open."""
     limit, rate = options.pop("limit"), options.pop("rate", 0.0)
     terms = Terms.take(options)
     terms.require_reason()

@@ -64,8 +64,8 @@ def resend(*, name: str | None, since: datetime | None, conversation: str | None
 def remove(*, name: str, **options: Any) -> None:
     """Stop planning deliveries for destination NAME.
 
-    First remove it from each host's OM_DESTINATIONS file: a deliver worker that starts with it subscribes it
-    again. Events that already wait for it stay; `omctl destinations abandon` ends them.
+    First remove it from each host's OM_DESTINATIONS file: a deliver worker that starts with the old file adds
+    it again. Events that already wait for it stay; `omctl destinations abandon` ends their deliveries.
     """
 
     def plan(connection: Connection, _now_us: int) -> tuple[int, Step]:

@@ -48,7 +48,7 @@ def erase(*, conversations: tuple[str, ...], customers: tuple[str, ...], **optio
     """Erase the personal data of conversations: bodies, texts, dead letters and set-aside files.
 
     Ids stay, so that a copy of an erased event has no effect. Deliveries that wait for a destination are
-    given up. Each edge host has its own set-aside files: run the command on every one. It is safe to repeat.
+    given up. Each edge host has its own set-aside files, so run the command on each. Repeating it is safe.
 
     Examples:
       omctl erase --customer ext:customer:987654 --dry-run
@@ -140,7 +140,7 @@ def _erase_all(
 def _erase_rows(
     engine: Engine, conversations: list[str], needles: Collection[bytes], *, dry_run: bool
 ) -> Counter[str]:
-    """Erase from the tables. Each transaction is short: it handles only one conversation or one needle."""
+    """Erase data in the tables. Each transaction is short: it handles only one conversation or one needle."""
     erased = Counter[str]()
     found = (transact(engine, erase_discarded, needle, dry_run=dry_run) for needle in needles)
     erased["discarded_dead_letters"] = len(set[int]().union(*found))

@@ -31,8 +31,8 @@ def ingest(files: tuple[BinaryIO, ...], *, rate: float, dry_run: bool) -> None:
 
     A file contains one event, arrays of events, or one event per line, in any dialect: webhook bodies, or
     EventBridge's detail events from an archive. An event that already took effect has no effect again, so it
-    is safe to ingest a file twice. Unreadable events are reported, not published: exit status 1. Ctrl-C stops
-    after the current event.
+    is safe to ingest a file twice. Unreadable events are reported but not published, and the exit status is
+    then 1. Ctrl-C stops after the current event.
 
     Examples:
       omctl ingest exported-events.jsonl --dry-run
@@ -75,7 +75,7 @@ def _read_events(
 
 
 def _publish_all(events: Iterator[tuple[bytes, str]], published: Counter[str], rate: float) -> bool:
-    """Publish *events*, and count them by type in *published*; return whether an operator cancelled this."""
+    """Publish *events*, and count them by type in *published*; return whether it was cancelled."""
     urls, token = Environment().strings("OM_AMQP_URL"), secrets.token_hex(8)
     with (
         cancellable() as cancelled,

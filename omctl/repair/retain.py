@@ -16,10 +16,10 @@ from workers.retain import retain as delete_expired
 def retain(*, dry_run: bool) -> None:
     """Delete data older than its retention time.
 
-    Raw bodies are deleted after OM_PAYLOAD_RETENTION_DAYS; events and their records after OM_RETENTION_DAYS
-    without another copy; conversations after OM_RETENTION_DAYS without a change. Events that are not settled
-    or not delivered stay, with their bodies. A transaction deletes 1,000 rows at most, so the command can run
-    beside the workers and can be interrupted. Run it daily, or let a timer run `python -m workers retain`.
+    Raw bodies are deleted after OM_PAYLOAD_RETENTION_DAYS. Events and their records are deleted if no further
+    copy arrives for OM_RETENTION_DAYS; conversations, if they do not change in that time. Events that are not
+    settled or not delivered stay, with their bodies. A transaction deletes 1,000 rows at most, so you can run
+    this beside the workers and interrupt it. Run it daily, or let a timer run `python -m workers retain`.
 
     Examples:
       omctl retain --dry-run

@@ -29,7 +29,7 @@ COMMUNICATION: Final = {
 
 
 def create_platform(organisation: Organisation, database_url: str = "") -> Flask:
-    """Return the platform's application. Its page shows what the workers did if *database_url* is given."""
+    """Return the platform's application. If *database_url* is given, its page shows what the workers did."""
     app = Flask("simulator.platform")
     chats = Chats(organisation)
     app.register_blueprint(page_routes(organisation, chats, database_url))
@@ -82,7 +82,7 @@ def _api(organisation: Organisation, chats: Chats) -> Blueprint:
 
     @api.before_request
     def admit() -> None:
-        """Apply a fault, authorisation and the rate limit; `finish` applies a fault that loses the answer."""
+        """Apply a fault, authorisation and the rate limit; `finish` applies a fault that drops the answer."""
         fault = organisation.next_fault(request.method)
         if fault is not None and not fault.is_carried_out:
             raise _wait_for_fault(fault)

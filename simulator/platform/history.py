@@ -87,7 +87,7 @@ class History:
         self.conversations: dict[str, PastConversation] = {}
 
     def record(self, payload: Mapping[str, Any]) -> None:
-        """Record the body of a webhook, even of one that is not sent. Recording it again has no effect."""
+        """Record a webhook's body, even if the webhook is never sent. Recording it again has no effect."""
         conversation_id = payload.get("conversationId")
         if not isinstance(conversation_id, str):
             return

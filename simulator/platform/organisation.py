@@ -19,7 +19,7 @@ MINUTE_SECONDS: Final = 60.0
 
 @dataclass(slots=True)
 class Participant:
-    """A party of a conversation: customer, acd (with its routing queue), agent (with its user) and so on."""
+    """A party to a conversation: customer, acd (with its routing queue), agent (with its user) and so on."""
 
     purpose: str
     queue_id: str | None = None
@@ -46,7 +46,7 @@ PUBLISHED: Final = (
     {"cidr": "203.0.113.0/24", "direction": "inbound"},
     {"cidr": "203.0.113.0/24", "service": "data-actions"},
 )
-"""Networks that are reserved for documentation (RFC 5737, RFC 3849): no public document lists real ones."""
+"""Networks reserved for documentation (RFC 5737, RFC 3849): no public document lists the platform's own."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ class WebhookDelivery:
 
 
 class Outbound:
-    """The simulated platform's sender of webhooks; thread-safe."""
+    """The simulated platform's webhook sender; thread-safe."""
 
     def __init__(self, registrations: Registrations) -> None:
         self.policy = RetryPolicy()
@@ -40,7 +40,7 @@ class Outbound:
     def send(
         self, registration_id: str, url: str, headers: dict[str, str], payload: dict[str, Any]
     ) -> WebhookDelivery:
-        """Start to post *payload* in a thread, and return at once."""
+        """Start posting *payload* in a thread, and return at once."""
         delivery = WebhookDelivery(registration_id, payload)
         thread = threading.Thread(target=self._deliver, args=(delivery, url, headers), daemon=True)
         self._threads.add(thread)

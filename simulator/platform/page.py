@@ -93,7 +93,7 @@ def _add_actions(page: Blueprint, chats: Chats) -> None:
 
 
 def _message() -> tuple[str, bool]:
-    """Return a message's text, and whether its webhooks get lost. Require JSON, which no form can send."""
+    """Return a message's text, and whether its webhooks get lost. Require JSON: no web form can send it."""
     body = request.get_json()
     return str(body.get("text") or "").strip()[:MAX_TEXT_LENGTH] or "…", bool(body.get("lost"))
 

@@ -57,7 +57,7 @@ class Registrations:
     def __init__(self) -> None:
         self.webhooks: dict[str, dict[str, Any]] = {}
         self.integrations: dict[str, dict[str, Any]] = {}
-        # The API model includes an integration's secret. Real responses contain it, but that is undocumented.
+        # Real responses contain an integration's secret, as the API model does, but this is undocumented.
         self.shows_secrets = True
 
     def register_both(self, url: str, headers: dict[str, str], secret: str, *, is_signed: bool) -> None:
@@ -89,7 +89,7 @@ class Registrations:
         return self._change(created, body)
 
     def change_integration(self, integration_id: str, body: dict[str, Any]) -> dict[str, Any]:
-        """Change the fields of an integration that *body* has."""
+        """Change those fields of an integration that *body* contains."""
         return self._change(_find(self.integrations, integration_id), body)
 
     def _change(self, integration: dict[str, Any], body: dict[str, Any]) -> dict[str, Any]:

@@ -21,7 +21,7 @@ CHANNEL: Final = {
     "name": "Custom Social Integration",
 }
 MINOR_CHANGES: Final = ("whisperNote", "wrapUpCode", "priorityLabel")
-"""Attributes that change without a change of the routing state; the platform posts `updated` for them too."""
+"""Attributes that change while the routing state does not; the platform posts `updated` for them too."""
 # Short phrases in several scripts, with characters that careless encoders break.
 PHRASES: Final = (
     "Hello, is anybody there?",

@@ -77,7 +77,7 @@ def _with(field: str, value: object) -> Callable[[Payload], bytes]:
 
 
 def _with_raw_value(raw: bytes, name: str = "appended") -> Callable[[Payload], bytes]:
-    """Return a function that appends a member with a raw value. Among equal names, the last member counts."""
+    """Return a function that appends a member with a raw value. If a name repeats, the last member counts."""
     return lambda payload: compact(payload)[:-1] + f',"{name}":'.encode() + raw + b"}"
 
 
@@ -110,6 +110,6 @@ def add_unknown_fields(rng: random.Random, payload: Payload) -> Payload:
     for name in OPTIONAL_FIELDS:
         if name in payload and rng.random() < 0.5:
             changed[name] = None
-    if "routing" in payload and rng.random() < 0.2:  # most transitions must still count
+    if "routing" in payload and rng.random() < 0.2:  # rarely: most transitions must still count
         changed["routing"] = {**payload["routing"], "status": "CONTACT-TELEPORTED"}
     return changed

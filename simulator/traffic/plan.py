@@ -22,9 +22,9 @@ from simulator.traffic.event import (
 )
 
 MAX_DISORDER: Final = 50
-"""The maximum delay of a disordered event, in places: milliseconds or, at a low rate, seconds."""
+"""The maximum number of places by which an event is delayed: milliseconds or, at a low rate, seconds."""
 MAX_REDELIVERY: Final = 200
-"""The maximum distance of a duplicate from its original, in places: one batch often contains both."""
+"""The maximum number of places between an original and its duplicate; one batch often contains both."""
 MAX_START_MS: Final = 60_000
 """All conversations begin within this time after the plan's start."""
 MARKED_REDELIVERIES: Final = 0.5

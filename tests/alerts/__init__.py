@@ -1,1 +1,1 @@
-"""Check with a real Prometheus that each alert fires in its real fault, and that no other alert fires."""
+"""Check with a real Prometheus that real faults make each alert fire, and that no alert fires falsely."""

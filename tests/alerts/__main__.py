@@ -1,8 +1,8 @@
 """Strike a running service with the fault of each alert, while a real Prometheus evaluates the shipped rules.
 
-`python -m tests.alerts --quiet-minutes 60`. All durations of the rules are divided by the same factor, and so
-are the platform's retries, and the interval and the margin of the comparison with its history. A real fault
-raises every alert; only the traffic of the day before, with which the alert Silence compares, is made up.
+`python -m tests.alerts --quiet-minutes 60`. One factor divides all durations in the rules, the delays between
+the platform's retries, and the interval and margin of the comparison with its history. A real fault raises
+each alert. Only the previous day's traffic, with which the alert Silence compares, is invented.
 """
 
 import re
@@ -27,12 +27,12 @@ from tests.servers.packages import ensure_blackbox_exporter
 from tests.waiting import wait_until
 
 PATIENCE_S = 30.0
-"""Added to each limit, for scrapes, evaluations and a busy machine.
+"""Seconds that are added to each limit, for scrapes, evaluations and a busy machine.
 
-Half of the rule's `for` is added, too, because a missed scrape starts this time again.
+Half of the rule's `for` is added, too, because a missed scrape restarts that time.
 """
 TAIL_S = 75.0
-"""An alert may begin to fire for this time after its fault: the next canary is sent a minute later."""
+"""Seconds after a fault in which its alerts may still start to fire: the next canary comes a minute later."""
 EVIDENCE_MINUTES = 60.0
 ALIVE = (
     "om_canary_seconds",
@@ -42,11 +42,11 @@ ALIVE = (
     "sum(rate(om_intake_processed_total[1m])) > 3",
     "sum(rate(om_deliver_delivered_total[1m])) > 3",
 )
-"""Conditions that hold after the quiet phase, which would prove nothing without traffic."""
+"""Conditions that must hold after the quiet phase, because a quiet phase without traffic proves nothing."""
 
 
 class Run:
-    """The faults that have struck, and what is wrong."""
+    """The faults that have struck, and the alerts that have fired or are missing."""
 
     def __init__(self, service, only):
         self.service, self.prometheus, self._only = service, service.prometheus, only
@@ -77,7 +77,7 @@ class Run:
                     is_good = seconds <= limits[name] and name not in before
                     (self.fired.add if is_good else self.missing.append)(name)
                 time.sleep(0.5)
-                # The time begins when the fault has been caused, which may take seconds on a busy machine.
+                # Count from when the fault has been caused, which may take seconds on a busy machine.
                 caused_at = caused_at or (time.time() if caused.done() else None)
                 seconds = time.time() - caused_at if caused_at else 0.0
             caused.result()

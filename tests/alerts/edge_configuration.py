@@ -1,4 +1,4 @@
-"""Configure gunicorn to run an edge whose list of the platform's addresses is beside its state directory."""
+"""Configure gunicorn to run an edge that keeps the platform's address list beside its state directory."""
 
 import os
 from pathlib import Path

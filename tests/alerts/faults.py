@@ -1,8 +1,8 @@
-"""Define the faults: what strikes the service, and which alerts must fire.
+"""Define the faults that strike the service, and the alerts that must fire.
 
-`fires` maps each alert that a fault must raise to the seconds until its condition can hold; the rule's own
-`for` and PATIENCE_S are added. `along` names the alerts that rightly fire too, and `lasts` the alerts whose
-condition lasts after the fault, because nothing is repaired.
+`fires` maps each alert that a fault must raise to the seconds until the alert's condition can hold; the
+rule's own `for` and PATIENCE_S are added. `along` names other alerts that the fault may rightly raise.
+`lasts` names alerts whose condition outlasts the fault, because its damage is not repaired.
 """
 
 import os
@@ -29,9 +29,9 @@ CANARY_S = 75
 """A canary is sent every minute, and has twelve seconds to arrive."""
 COMPARISON_S = (900 + 180) // FACTOR + 10
 OLD_S = 60
-"""A minute's age, which is not scaled."""
+"""The age of one minute in some rules, which is not scaled."""
 OUTAGE = "Canary Gaps SuccessRateLow BudgetBurns DeliveriesLate WindowsLate"
-"""Alerts that an outage may raise: it stops the canary, and given-up webhooks are gaps."""
+"""Alerts that an outage may raise: it stops the canary, and webhooks that the platform gives up are gaps."""
 
 
 def unsigned_posts(service):
@@ -184,7 +184,7 @@ def no_traffic(service):
 
 
 def lost_webhooks(service):
-    """Some webhooks never arrive, and the platform refuses to show one conversation's history."""
+    """Drop some webhooks, and make the platform refuse to show one conversation's history."""
     service.shown.forbidden = str(uuid.uuid4())
     service.say(service.shown.forbidden)
     service.traffic.loses_webhooks = True
@@ -194,7 +194,7 @@ def lost_webhooks(service):
 
 
 def events_of_another_organisation(service):
-    """Webhooks arrive that the platform's history does not have."""
+    """Send webhooks whose events are missing from the platform's history."""
     for _ in range(20):
         shown, service.history.record = service.history.record, lambda _: None
         try:
@@ -207,13 +207,13 @@ def events_of_another_organisation(service):
 
 
 def no_decision(_):
-    """No operator decides on the mismatch, so no further comparison begins."""
+    """Leave the mismatch without an operator's decision, so that no further comparison begins."""
     yield
 
 
 @dataclass(frozen=True)
 class Fault:
-    """A fault and its alerts; *strike* causes the fault, and after its `yield`, ends it."""
+    """A fault and its alerts. *strike* causes the fault, yields, and then ends the fault."""
 
     strike: Callable[[Service], Iterator[None]]
     fires: Mapping[str, float]
@@ -287,7 +287,7 @@ PARTS = (
     (fault(events_of_another_organisation, ReconciliationMismatch=COMPARISON_S), ()),
     (fault(no_decision, ReconciliationLate=3600 // FACTOR), OUTAGES),
 )
-"""Each part is a fault of the comparison with the platform's history, and the stages that strike meanwhile.
+"""Each part is a fault of the comparison with the platform's history, and the stages of faults beside it.
 
 The faults of one stage strike at the same time, because they are independent of each other. The outages come
 last, because after an outage the comparison waits for late events.

@@ -1,4 +1,4 @@
-"""Run a Prometheus with the shipped files, in which all durations are divided by one factor."""
+"""Run a Prometheus with the shipped files, but with all durations in them divided by one factor."""
 
 import re
 import subprocess
@@ -14,7 +14,7 @@ FACTOR = 15
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 DURATION = re.compile(r"(\bfor: |interval: |\boffset |\[|(?<=d):)(\d+)([smhd])\b")
 SECONDS = re.compile(r"(_age_seconds > |\* )(300|3600)\b")
-"""Ages and a prediction. An age of a minute stays, as the product's own windows and grace period do."""
+"""Matches ages and a prediction. Ages of one minute are not scaled, as the product's own times are not."""
 
 DAY_BEFORE_S, HOUR_S, STEP_S = 1410 * 60 // FACTOR, 3600 // FACTOR, 60 // FACTOR
 LONGEST_S = 5400
@@ -37,9 +37,9 @@ class Prometheus(ServerProcess):
         self.address = f"{LOOPBACK}:{free_port()}"
 
     def start(self, changes, usual_rate):
-        """Start it with the shipped files, in which *changes* replaces addresses.
+        """Start Prometheus with the shipped files, in which *changes* maps addresses to their replacements.
 
-        Only the day before is constructed: *usual_rate* webhooks arrived a second.
+        Only the data of the previous day is invented: *usual_rate* webhooks per second.
         """
         rules = scale((SHIPPED / "open-messaging.rules.yml").read_text())
         (self.directory / "open-messaging.rules.yml").write_text(rules)
@@ -61,14 +61,14 @@ class Prometheus(ServerProcess):
         self.wait_until(lambda: self._answers("query", query="up == 1", least=3), timeout=60.0)
 
     def ask(self, path, **parameters):
-        """Return the data of an answer of Prometheus' API."""
+        """Return the data of a response of Prometheus' API."""
         url = f"http://{self.address}/api/v1/{path}"
         answer = requests.get(url, params=parameters, timeout=20).json()
         assert answer["status"] == "success", answer
         return answer["data"]
 
     def alerts(self):
-        """Return the seconds for which the condition of each rule must hold, by the alert's name."""
+        """Return for each alert, by name, the seconds for which its condition must hold before it fires."""
         rules = [rule for group in self.ask("rules")["groups"] for rule in group["rules"]]
         assert {rule["name"]: rule["lastError"] for rule in rules if rule["health"] == "err"} == {}
         return {short(rule["name"]): rule["duration"] for rule in rules if rule["type"] == "alerting"}
@@ -82,8 +82,8 @@ class Prometheus(ServerProcess):
         return self._names(f'count_over_time(ALERTS{{alertstate="firing"}}[{round(seconds)}s])')
 
     def starts(self, begin, end):
-        """Return the name of each alert that began to fire between two times, and the time."""
-        # An alert that is firing at *begin* has begun earlier.
+        """Yield the name and the time of each alert that began to fire between two times."""
+        # An alert that is already firing at *begin* began earlier.
         query = {"query": 'ALERTS{alertstate="firing"}', "start": begin - 5, "end": end, "step": 1}
         for series in self.ask("query_range", **query)["result"]:
             before = 0.0
@@ -105,5 +105,5 @@ class Prometheus(ServerProcess):
 
 
 def short(name):
-    """Return an alert's name as the tables here have it."""
+    """Return an alert's name without its prefix, as tests/alerts/faults.py writes it."""
     return name.removeprefix("OpenMessaging")

@@ -37,7 +37,7 @@ SMALL = {
     "OM_QUEUE_DEPTH_LOW": "400",
     "OM_ROUTING_GIVE_UP_SECONDS": str(600 // FACTOR),
 }
-"""Limits that a fault reaches within seconds."""
+"""Limits so low that a fault reaches them within seconds."""
 DISK, PRIORITY = "256m", "-10"
 SCALED_WORKER = (str(SHIPPED.parents[1] / "tests" / "alerts" / "short_intervals.py"),)
 
@@ -54,7 +54,7 @@ class Refusing(dict):
 
 
 class Now:
-    """A conversation's clock that always shows the present."""
+    """A conversation's clock that always returns the present time."""
 
     def advance(self):
         return platform_timestamp(datetime.now(UTC))
@@ -63,7 +63,7 @@ class Now:
 
 
 class Traffic:
-    """Steady events of both dialects, which are sent and retried as the platform does it."""
+    """A steady stream of events of two dialects, sent and retried as the platform does."""
 
     def __init__(self, history):
         self.history = history
@@ -71,7 +71,7 @@ class Traffic:
         self.loses_webhooks = False
 
     def posts(self):
-        """Yield events until `is_stopped`; if `loses_webhooks`, many events are only in the history."""
+        """Yield events until `is_stopped`. While `loses_webhooks`, many events appear only in the history."""
         chance, conversations = random.Random(), []
         while not self.is_stopped:
             if len(conversations) < CONVERSATIONS:
@@ -96,7 +96,7 @@ class Traffic:
 
 
 class Service:
-    """All processes; faults act on the attributes."""
+    """All processes of the service and its servers. Faults act on its attributes."""
 
     def __init__(self, directory, stack: ExitStack):
         self.directory, self._stack = directory, stack
@@ -134,7 +134,7 @@ class Service:
         self.traffic = Traffic(self.history)
 
     def start(self):
-        """Start everything in order, and return when each part is known to work."""
+        """Start all processes in order, and return when each is known to work."""
         self.product.omctl("setup")
         self.edge = self._run(self.product.edge(configuration="tests.alerts.edge_configuration"))
         self.intake, self.settle, self.deliver, self.spare = (
@@ -173,7 +173,7 @@ class Service:
         self.prometheus.start(changes | public | {"127.0.0.1:9115": exporter}, RATE)
         for process in psutil.Process().children(recursive=True):
             with suppress(OSError, psutil.NoSuchProcess):
-                # The shortened time limits of the scrapes leave no time for other programs of this machine.
+                # The scaled time limits of scrapes are short, so give these processes priority over others.
                 Path(f"/proc/{process.pid}/autogroup").write_text(PRIORITY)
 
     def worker(self, name, role, **settings):

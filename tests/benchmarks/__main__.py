@@ -47,7 +47,7 @@ IN_TURN: Final[dict[str, tuple[Callable[[Rig], None], ...]]] = {
     "beside": (measure_beside,),
     "choices": (measure_choices,),
 }
-"""Scenarios that measure their subjects in turn, so that a minute of slowness affects all of them."""
+"""Scenarios that measure their subjects in turn in each round, so that a slow minute affects all of them."""
 
 ONCE: Final[dict[str, Callable[[Rig], None]]] = {
     "growth": measure_growth,
@@ -66,11 +66,11 @@ SCENARIOS: Final = (*IN_TURN, *ONCE)
 FULL_SCENARIOS: Final = tuple(name for name in SCENARIOS if name != "choices")
 QUICK_SCENARIOS: Final = ("throughput", "half-load", "intake")
 WHOLE: Final = f"of at least {FULL.rounds} rounds, with {', '.join(map(str, FULL.table_rows))} rows"
-"""A description of the runs whose figures may be written to a file. The figures of a partial run cannot be
-compared with those of other runs, and a median of two rounds is not reliable."""
+"""Describes the runs whose figures may be written to a file. Figures of a partial run cannot be compared with
+those of other runs, and a median of two rounds is not reliable."""
 
 NEEDED: Final = {"without-broker": "half-load", "backlog": "throughput"}
-"""For each scenario that is compared with another scenario, that other scenario. It is measured first, even
+"""Maps each scenario that is compared with another scenario to that scenario, which is measured first, even
 if it was not requested."""
 
 
@@ -131,13 +131,13 @@ def main(
 
 
 def planned(names: Sequence[str]) -> list[str]:
-    """Return the scenarios to measure, in order: the named ones and those with which they are compared."""
+    """Return in order the scenarios to measure: *names*, and the scenarios with which they are compared."""
     wanted = {*names, *(NEEDED[name] for name in names if name in NEEDED)}
     return [name for name in SCENARIOS if name in wanted]
 
 
 def try_to_measure(rig: Rig, name: str) -> None:
-    """Measure one scenario. If it fails, the run measures the other scenarios and then fails."""
+    """Measure one scenario. If this fails, record the failure so that the run fails at its end."""
     began = time.monotonic()
     try:
         measure(rig, name)

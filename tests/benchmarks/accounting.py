@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def cpu_seconds(pid: int) -> float:
-    """Return the user and system time of a process tree, including its ended children.
+    """Return the user and system time of a process tree, including children that have ended.
 
     Source: proc_pid_stat(5): utime and stime, and cutime and cstime for the children that were waited for.
     """
@@ -40,7 +40,7 @@ class CpuMeter:
         return cls({name: (pid, cpu_seconds(pid)) for name, pid in pids.items()})
 
     def per_event_us(self, events: int) -> dict[str, float]:
-        """Return microseconds of CPU per event since the start, as `<name>_cpu_us`."""
+        """Return each process tree's CPU time per event since the start, in µs, as `<name>_cpu_us`."""
         return {
             f"{name}_cpu_us": (cpu_seconds(pid) - before) * 1e6 / max(events, 1)
             for name, (pid, before) in self.started.items()

@@ -19,8 +19,8 @@ NORMAL: Final = Figure("ingest", "service", "per_second")
 CEILING: Final = Figure("ingest", "pika_publish", "per_second")
 INGEST_SHARE: Final = 0.6
 """The constant rate of live traffic while the backlog is published, as a share of the normal ingest rate. A
-sender that waits for each answer would send as many events as the edge can journal. No broker accepts that
-rate, so the backlog would never shrink."""
+sender without a fixed rate would send as fast as the edge can journal events. No broker accepts that rate, so
+the backlog would never shrink."""
 
 CHUNK_SECONDS: Final = 15.0
 POLL_SECONDS: Final = 0.5
@@ -63,7 +63,7 @@ def measure_backlog(rig: Rig) -> None:
 
 
 def _ingest_until_empty(rig: Rig, server: Server, rate: float) -> tuple[int, int, float, float]:
-    """Send the same requests repeatedly until no event waits in the journal.
+    """Send the same requests again and again until no event waits in the journal.
 
     The queue is purged repeatedly, as if workers on other machines kept up. Without consumers, a quorum queue
     that contains half a million messages would accept only a tenth of its usual rate.

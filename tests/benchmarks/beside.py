@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from tests.benchmarks.table import Growth
 
 LONGER: Final = 3
-"""A round has this many times the usual number of events. In a round of the usual length, settling would
+"""The factor by which a round has more events than usual. In a round of the usual length, settling would
 begin only in the middle, two seconds after the first event."""
 
 LEAST_DONE: Final = 0.05
 """The minimum number of rows that settle and deliver must each process while intake runs, as a share of
-intake's rows. With fewer, they are nearly idle. A busy machine delivered one event for nine rows."""
+intake's rows. With fewer, they would be nearly idle. A busy machine delivered one event per nine rows."""
 
 DONE_MEANWHILE: Final = """
     WITH measured AS (SELECT min(processed_at) AS first, max(processed_at) AS last FROM :table)
@@ -33,11 +33,11 @@ DONE_MEANWHILE: Final = """
 
 TIMEOUT_SECONDS: Final = 60.0
 RETAIN_ROUNDS: Final = 5
-"""The minimum number of rounds. On one machine, the ratio was 0.8 after two rounds and 1.1 after five."""
+"""The minimum number of rounds. On one machine, the ratio was 0.8 after two rounds but 1.1 after five."""
 
 
 def measure_beside(rig: Rig) -> None:
-    """Let intake process the same events first alone, and then while settle and deliver also run.
+    """Measure intake on the same events, first alone and then while settle and deliver also run.
 
     The outbox is filled beforehand, because intake finishes before its own events are settled.
     """
@@ -71,7 +71,7 @@ def is_beside(settled: int, delivered: int, rows: int) -> bool:
 
 
 def measure_retain(rig: Rig) -> None:
-    """Let intake process events while its tables contain old rows, and then while these rows are deleted."""
+    """Measure intake while its tables contain old rows, and then while these rows are being deleted."""
     rows = rig.plan.old_rows
     url = filled(rig, rows)
     for number in range(max(rig.plan.rounds, RETAIN_ROUNDS)):

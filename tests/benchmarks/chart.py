@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import matplotlib as mpl
 
-mpl.use("Agg")  # this backend needs no screen, and a build server has none
+mpl.use("Agg")  # this backend needs no screen, which a build server lacks
 from matplotlib import pyplot as plt
 
 if TYPE_CHECKING:
@@ -47,8 +47,8 @@ CHARTED: Final = {
         },
     ),
 }
-"""The title of each chart, the format of its values, and the figure for each bar. A figure that was not
-measured gets no bar."""
+"""Each chart's title, the format of its values, and the figure for each bar. A figure that was not measured
+gets no bar."""
 
 
 def draw_chart(document: dict[str, Any], path: Path) -> None:

@@ -30,10 +30,10 @@ if TYPE_CHECKING:
     from tests.benchmarks.table import EventTable
 
 THREADS: Final = 8
-"""The default number of deliver's threads for a destination. The bare loop gets the same number."""
+"""The default number of threads that deliver uses per destination. The bare loop gets the same number."""
 
 RATE: Final = 100.0
-"""Events sent per second to measure the whole delay: about half of what two cores can process."""
+"""Events sent per second to measure the whole delay: about half the rate that two cores can process."""
 
 TIMEOUT_SECONDS: Final = 300.0
 SETTLE_SECONDS: Final = 15.0
@@ -54,18 +54,18 @@ FILL: Final = (
     FROM generate_series(%(first)s::int, %(last)s::int) AS n
     """,
 )
-"""Statements that insert messages with bodies of the benchmarks' usual size. The event ids are negative, so
-that intake can insert events at the same time."""
+"""Statements that insert messages with bodies of the benchmarks' usual size. Their event ids are negative, so
+that they do not collide with events that intake inserts at the same time."""
 
 OF_EACH: Final = 10
-"""The number of messages of each conversation in the outbox."""
+"""The number of messages per conversation in the outbox."""
 
 ONE_CONVERSATION: Final = 60_000
 CONVERSATIONS: Final = 3_000
 
 
 def measure_deliver(rig: Rig) -> None:
-    """Deliver with a bare loop, with the service, and with the service while another destination is dead."""
+    """Measure a bare loop, then the service, then the service while another destination never answers."""
     count = rig.plan.intake_events
     with under_gunicorn(rig, "in_flask:noop", BARE_LOOP) as receiver:
         url = f"http://{LOOPBACK}:{receiver.port}/"
@@ -79,7 +79,7 @@ def measure_deliver(rig: Rig) -> None:
 
 
 def measure_one_conversation(rig: Rig) -> None:
-    """Deliver a backlog of many conversations, then a backlog of a single conversation, event by event."""
+    """Measure a backlog of many conversations, and then one of a single conversation, event by event."""
     with under_gunicorn(rig, "in_flask:noop", BARE_LOOP) as receiver:
         urls = {"crm": f"http://{LOOPBACK}:{receiver.port}/"}
         for subject, conversations in {"many_conversations": CONVERSATIONS, "one_conversation": 1}.items():
@@ -89,7 +89,7 @@ def measure_one_conversation(rig: Rig) -> None:
 
 
 def measure_delivery_delay(rig: Rig) -> None:
-    """Send at a steady rate, and measure when the destination has received each event."""
+    """Send events at a steady rate, and measure when the destination receives each of them."""
     rig.say("deliver: delay")
     seen: dict[bytes, tuple[str, float]] = {}
     with (
@@ -109,7 +109,7 @@ def measure_delivery_delay(rig: Rig) -> None:
         event_type, moment = seen.get(sha256(bodies[each.number]).digest(), ("", 0.0))
         lost += not event_type
         begun = each.due if event_type == NEW else newest[each.number // EVENTS_PER_CONVERSATION]
-        # Ignore the first second, in which processes still connect and compile their code.
+        # Ignore the first second, while processes still connect and compile their code.
         if event_type in delays and each.due > tries[0].due + 1.0:
             delays[event_type].append(moment - begun)
     rig.results.add("deliver_way", "at_once", **in_ms(delays[NEW]))
@@ -178,7 +178,7 @@ def destinations_file(rig: Rig, urls: dict[str, str], events: Sequence[str] = TO
 
 
 def wait_for_subscriptions(database: str, destinations: int = 1) -> None:
-    """Wait until a deliver process has subscribed *destinations* destinations."""
+    """Wait until a deliver process has recorded the subscriptions of *destinations* destinations."""
     with event_table(database) as table:
         query = "SELECT count(DISTINCT destination) FROM subscriptions"
         wait_until(lambda: table.query(query)[0][0] == destinations, TIMEOUT_SECONDS, "deliver has begun")

@@ -23,8 +23,8 @@ RATE: Final = 200.0
 DRAIN_SECONDS: Final = 120.0
 POLL_SECONDS: Final = 0.001
 """Seconds between two polls of the table. A measured delay is too long by at most this time. A poll sees a
-row as soon as any other client does: after the commit and the disk flush. PostgreSQL's own commit times are
-recorded before the flush."""
+row when any other client does: after the commit and the disk flush. PostgreSQL's own commit times are not
+used, because they precede the flush."""
 
 SAFETY_SECONDS: Final = 5.0
 
@@ -49,7 +49,7 @@ def measure_end_to_end(rig: Rig) -> None:
 
 
 def measure_commit_delay(rig: Rig) -> None:
-    """Send at a steady rate and measure when each row can be read; then measure the shortest delay."""
+    """Send events at a steady rate and measure when each row can be read; then measure the shortest delay."""
     rig.say("commit_delay")
     seconds = rig.plan.open_loop_seconds
     count = round(RATE * seconds)
@@ -72,7 +72,7 @@ def measure_commit_delay(rig: Rig) -> None:
 
 
 def _warm_up(rig: Rig, port: int, table: EventTable) -> int:
-    """Let every process connect and compile its code; return the number of the first unsent request."""
+    """Load every process so that it connects and compiles; return the number of the first unsent request."""
     result = load(port, rig.requests, seconds=1.0)
     table.wait_for(result.answered, timeout=DRAIN_SECONDS)
     table.start_after_newest()

@@ -1,9 +1,9 @@
 """Write distinct, signed events of one size into a file, as whole HTTP requests.
 
-The events are distinct, because duplicates would make intake look fast. They are prepared before a
-measurement, which would otherwise measure the load generator. Every request has the same length, so that the
-generator finds the next request without parsing. Conversation ids are random UUIDs, as on the platform.
-Random ids are scattered over an index, which is the most expensive case.
+The events are distinct, because duplicates would make intake look fast. They are prepared in advance, because
+otherwise a measurement would include the load generator's work. Every request has the same length, so that
+the generator finds the next request without parsing. Conversation ids are random UUIDs, as on the platform;
+they are scattered over an index, which makes inserts as expensive as possible.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ _KINDS: Final = ("new", "message", "message", "updated", "message", "message", "
 
 @dataclass(frozen=True, slots=True)
 class RequestFile:
-    """A file that contains requests of the same length, one after the other.
+    """A file of consecutive requests, all of the same length.
 
     Args:
         path: The file.
-        size: Bytes of each request.
+        size: The length of each request in bytes.
         count: The number of requests.
     """
 
@@ -70,7 +70,7 @@ def write_requests(path: Path, bodies: Iterator[bytes]) -> RequestFile:
 
 
 def bodies(count: int, seed: str) -> Iterator[bytes]:
-    """Yield ten events for each conversation: new, messages, queued, messages, routed, messages.
+    """Yield ten events for each conversation: its start, messages, queued, messages, routed, messages.
 
     Args:
         count: The number of events.
@@ -94,7 +94,7 @@ def bodies(count: int, seed: str) -> Iterator[bytes]:
 
 
 def _details(kind: str, conversation: int, position: int) -> tuple[str, str]:
-    """Return the two parts of a body that surround the text with which the body is padded."""
+    """Return the two parts of a body that surround its padding text."""
     customer = f"ext:customer:{conversation:06d}"
     if kind == "message":
         before = (

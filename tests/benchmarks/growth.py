@@ -50,7 +50,7 @@ Payloads and messages are left out, because their tables grow only at the end, r
 
 
 def measure_growth(rig: Rig) -> None:
-    """Let intake process the same events on a small table, and then on each of the larger tables."""
+    """Measure intake on the same events with a small table, and then with each of the larger tables."""
     urls = {rows: filled(rig, rows) for rows in (SMALL, *rig.plan.table_rows)}
     for number in range(rig.plan.rounds):
         rig.results.round = number + 1
@@ -63,12 +63,12 @@ def measure_growth(rig: Rig) -> None:
 
 
 def subject_of(rows: int) -> str:
-    """Return the reported name of a table with *rows* rows."""
+    """Return the name under which a table with *rows* rows is reported."""
     return f"rows_{rows}"
 
 
 def _wal_bytes(url: str) -> float:
-    """Return the number of bytes that the server has written to its log so far.
+    """Return the number of bytes that the server has written to its write-ahead log so far.
 
     When a page changes for the first time after a checkpoint, the server writes the whole page to the log.
     With random keys, each event changes a different page, so this cost is the first to rise as a table grows.

@@ -1,4 +1,4 @@
-"""Measure how many webhooks a second the edge and its alternatives answer, and the cost of a webhook."""
+"""Measure how many webhooks per second the edge and its alternatives answer, and the CPU time of each."""
 
 from __future__ import annotations
 
@@ -53,8 +53,8 @@ OTHERWISE: Final[dict[str, Start]] = {
 KEEPING_NOTHING: Final = ("noop", "bare_loop")
 WARM_UP_SECONDS: Final = 1.0
 BARE_LOOP_SECONDS: Final = 2.0
-"""How long the bare loop is measured. It answers several times as fast as the other receivers, so in the
-usual time it would use up all distinct requests."""
+"""How long the bare loop is measured. It answers several times as fast as the other receivers, so it would
+use up all distinct requests within the usual time."""
 
 PARSES: Final = 20_000
 
@@ -71,7 +71,7 @@ def measure_ingest(rig: Rig) -> None:
 
 
 def measure_choices(rig: Rig) -> None:
-    """Measure each variant of the edge in turn, and parse one request with each HTTP parser."""
+    """Measure each variant of the edge in turn, and the cost of one request in each HTTP parser."""
     for subject, start in OTHERWISE.items():
         with start(rig) as server:
             load_receiver(rig, subject, server, rig.plan.ingest_seconds, "choices")

@@ -1,4 +1,4 @@
-"""Measure how many queued events per second one worker process commits, and the CPU time of an event."""
+"""Measure how many queued events per second one worker process commits, and the CPU time per event."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ POSTGRESQL: Final = "intake_postgresql"
 SQLITE: Final = "intake_sqlite"
 BARE: Final = "bare"
 REPEATED: Final = 10
-"""The interval at which events are repeated: every tenth event is delivered twice."""
+"""One event in this number is delivered twice."""
 
 TIMEOUT_SECONDS: Final = 120.0
 ALL_TABLES: Final = """
@@ -52,7 +52,7 @@ class Trial:
 
 
 def measure_intake(rig: Rig) -> None:
-    """Let each consumer process the same events in turn."""
+    """Measure each consumer in turn on the same events."""
     many = rig.requests.bodies(rig.plan.intake_events)
     few = many[: rig.plan.single_events]
     _insert(rig, many)
@@ -68,7 +68,7 @@ def measure_intake(rig: Rig) -> None:
 
 
 def _insert(rig: Rig, bodies: Sequence[bytes]) -> None:
-    """Measure how fast the bare consumer's inserts are without its queue."""
+    """Measure how fast the bare consumer inserts events without a queue."""
     rig.say(f"{POSTGRESQL}: insert")
     url = rig.fresh_database()
     insert = insert_into(url)

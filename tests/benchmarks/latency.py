@@ -27,7 +27,7 @@ SETTLE_SECONDS: Final = 1.0
 """Seconds at the start of a load that are not measured, because the load generator is still starting."""
 
 MARGIN_SECONDS: Final = 0.2
-"""Seconds before and after the broker's failure. Requests that are due in this time are not measured."""
+"""Seconds before and after the broker's failure in which due requests are not measured."""
 
 RECOVERY_SECONDS: Final = 90.0
 
@@ -53,7 +53,7 @@ def measure_half_load(rig: Rig) -> None:
 
 
 def measure_without_broker(rig: Rig) -> None:
-    """Freeze and kill the broker in the middle of a steady load."""
+    """Measure once while the broker is frozen and once after it is killed, in the middle of a steady load."""
     _strike(rig, "broker_frozen", rig.broker.freeze, rig.broker.resume)
     _strike(rig, "broker_away", rig.broker.kill, rig.broker.start)
 
@@ -89,7 +89,7 @@ def _strike(rig: Rig, scenario: str, strike: Callable[[], None], mend: Callable[
 
 
 def _has_handed_over(server: Server) -> bool:
-    """Return whether every event journalled while the broker was away is now published and proven."""
+    """Return whether every event that was journalled without the broker is now published and proven."""
     return all(each["broker"] == "up" and not each["waiting_bytes"] for each in server.journals())
 
 

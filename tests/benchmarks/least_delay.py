@@ -26,7 +26,7 @@ def least_delays(rig: Rig, bodies: Sequence[bytes], rate: float) -> list[float]:
     Args:
         rig: A rig whose queue is empty.
         bodies: The bodies of distinct events.
-        rate: Events a second.
+        rate: The number of events per second.
     """
     published: list[float] = []
     delays: list[float] = []

@@ -1,4 +1,4 @@
-"""Watch the memory of the edge processes and of a worker while they process a million events."""
+"""Measure the memory of the edge processes and of a worker while they process a million events."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def growth_of(samples: Sequence[float]) -> float:
 
 
 def measure_memory(rig: Rig) -> None:
-    """Send a million events through the edge and the worker."""
+    """Send a million events through the edge and a worker, and record how their memory grows."""
     rig.say("memory: a million events")
     with whole_service(rig) as (server, worker, table):
         edges = MemoryWatch(psutil.Process(server.pid).children())

@@ -11,11 +11,11 @@ class Plan:
     """The sizes of one run; times are in seconds.
 
     Args:
-        rounds: How often each subject is measured; each round measures all subjects of a scenario.
+        rounds: How often each subject is measured. Each round measures all subjects of a scenario once.
         requests: The number of distinct requests to prepare: more than any receiver answers in a measurement.
-        many_events: The number of events in the scenarios that measure a million events in a full run.
-        table_rows: The numbers of rows of the larger tables on which growth is measured.
-        old_rows: The number of old rows in the table from which rows are deleted.
+        many_events: The number of events in the scenarios with the most events; a million in a full run.
+        table_rows: The numbers of rows in the larger tables on which growth is measured.
+        old_rows: The number of old rows in the table from which retain deletes rows.
     """
 
     rounds: int = 3

@@ -1,8 +1,8 @@
-"""Show where edge and worker processes spend their CPU time, by layer and as flame graphs of py-spy.
+"""Show where edge and worker processes spend their CPU time, by layer and as py-spy's flame graphs.
 
 Run it as `python -m tests.benchmarks.profiling DIRECTORY`. Each sample belongs to the layer of the innermost
-frame of its stack that is in our code or in a library named here. The time of any other library is added to
-our code that called it.
+stack frame that is in our code or in a library named here. Time spent in any other library is added to the
+layer that called it.
 """
 
 from __future__ import annotations
@@ -65,8 +65,8 @@ WORKER_LAYERS: Final = {
 }
 OTHER: Final = "other"
 WAITING: Final = ("selectors.py", "threading.py")
-"""Files in which a thread sleeps, or waits for a core after it was woken. Samples in these files are ignored:
-on a busy machine, threads spend most of their time there."""
+"""Files in which a thread sleeps, or waits for a core after it was woken. Samples in these files are ignored,
+because on a busy machine, threads spend most of their time there."""
 
 SECONDS: Final = 8
 SAMPLES_PER_SECOND: Final = 200
@@ -77,7 +77,7 @@ Stacks = Counter[tuple[str, ...]]
 
 
 def main(directory: Path) -> None:
-    """Profile the edge and a worker on an idle machine: time spent waiting for a core would count, too."""
+    """Profile the edge and a worker. Use an idle machine, because waiting for a core would count, too."""
     directory.mkdir(parents=True, exist_ok=True)
     with (
         tempfile.TemporaryDirectory(prefix="bench-", dir="/var/tmp") as scratch,
@@ -123,7 +123,7 @@ def _worker(rig: Rig, directory: Path) -> dict[str, Any]:
 def _profiled(
     name: str, pid: int, layers: Mapping[str, Sequence[str]], flame_graph: Path, work: Callable[[], int]
 ) -> dict[str, Any]:
-    """Let a process tree work three times: to measure an event's cost, for a flame graph, and for stacks."""
+    """Run *work* three times: to measure the cost per event, to draw a flame graph, and to sample stacks."""
     meter = CpuMeter.start(process=pid)
     cost_us = meter.per_event_us(work())["process_cpu_us"]
     _record(pid, "flamegraph", flame_graph, work)
@@ -158,7 +158,7 @@ def _record(pid: int, form: str, output: Path, work: Callable[[], object]) -> No
 
 
 def read_stacks(text: str) -> Stacks:
-    """Return the number of samples of each stack. A line has the frames, outermost first, and the number."""
+    """Count the samples of each stack. A line lists the stack's frames, outermost first, and the number."""
     lines = (line.rpartition(" ") for line in text.splitlines())
     return Counter({tuple(frames.split(";")): int(samples) for frames, _, samples in lines})
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tests.benchmarks.rig import Rig
 
 RATE: Final = 1_000
-"""The number of events per second, good and bad ones together."""
+"""The number of good and bad events per second."""
 
 SECONDS: Final = 20.0
 STEP_SECONDS: Final = 0.05

@@ -44,7 +44,7 @@ def print_report(console: Console, results: Results, verdicts: Sequence[Verdict]
 
 
 def correctness(results: Results) -> str:
-    """Return a text with the number of checks that held. A check of each round is counted separately."""
+    """Return a text with the number of checks that held. A check counts once for each round."""
     return f"{sum(check.holds for check in results.checks)} of {len(results.checks)} checks hold"
 
 
@@ -57,7 +57,7 @@ def last_line(verdicts: Sequence[Verdict]) -> str:
 def as_json(
     certificate: dict[str, Any], plan: Plan, results: Results, verdicts: Sequence[Verdict]
 ) -> dict[str, Any]:
-    """Return the run as JSON values: versions, rounds, every verdict and every figure."""
+    """Return the run as JSON values: the certificate, the plan, and every check, verdict and figure."""
     measured = {verdict.target.name: verdict for verdict in verdicts if verdict.rounds}
     return {
         "certificate": certificate,

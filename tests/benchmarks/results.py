@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 
 class Figure(NamedTuple):
-    """Identifies a value by its scenario ("ingest"), its subject ("service"), and its name with the unit."""
+    """Identifies a value by its scenario ("ingest"), its subject ("service"), and its name with a unit."""
 
     scenario: str
     subject: str
@@ -30,7 +30,7 @@ class Results:
     """All values of one run. A figure has one value per round, in order.
 
     Args:
-        round: The number of the round that is being measured, from 1. Each check is recorded with it.
+        round: The number of the current round, from 1. Each check is recorded with this number.
     """
 
     figures: dict[Figure, list[float]] = field(default_factory=lambda: defaultdict(list))

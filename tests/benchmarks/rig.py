@@ -103,7 +103,7 @@ def running_rig(plan: Plan, directory: Path, seed: str) -> Iterator[Rig]:
     console = Console(stderr=True)
     for ensure in (ensure_rabbitmq, ensure_postgresql, ensure_wrk):
         ensure()
-    # With the tests' usual settings, RabbitMQ would roll its log over every two seconds under load.
+    # With the tests' usual settings, RabbitMQ would start a new log file every two seconds under load.
     broker = PrivateRabbitMQ(directory / "rabbitmq", as_installed=True)
     postgresql = PrivatePostgreSQL(directory / "postgresql")
     console.log("starting RabbitMQ and PostgreSQL, preparing requests")

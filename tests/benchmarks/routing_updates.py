@@ -4,8 +4,8 @@
 
 The model runs the settle role's Verifier, the request budget, the simulated platform with its limit and its
 lag, and SQLite. It simulates the time, the network (0.1 s for each request) and a background caller, which
-uses up every request that is left in the budget. Of a conversation's 20 events, two are transitions, 15 to
-60 s apart. The conversation ends one to five minutes after the second transition.
+uses up all requests that are left in the budget. Two of a conversation's 20 events change its state, 15 to
+60 s apart. The conversation ends one to five minutes after the second change.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class Client:
 
 
 class TurnError(Exception):
-    """The background caller has to wait before its next request."""
+    """The background caller must wait before its next request."""
 
 
 def _wait(seconds: float) -> None:
@@ -84,7 +84,7 @@ def changes(rate: float, seconds: float) -> list[tuple[float, int, str]]:
 @click.option("--minutes", type=float, default=15.0)
 @click.option("--apply-unverified", type=float, default=0.0, help="As OM_APPLY_UNVERIFIED_SECONDS.")
 def main(rate: float, minutes: float, apply_unverified: float) -> None:
-    """Print the outcome of the updates."""
+    """Run the model and print the outcome of the updates."""
     random.seed(1)
     with tempfile.TemporaryDirectory(dir="/dev/shm") as directory:
         url = f"sqlite:///{Path(directory) / 'model.sqlite3'}"
@@ -137,7 +137,7 @@ class Model:
             return waiting.first() is not None
 
     def ask_in_background(self) -> None:
-        """Send a reconciliation's request if the budget has one left."""
+        """Send a request as a reconciliation does, if the budget has one left."""
         if self.clock.seconds < self.background_at:
             return
         try:
@@ -151,7 +151,7 @@ class Model:
             self.client.count("background")
 
     def change(self, number: int, state: str) -> None:
-        """Change a conversation at the platform, and store the routing update about the change."""
+        """Change a conversation on the platform, and store the routing update about this change."""
         conversation = f"c-{number}"
         others = {QUEUED: Participant("acd", queue_id="q"), ROUTED: Participant("agent", user_id="a")}
         participants = [Participant("customer"), others.get(state, Participant("customer"))]

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 RECEIVERS: Final = "tests.benchmarks.receivers"
 START_SECONDS: Final = 30.0
 GTHREAD: Final = ("--worker-class", "gthread", "--threads", "8")
-"""gunicorn's options for the usual way to run Flask: with threads, in two processes."""
+"""gunicorn's options for the usual way to run Flask: on threads, in two processes."""
 
 BARE_LOOP: Final = ("--worker-class", f"{RECEIVERS}.bare_loop.BareLoopWorker")
 REFUSING: Final = ("--worker-class", f"{RECEIVERS}.bare_loop.RefusingWorker")
@@ -151,7 +151,7 @@ def _program(rig: Rig, command: list[str], environment: Mapping[str, str]) -> Pr
 
 @contextmanager
 def _running(program: Program, is_ready: Callable[[], bool] = lambda: True) -> Iterator[int]:
-    """Run a program, and kill it afterwards, because an orderly end would take longer and is not measured."""
+    """Run a program, and kill it afterwards: an orderly end would take longer, and it is not measured."""
     program.start()
     try:
         wait_until(is_ready, START_SECONDS, f"{program.name} is ready, see {program.log}")

@@ -23,14 +23,14 @@ MISSING_TABLE: Final = (ProgrammingError, OperationalError)
 
 @dataclass(frozen=True, slots=True)
 class Growth:
-    """A table's new rows after the first poll that found any, and the seconds from that poll to the last."""
+    """The rows that a table gained after the first poll that found any, and the seconds this took."""
 
     rows: int
     seconds: float
 
     @property
     def per_second(self) -> float:
-        """Rows per second since the first batch; the start of the process is not included."""
+        """Rows per second since the first batch, which excludes the time in which the process starts."""
         return self.rows / self.seconds
 
 
@@ -71,17 +71,17 @@ class EventTable:
         return {number: bytes(digest) for number, digest in rows}
 
     def newest(self) -> int:
-        """Return the highest id. It is read by the bare driver, so that many polls per second cost little."""
+        """Return the highest id. Read it with the bare driver, so that many polls per second cost little."""
         cursor = self._connection.connection.cursor()
         cursor.execute(f"SELECT max(id) FROM {self._name}")  # noqa: S608  # a table of the benchmarks' own choice
         (newest,) = cursor.fetchone() or (0,)
         return int(newest)
 
     def wait_for(self, expected: int, *, timeout: float) -> int:
-        """Poll until the table has *expected* rows or the time is over, and return how many rows it has."""
+        """Poll until the table has *expected* rows or *timeout* ends, and return how many rows it has."""
         deadline = time.monotonic() + timeout
         while (rows := self.count()) < expected and time.monotonic() < deadline:
-            # Wait between two counts, because one count costs the server as much as some hundred inserts.
+            # Wait between two counts, because one count costs the server as much as a few hundred inserts.
             time.sleep(PATIENCE * max(POLL_SECONDS, rows / 1e6))
         return rows
 

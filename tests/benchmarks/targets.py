@@ -21,8 +21,8 @@ class Target(NamedTuple):
     Args:
         name: The short name, for the last line and the JSON.
         bound: FLOOR if more is better, CEILING if less is better.
-        must: The required value, without which the run fails. None: the value is only reported.
-        aim: The value that would be good. None: there is no aim.
+        must: The required value; the run fails if it is missed. None: the value is only reported.
+        aim: The value that we aim at. None: there is no aim.
         read: A figure's scenario, subject and name; or two figures, whose ratio is used.
         title: The name that reports and pages show.
     """
@@ -40,7 +40,7 @@ class Target(NamedTuple):
         return results.rounds(*figures) if len(figures) == 1 else results.ratios(*figures)
 
     def is_reached(self, value: float, mark: float | None) -> bool:
-        """Return whether *value* is at least as good as *mark*."""
+        """Return whether *value* is at least as good as *mark*, if there is one."""
         return mark is None or (value <= mark if self.bound == CEILING else value >= mark)
 
 

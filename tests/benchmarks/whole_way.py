@@ -33,7 +33,7 @@ WARM_UP: Final = 500
 CONVERSATION: Final = re.compile(rb'"conversation_id":"([^"]+)"')
 TIMEOUT_SECONDS: Final = 120.0
 REPEAT_SECONDS: Final = 1.0
-"""How long to wait, after the last session has arrived, for sessions that arrive again."""
+"""How long to wait, after the last session has arrived, for sessions that are delivered again."""
 
 
 def measure_whole_way(rig: Rig) -> None:

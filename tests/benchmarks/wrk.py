@@ -1,4 +1,4 @@
-"""Load a server with wrk, whose few connections each send a request once the previous one is answered."""
+"""Load a server with wrk over a few connections, each of which sends a request after the previous answer."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 CONNECTIONS: Final = 16
 SCRIPT: Final = Path(__file__).with_name("requests.lua")
 ON_THE_WAY: Final = 2 * CONNECTIONS
-"""The maximum number of requests that may have been unanswered when wrk stopped: once after the warm-up and
-once after the measurement."""
+"""The maximum number of requests that were still unanswered when wrk stopped, which it does twice: after the
+warm-up and after the measurement."""
 
 
 class LoadError(RuntimeError):
@@ -50,12 +50,12 @@ class Load:
 
 
 def is_kept(answered: int, found: int) -> bool:
-    """Return whether at least all *answered* events were found, and no more than can have been sent."""
+    """Return whether at least *answered* events were found, but no more than can have been sent."""
     return answered <= found <= answered + ON_THE_WAY
 
 
 def load(port: int, requests: RequestFile, *, seconds: float, first: int = 0) -> Load:
-    """Send each request of the file once, from number *first* on, and return the numbers of answers.
+    """Send each request of the file once, from number *first* on, and return the result.
 
     Raises:
         LoadError: wrk failed, or the file contained too few requests.

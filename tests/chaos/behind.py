@@ -37,7 +37,7 @@ REQUESTS_PER_MINUTE: Final = 60_000
 """The request limit of the simulated platform. A real organisation's lower limit would delay the updates."""
 
 PURPOSES: Final = {"CONTACT-QUEUED": frozenset({"acd"}), "CONTACT-ROUTED": frozenset({"agent"})}
-"""For each routing status, the participant that a conversation has if the status is true."""
+"""For each routing status, the purposes of the participant that a conversation has if the status is true."""
 
 NO_PARTICIPANT: Final = ""
 """The recorded answer of the simulated platform about a conversation that does not exist there."""
@@ -123,7 +123,7 @@ class Contacts(dict[str, Conversation]):
 
 
 def purpose_of(conversation_id: str) -> str:
-    """Return the true purpose of a conversation's participant other than the customer."""
+    """Return the true purpose of the participant in a conversation who is not the customer."""
     return "acd" if conversation_id[-1] in "02468" else "agent"
 
 
@@ -156,7 +156,7 @@ class CountingOrganisation(Organisation):
     is_out_of_budget = False
 
     def take_request(self, request: str) -> float:
-        """If the budget is exhausted, refuse the request and demand a wait of one second."""
+        """Count a request as usual. If the budget is exhausted on demand, return a wait of one second."""
         if not self.is_out_of_budget:
             return super().take_request(request)
         self.refused += 1
@@ -170,7 +170,7 @@ class CountingOrganisation(Organisation):
 
 
 class Behind:
-    """The simulated destinations and platform. Proxies are in front of the platform and of one destination.
+    """The simulated destinations and platform, with proxies in front of the platform and one destination.
 
     Args:
         directory: The directory for the files that list the destinations.

@@ -40,9 +40,9 @@ when the broker has started and the backlog shrinks: after 30 s on a single stan
 again when the workers have processed 3,000 events."""
 
 AN_OUTAGE: Final = 30.0
-"""The bound after everything has stopped. The edge is started only after the servers. A request that gets no
+"""The bound if everything is stopped. The edge is started again only after the servers. A request without an
 answer ends after ten seconds."""
 
 AN_EPISODE: Final = 90.0
-"""The bound for an episode of 429s, which lasts until 2,500 events are processed. The slowed workers need
-16 s for them, and up to three times as long beside other stands."""
+"""The bound for an episode of 429s, which lasts until 2,500 events are processed. The slowed workers take
+16 s to process them, and up to three times as long beside other stands."""

@@ -1,4 +1,4 @@
-"""Query and damage the broker as an operator could, through the management API and the AMQP port."""
+"""Query and damage the broker as an operator could, through its management API and its AMQP port."""
 
 from __future__ import annotations
 
@@ -46,9 +46,9 @@ DEPTH: Final = """
 """
 """Queries a queue's leader, which answers only after a majority of the nodes has confirmed that it leads.
 
-Other sources are less reliable. The management API reads a table of the node that answers: the depth in it is
-up to 5 s old on the leader, and 0 on a node that has no record of the queue. A passive declare returns 0 if
-the leader does not answer within 250 ms.
+Other sources are less reliable. The management API reads a table on the node that answers: the depth in this
+table is up to 5 s old on the leader, and 0 on a node that has no record of the queue. A passive declare
+returns 0 if the leader does not answer within 250 ms.
 Source: rabbit_quorum_queue.erl, i_totals and stat, RabbitMQ 4.0.5.
 """
 
@@ -89,7 +89,7 @@ class BrokerView:
             return UNKNOWN
 
     def consumers(self) -> int:
-        """Return how many consumers the events queue reports; 0 if the queue does not exist."""
+        """Return how many consumers the events queue has; 0 if the queue does not exist."""
         parameters = pika.URLParameters(self.amqp_url)
         parameters.socket_timeout = parameters.stack_timeout = parameters.blocked_connection_timeout = 3.0
         try:

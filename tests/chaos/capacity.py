@@ -74,7 +74,7 @@ def measured_capacity(stand: Stand, run: str, events: int = 0) -> float:
 
     Args:
         stand: A stand without load.
-        run: A name that no other load on this stand has had.
+        run: A name that no earlier load on this stand has used.
         events: How many events to send; 0: enough events for a few seconds.
     """
     load = Load(Order(stand.product.port, str(stand.directory / run), run=run))

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 BIRTH: Final = ("commit", "date", "seed")
-"""The parts of a run's certificate that are copied into each row that the run records."""
+"""The fields of a run's certificate that are copied into each row that the run records."""
 
 
 class Caught:
@@ -39,8 +39,8 @@ class Caught:
     def _take_up(self, kept: dict[str, Any]) -> None:
         """Keep each earlier result, unless the defect or the product has changed.
 
-        A row without a result of the intact product is ignored, because the intact product may have failed as
-        well.
+        A row without a result for the intact product is ignored, because the intact product may have failed
+        as well.
         """
         birth, marks, checkout = kept["certificate"], {each.mark for each in DEFECTS}, Checkout(SOURCES)
         if birth["dirty"]:

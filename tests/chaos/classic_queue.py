@@ -34,9 +34,9 @@ class Outcome:
     Args:
         kind: classic or quorum.
         published: The number of published messages.
-        proven: The number of published messages after which the broker answered a synchronous method.
+        proven: The number of messages published before the last synchronous method that the broker answered.
         lost: The number of proven messages that are missing after the restart.
-        oldest_lost_seconds: The seconds between the oldest lost message and the kill.
+        oldest_lost_seconds: The seconds from the publishing of the oldest lost message to the kill.
     """
 
     kind: str

@@ -51,7 +51,7 @@ def episodes_of(replies: Iterable[Tried]) -> list[Episode]:
 
 
 def excess_of(replies: Iterable[Tried], episodes: Sequence[Episode]) -> float:
-    """Return the median ratio of a 429's Retry-After to the time from that answer to its episode's end."""
+    """Return the median ratio of a 429's Retry-After to the time from that answer to the episode's end."""
     ratios = [
         reply.retry_after / max(1.0, episode.end - reply.ended)
         for reply in replies
@@ -63,7 +63,7 @@ def excess_of(replies: Iterable[Tried], episodes: Sequence[Episode]) -> float:
 
 
 def accepted_between(replies: Iterable[Tried], episodes: Sequence[Episode]) -> list[int]:
-    """Return for each pair of consecutive episodes how many events were accepted between them."""
+    """Return the number of events that were accepted between each pair of consecutive episodes."""
     accepted = [reply.ended for reply in replies if reply.status == 200]
     return [
         sum(earlier.end <= at < later.start for at in accepted)

@@ -57,7 +57,7 @@ def count_found(
 
 
 def is_right(timelines: list[Timeline], digest: bytes, *, effect: str | None, is_at_end: bool) -> bool:
-    """Return whether the report is about exactly this event, and has the event's beginning and end.
+    """Return whether the report is about exactly this event, and shows the event's beginning and end.
 
     *effect* is the step that the report must contain instead of the other value of EFFECTS; None for an event
     that must be a dead letter.

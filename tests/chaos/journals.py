@@ -27,7 +27,7 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Journals:
-    """The state directory of an edge.
+    """The journals and other files in an edge's state directory.
 
     Args:
         state: The directory that OM_STATE_DIRECTORY names.

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 RESULT = "result of a fault"
 USUAL = "postgresql"
-"""The kind of stand that most faults use. Faults on other kinds start first, each kind in one lane."""
+"""The kind of stand that most faults use. Faults on other kinds run first, each kind in one lane."""
 
 ALONE = "behind"
 """The kind of stand whose faults run while the other lanes wait.
@@ -114,7 +114,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByStand:
 
 
 def length(fault: Fault) -> float:
-    """Return about how many seconds a fault takes. The longest start first, so the lanes end together."""
+    """Return roughly how many seconds a fault takes. The longest start first, so the lanes end together."""
     return fault.times * sum(form.lasts[1] + 10.0 for form in fault.forms)
 
 
@@ -171,7 +171,7 @@ def plan(request: pytest.FixtureRequest) -> Plan:
 
 @contextmanager
 def processors(kind: str) -> Iterator[None]:
-    """Lock the processors for one fault: exclusively if its kind of stand needs that, else shared."""
+    """Lock the processors for one fault: exclusively if its kind of stand needs this, otherwise shared."""
     with Path(__file__).open() as file:
         fcntl.flock(file, fcntl.LOCK_EX if kind == ALONE else fcntl.LOCK_SH)
         yield

@@ -41,7 +41,7 @@ class Link:
     def __init__(self, client: socket.socket, server: socket.socket) -> None:
         self.client = client
         self.server = server
-        # A connection that has lost a byte passes no further byte, as if its peer were gone.
+        # A connection that has lost a byte passes on no further byte, as if its peer were gone.
         self.is_dead = False
         self._is_ended = False
         self._lock = threading.Lock()

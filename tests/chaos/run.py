@@ -71,7 +71,7 @@ REPEATED = 0.05
 """The share of requests that repeat an earlier body, as the platform does if an answer is lost."""
 
 RETRY_SECONDS = 5.0
-"""Seconds between two tries of an event in the platform's retry policy."""
+"""Seconds between two tries of an event under the platform's retry policy."""
 
 CONNECTIONS = 256
 """The sender's number of connections, which is high enough not to limit the rate.
@@ -81,7 +81,7 @@ would answer 560 requests per second, and all other due requests would wait in t
 """
 
 MOST_RATE = 4000.0
-"""The highest rate, in events per second. The sender easily reaches it beside the servers on two cores."""
+"""The highest rate, in events per second. The sender easily reaches it beside the servers, on two cores."""
 
 
 def say(line: str) -> None:
@@ -310,7 +310,7 @@ def _with_verdict(result: Result, verdict: Verdict) -> Result:
 
 
 def first_of(error: BaseException) -> BaseException:
-    """Return the error of the check that failed first. Undoing the arrangement may have failed later."""
+    """Return the error of the check that failed first: undoing the arrangement may have failed after it."""
     found, earlier = error, error.__context__
     while earlier is not None:
         found = earlier if isinstance(earlier, AssertionError) else found

@@ -25,7 +25,7 @@ STRUCK_NOTHING: Final = re.compile("it strikes: |did not strike: |nothing proves
 
 @dataclass(frozen=True, slots=True)
 class Defect:
-    """A defect of a copy of the product, from which a safeguard is removed.
+    """A defect that is put into a copy of the product by removing a safeguard.
 
     Args:
         name: A description of what is wrong with the copy.
@@ -49,7 +49,7 @@ class Defect:
     lasts: tuple[float, float] | None = None
 
     def is_shown_by(self, result: Result) -> bool:
-        """Return whether a result shows the defect. A strike that is not proven does not show any defect."""
+        """Return whether a result shows the defect. An unproven strike does not show any defect."""
         outcome = result.outcome
         has_struck = bool(result.proofs) and not STRUCK_NOTHING.search(outcome)
         return has_struck and re.search(self.shows, outcome) is not None

@@ -86,7 +86,7 @@ class Scene:
         self.proofs.append(words)
 
     def await_proof(self, words: str, is_seen: Callable[[], object]) -> None:
-        """Wait until *is_seen* proves that the strike had an effect, and record this."""
+        """Wait until *is_seen* proves that the strike had an effect, and record the proof."""
         self.wait_until(is_seen, f"it strikes: {words}")
         self.prove(words)
 
@@ -160,7 +160,7 @@ class Form:
 
     Args:
         strike: The function that carries out the strike.
-        lasts: The minimum and maximum number of seconds from breaking to repairing.
+        lasts: The minimum and maximum number of seconds from the breakage to the repair.
         allowed: The statuses that requests may get during the strike; failures have statuses below zero.
             None allows any status.
         heals: The seconds within which the service must have recovered: a limit on waiting, not a promise.

@@ -1,6 +1,6 @@
 """Run a worker like `python -m workers`, but with short windows, so that strikes often hit a window's commit.
 
-Short windows also limit the extra wait that windows alone can cause to two seconds. If OM_TRACE_DIRECTORY is
+Short windows also limit to two seconds the extra wait that windows alone can cause. If OM_TRACE_DIRECTORY is
 set, the worker also records its steps.
 """
 

@@ -1,4 +1,4 @@
-"""Install an integrator's handler that obeys a command in the text of a marked event."""
+"""Install an integrator's handler that obeys an order in the text of a marked event."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ MARK = "chaos: "
 
 OBEYED = "obeyed"
 """The name of the file to which the handler adds two lines for each order: first the order's name, and then,
-when the order is carried out, how long it took."""
+once the order has been carried out, how long this took."""
 
 HANDLER = '''"""Obey a marked event: die, raise, be slow, hang."""
 

@@ -85,8 +85,8 @@ STRIKES = (
     Form(sparing.a_worker_is_killed, allowed=ANYTHING),
     Form(database.the_database_is_killed, allowed=ANYTHING),
 )
-"""The strikes of a soak. None of them ends the first worker's process. They allow any answer, because
-`make chaos` checks the answers during strikes."""
+"""The strikes of a soak. None of them ends the first worker's process. They allow any answer to requests,
+because `make chaos` checks the answers during strikes."""
 
 
 @dataclass(slots=True)

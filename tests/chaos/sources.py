@@ -1,4 +1,4 @@
-"""Copy the product's packages. The copy serves as another version, or receives a defect."""
+"""Copy the product's packages. The copy serves as another version, or a defect is put into it."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ WORKERS = 2
 EDGE_PRIORITY = -5
 """The edge's niceness, which gives it priority over the servers and workers of other stands.
 
-Other stands on the same processors therefore do not delay this stand's edge.
+Without it, other stands on the same processors would delay this stand's edge.
 """
 
 SUBSCRIBED = "SELECT count(*) FROM subscriptions"
@@ -189,7 +189,7 @@ class Stand:
         return [self.edge, *self.workers, *(self.behind.programs if self.behind else ())]
 
     def processes(self) -> list[int]:
-        """Return the ids of all processes on an event's path; this process serves the destinations."""
+        """Return all process ids on an event's path, including this process, which serves destinations."""
         servers = [*self.brokers, *filter(None, (self.postgresql, self.standby))]
         return [os.getpid(), *(part.pid for part in (*servers, *self.programs))]
 

@@ -24,7 +24,7 @@ class ReplicatedPostgreSQL(PrivatePostgreSQL):
     settings: ClassVar[dict[str, str]] = {"track_commit_timestamp": "on"}
 
     def follow(self, primary: ReplicatedPostgreSQL) -> None:
-        """Replace all data by a copy of the primary's data, and follow the primary.
+        """Replace all data with a copy of the primary's data, and follow the primary.
 
         Return when the primary's commits wait for this server.
         """

@@ -75,7 +75,7 @@ def plan():
 
 @pytest.fixture(scope="module")
 def any_stand(tmp_path_factory):
-    """Run a stand. It keeps running the copy of the product that the last test has started."""
+    """Run a stand. It keeps running the copy of the product that the last test started."""
     require_rabbitmq()
     require_postgresql()
     with running_stand("postgresql", tmp_path_factory.mktemp("stand")) as running:

@@ -120,7 +120,7 @@ def _ambiguous(taken: Iterable[ReceivedEvent]) -> int:
 
 
 def _sessions_twice(taken: Iterable[ReceivedEvent]) -> int:
-    """Return how often a conversation's start that the platform did not report was delivered again."""
+    """Return the number of surplus deliveries of conversation starts that the platform did not report."""
     sessions = {(each.conversation_id, each.webhook_id) for each in taken if payload_of(each) == NOT_NOTIFIED}
     ids = Counter(conversation_id for conversation_id, _ in sessions)
     return sum(count - 1 for count in ids.values())

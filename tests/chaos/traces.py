@@ -41,12 +41,12 @@ class Traces:
         """Check the steps recorded since the last call.
 
         Returns:
-            Their number, or 0 if one kind of processes has recorded none of them.
+            The number of these steps, or 0 if one of KINDS has recorded none of them.
 
         Raises:
             TraceError: The protocol in tests/model does not allow the steps.
         """
-        # Later steps wait for the next call: they may depend on steps in a file that was read before them.
+        # Leave later steps to the next call: they may depend on steps that another file did not contain yet.
         until = time.monotonic()
         for path in sorted(self._directory.iterdir()):
             self._waiting += [(path.name, step) for step in self._read(path)]

@@ -31,15 +31,15 @@ COMMITTED: Final = text("""
 """Selects when each payload was committed. This is the time of the effect: payloads are never updated."""
 
 NORMAL_SECONDS: Final = 12.0
-"""How long the load runs before a strike, in seconds. At the lowest rate of any form, half a good event per
-second, six good events arrive in this time."""
+"""How long the load runs before a strike, in seconds. Even at the lowest rate of any form (half a good event
+per second), six good events arrive in this time."""
 
 Clock: TypeAlias = Callable[[float], float]
 """Converts a moment of the machine's monotonic clock to the value of another clock, in seconds."""
 
 MODEST_RATE: Final = 30.0
 """The number of good and bad events per second. The workers behind the outbox can process five times this
-rate on two cores, so good events wait because of the fault and not because the machine is slow."""
+rate on two cores, so a good event that waits does so because of the fault, not because of a slow machine."""
 
 MIN_EVENTS: Final = 3
 EVERY: Final = 10
@@ -92,7 +92,7 @@ class Good:
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """A strike whose good events are watched.
+    """A strike during which good events are watched.
 
     Args:
         name: The name of the strike's form.
@@ -149,7 +149,7 @@ class Waited:
 
 
 def longest_waits(scene: Scene, watched: Sequence[Watched], own: Clock) -> list[Waited]:
-    """Return for each watched strike by how much a good event's longest wait exceeded the normal wait."""
+    """For each watched strike, return by how much a good event's longest wait exceeded the normal wait."""
     answered: dict[int, float] = {}
     for each in scene.load.seen().tries:
         if each.status == 200:

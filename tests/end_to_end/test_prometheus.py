@@ -53,7 +53,7 @@ def prometheus(whole_service, observer, tmp_path):
     """Run a Prometheus that evaluates our rules every second, and yield a function that queries its API."""
     ensure_prometheus()
     rules = tmp_path / "rules.yml"
-    # The alerts wait for two seconds instead of minutes; the ranges of their expressions stay.
+    # The alerts wait for two seconds instead of minutes; the ranges in their expressions stay the same.
     shipped = RULES.read_text().replace("interval: 1m", "interval: 1s")
     rules.write_text(re.sub(r"for: \w+", "for: 2s", shipped))
     edge = f"{LOOPBACK}:{whole_service.edge.port}"
@@ -170,11 +170,11 @@ def test_alerts_fire_in_real_faults_and_none_fires_before_them(whole_service, pr
         lambda: prometheus("query", query="count_over_time(ALERTS_FOR_STATE[1m]) or vector(0)")["result"]
     )
     assert prometheus("query", query='count_over_time(ALERTS{alertstate="firing"}[1h])')["result"] == []
-    # The first refusals of an edge's life.
+    # The alert must fire although these are the first refusals since the edge started.
     for _ in range(20):
         assert post(whole_service.edge.url, b"{}", X_Hub_Signature_256="sha256=forged").status_code == 401
     wait_until(lambda: fires("Unauthorised"), SECONDS)
-    # No event can pass to the database, and the few that wait are far below the limit of a deep queue.
+    # Without a worker, no event reaches the database, but the queue is far too short to count as deep.
     end(whole_service.worker)
     wait_until(lambda: fires("QueueNotDrained", "Canary"), 2 * SECONDS)
     end(whole_service.edge)

@@ -1,4 +1,4 @@
-"""A fake broker without sockets. pika's own connections send to links that answer as RabbitMQ does."""
+"""A fake broker without sockets. pika's own connections write to links, which answer as RabbitMQ does."""
 
 import time
 

@@ -4,7 +4,7 @@ from messaging.broker import NO_LIMIT
 
 
 class FakeLink:
-    """A link that records the published bodies, and the segments that it has to prove.
+    """A link that records the published bodies, and the segments that it is asked to prove.
 
     Args:
         happened: A list to which the link adds each published body as text, and "sent" for each flush.

@@ -1,4 +1,4 @@
-"""An event loop whose clock jumps to the next timer, so that a loaded machine changes no test's result."""
+"""An event loop whose clock jumps to the next timer, so that a busy machine cannot change a test's result."""
 
 import asyncio
 import selectors

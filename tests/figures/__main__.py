@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.option("--check", "only_checks", is_flag=True, help="Change nothing; fail if a page differs.")
 def main(*, only_checks: bool) -> None:
-    """Write each quoted figure from its file into the pages, or only check the pages."""
+    """Write the quoted figures from their files into the pages, or only check the pages."""
     pages = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
     try:
         stale = [page for page in pages if _bring_up_to_date(page, only_checks=only_checks)]

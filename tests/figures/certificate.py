@@ -23,7 +23,7 @@ TIMEOUT_SECONDS: Final = 10
 
 
 def certificate(*, seed: str, servers: Mapping[str, str], root: Path = ROOT) -> dict[str, Any]:
-    """Return commit, machine and versions as JSON values; call this at the start of a run.
+    """Return the commit, the machine and the versions as JSON values. Call this at the start of a run.
 
     Args:
         seed: The seed of the run's random choices.
@@ -46,7 +46,7 @@ def certificate(*, seed: str, servers: Mapping[str, str], root: Path = ROOT) -> 
 
 
 def broker_versions(management_url: str) -> dict[str, str]:
-    """Query a broker for its version and Erlang's; the address must contain user and password."""
+    """Query a broker for its version and Erlang's. The URL must contain the user and the password."""
     overview = requests.get(f"{management_url}/api/overview", timeout=TIMEOUT_SECONDS)
     overview.raise_for_status()
     report = overview.json()

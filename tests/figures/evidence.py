@@ -56,7 +56,7 @@ def record(
         suite: One of SUITES.
         line: The suite's last line.
         passed: Whether the suite reports success.
-        birth: The certificate from the start of the run; None means a new certificate of the current commit.
+        birth: The certificate from the start of the run; None: make a certificate of the current commit.
         root: The directory of the checkout.
     """
     assert suite in SUITES, suite
@@ -80,7 +80,7 @@ def read(root: Path) -> dict[str, dict[str, Any]]:
 
 
 def judge(entry: Mapping[str, Any] | None, checkout: Checkout, paths: tuple[str, ...]) -> str:
-    """Return CURRENT if a result shows that the current code passed, otherwise what is wrong with it."""
+    """Return CURRENT if a result shows that the current code passed, or else the problem with the result."""
     if entry is None:
         return "missing"
     if not entry["passed"]:

@@ -19,7 +19,7 @@ FILES: Final = {
     "soak": "docs/chaos/soak.json",
     "questions": "docs/performance/questions.json",
 }
-"""The paths of the files that contain the figures, by the names that pages use in their markers."""
+"""The paths of the files that contain the figures, by the names that markers in pages use."""
 
 STANDINGS: Final = {
     Standing.SAME: "",

@@ -5,9 +5,9 @@
     <!-- table: performance.targets | what = {title} | must = {must:g} -->  ...          <!-- /table -->
     <!-- measured: performance -->measured at `a51b137` ...<!-- /measured -->
 
-Templates are those of `str.format`: the first word names a file of figures, and the rest is the path within
-this file. A table has a row for each value below its path, and its cells' templates start at that value. No
-line of a page may begin with a `figure` or `measured` marker: Markdown would treat the line as HTML.
+Templates have the syntax of `str.format`: the first word names a file of figures, and the rest is a path
+within that file. A table has a row for each value below its path; its cells' templates start at that value.
+No line of a page may begin with a `figure` or `measured` marker: Markdown would treat the line as HTML.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class QuoteError(ValueError):
 
 
 class Unmeasured(SimpleNamespace):
-    """Replaces a file whose figures were not measured yet, so that each figure is shown as a dash."""
+    """Replaces a file whose figures are not measured yet, so that each figure is shown as a dash."""
 
     def __getattr__(self, _: str) -> Unmeasured:
         return self
@@ -108,7 +108,7 @@ def _table(template: str, sources: Mapping[str, SimpleNamespace]) -> str:
     titles, cells = ([text.strip() for text in texts] for texts in zip(*pairs, strict=True))
     rows, _ = _Formatter().get_field(path, (), sources)
     entries = [vars(row) for row in (rows if isinstance(rows, list) else vars(rows).values())]
-    # A value that only some rows have becomes a dash in the other rows. A value that no row has is an error.
+    # A value that only some rows have becomes a dash in the others. A value that no row has is an error.
     known = dict.fromkeys(name for entry in entries for name in entry)
     lines = [titles, ["---"] * len(titles)]
     lines += [[_Formatter().vformat(cell, (), known | entry) for cell in cells] for entry in entries]

@@ -20,7 +20,7 @@ APPARATUS: Final = (
     "chaos", "benchmarks", "machines", "model", "simulation", "power", "stand", "figures", "questions",
     "alerts",
 )  # fmt: skip
-"""Folders of tests/ with the long suites and their tools, which the limit of test lines does not cover."""
+"""The folders of tests/ that the limit on test lines does not cover: the long suites and their tools."""
 MAX_MODULE_LINES: Final = 250
 MAX_FUNCTION_LINES: Final = 40
 MAX_FOLDER_MODULES: Final = 10

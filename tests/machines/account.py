@@ -1,4 +1,4 @@
-"""Compare a sender's ledger with the tables and queues of the machine on which this runs."""
+"""Compare a sender's ledger with the tables and queues of the machine that runs this script."""
 
 import json
 import sys
@@ -39,7 +39,7 @@ def wait_at_rest() -> None:
     """Block until this machine's journal is empty and only dead letters are left in the queues.
 
     Raises:
-        TimeoutError: Events were still being processed at the end of the time.
+        TimeoutError: Events were still being processed when the time limit expired.
     """
     deadline = time.monotonic() + REST_SECONDS
     while waiting := {**_queued(), **_journalled()}:

@@ -16,7 +16,7 @@ BOOT_SECONDS: Final = 180.0
 # The time limit for a command. The longest one, an installation, takes two minutes on an idle machine.
 INSTALL_SECONDS: Final = 3600.0
 # If this host trusts a private certificate authority for its package index, the machines must trust it, too.
-# Each machine gets a copy of this host's file at another path: installing a cluster rewrites Debian's file.
+# Each machine gets a copy of TRUSTED at another path, because installing a cluster rewrites TRUSTED there.
 TRUSTED: Final = "/etc/ssl/certs/ca-certificates.crt"
 AUTHORITIES: Final = "/srv/authorities.pem"
 # Mounts must propagate, because systemd mounts a unit's credentials. On a real machine, systemd makes mounts

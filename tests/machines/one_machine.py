@@ -18,7 +18,7 @@ KILLED: Final = (
     "om-api", "om-worker@1", "om-settle@1", "om-observe", "om-scaler", "rabbitmq-server", DATABASE, "nginx",
 )  # fmt: skip
 SETTINGS: Final = """\
-# The account of what was sent is of every event, typing too.
+# The test accounts for every event that was sent, including typing indicators.
 OM_STORE_TYPING=true
 """
 FAST_SCALER: Final = (
@@ -46,7 +46,7 @@ ANSWER_SECONDS: Final = 1.0
 
 
 def run() -> bool:
-    """Run all steps, print the last line, and return whether no event was lost, repeated or refused."""
+    """Run all steps, print the result, and return True if no event was lost, repeated or refused."""
     with Network("open-messaging-one", "10.83.47") as network, Machine(network, "om-1", 11) as machine:
         report("make install-vm, on a bare Debian 13")
         machine.run(f"mkdir -p /etc/open-messaging && echo '{SETTINGS}' > /etc/open-messaging/environment")
@@ -71,7 +71,7 @@ def run() -> bool:
 
 
 def _crowd(network: Network, machine: Machine, traffic: Traffic) -> None:
-    """Check that webhooks are answered within a second beside 2,000 slow connections from 20 addresses."""
+    """Check that webhooks are answered within a second despite 2,000 slow connections from 20 addresses."""
     traffic.wait_for(1)
     with Machine(network, "stranger", 12) as stranger:
         stranger.run(f"({STRANGER} {machine.address} >/tmp/open 2>&1 </dev/null &)")

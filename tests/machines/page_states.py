@@ -47,7 +47,7 @@ systemctl restart om-observe
 echo simulated >/etc/open-messaging/credentials/OM_GENESYS_CLIENT_SECRET
 (setsid omctl simulate --platform --port 8099 >/tmp/platform 2>&1 </dev/null &)
 until ss -Hltn 'sport = :8099' | grep -q .; do sleep 1; done"""
-"""Runs the simulator as the organisation to which docs/install.md connects, and enables the canary."""
+"""Runs the simulator in place of the organisation in docs/install.md, and enables the canary."""
 
 RECEIVER: Final = """\
 cd /usr/local/share/ca-certificates
@@ -100,7 +100,7 @@ STATES: Final = {
     " /usr/local/share/ca-certificates",
     "export OM_AMQP_URL": OWN_SERVERS,
 }
-"""For a block's beginning, commands that run before it, because its page describes them only in words."""
+"""For a block's beginning, the commands to run before the block. Its page describes them only in words."""
 
 VALUES: Final = {
     "amqps://…": "$(cat /root/OM_AMQP_URL)",
@@ -123,4 +123,4 @@ git remote add origin /srv/origin.git && git fetch -q && git branch -qu origin/m
 apt-get update && apt-get install --no-install-recommends curl openssh-server
 printf 'Permit%s yes\\n' RootLogin EmptyPasswords >/etc/ssh/sshd_config.d/reader.conf && passwd -d root
 echo 'StrictHostKeyChecking accept-new' >/etc/ssh/ssh_config.d/reader.conf && systemctl restart ssh"""
-"""Prepares a host: apt asks no questions, a clone and curl exist, and ssh reaches the other hosts."""
+"""Prepares a host: apt asks no questions, curl and a git clone exist, and ssh reaches the other hosts."""

@@ -42,7 +42,7 @@ FOREGROUND: Final = {
     "make run": "grep -q 'Ctrl-C stops everything' /tmp/terminal",
     "omctl simulate --platform": "ss -Hltn 'sport = :8090' | grep -q .",
 }
-"""For each command that occupies a terminal, the condition that a reader awaits before opening another."""
+"""For each command that occupies a terminal, the condition that a reader waits for before opening another."""
 
 SESSION: Final = """\
 set -a
@@ -75,7 +75,7 @@ Plan = list[tuple[str, Block]]
 
 
 def run() -> bool:
-    """Run the blocks of all pages, print the last line, and return whether all do what their pages show."""
+    """Run the blocks of all pages, print the result, and return whether each block does as its page shows."""
     plans = _plan()
     with Network("open-messaging-pages", "10.83.50") as network:
         differing = [difference for plan in plans for difference in _follow(network, plan)]
@@ -129,7 +129,7 @@ def _follow(network: Network, plan: Plan) -> Iterator[str]:
 
 
 def _compare(machine: Machine, block: Block) -> Iterator[str]:
-    """Run a block; yield its failure, if any, and each line that its page shows but it did not print."""
+    """Run a block; yield its failure, if any, and each line that its page shows but its output lacks."""
     script = FAILING.sub(r"if \1; then false; fi", block.script)
     for text, value in VALUES.items():
         script = script.replace(text, value)

@@ -10,13 +10,13 @@ from tests.figures.evidence import record
 from tests.machines.image import MachineError
 
 STARTED: Final = certificate(seed="", servers={})
-"""The certificate of the installed commit. It is made at the start, because commits may follow later."""
+"""The certificate of the installed commit, made at the start because commits may be added during the run."""
 
 EVIDENCE: Final = {"pages": "docs-run", "docs-run": "docs-run"}
 
 
 def report(text: str) -> None:
-    """Print the step that was just verified, and the time."""
+    """Print the time and the step that was just verified."""
     print(f"{time.strftime('%H:%M:%S')} {text}", flush=True)
 
 
@@ -26,7 +26,7 @@ def format_counts(name: str, numbers: Mapping[str, int]) -> str:
 
 
 def conclude(suite: str, numbers: Mapping[str, int], *, passed: bool) -> bool:
-    """Print the last line, record it as the suite's result, and return whether the suite passed."""
+    """Print the suite's result line, record it, and return whether the suite passed."""
     last = format_counts(suite, numbers)
     print(last, flush=True)
     record(EVIDENCE.get(suite, f"test-{suite}"), last, passed=passed, birth=STARTED)

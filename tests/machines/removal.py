@@ -1,4 +1,4 @@
-"""Remove the service from a machine, install an edge and then a worker with given servers, and purge."""
+"""Remove the service from a machine, install an edge and then a worker with existing servers, and purge."""
 
 from typing import Final
 

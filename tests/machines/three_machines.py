@@ -18,7 +18,7 @@ SERVER_NAME: Final = "hooks.example.com"
 OPTIONS: Final = f"--cluster {','.join(NAMES)} --server-name {SERVER_NAME}"
 RATE: Final = 20.0
 EVENTS: Final = 200
-"""The number of events that must be answered between two strikes, usually within ten seconds."""
+"""The number of events that must be answered between two strikes; this usually takes under ten seconds."""
 
 LEAD: Final = (
     "rabbitmqctl -q eval '"
@@ -37,7 +37,7 @@ MEMBERS: Final = (
 
 
 def run() -> bool:
-    """Run all steps, print the last line, and return whether no event was lost, repeated or refused."""
+    """Run all steps, print the result, and return True if no event was lost, repeated or refused."""
     with Network("open-messaging-three", "10.83.48") as network, ExitStack() as stack:
         machines = boot(network, stack)
         install(machines)

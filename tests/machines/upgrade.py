@@ -17,7 +17,7 @@ from tests.machines.progress import STARTED, conclude, report
 from tests.machines.traffic import LAST_RETRIES_SECONDS, Traffic, settle
 
 EVENTS: Final = 200
-"""The number of events that must be answered between two changes, usually within ten seconds."""
+"""The number of events that must be answered between two changes; this usually takes under ten seconds."""
 
 EDGE: Final = "/etc/systemd/system/om-api.service"
 PREFIX: Final = f"sed -n 's,^ExecStart=\\(.*\\)/bin/gunicorn.*,\\1,p' {EDGE}"
@@ -25,7 +25,7 @@ PROGRAM: Final = "tail -n 1 /usr/local/sbin/omctl | cut -d' ' -f2"
 
 
 def run() -> bool:
-    """Run all steps, print the last line, and return whether no event was lost, repeated or refused."""
+    """Run all steps, print the result, and return True if no event was lost, repeated or refused."""
     previous = _previous_revision()
     with Network("open-messaging-upgrade", "10.83.49") as network:
         accounts = [_upgrade_one(network, previous), _upgrade_three(network, previous)]
@@ -93,7 +93,7 @@ def _upgrade_three(network: Network, previous: str) -> dict[str, int]:
 
 
 def _finish(machine: Machine, prefix: str, versions: dict[Machine, str], traffic: Traffic) -> None:
-    """Check a machine whose version is now at *prefix*, and that all machines process events together."""
+    """Check a machine that now runs the version in *prefix*, and that all machines share the events."""
     machine.run("omctl check")
     versions[machine] = prefix
     _check_sharing(versions, traffic)
@@ -122,7 +122,7 @@ def _count_processed(machine: Machine, since: int) -> Counter[str]:
     counts = Counter[str]()
     for line in machine.run(f"journalctl --since=@{since} {fields} -u 'om-worker@*'").splitlines():
         entry = json.loads(line)
-        # The journal has an array or null in place of a text that is binary or too long.
+        # journalctl prints an array or null in place of a text that is binary or too long.
         if '"batch_processed"' in str(entry["MESSAGE"]):
             counts[entry["_CMDLINE"].partition("/bin/")[0]] += json.loads(entry["MESSAGE"])["processed"]
     return +counts

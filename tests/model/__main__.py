@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def main() -> int:
-    """Print every case. Return 1 if the protocol has a counterexample, or a window or defect has none."""
+    """Print every case. Return 1 if the protocol has a counterexample, or if a window or defect has none."""
     if not is_spin_installed():
         print("Spin and gcc are needed: apt-get install spin gcc libc6-dev")
         return 1

@@ -1,4 +1,4 @@
-"""Check recorded steps one after the other, and name the first step that the protocol does not allow."""
+"""Check recorded steps one by one, and report the first step that the protocol does not allow."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Acceptor:
         self.steps = 0
 
     def accept(self, steps: Iterable[Mapping[str, Any]]) -> None:
-        """Check further steps of the process.
+        """Check the next steps of the process.
 
         Raises:
             TraceError: The protocol does not allow a step at this point.
@@ -40,7 +40,7 @@ class Acceptor:
 
 
 def check_traces(traces: Mapping[str, Iterable[Mapping[str, Any]]]) -> int:
-    """Check the whole traces of one host's edge processes, by name, and return the number of steps.
+    """Check complete traces of one host's edge processes, keyed by process; return the number of steps.
 
     Raises:
         TraceError: The protocol does not allow a step at this point.

@@ -1,7 +1,7 @@
-"""List the cases to check with Spin: the protocol itself, its windows for losses, and known defects.
+"""List the cases to check with Spin: the protocol itself, its admitted losses, and known defects.
 
 A case is a model in which some macros are replaced. The protocol itself must have no counterexample. Each
-window (a loss that docs/guarantees.md admits) and each defect must have a counterexample.
+window (a situation in which docs/guarantees.md admits a loss) and each defect must have a counterexample.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ EVENTS: Final = {1: "A", 2: "B", 4: "C", 8: "the replay of A"}
 
 
 class ModelError(Exception):
-    """Spin could not check a case. The model or its bounds must be corrected."""
+    """Spin could not check a case. Correct the model or its bounds."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Result:
 
     Args:
         case: The checked case.
-        states: The number of all states of the model, or of the states visited before the counterexample.
+        states: The number of the model's states, or of those visited before a counterexample was found.
         story: The steps of the shortest counterexample, in words; empty if there is none.
     """
 
@@ -52,11 +52,11 @@ def is_spin_installed() -> bool:
 
 
 def check(case: Case, *, is_expected_to_fail: bool) -> Result:
-    """Let Spin try all orders of a case's steps, and return the result.
+    """Try all orders of a case's steps with Spin, and return the result.
 
     Args:
         case: The case to check.
-        is_expected_to_fail: Whether to search breadth-first, so that the counterexample is the shortest.
+        is_expected_to_fail: Whether to expect a counterexample. If so, search breadth-first for the shortest.
 
     Raises:
         ModelError: The search was not exhaustive, or a command failed.
@@ -85,7 +85,7 @@ def check(case: Case, *, is_expected_to_fail: bool) -> Result:
 
 
 def tell(trail: str) -> tuple[str, ...]:
-    """Return the steps that Spin printed, in words, followed by their outcome."""
+    """Return in words the steps that Spin printed, followed by their outcome."""
     steps = re.findall(r"^\s*> (.*)$", trail, re.MULTILINE)
     if not trail:
         return ()

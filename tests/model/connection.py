@@ -1,4 +1,4 @@
-"""Follow what an edge process knows about its connection to the broker, and about the queue's majority."""
+"""Track what an edge process knows about its connection to the broker, and about the queue's majority."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Connection:
     confirmed_up_to: int = 0
 
     def demand_open(self, channel: int) -> None:
-        """Demand that events may be published over a channel, which is the connection's only one."""
+        """Raise a TraceError unless events may be published over *channel*, the connection's only one."""
         demand(self.is_open, "there is no connection")
         demand(
             self.members <= 1 or self.majority_at is not None, "no report of a majority since the connection"
@@ -35,7 +35,7 @@ class Connection:
     def take_report(
         self, at: float, address: int | None, members: int, *, majority: bool, leader: bool
     ) -> bool:
-        """Return whether the connection must be given up, because the queue has no majority."""
+        """Record a report; return whether the process must give up its connection for lack of a majority."""
         if self.address not in {None, address}:
             return False
         self.members = members
@@ -46,7 +46,7 @@ class Connection:
         return self.is_open and members > 1 and self.majority_at is None and self.tags > 0
 
     def confirm(self, tag: int, *, multiple: bool) -> None:
-        """Note that the broker has the event with a tag and, if *multiple*, all events with lower tags."""
+        """Record that the broker has the event with this tag and, if *multiple*, all with lower tags."""
         demand(self.is_open and self.confirms and tag <= self.tags, "no such event was published")
         demand(tag > self.confirmed_up_to and tag not in self.confirmed, "the tag was confirmed before")
         self.confirmed.update(range(self.confirmed_up_to + 1, tag) if multiple else (), [tag])
@@ -55,7 +55,7 @@ class Connection:
             self.confirmed.remove(self.confirmed_up_to)
 
     def known_until(self, probed_at: float) -> float:
-        """Return until when the answer to a probe shows that the queue's leader and majority were alive."""
+        """Return the latest time at which an answered probe shows that the leader and majority were alive."""
         if self.members <= 1:
             return probed_at
         return min(probed_at, float("-inf") if self.majority_at is None else self.majority_at)

@@ -1,4 +1,4 @@
-"""Record the steps of edge processes: calls of the journal, of the proof and of the link to the broker.
+"""Record the steps of edge processes: calls to the journal, the proof and the link to the broker.
 
 trace.py describes and checks the steps.
 """
@@ -35,7 +35,7 @@ def record_edge(
     Args:
         write: A function that is called with each step.
         process: Returns the number of the process that takes the step.
-        clock: Returns the seconds of a clock that all processes of the host share.
+        clock: Returns the time, in seconds, on a clock that all processes of the host share.
 
     Returns:
         A function that ends the recording.
@@ -90,7 +90,7 @@ class _State:
 
 
 class _Recorder:
-    """Combines consecutive publishes into one step, because the republisher publishes event by event."""
+    """Combines consecutive publishes into one step, because the republisher publishes one event at a time."""
 
     def __init__(
         self, write: Callable[[dict[str, Any]], None], process: Callable[[], int], clock: Callable[[], float]
@@ -113,7 +113,7 @@ class _Recorder:
         self._write({"step": step, **fields, "t": self._clock()})
 
     def _number_of(self, connection: Any, channel_number: int) -> int:
-        """Return the number of a channel. The channels of a process are numbered as they are used."""
+        """Return a channel's number. A process's channels are numbered in the order of their first use."""
         state = self._state
         if state.channel is None or state.channel[0] is not connection or state.channel[1] != channel_number:
             state.channel = connection, channel_number
@@ -205,7 +205,7 @@ class _Recorder:
         self._record("keep" if is_kept else "fail", event=_sum(entry.properties, entry.body))
 
     def on_close_turn(self, _result: None, _answers: object, events: int, *, is_durable: bool) -> None:
-        # Turns without an event only answer requests that were refused.
+        # A turn of the loop without an event only answers refused requests.
         is_turn, self._state.is_turn = self._state.is_turn, False
         if is_turn or (is_durable and events):
             self._record("respond", events=events if is_durable else 0)
@@ -222,7 +222,7 @@ class _Recorder:
         self._state.publisher = publisher
 
     def on_declare(self, channel: Any, _callback: object) -> None:
-        """Record the probe at the moment at which it is passed to pika, if it belongs to the proof."""
+        """Record a probe when it is passed to pika, if it belongs to the proof."""
         state = self._state
         at, state.probe_at = state.probe_at, None
         if at is not None:
@@ -241,7 +241,7 @@ class _Recorder:
 
 
 def _sum(properties: bytes, body: bytes) -> int:
-    """Return the checksum that stands for an event in a trace."""
+    """Return the checksum that represents an event in a trace."""
     return crc32(body, crc32(properties))
 
 

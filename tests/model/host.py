@@ -26,10 +26,10 @@ def demand(condition: object, reason: str) -> None:
 
 @dataclass
 class Host:
-    """The owners of the directories of one host, from the recorded steps of its edge processes.
+    """Tracks which edge process of one host owns each directory, as their recorded steps show.
 
-    `t` is the time of a step on a clock that all processes share. Check the steps of each process in their
-    order, and an owner's `hold` before the steps that depend on it.
+    `t` is the time of a step on a clock that all processes share. Check the steps of each process in order,
+    and check an owner's `hold` before the steps that depend on it.
     """
 
     _owners: dict[str, str | None] = field(default_factory=dict)
@@ -44,7 +44,7 @@ class Host:
         self._last[process] = t
 
     def hold(self, process: str, directory: str, t: float) -> None:
-        """Make a process the owner of a directory: a new one, or that of a dead process.
+        """Make a process the owner of a directory that is new or belonged to a dead process.
 
         The process no longer owns the directories that it has released.
         """
@@ -57,13 +57,13 @@ class Host:
         self._released.pop(directory, None)
 
     def release(self, process: str, t: float) -> None:
-        """Free the locks of all directories of a process."""
+        """Release the locks on all directories of a process."""
         for directory, owner in self._owners.items():
             if owner == process:
                 self._released[directory] = t
 
     def adopt(self, process: str, segment: str, t: float) -> None:
-        """Move a segment, by its former name, from the directory of a dead process."""
+        """Move a segment, given by its former name, out of a dead process's directory."""
         directory = segment.split("/", maxsplit=1)[0]
         demand(directory in self._owners, "no process held the segment's directory")
         self._take_over(process, directory, t)
@@ -77,7 +77,7 @@ class Host:
         return self._owners.get(segment.split("/", maxsplit=1)[0]) == process
 
     def check_dead(self, living: Collection[str]) -> None:
-        """Raise a TraceError if a process lives although another process has adopted its segments."""
+        """Raise a TraceError if a process is alive although another process has adopted its segments."""
         alive = sorted(self._dead_since.keys() & living)
         demand(not alive, f"segments of {alive} were adopted, but these processes are alive")
 

@@ -1,6 +1,6 @@
 """Change one step of a run: leave it out, repeat it, or swap it with the next step of the same process.
 
-A run is a list of (process, step), in the order of time, of all processes of a host.
+A run is a list of (process, step) pairs of all processes of a host, ordered by time.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Mutation:
     Args:
         change: LEFT_OUT, DOUBLED or SWAPPED.
         step: The changed step.
-        later: The later steps of the same process. If the change is SWAPPED, the first of them was swapped.
+        later: The later steps of the same process. If the change is SWAPPED, the first was swapped, too.
         run: The changed run.
     """
 
@@ -46,11 +46,11 @@ class Mutation:
 
 @dataclass(frozen=True)
 class Permitted:
-    """A row of the table of changes after which a run is still a run of the model.
+    """One row of a table that lists the changes after which the model still accepts a run.
 
     Args:
-        change: The change of the step.
-        kinds: Kinds that the changed step, or the two swapped steps, must have; none: any step.
+        change: LEFT_OUT, DOUBLED or SWAPPED.
+        kinds: The kinds that the changed or swapped steps must include; if empty, any step matches.
         reason: Why the model permits the changed run.
         condition: Returns whether this reason applies to a mutation.
     """
@@ -61,20 +61,20 @@ class Permitted:
     condition: Callable[[Mutation], object] = lambda _mutation: True
 
     def covers(self, mutation: Mutation) -> bool:
-        """Return whether the row explains why a mutation is accepted."""
+        """Return whether this row explains why a mutation is accepted."""
         return (
             self.change == mutation.change and self.kinds <= mutation.kinds and bool(self.condition(mutation))
         )
 
 
 def merge(traces: Mapping[str, Sequence[dict[str, Any]]]) -> Run:
-    """Return the run of the processes whose traces are given by name."""
+    """Merge the traces of a host's processes, given by name, into one run."""
     steps = [(name, step) for name, trace in traces.items() for step in trace]
     return sorted(steps, key=lambda one: one[1]["t"])
 
 
 def without_time(step: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a step without its time, which a change of the order makes meaningless."""
+    """Return a step without its time, which is meaningless once the order has changed."""
     return {name: value for name, value in step.items() if name != "t"}
 
 
@@ -94,11 +94,11 @@ def mutate(run: Run) -> Iterator[Mutation]:
 def judge(
     runs: Sequence[Run], is_run: Callable[[Run], bool], table: Sequence[Permitted]
 ) -> tuple[str, list[Mutation], set[Permitted]]:
-    """Change every step of some runs.
+    """Change every step of *runs*, one at a time, and check each changed run with *is_run*.
 
     Returns:
-        A line with the number of rejected changes of each kind; the changed runs that are accepted without a
-        reason in the table; and the rows of the table that were needed.
+        A line with the number of rejected changes of each kind; the changed runs that were accepted although
+        no row of the table explains them; and the rows that were needed.
     """
     made: Counter[str] = Counter()
     rejected: Counter[str] = Counter()

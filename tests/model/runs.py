@@ -2,7 +2,7 @@
 
 
 def steps_of(process, *steps):
-    """Return a part of a run: steps of one process, each with its kind and its fields."""
+    """Return part of a run: steps of one process, each given as its kind and its fields."""
     return [(process, {"step": kind, **fields}) for kind, fields in steps]
 
 
@@ -56,7 +56,7 @@ ADOPT_AGAIN = steps_of(
     "b", ("hold", {"directory": "b"}), ("adopt", {"segments": [["c/1", "b/2"], ["c/2", "b/3"]]})
 )
 HELD_AGAIN = [*STOPPED, *HOLD, *ADOPT_OWN, *LATE, *ADOPT_AGAIN]
-"""A run in which a timer holds a new directory after the release, and another process adopts its segments."""
+"""A run in which a process holds a new directory after its release, and another adopts its segments."""
 
 ON_A_CLUSTER = [*CLOSED, *connect(members=3), *report(0.1)]
 CONFIRMED = [*CLOSED, *connect(confirms=True), *read(7), *publish(7), *REST]

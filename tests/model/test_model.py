@@ -11,7 +11,7 @@ from tests.model.cases import DEFECTS, PROTOCOL, WINDOWS
 from tests.model.checking import FOLDER, Result, check, is_spin_installed, tell
 
 FAULTS = "2"
-"""The number of faults: one fewer than in `make model`, which leaves a tenth of the orders."""
+"""The number of faults: one fewer than in `make model`, which reduces the orders to check to a tenth."""
 SELECTED = ("no grace period", "claimed outside the effect's transaction")
 
 

@@ -55,7 +55,7 @@ def is_last(mutation):
 
 
 def ends_before(*kinds):
-    """Return a condition: the trace or the connection ends before the process takes a step of these kinds."""
+    """Return a condition that the trace or connection ends before the process takes a step of these kinds."""
 
     def condition(mutation):
         later = (step["step"] for step in mutation.later)
@@ -109,7 +109,7 @@ PERMITTED = (
 
 
 def is_run(run):
-    """Return whether a run is accepted. The order of its steps counts, and not their recorded times."""
+    """Return whether a run is accepted. The order of its steps counts, not their recorded times."""
     host, processes = Host(), {}
     try:
         for time_of, (name, step) in enumerate(run):
@@ -128,7 +128,7 @@ def record_traces(seed):
         return worlds[0].files.process.number
 
     def write(step):
-        # A killed process takes no step, although the simulation still runs its `finally` blocks.
+        # A killed process takes no further step, although the simulation still runs its `finally` blocks.
         if not worlds[0].files.process.is_dead:
             traces[str(number())].append(step)
 

@@ -126,7 +126,7 @@ RUN = [
     {"step": "acknowledge", "tag": 5, "multiple": True, "deliveries": 1},
     steps("submit", D),
     {"step": "lose"},
-    # The batch in progress is committed after the connection is lost, and the broker redelivers it.
+    # The batch in progress is committed after the connection is lost, and the broker redelivers its events.
     *commit(D, keys=["d"]),
     steps("submit", D_AGAIN),
     *commit(D_AGAIN),
@@ -159,7 +159,7 @@ APART = "The steps concern different deliveries, which the model's workers handl
 
 
 def is_lost_first(mutation):
-    """Return whether the connection is lost, or the trace ends, before another step settles the delivery."""
+    """Return whether the trace or the connection ends before another step acknowledges the delivery."""
     for step in mutation.later:
         if step["step"] == "lose":
             return True

@@ -1,19 +1,19 @@
 """Check that the recorded steps of edge processes follow the protocol in edge.pml.
 
 edge_recording.py writes the traces. A trace may end at any step, because a process may be killed at any time.
-An event is written as its checksum. These are the steps and their fields; all have a time `t`, which is used
-only to compare the steps of different processes:
+An event is written as its checksum. The following list describes the steps and their fields. Every step has a
+time `t`, which is used only to compare the steps of different processes.
 
-* `hold` a *directory*, which is new or a dead process's; `release` all directories, as the process ends;
+* `hold` a *directory*, which is new or a dead process's; `release` all directories when the process ends;
 * `write` *events* to a *segment*, `publish` *events* over a *channel*, `respond` to a number of *events*: one
   turn of the loop;
-* `close` a *segment* that has *events*, `prove` it if all of them are published;
-* `read` *events* of the backlog (*segments* are read to their end), then `publish` them, `keep` an oversized
-  *event* aside, or `fail` to; `postpone` a *segment* that had such an event, or that cannot be read;
+* `close` a *segment* that has *events*; begin to `prove` it if all of them are published;
+* `read` *events* from the backlog (*segments* lists those read to their end), then `publish` them, `keep` an
+  oversized *event*, or `fail` to keep it; `postpone` a *segment* with such a failure, or an unreadable one;
 * `interrupt` the connection, after which *segments* wait again; `connect` to a queue with a known number of
-  *members*, with or without publisher *confirms*; a `report` on the members; `stop` publishing for good;
-* `probe` the broker over a *channel* on which *sent* events precede the probe, `answer`, `confirm` a *tag*,
-  `unlink` a *segment*;
+  *members*, with or without publisher *confirms*; get a `report` on the members; `stop` publishing for good;
+* `probe` the broker over a *channel* on which *sent* events precede the probe; the broker's `answer`; its
+  `confirm` of a *tag*; `unlink` a proven *segment*;
 * `adopt` *segments* of dead processes, each with its former and its present name.
 """
 
@@ -37,8 +37,8 @@ IN_A_TURN: Final = {"publish", "close", "prove", "respond"}
 In that case, no event of the turn is answered 200."""
 
 AFTER_A_RELEASE: Final = IN_A_TURN | {"write", "hold"}
-"""The steps that may follow a release. Closing the journal first writes what waits. In the same turn of the
-loop, a timer that is due may still hold a new directory, to which it may adopt the released segments."""
+"""The steps that may follow a release. Closing the journal first writes the waiting events. In the same turn
+of the loop, a due timer may still hold a new directory and adopt the released segments into it."""
 
 TIMED: Final = {"hold", "release", "adopt"}
 GIVING_UP: Final = {"close", "prove", "interrupt"}
@@ -47,7 +47,7 @@ GIVING_UP: Final = {"close", "prove", "interrupt"}
 
 @dataclass
 class _Segment:
-    """A segment with only published events, and the time of the first answer after they were published.
+    """A segment whose events are all published, and the time of the first probe's answer after that.
 
     `last_tag` is the number of events that were published on the connection when the segment was complete.
     """
@@ -83,7 +83,7 @@ class EdgeProcess:
     proven: deque[str] = field(default_factory=deque)
     names: set[str] = field(default_factory=set)
     torn: set[str] = field(default_factory=set)
-    """Segments without events: writes to them failed, and left bytes behind."""
+    """Segments without events: writes to them failed but left bytes behind."""
 
     def take(self, step: Mapping[str, Any]) -> None:
         """Accept one step, or raise a TraceError."""
@@ -103,7 +103,7 @@ class EdgeProcess:
         demand(self.is_released or not self.is_stopped, "the process has not released its journal")
         self.host.hold(self.process, directory, t)
         if self.is_released:
-            # The released segments belong to no process until one of them, perhaps this one, adopts them.
+            # The released segments belong to no process until a process, perhaps this one, adopts them.
             self.is_released, self.growing = False, None
             for segments in (self.backlog, self.unproven, self.names):
                 segments.clear()

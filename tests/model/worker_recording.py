@@ -34,7 +34,7 @@ def record_worker(write: Callable[[dict[str, Any]], None]) -> None:
     precede(Channel, "basic_ack", recorder.on_acknowledge)
     precede(Channel, "basic_reject", recorder.on_reject)
     precede(intake.Intake, "_commit", recorder.on_outcomes)
-    # After this call, the thread begins no other batch of the lost connection.
+    # After this call, the thread begins no further batch of the lost connection.
     follow(Processing, "abandon", recorder.on_abandon)
     follow(ingest, "claim", recorder.on_claim)
     follow(ingest, "record_dead_letters", recorder.on_record)

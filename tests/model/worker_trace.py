@@ -59,7 +59,7 @@ class Worker:
     """The number of the batch in which each delivery was submitted."""
     _lost: dict[Name, int] = field(default_factory=dict)
     """The submitted deliveries of lost connections, with their batches. The batch in progress may still be
-    committed: the model has the same run with the commit before the worker's end."""
+    committed: the model allows the same run if the commit precedes the worker's end."""
     _transaction: _Transaction | None = None
 
     def take(self, step: Mapping[str, Any]) -> None:

@@ -24,7 +24,7 @@ NO_BROKER = "amqp://127.0.0.1:1/"
 """An address at which no broker runs, so that every event stays in the journal."""
 
 ANSWER_SECONDS = 0.1
-"""Seconds in which the senders can read the answers that the edge sent before the cut."""
+"""Seconds for which the senders may still read the answers that the edge sent before the cut."""
 
 
 @dataclass(frozen=True, slots=True)

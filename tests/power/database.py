@@ -36,7 +36,7 @@ class DatabaseCut:
         kept: The number of events that were in the tables after PostgreSQL's recovery.
         lost: The number of published events that were not in the tables at the end, after the broker had
             redelivered events.
-        torn: The larger difference between the numbers of keys and effects, after recovery or at the end.
+        torn: The difference between the numbers of keys and effects after recovery or, if larger, at the end.
     """
 
     published: int
@@ -139,7 +139,7 @@ def _count(url: str) -> tuple[int, int]:
 
 
 def _settle(url: str, published: int) -> tuple[int, int]:
-    """Wait until all events are in the tables or no more arrive; return the numbers of keys and effects."""
+    """Wait until the tables have all events or stop growing; return the numbers of keys and effects."""
     deadline, before = time.monotonic() + END_SECONDS, (0, 0)
     while (now := _count(url))[0] < published and time.monotonic() < deadline:
         if now != before:

@@ -1,8 +1,8 @@
 """Provide a real ext4 file system in an image file, and cut its power.
 
-The file system is on a loop device, whose data is the image. Data that the file system has written to this
-device survives a cut. Data that is only in the page cache does not survive. A drive that loses data after
-acknowledging a write is not simulated.
+The file system is on a loop device that is backed by the image file. Data that the file system has written to
+this device survives a cut; data that is only in the page cache does not. A drive that loses data after it has
+acknowledged a write is not simulated.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Disk:
             self._unmount()
 
     def _unmount(self) -> None:
-        """Unmount the file system when the last killed process has ended."""
+        """Unmount the file system. Retry until the last killed process has ended."""
         for _ in range(COPIES):
             if (
                 subprocess.run(["umount", str(self._directory)], capture_output=True, check=False).returncode
@@ -58,7 +58,7 @@ class Disk:
     def copy_as_cut(self, image: Path) -> None:
         """Copy the device's current data. No process may write to the disk's files during the copy.
 
-        The kernel may write cached data to the device during a copy, so copy until two copies are equal.
+        The kernel may write cached data to the device during a copy, so copy until two copies in a row match.
         """
         before = b""
         for _ in range(COPIES):

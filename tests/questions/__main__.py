@@ -45,10 +45,10 @@ FOUND: Final = {
     "platform's message id": "SELECT md5(CAST(:id AS text))",
     "dead letter": "SELECT message_id FROM dead_letters LIMIT 1",
 }
-"""Queries for the ids that `omctl find` must find: the ids of an event in mid-month, and of a dead letter."""
+"""Queries for ids that `omctl find` must find: the ids of an event from mid-month, and of a dead letter."""
 
 CUSTOMER: Final = "SELECT 'ext:customer:' || max(event_id) / 10 FROM event_payloads"
-"""A query for a customer. The search for a customer reads every kept body, so it has no limit."""
+"""A query for a customer. The search for a customer reads every kept body, so no time limit applies to it."""
 
 SEED: Final = "none"
 """The seed for the certificate: no figure depends on a random choice."""

@@ -29,9 +29,9 @@ _SWITCH: Final = (
 
 
 def fill(url: str, events: int) -> None:
-    """Write a month of *events* events into an empty, migrated database; millions of events take minutes.
+    """Write a month with *events* events into an empty, migrated database; millions of events take minutes.
 
-    Building the indexes at the end saves hours.
+    The indexes are built at the end, which saves hours.
     """
     engine = create_engine(url, isolation_level="AUTOCOMMIT")
     try:

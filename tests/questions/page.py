@@ -19,7 +19,7 @@ PAGE: Final = Path(__file__).parents[2] / "docs/database.md"
 POSTGRESQL_ONLY: Final = "PostgreSQL:"
 DAY: Final = timedelta(days=1)
 READS_ALL: Final = "reads all"
-"""The words that mark a question that no index helps, because its query reads a whole table."""
+"""The words that mark a question for which no index helps, because its query reads a whole table."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ def _scans(node: dict[str, Any]) -> Sequence[str]:
 
 
 def questions(page: str) -> list[Question]:
-    """Return the questions of a page. Empty lines separate the queries; each has its title above it."""
+    """Return the questions of a page. Empty lines separate the queries, and each has its title above it."""
     section = page.partition("## Questions\n")[2].partition("\n## ")[0]
     queries = "\n\n".join(re.findall(r"```sql\n(.*?)```", section, re.DOTALL)).split("\n\n")
     found = (re.fullmatch(r"-- (\d.*?)\n([^-].*?);", query.strip(), re.DOTALL) for query in queries)

@@ -1,1 +1,1 @@
-"""Samples of each release's data on disks, in queues and in databases, which later releases must read."""
+"""Samples of the data that each release leaves on disks, in queues and in databases for later releases."""

@@ -1,4 +1,4 @@
-"""Record the formats of the present version, which is not released yet: python -m tests.releases."""
+"""Record the data formats of the current, unreleased version: python -m tests.releases."""
 
 import json
 from configparser import ConfigParser
@@ -22,7 +22,7 @@ ENVELOPES = (
 
 
 def record(folder):
-    """Write envelopes as bytes, a segment of the same events, the topology, and the tables' DDL."""
+    """Write envelopes as bytes, a segment with the same events, the topology, and the tables' DDL."""
     folder.mkdir(exist_ok=True)
     rows, segment = [], b""
     for envelope in ENVELOPES:

@@ -25,7 +25,7 @@ def main() -> None:
 
 
 def _run_pytest(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
-    """Run pytest; if this process receives a signal to stop, let pytest end its own fixtures."""
+    """Run pytest; if this process receives a signal to stop, let pytest tear down its own fixtures."""
     pytest = subprocess.Popen([sys.executable, "-m", "pytest", *arguments], env=dict(environment))
     # Ctrl-C reaches pytest without our help, since pytest also belongs to the terminal's foreground group.
     signal.signal(signal.SIGINT, lambda *_: None)

@@ -1,4 +1,4 @@
-"""A RabbitMQ and a PostgreSQL for one run of the tests, which are deleted afterwards."""
+"""Run a RabbitMQ and a PostgreSQL server for one test run, and delete them afterwards."""
 
 import os
 import shutil
@@ -71,7 +71,7 @@ def has_images(*images: str) -> bool:
 
 @contextmanager
 def _private() -> Iterator[Servers]:
-    """Run servers from Debian's packages, started at the same time."""
+    """Run both servers from Debian's packages, and start them at the same time."""
     with ExitStack() as stack:
         place = TemporaryDirectory(prefix="open-messaging-tests-", dir=in_memory())
         directory = Path(stack.enter_context(place))
@@ -104,7 +104,7 @@ def _in_containers() -> Iterator[Servers]:
     from testcontainers.core.config import testcontainers_config  # noqa: PLC0415
 
     if not has_images(testcontainers_config.ryuk_image):
-        # Without this image, which removes the containers of a killed run, they are only removed at the end.
+        # Without Ryuk, the containers are removed only at a regular end; a killed run leaves them behind.
         testcontainers_config.ryuk_disabled = True
     with ExitStack() as stack:
         broker = RabbitMqContainer(RABBITMQ_IMAGE).with_exposed_ports(15672)

@@ -18,7 +18,7 @@ def ensure(find: Callable[[], Path | str | None], package: str) -> None:
 
 
 def nginx() -> str | None:
-    """Return the path of nginx if it is installed; Debian puts it only into root's PATH."""
+    """Return the path of nginx if it is installed; on Debian, it is only in root's PATH."""
     return shutil.which("nginx", path="/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin")
 
 

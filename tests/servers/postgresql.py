@@ -17,7 +17,7 @@ from deploy.local.process import LOOPBACK, ServerProcess, ServerStartError, free
 
 SUPERUSER = "postgres"
 START_SECONDS = 300.0
-"""How long a start may take. After a kill under load, a server replays its log, perhaps for minutes."""
+"""How long a start may take. After a kill under load, a server replays its log, which may take minutes."""
 
 STOP_SECONDS = 20.0
 
@@ -44,7 +44,7 @@ def _version(directory: Path) -> int:
 
 
 class PrivatePostgreSQL:
-    """A server that can restart on the same port with the same data; unless *durable*, it never flushes."""
+    """A server that can restart on the same port with the same data. It flushes to disk only if *durable*."""
 
     settings: ClassVar[dict[str, str]] = {}
 
@@ -164,7 +164,7 @@ def _environment() -> dict[str, str]:
 
 @functools.cache
 def _server_user() -> pwd.struct_passwd | None:
-    """Return the user that runs the server if we are root: PostgreSQL refuses to run as root."""
+    """Return an unprivileged user for the server if we are root; PostgreSQL refuses to run as root."""
     if os.geteuid() != 0:
         return None
     known = {user.pw_name: user for user in pwd.getpwall()}

@@ -31,10 +31,10 @@ DEFECT_SEEDS: Final = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """A simulated part of the product.
+    """The roles of the product that one simulation runs.
 
     Args:
-        suite: The name of the suite whose result a whole run records.
+        suite: The name under which the result of a whole run is recorded.
         choose: Returns the schedule of a seed.
         run: Runs a schedule.
         seeds: The number of schedules in a whole run.
@@ -62,9 +62,11 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, help="how many schedules to run")
     parser.add_argument("--first", type=int, default=0, help="the first seed")
     parser.add_argument(
-        "--seed", type=int, help="run this one alone, and tell its story as short as possible"
+        "--seed", type=int, help="run this seed alone, and print the steps of its run, shortened if it fails"
     )
-    parser.add_argument("--defects", action="store_true", help="find every known defect instead")
+    parser.add_argument(
+        "--defects", action="store_true", help="put in each known defect, and search for a seed that shows it"
+    )
     arguments = parser.parse_args()
     subject = arguments.subject
     if arguments.seed is not None:
@@ -75,7 +77,7 @@ def main() -> int:
 
 
 def simulate(subject: str, first: int, seeds: int) -> int:
-    """Run the schedules of *seeds* seeds, and print the stories of the first five that break a promise."""
+    """Run *seeds* schedules from seed *first* on; print the stories of the first five broken promises."""
     began = time.monotonic()
     slices = [range(start, min(start + SLICE, first + seeds)) for start in range(first, first + seeds, SLICE)]
     answered = lost = repeated = 0
@@ -100,7 +102,7 @@ def simulate(subject: str, first: int, seeds: int) -> int:
 
 
 def run_slice(subject: str, seeds: range) -> tuple[tuple[int, int, int], list[int]]:
-    """Run some seeds' schedules; count answered, lost and repeated events, and list broken seeds."""
+    """Run the seeds' schedules; count answered, lost and repeated events; list seeds that break a promise."""
     how = SUBJECTS[subject]
     outcomes = {seed: how.run(how.choose(seed), None) for seed in seeds}
     broken = [seed for seed, outcome in outcomes.items() if outcome.broken]
@@ -123,7 +125,7 @@ def tell(subject: str, seed: int) -> int:
 
 
 def find_defects(subject: str) -> int:
-    """Print for each known defect the first seed whose run shows it."""
+    """For each known defect, print the first seed whose run shows it."""
     defects = SUBJECTS[subject].defects()
     count = 0
     with ProcessPoolExecutor(PROCESSES) as processes:
@@ -151,7 +153,7 @@ def find(subject: str, defect: Defect | None, seeds: int = DEFECT_SEEDS) -> tupl
 
 if __name__ == "__main__":
     if os.environ.get("PYTHONHASHSEED") != "0":
-        # The order of a set of strings depends on this seed, and a schedule's steps depend on that order.
+        # The iteration order of a set of strings depends on this variable, and a run's steps on that order.
         again = [sys.executable, "-m", "tests.simulation", *sys.argv[1:]]
         os.execve(sys.executable, again, os.environ | {"PYTHONHASHSEED": "0"})  # noqa: S606  # no shell
     sys.exit(main())

@@ -33,7 +33,7 @@ class Strike:
     """One kind of strike.
 
     Args:
-        act: The function that strikes, which is called with the chosen arguments.
+        act: Carries out the strike; it is called with the chosen arguments.
         choose: Chooses the arguments of `act`.
         weight: Returns how often this kind is chosen, relative to the other kinds.
     """

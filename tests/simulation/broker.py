@@ -1,7 +1,7 @@
 """Model a broker for the product's own publisher, as tests/model/edge.pml and docs/faults.md describe it.
 
 An event is safe in the broker once the broker has flushed it. A crash loses all unflushed events. If a
-channel could not register because the queue had no majority, events published on it are silently dropped.
+channel could not register with the queue for lack of a majority, events published on it are dropped silently.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ docs/guarantees.md does not exclude a loss."""
 class Broker:
     """A broker with its exchange, queues and connections.
 
-    `kept` has the names of all events that were flushed in a queue, including those consumed since. `ready`
-    has the names of the events in the events queue. `copies` maps each event's name to the distinct pairs of
-    properties and body with which it was published.
+    `kept` contains the names of all events that were flushed in a queue, including those consumed since.
+    `ready` contains the names of the events in the events queue. `copies` maps each event's name to the
+    distinct pairs of properties and body with which it was published.
     """
 
     def __init__(self, world: World, nodes: int) -> None:
@@ -50,7 +50,7 @@ class Broker:
         self._generation = 0
 
     def publish(self, connection: Connection, properties: bytes, body: bytes) -> None:
-        """Route one published event to a queue, or close the channel or return the event."""
+        """Route a published event to a queue, or else close the channel or return the event."""
         connection.tag += 1
         name = NAME.match(body)
         if name is None:
@@ -110,7 +110,7 @@ class Broker:
             connection.cut(self._world.random.random() * 0.5)
 
     def block(self) -> None:
-        """Stop reading from all connections, and notify their clients, as during an alarm."""
+        """Stop reading from all connections, and notify their clients, as the broker does during an alarm."""
         self.is_blocked = True
         for connection in self.connections:
             connection.reply(connection.on_blocked, connection, None)

@@ -1,4 +1,4 @@
-"""Replace pika's connection: pass frames to the simulated broker, and its answers to the publisher."""
+"""Replace pika's connection: pass frames to the simulated broker, and its replies to the publisher."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ class Connection:
     # The methods that the broker calls.
 
     def reply(self, callback: Callable[..., None], *arguments: object) -> None:
-        """Call a callback of the publisher after all earlier replies have arrived."""
+        """Call one of the publisher's callbacks after all earlier replies have arrived."""
         self._reply_at = max(self._reply_at, self._later())
         self.world.schedule_call(self._reply_at, self._deliver, (callback, arguments))
 
@@ -128,7 +128,7 @@ class Connection:
             self._end()
 
     def cut(self, notice_seconds: float) -> None:
-        """Break the connection and lose all bytes in transit. The process notices the break only later."""
+        """Break the connection and lose all bytes in transit. The process notices after *notice_seconds*."""
         self._end()
         self.loop.call_later(notice_seconds, self._lose)
 

@@ -21,8 +21,8 @@ SIMULATED: Final = (
     "webhook_api/backpressure/",
     "messaging/clock.py",
 )
-"""The modules that the simulation runs. It does not run those that start gunicorn or handle HTTP, the
-topology and the list of addresses."""
+"""The modules that the simulation runs. It does not run the modules that start gunicorn, or that handle HTTP,
+the topology or the list of addresses."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,8 @@
 """Simulate a file system in memory for the journal's own code.
 
-After a kill, the file system contains all data that was written. After a power cut, it contains the flushed
-data and names, and any part of the unflushed ones. A flush of a file does not flush the file's name. A rename
-is atomic. The removal of a directory is flushed together with the moves of its files.
+After a kill, the file system contains all data that was written. After a power cut, it contains all flushed
+data and names, and a random part of the unflushed ones. Flushing a file does not flush its name. A rename is
+atomic. The removal of a directory is flushed together with the moves of its files.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ class FileSystem:
         on_call: Called before each system call with its name; may kill the process, or let others run.
         on_unlink: Called with a file's path and content before the file's name is removed.
 
-    `errors` maps a system call to the error with which it fails now. `free` is the number of free bytes on
-    the disk. `cut_short` is whether the next write writes only half of its bytes. `process` is the process
-    that makes the calls.
+    `errors` maps a system call to the error with which it currently fails. `free` is the number of free bytes
+    on the disk. If `cut_short` is true, the next write writes only half of its bytes. `process` is the
+    process that makes the calls.
     """
 
     O_RDONLY, O_WRONLY, O_RDWR = os.O_RDONLY, os.O_WRONLY, os.O_RDWR
@@ -135,7 +135,7 @@ class FileSystem:
         return self._next
 
     def write(self, descriptor: int, data: bytes) -> int:
-        """Append data to a file, possibly only a part of it, and return the number of written bytes."""
+        """Append all or part of *data* to a file, and return the number of written bytes."""
         self.call("write")
         file, _ = self._descriptors[descriptor]
         size = len(data)
@@ -182,7 +182,7 @@ class FileSystem:
         self._flush_names(node)
 
     def _flush_names(self, flushed: Directory) -> None:
-        """Flush the changes in a directory, and those in directories that they move or remove."""
+        """Flush the changes in a directory, and the changes in the directories that they move or remove."""
         directories, due, rest = [flushed], [], []
         for changes, moved in reversed(self._unflushed):
             is_due = any(directory in directories for directory, _, _ in changes)
@@ -199,7 +199,7 @@ class FileSystem:
         self._release(descriptor)
 
     def flock(self, descriptor: int, _operation: int) -> None:
-        """Lock a file exclusively for a descriptor, without waiting."""
+        """Lock a file exclusively for a descriptor, or fail immediately."""
         self.call("flock")
         file, _ = self._descriptors[descriptor]
         if file.locked_by not in {None, descriptor}:
@@ -223,7 +223,7 @@ class FileSystem:
             self._release(descriptor)
 
     def cut_power(self, random: random.Random) -> None:
-        """Lose all or some of the unflushed data. All processes must be dead."""
+        """Lose some or all of the unflushed data. Call this only when all processes are dead."""
         for changes, _ in self._unflushed[: random.randint(0, len(self._unflushed))]:
             flush(changes)
         self._unflushed.clear()

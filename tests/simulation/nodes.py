@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True, eq=False)
 class File:
-    """A file's content, and how many of its bytes were flushed. `lost` has the ranges whose flush failed."""
+    """A file's content, and the number of flushed bytes. `lost` lists the ranges whose flush failed."""
 
     data: bytearray = field(default_factory=bytearray)
     flushed: int = 0
@@ -42,13 +42,13 @@ def set_name(names: dict[str, Any], name: str, node: object) -> None:
 
 
 def flush(changes: tuple[Change, ...]) -> None:
-    """Make changes of names durable on the disk."""
+    """Make changes of names durable."""
     for directory, name, node in changes:
         set_name(directory.durable, name, node)
 
 
 def restore(directory: Directory, random: random.Random) -> None:
-    """Return a directory to its state on the disk, as after a power cut."""
+    """Reset a directory to its durable state, as after a power cut."""
     directory.entries = dict(directory.durable)
     for node in directory.entries.values():
         if type(node) is Directory:
@@ -60,7 +60,7 @@ def restore(directory: Directory, random: random.Random) -> None:
 def _tear(file: File, random: random.Random) -> None:
     """Keep the flushed bytes and a random number of unflushed bytes, some of which may become zeros."""
     size = random.randint(file.flushed, len(file.data))
-    # In many cases, the zeros end within the first record that was not flushed.
+    # Often, the zeros end within the first record that was not flushed.
     zeros = min(size, file.flushed + random.randint(0, random.choice((16, size - file.flushed))))
     for start, end in [*file.lost, (zeros, size)]:
         file.data[start:end] = bytes(min(end, len(file.data)) - min(start, len(file.data)))

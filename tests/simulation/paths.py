@@ -1,4 +1,4 @@
-"""Provide paths in the in-memory file system, with those methods of pathlib that the edge uses."""
+"""Provide paths in the in-memory file system, with the pathlib methods that the edge uses."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Run one edge process in the simulation: the product's own journal, relay, backpressure and publisher.
 
-Only the loop of the process and its HTTP server are simulated.
+Only the process's event loop and its HTTP server are simulated.
 """
 
 from __future__ import annotations
@@ -138,7 +138,7 @@ class EdgeProcess:
 
     @property
     def is_exposed(self) -> bool:
-        """Whether unproven events still rely on a poll from before the loss of the majority."""
+        """Whether unproven events still rely on a poll that preceded the loss of the majority."""
         is_used = (
             self.is_started and self.publisher.state is not BrokerState.AWAY and self.publisher.last_tag > 0
         )

@@ -17,13 +17,13 @@ AMPLE_BYTES = 1 << 24
 """The size of a journal, in bytes, that no schedule fills."""
 
 OVERLOAD_SECONDS = 4.0
-"""Seconds within which both a probe and a poll must have reported that the queue is too deep."""
+"""Seconds within which the edge must have learned from a probe and a poll that the queue is too deep."""
 
 
 class Promises:
     """Checks that an event answered 200 is journalled, queued or set aside, and that refusals have a reason.
 
-    `answered` has the names of all events answered 200. `broken` is the first broken promise, if any.
+    `answered` contains the names of all events answered 200. `broken` is the first broken promise, if any.
     """
 
     def __init__(self, world: World) -> None:
@@ -56,8 +56,8 @@ class Promises:
     def _check_pressure(self, process: EdgeProcess) -> None:
         """Check that a request may be answered 200 at the present depth of the queue.
 
-        A process that is new or was frozen has no report of the depth yet. Until it has one, it can refuse
-        senders only because of the journal's limit.
+        A process that has just started or been resumed has no report of the depth yet. Until it gets one, it
+        can refuse senders only because of the journal's limit.
         """
         world = self._world
         runs_since = max(process.began, process.frozen_until)
@@ -91,7 +91,7 @@ class Promises:
         return any(name in file.data for file in self._files("journal"))
 
     def is_any_journalled(self) -> bool:
-        """Whether any journal has an event."""
+        """Whether any journal contains an event."""
         return any(NAME.search(file.data) for file in self._files("journal"))
 
     def journalled(self) -> set[bytes]:

@@ -1,7 +1,7 @@
 """Derive the strikes on a host from a seed, run them, and shorten a schedule that breaks a promise.
 
 A schedule consists of a setting and a list of actions. The seed also determines all other details of a run:
-when each process runs, how long an answer takes, and at which system calls another process runs in between.
+when each process runs, how long an answer takes, and at which system calls other processes interrupt it.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def run(
     tell: Callable[[str], None] | None = None,
     watch: Callable[[World], None] = lambda _world: None,
 ) -> Outcome:
-    """Run a schedule, end all faults, and check that every event arrives. *watch* receives the new world."""
+    """Run a schedule, end all strikes, and check that every event arrives. *watch* receives the new world."""
     world = World(schedule.seed, schedule.setting, tell)
     watch(world)
     with simulated(world):
@@ -136,7 +136,7 @@ def _is_settled(world: World) -> bool:
         and all(process.is_connected and not process.shedder.is_shedding for process in world.living)
         and all(process.frozen_until <= world.now for process in world.living)
         and world.now > world.disk_is_bad_until
-        # Events that were written but then refused also take space in the journal until they are proven.
+        # Events that were written but then refused also take up journal space until they are proven.
         and not world.promises.is_any_journalled()
         and not world.promises.missing()
     )
@@ -146,7 +146,7 @@ Run: TypeAlias = "Callable[[Schedule, Callable[[str], None] | None], Outcome]"
 
 
 def shrink(schedule: Schedule, run: Run = run) -> Schedule:
-    """Shorten a schedule that breaks a promise, as far as the shorter schedule still breaks a promise."""
+    """Remove actions from a schedule that breaks a promise, as long as it still breaks a promise."""
     size = len(schedule.actions) // 2
     while size:
         start = 0

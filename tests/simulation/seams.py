@@ -1,4 +1,4 @@
-"""Connect the product's code to a simulated world, merely by replacing names in the product's modules."""
+"""Connect the product's code to a simulated world, only by replacing names in the product's modules."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Log:
-    """Replaces the product's log, and adds its lines to the story of a run."""
+    """Replaces the product's log, and adds the log lines to the story of a run."""
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -68,7 +68,7 @@ def simulated(world: World) -> Iterator[None]:
 
 @contextmanager
 def replaced(names: Sequence[tuple[Any, str, Any]]) -> Iterator[None]:
-    """For a `with` block, replace names in modules by the given values."""
+    """For a `with` block, replace the values of names in modules."""
     before = [(module, name, getattr(module, name)) for module, name, _ in names]
     try:
         for module, name, value in names:

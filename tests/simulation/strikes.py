@@ -1,4 +1,4 @@
-"""Strike the host, the broker and the workers of a simulation. Each strike ends by itself."""
+"""Strike the host, the broker and the workers of a simulation. Most strikes end by themselves."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def lose_majority(world: World, seconds: float, is_lossy: bool, requests: int) -
 
 
 def lose_majority_anew(world: World, seconds: float) -> None:
-    """Lose the majority while all connections are new and no event has been published on them."""
+    """Lose the majority while all connections are new and have carried no event yet."""
     for connection in list(world.broker.connections):
         connection.cut(0.0)
     world.schedule(2.5, lose_majority, world, seconds, True, 1)
@@ -93,7 +93,7 @@ def lose_majority_anew(world: World, seconds: float) -> None:
 def _find_majority(world: World, requests: int) -> None:
     """Restore the majority when all processes have noticed its loss.
 
-    If the majority returned earlier, docs/guarantees.md would not exclude a loss.
+    If the majority returned earlier, docs/guarantees.md would not rule out a loss of events.
     """
     for process in world.living:
         for _ in range(requests):
@@ -191,6 +191,6 @@ def turn_off(world: World, name: str, seconds: float) -> None:
 
 
 def end_all(world: World) -> None:
-    """End the strikes that may outlast a schedule. All other strikes end by themselves."""
+    """End the strikes that may outlast a schedule."""
     world.files.errors.clear()
     world.files.cut_short = False

@@ -75,14 +75,14 @@ def test_a_seed_repeats_its_run_byte_for_byte(seed):
 
 
 def test_the_command_repeats_a_run_byte_for_byte_in_another_process():
-    # Without a fixed seed for hashes, this run's log lines differ in their order.
+    # Unless the command fixes the seed of Python's hashes, this run's log lines differ in their order.
     command = [sys.executable, "-m", "tests.simulation", "--seed", "259"]
     stories = {subprocess.check_output(command, env=os.environ | {"PYTHONHASHSEED": one}) for one in "12"}
     assert len(stories) == 1
 
 
 class Least:
-    """Makes the random choices with which a power cut keeps the least possible data."""
+    """Replaces the random generator with choices that make a power cut keep the least possible data."""
 
     def randint(self, least, _most):
         return least

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 POLL_SECONDS = 1.0
 WORK_SECONDS = 0.25
 PEACE_SECONDS = 6.0
-"""Seconds after a disk fault in which requests may still be refused. The edge tries the disk again every half
+"""Seconds after a disk fault for which requests may still be refused. The edge retries its disk every half
 second, and the directories of other processes every five seconds."""
 
 
@@ -36,7 +36,7 @@ class BrokenPromiseError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """The settings that stay the same during a run."""
+    """The settings that do not change during a run."""
 
     nodes: int = 1
     confirms: bool = False
@@ -78,7 +78,7 @@ class World:
         return round((self.now + self.wall_offset + 1_732_462_000) * 1_000_000)
 
     def schedule(self, seconds: float, call: Callable[..., None], *arguments: object) -> None:
-        """Schedule a call after a delay. The call does not belong to a process."""
+        """Schedule a call after a delay. The call belongs to no process."""
         self.schedule_call(self.now + seconds, call, arguments)
 
     def schedule_call(
@@ -108,7 +108,7 @@ class World:
             call(*arguments)
         elif not process.is_dead and not (timer and timer.is_cancelled):
             if process.frozen_until > self.now:
-                # Keep the call's position in the order, even if the process is frozen again first.
+                # Keep the call's position in the order, even if the process is frozen again before the call.
                 heappush(self._calls, (process.frozen_until, order, process, timer, call, arguments))
             else:
                 self.run_as(process, call, *arguments)
@@ -145,7 +145,7 @@ class World:
         process.loop.call_soon(process.request, b"<%d>%s" % (self._requests, b"." * size))
 
     def disk_is_bad(self, seconds: float) -> None:
-        """Permit 503 answers for *seconds*, and after that until the edge has tried the disk again."""
+        """Permit 503 answers for *seconds*, and then for as long as the edge may take to retry the disk."""
         self.disk_is_bad_until = max(self.disk_is_bad_until, self.now + seconds + PEACE_SECONDS)
 
     def kill(self, process: EdgeProcess, how: str = "is killed") -> None:
@@ -206,11 +206,11 @@ class World:
         process.loop.call_later(self.random.random() * 0.1, process.take_report, report)
 
     def work(self) -> None:
-        """Let the workers consume some events, and record since when the queue has been too deep."""
+        """Consume some events as the workers do, and record since when the queue has been too deep."""
         self.schedule(WORK_SECONDS, self.work)
         self.broker.consume(self.workers_rate)
         is_deep = len(self.broker.ready) > self.setting.high + 20
-        # A process whose probes get no answer relies on the management API, even if the API is wrong.
+        # A process whose probes get no answer relies on the management API, even if the API's depth is wrong.
         is_reported = self.is_polling and not self.broker.is_blocked and self.broker.latency < 1
         heard = {connection.loop for connection in self.broker.connections} if is_deep else set()
         is_counted = is_deep and is_reported and all(process.loop in heard for process in self.living)

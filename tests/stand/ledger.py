@@ -18,7 +18,7 @@ def digest_of(body: bytes) -> bytes:
 class Ledger:
     """The digests of all bodies that were answered 200; a body answered twice is one event.
 
-    `refused` has the events that a destination refused permanently. They have taken effect, and are also dead
+    `refused` holds the events that a destination refused permanently. They took effect, and are also dead
     letters.
     """
 

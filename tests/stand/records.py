@@ -1,4 +1,4 @@
-"""Read the records that a sender writes of every try, and derive figures from them."""
+"""Read a sender's records of all its tries, and derive figures from them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 RECORD: Final = struct.Struct("<q3d3i?")
 MARK: Final = -1
-"""The number of a record that is a mark: all tries that were due before its `due` are concluded."""
+"""A record with this number is a mark: all tries that were due before its `due` are concluded."""
 
 REFUSED, RESET, CLOSED, TIMEOUT, MALFORMED, OTHER = range(-1, -7, -1)
 NAMES: Final = {
@@ -25,7 +25,7 @@ NAMES: Final = {
     MALFORMED: "malformed answer",
     OTHER: "another failure",
 }
-"""The meaning of each status below zero, which shows how the try failed."""
+"""The kind of failure that each status below zero stands for."""
 
 
 class Tried(NamedTuple):
@@ -38,7 +38,7 @@ class Tried(NamedTuple):
         status: The HTTP status, or one of NAMES.
         retry_after: Whole seconds; 0 if the answer had no Retry-After.
         attempt: 1 for the first try of an event.
-        is_final: Whether the try failed and is not retried, so that the platform has given up the event.
+        is_final: Whether the event is given up, because this try failed and is not retried.
     """
 
     number: int
@@ -52,7 +52,7 @@ class Tried(NamedTuple):
 
     @property
     def latency(self) -> float:
-        """Return the seconds from the time at which the try was due to its end."""
+        """Return the seconds from when the try was due until it ended."""
         return self.ended - self.due
 
 

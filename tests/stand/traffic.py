@@ -21,7 +21,7 @@ ROUTING = ("CONTACT-QUEUED", "CONTACT-ROUTED")
 
 
 def signed(body: bytes, secret: bytes = SECRET) -> bytes:
-    """Return the whole HTTP request that carries a body, signed as the platform does."""
+    """Return the whole HTTP request that carries a body, signed as the platform signs it."""
     signature = base64.b64encode(hmac.digest(secret, body, "sha256")).decode()
     head = (
         f"POST {PATH} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"

@@ -31,7 +31,7 @@ HABITS = {
     "door": r"doors?",
     "house": r"houses?",
     "hand": r"in hand|in an? \w+'s hand|hands of",
-    # The account of this name is quoted.
+    # In quotation marks, it is the name of a Unix account.
     "nobody": r"(?<!\")nobody|somebody|whoever",
     "a person": r"a person",
     "on record": r"on record",

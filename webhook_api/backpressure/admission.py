@@ -35,8 +35,8 @@ class Watermarks:
 class DepthSample:
     """The depth of the events queue, including deliveries that workers hold, at the monotonic time *at*.
 
-    `unacknowledged` counts the deliveries that workers hold. `is_trusted` is False without a majority, and in
-    an alarm: it stops publishes but not consumers, so the depth falls only because no events are added.
+    `unacknowledged` counts the deliveries that workers hold. `is_trusted` is False without a majority and
+    during an alarm. An alarm stops publishers but not consumers, so the falling depth would be misleading.
     """
 
     at: float
@@ -103,10 +103,10 @@ def is_over(was_shedding: bool, depth: int, marks: Watermarks) -> bool:  # noqa:
 
 
 def is_reopened_by_peer(depth: int, lowest: int, marks: Watermarks) -> bool:
-    """Return whether another process has found the depth at the low watermark, which this process missed.
+    """Return whether another process saw the depth reach the low watermark, which this process missed.
 
-    The events that the other process then accepts fill the queue again before this process's next sample: the
-    depth grows although this process accepts nothing. Near the high watermark, others may not shed yet.
+    The other process then accepts events, so the depth grows before this process's next sample, although this
+    process accepts none. Near the high watermark, it may also grow because other processes do not shed yet.
     """
     # A tenth is more than the number of deliveries that workers receive between two samples.
     has_grown = depth - lowest >= max(1, (marks.high - marks.low) // 10)
@@ -135,7 +135,7 @@ def retry_after(pressure: Pressure, marks: Watermarks, maximum: int) -> int:
     if pressure.depth is None or pressure.drain_rate <= 0:
         return maximum
     seconds = (pressure.depth - marks.low) / pressure.drain_rate
-    stretched = seconds * random.uniform(1.0, JITTER)  # noqa: S311  # spreads senders, secures nothing
+    stretched = seconds * random.uniform(1.0, JITTER)  # noqa: S311  # only spreads retries over time
     return max(1, min(maximum, round(stretched)))
 
 

@@ -29,9 +29,9 @@ class QueueReport:
 
 
 class DepthPoller:
-    """Polls every second on a separate thread, and calls *on_report* with each report on this thread.
+    """Polls every second on a separate thread, and calls *on_report* with each report on that thread.
 
-    *preferred_address* returns the index to query first; None: the one with the fewest failures in a row.
+    *preferred_address* returns the index to query first; None: the one with the fewest consecutive failures.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Keep the load of the events queue up to date, so that requests can be refused without a query.
+"""Track the load of the events queue, so that requests can be refused without querying the broker.
 
 All methods run on the loop; the depth poller's thread passes its samples to the loop.
 """
@@ -64,7 +64,7 @@ class LoadShedder:
         return admission.allow_backlog(self._pressure, depth, in_flight, self._marks, self._processes)
 
     def on_blocked(self, *, is_blocked: bool) -> None:
-        """Set whether samples are not to be trusted, because of a broker alarm or a missing majority."""
+        """Set whether a broker alarm or a missing majority makes samples untrustworthy."""
         self._is_blocked = is_blocked
 
     def tick(self) -> None:
@@ -72,7 +72,7 @@ class LoadShedder:
         self._change(admission.mark_stale(self._pressure, self._clock.monotonic()))
 
     def count_published(self, events: int = 1) -> None:
-        """Count published events, and start to shed if they fill the queue up to the high watermark.
+        """Count published events, and start shedding if they fill the queue up to the high watermark.
 
         Events that wait in the journal are not counted, because they are not in the queue.
         """

@@ -21,13 +21,13 @@ from webhook_api.http.wsgi import DeferredBody, DeferredResponse, Service, make_
 
 RECEIVE_BYTES: Final = 64 * 1024
 _BUFFER: Final = memoryview(bytearray(RECEIVE_BYTES))
-"""The receive buffer, which all connections of this process share: a read is parsed before the next read."""
+"""The receive buffer. All connections of this process can share it, because each read is parsed at once."""
 
 MAX_UNSENT_BYTES: Final = 64 * 1024
 """If more response bytes than this wait for a client, nothing is read from the client's connection."""
 
 MAX_ANSWERS_PER_READ: Final = 64
-"""Limit on the requests per read: 2,600 requests of 25 bytes would make all senders wait half a second.
+"""Limit on the requests per read. One read of 2,600 requests of 25 bytes would delay all senders by 0.5 s.
 
 A proxy waits for each response before it sends more, so a connection that reaches this limit is closed.
 """
@@ -121,7 +121,7 @@ class HttpConnection(asyncio.BufferedProtocol):
         self._answers_in_read = 0
         reader = self._reader
         reader.feed(_BUFFER[:nbytes])
-        # Most requests arrive in one piece, so set a deadline only for a request that is incomplete now.
+        # Most requests arrive in one piece, so set a deadline only for a request that is still incomplete.
         if reader.is_in_request and not (self._is_timed or self._is_lingering):
             self._is_timed = True
             self.deadline = monotonic() + self._limits.request_seconds
@@ -167,7 +167,7 @@ class HttpConnection(asyncio.BufferedProtocol):
         data, deferred = self._respond(environ, keep_alive)
         self._leave(data, keep_alive, deferred)
 
-    # Functions that are called for each request take positional arguments: keywords take 1.5 times as long.
+    # Functions called for each request take positional arguments: keyword arguments take 1.5 times as long.
 
     def _leave(self, data: bytes, keep_alive: bool, waits_for: DeferredBody | None) -> None:  # noqa: FBT001  # as explained above
         """Send a response as soon as its event is durable and all earlier responses have been sent."""
@@ -208,7 +208,7 @@ class HttpConnection(asyncio.BufferedProtocol):
         if not keep_alive:
             self._is_lingering = True
             self.deadline = monotonic() + LINGER_SECONDS
-            # The client may be gone. This error must not stop the responses of other connections.
+            # The client may be gone. The resulting error must not stop the responses of other connections.
             with suppress(OSError):
                 self._transport.write_eof()
 

@@ -9,10 +9,10 @@ from urllib.parse import unquote_to_bytes
 from webhook_api.http.response import Response
 
 MAX_LENGTH_DIGITS: Final = 19
-"""Maximum number of digits in a Content-Length; Python refuses to parse numbers of thousands of digits."""
+"""Maximum number of digits in a Content-Length; Python refuses to parse numbers with thousands of digits."""
 
 MAX_KNOWN_NAMES: Final = 512
-"""Limit on the cached header names, so that a sender that keeps using new names cannot fill the memory."""
+"""Limit on the cached header names, so that a sender that keeps inventing names cannot exhaust the memory."""
 
 VERSIONS: Final = {"1.1": "HTTP/1.1", "1.0": "HTTP/1.0"}
 
@@ -87,7 +87,7 @@ def parse_request_line(method: bytes, target: bytes, version: str) -> Mapping[st
 
 
 def _split_target(raw: bytes) -> tuple[str, str, str]:
-    """Return host, path and query of a request target; the host is empty unless the target is a whole URL.
+    """Return host, path and query of a request target; the host is empty unless the target is a full URL.
 
     The path is decoded as WSGI requires, with its bytes as latin-1.
     """

@@ -34,10 +34,10 @@ class _UnsentBody(RawIOBase):
 class RequestReader:
     """Parses the requests of one connection, and calls a callback for each request.
 
-    *template* has the environ entries that all requests of the connection share. *answer* is called with each
-    complete request, and with whether its connection may stay open. If a request is refused before it is
-    complete, *refuse* is called with the connection's last response. *invite* asks the sender of
-    `Expect: 100-continue` for the body, or returns False so that the request is answered without its body.
+    *template* has the environ entries that all requests of the connection share. *answer* receives each
+    complete request, and whether its connection may stay open. If a request is refused before it is complete,
+    *refuse* receives the connection's last response. *invite* asks the sender of `Expect: 100-continue` for
+    the body, or returns False to have the request answered without its body.
 
     `is_in_request` is true from the start of a request until the request is complete.
     """
@@ -145,7 +145,7 @@ class RequestReader:
         elif self._is_settled:
             return
         elif self._size == len(part):
-            # This is the first part, which nearly always is the whole body.
+            # This is the first part, which is nearly always the whole body.
             self._body = part
         else:
             if type(self._body) is bytes:

@@ -29,7 +29,7 @@ MAX_SURPLUS: Final = 32
 """Limit on the connections that are open only to be refused; more connections wait in the kernel's queue."""
 
 EXHAUSTED_PAUSE_SECONDS: Final = 1.0
-"""How long no connection is accepted after the host has run out of descriptors or memory."""
+"""How long to stop accepting connections after the host has run out of descriptors or memory."""
 
 EXHAUSTED: Final = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
@@ -122,7 +122,7 @@ class HttpServer:
     def _accept(self, listener: socket.socket) -> bool:
         """Accept one connection; return whether more connections may be waiting.
 
-        Source: accept(2), which also reports errors of the new connection; the listener still works then.
+        Source: accept(2), which also reports errors of the new connection; these do not affect the listener.
         """
         try:
             sock, _ = listener.accept()
@@ -155,7 +155,7 @@ class HttpServer:
 
 
 def raise_descriptor_limit() -> int:
-    """Raise this process's soft limit of open files to the hard limit; return the limit."""
+    """Raise this process's soft limit on open files to the hard limit; return the limit."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     # In a hardened systemd unit, setrlimit is forbidden, but systemd has set both limits to the same value.
     if soft != hard:

@@ -41,7 +41,7 @@ POLL_SECONDS: Final = 0.1
 """Interval at which a stopping process checks whether its last request has been answered."""
 
 DRAIN_SECONDS: Final = 5.0
-"""How long a stopping process waits for the broker's last answer; others then adopt its unproven events."""
+"""How long a stopping process waits for the broker's last answer; its unproven events are then adopted."""
 
 
 class LoopWorker(Worker):  # type: ignore[misc]  # gunicorn ships no annotations
@@ -76,7 +76,7 @@ class LoopWorker(Worker):  # type: ignore[misc]  # gunicorn ships no annotations
         self._server = HttpServer(Connections(self._service, WsgiAdapter(service).respond))
 
     def run(self) -> None:
-        """Serve requests until gunicorn stops this process or its master has ended; then drain."""
+        """Serve requests until gunicorn stops this process or gunicorn's master ends; then drain."""
         self._is_stopping = False
         self._loop.add_reader(self.PIPE[0], self._on_signal)
         self._server.listen(self.sockets)

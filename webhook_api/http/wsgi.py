@@ -36,10 +36,10 @@ class Service:
             is called without the body.
         is_yielding: Whether senders should use another process. If so, each response closes its connection,
             idle connections are closed, and new connections are left to the other processes.
-        leave: Called when the port has been released, so that other processes accept all new connections.
+        leave: Called when the port has been released; other processes now accept all new connections.
         find_failure: Makes the event of the request just answered durable, if its response is not deferred;
             returns the response to send instead if that fails.
-        on_refused: Called with each of the server's own responses: the application failed or was not called.
+        on_refused: Called with each of the server's own responses, if the application fails or is not called.
         start: Called before the loop runs.
         stop: Called at the end, with a function that it must call when everything is stopped.
     """
@@ -73,7 +73,7 @@ class DeferredBody:
     """The body of a response that must not be sent before the request's event is durable.
 
     Our own server holds the response back, so that all requests of one turn of the loop share one write. If
-    another reader (middleware, another server, a test client) iterates, the event becomes durable at once.
+    another reader (middleware, another server, a test client) reads it, the event becomes durable at once.
 
     *on_durable* takes a callback, and calls it with True once the event is durable, or with False if that
     fails. *flush_now* makes the event durable; if it returns False, *otherwise* is sent instead.
@@ -109,7 +109,7 @@ class DeferredResponse:
     is_ready: bool = False
 
     def __call__(self, is_durable: bool) -> None:  # noqa: FBT001  # a callback's only argument
-        """Release the response or, if the event is not durable, the response *otherwise*."""
+        """Release the response; if the event is not durable, send *otherwise* in its place."""
         if not is_durable:
             self.data = encode_response(self.otherwise, keep_alive=self.keep_alive)
         self.is_ready = True

@@ -1,4 +1,4 @@
-"""Keep every accepted event in files on this host until it is proven that the broker has the event.
+"""Keep every accepted event in files on this host until the broker is proven to have it.
 
 `Journal` appends events, and `Backlog` reads them back. Health reports and `omctl check` use the other names.
 """

@@ -27,7 +27,7 @@ class DiskHealth:
         self.is_flush_failing = False
 
     def write_failed(self, error: OSError | None = None) -> None:
-        """Record that opening or writing a file failed; None: only part of the data was written."""
+        """Record that opening or writing failed; *error* is None if only part of the data was written."""
         self.error = str(error.strerror) if error else NO_SPACE
 
     def flush_failed(self, error: OSError) -> None:
@@ -49,7 +49,7 @@ class DiskHealth:
 
 
 def _try_write(directory: Path, *, fsync: bool) -> str | None:
-    """Write, flush and remove a file: only this detects a quota, a read-only mount or a failing device."""
+    """Write, flush and remove a file: only a trial detects a quota, a read-only mount or a failing device."""
     path = directory / TRIAL_NAME
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)

@@ -1,6 +1,6 @@
 """Append accepted events to this process's segments, and remove the segments of proven events.
 
-The events that are appended in one turn of the loop are written by one `write` (docs/decisions/0186).
+All events that are appended in one turn of the loop are written by a single `write` (docs/decisions/0186).
 """
 
 import os
@@ -26,7 +26,7 @@ class JournalFullError(Exception):
 
 
 class Journal:
-    """The journal of this process; `ProcessDirectory` explains *root*, *max_bytes* and *processes*.
+    """This process's journal, below *root*; see `ProcessDirectory` for *max_bytes* and *processes*.
 
     If *fsync* is true, `sync` makes the appended events durable against a power cut.
 
@@ -74,7 +74,7 @@ class Journal:
         }
 
     def append(self, properties: bytes, body: bytes) -> None:
-        """Add an event for the next `write`; raise JournalFullError above the limit or if the disk fails."""
+        """Keep an event for the next `write`; raise JournalFullError if it does not fit or the disk fails."""
         size = RECORD_BYTES + len(properties) + len(body)
         if self._descriptor < 0:
             self._open_segment(self.active.opened_at_us)
@@ -139,7 +139,7 @@ class Journal:
         if self._descriptor >= 0 and self.directory is not None:
             self._disk.check(self.directory)
         adopted = []
-        # At the limit, search sooner: a segment that was moved during a search may be counted twice.
+        # At the limit, search sooner: a segment that was moved during a search may have been counted twice.
         if now >= self._next_look or not self._own.fits(0):
             self._next_look = now + LOOK_SECONDS
             adopted = self._own.adopt()

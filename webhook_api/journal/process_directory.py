@@ -1,9 +1,9 @@
-"""Manage this process's directory among the journals of the host, and adopt the segments of dead processes.
+"""Manage this process's journal directory, and adopt the segments of dead processes.
 
-A process adopts a segment by one rename, so that the segment always has one owner and is counted once, even
-if the process crashes. Each process has an equal share of the host's limit, and adopts only segments that fit
-into its share. Segments that fit into no share count towards the host's limit too, and so do the segments of
-an earlier gunicorn master's processes.
+A process adopts a segment with a single rename. So the segment always has exactly one owner and is counted
+once, even if the process crashes. Each process has an equal share of the host's limit, and adopts only
+segments that fit into its share. Segments that fit into no share still count towards the host's limit, and so
+do the segments that belong to the processes of an earlier gunicorn master.
 """
 
 import os
@@ -52,13 +52,13 @@ class ProcessDirectory:
 
     @property
     def is_nearly_full(self) -> bool:
-        """Whether less than an eighth of a share is free, so senders should use another process."""
+        """Whether less than an eighth of a share is free; senders should then use another process."""
         return not self.fits(self._share // 8)
 
     def next_path(self) -> Path:
         """Return the path of the next segment; create the directory if it does not exist.
 
-        Raises OSError if the disk has no space for a directory and no dead process has left a directory.
+        Raises OSError if the disk has no space for a directory and no dead process has left one to reuse.
         """
         directory = self.path or self._settle()
         self._number += 1
@@ -67,7 +67,7 @@ class ProcessDirectory:
     def discard(self, segment: Segment) -> None:
         """Unlink a segment; if it is damaged, move it aside for an operator instead.
 
-        If the disk refuses, the segment stays, its size still counts, and `adopt` tries again.
+        If the disk refuses that, the segment stays, its size still counts, and `adopt` tries again.
         """
         try:
             with suppress(FileNotFoundError):
@@ -129,7 +129,7 @@ class ProcessDirectory:
         try:
             self._inherited = list_segments(directory)
         except OSError:
-            # While the numbers of its segments are unknown, an adopted segment could overwrite one of them.
+            # Without the numbers of its segments, a segment adopted later could overwrite one of them.
             os.close(lock)
             raise
         self.path, self._lock = directory, lock

@@ -4,7 +4,7 @@
 magic 4 │ properties length 2 │ body length 4 │ CRC-32 of both 4 │ properties │ body
 ```
 
-The magic number allows a reader to find the next record after damage. All numbers are little-endian.
+The magic number lets a reader find the next record after damage. All numbers are little-endian.
 """
 
 import struct
@@ -24,7 +24,7 @@ RECORD_BYTES: Final = HEADER.size
 """Size of a record without its properties and its body, in bytes."""
 
 RETRY_SECONDS: Final = 5.0
-"""Pause after a failed attempt to read and publish a segment; then a postponed segment is tried again."""
+"""Pause after a failed attempt to read or publish a segment, before a postponed segment is tried again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ def encode_header(properties: bytes, body: bytes) -> bytes:
 
 
 def encode_records(events: Iterable[tuple[bytes, bytes]]) -> bytes:
-    """Return the records of events, given as properties and body, one after the other."""
+    """Return the concatenated records of events, each of which is given as its properties and body."""
     parts: list[bytes] = []
     for properties, body in events:
         parts += (encode_header(properties, body), properties, body)
@@ -161,7 +161,7 @@ class Backlog:
     def retry_postponed(self) -> None:
         """Put one postponed segment back if no other segment waits and the time for a retry has come.
 
-        Each attempt publishes the segment's other events again, and these copies must not fill the queue.
+        Each retry publishes the segment's other events again; frequent retries would fill the queue.
         """
         if self._postponed and not self._segments and self._now() >= self._retry_at:
             self._segments.append(self._postponed.popleft())
@@ -169,7 +169,7 @@ class Backlog:
     def read(self, limit: int) -> tuple[list[Entry], Segment | None]:
         """Read up to *limit* further events of one segment.
 
-        Return the events, and the segment if it was read completely and therefore left the backlog.
+        Return the events and, if the segment was read to its end and so left the backlog, the segment.
         """
         entries: list[Entry] = []
         while self._segments and len(entries) < limit:

@@ -1,8 +1,8 @@
 """Publish events to the broker while it is safe to do so, and prove that the broker has them.
 
 The link is open while the connection is up, the broker reads from it and, on a cluster, a recent report shows
-that the events queue has a majority. Without a majority, RabbitMQ may silently drop events. The link then
-closes the connection, so that all unproven events are published again on a new connection.
+that the events queue has a majority. Without a majority, RabbitMQ may silently drop events. So the link
+closes the connection in that case, and all unproven events are published again on a new connection.
 """
 
 from collections.abc import Callable, Iterable
@@ -17,7 +17,7 @@ from webhook_api.relay.proof import DeliveryProof
 
 STALL_SECONDS: Final = 120.0
 """Time limit for the proof of the oldest segment, which normally takes seconds. RabbitMQ may lose a publish
-without sending a negative confirm; all later segments would then wait behind the publish's segment."""
+without sending a negative confirm; all later segments would then wait behind that publish's segment."""
 
 
 class BrokerLink:
@@ -51,9 +51,9 @@ class BrokerLink:
     ) -> None:
         """Connect to the broker, and reconnect whenever the connection is lost.
 
-        *on_change* is called with whether events can be published now. If the connection was lost, a call to
-        *on_interrupted* follows, with the segments to publish again, oldest first. *on_answer* is called when
-        a probe is answered, with the proven segments and the number of backlog events that may be published.
+        *on_change* receives True if events can be published now, or else False. If the connection was lost,
+        *on_interrupted* then receives the segments to publish again, oldest first. When a probe is answered,
+        *on_answer* receives the proven segments and the number of backlog events that may be published.
         """
         self._on_change, self._on_interrupted, self._on_answer = on_change, on_interrupted, on_answer
         self._publisher.start(self._on_broker_change)
@@ -93,7 +93,7 @@ class BrokerLink:
         self._shedder.count_published(self._publisher.flush())
 
     def prove(self, segment: Segment) -> None:
-        """Start to prove a segment whose events have all been published."""
+        """Start proving a segment whose events have all been published."""
         self._proof.add(segment, self._publisher.last_tag)
 
     def tick(self) -> None:
@@ -113,16 +113,16 @@ class BrokerLink:
             self._publisher.abort("no answer to a probe")
 
     def on_report(self, report: QueueReport) -> None:
-        """Use a report about the queue's members; act on a lost majority at once.
+        """Evaluate a report about the queue's members; act on a lost majority at once.
 
-        If this process was suspended, act on the missing reports first: a new report does not replace them.
+        If this process was suspended, act on the missing reports first: a new one does not make up for them.
         """
         self._demand_majority()
         self._watch.on_report(report)
         self._demand_majority()
 
     def stop(self, then: Callable[[], None]) -> None:
-        """Close the connection and call *then*; if the broker is up, first wait for a last probe's answer."""
+        """Close the connection and call *then*; if the broker is up, wait for a last probe's answer first."""
 
         def finish() -> None:
             self._publisher.stop()
@@ -154,7 +154,7 @@ class BrokerLink:
         self._probe_sent_at = None
         self._probe_number += 1
         self.size_limit = self._publisher.size_limit
-        # Call *on_change* first: it closes the active segment, which then is one of the unproven segments.
+        # Call *on_change* first: it closes the active segment, which then becomes an unproven segment.
         self._on_change(False)
         self._on_interrupted(self._proof.interrupt())
 

@@ -20,13 +20,13 @@ FRESH_SECONDS: Final = 10.0
 NEVER: Final = float("-inf")
 
 MEMBERS_NAME: Final = "queue-members"
-"""Name of the state directory's file with the last reported number of members, and the number of brokers."""
+"""File in the state directory that stores the last reported number of members, and the number of brokers."""
 
 PATIENCE_SECONDS: Final = 10.0
 """How long a cluster may take to answer a probe, or a new connection may wait for a reported majority."""
 
 LONE_PATIENCE_SECONDS: Final = 120.0
-"""How long a single broker without a reported alarm may take to answer a probe; after that, it never will."""
+"""How long a single broker without a reported alarm may take to answer a probe before we give up waiting."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Majority:
     """The state of the queue's members, as known for the current connection. Times are monotonic seconds.
 
     `members` is the last reported number of nodes that hold the queue; a single broker (1) needs no majority.
-    `address` is the index of the management address that reports for this connection; None: any address.
+    `address` is the index of the management address that reports for this connection; None means any.
     `connected_at` is the time when the connection was made. `seen_at` is the time when the last report that
     showed a majority was requested; NEVER if there was none on this connection.
     """

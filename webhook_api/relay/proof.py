@@ -1,10 +1,10 @@
 """Prove that the broker has the events of published segments, by probes or by publisher confirms.
 
-A probe is a synchronous method on the channel of the publishes. RabbitMQ handles the methods of a channel in
+A probe is a synchronous method on the publisher's channel. RabbitMQ handles the methods of a channel in
 order, so the answer to a probe proves that all events sent before the probe were received, parsed and passed
 to the queue. It does not prove that the quorum queue has flushed them, which takes milliseconds. So a second
 probe is sent on the same connection after a grace period. Its answer shows that the broker did not fail
-before the flush. On a cluster, this holds only if the queue had a majority for that whole time (majority.py).
+before the flush. On a cluster, it shows this only if the queue had a majority all that time (majority.py).
 """
 
 from collections import deque
@@ -48,7 +48,7 @@ class DeliveryProof:
     def on_probe_answered(self, now: float, majority_until: float) -> list[Segment]:
         """Called when a probe is answered. Remove and return the segments that are now proven.
 
-        *majority_until* is when a majority was last reported (*now* on a single broker). Both are monotonic.
+        *majority_until* is when a majority was last reported; on a single broker, *now*. Both are monotonic.
         """
         raise NotImplementedError
 
@@ -68,7 +68,7 @@ class Barrier(DeliveryProof):
         self._probe_sent_at = 0.0
 
     def on_probe_sent(self, now: float) -> None:
-        """Record that this probe covers all segments that were added so far."""
+        """Record that this probe covers all segments added so far."""
         self._covered = len(self._published)
         self._probe_sent_at = now
 

@@ -7,7 +7,7 @@ list, except that an interruption moves all unproven events back to the top:
 * published: in the active segment while `_is_live`, or in one of the link's segments
 * proven: its segment is unlinked, or the event was set aside because it is too large for the broker
 
-If in doubt, an event is published again. This is harmless, because a unique index drops the copy.
+When in doubt, the relay publishes an event again. This is harmless, because a unique index rejects the copy.
 """
 
 import asyncio
@@ -75,7 +75,7 @@ class Relay:
             self._open_turn()
 
     def on_durable(self, callback: Callable[[bool], None]) -> None:
-        """Call *callback* at the end of this turn, with whether the turn's events are durable."""
+        """Call *callback* at the end of this turn, with True if the turn's events are durable, else False."""
         self._is_undeferred = False
         self._deferred.append(callback)
         if not self._is_turn_open:
@@ -95,12 +95,12 @@ class Relay:
         return outcomes[0]
 
     def accept_canary(self, properties: bytes, body: bytes) -> None:
-        """Accept a canary, which is not counted as a webhook; raises the same error as `accept`."""
+        """Accept a canary, which is not counted as a webhook; raise the same error as `accept`."""
         self.accept(properties, body)
         self._canaries += 1
 
     def stop(self, then: Callable[[], None]) -> None:
-        """End the turn, wait for a last probe's answer if the broker is up, close the journal, call *then*.
+        """End the turn; if the broker is up, wait for a last probe's answer; close the journal; call *then*.
 
         Unproven events stay in the journal's directory, and another process adopts them.
         """
@@ -172,7 +172,7 @@ class Relay:
         """Write the events of the turn and publish them; return whether all of them are durable."""
         if self._has_oversized:
             self._has_oversized = False
-            # Leave the event to the republisher, which sets it aside. Earlier events are in another segment.
+            # Let the republisher set the event aside. Events published live so far stay in another segment.
             self._set_live(False)
         events = self._journal.write()
         if self._is_live:
@@ -200,7 +200,7 @@ class Relay:
     # The following methods decide which segments are published live.
 
     def _set_live(self, live: bool) -> None:  # noqa: FBT001  # a callback's argument
-        """Start or stop live publishing, with a new segment, so that no segment is published only in part."""
+        """Start or stop live publishing. Open a new segment: none may be published live only in part."""
         if live != self._is_live:
             self._rotate()
             self._is_live = live

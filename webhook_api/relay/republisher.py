@@ -1,7 +1,7 @@
 """Publish the journal's backlog in slices, between which the loop handles requests.
 
 The backlog stays in the journal while the events queue is deep. In the journal, it needs only disk space. In
-the queue, it would cause live requests to be refused, and slow the broker down (docs/performance.md).
+the queue, it would slow the broker down and cause live requests to be refused (docs/performance.md).
 """
 
 import asyncio
@@ -22,13 +22,13 @@ IDLE_SLICE_EVENTS: Final = 100
 """Size of a slice while no requests arrive: 20,000 events/s per process, more than a broker accepts."""
 
 MAX_SLICE_EVENTS: Final = 200
-"""Largest slice. Otherwise, the first slice after an outage would grow with all events accepted during it."""
+"""Largest slice. Unlimited, the first slice after an outage would grow with all events accepted during it."""
 
 MAX_AHEAD_EVENTS: Final = 5000
 """Limit on the republished events that the broker must handle before it answers the next probe.
 
-Without this limit, an overloaded cluster needed more than the 10 s that a probe may take to handle a whole
-backlog, and the backlog was published again and again. With it, 500 events a second are enough.
+Without this limit, an overloaded cluster took longer to handle a whole backlog than the 10 s allowed for a
+probe, and the backlog was published again and again. With it, handling 500 events a second is enough.
 """
 
 
@@ -59,7 +59,7 @@ class Republisher:
         self._accepted = 0
         self._allowed = 0
         self._is_pumping = False
-        # Whether some event of the partly read segment was neither published nor set aside.
+        # Whether any event of the partly read segment was neither published nor set aside.
         self._is_incomplete = False
         self.backlog = Backlog(loop.time)
         self.republished = 0

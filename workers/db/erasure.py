@@ -29,7 +29,7 @@ UUID_FORM: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.I
 _WITH_BODIES: Final = (event_payloads, event_conflicts)
 _ESCAPE: Final = re.compile(r"\\u([0-9a-f]{4})")
 SEARCH_ROWS: Final = 10_000
-"""Number of event ids that one statement searches. It takes milliseconds, so progress can be shown often."""
+"""Number of event ids that one statement searches: this takes milliseconds, so progress is shown often."""
 
 
 def encode_needles(identifiers: Iterable[str]) -> set[bytes]:
@@ -49,8 +49,8 @@ def search_conversations(
 ) -> set[str]:
     """Return the ids of the conversations with a stored body that contains any of *needles*.
 
-    Every body is read, including those of conflicts. After each statement, *report* gets the id above which
-    it searched, and the last id.
+    Every body is read, including those of conflicts. After each statement, *report* is called with the id
+    above which the statement searched, and with the last id.
     """
     wanted, found = list(needles), set[str]()
     if not wanted:
@@ -94,8 +94,8 @@ def erase_conversations(
         (sa.update(message_receipts).values(reasons=None), reasons),
     )
     if not dry_run:
-        # Wait here for the transactions that lease some of these deliveries: the update below then also finds
-        # deliveries that they parked meanwhile, and no other transaction parks any behind the locked ones.
+        # Wait until the transactions that are leasing some of these deliveries end. The update below then
+        # also finds deliveries that they parked, and none can be parked behind the locked deliveries.
         connection.execute(sa.select(deliveries.c.outbox_id).where(unsent).with_for_update())
     erased = {}
     for statement, condition in statements:

@@ -120,7 +120,7 @@ def find_dead_letter(connection: Connection, message_id: str) -> Row[Any] | None
 def match_dead_letters(
     connection: Connection, message_ids: Sequence[str], selected: DeadLetterFilter
 ) -> dict[str, tuple[str | None, bool]]:
-    """Return, for each selected dead letter, its intervention and whether it was carried out."""
+    """Return, for each selected dead letter, its intervention and whether this has been carried out."""
     query = select(_D.message_id, _D.intervention_id, _D.decided_at.is_not(None))
     rows = connection.execute(query.where(_D.message_id.in_(message_ids), selected.condition()))
     return {message_id: (intervention, done) for message_id, intervention, done in rows}
@@ -151,7 +151,7 @@ def record_execution(connection: Connection, message_ids: Sequence[str], now_us:
 def keep_discarded(
     connection: Connection, bodies: Mapping[str, bytes], intervention_id: str, now_us: int
 ) -> None:
-    """Store the bodies of dead letters that are about to be discarded; *bodies* has them by message id."""
+    """Store the bodies of dead letters that will be discarded next; *bodies* maps message ids to bodies."""
     columns = {"intervention_id": intervention_id, "discarded_at": moment_of(now_us)}
     if rows := [columns | {"message_id": message_id, "body": body} for message_id, body in bodies.items()]:
         connection.execute(discarded_dead_letters.insert(), rows)

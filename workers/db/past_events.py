@@ -23,7 +23,7 @@ class PastEventFilter:
     Args:
         event_type: The whole event type, or only its last part.
         since: Select events received at this time or later, and before `until`, by the edge's clock.
-        through: The newest `processed_events.id` at the time when the replay began.
+        through: The highest `processed_events.id` when the replay began.
     """
 
     conversation: str | None = None

@@ -13,7 +13,7 @@ from workers.db.models import edge_statistics, worker_reports
 from workers.parsing import moment_of
 
 REPORT_SECONDS: Final = 10.0
-"""Interval between a worker's reports: shorter than Prometheus' scrape interval, with negligible load."""
+"""Interval between a worker's reports: shorter than Prometheus's scrape interval; the load is negligible."""
 
 SILENT_SECONDS: Final = 60.0
 """A worker without a report for this time counts as silent: it ended, hangs, or cannot reach the database."""

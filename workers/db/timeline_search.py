@@ -1,4 +1,4 @@
-"""Find the timelines of the events that an id identifies; on PostgreSQL, indexes serve all large tables."""
+"""Find the timelines of the events that an id identifies; on PostgreSQL, large tables have indexes for it."""
 
 import re
 from collections.abc import Iterable, Iterator

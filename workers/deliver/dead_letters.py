@@ -28,10 +28,10 @@ BATCH_ROWS: Final = 100
 LEASE_SECONDS: Final = 60.0
 
 SET_ASIDE_SECONDS: Final = 3600.0
-"""Delay before retrying a dead letter that cannot be read or published; others do not wait for it."""
+"""Delay before a dead letter that cannot be read or published is retried; the others do not wait for it."""
 
 _D: Final = deliveries.c
-# A literal, because PostgreSQL uses a partial index only if the query contains the index's condition.
+# Use a literal, because PostgreSQL uses a partial index only if the query contains the index's condition.
 _DEAD: Final[Any] = literal_column(f"'{DEAD}'")
 _E: Final = processed_events.c
 
@@ -50,7 +50,7 @@ class DeadLetterPublisher:
     receipts: FailedReceipts | None = None
 
     def publish_dead_letters(self) -> int:
-        """Publish a batch of dead letters with publisher confirms; return their number. Blocks for seconds.
+        """Publish a batch of dead letters with publisher confirms; return their number. This takes seconds.
 
         If the process is killed before it records them as published, they are published again with the same
         message ids. If the broker is away, records the confirmed dead letters and raises RetryLaterError.

@@ -36,7 +36,7 @@ def idle_delay(delay: float, *, is_busy: bool) -> float:
 
 
 def is_running_out(sender: Sender) -> bool:
-    """Return whether half of the slots are free, so threads may soon have to wait for the database."""
+    """Return whether at least half of the slots are free: threads may soon have to wait for the database."""
     return sender.free_slots() >= sender.in_flight
 
 

@@ -51,7 +51,7 @@ class Destination:
         secrets: Signing keys, newest first. Each event is signed with every key, so that keys can be rotated.
         timeout: Seconds that a whole request may take, including its response.
         concurrency: Maximum number of concurrent requests of one process to this destination.
-        attempts: An event is given up after this number of failures, or *give_up* seconds after the first.
+        attempts: An event is given up after this many failures, or *give_up* seconds after its first failure.
     """
 
     name: str
@@ -139,7 +139,7 @@ def _check(name: str, key: str, value: Any) -> None:
 
 
 def _read_secrets(name: str, table: Mapping[str, Any], directory: Path) -> tuple[str, ...]:
-    """Return the secrets; `secret_file` is relative to $CREDENTIALS_DIRECTORY if set, else to the TOML."""
+    """Return the secrets; `secret_file` is in $CREDENTIALS_DIRECTORY or, if unset, beside the TOML file."""
     secrets = _list(table, "secret")
     if file := table.get("secret_file"):
         home = Path(os.environ.get("CREDENTIALS_DIRECTORY", directory))

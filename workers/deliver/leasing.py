@@ -17,8 +17,8 @@ from workers.deliver.webhook import WebhookMessage
 from workers.parsing import microseconds_of
 
 MIN_RUN_EVENTS: Final = 10
-"""Number of events leased at a time for each conversation while many conversations wait, or fewer if the
-lease would otherwise have too many events."""
+"""While many conversations wait, this number of events is leased at a time for each of them, or fewer if the
+lease would otherwise contain too many events."""
 
 _D: Final = deliveries.c
 _O: Final = outbox.c
@@ -100,8 +100,8 @@ def lease(
     locked: list[Row[Any]] = []
     while not locked:
         found = find_first(connection, destination, now_us, wanted)
-        # Try the first deliveries that were found before those that were not: a recalled first delivery may
-        # have become due later than the deliveries that wait behind it.
+        # Try those conversations first whose first delivery is itself in the list. A recalled first delivery
+        # may have become due later than the deliveries that wait behind it.
         found.sort(key=lambda pair: pair[0] != pair[1])
         ids = list(dict.fromkeys(first_id for _, first_id in found))[:wanted]
         locked = lock(connection, destination, ids, now_us, conversations) if ids else []
@@ -162,11 +162,11 @@ def _lease_runs(
 ) -> list[int]:
     """Lease each conversation's deliveries up to the first that is not free; return their outbox ids.
 
-    A start has the destination, the conversation, the outbox id after which to lease, and the current time.
+    Each of *starts* has the destination, the conversation, the outbox id after which to lease, and the time.
     """
     (destination, _, _, now_us), *_ = starts
     rows = _runs(connection.dialect.name, count).execute(connection, starts)
-    # A later delivery that is not due was leased by another process before an earlier one became due again.
+    # Cut runs where a delivery is not due: another process leased it before an earlier one became due again.
     free = _cut_runs((row[0], row[1], bool(row[2])) for row in rows)
     # Another process may have leased some of these deliveries after they were read.
     rows = _LEASE.execute(connection, [(destination, row[1], now_us, lease_us) for row in free])

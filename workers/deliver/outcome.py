@@ -29,7 +29,7 @@ MAX_REFUSALS: Final = 2
 counted refusal may not be due to the event: the destination may have recovered between two outages."""
 
 DOWN_CONVERSATIONS: Final = 5
-"""A destination is down after requests of this number of conversations found it away and none reached it."""
+"""A destination counts as down once requests of this many conversations found it away and none reached it."""
 
 MAX_PAUSE_SECONDS: Final = 60.0
 """Longest pause between two probes of a destination that is down, so that its recovery is detected soon."""
@@ -103,7 +103,7 @@ def classify(
     last_taken_us: int,
     is_probe: bool,
 ) -> tuple[Outcome, int]:
-    """Return an attempt's outcome, and the number of failed attempts so far that count.
+    """Return an attempt's outcome, and the number of failed attempts that count so far.
 
     The destination last accepted an event at *last_taken_us*. A probe is an attempt while the destination is
     down; its failure does not count.

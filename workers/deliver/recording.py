@@ -116,7 +116,7 @@ def read_apart(
 ) -> list[LeasedDelivery]:
     """Return leased deliveries. A delivery whose row cannot be read becomes a dead letter instead.
 
-    If the database refuses to read every single row, no row is at fault, and all deliveries wait an hour.
+    If the database can read none of the rows, no single row is at fault, and all deliveries wait for an hour.
     """
     name, leased, unread = destination.name, list[LeasedDelivery](), dict[int, Exception]()
 

@@ -20,8 +20,8 @@ from workers.deliver.webhook import Transport
 AHEAD: Final = 2
 MAX_AHEAD: Final = 12
 AHEAD_SECONDS: Final = 0.2
-"""Number of conversations leased for each sending thread, so that no thread waits for the database: AHEAD, or
-as many as have one event each and are sent in AHEAD_SECONDS, but at most MAX_AHEAD."""
+"""Number of conversations leased for each sending thread, so that no thread waits for the database: as many
+as a thread can send in AHEAD_SECONDS if each has one event, but at least AHEAD and at most MAX_AHEAD."""
 
 RUN_SECONDS: Final = 1.0
 """A run sends events for about this time; then other conversations get their turn."""
@@ -77,7 +77,7 @@ class Sender:
         return 2 * (RUN_SECONDS + self.destination.timeout) + MARGIN_SECONDS
 
     def start(self) -> None:
-        """Start the sending threads. As daemons, they cannot delay the end of the process."""
+        """Start the sending threads as daemon threads, which cannot delay the end of the process."""
         for _ in range(self.destination.concurrency):
             threading.Thread(target=self._send_runs, name=self.destination.name, daemon=True).start()
 

@@ -88,7 +88,7 @@ def count(connection: Connection, chosen: ColumnElement[bool]) -> int:
 
 def plan_some(connection: Connection, name: str, unplanned: ColumnElement[bool], now_us: int) -> int:
     """Plan up to BATCH_ROWS deliveries, oldest first; return their number. Call this until it returns 0."""
-    # Lock the destination's row, so that another backfill of it waits until this transaction has ended.
+    # Lock the destination's row, so that another backfill of this destination waits for this transaction.
     connection.execute(select(destinations.c.name).where(destinations.c.name == name).with_for_update())
     due_at = literal(moment_of(now_us), _D.due_at.type)
     some = (
@@ -104,7 +104,7 @@ def plan_some(connection: Connection, name: str, unplanned: ColumnElement[bool],
 
 def abandon_some(connection: Connection, waiting: ColumnElement[bool], now_us: int) -> int:
     """Abandon up to BATCH_ROWS waiting deliveries; return their number. Call this until it returns 0."""
-    # With the locks, a delivery that ends meanwhile does not count.
+    # The rows are locked, so a delivery that ends in the meantime is not counted.
     some = select(_D.outbox_id, _D.destination).where(waiting).limit(BATCH_ROWS).with_for_update()
     keys = [(row[0], row[1]) for row in connection.execute(some)]
     if not keys:

@@ -45,7 +45,7 @@ EMPTY: Final[Mapping[type, Any]] = {dict: {}, list: []}
 """Default values of fields that a body lacks, so that `has(routing.status)` is false instead of an error."""
 
 MAX_EXPRESSION_LENGTH: Final = 4096
-"""Longest expression. With 100,000 brackets, the parser panics, which `except Exception` does not catch."""
+"""Maximum length of an expression. 100,000 brackets make the parser panic; `except Exception` misses that."""
 
 
 class FilterError(OpenMessagingError):

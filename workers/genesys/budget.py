@@ -5,7 +5,7 @@ forward by a fixed cost. Requests may move it ahead of the present by at most on
 
 Urgent callers have priority: settle, deliver and the command line may use the whole burst except one request.
 A background caller, such as reconcile, takes a request only while more than half of the burst is left, so
-urgent callers never wait for it. The request that urgent callers leave guarantees it a tenth of the limit.
+urgent callers never wait for it. The one request that they leave guarantees it a tenth of the limit.
 """
 
 import time
@@ -22,8 +22,8 @@ from workers.genesys.errors import PlatformBusyError
 MINUTE_US: Final = 60_000_000
 
 BURST_SHARE: Final = 10
-"""A tenth of a minute's requests may be sent at once; the others are spread over the minute. Any 60 seconds
-then stay within the limit, and a single request does not wait."""
+"""A tenth of a minute's requests may be sent at once; the others are spread over the minute. The requests of
+any 60 seconds then stay within the limit, and a single request does not wait."""
 
 MIN_BURST: Final = 3
 """Smallest burst: one request for urgent callers, one for others, and one that urgent callers must leave."""
@@ -32,7 +32,7 @@ MAX_PAUSE_SECONDS: Final = 120.0
 """Longest pause. The platform counts requests by the minute, so a longer Retry-After must be an error."""
 
 MAX_WAIT_SECONDS: Final = 10.0
-"""Longest time that a background caller waits for a request; if it had to wait longer, it gets an error."""
+"""Longest time that a background caller waits for a request. If a longer wait is needed, it gets an error."""
 
 _OPEN: Final = text(
     "INSERT INTO request_budgets (name, paid_at_us, background_paid_at_us) VALUES (:name, 0, 0)"
@@ -94,7 +94,7 @@ class RequestBudget:
             self.wait(delay)
 
     def pause(self, seconds: float) -> None:
-        """Stop all requests for *seconds*, but at most MAX_PAUSE_SECONDS, as the platform has requested."""
+        """Stop all requests, as the platform has requested, for *seconds*, but at most MAX_PAUSE_SECONDS."""
         rate, now_us = self._rate(), self.clock.now_us()
         until_us = now_us + round(min(seconds, MAX_PAUSE_SECONDS) * 1_000_000) + rate.burst_us
         values = {"name": self.name, "until_us": until_us, "furthest_us": rate.furthest_us(now_us)}

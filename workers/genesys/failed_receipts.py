@@ -31,7 +31,7 @@ STUCK_SECONDS: Final = 300.0
 """A request that started longer ago than this must have ended, because its time limits are far shorter."""
 
 MAX_ATTEMPTS: Final = 50
-"""Maximum number of attempts that certainly had no effect. Delays of up to 5 minutes make them last hours."""
+"""Maximum number of attempts that certainly had no effect; delays of up to 5 minutes make them take hours."""
 
 _F: Final = failed_receipts.c
 _PLAN: Final = insert_into(
@@ -100,7 +100,7 @@ class FailedReceipts:
             _PLAN.execute(connection, rows)
 
     def send_failed_receipts(self) -> int:
-        """Send one due receipt; return 1, or 0 if none was due. Blocks for seconds.
+        """Send one due receipt; return 1, or 0 if none was due; this may take seconds.
 
         If the database is away, RetryLaterError is raised, and the next call records this call's result.
         """
@@ -120,7 +120,7 @@ class FailedReceipts:
             self._unrecorded = None
 
     def _begin(self, connection: Connection) -> Row[Any] | None:
-        """Record the start of a due receipt; mark receipts that began long ago but never ended as unknown."""
+        """Record that a due receipt's request begins; mark receipts as unknown if theirs began long ago."""
         now = self._now()
         is_stuck = _F.outcome.is_(None) & (_F.begun_at < now - timedelta(seconds=STUCK_SECONDS))
         stuck = update(failed_receipts).where(is_stuck)

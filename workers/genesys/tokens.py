@@ -61,7 +61,7 @@ class Tokens:
             return self._token
 
     def forget(self, token: str) -> None:
-        """Mark *token*, which the platform refused, for renewal, unless it has been renewed already."""
+        """Mark *token* for renewal, because the platform refused it, unless it has already been renewed."""
         with self._lock:
             if self._token == token:
                 self._renew_at = 0.0
@@ -85,7 +85,7 @@ class Tokens:
             raise PlatformRefusedError(error.status_code, code, "none", at_login=True) from None
         self._token = str(answer["access_token"])
         lifetime = float(answer.get("expires_in", 300.0))
-        # Renew a token when a tenth of its lifetime is left; the lifetime is minutes to days.
+        # Renew a token when a tenth of its lifetime is left; lifetimes range from minutes to days.
         self._renew_at = time.monotonic() + 0.9 * lifetime
 
 
@@ -101,7 +101,7 @@ def limit_session(session: Http) -> Http:
     """Give every request in a session an overall deadline, limit the response size, and refuse redirects."""
     for scheme in ("http://", "https://"):
         session.mount(scheme, DeadlineAdapter(max_answer_bytes=MAX_ANSWER_BYTES))
-    # Limit the session, because oauthlib has no option per request. A redirect would leak credentials.
+    # Limit the session, because oauthlib has no per-request option. A redirect would leak credentials.
     session.max_redirects = 0
     return session
 

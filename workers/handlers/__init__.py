@@ -37,7 +37,7 @@ __all__ = [
 ENTRY_POINTS: Final = "open_messaging.handlers"
 
 TRANSIENT_TYPES: Final = frozenset({parsing.TYPING})
-"""Event types that are counted but not stored: a typing indicator is outdated before it could be used."""
+"""Event types that are counted but not stored: a typing indicator is out of date before it can be used."""
 
 
 def typing(connection: Connection, events: Sequence[ClaimedEvent], now_us: int) -> Skips:  # noqa: ARG001  # the signature of every handler

@@ -37,7 +37,7 @@ _KEEP: Final = insert_into(routing_updates, (*_COLUMNS, "waits_since", "next_att
 
 
 def conversation_updated(connection: Connection, events: Sequence[ClaimedEvent], now_us: int) -> Skips:
-    """Store for settle the updates to one of the guide's two routing states, and skip all others."""
+    """Store the updates to one of the guide's two routing states, for settle to apply; skip all others."""
     kept = [claimed for claimed in events if claimed.event.routing_status in ROUTING_STATUSES]
     if kept:
         _KEEP.execute(connection, [(*_get_values(claimed), now_us, now_us) for claimed in kept])

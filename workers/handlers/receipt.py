@@ -27,7 +27,7 @@ _get_values: Final = attrgetter(*_COLUMNS.values())
 _RECORD: Final = insert_into(message_receipts, _COLUMNS)
 
 # The native dialect has no start event. A conversation's session is opened when its first message is settled,
-# or here when its first receipt arrives before that.
+# or here, if its first receipt arrives earlier.
 _OPEN: Final = BulkStatement(
     """
     UPDATE conversations SET session_opened_at = {session_opened_at}

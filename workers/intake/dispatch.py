@@ -38,7 +38,7 @@ _get_order: Final = attrgetter("event.conversation_id", "event.occurred_at_us", 
 
 @dataclass(frozen=True, slots=True)
 class Dispatched:
-    """The result of dispatching one transaction's arrivals. The `new` events were not recorded before.
+    """The result of dispatching one transaction's arrivals. The `new` events had not been recorded before.
 
     `conflicts` counts the arrivals that have the key of a known event but different content.
     """
@@ -78,7 +78,7 @@ def dispatch(
                 for handler in handlers.get(event_type, ()):
                     skips |= call_handler(handler, connection, group, now_us, limit)
         ingest.mark_skipped(connection, skips)
-    # Update known events last: settle, too, locks conversations before it updates their events.
+    # Update known events last, because settle also locks conversations before it updates their events.
     conflicts = ingest.record_duplicates(connection, claims.known, now_us)
     return Dispatched(claims.new, skips, conflicts)
 
@@ -170,7 +170,7 @@ def _find_fault(skips: object, events: Sequence[ClaimedEvent]) -> str | None:
 
 
 def _has_failed(connection: Connection) -> bool:
-    """Return whether this transaction failed; the error may be from another database that the handler uses.
+    """Return whether this transaction has failed; the error may be from a handler's own database.
 
     After a failure, PostgreSQL refuses further statements. SQLite accepts them, so a failure is
     assumed there.

@@ -19,7 +19,7 @@ DELAY_GROWTH: Final = 4.0
 """Retry delays grow: 1, 4, 16 … seconds, in which a related event may arrive or a lock may be released."""
 
 MAX_TOTAL_DELAY_SECONDS: Final = 900.0
-"""Limit of the sum of a delivery's retry delays. After 30 minutes, the broker would requeue the delivery."""
+"""Maximum sum of a delivery's retry delays. After 30 minutes, the broker would requeue the delivery."""
 
 BROKER_REASONS: Final = frozenset({"delivery_limit", "expired", "maxlen", "rejected"})
 """The reasons for which RabbitMQ itself dead-letters a message."""

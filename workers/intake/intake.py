@@ -39,10 +39,10 @@ class Intake:
     """Gives each event its one effect, or records why it has none.
 
     Args:
-        attempts: How often an event is processed before it is dead-lettered, if its handler fails each time.
+        attempts: How many times an event is processed before it is dead-lettered if its handler always fails.
         retention_us: How long events are kept, in microseconds; None means forever.
         unstored: Event types that are counted but not stored.
-        limit: Limits the time of parsing and of an integrator's handler.
+        limit: Limits how long parsing and an integrator's handler may take.
     """
 
     def __init__(
@@ -98,7 +98,7 @@ class Intake:
         for suspect in suspects:
             # A suspect may crash or hang this process, so it is marked first.
             with self.suspects.attempt(suspect.envelope.identity) as ends:
-                # Parse a poison event for its key, unless it has ended another worker when this was tried.
+                # Parse a poison event to get its key, unless an attempt at this has ended yet another worker.
                 is_readable = ends <= ingest.POISON_ENDS
                 parsed = self._reader.read_all([suspect]) if is_readable else [Parsed(suspect)]
                 if ends < ingest.POISON_ENDS:

@@ -69,7 +69,7 @@ class Reader:
         return undecided
 
     def _read(self, delivery: Delivery) -> Parsed:
-        # The header of a canary is not signed, so a body that is not a canary counts as an ordinary event.
+        # A canary's header is not signed, so the body decides whether the event is a canary.
         if delivery.envelope.source == CANARY and (canary := decode_canary(delivery.envelope.body)):
             return Parsed(delivery, canary=canary)
         if delivery.queue == DEAD_LETTER_RECORDS:
@@ -85,7 +85,7 @@ class Reader:
         return Parsed(delivery, _make_arrivals(delivery, events))
 
     def _read_dead(self, delivery: Delivery) -> tuple[Arrival, ...]:
-        """Return a dead letter's events, unless intake rejected it: parsing it may then end the worker."""
+        """Return a dead letter's events, unless intake rejected it: parsing it could end this worker."""
         with suppress(Exception):
             if delivery.death_reason in BROKER_REASONS - {"rejected"}:
                 events = read_body(delivery.envelope.body, self.notes, self.event_types)

@@ -30,7 +30,7 @@ STAGES: Final = ("dns", "certificate", "gateway", "edge", "broker", "intake", "d
 """The stages at which a canary may stop, in the order in which it passes them; the database comes last."""
 
 UNKNOWN_STAGE: Final = "unknown"
-"""Exported as the stage while canaries have no result, so that an alert rule notices it."""
+"""Exported as the stage while canaries have no result, so that an alert rule can react to this."""
 
 _EDGE_ANSWERS: Final = {
     401: "refuses the signature or a header: set OM_WEBHOOK_SECRETS and OM_REQUIRED_HEADERS as on the edge",

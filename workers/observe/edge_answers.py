@@ -24,7 +24,7 @@ RECORD_SECONDS: Final = 60.0
 """Interval between two records. If an edge process ends, its counts since the last record are lost."""
 
 MAX_UNRECORDED: Final = 24 * 60
-"""Maximum number of readings that wait for the database (a day's); after that, the oldest are lost."""
+"""At most one day of readings waits for the database; if there are more, the oldest are lost."""
 
 LONGEST: Final = "longest_us"
 

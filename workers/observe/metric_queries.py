@@ -9,7 +9,7 @@ from workers.db import models
 from workers.db.reconcile import IS_UNDECIDED, TIMER
 
 MAX_COUNTED: Final = 10_000
-"""Maximum of each count. It means "10,000 or more"; counting 10,000 rows takes a few milliseconds."""
+"""Each count stops here, and then means "10,000 or more"; counting 10,000 rows takes a few milliseconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ def _count(of: FromClause, *conditions: ColumnElement[bool]) -> Select[Any]:
 
 
 def _select_names(column: Column[Any], condition: ColumnElement[bool]) -> CTE:
-    """Return the query for a column's distinct values. It finds each by one lookup in the column's index."""
+    """Return the query for a column's distinct values, each found with one lookup in the column's index."""
     first = select(column.label("name")).where(condition).order_by(column).limit(1).subquery()
     names = select(first.c.name).cte("names", recursive=True)
     following = select(column).where(condition, column > names.c.name).order_by(column).limit(1)
@@ -151,7 +151,7 @@ METRIC_QUERIES: Final = (
     MetricQuery(
         "om_reconciliation_gaps",
         "Events that no webhook delivered; falls when retention deletes old comparisons.",
-        # Sum the comparisons' counts: there are a hundred a day, but an outage may leave millions of gaps.
+        # Sum the comparisons' counts: a day has 100 comparisons, but an outage may leave millions of gaps.
         select(func.coalesce(func.sum(_PUBLISHED.c.published), 0)),
     ),
     MetricQuery(

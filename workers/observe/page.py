@@ -58,7 +58,7 @@ def make_app(probes: Probes) -> Flask:
 
 
 def _protect(response: Response) -> Response:
-    """Add headers that stop pages from loading content of other hosts, and caches from storing the pages."""
+    """Add headers that stop pages from loading other hosts' content, and caches from storing the pages."""
     response.headers.update(HEADERS)
     if request.path.startswith("/docs/"):
         response.headers["Content-Security-Policy"] = SITE_POLICY

@@ -33,7 +33,7 @@ Value = TypeVar("Value")
 
 @dataclass(frozen=True, slots=True)
 class Reading(Generic[Value]):
-    """A part's last answer, its age (None before the first answer), and the problem if it is invalid."""
+    """A part's last answer, its age (None before the first), and the problem if the answer is invalid."""
 
     value: Value | None = None
     age_s: float | None = None
@@ -91,7 +91,7 @@ class Probe(Generic[Value]):
             if self._finished_at == -math.inf:
                 problem = "has not answered yet"
             elif self._asked_at > self._finished_at and now - self._finished_at > self.silent_seconds:
-                # Report the hanging query, because an earlier failure may have had another cause.
+                # Report that the query hangs, not its last failure, which may have had another cause.
                 problem = "hangs: it accepts the request but does not answer"
             return Reading(self._value, age, problem)
 

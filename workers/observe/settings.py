@@ -19,7 +19,7 @@ OBSERVER_SESSION: Final[Mapping[str, str]] = {
     # Only an index scan stops at the limit of a count. Sequential and bitmap scans read all rows first.
     "enable_seqscan": "off",
     "enable_bitmapscan": "off",
-    # A scan of a small table then seems so expensive that PostgreSQL would compile the query, for a second.
+    # A scan of a small table then looks so costly that PostgreSQL would spend a second compiling the query.
     "jit": "off",
 }
 """Options of the observe role's PostgreSQL sessions."""

@@ -22,14 +22,14 @@ NOT_SHOWN: Final = "(not shown)"
 MORE: Final = "(more)"
 
 MAX_NAMES: Final = 50
-"""Limit of the names that are recorded when they first occur, for one path and event type. The platform adds
-few names over the years, but a sender that uses identifiers as field names adds one with each event."""
+"""How many names of one path and event type are recorded when they first occur. The platform adds few names
+over the years, but a sender that uses identifiers as field names adds one with each event."""
 
 OFTEN: Final = 20
 """If a path has MAX_NAMES names, a further name is recorded once it has occurred this number of times."""
 
 MAX_CANDIDATES: Final = 1000
-"""Limit of the names that are counted but not yet recorded; the name seen least recently is dropped."""
+"""Maximum number of names that are counted but not yet recorded; the one seen least recently is dropped."""
 
 WRITE_SECONDS: Final = 10.0
 """Interval at which the counts of recorded names are updated. A new name is recorded at once."""

@@ -36,11 +36,11 @@ EVENTBRIDGE: Final = "eventbridge"
 class Event:
     """A notification of the platform.
 
-    Treat an Event as immutable. The dataclasses of this module are not frozen, because creating an object
-    would take four times as long (docs/decisions/0182-what-is-made-for-each-event.md).
+    Treat an Event as immutable. The dataclasses of this module are not frozen, because creating a frozen
+    object would take four times as long (docs/decisions/0182-what-is-made-for-each-event.md).
 
     Args:
-        conversation_id: The platform's id or, if a native event has none, made from integration and customer.
+        conversation_id: The platform's id or, for a native event without one, a substitute that we make.
         occurred_at_us: Time by the platform's clock, in microseconds since the epoch, UTC.
         sequence: The platform's number that orders events with the same time; 0 if there is no number.
         platform_message_id: The platform's id of the message that this event is or concerns.

@@ -37,7 +37,7 @@ def parse_body(body: bytes) -> dict[str, Any]:
 
 
 def read_identifiers(body: bytes) -> tuple[str | None, str | None]:
-    """Return event type and conversation id of an unprocessable body; None for each that cannot be read."""
+    """Return an unprocessable body's event type and conversation id; None for each that cannot be read."""
     try:
         payload = parse_body(body)
     except RejectedEventError:
@@ -60,7 +60,7 @@ def _parse(text: str) -> Any:
     except json.JSONDecodeError:
         raise
     except ValueError:
-        # int() refuses more than 4,300 digits. _PATIENT_DECODER accepts them but is slower, so it is second.
+        # int() refuses more than 4,300 digits. _PATIENT_DECODER accepts them but is slower, so try it second.
         return _PATIENT_DECODER.decode(text)
 
 

@@ -19,7 +19,7 @@ from workers.parsing.drift import UNKNOWN_FIELD, WRONG_TYPE, DriftNotes
 from workers.parsing.timestamps import LATEST, microseconds_of, moment_of, parse_timestamp
 
 MAX_UNKNOWN: Final = 100
-"""Limit of the unknown names noted in one object. An object with more names is a mapping, not a record."""
+"""Maximum number of unknown names noted in one object. An object with more is a mapping, not a record."""
 
 
 class Checked(Field[Any]):
@@ -119,7 +119,7 @@ _UNSTORABLE: Final = re.compile("[\x00\ud800-\udfff]")
 
 
 def names(text: str) -> frozenset[str]:
-    """Return the names in a text that are separated by white space."""
+    """Return the names that a text contains, separated by white space."""
     return frozenset(text.split())
 
 

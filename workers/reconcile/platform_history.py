@@ -24,8 +24,8 @@ MAX_COUNTS: Final = 100
 """Maximum number of conversations in a request for counts; 100 ids of 36 characters make a URL of 4 kB."""
 
 MESSAGE_COUNT: Final = "oMessageCount"
-"""The metric of a session that counts messages in both directions. The platform does not document when the
-metric is present, so a conversation without the metric is read."""
+"""A session's metric that counts messages in both directions. The platform does not document when it is
+present, so a conversation without the metric is read."""
 
 MAX_MESSAGES: Final = 200
 """Maximum number of messages in a request; the platform allows 1,000, but advises smaller requests."""

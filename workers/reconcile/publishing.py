@@ -21,7 +21,7 @@ class EventsExchange:
         self._urls = urls
 
     def publish(self, envelopes: Sequence[Envelope]) -> None:
-        """Publish events in the form of webhooks' events; on return, the broker has confirmed them all."""
+        """Publish events in the same form as webhook events; on return, the broker has confirmed them all."""
         with _retry_later(), event_publisher(self._urls, client_name=CLIENT_NAME) as broker:
             for envelope in envelopes:
                 broker.publish(envelope)

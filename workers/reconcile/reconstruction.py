@@ -18,7 +18,7 @@ from workers.reconcile.platform_history import select_objects
 
 @dataclass(frozen=True, slots=True)
 class ReconstructedEvent:
-    """An event of the history; `body` is the body of its webhook, from which intake parses `event`."""
+    """An event from the history; `body` is the body of its webhook, from which intake parses `event`."""
 
     event: Event
     body: bytes = field(repr=False)
@@ -37,7 +37,7 @@ class ReconstructedEvent:
 def reconstruct_events(
     conversation_id: str, data: Mapping[str, Any], profile: DialectProfile
 ) -> Iterator[ReconstructedEvent | None]:
-    """Yield the events that a message of the history (MessageData) represents; None for an unknown form."""
+    """Yield the events that a message from the history (MessageData) represents; None for an unknown form."""
     build = _build_guide if profile.dialect == GUIDE else _build_native
     for payload in build(conversation_id, data):
         if profile.has_receipts or payload.get("type") != "Receipt":
@@ -54,7 +54,7 @@ def _parse(payload: Mapping[str, Any]) -> ReconstructedEvent | None:
 
 
 def _build_native(conversation_id: str, data: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield the native bodies for a message of the history: a message to the customer, and receipts."""
+    """Yield the native bodies for a message from the history: a message to the customer, and receipts."""
     message = data.get("normalizedMessage")
     if isinstance(message, dict) and _read_direction(data, message) == "outbound":
         yield _complete(conversation_id, data, message)
@@ -63,7 +63,7 @@ def _build_native(conversation_id: str, data: Mapping[str, Any]) -> Iterator[dic
 
 
 def _build_guide(conversation_id: str, data: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield a message of the history, in either direction, in the guide's envelope."""
+    """Yield a message from the history, in either direction, in the guide's envelope."""
     content = data.get("normalizedMessage")
     if not isinstance(content, dict):
         return

@@ -20,10 +20,10 @@ PAYLOAD_DAYS: Final = 30
 """Default retention of bodies, equal to that of events, because a replay of an event needs its body."""
 
 EVENT_DAYS: Final = 30
-"""Default retention of events: far longer than the platform retries; a later copy would take effect again."""
+"""Default retention of events: the platform retries for far less. Later copies would take effect again."""
 
 BATCH_ROWS: Final = 1000
-"""Rows that one transaction deletes: few, so that its locks last milliseconds and delay workers little."""
+"""Number of rows that one transaction deletes: its locks then last milliseconds and hardly delay workers."""
 
 PAUSE_SHARE: Final = 3.0
 """Seconds of pause after each second of work. Without pauses, intake on the same processors processed 30

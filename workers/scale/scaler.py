@@ -110,7 +110,7 @@ def count_due_conversations(connection: Connection, now_us: int, limit: int) -> 
 
 
 def count_due_deliveries(connection: Connection, now_us: int, limit: int) -> int:
-    """Return the number of due deliveries of the destination that has the most of them; at most *limit*."""
+    """Return how many deliveries are due for the unpaused destination that has the most; at most *limit*."""
     names = connection.scalars(select(destinations.c.name).where(destinations.c.paused_at.is_(None))).all()
     now = moment_of(now_us)
     due = select(deliveries.c.outbox_id).where(deliveries.c.outcome.is_(None), deliveries.c.due_at <= now)

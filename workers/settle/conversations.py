@@ -68,7 +68,7 @@ def read_messages(
         .join(conversations, _C.conversation_id == _M.conversation_id)
         .where(
             _M.conversation_id.in_(conversation_ids),
-            # The time limits the part of the index that is read; the position excludes settled events.
+            # The time condition limits how much of the index is read; the position excludes settled events.
             _M.occurred_at >= _C.window_from_at,
             _M.position > _C.settled_count,
         )
@@ -114,7 +114,7 @@ def apply(
     decisions: Sequence[plan.Decision],
     now_us: int,
 ) -> list[plan.Decision]:
-    """Write *decisions*; settle *applied* now, or leave them to an open window; return the decisions made."""
+    """Write *decisions*; settle *applied* now, or let an open window settle it; return the decisions made."""
     decide(connection, decisions, now_us)
     if row.window_opened_at is not None:
         for pending in applied:

@@ -74,7 +74,7 @@ class SettledState:
 
 @dataclass(frozen=True, slots=True)
 class OutboxEntry:
-    """One row for the outbox. A row without an event opens a session whose start was not notified."""
+    """One row for the outbox. A row without an event opens a session whose start no webhook reported."""
 
     event_type: str
     occurred_at_us: int
@@ -124,7 +124,7 @@ def settle_window(state: SettledState, pending: Iterable[PendingEvent]) -> Settl
 
 
 def count_fitting(waiting: Iterable[int], max_events: int) -> int:
-    """Return how many of the first conversations together have at most *max_events* waiting; at least 1."""
+    """Return how many conversations, from the first on, together have at most *max_events*; at least 1."""
     totals = list(accumulate(waiting))
     return max(1, sum(total <= max_events for total in totals)) if totals else 0
 

@@ -17,11 +17,11 @@ from workers.settle import conversations, updates
 from workers.settle.plan import SettledWindow, count_fitting, settle_window
 
 MAX_CONVERSATIONS: Final = 100
-"""Limit of the conversations in one transaction, whose locks delay the intake of their events by a few ms."""
+"""Maximum number of conversations in one transaction; its locks delay intake of their events by a few ms."""
 
 MAX_EVENTS: Final = 10_000
-"""Limit of the events in one transaction, unless a single conversation has more. A backlog must not fill the
-memory, and its statements must not exceed their time limit."""
+"""Maximum number of events in one transaction, unless a single conversation has more. Without this limit, a
+backlog could fill the memory, or its statements could exceed their time limit."""
 
 ASIDE_SECONDS: Final = 300.0
 """Delay before settle retries a conversation that could not be settled."""
@@ -85,7 +85,7 @@ class Settler:
 def set_aside(engine: Engine, clock: Clock, conversation_id: str, error: Exception) -> None:
     """Record that a conversation cannot be settled now, so that it is retried later and delays no others.
 
-    Re-raises the error of a missing permission: this is not the conversation's fault, so all of them wait.
+    If a permission is missing, re-raises the error: no conversation is at fault, so all of them must wait.
     """
     if sqlstate(error.__cause__) == MISSING_PERMISSION:
         raise error

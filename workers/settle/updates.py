@@ -45,7 +45,7 @@ def lease(connection: Connection, conversation_id: str, now_us: int, until_us: i
 
 
 def record_answer(connection: Connection, pending: PendingEvent, ask_again_us: int | None) -> None:
-    """Record the platform's answer about a waiting update, and when to query again; None: do not query."""
+    """Record the platform's answer about a waiting update, and when to query again; None means never."""
     waiting = update(routing_updates).where(_U.event_id == pending.position.event_id, IS_WAITING)
     answer = {"platform_status": pending.platform_status, "verified": pending.verified}
     next_at = None if ask_again_us is None else moment_of(ask_again_us)

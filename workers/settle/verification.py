@@ -33,7 +33,7 @@ class Verdict(Enum):
     """What the platform's answer means for a routing update."""
 
     CONFIRMED = auto()
-    """The platform agrees, or the update's routing status is one that cannot be verified."""
+    """The platform agrees, or the update's routing status cannot be verified."""
     CONTRADICTED = auto()
     ASK_AGAIN = auto()
     """The platform contradicts the update, but the update is so young that the API may lag behind."""
@@ -42,7 +42,7 @@ class Verdict(Enum):
 
 
 def describe_state(update: PendingEvent, platform: PlatformState | None) -> str:
-    """Return the platform's state as a code, with its queue if the update names another; UNKNOWN for None."""
+    """Return the platform's state as a code, with its queue if the update's differs; UNKNOWN for None."""
     if platform is None:
         return "UNKNOWN"
     name = platform.status or "NONE"

@@ -38,8 +38,8 @@ LEASE_SECONDS: Final = 60.0
 """Duration of the lease on a conversation's updates during a query; a login and two requests take less."""
 
 PATIENT_SECONDS: Final = 600.0
-"""For this time after the budget was used up or the API lagged, the first query about an update waits until
-any answer would count. Each update then needs one request instead of two or three."""
+"""For this long after the budget was used up or the API lagged, the first query about an update is sent only
+when its answer can decide the update. Each update then needs one request instead of two or three."""
 
 CREDENTIALS_SECONDS: Final = 60.0
 """Delay of all queries after the platform has refused our credentials."""
@@ -52,7 +52,7 @@ UNVERIFIED: Final = "unverified"
 
 @dataclass(slots=True)
 class Verifier:
-    """Decides routing updates by the platform's answers. Its two steps may run in two threads.
+    """Decides routing updates according to the platform's answers. Its two steps may run in two threads.
 
     If no answer has decided an update after *end_seconds*, the update is recorded as undecided. It is applied
     instead if *applies_unverified* is true or *states* is None.
@@ -103,7 +103,7 @@ class Verifier:
         set_aside(self.engine, self.clock, conversation_id, error)
 
     def _lease(self, connection: Connection) -> list[str]:
-        """Lease the due updates of a conversation: the one with the newest due update that is not locked."""
+        """Lease a conversation's due updates; choose the unlocked conversation with the newest due update."""
         now_us = self.clock.now_us()
         is_patient = self.clock.monotonic() < self._patient_until
         since_us = now_us - (round(SURE_AFTER_SECONDS * 1_000_000) if is_patient else 0)

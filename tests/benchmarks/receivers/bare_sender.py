@@ -17,7 +17,7 @@ BODY = b'{"data":"' + b"x" * 750 + b'"}'
 
 
 def post(url: str, count: int) -> None:
-    """Post *count* bodies, one after the other, over one session."""
+    """Post *count* bodies one by one over a single session."""
     session = requests.Session()
     for _ in range(count):
         session.post(url, data=BODY, headers={"Content-Type": "application/json"}, timeout=10)

@@ -1,8 +1,8 @@
 """Serve the edge on gunicorn's threads, with another thread for the broker: the alternative to one loop.
 
-The view, the signature, the journal and the publisher are those of the edge. The thread of a request journals
-the event under a lock and hands it to the loop's thread, which publishes it. This is the smallest hand-over
-with which pika stays in a single thread.
+The view, the signature check, the journal and the publisher are those of the edge. A request's thread
+journals the event under a lock and passes it to the loop's thread, which publishes it. No simpler hand-over
+keeps pika in a single thread.
 """
 
 from __future__ import annotations

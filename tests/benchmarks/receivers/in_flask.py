@@ -23,7 +23,7 @@ _PERSISTENT = pika.BasicProperties(delivery_mode=2)
 
 
 def hook_in(app: Flask) -> None:
-    """Add a function that the edge runs before each request, which forces Flask's whole dispatch."""
+    """Add a function that runs before each request of the edge, which forces Flask's whole dispatch."""
     app.before_request(lambda: None)
 
 

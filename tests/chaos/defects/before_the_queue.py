@@ -9,9 +9,9 @@ from tests.chaos.sabotage import LOST, STUCK, Defect
 NO_ADOPTION: Final = "ProcessDirectory.adopt = lambda *_: []\n"
 NOTHING_RESTORED: Final = "Republisher.restore = lambda *_: None\n"
 FORGETFUL: Final = "Barrier.interrupt = lambda _self: []\n"
-"""The defect of an edge that merely assumes a majority is not listed, because load hides it. A channel with
-uncommitted events soon stops reading, so no probe is answered, and the edge drops the connection after ten
-seconds. With few events, tests/integration/webhook_api/test_majority.py detects it."""
+"""The defect of an edge that merely assumes a majority is not listed here, because load hides it: a channel
+with uncommitted events soon stops reading, so no probe is answered, and the edge drops the connection after
+ten seconds. tests/integration/webhook_api/test_majority.py detects this defect with a few events."""
 
 DEFECTS: Final = (
     Defect(

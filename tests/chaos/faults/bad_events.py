@@ -27,7 +27,7 @@ RARE_SECONDS: Final = 6.0
 """The longest permitted stall in the slow form, which sends a good event only every two seconds."""
 
 BURST: Final = 400
-"""How many bad events are sent at once at first: enough to fill a sliding window over the latest events."""
+"""How many bad events are sent at once first: enough to fill a sliding window over the latest events."""
 
 UNKNOWN_TYPE: Final = "openmessaging:conversation:presence"
 UNKNOWN: Final = "SELECT count(*) FROM dead_letters WHERE code = 'unknown_event_type'"

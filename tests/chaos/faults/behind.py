@@ -38,12 +38,12 @@ LOOK_SECONDS: Final = 0.5
 """Seconds between two checks of the database's locks: about as long as a window is open."""
 
 TOLD_AGAIN_SECONDS: Final = 2 * HEALS
-"""Seconds to wait until deliver sends an event to the destination again: it retries only once a minute."""
+"""Seconds to wait until deliver sends to the destination again, which it retries only once a minute."""
 
 
 @contextmanager
 def deliver_is_killed_before_its_record(scene: Scene) -> Iterator[None]:
-    """Let the destination accept an event, and kill deliver before deliver receives the answer."""
+    """Kill deliver after the destination has accepted an event, but before deliver receives the answer."""
     behind = behind_of(scene)
     caught: list[ReceivedEvent] = []
     once = threading.Lock()
@@ -88,7 +88,7 @@ def settle_is_killed_before_it_commits(scene: Scene) -> Iterator[None]:
         return stand.ask(SETTLING) > 0
 
     with engine.connect() as ours:
-        # If intake also waits for the lock, no further window closes. So release the lock and retry.
+        # While intake also waits for the lock, no further window closes, so release the lock and retry.
         scene.await_proof("a window's commit waits for our lock", is_waiting)
         kill(scene, behind_of(scene).of("settle"))
         ours.rollback()
@@ -98,7 +98,7 @@ def settle_is_killed_before_it_commits(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def the_destination_answers_too_late(scene: Scene) -> Iterator[None]:
-    """Let the destination accept some events, but answer only after the sender's time limit."""
+    """Make the destination accept some events, but answer them only after the sender's time limit."""
     behind = behind_of(scene)
     late: set[str] = set()
 
@@ -119,7 +119,7 @@ def the_destination_answers_too_late(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def the_destination_fails(scene: Scene) -> Iterator[None]:
-    """Let the destination answer every request with 500 and accept no event."""
+    """Make the destination answer every request with 500 and accept no event."""
     behind = behind_of(scene)
     failed: set[str] = set()
 
@@ -135,7 +135,7 @@ def the_destination_fails(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def the_destination_resets(scene: Scene) -> Iterator[None]:
-    """Reset connections to the destination at random points of their requests."""
+    """Reset connections to the destination at random points of a request."""
     proxy, broken = behind_of(scene).receiver_proxy, 0
 
     def break_some() -> bool:
@@ -149,7 +149,7 @@ def the_destination_resets(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def the_destination_is_away(scene: Scene) -> Iterator[None]:
-    """Let no server listen at the destination's address."""
+    """Refuse all connections to the destination, as if its server were stopped."""
     with _away(scene, behind_of(scene).receiver_proxy):
         yield
     wait_told(behind_of(scene))
@@ -157,14 +157,14 @@ def the_destination_is_away(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def the_platform_is_away(scene: Scene) -> Iterator[None]:
-    """Let no server listen at the address of the platform's API."""
+    """Refuse all connections to the platform's API, as if its server were stopped."""
     with _away(scene, behind_of(scene).platform_proxy):
         yield
 
 
 @contextmanager
 def the_platform_has_no_room(scene: Scene) -> Iterator[None]:
-    """Let the platform answer the next few requests with 429."""
+    """Make the platform answer the next few requests with 429."""
     organisation, before = behind_of(scene).organisation, behind_of(scene).organisation.faults
     organisation.inject_fault(Failing(429, times=REFUSALS, retry_after=1))
     yield
@@ -173,7 +173,7 @@ def the_platform_has_no_room(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def the_platform_lies(scene: Scene) -> Iterator[None]:
-    """Let the platform answer each request about a conversation with a random state, or with 404."""
+    """Make the platform answer each request about a conversation with a random state or 404."""
     contacts = behind_of(scene).contacts
     lied = contacts.lies
     contacts.liar = scene.chance
@@ -198,7 +198,7 @@ def _away(scene: Scene, proxy: Proxy) -> Iterator[None]:
 
 @contextmanager
 def misbehaving(behind: Behind, fault_for: Callable[[ReceivedEvent], Failing | None]) -> Iterator[None]:
-    """Let *fault_for* decide the destinations' answers for a `with` block."""
+    """For a `with` block, let *fault_for* decide how the destinations answer."""
     usual, behind.inbox.fault_for = behind.inbox.fault_for, fault_for
     try:
         yield

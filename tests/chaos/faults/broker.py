@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 NORMAL_SECONDS = 8.0
 PROMISED_SECONDS = 0.01
-"""The promised latency: single-digit milliseconds, in seconds. A request within it always passes."""
+"""The promised latency (single-digit milliseconds), in seconds. A lower latency always passes the check."""
 
 FALLS_BEHIND = 2000
 """The number of deliveries that must be in the queue before the broker is killed."""
@@ -75,7 +75,7 @@ def the_broker_is_away(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def all_connections_are_closed(scene: Scene) -> Iterator[None]:
-    """Let the broker close all of its connections."""
+    """Make the broker close all of its connections."""
     view = scene.stand.view
     scene.wait_until(view.connections, "the broker lists its connections")
     before = view.connections()
@@ -135,7 +135,7 @@ def the_broker_is_frozen(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def the_broker_is_frozen_and_killed(scene: Scene) -> Iterator[None]:
-    """Suspend the broker and kill it, so that the bytes in its sockets are lost."""
+    """Suspend the broker and then kill it, so that the bytes in its sockets are lost."""
     with _frozen(scene, scene.stand.broker):
         yield
         scene.stand.broker.kill()
@@ -151,7 +151,7 @@ def _frozen(scene: Scene, broker: PrivateRabbitMQ) -> Iterator[None]:
 
 @contextmanager
 def an_event_is_above_its_limit(scene: Scene) -> Iterator[None]:
-    """Let the broker refuse messages above 20,000 bytes, and send it a larger event."""
+    """Make the broker refuse messages above 20,000 bytes, and send it a larger event."""
     broker = scene.stand.broker
     broker.evaluate(SET_LIMIT.format(MESSAGE_LIMIT))
     told = broker.evaluate(GET_LIMIT)
@@ -168,7 +168,7 @@ def an_event_is_above_its_limit(scene: Scene) -> Iterator[None]:
 
 
 def expect_as_fast(seen: float, normal: float) -> None:
-    """Require that *seen* is at most twice the normal latency, or at most the promised latency."""
+    """Require that the latency *seen* is at most twice *normal*, or at most the promised latency."""
     words = f"typically {seen * 1000:.1f} ms, normally {normal * 1000:.1f} ms"
     assert seen <= max(2 * normal, PROMISED_SECONDS), words
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 HOUR = 3600
 FEW = 1000
-"""The maximum number of deliveries left in the queue after a strike; workers commit it within a second."""
+"""The maximum number of deliveries left in the queue after a strike; workers commit these within a second."""
 
 CAUGHT_UP = 20
 """The maximum number of deliveries in the queue if only the newest events wait there."""
@@ -31,7 +31,7 @@ ELSEWHEN = """
     SELECT count(*) FROM processed_events
     WHERE conversation_id LIKE :run AND abs(extract(epoch FROM received_at - now()) - :step) < 1700
 """
-"""Counts events received :step seconds from now, within half an hour, which is longer than a strike."""
+"""Counts events that were recorded about :step seconds from now. The tolerance is longer than a strike."""
 
 
 def library() -> Path | None:
@@ -107,8 +107,8 @@ def one_host_is_an_hour_ahead(scene: Scene) -> Iterator[None]:
         lambda: all(_is_ahead(program.log) for program in host),
     )
     try:
-        # The restart alone causes a backlog, so wait until it is processed. An event that the wrong clock
-        # delays would wait for an hour.
+        # The restart alone causes a backlog, so wait until it is processed. An event that is delayed by the
+        # wrong clock would wait for an hour.
         scene.let_catch_up(CAUGHT_UP)
         scene.wait(5.0, 5.0)
         yield
@@ -136,7 +136,7 @@ def _file(stand: Stand) -> Path:
 
 
 def _write(stand: Stand, seconds: int) -> None:
-    """Replace the whole file at once, so that no reader finds half a number."""
+    """Replace the file atomically, so that no reader finds half a number."""
     new = _file(stand).with_suffix(".new")
     new.write_text(f"{seconds:+d}\n", encoding="ascii")
     new.replace(_file(stand))

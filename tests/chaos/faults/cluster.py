@@ -25,7 +25,7 @@ LET_IN = "[erlang:set_cookie(N, erlang:get_cookie()) || N <- [{nodes}]]"
 
 @contextmanager
 def one_node_is_killed_then_another(scene: Scene) -> Iterator[None]:
-    """Kill a node under load, then another once it has caught up; one of them is first in the edge's list."""
+    """Kill a node and, once it has caught up again, another; one of them is first in the edge's list."""
     named, *others = scene.stand.brokers
     first, second = scene.chance.sample((named, scene.chance.choice(others)), 2)
     _kill(scene, [first])
@@ -62,7 +62,7 @@ def the_majority_is_away_for_minutes(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def followers_are_frozen_and_the_leader_killed(scene: Scene) -> Iterator[None]:
-    """Let the leader accept events that no other node has, and kill the leader."""
+    """Freeze the followers, so that the leader accepts events that no other node has, and kill the leader."""
     leader = _leader(scene.stand)
     followers = [broker for broker in scene.stand.brokers if broker is not leader]
     for broker in followers:
@@ -70,7 +70,7 @@ def followers_are_frozen_and_the_leader_killed(scene: Scene) -> Iterator[None]:
     scene.wait_until(
         lambda: all(is_frozen(broker.pid) for broker in followers), "the followers are suspended"
     )
-    # Wait for longer than the time between a proof's two probes: a lone leader must not prove any event.
+    # Wait longer than the time between a proof's two probes: with only the leader, no event may be proven.
     scene.wait(8.0, 12.0)
     _kill(scene, [leader])
     yield

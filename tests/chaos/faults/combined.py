@@ -1,4 +1,4 @@
-"""Two unrelated faults at once. The seed decides which ones."""
+"""Two unrelated faults at once, chosen by the seed."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ DAWDLING = (
 )
 TIGHT_MEGABYTES = 160
 """The size of the small file system. Three minutes of rows at the highest measured rate take less space, so
-that only the strike fills it."""
+only the strike fills it."""
 
 
 @contextmanager
@@ -110,11 +110,11 @@ def there_are_too_many_connections(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def a_deadlock_is_forced(scene: Scene) -> Iterator[None]:
-    """Hold a lock that a worker needs, and request one that it holds. PostgreSQL aborts its transaction."""
+    """Cause a deadlock with a worker's transaction, which PostgreSQL then aborts."""
     stand, before = scene.stand, scene.stand.ask(DEADLOCKS)
     with _nothing_given_up(scene), stand.connect() as ours:
         ours.execute("BEGIN")
-        # The worker's session checks for deadlocks earlier than ours, so its transaction is aborted.
+        # Our session checks for deadlocks later than the worker's, so the worker's transaction is aborted.
         ours.execute("SET LOCAL deadlock_timeout = '5s'")
         ours.execute("LOCK TABLE conversation_messages IN ACCESS EXCLUSIVE MODE")
         scene.wait_until(lambda: stand.ask(WAITING) > 0, "a worker waits for our lock")
@@ -217,7 +217,7 @@ def _nothing_given_up(scene: Scene) -> Iterator[None]:
 
 
 def _take_all(stand: Stand, held: list[psycopg.Connection]) -> str:
-    """Open connections until PostgreSQL refuses them, several times, because the workers reconnect."""
+    """Open connections until PostgreSQL refuses more; do so several times, because the workers reconnect."""
     told = ""
     held.append(stand.connect())
     for _ in range(5):

@@ -1,4 +1,4 @@
-"""Faults of one destination that must not delay other events: it refuses, drips, or is not in a file."""
+"""Faults of one destination that must not delay other events: refusals, dripping answers, an older file."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def all_is_answered_404(scene: Scene) -> Iterator[None]:
 def _all_refused(scene: Scene, status: int) -> Iterator[None]:
     behind = behind_of(scene)
     refused: set[str] = set()
-    # An earlier strike may have left dead letters: it refused most events, but not all, with the same status.
+    # An earlier strike that refused most events (but not all) with this status may have left dead letters.
     dead = scene.stand.ask(DEAD, name=DESTINATION, status=status)
 
     def refuse(told: ReceivedEvent) -> Failing | None:
@@ -127,7 +127,7 @@ def _all_refused(scene: Scene, status: int) -> Iterator[None]:
 
 @contextmanager
 def the_answers_drip(scene: Scene) -> Iterator[None]:
-    """Let one destination answer byte by byte, with each byte within the time limit of one read."""
+    """Make one destination answer byte by byte, with each byte within the time limit of a single read."""
     behind = behind_of(scene)
     proxy = behind.receiver_proxy
     proxy.dripped.clear()

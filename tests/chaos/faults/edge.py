@@ -99,7 +99,7 @@ def the_edge_is_reloaded(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def the_edge_is_restarted(scene: Scene) -> Iterator[None]:
-    """Stop and start the edge. Meanwhile requests wait in the backlog of its socket, which stays open."""
+    """Stop and start the edge. Its socket stays open, so requests wait in the socket's backlog meanwhile."""
     edge, before = scene.stand.edge, scene.stand.edge.pid
     edge.restart()
     scene.prove(f"master {before} has become {edge.pid}", has_struck=edge.pid != before)
@@ -108,7 +108,7 @@ def the_edge_is_restarted(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def the_edge_is_upgraded(scene: Scene) -> Iterator[None]:
-    """Let a copy of the code take over the socket and the journals, and return to the original later."""
+    """Run the edge from a copy of the code that takes over the socket and the journals; later switch back."""
     edge, product = scene.stand.edge, scene.stand.product
     usual, newer = product.sources, copy_of(product.sources, product.directory / "newer")
     edge.stop()

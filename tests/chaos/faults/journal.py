@@ -29,7 +29,7 @@ RATE = 300.0
 capacity, the stand could not process the retries as well, so no backlog would shrink."""
 
 LIMIT_SECONDS = 40.0
-"""How many seconds of traffic fit on the nearly full disk, and within the journal's limit.
+"""How many seconds of traffic fit on the nearly full disk, or within the journal's limit.
 
 The events of the last ten seconds are always in the journal, and retries raise the rate up to fourfold.
 """
@@ -120,7 +120,7 @@ def the_end_is_cut_off(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def descriptors_run_out(scene: Scene) -> Iterator[None]:
-    """Limit the edge's processes to descriptors that they already use, and connect until none is free."""
+    """Limit the edge's processes to the descriptors that they already use, and connect until none is free."""
     stand, processes = scene.stand, scene.stand.edge.children()
     usual = {pid: resource.prlimit(pid, resource.RLIMIT_NOFILE) for pid in processes}
     for pid in processes:
@@ -210,7 +210,7 @@ def _free(directory: Path) -> int:
 
 
 def _move(stand: Stand, state: Path) -> None:
-    """When the present journal is empty, restart the edge with the state directory *state*."""
+    """Wait until the present journal is empty, then restart the edge with the state directory *state*."""
     wait_until(lambda: not stand.journals.segments(), stand.patience, "the journal empties")
     stand.journals = Journals(state)
     stand.reconfigure_edge(OM_STATE_DIRECTORY=str(state))

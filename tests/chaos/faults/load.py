@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from tests.stand.records import Seen
 
 CROSSED = 2
-"""How often each strike crosses both watermarks, up and down."""
+"""How often each strike crosses both watermarks, upwards and downwards."""
 
 STRIKE_SECONDS = 240.0
-"""The time limit of a strike, in seconds. Crossing the watermarks up and down takes about 25 s, and three
-times as long if other servers slow the workers down."""
+"""The time limit of a strike, in seconds. Crossing the watermarks in both directions takes about 25 s, and
+three times as long if other servers slow the workers down."""
 
 LOOK_SECONDS = 3.0
 FILL_RATE = 600.0
@@ -59,7 +59,7 @@ LONGEST_SECONDS = 120.0
 
 RETRY_AFTER = range(1, 31)
 CLOSE = (1 / 3, 3.0)
-"""Allowed range of the median ratio of Retry-After to the time that the episode still lasts after the answer.
+"""The allowed range of the median ratio of Retry-After to the time from the answer to the episode's end.
 
 The ratio cannot be exact: the drain rate is an average over the past, and Retry-After is rounded to seconds
 and stretched by up to a half.

@@ -35,28 +35,28 @@ def in_front_of_the_api(stand: Stand) -> Iterator[None]:
 
 @contextmanager
 def the_api_hangs(scene: Scene) -> Iterator[None]:
-    """Let the API accept connections but never answer, for longer than a sample is valid."""
+    """Make the API accept connections but never answer, for longer than a sample is valid."""
     with _in_mood(scene, Mood.HUNG):
         yield
 
 
 @contextmanager
 def the_api_refuses(scene: Scene) -> Iterator[None]:
-    """Let the API answer every request with 503."""
+    """Make the API answer every request with 503."""
     with _in_mood(scene, Mood.REFUSING):
         yield
 
 
 @contextmanager
 def the_api_talks_nonsense(scene: Scene) -> Iterator[None]:
-    """Let the API answer 200 with a body that is not a valid report."""
+    """Make the API answer 200 with a body that is not a valid report."""
     with _in_mood(scene, Mood.NONSENSE):
         yield
 
 
 @contextmanager
 def the_api_answers_zero(scene: Scene) -> Iterator[None]:
-    """Let the API report an empty queue while the queue fills up.
+    """Make the API report an empty queue while the queue fills up.
 
     The edge must use the depth that the broker itself reports over AMQP.
     """
@@ -66,7 +66,7 @@ def the_api_answers_zero(scene: Scene) -> Iterator[None]:
     fake.mood = Mood.ZERO
 
     def is_full() -> object:
-        # A 429 proves this, too: the edge counts the last known depth plus the events published since then.
+        # A 429 proves this, too: the edge adds the events published since then to the last known depth.
         return scene.load.latest(1.0)[429] or stand.view.depth(EVENTS) > HIGH
 
     with stand.paused_workers():
@@ -85,7 +85,7 @@ def the_api_answers_zero(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def _in_mood(scene: Scene, mood: Mood) -> Iterator[None]:
-    """Set a mood for a `with` block, and compare the typical latency in it with that before and after it.
+    """Set a mood for a `with` block, and compare the typical latency in the block with those around it.
 
     This comparison tolerates noise, but fails if every request takes longer.
     """

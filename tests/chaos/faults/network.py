@@ -27,7 +27,7 @@ def through_the_proxy(stand: Stand) -> Iterator[None]:
 
 @contextmanager
 def bytes_are_swallowed(scene: Scene) -> Iterator[None]:
-    """Keep the connections open but pass on no bytes, for a shorter or longer time than heartbeats allow."""
+    """Keep the connections open but pass on no bytes, for less or more time than the heartbeats allow."""
     with _bad_weather(scene, Weather.SWALLOW):
         yield
 

@@ -33,7 +33,7 @@ simulation, a later update does not change the platform's answer about the conve
 
 MIN_ANSWERS: Final = 3
 MAX_REFUSED_PER_SECOND: Final = 2.0
-"""The rate at which two processes send if each repeats a request only after a Retry-After of one second."""
+"""The highest rate at which two processes send if each waits for a Retry-After of one second."""
 
 
 @contextmanager
@@ -51,7 +51,7 @@ def giving_up_soon(stand: Stand) -> Iterator[None]:
 
 @contextmanager
 def the_platform_lags(scene: Scene) -> Iterator[None]:
-    """Let the platform answer 404 or an earlier state for up to 3 s. No true update may be superseded."""
+    """Make the platform answer 404 or an earlier state for up to 3 s. No true update may be superseded."""
     contacts = behind_of(scene).contacts
     before = len(contacts.lagged)
     contacts.notified_seconds_ago = lambda of: scene.stand.ask(AGE_MS, id=of) / 1000
@@ -67,7 +67,7 @@ def the_platform_lags(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def the_platform_is_out_of_budget(scene: Scene) -> Iterator[None]:
-    """Let the platform answer every request with 429. No process may repeat a request too early."""
+    """Make the platform answer every request with 429. No process may repeat a request too early."""
     organisation = behind_of(scene).organisation
     before, began = organisation.refused, time.monotonic()
     organisation.is_out_of_budget = True
@@ -83,7 +83,7 @@ def the_platform_is_out_of_budget(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def the_platform_forbids_some(scene: Scene) -> Iterator[None]:
-    """Let the platform answer 403 to every request about one conversation in ten, permanently."""
+    """Make the platform answer 403 permanently to all requests about one conversation in ten."""
     contacts, run = behind_of(scene).contacts, scene.traffic.run
     before = contacts.forbidden
     contacts.is_forbidden = lambda conversation_id: (

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 OTHER_USER = 65534
 WITHOUT_ROOTS_EYES = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]
 WITHOUT_ROOTS_EYES += ["--inh-caps=-dac_override,-dac_read_search"]
-"""A command prefix that takes two capabilities from root, which is then denied access like any other user."""
+"""A command prefix that takes two capabilities from root, so that root is denied access like other users."""
 
 
 @contextmanager

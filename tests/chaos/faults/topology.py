@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 NEARLY_EMPTY = 200
 """The maximum number of deliveries in the queue when it is deleted.
 
-Events that have waited until the journal no longer has them would be lost with the queue.
+The journal no longer has events that have waited for long, so they would be lost with the queue.
 """
 
 MALFORMED = 20
@@ -61,7 +61,7 @@ def the_binding_is_deleted(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def a_policy_is_removed(scene: Scene) -> Iterator[None]:
-    """Apply a policy to the queue, and remove it. The safety of events must not depend on a policy."""
+    """Apply a policy to the queue, and remove it again. The safety of events must not depend on policies."""
     view = scene.stand.view
     policy = {"pattern": EVENTS, "definition": {"delivery-limit": LIMIT}, "apply-to": "queues"}
     view.request("PUT", POLICY, policy).raise_for_status()
@@ -106,7 +106,7 @@ def the_dead_letter_queue_is_deleted(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def the_queue_of_their_records_is_deleted(scene: Scene) -> Iterator[None]:
-    """Dead-letter events while the queue of dead letters to be recorded is missing."""
+    """Dead-letter events while the queue from which dead letters are recorded is missing."""
     with _buried(scene, f"queues/%2F/{RECORDS}"):
         yield
 

@@ -91,7 +91,7 @@ def a_worker_is_killed_before_it_commits(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def a_worker_is_killed_before_it_acknowledges(scene: Scene) -> Iterator[None]:
-    """Hold back the workers' bytes to the broker, and kill the workers between a commit and its acks."""
+    """Hold back what the workers send to the broker, and kill them after a commit but before its acks."""
     stand, proxy = scene.stand, scene.stand.worker_proxy
     # Wait for a commit: a worker that is not connected yet, or is still recovering, commits nothing.
     before = stand.ask(ROWS)
@@ -122,42 +122,42 @@ def an_event_kills_its_worker(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def a_handler_raises(scene: Scene) -> Iterator[None]:
-    """Let a handler raise an exception for one event at every attempt."""
+    """Make a handler raise an exception for one event at every attempt."""
     with _dead_lettered(scene, "raise", "handler_failed"):
         yield
 
 
 @contextmanager
 def a_handler_finds_no_row(scene: Scene) -> Iterator[None]:
-    """Let a handler raise an SQLAlchemy error that the database did not cause."""
+    """Make a handler raise an SQLAlchemy error that the database did not cause."""
     with _dead_lettered(scene, "no row", "handler_failed"):
         yield
 
 
 @contextmanager
 def a_handler_asks_for_a_missing_table(scene: Scene) -> Iterator[None]:
-    """Let a handler's own statement fail with an SQLSTATE of class 42."""
+    """Make a handler's own statement fail with an SQLSTATE of class 42."""
     with _dead_lettered(scene, "missing table", "handler_failed"):
         yield
 
 
 @contextmanager
 def a_handler_hangs(scene: Scene) -> Iterator[None]:
-    """Let a handler hang forever."""
+    """Make a handler hang forever."""
     with _dead_lettered(scene, "hang", "poison"):
         yield
 
 
 @contextmanager
 def a_handler_loops(scene: Scene) -> Iterator[None]:
-    """Let a handler loop forever and hold the interpreter's lock."""
+    """Make a handler loop forever while it holds the interpreter's lock."""
     with _dead_lettered(scene, "loop", "poison"):
         yield
 
 
 @contextmanager
 def a_handler_is_slow(scene: Scene) -> Iterator[None]:
-    """Let a handler take two seconds for one event. The event must then take effect like any other."""
+    """Make a handler take two seconds for one event, which must then take effect like any other."""
     body = sick_handlers.marked(scene.extra_bodies(1)[0], "slow")
     before = _slow_ones(scene)
     scene.post_all([body])
@@ -213,7 +213,7 @@ def fifty_come_at_once(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def _slow_rows(stand: Stand) -> Iterator[None]:
-    """Make the insert of each row take two milliseconds, so that both workers write rows at the same time."""
+    """Delay each inserted row by two milliseconds, so that both workers insert rows at the same time."""
     if not stand.postgresql:
         yield
         return

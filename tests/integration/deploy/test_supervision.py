@@ -1,4 +1,4 @@
-"""All processes that one terminal started end together; the next run ends the orphans of a killed run."""
+"""All processes started from one terminal end together; the next run ends the orphans of a killed run."""
 
 import os
 import signal

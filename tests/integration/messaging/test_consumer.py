@@ -101,7 +101,7 @@ def test_a_single_event_is_processed_at_once_and_later_events_form_one_batch(vho
 
 def test_an_event_after_a_half_full_batch_waits_for_more_events(vhost, broker, recorder):
     with running(vhost.amqp_url, recorder, batch_seconds=3.0) as consumer:
-        # One read may not contain all events that the broker sends together, so the last batch may be small.
+        # One read may return only some of the events that the broker sent, so the last batch may be small.
         while not recorder.batches or len(recorder.batches[-1]) < 5:
             received = len(recorder.deliveries) + 10
             publish(broker, *numbered(10))

@@ -1,4 +1,4 @@
-"""Clients give up an address that accepts connections but never answers, and try the next address."""
+"""Clients give up on an address that accepts connections but never answers, and try the next address."""
 
 import asyncio
 import socket
@@ -16,7 +16,7 @@ from tests.services import declare_topology
 
 ATTEMPT_SECONDS = 1.0
 PATIENCE_SECONDS = 5.0
-"""The time within which a client must give up an address: less than pika's own limit of 10 s."""
+"""The time within which a client must give up on an address: less than pika's own limit of 10 s."""
 
 
 class Mute(threading.Thread):

@@ -34,7 +34,7 @@ def run(command):
 
 @pytest.fixture
 def namespaces():
-    """The names of two network namespaces, one for a gateway and one for a sender, whose eth0 are linked."""
+    """The names of two network namespaces, for a gateway and a sender, whose eth0 interfaces are linked."""
     if os.geteuid() or not (shutil.which("ip") and shutil.which("nft")):
         pytest.skip("network namespaces take root, iproute2 and nftables")
     gateway, sender = (f"om-{secrets.token_hex(4)}" for _ in range(2))

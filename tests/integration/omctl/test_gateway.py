@@ -348,7 +348,7 @@ def test_a_flood_of_requests_that_nginx_refuses_does_not_fill_the_disk_with_log_
         send(WEBHOOK_PATH, 350)
         gateway.logged()
     statuses = Counter(line.split()[3] for line in (tmp_path / "open-messaging.log").read_text().splitlines())
-    # All answers of the edge are logged, but only a sample of the 300 refusals with each other status.
+    # Every answer of the edge (401) is logged, but only a sample of nginx's 300 refusals of each kind.
     assert statuses["401"] == 50
     assert statuses["404"] < 30
     assert statuses["429"] < 30

@@ -1,4 +1,4 @@
-"""omctl simulate runs against a real HTTP server whose answers the test decides."""
+"""omctl simulate runs against a real HTTP server whose answers the test controls."""
 
 import json
 import threading

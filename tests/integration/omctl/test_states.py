@@ -186,7 +186,7 @@ def settings(vhost, rabbitmq, migrated_postgres_url, organisation, platform, tmp
 
 @pytest.fixture
 def stranger(migrated_postgres_url):
-    """The address of the database with a role that may connect, and that may read no table."""
+    """The address of the database with a role that may connect but may not read any table."""
     url, role = make_url(migrated_postgres_url), f"stranger-{secrets.token_hex(4)}"
     engine = create_engine(url, isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
@@ -198,7 +198,7 @@ def stranger(migrated_postgres_url):
 
 @pytest.fixture(scope="module")
 def freezing(tmp_path_factory):
-    """Yield a migrated server of its own, which the test freezes."""
+    """Yield a separate server with all tables, which the test freezes."""
     with PrivatePostgreSQL(tmp_path_factory.mktemp("frozen"), durable=False) as server:
         schema.upgrade(server.url())
         yield server
@@ -210,7 +210,7 @@ def asking(*servers):
 
 
 def list_states(settings, hung, unmigrated, stranger, unreadable):
-    """Return for each state its settings, the calls that fail, and a pattern that their errors match."""
+    """Return each state's settings, the calls that fail in it, and a pattern that their errors match."""
     unanswered = "no broker in OM_AMQP_URL answers"
     management = re.sub("//.*@", "//wrong:wrong@", settings["OM_MANAGEMENT_URL"])
     # `reconcile` repeats each request five times, which takes longer than the other commands may take.
@@ -291,7 +291,7 @@ def limit_connections(settings, vhost):
 
 
 def find_faults(command, sentence, status, captured, seconds):
-    """Yield the faults of a failed command's output."""
+    """Yield each fault in the output of a command that failed."""
     # `check` shows the address of the database, because it is a setting.
     printed = (captured.out + captured.err).replace("postgresql+psycopg://", "")
     document = json.loads(captured.out)

@@ -1,4 +1,4 @@
-"""The simulated platform posts its webhooks to a real server whose answers the test decides."""
+"""The simulated platform posts its webhooks to a real server whose answers the test controls."""
 
 from contextlib import contextmanager
 

@@ -1,4 +1,4 @@
-"""Connections are limited in number and spread over processes, and no sender can end a process."""
+"""Connections are limited in number and spread over processes, and no client can exhaust a process."""
 
 import resource
 import signal
@@ -136,7 +136,7 @@ def test_keep_alive_connections_are_spread_over_the_processes(make_edge, connect
     time.sleep(COUNTED_SECONDS)
     after = {each["pid"]: each["journal"]["accepted"] for each in edge.health()["processes"]}
     assert sum(after.values()) - sum(before.values()) == len(kept)
-    # The kernel chooses processes at random, so only an eighth of the connections is certain for each.
+    # The kernel chooses processes at random, so only an eighth of the connections is certain to reach each.
     assert min(after[pid] - before[pid] for pid in before) >= len(kept) // 8
 
 

@@ -113,7 +113,7 @@ def test_retry_after_approximates_the_time_until_shedding_ends(rabbitmq, vhost, 
     with _working(vhost.amqp_url, rate=200), requests.Session() as http:
         edge = make_edge(vhost.amqp_url, rabbitmq.management_url, **watermarks)
         wait_until(lambda: queue.ready() > low - 100)
-        # Publish extra events: a slow machine's worker takes many before the edge reads the depth.
+        # Publish extra events: on a slow machine, the worker takes many before the edge reads the depth.
         queue.flood(high + 1500)
         wait_until(lambda: edge.status("gate")["shedding"])
         while (answer := _post(http, edge, 0)).status_code == 429:

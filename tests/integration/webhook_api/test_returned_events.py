@@ -18,7 +18,7 @@ def test_returned_events_arrive_later_over_one_connection(rabbitmq, vhost, tmp_p
     bodies = [b'{"left":%d}' % number for number in range(400)]
     leave_in_journal(tmp_path, bodies)
     edge = make_edge(vhost.amqp_url, rabbitmq.management_url, wait_for_broker=False)
-    # A live event would be returned alone, before the first slice of the backlog.
+    # Wait before posting: a live event would be returned alone, before the first slice of the backlog.
     wait_until(lambda: edge.log.read_text().count("an event was returned") >= 3)
     declare_topology(vhost.amqp_url)
     bodies += [b'{"live":%d}' % number for number in range(200)]

@@ -20,7 +20,7 @@ PATIENCE_SECONDS = 20.0
 
 @dataclass
 class Recorder:
-    """A processor that records its deliveries and settles them as the test decides."""
+    """A processor that records its deliveries and settles them as the test specifies."""
 
     deliveries: list = field(default_factory=list)
     batches: list = field(default_factory=list)

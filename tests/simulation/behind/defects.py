@@ -1,4 +1,4 @@
-"""List known defects of settle and deliver, each of which is inserted into the product for one run."""
+"""List known defects of settle and deliver. A run inserts one of them into the product."""
 
 from typing import Final
 

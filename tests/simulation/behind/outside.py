@@ -27,7 +27,7 @@ deliveries keeps, minus the time of a slow statement."""
 
 @dataclass
 class Request:
-    """A request to a destination, the time when its event was accepted, and the result that arrived."""
+    """A request to a destination, the time when its event was accepted, and the result that came back."""
 
     process: Process
     taken_at: float | None = None
@@ -44,7 +44,7 @@ class Destination:
     """A destination that accepts events, refuses them, hangs or is down. `mode` is its present behaviour.
 
     Args:
-        bad: For some conversations, the mode in which their events are always handled.
+        bad: Maps some conversations to the mode that always applies to their events.
     """
 
     world: World
@@ -134,7 +134,7 @@ MODES: Final = tuple(_RESULTS)[1:]
 
 
 class Platform:
-    """The platform's API of conversations, which lags behind its notifications by up to three seconds.
+    """The platform's API for conversations, which lags behind its notifications by up to three seconds.
 
     `states` maps each conversation to its states, each with the time at which it begins.
     """
@@ -164,7 +164,7 @@ class Platform:
 
 
 class DeadLetterExchange:
-    """The exchange for dead letters of deliveries. It accepts them, or is down."""
+    """The exchange that accepts the dead letters of deliveries unless it is down."""
 
     def __init__(self, world: World) -> None:
         self._world = world

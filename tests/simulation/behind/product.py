@@ -54,15 +54,15 @@ SLOTS: Final = ("deliver", "deliver", "settle", "settle", "intake")
 EVENTS: Final = tuple(f"openmessaging:conversation:{kind}" for kind in ("new", "message", "updated"))
 SUBSCRIBED: Final = {"crm": EVENTS, "archive": EVENTS[1:2]}
 IDLE_SECONDS: Final = 1.0
-"""How long an idle process pauses, in seconds. The product pauses for tens of milliseconds, but a simulated
-run has minutes without due work."""
+"""How long an idle process pauses, in seconds. The product pauses for tens of milliseconds, which would slow
+down simulated runs: they have minutes without due work."""
 
 GIVE_UP_SECONDS: Final = 30.0
 HANDLERS: Final = installed_handlers()
 
 
 class Database:
-    """An SQLite file with all tables, which is reset for each run, and an engine for each process."""
+    """An SQLite file with all tables, and an engine for each process. The file is reset for each run."""
 
     def __init__(self) -> None:
         self._directory = tempfile.TemporaryDirectory()
@@ -73,14 +73,14 @@ class Database:
         self.behind: Behind | None = None
         self._reader = sqlite3.connect(":memory:")
         for engine in self.engines:
-            # Disable flushes, which are not needed because this simulation cuts no power.
+            # Disable flushes, which are needless because this simulation includes no power cuts.
             event.listen(engine, "connect", lambda one, _record: one.execute("PRAGMA synchronous = OFF"))
             event.listen(engine, "before_cursor_execute", self._on_statement)
             event.listen(engine, "commit", self._unlock)
             event.listen(engine, "rollback", self._unlock)
 
     def reset(self, behind: Behind) -> None:
-        """Replace the file by one with empty tables for a new run."""
+        """Replace the file with one that has empty tables, for a new run."""
         self.behind = behind
         self._reader.close()
         for engine in self.engines:
@@ -122,7 +122,7 @@ class Transport:
 
 
 class SimpleQueue:
-    """Replaces queue.SimpleQueue between the threads of a simulated process."""
+    """Replaces queue.SimpleQueue, which connects the threads of a simulated process."""
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -178,7 +178,7 @@ def start_settle(behind: Behind, engine: Engine, process: Process) -> None:
 
 
 def take_in(behind: Behind, engine: Engine, body: dict[str, Any], number: int) -> None:
-    """Let intake process one event, and retry until it succeeds."""
+    """Process one event as intake does, and retry until this succeeds."""
     envelope = Envelope(f"m-{number}", behind.world.now_us(), "r", WEBHOOK, json.dumps(body).encode())
     intake = Intake(engine, HANDLERS, behind.world)
     while True:
@@ -230,7 +230,7 @@ def simulated(behind: Behind) -> Iterator[None]:
         (sender, "time", clock),
         (sender, "threading", SimpleNamespace(Thread=Thread)),
         (dead_letters, "publish_dead_letters", behind.exchange.publish),
-        # Use limits that are small enough for runs of deliveries to grow and for deliveries to be parked.
+        # Use limits so small that a simulated run reaches them: runs of deliveries grow, and some are parked.
         (leasing, "MIN_RUN_EVENTS", 2),
         (sender, "MIN_RUN_EVENTS", 2),
         (sender, "MAX_RUN_EVENTS", 4),

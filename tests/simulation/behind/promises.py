@@ -1,4 +1,4 @@
-"""Check that settle and deliver lose, repeat and reorder no events, and let no bad event delay a good one."""
+"""Check that settle and deliver lose, repeat and reorder no events, and that bad events delay no good one."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Behind:
     """The state of one run, and the checks of its promises.
 
     Args:
-        is_calm: Whether the run has no strikes; if so, only bad conversations can delay good ones.
+        is_calm: Whether the run has no strikes, so that only bad conversations could delay good ones.
     """
 
     world: World

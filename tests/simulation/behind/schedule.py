@@ -125,7 +125,7 @@ class Actor:
     def event(self, conversation: str, is_update: bool, age: float) -> None:  # noqa: FBT001  # an action's
         world, behind = self._world, self._behind
         behind.events += 1
-        # Without the number, two updates with the same status and moment would be one event.
+        # Add the event's number: two updates with the same status and time would count as one event.
         moment = moment_of(world.now_us() - round(age * 1e6) + behind.events)
         body: dict[str, Any] = {
             "conversationId": conversation,
@@ -135,7 +135,7 @@ class Actor:
         if is_update:
             told = self._told[conversation] = self._told.get(conversation, -1) + 1
             states = self._states[conversation]
-            # If the conversation has only one state, the platform never confirms any later update.
+            # If the conversation has only one state, the platform never confirms a later update.
             status = states[told] if told < len(states) else ROUTED if len(states) == 1 else states[-1]
             if behind.platform is not None and 0 < told < len(states):
                 behind.platform.states[conversation].append((world.now, status))

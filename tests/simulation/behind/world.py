@@ -1,6 +1,6 @@
 """Run settle and deliver processes on one simulated clock, with each of their threads as a greenlet.
 
-Another thread runs only while the current one waits for a statement, a queue, an answer or a time. Every
+Another thread runs only while the current one sleeps or waits for a statement, a queue or an answer. Every
 choice is derived from the seed, so the same seed and actions repeat a run byte for byte.
 """
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 EPOCH_US: Final = 1_732_462_000_000_000
 BUSY_SECONDS: Final = 10.0
-"""Seconds for which a transaction waits for another writer's transaction, as in SQLite."""
+"""Seconds for which a transaction waits for another writer, as in SQLite, before it fails."""
 
 PAUSES: Final = (0.0, 0.0, 0.0, 0.001, 0.02)
 """The possible durations of a statement, in seconds."""
@@ -90,7 +90,7 @@ class World:
         return self.now
 
     def schedule(self, seconds: float, call: Callable[..., None], *arguments: object) -> None:
-        """Schedule a call after a delay. The call does not belong to a process."""
+        """Schedule a call after a delay. The call belongs to no process."""
         self._order += 1
         heapq.heappush(self._calls, (self.now + seconds, self._order, call, arguments))
 
@@ -151,7 +151,7 @@ class World:
         self._task = None
 
     def sleep(self, seconds: float | None) -> Task:
-        """Suspend this thread for a time, or until another thread wakes it; return this thread's task."""
+        """Suspend this thread until *seconds* have passed or another thread wakes it; return its task."""
         task = self._task
         assert task is not None
         if seconds is not None:
@@ -164,7 +164,7 @@ class World:
         self.schedule(self.random.choice(PAUSES), self._resume, task, task.waits)
 
     def wait_on(self, waiting: list[Task], seconds: float | None) -> None:
-        """Add this thread to *waiting*, and suspend it until it is woken or the time is over."""
+        """Add this thread to *waiting*, and suspend it until it is woken or *seconds* have passed."""
         assert self._task is not None
         waiting.append(self._task)
         task = self.sleep(seconds)
@@ -174,7 +174,7 @@ class World:
     # Methods that simulate processes.
 
     def start(self, role: str, start: Callable[[Process], None]) -> None:
-        """Start a process of a role. *start* spawns its threads."""
+        """Start a process of the given role. *start* spawns its threads."""
         self._processes += 1
         process = Process(role, self._processes, start)
         self.living.append(process)
@@ -223,9 +223,9 @@ class World:
             self.kill(process)
 
     def _die(self, how: str) -> None:
-        """Kill the process whose thread is running, at this point of its code."""
+        """Kill the process whose thread is running, at this point in its code."""
         assert self._task is not None
-        # Let the kill happen before all other calls that are due now.
+        # Schedule the kill before all other calls that are due now.
         heapq.heappush(self._calls, (0.0, 0, self.kill, (self._task.process, how)))
         self.sleep(None)
 

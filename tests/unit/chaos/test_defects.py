@@ -1,4 +1,4 @@
-"""The defects that `make chaos-sabotage` inserts still fit the product, and every fault has a defect."""
+"""The defects of `make chaos-sabotage` still apply to the product's code, and every fault has a defect."""
 
 import ast
 import re

@@ -1,4 +1,4 @@
-"""A fault is bad if `omctl find` reports an event of its run wrongly."""
+"""A fault's row in the table is bad if `omctl find` reported an event of its run wrongly."""
 
 import pytest
 

@@ -15,7 +15,7 @@ WRITE = {"step": "write", "segment": "s/1", "events": [7]}
 RESPOND = {"step": "respond", "events": 1}
 SUBMIT = {"step": "submit", "deliveries": [[1, "a"]]}
 DEAD = "edge-0-a.jsonl"
-"""The name of the trace of a dead process: no process has the id 0."""
+"""The file name of a dead process's trace; no process has the id 0."""
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""A sender logs attempts without content and extends its runs; an idle process polls less often."""
+"""A sender logs no content and can add deliveries to a run in progress; an idle process polls less often."""
 
 from dataclasses import replace
 from datetime import UTC, datetime

@@ -83,14 +83,14 @@ def test_each_container_is_confined_and_our_own_containers_have_limits():
         return {line.strip() for line in block.splitlines()} | (lines(anchors[base[1]]) if base else set())
 
     confined = {"read_only: true", "cap_drop: [ALL]", 'security_opt: ["no-new-privileges:true"]'}
-    # Docker's default driver would keep each container's log without a limit.
+    # Docker's default logging driver would let each container's log grow without a limit.
     confined |= {"logging: {driver: local}"}
     limits = {"pids_limit: 512", "oom_score_adj: 500"}
     for service, block in SERVICES.items():
         assert confined <= lines(block), service
         is_ours = service in {*READERS, "migrate", "setup", "omctl"}
         assert limits & lines(block) == (limits if is_ours else set()), service
-        # Each runs one process. The edge runs one for each CPU, and the scaler starts workers.
+        # The limit suits a single process; the edge runs one for each CPU, and the scaler starts workers.
         assert ("mem_limit: 1g" in lines(block)) is (service in {*READERS} - {"edge", "scale"}), service
 
 

@@ -26,7 +26,7 @@ except ValueError:
 
 @pytest.mark.parametrize("form", ["json", "text", ""])
 def test_the_runbooks_command_finds_every_warning_and_error_in_the_log(form):
-    """An empty *form* means that the log is not configured yet, for example when a setting is refused."""
+    """An empty *form* means that logging is not configured yet, for example when a setting is refused."""
     [pattern] = re.findall(r"journalctl .*\| grep -E '([^']+)'", RUNBOOK.read_text())
     program = [sys.executable, "-c", PROGRAM.format(form=form)]
     log = subprocess.check_output(program, stderr=subprocess.DEVNULL)

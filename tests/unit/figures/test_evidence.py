@@ -1,4 +1,4 @@
-"""A recorded result of a suite is evidence only if it succeeded on the current code."""
+"""A suite's recorded result is evidence only if the suite succeeded on the current code."""
 
 import re
 import subprocess

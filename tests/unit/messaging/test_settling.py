@@ -1,4 +1,4 @@
-"""Processed deliveries are acknowledged together, without the deliveries that are delayed."""
+"""Processed deliveries are acknowledged together, except those that are delayed."""
 
 from types import SimpleNamespace
 

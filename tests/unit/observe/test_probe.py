@@ -17,7 +17,7 @@ UNREACHABLE = "it accepts no connection or does not answer in time"
 
 @pytest.fixture
 def part():
-    """A part of the service that answers, fails or hangs as the test decides."""
+    """A part of the service that answers, fails or hangs as the test specifies."""
 
     class Part:
         def __init__(self):

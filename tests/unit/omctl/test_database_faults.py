@@ -13,7 +13,7 @@ from omctl.connections import friendly_errors
     [
         (psycopg.errors.TooManyConnections("sorry, too many clients already"), "run the command again later"),
         (psycopg.OperationalError("FATAL: sorry, too many clients already"), "run the command again later"),
-        # An error of the connection attempt has no code.
+        # An error during the connection attempt has no code.
         (psycopg.OperationalError("FATAL: remaining connection slots are reserved"), "run the command again"),
         (
             psycopg.errors.CannotConnectNow("the database system is starting up"),

@@ -52,7 +52,7 @@ class Host:
 
 @pytest.fixture
 def make_host(tmp_path, monkeypatch):
-    """Return a function that makes this host one of the given nodes; by default, `--cluster` joined them."""
+    """Return a function that puts this host in a cluster of *nodes*; *joined* means by `--cluster`."""
     for name in ("CONFIGURATION", "STATE"):
         directory = tmp_path / name
         directory.mkdir()

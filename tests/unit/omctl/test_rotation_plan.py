@@ -55,7 +55,7 @@ def test_a_rotation_that_would_cause_refused_events_is_an_error(secrets, signing
 @pytest.mark.parametrize(
     ("looks", "is_over"),
     [
-        # Each observation has a time in seconds and, for each process, its signatures by new and old secret.
+        # Each observation: a time in seconds, and each process's counts of signatures by new and old secret.
         ([(0, {"a": (0, 5)}), (9, {"a": (1, 5)})], False),
         ([(0, {"a": (0, 5)}), (10, {"a": (1, 5)})], True),
         ([(0, {"a": (0, 5)}), (60, {"a": (0, 5)})], False),

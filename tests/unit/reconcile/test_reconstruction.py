@@ -20,7 +20,7 @@ REASONS = ("MessageExpired", "RateLimited", "GeneralError")
 STATUSES = ("Sent", "Delivered", "Read", "Failed", "Published", "Removed")
 
 IDS = st.uuids().map(lambda drawn: drawn.hex)
-# A webhook's body can contain these texts; halves of surrogate pairs are tested with the parser instead.
+# A webhook's body can contain these texts; lone surrogates are tested with the parser instead.
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 
 

@@ -41,11 +41,11 @@ def test_the_workers_with_the_lowest_free_numbers_start_and_those_with_the_highe
         # After a worker is stopped, the cool-down restarts.
         ([0] * 13, 3),
         ([0] * 14, 2),
-        # A deep queue or an unknown depth keeps all workers if it occurs during the cool-down, not before.
+        # A deep queue or an unknown depth keeps all workers only if it occurs during the cool-down.
         ([0, 0, 3500, 0, 0, 0, 0], 4),
         ([0, 0, None, 0, 0, 0, 0], 4),
         ([3500, 0, 0, 0, 0, 0, 0, 0], 3),
-        # The backlog needs three of the four workers, or the number falls to the floor of one worker.
+        # A backlog that needs three workers keeps three. Without a backlog, only the floor of one is left.
         ([2500] * 20, 3),
         ([0] * 60, 1),
     ],

@@ -35,7 +35,7 @@ def routed(status, queue=None):
         (QUEUED, SUPPORT, PlatformState(QUEUED, SUPPORT.upper()), QUEUED, True),
         (QUEUED, SUPPORT, PlatformState(QUEUED), QUEUED, True),
         (QUEUED, None, PlatformState(QUEUED, SALES), QUEUED, True),
-        # One of the two queues may be given by its name.
+        # A queue's name cannot be compared with another queue's id, so it does not contradict the id.
         (QUEUED, "Support", PlatformState(QUEUED, SALES), QUEUED, True),
         (QUEUED, SUPPORT, PlatformState(QUEUED, "sales"), QUEUED, True),
         # A contact that has been routed has left its routing queue.

@@ -27,7 +27,7 @@ BEYOND = {
     "$.conversationId is no field of ConversationNormalizedMessage",
     "$.channel.metadata is no field of ConversationMessagingChannel",
 }
-"""Real notifications have these fields, and other models of the SDK declare them."""
+"""Faults to ignore: real notifications have these fields, and other models of the SDK declare them."""
 
 
 @pytest.fixture(autouse=True)

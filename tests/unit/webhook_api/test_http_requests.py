@@ -13,7 +13,7 @@ TEMPLATE = make_environ(("127.0.0.1", "8080"), ("127.0.0.1", "9"))
 
 
 class Sink:
-    """Collects the requests and refusals of a RequestReader, and counts its invitations to send a body."""
+    """Collects the requests and refusals of a RequestReader, and counts how often it asks for a body."""
 
     def __init__(self, *, inviting=True, body_bytes=BODY_BYTES):
         self.answered = []

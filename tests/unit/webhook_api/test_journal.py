@@ -1,4 +1,4 @@
-"""The journal returns every event that was appended, even after a crash or beside damaged records."""
+"""The journal returns every event that was appended, even after a crash or next to damaged records."""
 
 import errno
 import os
@@ -148,7 +148,7 @@ EVENTS.insert(20, (b"p", '{"text":"\u0249OMJ"}'.encode()))
 
 
 def overwrite(path, offset, byte):
-    # In place: a file that is made anew is flushed to the disk each time.
+    # Change the file in place, because a file that is written anew is flushed to the disk each time.
     with path.open("r+b", buffering=0) as file:
         os.pwrite(file.fileno(), bytes([byte]), offset)
 

@@ -14,7 +14,7 @@ def clock():
 
 @pytest.fixture
 def shedders(clock):
-    """The shedders of two processes of one host."""
+    """The load shedders of two processes on one host."""
     marks = Watermarks(high=100, low=50)
     return [LoadShedder(marks, retry_after_max=30, processes=2, clock=clock) for _ in range(2)]
 
@@ -74,7 +74,7 @@ def test_the_backlog_waits_while_requests_are_refused(shedder, clock):
 
 @pytest.mark.parametrize("is_late", [False, True])
 def test_all_processes_together_republish_up_to_the_low_watermark(shedders, is_late):
-    """Each process publishes its whole allowance, at once or while the broker answers the other's probe."""
+    """Each process publishes its whole allowance, either at once or while the other's probe is answered."""
     queued, allowances = 0, [0, 0]
     for turn in range(50):
         mine, other = turn % 2, 1 - turn % 2
@@ -113,7 +113,7 @@ def test_shedding_ends_once_a_probe_shows_a_depth_at_the_low_watermark(shedder, 
 
 @pytest.mark.parametrize(("depths", "is_shedding"), [([51, 60], False), ([56, 60], True), ([90, 95], True)])
 def test_shedding_ends_in_a_process_that_missed_the_low_watermark(shedder, clock, depths, is_shedding):
-    """If the depth clearly grew but is far from the high watermark, another process is accepting events."""
+    """A clear rise that stays far below the high watermark means that another process is accepting events."""
     for depth in (120, *depths):
         shedder.on_sample(_sample(clock, depth))
     assert shedder.is_shedding is is_shedding

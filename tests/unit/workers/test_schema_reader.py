@@ -1,4 +1,4 @@
-"""A schema refuses every feature of marshmallow that its reader does not honour."""
+"""A schema refuses every feature of marshmallow that its reader does not support."""
 
 import pytest
 from marshmallow import Schema, fields, post_load, pre_load, validate, validates, validates_schema

@@ -1,7 +1,7 @@
 """Pass many rows to one statement, so that a batch needs only one round trip.
 
 PostgreSQL reads the rows as a table from one JSON parameter, and SQLite reads them from a list of VALUES.
-No cheaper method was found in measurements (docs/decisions/0103-one-statement-for-many-rows.md). Bodies are
+Measurements found no cheaper method (docs/decisions/0103-one-statement-for-many-rows.md). Bodies are
 passed separately, as one byte string that the database splits (docs/decisions/0112-payloads.md).
 """
 
@@ -18,7 +18,7 @@ _POSTGRESQL_ROWS: Final = "jsonb_array_elements(CAST(%(rows)s AS jsonb)) AS r(va
 _VALUES: Final = "<values>"
 _SQLITE_ROWS: Final = f"(VALUES {_VALUES}) AS r"
 SQLITE_VALUES: Final = 32_766
-"""Limit of the values in one statement: SQLite's default, which some distributions raise."""
+"""Maximum number of values in one statement: SQLite's default, which some distributions raise."""
 
 
 class Form(NamedTuple):
@@ -41,7 +41,7 @@ _FORMS: Final[Mapping[type, Form]] = {
     UtcDateTime: Form(
         # The result is exact, because an integer is multiplied by an interval of one microsecond.
         "(timestamptz 'epoch' + (r.value->>{position})::bigint * interval '1 microsecond')",
-        # A UTC time with 26 characters, so that texts are sorted like times. A Python function would be
+        # A UTC time with 26 characters, so that the texts sort in time order. A Python function would be
         # shorter, but each call of it would wait while another thread holds the interpreter lock.
         (
             "(strftime('%Y-%m-%d %H:%M:%S', (r.column{number} -"
@@ -65,7 +65,7 @@ class BulkStatement:
 
     Args:
         template: SQL in which `{rows}` stands for the table of rows, and a column's name in braces for the
-            column's value. It must never be built from data.
+            column's value. Never build it from data.
         columns: The columns of a row, in order, as `column_kinds` returns them.
     """
 
@@ -79,7 +79,7 @@ class BulkStatement:
     def execute(self, connection: Connection, rows: Sequence[Sequence[object]]) -> list[Any]:
         """Run the statement if there are rows; return the rows of its result, in the driver's types.
 
-        On SQLite, it runs several times if there are many rows. A row has JSON values, in the columns' order.
+        On SQLite, many rows need several statements. A row contains JSON values in the order of the columns.
         """
         if not rows:
             return []
@@ -133,7 +133,7 @@ def column_kinds(table: Table, *names: str) -> dict[str, Form]:
 
 
 def _split_bytes(rows: Sequence[Sequence[object]], position: int) -> tuple[list[list[object]], bytes]:
-    """Return the rows with their bytes replaced by start (from 1) and length, and all bytes joined."""
+    """Return the rows, with start (from 1) and length in place of their bytes, and all the bytes joined."""
     parts: list[Any] = [row[position] for row in rows]
     ends = accumulate(map(len, parts))
     placed = [

@@ -1,4 +1,4 @@
-"""Decide whether the database or an event made a statement fail.
+"""Decide whether the database or an event caused a statement to fail.
 
 Source: PostgreSQL, Appendix A, "PostgreSQL Error Codes"; SQLite, "Result and Error Codes".
 """
@@ -15,7 +15,7 @@ CONFLICTS: Final = frozenset({"40001", "40P01"})
 """SQLSTATEs serialization_failure and deadlock_detected: the transaction may succeed if it is repeated."""
 
 OUTAGES: Final = ("08", "40", "53", "57", "58", "55P03")
-"""SQLSTATE prefixes of faults not due to events: connection, rollback, resources, operator, system, lock."""
+"""SQLSTATE prefixes of faults that no row causes: connection, rollback, resources, operator, system, lock."""
 
 QUERY_CANCELED: Final = "57014"
 """SQLSTATE of a statement that exceeded statement_timeout or that an operator cancelled."""
@@ -61,7 +61,7 @@ def is_outage(error: BaseException) -> bool:
 
 
 def error_code(error: DBAPIError) -> str:
-    """Return the code of a database error or, if there is none, its type; the text would quote the row."""
+    """Return a database error's code or, if it has none, its type; the error's text would quote the row."""
     if (state := sqlstate(error)) is not None:
         return f"SQLSTATE {state}"
     return str(getattr(error.orig, "sqlite_errorname", type(error.orig).__name__))
@@ -71,7 +71,7 @@ def translate(error: DBAPIError) -> Exception:
     """Return our own error for a failed statement, without the original text, which quotes the row.
 
     If the result is a RejectedEventError, a row is at fault: try the rows one by one. Do the same if the
-    result is *error* itself, because a handler has then left the transaction unusable.
+    result is *error* itself, because a handler has left the transaction unusable.
     """
     state = sqlstate(error)
     if state == FAILED_TRANSACTION:

@@ -1,7 +1,7 @@
 """Do other work while PostgreSQL runs a statement, and limit the wait for its answer.
 
-Without this, the thread that processes batches would be idle while it waits for an answer. A second thread
-would not help, because the two threads would compete for the interpreter lock at each statement
+Without prefetching, the thread that processes batches would be idle while it waits for an answer. A second
+thread would not help, because the two threads would compete for the interpreter lock at each statement
 (docs/decisions/0181-the-next-batch-is-read-meanwhile.md).
 """
 
@@ -20,7 +20,7 @@ ANSWER_SECONDS: Final = 40.0
 enforce them, and its operating system keeps the connection open, but another host in the URL may answer."""
 
 PROBE_SECONDS: Final = 10.0
-"""How long a patient connection waits before each test of whether the server is frozen."""
+"""How long a patient connection waits before it tests again whether the server is frozen."""
 
 
 class PrefetchingConnection(psycopg.Connection[Any]):
@@ -59,7 +59,7 @@ class PrefetchingConnection(psycopg.Connection[Any]):
 
 
 class PatientConnection(PrefetchingConnection):
-    """A connection whose statements may take long: an hour is longer than any statement of a command."""
+    """A connection whose statements may take long; no statement of a command needs an hour."""
 
     patience_seconds = 3600.0
 
@@ -77,7 +77,7 @@ def prefetch_while_waiting(engine: Engine, prefetch: Callable[[], bool]) -> None
 
 
 def _prefetch_meanwhile(gen: Any, fileno: int, prefetch: Callable[[], bool]) -> Generator[Any, Any, Any]:
-    """Run psycopg's generator; call *prefetch* while it only waits to read, after the request was sent.
+    """Run psycopg's generator; once it has sent the request and only waits for an answer, call *prefetch*.
 
     The first statement of a transaction waits twice, because BEGIN is sent before this statement.
     """

@@ -39,9 +39,9 @@ _RECORD: Final = insert_into(
 )
 
 MAX_REASON: Final = 300
-"""Limit of a reason, in characters: enough for a handler's reason of 200 and the number of attempts."""
+"""Maximum length of a reason: enough for a handler's reason of 200 characters and the number of attempts."""
 MAX_KEY: Final = 500
-"""Limit of an id or a key, in characters, because PostgreSQL refuses index entries above 2,700 bytes."""
+"""Maximum length of an id or key, in characters: PostgreSQL refuses index entries above 2,700 bytes."""
 
 _CODE: Final = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 

@@ -1,8 +1,8 @@
 """Lock a batch's conversations and add the events to them, in one statement; write to the outbox.
 
-Every transaction does this once, after its claims and before its handlers, in the order of conversation_id.
-The rows of the conversations are then already locked when handlers run, so two transactions never wait for
-each other in a cycle, whatever their handlers update.
+Every transaction does this once, in the order of conversation_id, after it has claimed the events and before
+it calls the handlers. The conversations' rows are then already locked when handlers run, so two transactions
+never wait for each other in a cycle, whatever their handlers update.
 
 A window is timed by the database's clock, not by the platform's clock. After an outage, a conversation's
 backlog arrives in one burst, so it is settled together.
@@ -21,7 +21,7 @@ from workers.db.models import conversations, outbox
 from workers.parsing import CONVERSATION_MESSAGE, CONVERSATION_UPDATED, ROUTING_STATUSES, ClaimedEvent, Event
 
 MAX_OUTBOX_ROWS: Final = 10_000
-"""Outbox entries in one statement. All entries of a conversation's backlog could exceed the time limit."""
+"""Maximum number of entries in one statement. A conversation's whole backlog could exceed the time limit."""
 
 _ENTER: Final = insert_into(
     conversations,

@@ -48,7 +48,7 @@ class Suspects:
     def attempt(self, message_id: str) -> Iterator[int]:
         """Mark a delivery during an attempt; yield how many workers its earlier attempts have ended.
 
-        From POISON_ENDS on, the event is poison and must not be processed.
+        If it is at least POISON_ENDS, the event is poison and must not be processed.
         """
         ends = self.mark(message_id)
         try:

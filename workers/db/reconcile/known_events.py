@@ -12,7 +12,7 @@ from workers.db.engine import insert_into
 from workers.parsing import CONVERSATION_MESSAGE, EVENTBRIDGE, RECEIPT, Event
 
 RECENT_EVENTS: Final = 1000
-"""Number of the newest events or messages that decide the profile of a conversation that has none here."""
+"""How many of the newest events or messages decide the profile of a conversation that has none of its own."""
 
 MAX_KEYS: Final = 10_000
 """Number of keys in one statement. PostgreSQL permits 65,535 parameters, and SQLite permits 32,766."""
@@ -45,12 +45,12 @@ def find_processed_keys(connection: Connection, keys: Collection[str]) -> set[st
 
 
 def find_known_keys(connection: Connection, keys: Collection[str]) -> set[str]:
-    """Return the keys that belong to events that were processed, dead-lettered or discarded."""
+    """Return the keys whose events were processed, dead-lettered or discarded."""
     return find_processed_keys(connection, keys) | _find_keys(connection, models.dead_letters, keys)
 
 
 def find_known_gaps(connection: Connection, keys: Collection[str]) -> set[str]:
-    """Return the keys that belong to gaps that an earlier comparison found."""
+    """Return the keys of gaps that an earlier comparison found."""
     return _find_keys(connection, models.reconciliation_gaps, keys)
 
 

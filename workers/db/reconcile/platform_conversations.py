@@ -26,7 +26,7 @@ STATE_UNKNOWN: Final = "unknown"
 _UNENDED: Final = (STATE_OPEN, STATE_OVER)
 
 QUIET: Final = timedelta(days=7)
-"""A conversation that the timer never recorded counts as open until it has been quiet for this time."""
+"""A conversation that the timer never recorded counts as open until it has been quiet for this long."""
 
 _C: Final = conversations.c
 _P: Final = platform_conversations.c
@@ -123,7 +123,7 @@ def select_uncounted(
 def record_counts(
     connection: Connection, read: Mapping[str, int | None], counts: Mapping[str, PlatformCount], now_us: int
 ) -> None:
-    """Record which conversations are over, and whose count differs from both ours and the last in *read*."""
+    """Record which conversations are over, and which counts match neither ours nor the last one in *read*."""
     known = _count_known_messages(connection, read)
     rows = []
     for conversation_id, messages in sorted(read.items()):
@@ -155,10 +155,10 @@ def _count_known_messages(connection: Connection, ids: Collection[str]) -> dict[
 def find_unread(
     connection: Connection, reconciliation: Reconciliation, skip: Collection[str], *, is_late: bool
 ) -> KnownConversation | None:
-    """Return the next unread conversation, differing counts first; if *is_late*, only differing counts."""
+    """Return an unread conversation, preferably one whose count differs; if *is_late*, only such a one."""
     query = select(_P.conversation_id, _P.fingerprint).where(_P.conversation_id.not_in(sorted(skip)))
     query = query.where(_is_unread(reconciliation)).order_by(_P.read_at).limit(1)
-    # A single query for all of these rows would sort them: the index has the times first and the nulls last.
+    # A single query for all these rows would have to sort them, because the index puts null times last.
     for differs in (_P.differs,) if is_late else (_P.differs, ~_P.differs):
         for is_of_kind in (_P.read_at.is_(None), _P.read_at.is_not(None)):
             if row := connection.execute(query.where(differs, is_of_kind)).first():

@@ -15,7 +15,7 @@ from workers.parsing import microseconds_of, moment_of
 TIMER: Final = "timer"
 
 LEASE: Final = timedelta(seconds=120)
-"""Duration of a comparison's lease. If its process is killed, another one then continues the comparison."""
+"""Duration of a comparison's lease. If its process is killed, another process continues when it ends."""
 
 LATEST_EVENTS: Final = 500
 """Number of newest webhook events to examine: enough to include a backlog's events even under live load."""
@@ -92,7 +92,7 @@ class ComparisonWatermarks:
 
     Args:
         first_from_us: Start of the first comparison's interval; the service did not run before that time.
-        compared_to_us: End of the last interval compared with the platform's list and without a mismatch.
+        compared_to_us: End of the last interval for which the list was available and no mismatch was found.
         is_blocked: Whether a comparison ended with a mismatch on which no operator has decided yet.
     """
 
@@ -132,7 +132,7 @@ class Arrivals:
 
 
 def read_arrivals(connection: Connection, now_us: int, margin_us: int, horizon_us: int) -> Arrivals:
-    """Return when recent webhooks arrived; a wait of more than *margin_us* before processing counts as late.
+    """Return when recent webhooks arrived; those processed more than *margin_us* later count as late.
 
     Only webhooks count, because a replayed event is old and does not show whether more events will arrive.
     Events received more than *horizon_us* ago do not count: no webhook is that old, whatever it claims.

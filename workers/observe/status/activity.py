@@ -134,7 +134,7 @@ def _read_events(connection: Connection) -> list[dict[str, Any]]:
 
 
 def _read_dead_letters(connection: Connection) -> list[dict[str, Any]]:
-    """Return the newest open dead letters. The query reads few rows, as it uses their index."""
+    """Return the newest open dead letters. The query reads few rows, because they have their own index."""
     query = select(_D.recorded_at, _D.code, _D.message_id).where(_D.decided_at.is_(None))
     newest = query.order_by(_D.recorded_at.desc(), _D.message_id.desc()).limit(MAX_ROWS)
     return [{"at": row[0].isoformat(), "code": row[1], "id": row[2]} for row in connection.execute(newest)]

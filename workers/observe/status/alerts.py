@@ -39,7 +39,7 @@ NEXT_COMMANDS: Final = {
     "OpenMessagingClock": "timedatectl",
     "OpenMessagingDrift": "omctl drift list",
 }
-"""For each alert, a command of its section in docs/runbook.md."""
+"""For each alert, a command from its section in docs/runbook.md."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,7 +35,7 @@ BUSY_WEBHOOKS: Final = 100
 """If all edges together answer this number of webhooks in ten minutes, one that answers none is at fault."""
 
 EDGE_UNIT: Final = Path("/etc/systemd/system/om-api.service")
-"""This file exists if `omctl install` set up an edge on this host. The page then always shows its light."""
+"""Exists if `omctl install` set up an edge on this host. The page then always has the edge's light."""
 
 _ALERTS: Final = {
     "broker": "OpenMessagingBrokerAway",

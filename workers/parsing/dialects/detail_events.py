@@ -42,7 +42,7 @@ OTHERS: Final = schema.names("""
 
 
 class DetailEventSchema(schema.LenientSchema):
-    """The body of all kinds of detail events. Participants and addresses, as personal data, are not read."""
+    """The body of every detail event. Participants and addresses are not read: they are personal data."""
 
     unread = schema.names("""
         addressFrom addressTo alertingDurationMs ani answeredUserId attributes callbackDurationMs

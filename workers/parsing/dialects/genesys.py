@@ -87,7 +87,7 @@ REFERENCE: Final = schema.names("id mediaType url mime filename text sha256 cont
 _KIND_SHAPE: Final = re.compile(r"[A-Za-z]{1,30}")
 
 MAX_KINDS: Final = 20
-"""Limit of the kinds that are distinguished in one list of events; the platform defines a handful."""
+"""Maximum number of kinds distinguished in one list of events; the platform defines only a handful."""
 
 OTHER: Final = "Other"
 """The kind of an entry in a list of events that has no valid kind or that is beyond MAX_KINDS."""

@@ -1,4 +1,4 @@
-"""A statement of a session without a time limit may take long."""
+"""A statement of a session without a time limit may take a long time."""
 
 import pytest
 from sqlalchemy import text

@@ -72,7 +72,7 @@ def reader(migrated_postgres_url):
 
 def test_a_reader_can_query_every_view_that_reports_need(reader):
     views = reader.scalars(text("SELECT viewname FROM pg_views WHERE schemaname = 'public'")).all()
-    found = {name: reader.execute(text(f"SELECT * FROM {name}")).all() for name in {*views, *REPORTED}}  # noqa: S608  # our own names
+    found = {name: reader.execute(text(f"SELECT * FROM {name}")).all() for name in {*views, *REPORTED}}  # noqa: S608  # fixed names
     assert {name for name in REPORTED if not found[name]} == set()
 
 

@@ -387,7 +387,7 @@ def test_every_query_uses_an_index(engine, intake):
 
 
 def _scans_of_all_rows(node):
-    """Yield the table of each node that reads a whole table, even if it does so in the order of an index."""
+    """Yield the table of each plan node that reads a whole table, even if it does so in an index's order."""
     if node["Node Type"] in {"Seq Scan", "Index Scan", "Index Only Scan"} and "Index Cond" not in node:
         yield node["Relation Name"]
     for child in node.get("Plans", ()):

@@ -12,7 +12,7 @@ HOUR_US = 60 * MINUTE_US
 
 
 class OutOfTurnError(Exception):
-    """Raised instead of a wait if a caller would have to wait for its turn."""
+    """Raised instead of waiting if a caller would have to wait for its turn."""
 
 
 def waits(_seconds):

@@ -50,7 +50,7 @@ FAULTS = {
 
 @pytest.fixture
 def failing(handlers):
-    """Return a function that adds a handler, which fails at "sick", and returns the sizes of failed calls."""
+    """Return a function that adds a handler failing at "sick"; it returns the sizes of the failed calls."""
 
     def install(fault):
         calls = []
@@ -71,7 +71,9 @@ def failing(handlers):
 def test_a_failing_event_is_retried_alone_and_then_dead_lettered(engine, handlers, failing, query, fault):
     """Guarantee 7.2."""
     if fault == "another database" and engine.dialect.name == "sqlite":
-        pytest.skip("SQLite takes statements after one has failed, so that any lost connection must be ours")
+        pytest.skip(
+            "SQLite accepts statements after a failed one, so the service itself would have lost a connection"
+        )
     calls = failing(FAULTS[fault])
     deliveries = [deliver(said("sick" if number == 5 else f"m{number}")) for number in range(16)]
 

@@ -114,7 +114,7 @@ CASES = [
     ("PlatformListOld", {series("om_edge_platform_list_age_seconds"): "90000x59 604801x100"}, 9, 11),
     ("SetAside", {series("om_edge_oversized_total"): "0x59 1x100"}, -1, 1),
     ("QueueNotDrained", {series("om_processed_events_highest_id"): "0+100x59 5900x100"}, 2, 6),
-    # After two minutes without an intake worker, events in the queue raise the other alert, too.
+    # After two minutes without an intake worker, events in the queue raise QueueNotDrained, too.
     ("WorkerSilent", {series("om_worker_up"): "1x59 0x100"}, 0, 1),
     ("QueueNotDrained", {QUEUE: "900x160", series("om_worker_up"): "1x59 _x100"}, 1, 8),
     # While the database is away, nothing that is read from it is exported.
@@ -188,7 +188,7 @@ def _firing(minute, name, *, is_quiet=False):
 
 
 FRUGAL = {"GOGC": "400", "GOMAXPROCS": "1"}
-"""Settings of Go that make promtool collect garbage less often, which takes a third less CPU time."""
+"""Settings of Go's runtime that make promtool collect garbage less often and save a third of the CPU time."""
 
 
 @pytest.fixture
@@ -212,7 +212,7 @@ def rules_hold(promtool, tmp_path):
         content = {
             "rule_files": [str(RULES)],
             "evaluation_interval": evaluation_interval,
-            # By default, promtool picks the order at random. An alert that is evaluated before the recording
+            # By default, promtool orders groups at random. An alert that is evaluated before the recording
             # rules reads their previous values, which are too old if the interval exceeds five minutes.
             "group_eval_order": GROUPS,
             "tests": tests,

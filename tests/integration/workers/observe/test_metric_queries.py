@@ -76,7 +76,7 @@ def test_the_number_of_rows_that_a_metric_query_reads_is_limited(full, metric):
         plan = connection.exec_driver_sql(f"EXPLAIN (ANALYZE, FORMAT JSON) {query}").scalar_one()
     # Two codes and two destinations are counted separately.
     assert rows_read(plan[0]["Plan"]) <= 2 * MAX_COUNTED + 100, json.dumps(plan, indent=1)
-    # Compiling a query takes a tenth of a second, on a busy machine more than a scrape may take.
+    # Compiling a query takes a tenth of a second, and on a busy machine longer than a scrape may take.
     assert "JIT" not in plan[0]
 
 

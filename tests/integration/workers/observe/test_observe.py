@@ -89,7 +89,7 @@ def test_the_metrics_are_from_the_last_finished_comparison_of_the_reconcile_work
     assert told(engine, PASSED_OVER) == []
     compare(engine, passed_over=7)
     compare(engine, started_by="operator@host", passed_over=0, finished_at=datetime.now(UTC))
-    # An unfinished comparison has not passed over any conversation yet.
+    # An unfinished comparison does not count, because it has not passed over any conversation yet.
     compare(engine, finished_at=None, passed_over=0)
     assert told(engine, PASSED_OVER) == [7]
     [age] = told(engine, AGE)

@@ -100,7 +100,7 @@ def test_counting_resumes_after_a_failure_where_it_stopped(engine):
 def test_the_given_clock_and_not_the_hosts_clock_determines_the_last_hour(engine):
     """On a host whose clock is ahead, the next minutes would be counted before they begin, and only once."""
     clock = MovedClock()
-    # A clock may have the database's time only once a connection is open.
+    # A clock may get the database's time only when a connection is opened.
     sa.event.listen(engine, "checkout", lambda *_: setattr(clock, "ahead_us", -600_000_000))
     with engine.begin() as connection:
         at = moment_of(clock.now_us())
@@ -226,7 +226,7 @@ def open_page(browser, busy):
 
 
 def keep_picture(page, name):
-    """Take a picture for docs/operations.md if OM_TEST_PICTURES gives the path of a folder."""
+    """Take a screenshot for docs/operations.md if OM_TEST_PICTURES names a folder."""
     if folder := os.environ.get("OM_TEST_PICTURES"):
         page.screenshot(path=f"{folder}/{name}.png")
 
@@ -275,7 +275,7 @@ def test_the_page_in_dark_mode_is_not_wider_than_the_screen_of_a_phone(open_page
 
 @pytest.fixture
 def observer(busy, tmp_path):
-    """The process of om-observe on the database of *busy*, without a broker; `url` is its address."""
+    """An om-observe process on the database of *busy*, without a broker; `url` is its address."""
     bind = f"{LOOPBACK}:{free_port()}"
     settings = {"OM_DATABASE_URL": str(busy.url), "OM_METRICS_BIND": bind}
     service = Service(tmp_path, f"amqp://{LOOPBACK}:{free_port()}/", settings=settings)

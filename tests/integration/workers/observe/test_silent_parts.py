@@ -67,7 +67,7 @@ def trust(parts, monkeypatch):
 
 @pytest.fixture(scope="module")
 def page(parts):
-    """A client of the status page of an om-observe that sends a canary each second."""
+    """A client for the status page of an om-observe process that sends a canary each second."""
     patch = pytest.MonkeyPatch()
     patch.setenv("REQUESTS_CA_BUNDLE", str(parts["gateway"].certificate))
     patch.setattr(overview, "CANARY_SECONDS", 1.0)
@@ -226,7 +226,7 @@ def test_canaries_are_counted_only_in_their_own_table(parts, page):
     engine = make_engine(parts["database"].address)
     with engine.connect() as connection:
         counts = {
-            table: connection.execute(sa.text(f"SELECT count(*) FROM {table}")).scalar()  # noqa: S608  # our own names
+            table: connection.execute(sa.text(f"SELECT count(*) FROM {table}")).scalar()  # noqa: S608  # fixed names
             for table in (*OTHER_TABLES, "canaries")
         }
         assert connection.execute(sa.text("SELECT min(arrivals) FROM canaries")).scalar() >= 1

@@ -355,7 +355,7 @@ def test_a_replay_that_is_cancelled_killed_and_continued_neither_loses_nor_repea
     wait_long(lambda: buried(channel) == DEAD_LETTERS)
 
     def sum_of(what):
-        return query(f"SELECT {what}")[0][0]  # only our own words
+        return query(f"SELECT {what}")[0][0]  # fixed words
 
     with working():
         with replaying(vhost, migrated_url) as replay:

@@ -350,7 +350,7 @@ def _files_of_compacted_postgresql(url):
 
 
 def test_no_erased_data_is_left_on_disk_after_the_database_is_compacted(omctl, stored, engine, migrated_url):
-    # PostgreSQL's statistics then contain bodies.
+    # After ANALYZE, PostgreSQL's statistics contain bodies.
     with engine.begin() as connection:
         connection.execute(text("ANALYZE"))
     omctl("--customer", CUSTOMER, "--reason", "request 3")
@@ -363,7 +363,7 @@ def test_no_erased_data_is_left_on_disk_after_the_database_is_compacted(omctl, s
         assert files
         return not any(CUSTOMER.encode() in path.read_bytes() for path in files)
 
-    # While PostgreSQL's autovacuum analyzes a table, VACUUM FULL keeps the rows that it can still see.
+    # While autovacuum analyzes a table, VACUUM FULL keeps the deleted rows that autovacuum can still see.
     wait_until(is_clean)
 
 

@@ -86,7 +86,7 @@ def test_a_replay_is_limited_by_time_and_by_event_type(happened, omctl, channel)
 
 
 def test_events_of_an_edge_whose_clock_is_ahead_are_replayed(happened, omctl, engine):
-    """By their times, these events were processed two hours before they were received."""
+    """According to their times, these events were processed two hours before they were received."""
     processed_at = datetime.now(UTC) - timedelta(hours=2)
     with engine.begin() as connection:
         connection.execute(processed_events.update().values(processed_at=processed_at))

@@ -93,7 +93,7 @@ def test_without_permission_to_list_known_conversations_are_compared_and_unknown
     [[unlisted, finished_at]] = query("SELECT unlisted, finished_at" + LAST)
     assert "403" in unlisted
     assert finished_at is not None
-    # Without waiting events, only the missing list moves the start of the next comparison back.
+    # Once no events wait in the queue, only the missing list moves the next comparison's start back.
     channel.queue_purge(EVENTS_QUEUE)
     organisation.inject_fault(Fault(403))
     clock.ahead_us = 26 * HOUR_US

@@ -23,7 +23,7 @@ EVENT_TABLES = (
 
 
 def kept(query):
-    return {table: query(f"SELECT count(*) FROM {table}")[0][0] for table in EVENT_TABLES}  # noqa: S608  # our own names
+    return {table: query(f"SELECT count(*) FROM {table}")[0][0] for table in EVENT_TABLES}  # noqa: S608  # fixed names
 
 
 def test_an_old_event_is_deleted_with_its_dependent_rows_and_its_conversation(process, migrated_url, query):
@@ -116,7 +116,7 @@ TOLD_TABLES = ("event_payloads", "processed_events", "outbox", "conversations")
 def test_a_waiting_delivery_keeps_its_event_and_its_body(process, tell, finish, migrated_url, days):
     tell("crm", "content")
     process(40, *some_of_each("told"))
-    # Events are kept for 60 days here, because a delivery that waits for longer than that is abandoned.
+    # Keep events for 60 days, because a delivery that waits longer than events are kept is abandoned.
     assert set(run(migrated_url, "--dry-run", days=days, event_days="60").values()) == {0}
     assert set(run(migrated_url, days=days, event_days="60").values()) == {0}
     finish(outcome="delivered")

@@ -80,7 +80,7 @@ def test_bodies_and_events_have_separate_retention_times(engine, migrated_url):
 
 
 def test_retention_continues_past_conflicts_that_were_received_again(engine, migrated_url, query):
-    """The conflicts of the oldest events have the lowest keys; a replay of these events makes them recent."""
+    """The oldest events' conflicts have the lowest keys, but become recent if these events are replayed."""
 
     def conflict(event_id, days):
         at = moment_of(clock_of(days).now_us())
@@ -107,7 +107,7 @@ def test_rows_of_other_tables_expire_by_their_own_time_column(engine, migrated_u
             connection.execute(table.insert(), make_row(table, **values))
     assert run(migrated_url)[table.name] == 1
     assert run(migrated_url)[table.name] == 0
-    assert query(f"SELECT count(*) FROM {table.name}") == [(1,)]  # noqa: S608  # our own names
+    assert query(f"SELECT count(*) FROM {table.name}") == [(1,)]  # noqa: S608  # fixed names
 
 
 def test_the_retain_worker_deletes_expired_rows_or_only_counts_them(engine, migrated_url, query):

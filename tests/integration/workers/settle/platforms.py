@@ -1,4 +1,4 @@
-"""Fake platforms whose answers the test decides, and queries of the outbox."""
+"""Fake platforms whose answers the test controls, and queries of the outbox."""
 
 from workers.genesys import PlatformState
 from workers.parsing.events import QUEUED
@@ -7,7 +7,7 @@ OUTBOX = "SELECT event_type, event_id, late FROM outbox ORDER BY id"
 
 
 class KilledError(BaseException):
-    """Simulates that the process is killed before its commit or during a request."""
+    """Simulates a process that is killed before its commit or during a request."""
 
 
 class Platform:

@@ -126,7 +126,7 @@ def test_an_update_whose_result_cannot_be_recorded_is_set_aside(intake, make_set
 
 @pytest.fixture
 def without_permission(engine):
-    """Let the engine's transactions run without permission to write the outbox; returns the grant of it."""
+    """Take away the engine's permission to write the outbox; yield a function that grants it again."""
     role = f"settle-{secrets.token_hex(4)}"
 
     def execute(*statements):
