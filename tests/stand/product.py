@@ -73,7 +73,9 @@ class Product:
         **settings: str,
     ) -> Program:
         """Return one worker before its start; *runs* is the module or the script that Python runs."""
-        command = [sys.executable, *runs, role, "--name", name]
+        # retain is run once by a timer, and has no name.
+        named = () if role == "retain" else ("--name", name)
+        command = [sys.executable, *runs, role, *named]
         return self._program(name, command, settings)
 
     def omctl(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
