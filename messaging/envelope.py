@@ -123,7 +123,7 @@ def encode_properties(message_id: str, received_at_us: int, request_id: str, sou
 
 @lru_cache(maxsize=8)
 def _origin(source: str) -> tuple[bytes, int]:
-    """Return the encoded bytes between request id and message id, and how many belong to the field table."""
+    """Return the encoded bytes between the two ids, and how many of them belong to the field table."""
     value = source.encode()
     entry = _SOURCE + _LONG.pack(len(value)) + value
     return entry + _PERSISTENT, len(entry)

@@ -100,7 +100,7 @@ def carry_out(
     """Ask the operator *question*, record the decision, carry it out and report. A dry run only reports.
 
     *work* takes the cancellation event; its context manager yields an iterable of batches for `execute`.
-    *asking* is entered while the operator is asked. *hint* explains how to continue after a cancellation.
+    *asking* is active while the operator confirms. *hint* explains how to continue after a cancellation.
     """
     if terms.dry_run or not run.chosen:
         run.intervention_id = ""

@@ -83,7 +83,7 @@ class Prometheus(ServerProcess):
 
     def starts(self, begin, end):
         """Yield the name and the time of each alert that began to fire between two times."""
-        # An alert that is already firing at *begin* began earlier.
+        # An alert that is already firing at *begin* started before it, so it is not yielded.
         query = {"query": 'ALERTS{alertstate="firing"}', "start": begin - 5, "end": end, "step": 1}
         for series in self.ask("query_range", **query)["result"]:
             before = 0.0

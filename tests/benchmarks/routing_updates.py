@@ -44,7 +44,7 @@ class Client:
         self.asked: list[float] = []
 
     def get(self, path: str) -> dict[str, Any]:
-        """Return the platform's response to a GET request of *path*."""
+        """Return the platform's response to a GET request for *path*."""
         self._budget.take()
         self.count(path)
         self._clock.seconds += REQUEST_SECONDS

@@ -53,7 +53,7 @@ class Caught:
         self.versions = birth["versions"] if self.defects else {}
 
     def is_done(self, name: str) -> bool:
-        """Return whether a result for the defect is already recorded, so that it need not run again."""
+        """Return whether a result for the defect is recorded, so that the defect need not run again."""
         return any(each["name"] == name for each in self.defects)
 
     def note(self, told: dict[str, Any], seconds: float, birth: Mapping[str, Any]) -> str:

@@ -13,8 +13,9 @@ CLOCK_SECONDS: Final = 1.0
 """A time on the machine's clock may be CLOCK_FACTOR times its bound plus CLOCK_SECONDS. Waiting for a
 processor is excused only within this limit: otherwise a product that spins would be excused, too."""
 WAIT_FACTOR: Final = 10.0
-"""The factor for a good event's wait. The event passes through many processes, each of which may wait for a
-processor. With two lanes on two cores, events waited 9 and 24 s, but only 0.2 and 1.3 s on OwnClock."""
+"""Used instead of CLOCK_FACTOR for a good event's wait. The event passes through many processes, each of
+which may wait for a processor. With two lanes on two cores, events waited 9 and 24 s, but only 0.2 and 1.3 s
+on OwnClock."""
 
 
 def expect_no_longer_stall(seen: Seen, own: Seen, most: float) -> None:

@@ -37,8 +37,8 @@ IN_A_TURN: Final = {"publish", "close", "prove", "respond"}
 In that case, no event of the turn is answered 200."""
 
 AFTER_A_RELEASE: Final = IN_A_TURN | {"write", "hold"}
-"""The steps that may follow a release. Closing the journal first writes the waiting events. In the same turn
-of the loop, a due timer may still hold a new directory and adopt the released segments into it."""
+"""The steps that may follow a release. Before the journal is closed, the waiting events are written. In the
+same turn of the loop, a due timer may still hold a new directory and adopt the released segments into it."""
 
 TIMED: Final = {"hold", "release", "adopt"}
 GIVING_UP: Final = {"close", "prove", "interrupt"}

@@ -1,4 +1,4 @@
-"""deploy/environment.example lists exactly the settings that the code reads; pages name no others."""
+"""deploy/environment.example lists exactly the settings that the code reads, and pages mention no others."""
 
 import re
 from pathlib import Path

@@ -95,7 +95,7 @@ class Barrier(DeliveryProof):
 
 
 class Confirms(DeliveryProof):
-    """Proves segments by publisher confirms. A webhook's 200 is sent long before the confirm arrives.
+    """Proves segments with publisher confirms. A webhook's 200 is sent long before the confirm arrives.
 
     A segment is proven when all tags up to its last tag are confirmed, including tags of other segments. The
     broker confirms all these tags within moments, and a range of tags needs less memory than a set of tags.

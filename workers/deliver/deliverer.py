@@ -27,7 +27,7 @@ IDLE_SECONDS: Final = 0.08
 """Longest delay between two polls while no delivery is due. A due event then waits for less than 100 ms."""
 
 FULL_SECONDS: Final = 0.1
-"""While all threads have enough runs, results wait up to this long, so that one transaction records many."""
+"""How long results may wait while all threads have enough runs: one transaction then records many results."""
 
 
 def idle_delay(delay: float, *, is_busy: bool) -> float:

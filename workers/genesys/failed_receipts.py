@@ -31,7 +31,8 @@ STUCK_SECONDS: Final = 300.0
 """A request that started longer ago than this must have ended, because its time limits are far shorter."""
 
 MAX_ATTEMPTS: Final = 50
-"""Maximum number of attempts that certainly had no effect; delays of up to 5 minutes make them take hours."""
+"""Maximum number of attempts that are known to have had no effect. With delays of up to 5 minutes, this many
+attempts take hours."""
 
 _F: Final = failed_receipts.c
 _PLAN: Final = insert_into(

@@ -44,7 +44,7 @@ def test_a_queue_with_different_arguments_is_reported_and_everything_else_is_cre
     assert "inequivalent arg" in result.output
 
 
-def test_an_unknown_virtual_host_is_refused_as_a_wrong_setting(vhost):
+def test_an_unknown_virtual_host_is_reported_as_a_configuration_error(vhost):
     with (
         pytest.raises(ConfigurationError, match="OM_AMQP_URL"),
         broker_session((f"{vhost.amqp_url}x",), client_name="test"),

@@ -22,7 +22,7 @@ EVENTS = 20
 
 
 class Sender:
-    """An edge and the bodies that it has answered 200."""
+    """An edge, and the bodies of the requests that it has answered with 200."""
 
     def __init__(self, directory, nodes, *, confirms):
         addresses = (

@@ -31,7 +31,7 @@ def types_of(settlement):
     return [entry.event_type for entry in settlement.entries]
 
 
-def test_a_window_is_settled_by_timestamp_then_sequence_then_arrival():
+def test_a_window_is_settled_in_order_of_timestamp_then_sequence_then_arrival():
     window = [
         message(30, 1),
         message(20, 2, sequence=2),

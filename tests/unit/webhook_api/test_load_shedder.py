@@ -51,7 +51,7 @@ def test_events_of_other_processes_count_towards_the_drain_rate(shedder, clock):
     assert shedder.status()["drain_rate_per_s"] == 10
 
 
-def test_a_backlog_fills_the_queue_to_the_low_watermark_including_unacknowledged_deliveries(shedder, clock):
+def test_a_backlog_fills_the_queue_to_the_low_watermark_counting_unacknowledged_deliveries(shedder, clock):
     assert [shedder.on_probe_answered(ready) for ready in (0, 50)] == [16, 0]
     shedder.on_sample(_sample(clock, 30, unacknowledged=30))
     assert shedder.on_probe_answered(0) == 6

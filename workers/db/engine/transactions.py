@@ -27,8 +27,9 @@ UNCOMPILED: Final[Mapping[str, str]] = {"jit": "off"}
 milliseconds, and our scans with `enable_seqscan = off` and our Bloom filters get far too high an estimate."""
 
 WORKER_SESSION: Final[Mapping[str, str]] = {
-    # A statement or a wait for a lock that takes longer counts as an outage: deliveries are then held. Both
-    # limits are below HANDLER_SECONDS (workers/bootstrap.py), so that a slow statement does not end a worker.
+    # A statement or a wait for a lock that exceeds its limit counts as an outage: deliveries are then held.
+    # Both limits are below HANDLER_SECONDS (workers/bootstrap.py), so that a slow statement does not end a
+    # worker.
     "statement_timeout": "20s",
     "lock_timeout": "10s",
     "idle_in_transaction_session_timeout": "60s",

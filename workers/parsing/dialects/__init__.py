@@ -25,7 +25,7 @@ Fields: TypeAlias = "dict[str, Fields] | list[Fields] | str"
 
 
 def read_body(body: bytes, notes: DriftNotes, event_types: AbstractSet[str]) -> tuple[Event, ...]:
-    """Parse a raw body into one event; a native body with a list gives one event for each kind in the list.
+    """Parse a raw body into one event or, if a native body lists several kinds, into one for each kind.
 
     *notes* collects unknown names and values. *event_types* contains the types that have a handler.
 
