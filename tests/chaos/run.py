@@ -39,6 +39,9 @@ START_SECONDS = 60.0
 """Seconds within which the sender must start. A Python process starts slowly while other stands keep the
 machine busy."""
 
+TRACE_SECONDS = 60.0
+"""Seconds within which, after a strike, the edge and the workers must both have recorded a step."""
+
 LOOK_SECONDS = 1.0
 DRAIN_SECONDS = 600.0
 """Seconds within which all events must be processed after the load ends.
@@ -188,7 +191,7 @@ def _strike_all(scene: Scene, fault: Fault, plan: Plan, result: Result) -> Resul
         own = scene.clock.seen(seen.tries)
         plan.say(f"    {seen.counts}, p99 {seen.latency(99):.2f} s, {own.latency(99):.2f} s of its own,")
         plan.say(f"    longest stall {seen.longest_stall:.1f} s, {own.longest_stall:.1f} s of its own")
-        result = replace(result, accepted=result.accepted + bool(scene.stand.traces.accept()))
+        result = replace(result, accepted=result.accepted + bool(scene.stand.traces.accept(TRACE_SECONDS)))
         pace = scene.stand.pace
         expect_no_longer_stall(seen, own, pace * (form.stall or fault.stall))
         if form.p99:

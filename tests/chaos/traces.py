@@ -37,8 +37,12 @@ class Traces:
         """The settings with which the edge and the workers record their steps."""
         return {"OM_TRACE_DIRECTORY": str(self._directory)}
 
-    def accept(self) -> int:
+    def accept(self, patience: float = 0.0) -> int:
         """Check the steps recorded since the last call.
+
+        Args:
+            patience: How many seconds to wait until each of KINDS has recorded a step. Workers that a strike
+                cut off from the broker record their next step only some seconds after the strike.
 
         Returns:
             The number of these steps, or 0 if one of KINDS has recorded none of them.
@@ -46,6 +50,17 @@ class Traces:
         Raises:
             TraceError: The protocol in tests/model does not allow the steps.
         """
+        deadline = time.monotonic() + patience
+        names = self._check()
+        while not (is_complete := {name.split("-")[0] for name in names} == KINDS):
+            if time.monotonic() >= deadline:
+                break
+            time.sleep(0.2)
+            names += self._check()
+        return len(names) if is_complete else 0
+
+    def _check(self) -> list[str]:
+        """Check the steps recorded since the last call, and return the name of each step's trace."""
         # Leave later steps to the next call: they may depend on steps that another file did not contain yet.
         until = time.monotonic()
         for path in sorted(self._directory.iterdir()):
@@ -59,7 +74,7 @@ class Traces:
             except TraceError as error:
                 raise TraceError(f"{name}: {error}") from None
         self._host.check_dead([name for name in self._acceptors if self._is_alive(name)])
-        return len(steps) if {name.split("-")[0] for name, _ in steps} == KINDS else 0
+        return [name for name, _ in steps]
 
     def _read(self, path: Path) -> list[dict[str, Any]]:
         """Return the next steps of a trace, without an incomplete last line, which is still being written."""

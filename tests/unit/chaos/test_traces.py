@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -49,6 +50,14 @@ def test_the_next_reading_continues_after_the_last_complete_line(traces):
     record(traces, lines(SUBMIT | {"deliveries": [[3, "c"]]}), "worker-0-a.jsonl")
     assert traces.accept() == 2
     assert traces.accept() == 0
+
+
+def test_a_round_waits_until_workers_that_were_cut_off_record_a_step(traces):
+    record(traces, lines(HOLD, WRITE, RESPOND))
+    timer = threading.Timer(0.5, record, (traces, lines(SUBMIT), "worker-0-a.jsonl"))
+    timer.start()
+    assert traces.accept(patience=30.0) == 4
+    timer.join()
 
 
 def test_a_forbidden_step_is_found_in_a_later_round(traces):
