@@ -52,12 +52,12 @@ class Traces:
         """
         deadline = time.monotonic() + patience
         names = self._check()
-        while not (is_complete := {name.split("-")[0] for name in names} == KINDS):
+        while {name.split("-")[0] for name in names} != KINDS:
             if time.monotonic() >= deadline:
-                break
+                return 0
             time.sleep(0.2)
             names += self._check()
-        return len(names) if is_complete else 0
+        return len(names)
 
     def _check(self) -> list[str]:
         """Check the steps recorded since the last call, and return the name of each step's trace."""

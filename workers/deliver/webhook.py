@@ -98,7 +98,7 @@ class Transport:
 
     Signatures contain the time of *clock*, because receivers refuse a signature whose time is minutes off.
     The library requests finds the proxy and the certificates, but urllib3 sends the events, because a session
-    of requests would take half as much time again for each event.
+    of requests would take a quarter to a third more processor time for each event.
     """
 
     def __init__(self, destination: Destination, clock: Clock) -> None:

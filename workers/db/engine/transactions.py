@@ -23,8 +23,8 @@ SCHEMA_REVISION: Final = "0001"
 """The newest migration that this version needs, as text; a test compares it with the migrations."""
 
 UNCOMPILED: Final[Mapping[str, str]] = {"jit": "off"}
-"""Otherwise, PostgreSQL would compile statements whose estimated cost is high. Compiling takes tens of
-milliseconds, and our scans with `enable_seqscan = off` and our Bloom filters get far too high an estimate."""
+"""Stops PostgreSQL from compiling statements with a high estimated cost, which takes tens of milliseconds.
+The estimate is far too high for scans with `enable_seqscan = off` and for our Bloom filters."""
 
 WORKER_SESSION: Final[Mapping[str, str]] = {
     # A statement or a wait for a lock that exceeds its limit counts as an outage: deliveries are then held.
