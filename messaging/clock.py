@@ -5,33 +5,33 @@ import time
 from typing import Final, Protocol
 
 CAP_SECONDS: Final = 5.0
-"""Longest default delay. It spares a broker that is starting, and a journal easily holds 5 s of events."""
+"""Longest default delay. It goes easy on a starting broker, and a journal easily holds 5 s of events."""
 
 
 class Clock(Protocol):
     """Provides the wall clock for stored times and the monotonic clock for intervals; tests pass a fake."""
 
     def now_us(self) -> int:
-        """Return microseconds since the epoch, UTC. The time jumps if the host's clock is set."""
+        """Return the time in microseconds since the epoch, UTC. It jumps if the host's clock is set."""
 
     def monotonic(self) -> float:
-        """Return seconds since a fixed moment. The time never jumps."""
+        """Return the time in seconds since a fixed moment. It never jumps."""
 
 
 class SystemClock:
     """Provides the host's own clocks."""
 
     def now_us(self) -> int:
-        """Return microseconds since the epoch, UTC."""
+        """Return the time in microseconds since the epoch, UTC."""
         return time.time_ns() // 1000
 
     def monotonic(self) -> float:
-        """Return seconds since the host started."""
+        """Return the time in seconds since the host started."""
         return time.monotonic()
 
 
 def delay_before(attempt: int, *, first_seconds: float = 0.2, cap_seconds: float = CAP_SECONDS) -> float:
-    """Return the seconds to wait before *attempt*, which counts from 1; the first attempt does not wait.
+    """Return how many seconds to wait before *attempt*, which counts from 1; attempt 1 does not wait.
 
     The delay is random: at most *first_seconds* before attempt 2, doubling each time up to *cap_seconds*.
 

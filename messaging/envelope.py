@@ -1,4 +1,4 @@
-"""Encode and decode an event as it passes through the broker: its raw body, and AMQP properties.
+"""Encode and decode an event as it passes through the broker: its raw body and its AMQP properties.
 
 The properties are encoded here, once for both the journal and the broker. They always have the same fields,
 and pika's general encoder would take longer than the rest of a request (docs/performance.md). The edge's
@@ -21,12 +21,12 @@ RECONCILE: Final = "reconcile"
 REPLAY: Final = "replay"
 INGEST: Final = "ingest"
 OTHER: Final = "other"
-"""Source of an event without our headers, which another program has published."""
+"""Source of an event without our headers, published by another program."""
 
 MIN_RECEIVED_US: Final = 946_684_800_000_000
 """Earliest accepted arrival time, the year 2000; the edge never writes an earlier time."""
 MAX_RECEIVED_US: Final = 4_102_444_800_000_000
-"""Latest accepted arrival time, the year 2100. psycopg may fail to read later times (e.g. nanoseconds)."""
+"""Latest accepted arrival time, the year 2100. psycopg can fail to read later times (e.g. nanoseconds)."""
 
 REQUEST_ID_LENGTH: Final = 128
 """Longest request id. The edge truncates a longer id, because request ids serve only to search logs."""
@@ -63,10 +63,10 @@ class Envelope:
     """An event as it passes through the broker. Treat it as immutable (decision 182).
 
     Args:
-        message_id: Unique for each accepted request: the same in a redelivery, new in the platform's retry.
+        message_id: Unique to each accepted request: the same in a redelivery, new in the platform's retry.
         received_at_us: When the edge received the event, in microseconds since the epoch, UTC; in a delivery,
             always between MIN_RECEIVED_US and MAX_RECEIVED_US.
-        request_id: The `X-Request-ID` that the proxy in front set or, without one, the message id.
+        request_id: The `X-Request-ID` set by the proxy in front or, if there is none, the message id.
         source: WEBHOOK, RECONCILE, REPLAY, INGEST, CANARY, OTHER or a result of `replay_source`.
         body: The request's body, unchanged and undecoded.
     """
@@ -137,9 +137,9 @@ def decode_properties(properties: bytes) -> BasicProperties:
 
 
 def own_envelope(properties: bytes, body: bytes) -> Envelope | None:
-    """Parse properties that have exactly the form in which `encode_properties` writes them.
+    """Parse properties in exactly the form that `encode_properties` writes.
 
-    Return None for other properties, for example if the broker added a header or a time is out of range.
+    Return None for other properties, for example if the broker added a header or the time is out of range.
     """
     if not properties.startswith(_FLAGS):
         return None

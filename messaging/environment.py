@@ -2,7 +2,7 @@
 
 The value of NAME is read from the first source that has it: the file that OM_SETTINGS_FILE names; the
 environment; the file that NAME_FILE names; the file NAME in systemd's credentials directory. Errors name the
-variable but never repeat its value, which may be a secret.
+variable but never repeat its value, which might be a secret.
 """
 
 import math
@@ -14,7 +14,7 @@ from typing import Final, TypeVar
 from messaging.errors import ConfigurationError
 
 SETTINGS_FILE: Final = "OM_SETTINGS_FILE"
-"""The variable that names a file of settings. Unlike the environment, this file can be reloaded."""
+"""The variable that names a file of settings. Unlike the environment, that file can be reloaded."""
 
 PREFIX: Final = "OM_"
 
@@ -29,7 +29,7 @@ TRUTHS: Final = {
 class Environment:
     """The current settings, or *variables*, each read by its full name.
 
-    Without *variables*, the constructor may raise the error of `variables_now`.
+    Without *variables*, the constructor can raise the error of `variables_now`.
     """
 
     def __init__(self, variables: Mapping[str, str] | None = None) -> None:
@@ -55,7 +55,7 @@ class Environment:
         """Return the value of *name* as a finite number of seconds of at least *minimum*."""
         return self._number(name, default, minimum, float, "a number of seconds")
 
-    def boolean(self, name: str, default: bool) -> bool:  # noqa: FBT001  # as the others
+    def boolean(self, name: str, default: bool) -> bool:  # noqa: FBT001  # like the others
         """Return the value of *name* as a truth value; it must be true/false, yes/no, on/off or 1/0."""
         text = self._read(name)
         if text is None:

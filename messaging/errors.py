@@ -13,7 +13,7 @@ class ConfigurationError(OpenMessagingError):
 
 
 class BrokerUnavailableError(OpenMessagingError):
-    """Reconnect and send the last messages again, because they may not have arrived."""
+    """Reconnect and send the last messages again, because they might not have arrived."""
 
 
 class RejectedEventError(OpenMessagingError):
@@ -37,7 +37,7 @@ class RetryLaterError(OpenMessagingError):
 
 
 class StatementRefusedError(RetryLaterError):
-    """Try the statement's items one by one, because a single item may have made the statement fail.
+    """Try the statement's items one by one, because a single item might have made the statement fail.
 
     The connection works, but the database refuses the statement, for example if a permission is missing. If a
     statement without items fails, keep the events and try the same statement again.

@@ -48,7 +48,7 @@ def logger() -> structlog.typing.FilteringBoundLogger:
 def log_callback_failure(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
     """Log an exception that a callback of an asyncio loop raised; the loop continues.
 
-    asyncio puts the callback's arguments in parentheses; they may contain event data, so they are not logged.
+    asyncio puts the callback's arguments in parentheses; they can contain event data, so they are not logged.
     """
     reason = context["message"].partition("(")[0]
     logger().error("callback_failed", reason=reason, exc_info=context.get("exception"))
@@ -78,7 +78,7 @@ def _renderer(*, as_text: bool) -> Any:
 
 
 def library_formatter(*, as_text: bool = False) -> logging.Formatter:
-    """Return a formatter that renders the log lines of libraries, including gunicorn, like our own lines."""
+    """Return a formatter that renders the log lines of libraries, including gunicorn's, like our own."""
     formatter = structlog.stdlib.ProcessorFormatter
     return formatter(
         foreign_pre_chain=[*_shared_processors(), structlog.stdlib.add_logger_name],

@@ -1,4 +1,4 @@
-"""Query RabbitMQ's management API for queue depths, members of queues, and alarms."""
+"""Query RabbitMQ's management API for queue depths, queue members and alarms."""
 
 import sys
 from collections.abc import Mapping, Sequence
@@ -20,7 +20,7 @@ TOTALS: Final = "disable_stats=true&enable_queue_totals=true"
 
 @dataclass(frozen=True, slots=True)
 class Members:
-    """The nodes that have a copy of a queue, as one of them sees the others. On a single node, *total* is 1.
+    """How many nodes have a copy of a queue, as seen from one of them. On a single node, *total* is 1.
 
     *online*: that node and the connected nodes whose copy runs. *has_leader*: whether one is the leader.
     """
@@ -63,7 +63,7 @@ class ManagementApi:
         self._prepared: dict[str, tuple[requests.PreparedRequest, Mapping[str, Any]]] = {}
 
     def get(self, path: str) -> requests.Response:
-        """Query a path below /api. Prepare each request only once: preparing costs as much as sending.
+        """Query a path below /api. Prepare each request only once: preparing it costs as much as sending it.
 
         Raises requests.RequestException if no answer arrives.
         """
@@ -83,7 +83,7 @@ class ManagementApi:
         return self.get("health/checks/alarms").status_code != 200
 
     def read_queue(self, vhost: str, name: str) -> QueueTotals:
-        """Return a queue's totals. May raise any error. *vhost* is a result of `quote_vhost`."""
+        """Return a queue's totals. Can raise any error. *vhost* is a result of `quote_vhost`."""
         answer = self.get(f"queues/{vhost}/{quote(name, safe='')}?{TOTALS}")
         answer.raise_for_status()
         return parse_queue(answer.json())
@@ -96,7 +96,7 @@ class ManagementApi:
 
 
 def quote_vhost(amqp_urls: tuple[str, ...]) -> str:
-    """Return the virtual host of OM_AMQP_URL, quoted for a path; raise ConfigurationError if malformed."""
+    """Return the virtual host in OM_AMQP_URL, quoted for a path; can raise ConfigurationError."""
     return quote(virtual_host(amqp_urls), safe="")
 
 

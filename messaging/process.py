@@ -16,7 +16,7 @@ from messaging.log import configure_logging, logger
 from messaging.settings import Settings
 
 FEEDS_PER_PATIENCE: Final = 10
-"""How often the watchdog is fed within its time limit. Each feed starts a thread, so more would be costly."""
+"""Number of times to feed the watchdog within its time limit. More would be costly: each starts a thread."""
 
 
 class ServiceManager:
@@ -30,7 +30,7 @@ class ServiceManager:
         self._send("READY=1")
 
     def alive(self) -> None:
-        """Report that the main loop runs; without reports, systemd restarts the process after WatchdogSec."""
+        """Report that the loop is alive; without reports, systemd restarts the process after WatchdogSec."""
         self._send("WATCHDOG=1")
 
     def stopping(self) -> None:
@@ -52,7 +52,7 @@ class Watchdog:
 
     If a thread keeps the interpreter lock, e.g. in a C library or an endless regular expression, the loop and
     all signal handlers in Python stop. The standard library's watchdog is a thread in C, which still runs.
-    Before the exit, it writes the stacks of all threads (file, line and function, without values) to stderr.
+    Before exiting, it writes the stacks of all threads (file, line and function, without values) to stderr.
     """
 
     def __init__(self, patience_seconds: float) -> None:
@@ -61,7 +61,7 @@ class Watchdog:
         self._deadline: float | None = None
 
     def feed(self) -> None:
-        """Report that the loop runs (several times per *patience_seconds*); end the process if work hangs."""
+        """Report several times per *patience_seconds* that the loop is running; exit if work hangs."""
         now = time.monotonic()
         deadline = self._deadline
         if deadline is not None and now > deadline:
@@ -76,7 +76,7 @@ class Watchdog:
 
     @contextmanager
     def limit(self) -> Iterator[None]:
-        """Limit the time of the `with` block, on one thread only. Of nested limits, the outermost counts."""
+        """Limit how long the `with` block takes, on one thread only; of nested limits, the outermost wins."""
         outer = self._deadline
         if outer is None:
             self._deadline = time.monotonic() + self._patience_seconds
@@ -91,7 +91,7 @@ class Watchdog:
 
 
 def configure_process_log(process: str) -> None:
-    """Configure the log from OM_LOG_LEVEL, now and at each SIGHUP, which would otherwise end the process.
+    """Configure the log from OM_LOG_LEVEL, now and on every SIGHUP, which would otherwise end the process.
 
     Raises ConfigurationError if OM_LOG_LEVEL is malformed.
     """
@@ -108,5 +108,5 @@ def configure_process_log(process: str) -> None:
             logger().info("settings_reloaded")
 
     configure()
-    # Reload on a separate thread, because the signal may interrupt code that is writing a log line.
+    # Reload on a separate thread, because the signal can interrupt code that is writing a log line.
     signal.signal(signal.SIGHUP, lambda *_: threading.Thread(target=reload).start())

@@ -53,7 +53,7 @@ class Settings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerSettings(Settings):
-    """The settings that all roles of the workers share; deploy/environment.example explains each setting."""
+    """The settings that all worker roles share; deploy/environment.example explains each setting."""
 
     database_url: str = setting("OM_DATABASE_URL", required("the database"), "", is_secret=True)
 

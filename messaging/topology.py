@@ -20,14 +20,14 @@ EVENTS_QUEUE: Final = "open-messaging.events"
 DEAD_LETTERS: Final = "open-messaging.dead-letters"
 """The operators' queue of dead letters, and the exchange to which every dead letter is published first."""
 DEAD_LETTER_RECORDS: Final = "open-messaging.dead-letter-records"
-"""The queue of the exchange DEAD_LETTERS. Intake records each dead letter's reason, and then rejects it."""
+"""The queue bound to the exchange DEAD_LETTERS. Intake records each dead letter's reason and rejects it."""
 RECORDED_DEAD_LETTERS: Final = "open-messaging.recorded-dead-letters"
 """The exchange that passes recorded dead letters to the operators' queue."""
 UNROUTED: Final = "open-messaging.unrouted"
 """The alternate exchange, and its queue for events that match no binding. Intake consumes this queue too."""
 
 DELIVERY_LIMIT: Final = 1000
-"""How often a delivery may be returned before the broker dead-letters it.
+"""How many times a delivery can be returned before the broker dead-letters it.
 
 Each crash of a worker counts as a return of every delivery that the worker held. A poison event that is
 processed alone causes two crashes; an event behind hundreds of poison events must not reach the limit.
@@ -55,7 +55,7 @@ _DEAD_LETTERING_QUEUE: Final[dict[str, Any]] = {
 QUEUES: Final[dict[str, dict[str, Any]]] = {
     # Dead letters stay in this last queue without a delivery limit, because the broker must never drop them.
     DEAD_LETTERS: {**_DURABLE_QUEUE, "x-delivery-limit": -1},
-    # This queue has no delivery limit, because its dead letters must wait while the database is away.
+    # This queue has no delivery limit, because its dead letters must wait while the database is unavailable.
     DEAD_LETTER_RECORDS: {
         **_DEAD_LETTERING_QUEUE,
         "x-dead-letter-exchange": RECORDED_DEAD_LETTERS,

@@ -51,7 +51,7 @@ COMMANDS: Final = {name: target for group in GROUPS.values() for name, (target, 
 
 
 class Commands(click.Group):
-    """All commands of GROUPS. A command is imported only when called: importing all would take too long."""
+    """All commands in GROUPS. A command is imported only when called: importing them all takes too long."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # click's signature
         """Return the names of all commands, in the order of GROUPS."""
@@ -67,14 +67,14 @@ class Commands(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Return the command that *args* name. If it does not exist, fail and suggest a similar name."""
+        """Return the command that *args* begin with. If there is none, fail and suggest a similar name."""
         if args[0] not in COMMANDS:
             close = "".join(f" Did you mean {name}?" for name in get_close_matches(args[0], COMMANDS, 1))
             ctx.fail(f"There is no command {args[0]}.{close}")
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
-        """Write each group and its commands with the short texts in GROUPS, without importing a command."""
+        """Write each group and its commands with the short texts in GROUPS, without importing any command."""
         for title, group in GROUPS.items():
             with formatter.section(title):
                 formatter.write_dl([(name, text) for name, (_, text) in group.items()])
@@ -87,8 +87,8 @@ def omctl(log_stream: TextIO | None) -> None:
     """Operate Open Messaging Ingest.
 
     omctl reads the service's OM_ settings (listed in deploy/environment.example) from the file that
-    OM_SETTINGS_FILE names and from the environment. Exit status: 0 success, 1 an error, or a problem was
-    found, 2 wrong usage, 78 a setting is wrong or missing.
+    OM_SETTINGS_FILE names and from the environment. Exit status: 0 for success, 1 for an error or a problem
+    that was found, 2 for wrong usage, 78 for a wrong or missing setting.
     """
     if log_stream is not None:
         from messaging.log import configure_logging  # noqa: PLC0415  # slow to import
@@ -97,9 +97,9 @@ def omctl(log_stream: TextIO | None) -> None:
 
 
 def run(arguments: Sequence[str], log_stream: TextIO | None = None) -> int:
-    """Run one command; return its exit status. Print an error as a sentence and, with --json, as JSON too.
+    """Run one command and return its exit status. Print an error as a sentence, and with --json also as JSON.
 
-    Logs are written to *log_stream*; None leaves the configuration of logging unchanged.
+    Logs are written to *log_stream*; None leaves the logging configuration unchanged.
     """
     try:
         status = omctl.main(list(arguments), prog_name="omctl", standalone_mode=False, obj=log_stream)
@@ -110,7 +110,7 @@ def run(arguments: Sequence[str], log_stream: TextIO | None = None) -> int:
             click.echo(error.ctx.get_usage(), err=True)
         return _report(error.exit_code, error.format_message(), arguments)
     except OSError as error:
-        # The text of an error that is not about a file may contain an address with a password.
+        # The text of an error that is not about a file might contain an address with a password.
         name = "the command failed" if error.filename is None else f"{error.filename} cannot be accessed"
         return _report(1, f"{name}: {error.strerror or 'unknown reason'}", arguments)
     except UnicodeError:

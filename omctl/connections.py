@@ -82,7 +82,7 @@ def health_url(bind: str) -> str | None:
 
 @contextmanager
 def open_database(session: Mapping[str, str] = PATIENT_SESSION) -> Iterator[Engine]:
-    """Yield an engine for OM_DATABASE_URL, and turn a database error into a DatabaseUnavailableError."""
+    """Yield an engine for OM_DATABASE_URL, and turn any database error into a DatabaseUnavailableError."""
     engine = make_engine(database_url(Environment()), session)
     try:
         with friendly_errors():
@@ -96,14 +96,14 @@ def in_database(
     *arguments: Arguments.args,
     **options: Arguments.kwargs,
 ) -> Result:
-    """Run *work* in one transaction on the database of OM_DATABASE_URL, and return its result."""
+    """Run *work* in one transaction on the database at OM_DATABASE_URL, and return its result."""
     with open_database() as engine:
         return transact(engine, work, *arguments, **options)
 
 
 @contextmanager
 def friendly_errors() -> Iterator[None]:
-    """Turn a database error into one sentence without the database's address and password."""
+    """Turn a database error into one sentence without the database's address or password."""
     try:
         yield
     except (DBAPIError, RetryLaterError, StatementRefusedError) as error:
@@ -129,7 +129,7 @@ class DeadLetterSession:
 
 @contextmanager
 def open_dead_letters() -> Iterator[DeadLetterSession]:
-    """Lock and yield the dead-letter queue of OM_AMQP_URL. Other omctl processes cannot open it meanwhile."""
+    """Lock the dead-letter queue at OM_AMQP_URL, so that no other omctl process can open it, and yield it."""
     urls = Environment().strings("OM_AMQP_URL")
     with open_database() as engine, lock_dead_letters(urls, client_name="omctl dead-letters") as queue:
         yield DeadLetterSession(queue, engine, DatabaseClock(engine))

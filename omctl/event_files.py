@@ -1,4 +1,4 @@
-"""Read event bodies, byte for byte, from a file of JSON documents, JSON arrays, or one body per line."""
+"""Read event bodies, byte for byte, from a file with JSON documents, JSON arrays or one body per line."""
 
 import json
 import re
@@ -13,10 +13,10 @@ _DECODER: Final = json.JSONDecoder()
 
 
 def read_bodies(file: BinaryIO) -> Iterator[bytes]:
-    """Yield the bodies of *file* in order.
+    """Yield the bodies in *file* in order.
 
     A file with one body per line is read line by line; a line that is not JSON is yielded unchanged. Arrays
-    and multi-line documents are read whole; if one is malformed, UsageError is raised before any is yielded.
+    and multi-line documents are read whole; a malformed one raises UsageError before any body is yielded.
     """
     first = next(filter(bytes.strip, file), b"")
     if _is_body(first.strip()):
@@ -32,7 +32,7 @@ def read_bodies(file: BinaryIO) -> Iterator[bytes]:
 
 
 def _is_body(line: bytes) -> bool:
-    """Return whether a file has one body per line, judging by its first *line*: an object, or not JSON."""
+    """Return whether a file's first *line* (an object, or not JSON) shows that it has one body per line."""
     try:
         return not line.startswith((b"{", b"[")) or isinstance(json.loads(line), dict)
     except ValueError:

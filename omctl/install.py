@@ -71,10 +71,10 @@ def install(
 ) -> None:
     """Install or upgrade the service on this Debian host, as root.
 
-    This creates two accounts, systemd units, settings in /etc/open-messaging, nginx with TLS, RabbitMQ unless
+    This sets up two accounts, systemd units, settings in /etc/open-messaging, nginx with TLS, RabbitMQ unless
     OM_AMQP_URL names a broker, and PostgreSQL unless OM_DATABASE_URL names a database, with minimal rights.
     Existing secrets, addresses and certificates are kept, so it is safe to run the same command again: it
-    updates the tables and restarts the services. Meanwhile, the port stays open and refuses no request. The
+    updates the tables and restarts the services, while the port stays open and no request is refused. The
     units use the virtual environment from which this omctl runs.
 
     An option that is not given keeps its last value. To reset it, give its default, such as --role both.
@@ -113,7 +113,7 @@ def install(
 def uninstall(*, purge: bool, yes: bool, dry_run: bool) -> None:
     """Remove the service from this host; its data stays unless --purge is given.
 
-    On a host of a cluster, --purge removes the host from the cluster and keeps what the hosts share: queues,
+    On a cluster's host, --purge removes the host from the cluster and keeps what the hosts share: the queues,
     users and database are deleted only with the last host. Debian packages and omctl's virtual environment
     under /opt stay.
 
@@ -129,7 +129,7 @@ def uninstall(*, purge: bool, yes: bool, dry_run: bool) -> None:
 
 
 def _go(steps: Iterable[Step], *, dry_run: bool) -> None:
-    """Carry out the steps as root, and print each step and its state on standard error when it is done."""
+    """Carry out the steps as root, and print each step and its state to standard error when it is done."""
     if os.geteuid() and not dry_run:
         raise InstallationError("this needs root: sudo omctl …")
     rows = []
@@ -148,7 +148,7 @@ def plan_installation(options: Options) -> Iterator[Step]:
     yield account_step()
     yield from credentials.given_steps()
     yield from _server_steps(options)
-    # Save the options only now, so that a run whose earlier steps fail does not change the saved options.
+    # Save the options only now, so that a run that fails before this step does not change them.
     yield file_step(saved.SAVED, lambda: saved.render_options(options))
     yield from credentials.missing_steps()
     yield from configuration_steps(options)
@@ -223,8 +223,8 @@ def render_event(conversation: str) -> bytes:
 
 
 def request_headers(body: bytes) -> dict[str, str]:
-    """Return the headers that the edge requires: the signature and those of OM_REQUIRED_HEADERS."""
-    # The edge reads its settings file before its credentials, and does not see this command's environment.
+    """Return the headers that the edge requires: the signature and those in OM_REQUIRED_HEADERS."""
+    # The edge's settings file overrides its credentials. The edge does not see this command's environment.
     settings = parse_settings(read(ENVIRONMENT) or "")
     edge = Environment({**settings, "CREDENTIALS_DIRECTORY": str(credentials.CREDENTIALS)})
     secret = edge.string("OM_WEBHOOK_SECRETS").split(",")[0].encode()
@@ -234,7 +234,7 @@ def request_headers(body: bytes) -> dict[str, str]:
 
 def _send(body: bytes, options: Options) -> None:
     url = f"https://127.0.0.1{WEBHOOK_PATH}"
-    # Only a certificate that the installation created contains this address.
+    # Only a certificate that omctl install created contains this address.
     is_own = gateway.find_certificate(options)[0] == gateway.CERTIFICATE
     verify = is_own and str(gateway.CERTIFICATE)
     try:

@@ -151,7 +151,7 @@ def print_table(
 ) -> None:
     """Print *rows* under *columns*, or the sentence *empty* if there are no rows.
 
-    A long cell is wrapped between words and never truncated, so a table may be wider than the screen.
+    A long cell is wrapped between words and never truncated, so a table can be wider than the screen.
     Markup and terminal controls in a cell have no effect, and None is shown as an empty cell.
     """
     from rich import box  # noqa: PLC0415  # takes longer to import than most commands take to run

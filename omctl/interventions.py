@@ -26,7 +26,7 @@ TICK_SECONDS: Final = 0.2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
-    """An intervention's command-line options. With `again`, events may take effect a second time."""
+    """An intervention's command-line options. With `again`, events can take effect a second time."""
 
     reason: str
     again: bool = False
@@ -46,7 +46,7 @@ class Terms:
 
 @dataclass(slots=True)
 class Run:
-    """One intervention and its progress. It has no id until recorded, and counts as cancelled until finished.
+    """One intervention and its progress. It gets its id when recorded, and counts as cancelled until it ends.
 
     `selection` is JSON without message content. `verb` is a participle, such as "replayed", for the report.
     `copies` counts the removed duplicates of processed messages. `last_id` is the id of the last processed
@@ -100,7 +100,7 @@ def carry_out(
     """Ask the operator *question*, record the decision, carry it out and report. A dry run only reports.
 
     *work* takes the cancellation event; its context manager yields an iterable of batches for `execute`.
-    *asking* is active while the operator confirms. *hint* explains how to continue after a cancellation.
+    *asking* is active until the operator answers. *hint* explains how to continue after a cancellation.
     """
     if terms.dry_run or not run.chosen:
         run.intervention_id = ""
@@ -122,7 +122,7 @@ def carry_out(
 def execute(engine: Engine, run: Run, batches: Iterable[int], cancelled: Event) -> None:
     """Process all batches, or stop when cancelled. Record the progress, even if a batch fails.
 
-    Each step of *batches* makes one batch durable and yields its number of items. A batch may check
+    Each step of *batches* makes one batch durable and yields the number of its items. A batch may check
     *cancelled* between two items.
     """
     with progress_bar() as bar:
@@ -182,7 +182,7 @@ class RateLimiter:
         self._due = time.monotonic()
 
     def wait(self) -> bool:
-        """Block until the next item is due or the work is cancelled; return False if it is cancelled."""
+        """Block until the next item is due or the work is cancelled; return False if it was cancelled."""
         now = time.monotonic()
         self._due = max(self._due, now - TICK_SECONDS)
         while now < self._due and not self._cancelled.is_set():

@@ -24,7 +24,7 @@ KEY: Final = "the key is the text of the secret token itself, in UTF-8, as both 
 
 
 def live_secrets(environment: Environment) -> tuple[bytes, ...]:
-    """Return the secrets of OM_WEBHOOK_SECRETS (at least one), newest first. Senders sign with the first."""
+    """Return the secrets in OM_WEBHOOK_SECRETS (at least one), newest first. Senders sign with the first."""
     secrets = environment.strings("OM_WEBHOOK_SECRETS")
     if not secrets:
         raise ConfigurationError("OM_WEBHOOK_SECRETS is not set: use the secrets of the edge, newest first")
@@ -54,7 +54,7 @@ class Diagnosis:
 
 
 class _Variant(NamedTuple):
-    """A body, key or digest that the sender may have used, and the mistake behind it, if any."""
+    """A body, key or digest that the sender might have used, and the mistake behind it, if any."""
 
     value: bytes
     finding: str = ""
@@ -77,7 +77,7 @@ def diagnose(body: bytes, header: str, secrets: Sequence[bytes]) -> Diagnosis:
 
 
 def _digests(header: str) -> Iterator[_Variant]:
-    """Yield each digest that the sender may have meant by *header*."""
+    """Yield each digest that the sender might have meant by *header*."""
     bare = header.strip().strip("\"'")
     encoded = bare.removeprefix(PREFIX)
     findings = []
@@ -113,7 +113,7 @@ def _decode(text: str, decode: Callable[[str], bytes] | None = None) -> bytes | 
 
 
 def _bodies(body: bytes) -> Iterator[_Variant]:
-    """Yield *body*, and then the bodies that the sender may have signed instead."""
+    """Yield *body*, and then the bodies that the sender might have signed instead."""
     yield _Variant(body)
     for other, finding in (
         (body.removesuffix(b"\n"), "this body has a newline at its end that was not signed"),
@@ -141,7 +141,7 @@ def _bodies(body: bytes) -> Iterator[_Variant]:
 
 
 def _keys(secret: bytes) -> Iterator[_Variant]:
-    """Yield *secret*, and then the keys that the sender may have derived from it by mistake."""
+    """Yield *secret*, and then the keys that the sender might have derived from it by mistake."""
     yield _Variant(secret)
     text = secret.decode("utf-8", "replace")
     for other, finding in (

@@ -1,6 +1,6 @@
 """Compare a sender's ledger with the tables and the dead-letter queue: they must agree on every event.
 
-Every body that was answered 200 must be readable again, byte for byte, from the tables or the queue.
+Every body that got a 200 must be readable, byte for byte, from the tables or the queue.
 """
 
 from collections import Counter, defaultdict
@@ -42,7 +42,7 @@ class Records:
 
     outcomes: Mapping[str, Sequence[str]] = field(default_factory=dict)  # of the rows in processed_events
     dead_letters: Sequence[tuple[str, str]] = ()  # digest and reason code of each row
-    deviations: Sequence[int] = ()  # for each count that the workers keep: by how much it is too high
+    deviations: Sequence[int] = ()  # by how much each count that the workers keep is too high
     conflicts: Collection[str] = frozenset()  # bodies with the key of a known event but different content
     kept: Collection[str] = frozenset()  # digests of stored bytes
     queued: Sequence[str] = ()  # digests of the bodies in the dead-letter queue
@@ -53,8 +53,8 @@ class LedgerVerdict:
     """The result of the comparison. A *subject* is a distinct event, or a distinct malformed body."""
 
     sent: int = 0  # requests
-    answered: int = 0  # distinct bodies that were answered 200
-    unique: int = 0  # subjects with a body that was answered 200
+    answered: int = 0  # distinct bodies that got a 200
+    unique: int = 0  # subjects with a body that got a 200
     processed: int = 0  # subjects with a row that took effect
     skipped: int = 0  # subjects with rows, none of which took effect
     dead_lettered: int = 0  # subjects with a dead letter and no row
@@ -121,7 +121,7 @@ def read_records(connection: Connection, digests: Collection[str], queued: Seque
 
 
 def _deviations(connection: Connection, conversation_ids: Collection[str]) -> list[int]:
-    """Return by how much each count of these conversations is too high. Filtered events are not counted."""
+    """Return by how much each of these conversations' counts is too high. Filtered events do not count."""
     deviations = Counter[tuple[str, str]]()
     for row in _rows(connection, select(conversations)):
         if row.conversation_id in conversation_ids:
@@ -143,7 +143,7 @@ def _deviations(connection: Connection, conversation_ids: Collection[str]) -> li
 
 
 def _rows(connection: Connection, query: Select[Any]) -> Iterable[Any]:
-    # Fetch a limited number of rows at a time, because the tables may not fit in memory.
+    # Fetch a limited number of rows at a time, because the tables might not fit in memory.
     return connection.execution_options(yield_per=10_000).execute(query)
 
 
@@ -156,7 +156,7 @@ class Accounts:
     verdict: LedgerVerdict
 
     def conclusion(self, counts: Mapping[str, int]) -> str:
-        """Return the result in sentences for a reader who sees the service for the first time."""
+        """Return the result in sentences for a reader who is new to the service."""
         verdict = self.verdict
         return (
             f"{verdict.unique} distinct events were answered 200, and each was processed once: "

@@ -26,7 +26,7 @@ SUBSCRIPTIONS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 
 REQUESTS_PER_MINUTE: Final = 60_000
-"""The platform's rate limit. It is so high that the demonstration never waits for it."""
+"""The platform's rate limit. It is high enough that the demonstration never has to wait for it."""
 
 SUBSCRIPTIONS_KNOWN: Final = "SELECT count(*) AS number FROM subscriptions"
 """Selects 0 until the deliver process has started. All events that arrive later are delivered."""
@@ -48,7 +48,7 @@ COUNTS: Final = """
 def serve_services(
     directory: Path, platform_port: int
 ) -> Iterator[tuple[Organisation, Inbox, dict[str, str]]]:
-    """Serve destinations, and a platform that contradicts some updates; yield both and their settings."""
+    """Serve a platform that contradicts some updates, and an inbox; yield both, and the settings for them."""
     keys = {name: "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode() for name in SUBSCRIPTIONS}
     inbox = Inbox(keys)
     organisation = Organisation("demo", secrets.token_urlsafe(16), requests_per_minute=REQUESTS_PER_MINUTE)
@@ -111,7 +111,7 @@ def withhold(posts: Sequence[Post], organisation: Organisation) -> tuple[list[Po
         if _identity(payload)[0]:
             by_conversation[payload["conversationId"]].append(event)
     for conversation_id in {payload["conversationId"] for payload in payloads.values()}:
-        # About a third of the conversations still wait in the routing queue.
+        # About a third of the conversations are still waiting in the routing queue.
         is_waiting = conversation_id[-1] in "01234"
         other = Participant("acd", "queue-1") if is_waiting else Participant("agent", "queue-1", "agent-1")
         parties = [Participant("customer"), other]

@@ -1,4 +1,4 @@
-"""Record the answers to each body that was sent. The file stays usable if the run is killed."""
+"""Record the answers to each body that is sent. The file stays usable if the run is killed."""
 
 import json
 from dataclasses import asdict, dataclass, replace
@@ -18,18 +18,18 @@ class LedgerRow:
     kind: str
     status: int | None  # of the last answer; None if there was no answer
     attempts: int  # requests, including redeliveries
-    answered: bool  # whether any request was answered 200
+    answered: bool  # whether any request got a 200
 
 
 def read_ledger(path: Path) -> list[LedgerRow]:
-    """Return one row for each body in a ledger file; a body's last line has its newest state."""
+    """Return one row for each body in a ledger file: the one on the body's last line, which is the newest."""
     with path.open(encoding="utf-8") as lines:
         rows = [LedgerRow(**json.loads(line)) for line in lines]
     return list({row.body_sha256: row for row in rows}.values())
 
 
 class Ledger:
-    """A ledger's rows and its file, to which each change of a row appends a line. Not thread-safe."""
+    """A ledger's rows and its file. Each change to a row appends a line to the file. Not thread-safe."""
 
     def __init__(self, path: Path | None) -> None:
         self._file = path.open("w", encoding="utf-8", buffering=1) if path else None

@@ -23,7 +23,7 @@ class ReceivedEvent:
     webhook_id: str  # the same in every attempt
     event_type: str
     conversation_id: str
-    sequence: int  # rises within a conversation
+    sequence: int  # increases within a conversation
     late: bool  # whether a newer event of the conversation was sent before
     body: Mapping[str, Any]  # decoded; its `data` is the body that the platform sent
     raw: bytes
@@ -88,7 +88,7 @@ def serve_receiver(inbox: Inbox) -> Iterator[str]:
 
 
 def destination_table(name: str, url: str, secret: str, events: Sequence[str]) -> str:
-    """Return the TOML table of one destination for the file OM_DESTINATIONS."""
+    """Return the TOML table of one destination for the file that OM_DESTINATIONS names."""
     values = {"url": url, "secret": secret, "events": list(events)}
     lines = (f"{key} = {json.dumps(value)}" for key, value in values.items())
     return "\n".join([f"[destinations.{name}]", *lines, "", ""])

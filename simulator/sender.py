@@ -1,4 +1,4 @@
-"""Send signed posts at a given rate from several threads, retry like the platform, and record the results."""
+"""Send signed posts from several threads at a given rate, retry as the platform does, and record results."""
 
 import base64
 import heapq
@@ -57,7 +57,7 @@ class WebhookResponse:
 
 
 def retry_delay(policy: RetryPolicy, response: WebhookResponse, *, attempt: int) -> float | None:
-    """Return the seconds to wait before the next attempt, or None if there is no further attempt."""
+    """Return how many seconds to wait before the next attempt, or None if there is no further attempt."""
     if not is_retryable(response.status) or attempt > len(policy.delays):
         return None
     if policy.honours_retry_after and response.retry_after is not None:
@@ -71,7 +71,7 @@ def is_retryable(status: int | None) -> bool:
 
 
 def sign(body: bytes, secret: bytes) -> str:
-    """Return the signature header's value, without the service's code, because this tests that code."""
+    """Return the signature header's value; do not use the service's own code, because this tests it."""
     return "sha256=" + base64.b64encode(hmac.digest(secret, body, "sha256")).decode()
 
 
@@ -88,7 +88,7 @@ class WebhookEndpoint:
         self._headers = {"Content-Type": "application/json", "User-Agent": "omctl-simulate"} | headers
 
     def post(self, body: bytes) -> WebhookResponse:
-        """Send *body* once, and block until the response or the timeout."""
+        """Send *body* once, and block until the response arrives or the request times out."""
         headers = dict(self._headers)
         if self._secret:
             headers[SIGNATURE_HEADER] = sign(body, self._secret)
@@ -161,7 +161,7 @@ def percentile(ordered: Sequence[float], percent: int) -> float:
 
 @dataclass(slots=True)
 class WebhookSender:
-    """Passes each post to a pool of threads when it is due. One condition guards all of its state."""
+    """Passes each post to a pool of threads when the post is due. One condition guards all its attributes."""
 
     endpoint: WebhookEndpoint
     posts: Iterator[Post]
@@ -176,9 +176,9 @@ class WebhookSender:
     _changed: threading.Condition = field(default_factory=threading.Condition)
 
     def run(self, threads: int, progress: Callable[[Tally], None]) -> Summary:
-        """Send all posts, and block until each is answered or given up.
+        """Send all posts, and block until each is answered or has used up its retries.
 
-        An interrupt is re-raised when the requests in flight have ended, so that the ledger is complete.
+        An interrupt is reraised once the requests in flight have ended, so that the ledger is complete.
         """
         started = shown = time.monotonic()
         self._add_post(started)

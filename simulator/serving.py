@@ -10,7 +10,7 @@ from werkzeug.serving import WSGIRequestHandler, make_server
 
 LOOPBACK: Final = "127.0.0.1"
 POLL_SECONDS: Final = 0.02
-"""How often the server checks whether to stop. werkzeug's default of 0.5 s would slow down most tests."""
+"""Interval between checks for a stop request. werkzeug's default of 0.5 s would slow down most tests."""
 
 
 class _Handler(WSGIRequestHandler):

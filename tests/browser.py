@@ -1,4 +1,4 @@
-"""Run a real headless browser for the tests of pages."""
+"""Run a real headless browser for tests of our pages."""
 
 from contextlib import contextmanager
 
@@ -51,7 +51,7 @@ def find_violations(page, viewport, color_scheme):
 
 
 def press_until_focused(page, locator, *, key="Tab", most=200):
-    """Press a key until the element has the focus, at most *most* times; return whether it has the focus."""
+    """Press a key, at most *most* times, until the element has the focus; return whether it has."""
     for _ in range(most):
         if locator.evaluate("element => element === document.activeElement"):
             return True

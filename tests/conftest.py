@@ -1,4 +1,4 @@
-"""Fixtures that several suites share: real servers, databases in them, an event loop."""
+"""Fixtures that several suites share: real servers, databases on them, and an event loop."""
 
 import asyncio
 import os
@@ -12,7 +12,7 @@ from workers.db.migrations import schema
 
 # Hypothesis examples have no deadline, because correct code could miss a deadline on a busy machine.
 hypothesis.settings.register_profile("ci", deadline=None, max_examples=100)
-# A few examples are enough to show whether another Python version breaks the code.
+# A few examples are enough to show whether a different Python version breaks the code.
 hypothesis.settings.register_profile("brief", deadline=None, max_examples=20)
 hypothesis.settings.register_profile("nightly", deadline=None, max_examples=10_000)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))

@@ -45,7 +45,7 @@ class Cluster:
             node.stop()
 
     def report(self, node):
-        """Return *node*'s report of the events queue, or an empty report if the node does not answer."""
+        """Return *node*'s report on the events queue, or an empty report if the node does not answer."""
         try:
             return requests.get(node.management_url + QUEUE_PATH, timeout=3).json()
         except (requests.RequestException, ValueError):
@@ -117,7 +117,7 @@ def two_nodes_killed(cluster, survivor):
 
 @contextmanager
 def followers_frozen_then_leader_killed(cluster):
-    """Freeze both followers; at the end kill the leader, so that events that only the leader has are lost."""
+    """Freeze both followers; at the end, kill the leader, so that events that only it has are lost."""
     leader, *followers = cluster.with_leader_first()
     for node in followers:
         node.freeze()

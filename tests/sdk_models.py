@@ -18,7 +18,7 @@ OUTDATED = "outdated_sdk_version"
 """The SDK's setters store this value in place of a value that is not in the attribute's enumeration."""
 MOMENT = "2026-01-05T08:00:00.000Z"
 DEEPEST = 6
-"""The greatest depth of a made value: the actions of a carousel's cards. Deeper levels only repeat models."""
+"""The maximum depth of a made value: the actions of a carousel's cards. Deeper levels only repeat models."""
 SCALARS = {"str": str, "int": int, "bool": bool, "float": (int, float), "object": object}
 
 
@@ -122,7 +122,7 @@ def made(kind, depth=0):
 
 @cache
 def values_of(kind, attribute):
-    """Return the values that the SDK allows for a model's attribute, or no value if it allows any value."""
+    """Return the values that the SDK allows for a model's attribute; an empty list means any value."""
     setter = getattr(type(_model(kind)()), attribute).fset
     listed = re.search(r"allowed_values = \[(.*?)\]", inspect.getsource(setter), re.DOTALL)
     return re.findall(r'"([^"]*)"', listed[1]) if listed else []

@@ -54,7 +54,7 @@ class Service:
             "OM_MANAGEMENT_URL": self.management_url,
             "OM_WEBHOOK_SECRETS": SECRET,
             "OM_STATE_DIRECTORY": str(self.directory / "state"),
-            # Retention must not affect the tests' events, which may be of any age.
+            # Retention must not affect the tests' events, which can be of any age.
             "OM_RETENTION_DAYS": "36500",
             "PYTHONPATH": str(Path(__file__).parents[1]),
             **self.settings,
@@ -119,7 +119,7 @@ def declare_topology(amqp_url: str) -> None:
 
 @contextmanager
 def running(process: ServerProcess):
-    """Kill the process and its children at the end, because the edge takes seconds to end by itself."""
+    """Kill the process and its children at the end, because the edge takes seconds to stop by itself."""
     try:
         yield process
     finally:
@@ -163,7 +163,7 @@ class SettleWorker(Worker):
 
 
 def leave_in_journal(directory: Path, bodies: list[bytes]) -> None:
-    """Post each body to an edge without a broker, check that it is answered 200, and kill the edge."""
+    """Post each body to an edge without a broker, check that each gets a 200, and kill the edge."""
     edge = Edge(Service(directory, GONE))
     with running(edge):
         edge.start(wait_for_broker=False)

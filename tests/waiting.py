@@ -1,4 +1,4 @@
-"""Wait for a condition in bounded time."""
+"""Wait for a condition for a limited time."""
 
 import time
 

@@ -20,14 +20,14 @@ LONGEST_SECONDS: Final = 60.0
 """The reported longest delay covers one to two periods of this length; om-observe records it every minute."""
 
 LINES_PER_SECOND: Final = 5
-"""Limit on log lines for each kind of refusal; a few lines are enough to show that a refusal repeats."""
+"""Limit on log lines per second for each kind of refusal; a few are enough to show that it repeats."""
 
 
 class Answers:
     """Counts responses since the process started; the metrics report these counts.
 
-    `refusals` counts refusals by status. `durations` counts 200 responses by the smallest of BOUNDS_SECONDS
-    that they did not exceed; its last element counts slower responses. `seconds` is the sum of all durations.
+    `refusals` counts refusals by status. `durations` counts accepted webhooks by the smallest bound that
+    their responses did not exceed; its last element counts slower ones. `seconds` is the sum of durations.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -79,7 +79,7 @@ class Answers:
         """Count a refusal, log it unless its kind has reached this second's limit, and return *response*.
 
         *reason* must come from a small fixed set, because each reason is counted separately. If it is None,
-        the response's text is used. *facts* are further fields of the log line: identifiers and sizes.
+        the response's text is used. *facts* are additional fields of the log line: identifiers and sizes.
         """
         self.refusals[str(response.status)] += 1
         kind = response.status, reason or response.text

@@ -25,7 +25,7 @@ DAY_SECONDS = 86_400.0
 
 
 class Edge:
-    """The objects of one edge process. It must be created after the fork."""
+    """The objects of one edge process. Create it after the fork."""
 
     def __init__(self, settings: EdgeSettings, clock: Clock | None = None) -> None:
         self.settings = settings
@@ -124,7 +124,7 @@ class Edge:
         }
 
     def health(self) -> Health:
-        """Return a current health report about all edge processes of this host."""
+        """Return a current health report on all edge processes of this host."""
         return report(self.status(), self.settings.journal_directory, self.settings.journal_max_bytes)
 
     def _on_report(self, report: QueueReport) -> None:

@@ -27,7 +27,7 @@ BUS_PATH: Final = "/webhooks/genesys/events"
 """The path to which an API destination of Amazon EventBridge posts the platform's detail events."""
 
 FAILURE: Final = "webhook_api.failure"
-"""Environ key for an exception of the short path, which the view raises again so that Flask handles it."""
+"""Environ key for an exception raised on the short path; the view reraises it so that Flask handles it."""
 
 
 class EdgeApplication(Flask):
@@ -38,7 +38,7 @@ class EdgeApplication(Flask):
         self._ingest = ingest
         self._relay = relay
         self.config["MAX_CONTENT_LENGTH"] = ingest.max_body_bytes
-        # By default, Werkzeug redirects a path with `//` to http, and the signed body would be sent there.
+        # By default, Werkzeug redirects a path with `//` to http, so the signed body would be sent over http.
         self.url_map.merge_slashes = False
         self.register_blueprint(_make_blueprint(ingest, health))
         self._as_made = dispatch_parts(self, WEBHOOK_PATH)
@@ -62,7 +62,7 @@ class EdgeApplication(Flask):
         ):
             return self._receive(environ, start_response)
         if self._can_skip_dispatch is None:
-            # This is the first request. Flask dispatches it, and accepts no further hooks afterwards.
+            # This is the first request. Flask dispatches it, and then accepts no further hooks.
             hook = find_hook(self, WEBHOOK_PATH, self._as_made)
             self._can_skip_dispatch = hook is None
             if hook is not None:
@@ -79,11 +79,11 @@ class EdgeApplication(Flask):
     def _receive(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         try:
             response = self._ingest.accept(environ, environ["wsgi.input"].read)
-        except Exception as exc:  # noqa: BLE001  # Flask handles it, as without the short path
+        except Exception as exc:  # noqa: BLE001  # Flask handles it, as it would without the short path
             environ[FAILURE] = exc
             return self._dispatch(environ, start_response)
         if response is ACCEPTED:
-            # In this usual case, all accepted webhooks share one response body.
+            # This is the usual case. All accepted webhooks share one response body.
             start_response(self._accepted.status, list(self._accepted.headers))
             return self._accepted_body
         status, headers, body = render(response)
@@ -153,6 +153,6 @@ def _accept(accept: Callable[[dict[str, Any], Callable[[], bytes]], Response]) -
     status, headers, body = render(response)
     rendered = flask.Response(body, status=status, headers=headers)
     if response.status != 200:
-        # Raise an exception, so that Flask calls its error handlers. If there is none, this response is sent.
+        # Raise an exception so that Flask calls its error handlers. If it has none, this response is sent.
         raise default_exceptions[response.status](response.text, rendered)
     return rendered

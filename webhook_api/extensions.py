@@ -1,4 +1,4 @@
-"""Load an integrator's extensions of the Flask application, and find the hooks that they install."""
+"""Load an integrator's extensions to the Flask application, and find the hooks that they install."""
 
 from collections.abc import Callable, Mapping
 from importlib import import_module
@@ -65,7 +65,7 @@ def _load(name: str) -> Extension:
     try:
         function: Any = getattr(import_module(module_name), function_name, None)
     except Exception as exc:
-        # The import runs the module's code, which may raise any exception.
+        # The import runs the module's code, which can raise any exception.
         raise ConfigurationError(
             f"OM_FLASK_EXTENSIONS: {module_name} cannot be imported ({type(exc).__name__})"
         ) from exc
@@ -95,6 +95,6 @@ def find_hook(app: flask.Flask, path: str, as_made: Mapping[str, Any]) -> str | 
     named = {name: getattr(app, name) for name in REGISTRIES}
     named |= {signal.name: signal.receivers for signal in SIGNALS}
     parts = dispatch_parts(app, path)
-    # A monitoring agent that was loaded before this module may have wrapped methods of Flask's classes.
+    # A monitoring agent that was loaded before this module might have wrapped methods of Flask's classes.
     replaced = [name for name in parts if parts[name] != as_made[name] or hasattr(parts[name], "__wrapped__")]
     return next((name for name, hooked in named.items() if hooked), next(iter(replaced), None))

@@ -4,7 +4,7 @@ import sys
 from typing import Any
 
 # The modules are imported once, before the fork, so that a new process can answer at once: on a busy machine,
-# the imports take seconds. They open no files or sockets and start no threads.
+# the imports take seconds. The imports open no files or sockets and start no threads.
 import webhook_api.http  # noqa: F401  # as above
 from messaging.errors import EX_CONFIG, ConfigurationError
 from messaging.log import configure_logging, logger
@@ -72,4 +72,4 @@ logconfig_dict = {
     "root": {"level": "WARNING", "handlers": ["console"]},
     "loggers": {"gunicorn.error": {"level": "INFO", "handlers": [], "propagate": True}},
 }
-"""Logging configuration that gives gunicorn's own log lines the format of all other log lines."""
+"""Logging configuration that gives gunicorn's own log lines the same format as all other log lines."""

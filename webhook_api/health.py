@@ -14,10 +14,10 @@ from typing import Any, Final
 from webhook_api.journal import STATUS_NAME, journal_directories, replace_file
 
 MAX_STATUS_AGE_SECONDS: Final = 3.0
-"""If a status is older than this, its process hangs or has died."""
+"""If a status is older than this, its process is hanging or has died."""
 
 PLATFORM_LIST: Final = Path("/var/lib/open-messaging-ipranges/networks")
-"""The file that om-ipranges.service writes after nginx has begun to use the platform's current addresses."""
+"""The file that om-ipranges.service writes once nginx is using the platform's current addresses."""
 
 _SHOWN: Final = frozenset(
     ["bytes", "is_nearly_full", "oldest_entry_s", "postponed_segments", "refusal", "republished", "skipped"]
@@ -33,7 +33,7 @@ class Health:
 
 
 def report(own: dict[str, Any], journal_root: Path, journal_max_bytes: int) -> Health:
-    """Return the host's health, from this process's current status and the other processes' last statuses."""
+    """Return the host's health: this process's current status and the other processes' last statuses."""
     statuses = read_statuses(journal_root)
     processes = [own, *(status for status in statuses if status["pid"] != own["pid"])]
     is_ready = any(process["journal"]["refusal"] is None for process in processes)
@@ -61,7 +61,7 @@ def _disk_space(directory: Path) -> dict[str, int]:
 
 
 def platform_list_age() -> float | None:
-    """Return the seconds since the platform last confirmed its addresses; None if it never did."""
+    """Return how many seconds ago the platform last confirmed its addresses; None if it never did."""
     try:
         return max(0.0, time.time() - PLATFORM_LIST.stat().st_mtime)
     except OSError:

@@ -1,4 +1,4 @@
-"""Accept a webhook: check admission, size and signature, in this order, and append it to the journal.
+"""Accept a webhook: check admission, size and signature, in that order, and append it to the journal.
 
 Flask's view and the short path (webhook_api/application.py) both call `Ingest.accept`.
 """
@@ -30,7 +30,7 @@ NOT_FOUND: Final = Response(404, "not found")
 JOURNAL_FULL: Final = Response(503, "journal full", RETRY_SECONDS)
 NOT_DURABLE: Final = Response(503, "journal not written", RETRY_SECONDS)
 """Sent instead of ACCEPTED if the disk failed to write or flush the events of the loop's turn. An event that
-was written but not flushed may still take effect, once."""
+was written but not flushed can still take effect, once."""
 
 EMPTY: Final = Response(400, "empty body")
 TOO_LARGE: Final = Response(413, "body too large")
@@ -88,7 +88,7 @@ class Ingest:
     def accept_from_bus(self, environ: dict[str, Any], read_body: Callable[[], bytes]) -> Response:
         """Accept or refuse an event from EventBridge, which sends a secret header instead of a signature.
 
-        The arguments and the result are those of `accept`. Return NOT_FOUND if OM_EVENTS_HEADERS is not set.
+        Arguments and results are the same as for `accept`. Return NOT_FOUND if OM_EVENTS_HEADERS is not set.
         """
         if not self._bus_headers:
             return NOT_FOUND

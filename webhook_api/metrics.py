@@ -63,7 +63,7 @@ _STATES: Final = ("up", "away", "blocked", "no_majority")
 
 
 class EdgeCollector(Collector):
-    """Collects the metrics from a new health report at each scrape; *health* returns the report."""
+    """Collects the metrics from a new health report for every scrape; *health* returns the report."""
 
     def __init__(self, health: Callable[[], Health]) -> None:
         self._health = health

@@ -24,7 +24,7 @@ Source: the platform's error for a signature secret: "must be longer than 15 cha
 """
 
 FIXED: Final = {"bind": "OM_BIND", "processes": "OM_EDGE_PROCESSES", "state_directory": "OM_STATE_DIRECTORY"}
-"""Fields and variables of the settings that gunicorn's master uses; a new value needs a restart."""
+"""Fields and variables of the settings that gunicorn's master uses; changing them requires a restart."""
 
 
 Headers = tuple[tuple[str, str], ...]
@@ -148,7 +148,7 @@ class ReloadableSettings:
         self.settings = settings
 
     def reload(self) -> None:
-        """Read the settings again; if the new settings are invalid, keep the previous settings."""
+        """Reread the settings; if the new settings are invalid, keep the previous settings."""
         try:
             new = EdgeSettings.from_environment()
             load_extensions(new.flask_extensions)
@@ -162,7 +162,7 @@ class ReloadableSettings:
 
 
 def merge_reload(old: EdgeSettings, new: EdgeSettings) -> tuple[EdgeSettings, list[str]]:
-    """Return the settings after a reload, and the variables whose new values need a restart."""
+    """Return the settings after a reload, and the variables whose new values require a restart."""
     kept = {name: getattr(old, name) for name in FIXED}
     waiting = [variable for name, variable in FIXED.items() if getattr(new, name) != kept[name]]
     return replace(new, **kept), waiting

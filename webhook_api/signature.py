@@ -65,7 +65,7 @@ def sign(body: bytes, secret: bytes) -> str:
 
 
 def secret_id(secret: bytes) -> str:
-    """Return a public identifier for a secret; this deliberately takes some hundredths of a second.
+    """Return a public identifier for a secret; this deliberately takes a few hundredths of a second.
 
     Because the function is one-way and slow, and its result is short, the result does not reveal the secret.
     """
@@ -73,7 +73,7 @@ def secret_id(secret: bytes) -> str:
 
 
 def explain(header: bytes) -> str:
-    """Return why a signature header was refused, as a text for the log that does not repeat the header."""
+    """Return why a signature header was refused, as text for the log that does not repeat the header."""
     if not header:
         return "signature missing"
     if not header.startswith(PREFIX):

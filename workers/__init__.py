@@ -1,1 +1,1 @@
-"""Process everything behind the broker: from a delivery to its effect in SQL."""
+"""Run the workers: every stage behind the broker, from a delivery to its effect in SQL."""

@@ -36,7 +36,7 @@ _ROLES: Final[dict[str, tuple[type[Settings], Callable[..., None], list[click.Pa
     "observe": (ObserveSettings, bootstrap.run_observe, []),
     "scale": (ScaleSettings, bootstrap.run_scale, [_PROCESSES]),
 }
-"""Each role's settings, function and options. The function's docstring begins with the role's help text."""
+"""Each role's settings, function and options. The first line of a function's docstring is the help text."""
 
 
 def _start(role: str, settings: type[Settings], run: Callable[..., None], **options: Any) -> None:

@@ -39,17 +39,17 @@ from workers.settle import Settler, Verifier
 HANDLER_SECONDS: Final = 25.0
 """How long a handler may take for one batch: longer than one SQL statement may take. A worker that exceeds
 this limit ends and is restarted. An event that makes its handler hang is tried once with its batch and twice
-alone, so the batch's other events wait for three time limits and three restarts: about 100 s in all."""
+alone, so the rest of its batch waits through three time limits and three restarts: about 100 s in all."""
 
 SWITCH_SECONDS: Final = 0.0005
 """How long one of deliver's threads may keep the interpreter lock while another thread waits for it. With the
-default of 5 ms, the thread that records results would delay each sending thread after each response."""
+default of 5 ms, the thread that records results would delay the sending threads after every response."""
 
 QUERY_SECONDS: Final = 5.0
-"""Time limit of a query about a routing update. Queries about other conversations wait until it has ended."""
+"""Time limit for a query about a routing update. Queries about other conversations wait for it to end."""
 
 LOOK_SECONDS: Final = 5.0
-"""Interval of the backlog checks. A shorter one would gain little: a worker takes seconds to start."""
+"""Interval between backlog checks. A shorter interval would gain little: a worker takes seconds to start."""
 
 
 def run_settle(settings: SettleSettings, *, name: str) -> None:
@@ -69,7 +69,7 @@ def run_settle(settings: SettleSettings, *, name: str) -> None:
 def run_deliver(settings: DeliverSettings, *, name: str) -> None:
     """Deliver the outbox to the services that OM_DESTINATIONS names.
 
-    Raises RetryLaterError if the database is away when the role stops; some events may then be sent again.
+    Raises RetryLaterError if the database is away when the role stops; some events might then be sent again.
     """
     sys.setswitchinterval(SWITCH_SECONDS)
     engine, clock = _open_database(settings.database_url, DELIVER_SESSION)
@@ -79,7 +79,7 @@ def run_deliver(settings: DeliverSettings, *, name: str) -> None:
         client = open_client(settings.genesys, engine, clock)
         receipts = FailedReceipts(engine, clock, settings.failed_receipts, client)
     publisher = DeadLetterPublisher(engine, clock, settings.amqp_urls, receipts)
-    # `deliver` waits for work itself, so the one-second pause delays only dead letters and receipts.
+    # The step `deliver` itself waits for work, so the one-second pause delays only dead letters and receipts.
     steps = [deliverer.deliver, publisher.publish_and_rest]
     if receipts is not None:
         steps.append(receipts.send_failed_receipts)
@@ -99,7 +99,7 @@ def run_reconcile(settings: ReconcileSettings, *, name: str) -> None:
 
 
 def run_intake(settings: IntakeSettings, *, name: str) -> None:
-    """Consume events from the broker, and give each of them its one effect in SQL.
+    """Consume events from the broker, and give each event its one effect in SQL.
 
     Raises ConfigurationError if an installed handler cannot be loaded or the database is not migrated.
     """
@@ -144,7 +144,7 @@ def _open_database(url: str, session: Mapping[str, str] = WORKER_SESSION) -> tup
 
 
 def run_retain(settings: RetainSettings, *, dry_run: bool) -> None:
-    """Delete the expired rows once, and exit; a timer starts this role daily.
+    """Delete expired rows once, then exit; a timer starts this role daily.
 
     Raises RetryLaterError if the database is away; run the role again later.
     """
@@ -157,7 +157,7 @@ def run_retain(settings: RetainSettings, *, dry_run: bool) -> None:
 def run_scale(settings: ScaleSettings, *, processes: bool, seconds: float = LOOK_SECONDS) -> None:
     """Start and stop this host's intake, settle and deliver workers according to their backlog.
 
-    If *processes* is true, only intake workers run, as child processes. Checks are *seconds* apart.
+    If *processes* is true, only intake workers run, as child processes. The checks are *seconds* apart.
     """
     depths = QueueDepths(settings.management_urls, settings.amqp_urls[:1])
     children = scale.Processes()
@@ -175,7 +175,7 @@ def run_scale(settings: ScaleSettings, *, processes: bool, seconds: float = LOOK
 
 
 def run_observe(settings: observe.ObserveSettings) -> None:
-    """Serve metrics of queues, dead letters, windows and deliveries, and the status page, at OM_METRICS_BIND.
+    """Serve the status page, and metrics of queues, dead letters, windows and deliveries, at OM_METRICS_BIND.
 
     Raises ConfigurationError if an address in the settings is malformed.
     """

@@ -2,9 +2,9 @@
 
 Mount the adapter on a session. The `timeout` of each request then limits the total time for trying the
 host's addresses in turn, completing the TLS handshake, sending the request and reading the answer, even if
-the answer arrives one byte at a time. The lookup of a host name cannot be interrupted, but if it outlasts the
+the answer arrives one byte at a time. A host name's lookup cannot be interrupted, but if it outlasts the
 deadline, nothing is sent. A missed deadline or an overlong answer raises a `requests.RequestException` or, if
-the caller reads a streamed answer's body from `raw`, an error of urllib3.
+the caller reads a streamed answer's body from `raw`, a urllib3 error.
 """
 
 import errno
@@ -31,13 +31,13 @@ class _Deadline:
     max_answer_bytes: int
 
     def remaining(self) -> float:
-        """Return the seconds that are left; raise TimeoutError if no time is left."""
+        """Return how many seconds are left; raise TimeoutError if none are left."""
         if (seconds := self.ends - time.monotonic()) <= 0:
             raise TimeoutError("the deadline of the request has passed")
         return seconds
 
 
-# The deadline is in a context variable, because urllib3 cannot pass it on; a request runs in one thread.
+# A context variable holds the deadline, because urllib3 cannot pass it on; a request runs in one thread.
 _current: Final[ContextVar[_Deadline]] = ContextVar("deadline")
 
 
@@ -66,9 +66,9 @@ class DeadlineAdapter(HTTPAdapter):
 
 
 def begin_deadline(seconds: float, *, max_answer_bytes: int) -> None:
-    """Set the limits of this thread's next request on a connection of a DeadlineAdapter.
+    """Set the limits for this thread's next request over a DeadlineAdapter's connection.
 
-    Call this only if the request is not sent with the adapter's own method.
+    Call this only if the request is not sent with the adapter's `send`.
     """
     _current.set(_Deadline(time.monotonic() + seconds, max_answer_bytes))
 
@@ -80,7 +80,7 @@ def shorten_deadline(seconds: float) -> None:
 
 
 def parse_retry_after(header: str | None, now: datetime) -> float | None:
-    """Return the seconds to wait, which may be negative or infinite; None if the header is not valid.
+    """Return how many seconds to wait, possibly negative or infinite; None if the header is invalid.
 
     Source: RFC 9110, section 10.2.3: the header contains seconds or a date.
     """
@@ -98,7 +98,7 @@ def parse_retry_after(header: str | None, now: datetime) -> float | None:
 
 
 class _Answer(HTTPResponse):
-    """Reads an answer until it ends or the deadline of its request has passed."""
+    """Reads an answer until it ends or its request's deadline passes."""
 
     def __init__(self, sock: socket.socket, *args: Any, **options: Any) -> None:
         super().__init__(sock, *args, **options)
@@ -163,7 +163,7 @@ class _Connection(HTTPConnection):
         raise failure
 
     def request(self, *args: Any, **options: Any) -> None:
-        """Send a request's head and body in one system call, because each call may wait for other threads."""
+        """Send a request's head and body in one system call, because each call can wait for other threads."""
         parts = self._parts = []
         try:
             super().request(*args, **options)

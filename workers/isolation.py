@@ -1,4 +1,4 @@
-"""Process several items together; if that fails, find the items at fault, and process all others."""
+"""Process several items together; if that fails, find the items at fault and process the others."""
 
 from collections.abc import Callable, Sequence
 from typing import TypeVar
@@ -13,26 +13,26 @@ def isolate(
     work: Callable[[Sequence[Item]], int | None],
     on_fault: Callable[[Item, Exception], None],
 ) -> int:
-    """Call *work* with all items; if it fails, halve them and retry each half, down to single items.
+    """Call *work* with all items; if it fails, split them in half and retry each half, down to single items.
 
-    Every item is either processed by a call of *work* that succeeds, or passed to *on_fault* with its error.
-    With n items, one item at fault costs about 2 log2(n) calls; if all are at fault, it takes about 2n calls.
+    Every item is either processed by a successful call of *work*, or passed to *on_fault* with its error.
+    With n items, one item at fault costs about 2 log2(n) calls; if all are at fault, about 2n are needed.
     Returns the sum of the results of *work*.
 
     Args:
-        items: Each call of *work* gets consecutive items, in this order. Without items, *work* is not called.
+        items: Each call of *work* gets consecutive items, in this order. If there are none, it is not called.
         work: Processes all of its items in one transaction, or raises an error and has no effect.
-        on_fault: Sets one item aside. Processing continues with the next item unless *on_fault* raises.
+        on_fault: Sets one item aside. Processing continues with the next item unless this raises an error.
 
     Raises:
         RetryLaterError: The database, the broker or the platform is away. Earlier items stay processed; later
-            items were not tried. Other errors, including StatementRefusedError, count as the item's fault.
+            items were not tried. Other errors, including StatementRefusedError, are blamed on an item.
     """
     if not items:
         return 0
     try:
         return work(items) or 0
-    except Exception as error:  # an error of one item must not affect the others
+    except Exception as error:  # an error in one item must not affect the others
         if isinstance(error, RetryLaterError) and not isinstance(error, StatementRefusedError):
             raise
         if len(items) == 1:

@@ -20,21 +20,21 @@ from workers.db.stats import CLOCK_AHEAD, REPORT_SECONDS, Figures, delete_worker
 
 IDLE_SECONDS: Final = 0.03
 """Pause after a step that found no work, before the step is called again. The pause is short compared with
-the 100 ms that settle and deliver together may take after a window has closed."""
+the 100 ms that settle and deliver together may take after a window closes."""
 
 TICK_SECONDS: Final = 1.0
 
 STOP_SECONDS: Final = 3.0
-"""How long a stopping worker waits for the steps in progress. Transactions that are open after this time are
-rolled back. Even in an outage, the worker needs at most five seconds to stop, including its last report."""
+"""How long a stopping worker waits for steps in progress. Transactions that are still open then are rolled
+back. Even during an outage, the worker needs at most five seconds to stop, including its last report."""
 
 STUCK_SECONDS: Final = 120.0
-"""If a step takes longer than this, the process stops reporting to systemd, which restarts the process after
-its unit's WatchdogSec. The unit om-reconcile has no WatchdogSec."""
+"""If a step takes longer than this, the process stops reporting to systemd, which then restarts it after the
+unit's WatchdogSec. The unit om-reconcile has no WatchdogSec."""
 
 GOODBYE_SECONDS: Final = 1.0
 """How long a stopping worker waits for *finish* and for the deletion of its report. A worker whose report
-remains counts as silent for an hour."""
+is not deleted counts as silent for an hour."""
 
 Step = Callable[[], int]
 
@@ -82,11 +82,11 @@ def run_role(
 ) -> None:
     """Repeat each step on its own thread until SIGTERM or SIGINT; a slow step does not delay the others.
 
-    The process must exit when this returns, because a step that did not finish in time is abandoned: its open
-    transaction has no effect. If a step fails unexpectedly, this function re-raises its exception.
+    The process must exit when this function returns, because a step that did not finish in time is abandoned;
+    its open transaction is rolled back. If a step fails unexpectedly, this function re-raises its exception.
 
     A step returns the amount of work done, or raises RetryLaterError if a service that it needs is away. If
-    it returns 0, it is called again after *idle_seconds*. After the last call of the first step, *finish* is
+    it returns 0, it is called again after *idle_seconds*. After the first step's last call, *finish* is
     called on that step's thread.
     """
     stopped, service_manager = threading.Event(), ServiceManager()
@@ -121,11 +121,11 @@ def report_presence(
     *,
     finish: Callable[[Connection], None] = lambda _: None,
 ) -> Iterator[None]:
-    """Report this worker every ten seconds during the `with` block, on a separate thread.
+    """Report this worker's presence every ten seconds during the `with` block, on a separate thread.
 
     Each report opens its own connection, which sets *clock* again. Reports are skipped while the database
-    is away. *name* is unique only on this host. *figures* is called on the separate thread;
-    *finish* is called there too, once, when the block ends.
+    is away. *name* is unique only on this host. *figures* is called on the separate thread,
+    and so is *finish*, once, when the block ends.
     """
     # Use a separate engine: the connection hooks of the worker's own engine must not run on this thread.
     engine, worker = make_engine(database_url), f"{socket.gethostname()} {name}"
@@ -155,7 +155,7 @@ def report_presence(
 
 
 def _count_seconds_ahead(clock: DatabaseClock) -> float:
-    """Return how many seconds this host's clock is ahead of the database's clock; `omctl check` shows it."""
+    """Return how many seconds this host's clock is ahead of the database's; `omctl check` shows this."""
     return (SystemClock().now_us() - clock.now_us()) / 1_000_000
 
 

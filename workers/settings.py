@@ -1,4 +1,4 @@
-"""Define the settings of the roles: each setting's environment variable, and checks across settings."""
+"""Define the settings of the roles: their environment variables, and checks that involve several settings."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -14,14 +14,14 @@ from workers.retain import EVENT_DAYS
 from workers.scale import FleetLimits
 
 MAX_BATCH_EVENTS: Final = 1000
-"""Maximum size of a batch. A consumer prefetches three, but a queue delivers about 2,000 events at a time."""
+"""Largest batch. A consumer prefetches three batches, but a queue delivers about 2,000 events at a time."""
 
 EVENTS_PER_WORKER: Final = 2000
 """One worker runs for every 2,000 waiting events. An intake worker processes more than that in a second, and
-all workers run long before the queue reaches OM_QUEUE_DEPTH_HIGH, at which events are refused."""
+all workers are running long before the queue reaches OM_QUEUE_DEPTH_HIGH and the edge refuses events."""
 
 COOLDOWN_SECONDS: Final = 300.0
-"""One worker is stopped when fewer have been enough for this long; a pause between bursts is shorter."""
+"""A worker is stopped once fewer have been enough for this long; pauses between bursts are shorter."""
 
 
 def read_event_filter(environment: Environment, name: str, default: Filter | None = None) -> Filter | None:
@@ -84,7 +84,7 @@ class DeliverSettings(WorkerSettings):
     genesys: GenesysSettings | None = setting("OM_FAILED_RECEIPTS", _read_platform_for_receipts, None)
 
     def __post_init__(self) -> None:
-        """Refuse settings that name no broker, or that request Failed receipts but cannot send them."""
+        """Require a broker and, for Failed receipts, known destinations and the platform."""
         if not self.amqp_urls:
             raise ConfigurationError("OM_AMQP_URL must name the broker, to publish dead letters")
         if unknown := sorted(self.failed_receipts - {destination.name for destination in self.destinations}):

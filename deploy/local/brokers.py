@@ -1,4 +1,4 @@
-"""Provide a RabbitMQ broker: the one at OM_AMQP_URL, else a node of Debian's package, else a container."""
+"""Provide a RabbitMQ broker: the one at OM_AMQP_URL, or one from Debian's package, or one in a container."""
 
 import os
 import re
@@ -51,7 +51,7 @@ def broker(directory: Path) -> Iterator[BrokerAddress]:
 
 
 def named_broker() -> BrokerAddress | None:
-    """Return the broker of OM_AMQP_URL and OM_MANAGEMENT_URL, or None if OM_AMQP_URL is not set."""
+    """Return the broker at OM_AMQP_URL and OM_MANAGEMENT_URL, or None if OM_AMQP_URL is not set."""
     url = os.environ.get("OM_AMQP_URL")
     return BrokerAddress(url, os.environ.get("OM_MANAGEMENT_URL", ""), "OM_AMQP_URL") if url else None
 
@@ -102,7 +102,7 @@ def virtual_host(amqp_url: str, management_url: str, name: str) -> Iterator[str]
     try:
         yield in_virtual_host(amqp_url, name)
     finally:
-        # Use a new connection: RabbitMQ may be closing the old one if it has been idle for a minute.
+        # Use a new connection: RabbitMQ might be closing the old one if it has been idle for a minute.
         api = ManagementApi(management_url, timeout_seconds=5.0)
         api.send("DELETE", f"vhosts/{vhost}").raise_for_status()
 
@@ -113,7 +113,7 @@ def in_virtual_host(amqp_url: str, name: str) -> str:
 
 
 def ensure_rabbitmq() -> bool:
-    """Install RabbitMQ if it is missing (sudo may ask for a password); return whether it is installed."""
+    """Install RabbitMQ if it is missing (sudo might ask for a password); return whether it is installed."""
     if server_home() is None:
         click.echo(
             "RabbitMQ is not installed: installing Debian's package (60 MB) as root or with sudo, without "

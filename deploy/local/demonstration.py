@@ -1,4 +1,4 @@
-"""Run the service, send it simulated events, and check that all records of these events agree."""
+"""Run the service, send it simulated events, and check that all records of those events agree."""
 
 import json
 import math
@@ -43,7 +43,7 @@ EVENTS = 1000
 CONNECTIONS = 16
 PER_SECOND = 100.0
 """Events sent per second. Without this limit, a hundred routing updates would arrive within three seconds.
-Settle queries the platform about one update at a time, so some answers would arrive after their windows."""
+Settle queries the platform about one update at a time, so some answers would arrive after a window's end."""
 
 DRAIN_SECONDS = 120.0
 QUEUES_TO_DRAIN = (topology.EVENTS_QUEUE, topology.UNROUTED, topology.DEAD_LETTER_RECORDS)
@@ -76,7 +76,7 @@ def process_events(
     depths = QueueDepths((service.broker.management_url,), (service.broker.amqp_url,))
 
     def is_drained() -> bool:
-        # The accounts are final only when the journal is empty: its entries may be published again.
+        # The accounts are final only when the journal is empty: its entries might be published again.
         journal = requests.get(f"{service.url}/health/ready", timeout=5.0).json()["journal_bytes"]
         known = depths.read()
         # A queue of unknown depth does not count as empty.

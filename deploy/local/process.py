@@ -1,4 +1,4 @@
-"""Start server processes on free ports, and end them, even those that a killed run has left behind."""
+"""Start server processes on free ports, and end them, even those that a killed run left behind."""
 
 import os
 import random
@@ -17,15 +17,15 @@ MARK = "OPEN_MESSAGING_STARTED_IN"
 """The environment variable that marks each process started here; its value is the process's directory."""
 POLL_SECONDS = 0.05
 ORPHAN_SECONDS = 10.0
-# The servers must also end when the terminal is closed (SIGHUP), not only at Ctrl-C.
+# The servers must also end when the terminal is closed (SIGHUP), not only on Ctrl-C.
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 # Within this time, the edge finishes its requests (20 seconds suffice), and a worker finishes its batch.
 END_SECONDS = 25.0
 
 LOOPBACK = "127.0.0.1"
 
-# These ports are below the kernel's ephemeral range, so that no outgoing connection of this machine can take
-# a port between the check that it is free and the moment when the server binds it.
+# These ports are below the kernel's ephemeral range, so no outgoing connection from this machine can take a
+# port between the check that it is free and the moment when the server binds it.
 MIN_PORT = 20_000
 MAX_PORT = 32_000
 
@@ -122,7 +122,7 @@ class ServerProcess:
 
 
 def exit_on_signals() -> None:
-    """Make SIGNALS raise SystemExit in this process, so that it ends everything that it has started."""
+    """Make SIGNALS raise SystemExit in this process, so that it ends everything that it started."""
 
     def leave(number: int, _: FrameType | None) -> None:
         for later in SIGNALS:
@@ -141,9 +141,9 @@ def run_processes(
     """Run each named command as a process during a `with` block, and end all processes after it.
 
     *directory* marks the processes, so that `end_orphans` finds those of a killed run. Their output goes to
-    the file *output*; None: standard output. The yielded function blocks until a condition is met and returns
-    True, or until a number of seconds has passed and returns False. It raises ServerStartError as soon as any
-    process ends by itself.
+    the file *output* or, if that is None, to standard output. The yielded function blocks until a condition
+    is met and returns True, or until a number of seconds has passed and returns False. It raises
+    ServerStartError as soon as any process ends by itself.
     """
     processes = [ServerProcess(name, output) for name in commands]
 
@@ -172,7 +172,7 @@ def run_processes(
 
 
 def end_orphans(directory: Path) -> None:
-    """End every process that this module has started in *directory* or below it.
+    """End every process that this module started in *directory* or below it.
 
     The caller must hold the lock of *directory*, so that none of the processes belongs to another live run.
     """
@@ -187,7 +187,7 @@ def end_orphans(directory: Path) -> None:
 
 
 def free_port() -> int:
-    """Return a free loopback port, which no other process gets from this function while this one runs."""
+    """Return a free loopback port; while this process runs, this function gives it to no other process."""
     for port in random.sample(range(MIN_PORT, MAX_PORT), k=1000):
         with socket.socket() as probe, suppress(OSError):
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

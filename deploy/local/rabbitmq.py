@@ -1,8 +1,8 @@
 """Run a private RabbitMQ node from the machine's packages.
 
-The node shares nothing with a RabbitMQ that may already run on this machine: it has its own loopback ports,
-data, cookie, configuration and port mapper. Debian's wrapper scripts are not used, because they change to
-the `rabbitmq` user and to /var/lib/rabbitmq. If root starts the node, it runs as root.
+The node shares nothing with a RabbitMQ that might already be running on this machine: it has its own loopback
+ports, data, cookie, configuration and port mapper. Debian's wrapper scripts are not used, because they switch
+to the `rabbitmq` user and to /var/lib/rabbitmq. If root starts the node, it runs as root.
 
 Source: RabbitMQ, "Configuration" and "Clustering on a Single Machine"; `rabbit_env.erl` of RabbitMQ 4.0.
 """
@@ -28,7 +28,7 @@ AMQP_GREETING = b"AMQP\x00\x00\x09\x01"
 
 # A cold start on a loaded two-core machine takes ten seconds. A killed node must also reload its long queues.
 START_SECONDS = 300.0
-# A node that stops cleanly first hands over its queues' leadership. If that takes longer than this, it hangs.
+# A node that stops cleanly first hands over its queues' leadership. If that takes longer, the node is stuck.
 STOP_SECONDS = 20.0
 EPMD_STOP_SECONDS = 2.0
 COOKIE = ".erlang.cookie"
@@ -74,7 +74,7 @@ class LocalRabbitMQ:
     """A RabbitMQ node on free loopback ports that keeps all its data in *directory*.
 
     *directory* is created if it is missing. A later object with the same *directory* and *name* uses the same
-    data. `limits` and `advanced` are further configuration, by default for a small machine.
+    data. `limits` and `advanced` are additional configuration, by default for a small machine.
     """
 
     def __init__(self, directory: Path, *, name: str = "open-messaging") -> None:
@@ -155,7 +155,7 @@ class LocalRabbitMQ:
     def _environment(self) -> dict[str, str]:
         """Return the node's environment. The machine's own settings for RabbitMQ have no effect on it.
 
-        This process's own RABBITMQ_*, ERL_* or NOTIFY_SOCKET are not passed on: they would affect the node.
+        This process's RABBITMQ_*, ERL_* and NOTIFY_SOCKET are not passed on, because they would affect it.
         """
         here = self.directory
         plugins = self._program("rabbitmq-server").parents[1] / "plugins"

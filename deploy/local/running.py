@@ -74,7 +74,7 @@ def single_instance(path: Path) -> Iterator[None]:
 
 
 def greet(service: LocalService, platform_url: str) -> str:
-    """Return a text that lists the addresses of everything that runs, and commands to try it out."""
+    """Return a text that lists the addresses of everything that is running, and commands to try it out."""
     database = make_url(Environment().string("OM_DATABASE_URL"))
     facts = {
         "webhook": service.webhook_url,

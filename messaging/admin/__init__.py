@@ -1,4 +1,4 @@
-"""Use the broker over blocking connections with publisher confirms, for `omctl` and for rare publishes."""
+"""Work with the broker over blocking connections, for `omctl` and for processes that seldom publish."""
 
 from messaging.admin.dead_letters import (
     MAX_WINDOW,

@@ -1,4 +1,4 @@
-"""Let one operator at a time process the queue of dead letters; publish the dead letters of destinations."""
+"""Let one operator at a time process the dead-letter queue; publish the dead letters of destinations."""
 
 import time
 from collections.abc import Iterable, Iterator
@@ -22,16 +22,16 @@ LOCK_QUEUE: Final = "open-messaging.dead-letters-in-hand"
 LOCKED: Final = 405
 
 MAX_WINDOW: Final = 100
-"""Limit on the dead letters in a window. Twice this number is prefetched, with at most 200 MiB of bodies."""
+"""Maximum number of dead letters in a window. Twice this number is prefetched: at most 200 MiB of bodies."""
 
 PUBLISH_SECONDS: Final = 15.0
-"""Time limit for publishing the dead letters of one call. It is longer than an election of a queue's leader,
-and short enough for a process to stop by itself on SIGTERM before systemd kills it after 30 s."""
+"""Time limit for publishing the dead letters of one call. It is longer than a queue's leader election takes,
+and short enough that a process stops by itself on SIGTERM before systemd kills it after 30 s."""
 
 SETTLE_SECONDS: Final = 0.005
 
 PATIENCE_SECONDS: Final = 2.0
-"""If no dead letter arrives for this long although the queue has some, the queue's leader does not answer."""
+"""If the queue has dead letters but none arrives for this long, the queue's leader is not responding."""
 
 
 class DeadLettersLockedError(OpenMessagingError):
@@ -40,7 +40,7 @@ class DeadLettersLockedError(OpenMessagingError):
 
 @dataclass(frozen=True, slots=True)
 class QueuedDeadLetter:
-    """A queued dead letter. `destination` did not accept it; if that is None, intake could not process it."""
+    """A queued dead letter. `destination` did not accept it or, if None, intake could not process it."""
 
     tag: int
     envelope: Envelope
@@ -49,7 +49,7 @@ class QueuedDeadLetter:
 
 @dataclass(frozen=True, slots=True)
 class DestinationDeadLetter:
-    """An event that a destination did not accept. Its record has the same message id. *reason* is a code."""
+    """An event that a destination did not accept. Its SQL row has the same message id. `reason` is a code."""
 
     envelope: Envelope
     destination: str
@@ -57,12 +57,12 @@ class DestinationDeadLetter:
 
 
 class DeadLetterQueue:
-    """The queue of dead letters, locked for one connection by `lock_dead_letters`.
+    """The dead-letter queue, locked for one connection by `lock_dead_letters`.
 
     A dead letter that is passed over moves to the end of the queue, which has no delivery limit. A dead
     letter that is neither removed nor passed over returns to the queue when the session ends.
 
-    `publisher` publishes the events of dead letters again.
+    `publisher` publishes dead letters to the events queue again.
     """
 
     def __init__(self, connection: BlockingConnection) -> None:
@@ -77,9 +77,9 @@ class DeadLetterQueue:
         return count_messages(self._counter, DEAD_LETTERS)
 
     def windows(self, size: int = MAX_WINDOW) -> Iterator[list[QueuedDeadLetter]]:
-        """Yield the messages that are in the queue now, in windows; messages that arrive later are left out.
+        """Yield the messages that are in the queue now, window by window; leave out any that arrive later.
 
-        Dead letters that the caller has not removed are passed over when it requests the next window. Raises
+        Requesting the next window passes over the dead letters that the caller has not removed. Raises
         BrokerUnavailableError if the queue's leader no longer answers.
         """
         self._removed, total = 0, self.count()
@@ -126,7 +126,7 @@ class DeadLetterQueue:
 
 @contextmanager
 def lock_dead_letters(urls: tuple[str, ...], *, client_name: str) -> Iterator[DeadLetterQueue]:
-    """Lock and yield the queue of dead letters; no other omctl can use it until the `with` block ends.
+    """Lock and yield the dead-letter queue; no other omctl can use it until the `with` block ends.
 
     Raises DeadLettersLockedError if another omctl has locked it, and the errors of `broker_session`.
     """
@@ -149,7 +149,7 @@ def publish_dead_letters(
     """Publish to the dead-letter exchange; yield each dead letter when the broker has it on disk.
 
     Once connected, it blocks for at most PUBLISH_SECONDS, plus CLOSE_SECONDS at the end. Raises
-    BrokerUnavailableError if the dead letters that were not yielded may be lost and must be published again,
+    BrokerUnavailableError if the dead letters not yet yielded might be lost and must be published again,
     and ConfigurationError if an address is malformed or the broker refuses its user.
     """
     with broker_session(urls, client_name="deliver") as broker, confirms_within(broker, PUBLISH_SECONDS):

@@ -29,7 +29,7 @@ CONFIRM_SECONDS: Final = 30.0
 
 @contextmanager
 def broker_session(urls: tuple[str, ...], *, client_name: str) -> Iterator[BlockingConnection]:
-    """Connect to the first broker that answers; this blocks for up to several seconds per address.
+    """Connect to the first broker that answers; this can block for several seconds per address.
 
     At the end, the connection is closed within CLOSE_SECONDS even during an alarm, when the broker reads
     nothing from a publishing connection, not even the request to close it.
@@ -66,8 +66,8 @@ def broker_session(urls: tuple[str, ...], *, client_name: str) -> Iterator[Block
 def count_messages(channel: BlockingChannel, queue: str) -> int:
     """Return how many messages wait in a queue, not counting the messages that consumers hold.
 
-    If a quorum queue's leader does not answer in time, a declare reports neither messages nor consumers. A
-    get then queries the leader and waits for the answer; the message that it takes returns to the queue.
+    If a quorum queue's leader does not answer in time, a declare reports 0 messages and 0 consumers. A get
+    then queries the leader and waits for the answer; if it takes a message, that message is requeued.
     """
     declared = channel.queue_declare(queue, passive=True).method
     if declared.message_count or declared.consumer_count:
@@ -80,7 +80,7 @@ def count_messages(channel: BlockingChannel, queue: str) -> int:
 
 
 class EventPublisher:
-    """Publishes events one by one, and waits for the broker's confirm of each event."""
+    """Publishes events one by one, and waits for the broker to confirm each event."""
 
     def __init__(self, connection: BlockingConnection) -> None:
         self._connection = connection
@@ -90,7 +90,7 @@ class EventPublisher:
     def publish(self, envelope: Envelope) -> None:
         """Publish an event; when this returns, a majority of the broker's nodes has the event on disk.
 
-        Blocks for at most CONFIRM_SECONDS. Raises BrokerUnavailableError if no confirm arrives by then.
+        Blocks for at most CONFIRM_SECONDS. Raises BrokerUnavailableError if the event is not confirmed.
         """
         fields = envelope.message_id, envelope.received_at_us, envelope.request_id, envelope.source
         properties = decode_properties(encode_properties(*fields))
@@ -102,7 +102,7 @@ class EventPublisher:
             raise BrokerUnavailableError("the broker refused an event: run `omctl check`") from None
 
     def idle(self, seconds: float) -> None:
-        """Wait for *seconds*, and answer the broker's heartbeats during this time."""
+        """Wait for *seconds* while answering the broker's heartbeats."""
         self._connection.sleep(seconds)
 
     @contextmanager

@@ -17,7 +17,7 @@ PRECONDITION_FAILED: Final = 406
 
 
 class ObjectState(StrEnum):
-    """The state of an exchange, queue or binding: as it was found, or after it was declared."""
+    """The state of an exchange, queue or binding, either as found or after it was declared."""
 
     EXISTS = "exists"
     MISSING = "missing"
@@ -32,8 +32,8 @@ class BrokerObject:
     """An exchange, queue or binding and its state.
 
     `kind` is "exchange", "queue" or "binding". The `name` of a binding is "exchange → queue". `explanation`
-    is the broker's text if the object differs or was refused. `ready` and `consumers` count a queue's
-    deliveries and consumers: 0 if a quorum queue's leader does not answer in time, None for other objects.
+    is the broker's text if the object differs or was refused. `ready` and `consumers` count a queue's waiting
+    messages and its consumers: 0 if a quorum queue's leader is slow to answer, None for other objects.
     """
 
     kind: str
@@ -48,8 +48,8 @@ def inspect(connection: BlockingConnection) -> list[BrokerObject]:
     """Return the state of every exchange and queue of the topology; change nothing.
 
     Each existing object is declared again with the expected arguments, which changes nothing but shows
-    whether its arguments differ. A user without configure permission does not see such a difference. AMQP
-    cannot query bindings, so bindings are left out.
+    whether its arguments differ. A user without configure permission does not see such a difference.
+    Bindings are left out, because AMQP has no query for them.
     """
     exchanges = [_inspect(connection, "exchange", name) for name in topology.EXCHANGES]
     return exchanges + [_inspect(connection, "queue", name) for name in topology.QUEUES]
@@ -68,7 +68,7 @@ def set_up(connection: BlockingConnection) -> list[BrokerObject]:
 
 
 def count_waiting_events(connection: BlockingConnection) -> int:
-    """Return how many deliveries wait in the events queue, not counting those that workers hold."""
+    """Return how many events wait in the events queue, not counting those that workers hold."""
     channel = connection.channel()
     count = count_messages(channel, topology.EVENTS_QUEUE)
     channel.close()
@@ -78,7 +78,7 @@ def count_waiting_events(connection: BlockingConnection) -> int:
 def peek(connection: BlockingConnection, queue: str) -> Iterator[bytes]:
     """Yield the body of each message that waits in a queue; at the end, all messages return to the queue.
 
-    The messages return in order, marked as redelivered. Until then, consumers do not receive them; and each
+    The messages return in order, marked as redelivered. In the meantime, consumers do not receive them. Each
     return counts towards a delivery limit. So use this only if the queue has no consumers and no such limit.
     """
     channel = connection.channel()
@@ -88,7 +88,7 @@ def peek(connection: BlockingConnection, queue: str) -> Iterator[bytes]:
             tags.append(found[0].delivery_tag)
             yield found[2]
     finally:
-        # Requeue the messages one by one: if they were requeued together, their order would be lost.
+        # Requeue the messages one by one: requeueing them all at once would lose their order.
         for tag in tags:
             channel.basic_nack(tag)
         channel.close()
@@ -130,7 +130,7 @@ def _declare(channel: BlockingChannel, kind: str, name: str) -> None:
 def _try(
     connection: BlockingConnection, action: Callable[[BlockingChannel], object], done: ObjectState
 ) -> tuple[ObjectState, str]:
-    """Run *action* on a separate channel, because a refusal closes it; return the new state and any text."""
+    """Run *action* on its own channel, which a refusal would close; return the state and any explanation."""
     channel = connection.channel()
     try:
         action(channel)

@@ -10,10 +10,10 @@ import pika
 from messaging.errors import ConfigurationError
 
 HEARTBEAT_SECONDS = 10
-"""Heartbeat of a connection: pika detects a dead peer in 15 to 30 s; the journal keeps events meanwhile."""
+"""Heartbeat timeout: pika detects a dead peer in 15 to 30 s; in the meantime, the journal keeps events."""
 
 CONNECT_SECONDS = 5.0
-"""Time limit for an attempt to connect to one node; after that, the next node of the list is tried."""
+"""Time limit for an attempt to connect to one node; after that, pika tries the next node in the list."""
 
 TCP_OPTIONS = {"TCP_USER_TIMEOUT": 15_000, "TCP_KEEPIDLE": 15, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}
 """Socket options: a connection ends if the peer's kernel acknowledges no data for 15 s (15,000 ms)."""
@@ -36,7 +36,7 @@ def parameters_of(urls: tuple[str, ...], *, client_name: str) -> list[pika.URLPa
 
 
 def virtual_host(urls: tuple[str, ...]) -> str:
-    """Return the virtual host of the first address in OM_AMQP_URL, or "/"; may raise ConfigurationError."""
+    """Return the virtual host of the first address in OM_AMQP_URL, or "/"; can raise ConfigurationError."""
     name: str = _read(urls[0]).virtual_host if urls else "/"
     return name
 
@@ -46,7 +46,7 @@ def _parameters(url: str, client_name: str) -> pika.URLParameters:
     parameters.heartbeat = HEARTBEAT_SECONDS
     parameters.socket_timeout = CONNECT_SECONDS
     parameters.stack_timeout = CONNECT_SECONDS * 2
-    # An alarm may last a long time, and closing the connection meanwhile would drop unprocessed messages.
+    # An alarm can last a long time, and closing the connection during it would drop unprocessed messages.
     parameters.blocked_connection_timeout = None
     parameters.tcp_options = TCP_OPTIONS
     parameters.client_properties = {"connection_name": client_name}
@@ -62,7 +62,7 @@ def _read(url: str) -> pika.URLParameters:
         parameters = pika.URLParameters(url)
     except OSError:
         raise ConfigurationError("OM_AMQP_URL: a file in ssl_options cannot be loaded") from None
-    except Exception:  # noqa: BLE001  # pika evaluates options as Python literals, which may raise anything
+    except Exception:  # noqa: BLE001  # pika evaluates options as Python literals, which can raise anything
         raise malformed from None
     if scheme not in {"amqp", "amqps"}:
         raise malformed

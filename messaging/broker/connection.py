@@ -1,6 +1,6 @@
 """Extend pika's asyncio and blocking connections beyond pika's public interface.
 
-This is the only file that uses private names of pika; comments give the reason for each use. These names may
+This is the only file that uses pika's private names; comments give the reason for each use. These names can
 change in any minor release, so setup.cfg pins pika below the next one, and the tests use all of the names.
 """
 
@@ -18,10 +18,10 @@ from messaging.broker.frames import DeliveryReader
 from messaging.errors import BrokerUnavailableError
 
 CLOSE_SECONDS: Final = 5.0
-"""How long the broker may take to answer the request to close a connection."""
+"""How long to wait for the broker to answer a request to close a connection."""
 
 RECEIVE_BYTES: Final = 65_536
-"""Size of a read: about a hundred usual events. Make few reads, because the loop may lose the GIL at each."""
+"""Size of a read: about a hundred typical events. With smaller reads, the loop loses the GIL more often."""
 
 _decode_value: Final = pika.data.decode_value
 
@@ -34,7 +34,7 @@ _SIZES: Final = {
 
 
 def _decode_any_value(encoded: bytes, offset: int) -> tuple[Any, int]:
-    """Decode a header's value like pika, but return None for a value that Python cannot represent.
+    """Decode a header's value as pika does, but return None for a value that Python cannot represent.
 
     Otherwise, a time after the year 9999 or deeply nested tables would make pika end the connection.
     """
@@ -51,7 +51,7 @@ pika.data.decode_value = _decode_any_value
 
 
 class BrokerConnection(AsyncioConnection):  # type: ignore[misc]  # pika ships no py.typed
-    """A connection of pika that can also send encoded frames and parse whole deliveries.
+    """A pika connection that can also send encoded frames and parse whole deliveries.
 
     `deliveries` parses the deliveries of one channel without pika's frame objects; if None, pika parses them.
     """
@@ -61,8 +61,8 @@ class BrokerConnection(AsyncioConnection):  # type: ignore[misc]  # pika ships n
     def close(self, reply_code: int = 200, reply_text: str = "Normal shutdown") -> None:
         """Close the connection; if the broker does not answer within CLOSE_SECONDS, abort it.
 
-        pika alone would wait as long as heartbeats arrive: it sends Channel.Close only after the broker has
-        answered the channel's earlier methods. A missing answer may be the very reason for closing.
+        On its own, pika would wait for as long as heartbeats arrive: it sends Channel.Close only after the
+        broker has answered the channel's earlier methods. A missing answer might be the reason for closing.
         """
         super().close(reply_code, reply_text)
         self.ioloop.call_later(CLOSE_SECONDS, lambda: self._transport and self._transport.abort())
@@ -71,14 +71,14 @@ class BrokerConnection(AsyncioConnection):  # type: ignore[misc]  # pika ships n
         """Send whole frames: pass as many bytes as possible directly to the kernel, and the rest to pika.
 
         pika's own `_send_message` writes three frames at a time, and its transport waits until the socket is
-        reported as writable, which costs two system calls and a turn of the loop.
+        reported writable. That wait costs two system calls and a turn of the loop.
         """
         sent = self._send_at_once(data)
         if sent < len(data):
             self._output_marshaled_frames([data[sent:] if sent else data])
 
     def _send_at_once(self, data: bytes) -> int:
-        """Return how many bytes the kernel accepted; 0 if earlier bytes still wait or TLS is used.
+        """Return how many bytes the kernel accepted; 0 if earlier bytes are still waiting or TLS is used.
 
         A socket error is ignored here; pika detects it when it next sends or receives.
         """
@@ -94,19 +94,19 @@ class BrokerConnection(AsyncioConnection):  # type: ignore[misc]  # pika ships n
 
     @property
     def unsent_bytes(self) -> int:
-        """Number of bytes that were written to the transport but that the kernel has not accepted yet."""
+        """Number of bytes written to the transport that the kernel has not accepted yet."""
         transport = self._transport
         return transport.get_write_buffer_size() if transport is not None else 0
 
     def _proto_connection_made(self, transport: Any) -> None:
-        """Set the size of pika's reads, which is 4 KiB by default, to RECEIVE_BYTES."""
+        """Raise the size of pika's reads from the default of 4 KiB to RECEIVE_BYTES."""
         transport._MAX_RECV_BYTES = RECEIVE_BYTES  # noqa: SLF001  # pika has no setting for it
         super()._proto_connection_made(transport)
 
     def _on_data_available(self, data_in: bytes) -> None:
-        """Process received data like pika's own method, but let `deliveries` parse the deliveries first.
+        """Process received data as pika's own method does, but let `deliveries` parse the deliveries first.
 
-        An incomplete delivery stays in the buffer, because pika must not read only its first frame.
+        An incomplete delivery stays in the buffer, because pika must not read its first frame alone.
         """
         self._frame_buffer += data_in
         while self._frame_buffer:
@@ -124,13 +124,13 @@ class BrokerConnection(AsyncioConnection):  # type: ignore[misc]  # pika ships n
 
 @contextmanager
 def confirms_within(connection: BlockingConnection, seconds: float) -> Iterator[None]:
-    """Limit the time of confirmed publishes, or of another synchronous method, on a blocking connection.
+    """Limit how long confirmed publishes or another synchronous method can take on a blocking connection.
 
     pika waits for a confirm until the connection ends, even during an alarm or while a queue has no majority.
-    During this wait, only timers of pika's inner loop run. So a timer ends the stream here, like pika's own
-    `blocked_connection_timeout`, which covers only alarms.
+    During that wait, only the timers of pika's inner loop run. So such a timer ends the stream here, as in
+    pika's own `blocked_connection_timeout`, which covers only alarms.
 
-    Raises BrokerUnavailableError if no confirm arrives in time. The message may then arrive later or be lost.
+    Raises BrokerUnavailableError if no confirm arrives in time. The message can still arrive, or be lost.
     """
     impl = connection._impl  # noqa: SLF001
     late = AMQPConnectionError()

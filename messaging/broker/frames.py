@@ -1,9 +1,9 @@
 """Encode publishes and parse deliveries without pika's frame objects; pika handles all other frames.
 
 pika makes three frame objects for a delivery, copies the rest of its buffer after each frame, and passes each
-frame through its callbacks. This takes half of a worker's time per event (docs/performance.md). Nearly all
-deliveries are complete and have their body in one frame; these are parsed here with three `struct` calls. A
-publish is encoded as in pika's `basic_publish`, but its first frame, which never differs, is encoded once.
+frame through its callbacks. That takes half of a worker's time per event (docs/performance.md). Nearly all
+deliveries arrive whole, with the body in one frame; they are parsed here with three `struct` calls. A publish
+is encoded as in pika's `basic_publish`, but its first frame, which is always the same, is encoded only once.
 """
 
 import struct
@@ -28,7 +28,7 @@ _DELIVERY_TAG: Final = struct.Struct(">Q")
 
 _DELIVER: Final = struct.pack(">I", spec.Basic.Deliver.INDEX)
 _FRAME_START: Final = 7
-"""Number of bytes of a frame before its payload: type, channel, size."""
+"""Number of bytes in a frame before its payload: type, channel, size."""
 
 _FRAME: Final = struct.Struct(">BHI")
 _CONTENT: Final = struct.Struct(">BHIHHQ")
@@ -73,7 +73,7 @@ class DeliveryReader:
         Raises struct.error or IndexError if *data* ends within the delivery.
         """
         if len(data) - start < _METHOD.size:
-            # This is a heartbeat or an incomplete frame, which pika reads.
+            # Leave a heartbeat or an incomplete frame to pika.
             return None
         kind, channel_number, size, method, tag_length = _METHOD.unpack_from(data, start)
         tag = start + _METHOD.size
@@ -115,7 +115,7 @@ class PublishFrames:
         self.events = 0
 
     def add(self, properties: bytes, body: bytes) -> None:
-        """Add an event, with properties as `encode_properties` returns them and a body that is not empty."""
+        """Add an event: properties as `encode_properties` returns them, and a non-empty body."""
         number = self._channel_number
         size = len(body)
         header = _CONTENT.pack(FRAME_HEADER, number, _CONTENT_BYTES + len(properties), _BASIC, 0, size)
@@ -127,7 +127,7 @@ class PublishFrames:
         self.events += 1
 
     def take(self) -> tuple[int, bytes]:
-        """Return the number of events that were added since the last call, and their frames."""
+        """Return the number of events added since the last call, and their frames."""
         events, self.events = self.events, 0
         parts, self._parts = self._parts, []
         return events, b"".join(parts)

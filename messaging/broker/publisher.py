@@ -1,7 +1,7 @@
-"""Publish events on the process's loop, and detect at once when publishing stops working.
+"""Publish events on the process's loop, and detect immediately when publishing stops working.
 
 No method blocks. The caller keeps every event until the event is proven (webhook_api/relay). There is at most
-one connection and one timer. If there is no connection, the publisher makes one, and aborts it if it is not
+one connection and one timer. If there is no connection, the publisher opens one, and aborts it if it is not
 ready in time. Callbacks of an aborted connection are ignored: they do not concern the next connection.
 """
 
@@ -25,7 +25,7 @@ ATTEMPT_SECONDS: Final = 30.0
 """If a connection is not ready this long after the attempt began, the next attempt starts.
 
 pika's own limits are shorter, so that it can try every address of a host name: CONNECT_SECONDS for each, and
-twice that for the handshake. They do not apply to an open connection, or if pika ignores a socket error.
+twice that for the handshake. They cover neither an open connection nor a socket error that pika ignores.
 """
 
 STABLE_SECONDS: Final = 10.0
@@ -36,7 +36,7 @@ class BrokerState(StrEnum):
     """Whether events can be published to the broker."""
 
     AWAY = "away"
-    """No connection is ready. Events that were published but are not proven may be lost."""
+    """No connection is ready. Published events that are not proven might be lost."""
     UP = "up"
     """The connection is ready, and published events reach the exchange."""
     BLOCKED = "blocked"
@@ -46,7 +46,7 @@ class BrokerState(StrEnum):
 class Publisher:
     """Keeps a connection with one channel to one of several nodes. Use it only on its loop.
 
-    `size_limit` is the largest body that the broker accepts, known after it has refused a larger body. `node`
+    `size_limit` is the largest body that the broker accepts, known once it has refused a larger one. `node`
     is the index of the address of the current or last connection. *on_confirm* receives each confirmed
     delivery tag, and whether the confirm covers all lower tags.
     """
@@ -85,13 +85,13 @@ class Publisher:
         self.abort("stopping")
 
     def publish(self, events: Iterable[tuple[bytes, bytes]]) -> None:
-        """Add events, as properties and body, for the next `flush`. The broker must not be away."""
+        """Add events, each as properties and body, for the next `flush`. The broker must not be away."""
         assert self._frames is not None
         for properties, body in events:
             self._frames.add(properties, body)
 
     def flush(self) -> int:
-        """Write the events that were published since the last flush to the transport; return their number."""
+        """Write the events published since the last flush to the transport; return how many there were."""
         if self._frames is None or self._connection is None or not self._frames.events:
             return 0
         events, data = self._frames.take()
@@ -119,7 +119,7 @@ class Publisher:
         _probe(self._channel, lambda answer: callback(answer.method.message_count))
 
     def abort(self, reason: str, size_limit: int = NO_LIMIT) -> None:
-        """Abort the connection, regardless of its state, and make a new connection."""
+        """Abort the connection, regardless of its state, and open a new one."""
         connection = self._connection
         self._lose(reason, size_limit)
         if connection is not None and not (connection.is_closing or connection.is_closed):
@@ -129,7 +129,7 @@ class Publisher:
         self._attempt += 1
         self._is_blocked = False
         self.node = (self.node + 1) % len(self._parameters)
-        # Start the timer first: if pika ignores an error while it connects, only the timer detects that.
+        # Start the timer first: if pika ignores an error while connecting, only the timer detects it.
         self._timer = self._loop.call_later(ATTEMPT_SECONDS, self.abort, "connection was not ready in time")
         self._connection = BrokerConnection(
             self._parameters[self.node],
@@ -140,7 +140,7 @@ class Publisher:
         )
 
     def _while_present(self, callback: Callable[..., None]) -> Callable[..., None]:
-        """Wrap *callback*, so that pika's calls are ignored once this connection is lost or aborted."""
+        """Wrap *callback* so that pika's calls are ignored once this connection is lost or aborted."""
         connection = self._connection
 
         def call(*arguments: Any) -> None:
@@ -188,7 +188,7 @@ class Publisher:
             self._on_blocked(None, None)
 
     def _on_blocked(self, _connection: object, _method: object) -> None:
-        # Remember the alarm, because the broker may report it before the channel is ready.
+        # Remember the alarm, because the broker can report it before the channel is ready.
         self._is_blocked = True
         if self.state is BrokerState.UP:
             logger().warning("broker_blocked", consequence="events are kept in the journal")
@@ -217,7 +217,7 @@ class Publisher:
     def _lose(self, reason: str, size_limit: int = NO_LIMIT) -> None:
         was_ready = self.state is not BrokerState.AWAY
         if was_ready:
-            # Replace the known limit, because the broker may have been restarted with a different limit.
+            # Replace the known limit, because the broker might have been restarted with a different one.
             self.size_limit = size_limit
         self._connection = self._channel = self._frames = None
         self._stop_timer()

@@ -14,20 +14,20 @@ from messaging.log import log_callback_failure, logger
 from messaging.process import ServiceManager, Watchdog
 
 TICK_SECONDS = 0.2
-"""Longest delay until a signal takes effect. A handler only sets a flag: interrupted code may hold a lock."""
+"""Longest delay until a signal takes effect. Handlers only set a flag: interrupted code can hold a lock."""
 
 PROBE_SECONDS = 3.0
-"""Interval between checks for waiting events, while idle. If two in a row find any, the consumer is stuck.
+"""Interval between checks for waiting events while idle. If two in a row find any, the consumer is stuck.
 
-After the queue's leader changes, the broker may forget a consumer: it does not repeat the consumer's
-acknowledgements to the new leader, which still counts these deliveries as prefetched. The check detects
+After a queue's leader changes, the broker can stop serving a consumer: it does not repeat the consumer's
+acknowledgements to the new leader, which still counts those deliveries as prefetched. The check detects
 that after 3 to 6 s. It is one passive declare, which costs the broker less than an event.
 
 Source: rabbitmq-server, pull requests 13095 (fixed in 4.0.6) and 14589.
 """
 
 STOP_SECONDS = 2.0
-"""How long a stopping consumer waits for deliveries in progress; a batch takes a tenth of this. The broker
+"""How long a stopping consumer waits for deliveries in progress; a batch takes a tenth of that. The broker
 redelivers unfinished ones. Even in an outage, the worker stops and sends its last report within 5 s."""
 
 
@@ -35,7 +35,7 @@ class Consumer:
     """Consumes events in batches until it is stopped. `run` blocks the calling thread.
 
     A batch has at most *batch_events* deliveries; under load, its first delivery waits *batch_seconds* for
-    others. The broker shows *client_name* as the connection's name. Each tick feeds the watchdog.
+    more. The broker shows *client_name* as the connection's name. Every tick feeds the watchdog.
     """
 
     def __init__(
@@ -70,9 +70,9 @@ class Consumer:
         self._probed_received = -1
 
     def run(self) -> None:
-        """Consume until `stop` is called; reconnect after every outage of the broker or the database."""
+        """Consume until `stop` is called; continue after every outage of the broker or the database."""
         self._connect()
-        # Feed the watchdog at once: the first feed activates it, and the very first batch may hang.
+        # Feed the watchdog at once: the first feed activates it, and the very first batch could hang.
         self._tick()
         self._loop.run_forever()
         self._loop.close()
@@ -85,7 +85,7 @@ class Consumer:
     def _connect(self) -> None:
         if self._stop_requested:
             return
-        # Try a different node each time, because the node of the lost connection may hang.
+        # Try a different node each time, because the node of the lost connection might be hanging.
         self._node = (self._node + 1) % len(self._parameters)
         self._attempt += 1
         self._attempt_since = time.monotonic()
@@ -149,7 +149,7 @@ class Consumer:
             subscription.count_ready(lambda ready: self._on_ready_counted(subscription, ready))
 
     def _on_ready_counted(self, subscription: Subscription, ready: int) -> None:
-        """Drop the connection if events wait but no event was delivered since the last check."""
+        """Drop the connection if events are waiting but none was delivered since the last check."""
         if ready and subscription.is_idle and subscription.received == self._probed_received:
             logger().error("consumer_stuck", reason="events wait, but none are delivered", ready=ready)
             subscription.drop("stuck")

@@ -10,23 +10,23 @@ from messaging.envelope import Envelope, decode_properties, envelope_of, own_env
 from messaging.topology import DEAD_LETTER_RECORDS
 
 MAX_RETURNS: Final = 1_000_000
-"""Largest count of returns: higher than any delivery limit, and small enough for an integer column."""
+"""Cap on the count of returns: higher than any delivery limit, and small enough for an integer column."""
 
 SUSPECT_FROM_COUNT: Final = 2
-"""From this count on, a delivery is processed alone, because a redelivered event may have crashed its worker.
-This costs little, whereas another crash would count as a return of every delivery that the worker holds."""
+"""From this count on, an event is processed alone, because a redelivered event might have crashed its worker.
+That costs little, whereas another crash would count as a return of every delivery that the worker holds."""
 
 
 @dataclass(slots=True)
 class Delivery:
-    """An event as the broker delivers it. Treat it as immutable; freezing it would cost time for each event.
+    """An event as the broker delivers it. Treat it as immutable; freezing it would cost time per event.
 
     Args:
         tag: The delivery tag, which is unique within its channel.
-        delivery_count: Number of this delivery, from 1. The broker counts each return: after a rejection, a
-            closed channel, a lost connection or a worker's exit.
-        local_attempts: How often this worker has processed the event since this delivery arrived.
-        is_last_attempt: Whether the next failure is final, because too many deliveries wait for a retry.
+        delivery_count: Which delivery of the event this is, from 1. The broker counts every return: after a
+            rejection, a closed channel, a lost connection or a worker's exit.
+        local_attempts: How many times this worker has processed the event since this delivery arrived.
+        is_last_attempt: Whether the next failure is final, because too many deliveries await a retry.
         death_reason: Why the broker dead-lettered the event, e.g. "delivery_limit"; None if it did not.
     """
 
@@ -40,13 +40,13 @@ class Delivery:
 
     @property
     def is_suspect(self) -> bool:
-        """Whether the event may have crashed a worker and must be processed alone; False for dead letters."""
+        """Whether the event might have crashed a worker and so is processed alone; False for dead letters."""
         return self.delivery_count >= SUSPECT_FROM_COUNT and self.queue != DEAD_LETTER_RECORDS
 
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """How to settle the deliveries of a batch; deliveries that are in neither field are acknowledged.
+    """How to settle the deliveries of a batch; deliveries in neither field are acknowledged.
 
     *rejected*: tags to dead-letter. *retries*: tags to process again, each alone after its delay in seconds.
     """
@@ -68,7 +68,7 @@ class Processor(Protocol):
     def prefetch(self, batch: Sequence[Delivery]) -> None:
         """Prepare the batch that will probably follow; called on the same thread, before `process`.
 
-        `process` may never be called with this batch.
+        `process` might never be called with this batch.
         """
 
 
@@ -84,8 +84,8 @@ def read_encoded_delivery(queue: str, tag: int, properties: bytes, body: bytes) 
 def read_delivery(queue: str, tag: int, properties: BasicProperties, body: bytes) -> Delivery:
     """Return the delivery with the given body and the given properties, which pika has decoded."""
     headers = properties.headers or {}
-    # A first delivery has no count of returns. Versions of the broker count differently, so the number is
-    # only a hint. Other publishers may have used the broker's header names for any value.
+    # A first delivery has no count of returns. Different broker versions count differently, so the number is
+    # only a hint. Other publishers might have used the broker's header names for any value.
     returns = headers.get("x-delivery-count")
     reason = headers.get("x-first-death-reason")
     return Delivery(

@@ -1,4 +1,4 @@
-"""Process batches one after the other, on one thread that lives as long as the process.
+"""Process batches one after another, on one thread that lives as long as the process.
 
 While the thread waits for the database, the loop can answer heartbeats and receive deliveries. The thread
 passes its results to the loop, because only the loop may use the channel. When a connection is lost, the
@@ -97,7 +97,7 @@ class Processing:
             return batch
 
     def _process(self, deliveries: Sequence[Delivery], connection: int) -> Settlement | None:
-        """Process a batch, retrying until that succeeds; return None if the connection is lost first."""
+        """Process a batch, retrying until it succeeds; return None if the connection is lost first."""
         attempt, held = 1, len(deliveries)
         while connection == self._connection:
             attempt += 1

@@ -8,7 +8,7 @@ from typing import Final
 from messaging.consuming.delivery import Delivery
 
 ACKNOWLEDGE_SECONDS: Final = 0.05
-"""How long an acknowledgement waits for further deliveries. If the worker is killed during this wait, the
+"""How long an acknowledgement waits for further deliveries. If the worker is killed during that wait, the
 broker redelivers the event, and the event's key shows that it was already processed."""
 
 
@@ -16,12 +16,12 @@ broker redelivers the event, and the event's key shows that it was already proce
 class Acknowledger:
     """Acknowledges deliveries together after their effects are durable.
 
-    Each acknowledgement costs the broker an entry in its log, and a flush. Under load, a batch is
-    acknowledged as soon as it is durable. If events arrive one by one, their tags are collected: otherwise,
-    the next event would wait for the flush, in the broker and in a database on the same disk.
+    Every acknowledgement costs the broker a log entry and a flush. Under load, a batch is acknowledged as
+    soon as it is durable. If events arrive one by one, their tags are collected: otherwise, the flush would
+    delay the next event, both in the broker and in a database on the same disk.
 
-    When *enough* deliveries have been collected, they are acknowledged at once. No acknowledgement may cover
-    *open_tags*, which wait for a retry. *acknowledge* receives a tag, and whether to include all lower tags.
+    Once *enough* deliveries have been collected, they are acknowledged at once. No acknowledgement may cover
+    *open_tags*, which await a retry. *acknowledge* receives a tag, and whether to include all lower tags.
     """
 
     loop: asyncio.AbstractEventLoop
@@ -70,12 +70,12 @@ def plan_acknowledgements(tags: Sequence[int], open_tags: Collection[int]) -> li
 class DelayedRetries:
     """Keeps each failed delivery until its delay is over, and then has it processed again, alone.
 
-    The deliveries stay unacknowledged, so that none is lost if this process ends. Later deliveries are
-    processed and acknowledged meanwhile. At most *limit* deliveries wait, because each counts towards the
-    prefetch. If one more fails, it is processed again at once, for the last time. So waiting deliveries
-    keep their delays, and other events can still arrive. *retry* is called with each due delivery.
+    The deliveries stay unacknowledged, so none is lost if this process ends. In the meantime, later
+    deliveries are processed and acknowledged. At most *limit* deliveries wait, because each counts towards
+    the prefetch. If one more fails, it is processed again at once, for the last time. So waiting deliveries
+    keep their delays, and other events can still arrive. *retry* is called with each delivery once due.
 
-    `open_tags` contains the tags of the deliveries that wait or are being processed again.
+    `open_tags` contains the tags of the deliveries that are waiting or being processed again.
     """
 
     loop: asyncio.AbstractEventLoop
@@ -98,7 +98,7 @@ class DelayedRetries:
                 self._timers[again.tag] = self.loop.call_later(delays[again.tag], self._on_due, again)
 
     def stop(self) -> None:
-        """Cancel all retries; the broker will redeliver the deliveries that wait."""
+        """Cancel all retries; the broker will redeliver the deliveries that are waiting."""
         for timer in self._timers.values():
             timer.cancel()
         self._timers.clear()

@@ -1,4 +1,4 @@
-"""Consume over one connection until it is lost: collect batches, submit them for processing, settle them.
+"""Consume over one connection until it is lost: collect batches, have them processed, and settle them.
 
 Only this module settles deliveries. A delivery has these states:
 
@@ -7,7 +7,7 @@ Only this module settles deliveries. A delivery has these states:
 3. *delayed*: its handler failed, and it is submitted again, alone, after a delay;
 4. *settled*: its effect is durable, and it was rejected, or acknowledged together with the tags before it.
 
-Delivery tags rise within the channel, and batches are formed and processed in this order. So an
+Delivery tags increase within the channel, and batches are formed and processed in that order. So an
 acknowledgement of several tags never covers a delivery that is delayed or whose batch is not durable.
 """
 
@@ -32,15 +32,15 @@ PREFETCH_BATCHES = 3
 """Number of batches to prefetch: one is being processed, one waits for its turn, one is being received."""
 
 MAX_DELAYED_BATCHES = 2
-"""How much of the prefetch, in batches, may wait for a retry; the rest is for other events."""
+"""How many batches of prefetched deliveries may wait for a retry; the rest is for other events."""
 
 
 class Subscription:
     """Consumes all queues over one connection and channel. Call all methods except `__init__` on *loop*.
 
     *processing* processes batches of at most *batch_events*. After a batch that was at least half full, the
-    first delivery of the next batch waits up to *batch_seconds* for others. After a smaller batch, the next
-    batch consists of the deliveries of one turn of the loop. *on_up* is called when each queue has a
+    first delivery of the next batch waits up to *batch_seconds* for more. After a smaller batch, the next
+    batch consists of what arrives in one turn of the loop. *on_up* is called once every queue has a
     consumer. *on_lost* is called once, with the reason, when the subscription has ended.
     """
 
@@ -107,7 +107,7 @@ class Subscription:
 
     @property
     def is_idle(self) -> bool:
-        """Whether every received delivery is settled or waits for a retry, which may take minutes."""
+        """Whether every received delivery is settled or waits for a retry, which can take minutes."""
         return not self._pending and self._processing.is_idle
 
     def count_ready(self, callback: Callable[[int], None]) -> None:
@@ -133,7 +133,7 @@ class Subscription:
 
     def _consume(self, channel: Channel) -> None:
         if self._is_lost:
-            # pika still calls back for a connection that was dropped.
+            # pika still calls this for a connection that was dropped.
             return
         for name in QUEUES:
             tag = channel.basic_consume(name, self._decoded_receiver(name), callback=self._on_consuming)
@@ -198,7 +198,7 @@ class Subscription:
         self._close_if_drained()
 
     def _close_if_drained(self) -> None:
-        """When stopping, close once all batches are processed; deliveries due for a retry are redelivered."""
+        """When stopping, close once all batches are processed; the broker redelivers delayed deliveries."""
         if self._is_stopping and self.is_idle:
             self._acknowledger.flush()
             self.drop("stopped")

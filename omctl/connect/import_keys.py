@@ -14,10 +14,10 @@ from workers.db.ingest import import_keys as record_keys
 from workers.parsing import microseconds_of, parse_timestamp
 
 MAX_REPORTED: Final = 10
-"""The maximum number of malformed lines to print: in a file of another format, every line is malformed."""
+"""The maximum number of malformed lines to print: in a file of the wrong format, every line is malformed."""
 BATCH_KEYS: Final = 1_000
 
-# A key is conversationId:timestamp. Both may contain colons, so the timestamp is recognised by its format.
+# A key is conversationId:timestamp. Both can contain colons, so the timestamp is recognised by its format.
 _KEY: Final = re.compile(r"\A([^\0\ufffd]+):(\d{4}-\d\d-\d\d[Tt ].+)\Z")
 
 
@@ -25,11 +25,11 @@ _KEY: Final = re.compile(r"\A([^\0\ufffd]+):(\d{4}-\d\d-\d\d[Tt ].+)\Z")
 @click.argument("file", type=click.File(errors="replace"))
 @change_options
 def import_keys(*, file: TextIO, dry_run: bool) -> None:
-    """Import keys from the guide's own code from FILE ("-": standard input).
+    """Import the keys of the guide's own code from FILE ("-": standard input).
 
     Each line is one key, conversationId:timestamp. An event with an imported key is recorded as skipped
-    (reason imported) and has no effect, whether a webhook or reconciliation brings it. Keys are kept for
-    OM_RETENTION_DAYS. A repeated import adds only new keys. Malformed lines are reported, with exit status 1.
+    (reason imported) and has no effect, whether it arrives by webhook or by reconciliation. Keys are kept for
+    OM_RETENTION_DAYS. A reimport adds only new keys. Malformed lines are reported, with exit status 1.
 
     Examples:
       redis-cli --scan --pattern '*:20*' | omctl import-keys - --dry-run
@@ -55,7 +55,7 @@ def import_keys(*, file: TextIO, dry_run: bool) -> None:
 
 
 def _read_keys(file: TextIO, refused: list[int]) -> Iterator[tuple[str, int]]:
-    """Yield each key as conversation id and time in µs; add the numbers of malformed lines to *refused*."""
+    """Yield each key as a conversation id and a time in µs; add malformed lines' numbers to *refused*."""
     for number, line in enumerate(file, 1):
         if not (text := line.strip().strip('"')):
             continue

@@ -30,7 +30,7 @@ Source: IpAddressRange of the official Python SDK, release 269.
 """
 
 MIN_PREFIX: Final = {4: 8, 6: 16}
-"""The shortest accepted prefix of each IP version: a shorter one would admit a large part of the internet."""
+"""The shortest prefix accepted for each IP version: a shorter one would admit much of the internet."""
 
 
 def select(answer: dict[str, Any], region: str) -> list[Network]:
@@ -63,7 +63,7 @@ def read_plain(text: str) -> list[Network]:
 
 def _parse(cidr: str) -> Network:
     try:
-        # Refuse an IPv6 address with a zone (after %): a zone may contain any text.
+        # Refuse an IPv6 address with a zone (after %): a zone can contain any text.
         network = ipaddress.ip_network("" if "%" in cidr else cidr, strict=False)
     except ValueError:
         raise OpenMessagingError("the platform lists a range that is not a network") from None
@@ -73,8 +73,8 @@ def _parse(cidr: str) -> Network:
 
 
 def format_nftables(networks: Sequence[Network], heading: str) -> str:
-    """Return the networks as two nftables sets, in a text for `nft -f`, which replaces both sets at once."""
-    # Source: nft(8), "Sets": elements of an interval set may be networks.
+    """Return the networks as input for `nft -f`, which replaces both nftables sets at once."""
+    # Source: nft(8), "Sets": elements of an interval set can be networks.
     lines = [f"# {heading}", "add table inet open_messaging"]
     for version, kind in ((4, "ipv4_addr"), (6, "ipv6_addr")):
         name = f"inet open_messaging platform{version}"
@@ -86,7 +86,7 @@ def format_nftables(networks: Sequence[Network], heading: str) -> str:
 
 
 def format_plain(networks: Iterable[Network], heading: str) -> str:
-    """Return a text with *heading* as a comment and one network per line."""
+    """Return text with *heading* as a comment and one network per line."""
     return "\n".join([f"# {heading}", *map(str, networks), ""])
 
 
@@ -117,7 +117,7 @@ def ipranges(
 
     If the platform does not answer, or its list cannot be right (no network for the region, or one wider than
     an IPv4 /8 or an IPv6 /16), the file stays unchanged and the exit status is 1. If the list is unchanged,
-    only the file's modification time is updated. On an installed host, om-ipranges.timer does this daily.
+    only the file's modification time is updated. On installed hosts, om-ipranges.timer runs this daily.
 
     Examples:
       omctl ipranges --format nginx
@@ -135,7 +135,7 @@ def ipranges(
         networks = read_plain(source.read_text(encoding="utf-8", errors="replace"))
         origin, suffix = "", f" from {source}"
     text = FORMATS[form](networks, f"Genesys Cloud, {SERVICE}{origin}: {len(networks)} networks{suffix}")
-    # Accept any encoding: a comment in the existing file may not be UTF-8.
+    # Accept any encoding: a comment in the existing file might not be UTF-8.
     old = output.read_text("utf-8", errors="replace") if output is not None and output.exists() else ""
     # Compare all lines except the first, which contains the date.
     is_changed = output is not None and text.partition("\n")[2] != old.partition("\n")[2]

@@ -1,4 +1,4 @@
-"""omctl setup and omctl migrate: declare the broker's queues, and migrate the tables to a revision."""
+"""omctl setup and omctl migrate: declare the broker's exchanges and queues, and migrate the tables."""
 
 from dataclasses import asdict
 from typing import Final
@@ -31,10 +31,10 @@ BASE: Final = "base"
 @click.command(cls=Command)
 @change_options
 def setup(*, dry_run: bool) -> None:
-    """Declare the exchanges, queues and bindings in the broker of OM_AMQP_URL.
+    """Declare the exchanges, queues and bindings in the broker at OM_AMQP_URL.
 
-    Existing objects with the right arguments are left alone, so you can repeat the command at any time, even
-    while the service runs. Objects with other arguments stay unchanged and are reported, with exit status 1.
+    Existing objects with the right arguments are left alone, so you can repeat the command at any time. If
+    objects have different arguments, they are reported but stay unchanged, and the exit status is 1.
     """
     with broker_session(Environment().strings("OM_AMQP_URL"), client_name="omctl setup") as connection:
         objects = inspect(connection) if dry_run else set_up(connection)
@@ -57,10 +57,10 @@ def setup(*, dry_run: bool) -> None:
 @yes_option
 @change_options
 def migrate(down: str | None, reader: str | None, *, yes: bool, dry_run: bool) -> None:
-    """Migrate the tables of OM_DATABASE_URL to the newest revision.
+    """Migrate the tables in the database at OM_DATABASE_URL to the newest revision.
 
-    Each revision is applied in one transaction. Tables that a later version has migrated stay as they are.
-    A downgrade deletes the data that newer revisions stored, and asks for confirmation first.
+    Each revision is applied in one transaction. Tables that a later version has migrated stay unchanged.
+    A downgrade deletes the data that only newer revisions can store, but asks for confirmation first.
 
     Examples:
       omctl migrate --dry-run
@@ -97,7 +97,7 @@ def migrate(down: str | None, reader: str | None, *, yes: bool, dry_run: bool) -
 
 
 def _plan(current: str | None, down: str | None) -> list[dict[str, str]]:
-    """Return the revisions to apply or revert, in order; empty if a newer omctl has migrated the tables."""
+    """Return the revisions to apply or revert, in order; none if a newer omctl has migrated the tables."""
     if not schema.is_newer(current):
         return _list_steps(current or BASE, down) if down else _list_steps("head", current)[::-1]
     if down:

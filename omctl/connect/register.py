@@ -1,4 +1,4 @@
-"""omctl register: find, create and change registrations at the platform, and verify the result."""
+"""omctl register: find, create and change registrations on the platform, and verify the result."""
 
 import time
 from dataclasses import dataclass, field
@@ -19,19 +19,19 @@ MAX_CREATION_CHECKS: Final = 31
 
 
 class RegistrationError(OpenMessagingError):
-    """An operator has to fix the problem in the message, and can then safely run the command again."""
+    """An operator has to fix the problem that the message describes, and can then safely try again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Registered:
-    """A configured registration, and its content at the platform, secrets included (None: not registered)."""
+    """A configured registration, and its content on the platform, secrets included (None: not registered)."""
 
     configured: Configured
     content: dict[str, Any] | None = field(repr=False)
 
     @property
     def registration_id(self) -> str | None:
-        """The registration's id at the platform, if it is registered."""
+        """The registration's id on the platform, if it is registered."""
         return None if self.content is None else str(self.content["id"])
 
     @property
@@ -41,7 +41,7 @@ class Registered:
 
 
 def find_registered(client: GenesysClient, configured: Configured) -> Registered:
-    """Look up a registration at the platform by its id if one is configured, otherwise by its unique name."""
+    """Look up a registration on the platform by its configured id or, if it has none, by its unique name."""
     found = configured.registration_id or _find_id(client, configured)
     return Registered(configured, None if found is None else _read(client, configured, found))
 
@@ -133,12 +133,12 @@ def _read(client: GenesysClient, configured: Configured, registration_id: str) -
 @click.option("--check", "is_check", is_flag=True, help="Change nothing; exit 1 if anything differs.")
 @change_options
 def register(*, is_check: bool, dry_run: bool) -> None:
-    """Create or change the registrations of OM_REGISTRATION on the platform, then verify them.
+    """Register the service with the platform as OM_REGISTRATION describes, and verify the result.
 
-    Existing registrations are found by id or name, so it is safe to run this again, even if the platform's
-    answer was lost. Headers come from OM_REQUIRED_HEADERS. The newest of OM_WEBHOOK_SECRETS is set if the
-    integration is new or has a secret that the edge does not accept; `omctl rotate-secret` changes the secret
-    without refusing an event. Secrets and headers are never shown.
+    Existing registrations are found by id or name, so you can safely repeat the command, even if the
+    platform's answer was lost. Headers come from OM_REQUIRED_HEADERS. If the integration is new or has a
+    secret that the edge does not accept, it gets the newest secret in OM_WEBHOOK_SECRETS. To change its
+    secret without refusing any event, use `omctl rotate-secret`. Secrets and header values are never shown.
 
     Examples:
       omctl register --dry-run

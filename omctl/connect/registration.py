@@ -1,4 +1,4 @@
-"""Read the registrations from the file OM_REGISTRATION, and compare them with those at the platform."""
+"""Read the registrations from the file that OM_REGISTRATION names, and compare them with the platform's."""
 
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -75,7 +75,7 @@ class _File(Schema):
 
 @dataclass(frozen=True, slots=True)
 class Configured:
-    """A registration that should exist at the platform: a "webhook" (as in the guide) or an "integration".
+    """A registration that should exist on the platform: a "webhook" (as in the guide) or an "integration".
 
     `name` identifies it unless `registration_id` is set. `body` contains none of the accepted `secrets`.
     """
@@ -98,7 +98,7 @@ class Configured:
     def render(self, registered: Mapping[str, Any] | None) -> dict[str, Any]:
         """Return the request body that creates or changes the registration.
 
-        A registered secret is kept if the edge accepts it: during a rotation, some edges may not accept the
+        A registered secret is kept if the edge accepts it: during a rotation, some edges might not accept the
         newest one yet. A secret that the platform hides is kept too; `omctl rotate-secret` can change it.
         """
         if not self.secrets or (registered is not None and registered.get(SECRET) is None):
@@ -108,7 +108,7 @@ class Configured:
 
 
 def read_configured(environment: Environment, secrets: tuple[str, ...] = ()) -> tuple[Configured, ...]:
-    """Return the registrations of OM_REGISTRATION. If *secrets* is empty, OM_WEBHOOK_SECRETS is used."""
+    """Return OM_REGISTRATION's registrations, with *secrets* or, if it is empty, OM_WEBHOOK_SECRETS."""
     path = environment.string("OM_REGISTRATION")
     if not path:
         raise ConfigurationError("OM_REGISTRATION must name a file like deploy/registration.example.toml")
@@ -189,7 +189,7 @@ def find_differences(
 
 
 def _flatten(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield each field's dotted name and value. Header names are in lower case; filters are named by type."""
+    """Yield each field's dotted name and value: headers with lowercase names, filters named by event type."""
     name = path.rpartition(".")[2]
     if name == "eventFilters" and not isinstance(next(iter(value or ()), None), str):
         texts: dict[str, list[str]] = {}
@@ -206,7 +206,7 @@ def _flatten(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def _show(name: str, value: Any, instead: str) -> str | None:
-    """Return the value of a field to display, or *instead* if it is a secret."""
+    """Return the text to display for a field's value, or *instead* if the value is secret."""
     if value is None:
         return None
     if name == SECRET or not _HEADER_FIELDS.isdisjoint(name.split(".")):

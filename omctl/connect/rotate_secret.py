@@ -1,4 +1,4 @@
-"""omctl rotate-secret: replace the signing secret without refusing an event."""
+"""omctl rotate-secret: replace the signing secret without refusing any event."""
 
 import secrets
 import subprocess
@@ -26,7 +26,7 @@ from webhook_api.signature import DIGEST_BYTES, secret_id
 from workers.genesys import GenesysClient
 
 QUIET_SECONDS: Final = 120.0
-"""How long the old secret must be unused before it is removed: the platform repeats a webhook for 85 s."""
+"""How long the old secret must go unused before its removal: the platform retries webhooks for up to 85 s."""
 
 POLL_SECONDS: Final = 1.0
 """The interval at which the edges are queried. An edge updates its report at the same interval."""
@@ -46,12 +46,12 @@ REQUEST_SECONDS: Final = 5.0
 @click.option("--wait-seconds", "timeout", type=click.FloatRange(0), default=600.0, show_default=True)
 @change_options
 def rotate_secret(*, path: Path | None, edges: tuple[str, ...], dry_run: bool, **options: Any) -> None:
-    r"""Replace the secret that signs the webhooks, while events arrive.
+    r"""Replace the secret that signs the webhooks, while events keep arriving.
 
-    From the file, the edges and the platform, the command determines which of six steps comes next. If it is
-    interrupted, or if a step exceeds --wait-seconds, run it again to continue. The old secret is
-    removed once events have arrived with the new one and none has used the old one for --quiet-seconds: the
-    platform repeats a webhook for up to 85 s.
+    The command inspects the file, the edges and the platform to determine which of six steps comes next. If
+    it is interrupted, or if a step exceeds --wait-seconds, run it again to continue. The old secret is
+    removed once events signed with the new one have arrived and, for --quiet-seconds, none signed with the
+    old one: the platform retries a webhook for up to 85 s.
 
     Examples:
       omctl rotate-secret --dry-run
@@ -95,10 +95,10 @@ def _show(remaining: list[RotationStep]) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rotation:
-    """One rotation of the secret. After an interruption, run the command again to complete the other steps.
+    """One rotation of the secret. After an interruption, run the command again to do the remaining steps.
 
     `urls` are the readiness URLs of all edges that use the file or a copy of it. The command `reload` makes
-    the edges read the new file; it is empty if an operator does this. A step waits up to `timeout` seconds.
+    the edges reread the file; it is empty if an operator reloads them. A step waits up to `timeout` seconds.
     """
 
     file: Path
@@ -110,7 +110,7 @@ class Rotation:
     quiet: float
 
     def remaining_steps(self) -> list[RotationStep]:
-        """Query the platform and the edges, and return the remaining steps; this may take several seconds."""
+        """Query the platform and the edges, and return the remaining steps; this can take several seconds."""
         found = find_registered(self.client, self.configured)
         if found.content is None:
             raise RotationError("the integration is not registered: run `omctl register`")
@@ -120,7 +120,7 @@ class Rotation:
         return list(dropwhile(lambda step: step is not following, RotationStep))
 
     def run(self) -> None:
-        """Carry out all remaining steps; this may take minutes."""
+        """Carry out all remaining steps; this can take minutes."""
         for step in self.remaining_steps():
             click.echo(step.value, err=is_json())
             match step:

@@ -1,4 +1,4 @@
-"""Determine the next step of a secret's rotation from the current state, so that any run can continue it."""
+"""Determine a secret rotation's next step from the current state, so that any run can continue it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ Signatures = Mapping[str, Mapping[str, int]]
 
 
 class RotationError(OpenMessagingError):
-    """The rotation stopped, but no event is refused. To continue, an operator has to follow the message."""
+    """The rotation stopped, but no event is refused. An operator has to follow the message's advice."""
 
 
 class RotationStep(Enum):
@@ -29,14 +29,14 @@ class RotationStep(Enum):
 
 
 def are_live(secrets: tuple[str, ...], edges: Signatures) -> bool:
-    """Return whether at least one edge process reports its secrets, and each accepts exactly *secrets*."""
+    """Return whether *edges* contains any process, and every process in it accepts exactly *secrets*."""
     return bool(edges) and all(set(counts) == set(secrets) for counts in edges.values())
 
 
 def next_step(secrets: tuple[str, ...], signing: str | None, edges: Signatures) -> RotationStep:
     """Return the rotation's next step. If only one secret is in use everywhere, a new rotation begins.
 
-    *secrets* are the ids of the file's secrets, newest first. *signing* is the platform's (None: unknown).
+    *secrets*: the ids of the file's secrets, newest first. *signing*: the id of the platform's, if known.
     """
     if len(secrets) > 2:
         raise RotationError("the file has more than two secrets: remove those that are no longer in use")
@@ -60,7 +60,7 @@ def next_step(secrets: tuple[str, ...], signing: str | None, edges: Signatures) 
 class Watch:
     """Detects when the old secret is no longer used; `new` and `old` are the ids of the secrets.
 
-    `since` is when the old secret was last used or, if it was not, when the watch began.
+    `since` is when the watch began or, if the old secret was used after that, when it was last used.
     """
 
     new: str
@@ -70,7 +70,7 @@ class Watch:
     _before: dict[str, int] = field(default_factory=dict)
 
     def is_over(self, edges: Signatures, now: float) -> bool:
-        """Return whether any event used the new secret, and none has used the old one for `quiet` seconds."""
+        """Return whether the new secret has been used, and the old one has not for `quiet` seconds."""
         # The counts of a process that was not listed before began at zero.
         counts = {name: verified.get(self.old, 0) for name, verified in edges.items()}
         if any(count > self._before.get(name, 0) for name, count in counts.items()):

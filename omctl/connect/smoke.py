@@ -1,4 +1,4 @@
-"""omctl smoke: send one message through the platform and back, step by step, and undo everything."""
+"""omctl smoke: send one message through the platform and back, step by step, and then clean up."""
 
 import time
 import uuid
@@ -39,13 +39,13 @@ TEXT: Final = "This is a test of the connection. Please ignore it."
               help="How long to wait for each event.")  # fmt: skip
 @change_options
 def smoke(*, name: str, seconds: float, dry_run: bool) -> None:
-    """Test the connection to the platform with one customer's message.
+    """Test the connection to the platform with one customer message.
 
-    The command creates the registrations of OM_REGISTRATION under another name, sends a message as the
+    The command creates the registrations in OM_REGISTRATION under the given name, sends a message as the
     customer's social channel would, and waits until the database has the events that the platform posts. Then
-    it ends the conversation, erases the texts and removes the registrations; the rows with ids stay. If the
-    platform lacks a resource (404), that step reports it, and the test continues. Destinations receive
-    these events too. Exit status 1: a step failed.
+    it ends the conversation, erases the texts and removes the registrations; the events' rows stay, without
+    texts. If the platform lacks a resource (404), that step reports it, and the test continues. Destinations
+    receive these events too. Exit status 1: a step failed.
 
     Examples:
       omctl smoke --integration "Smoke test" --dry-run
@@ -115,7 +115,7 @@ class SmokeTest:
 
     def _register(self, one: Configured) -> str:
         self.check_name(one)
-        # Plan the removal before the creation: if the platform's answer is lost, the registration may exist.
+        # Plan the removal before the creation: the registration might exist even if the answer is lost.
         self._undo.callback(self.attempt, f"remove the {one.kind}", partial(self._remove, one))
         self._ids[one.kind] = apply(self.client, find_registered(self.client, one)).registration_id or ""
         return self._ids[one.kind]

@@ -19,7 +19,7 @@ UNDECIDED: Final = "undecided"
 
 @click.group(name="filter", cls=Group)
 def filters() -> None:
-    """Check event filters, and try them on bodies. They are CEL expressions: docs/filters.md.
+    """Check event filters, and try them on bodies. Filters are CEL expressions: see docs/filters.md.
 
     Examples:
       omctl filter check "channel.type == 'custom'" --type new
@@ -37,9 +37,9 @@ def filters() -> None:
 )  # fmt: skip
 @json_option
 def check(expression: str | None, event_type: str | None) -> None:
-    """Check whether EXPRESSION can be used: its syntax, its fields, and the guide's warnings.
+    """Check EXPRESSION's syntax and fields, and show the guide's warnings about it.
 
-    Without EXPRESSION, this checks OM_EVENT_FILTER. The exit status is 0 even if there are warnings.
+    Without EXPRESSION, OM_EVENT_FILTER is checked. The exit status is 0 even if there are warnings.
 
     Examples:
       omctl filter check "channel.type == 'custom'" --type new
@@ -60,10 +60,10 @@ def check(expression: str | None, event_type: str | None) -> None:
 @click.argument("files", type=click.File("rb"), nargs=-1)
 @json_option
 def test(expression: str, files: tuple[BinaryIO, ...]) -> None:
-    """Show for each body of FILES whether EXPRESSION matches; without FILES, for the guide's samples.
+    """Show whether EXPRESSION matches each body in FILES or, without FILES, each of the guide's samples.
 
-    A file contains one body, an array of bodies, or one body per line; "-" is standard input. Exit status 1
-    if the expression is undecided for a body because a field is missing or has another type. The workers
+    A file contains one body, an array of bodies, or one body per line; "-" is standard input. The exit status
+    is 1 if the result for a body is undecided because a field is missing or has a different type. The workers
     accept such events.
 
     Examples:

@@ -19,7 +19,7 @@ from webhook_api.settings import parse_headers
 def sign(file: BinaryIO, url: str | None) -> None:
     """Print the X-Hub-Signature-256 header for the bytes of FILE ("-": standard input).
 
-    The newest of OM_WEBHOOK_SECRETS is used. The bytes are signed as they are, including a trailing newline.
+    The newest secret in OM_WEBHOOK_SECRETS is used. All bytes are signed, including a trailing newline.
 
     Examples:
       omctl sign event.json
@@ -46,11 +46,11 @@ def sign(file: BinaryIO, url: str | None) -> None:
 )
 @json_option
 def explain_signature(file: BinaryIO, header: str) -> None:
-    """Show whether a signature is genuine for the bytes of FILE ("-": standard input), and if not, why.
+    """Show whether a signature is genuine for the bytes of FILE ("-": standard input) and, if not, why not.
 
-    This tries each of OM_WEBHOOK_SECRETS with the mistakes that senders, proxies and programs make: hex
-    instead of base64, a missing prefix, a body that was parsed and written again, a newline at its end, a
-    secret that was decoded first. Exit status 0 if the edge would accept it, otherwise 1. No secret is shown.
+    This tries each secret in OM_WEBHOOK_SECRETS with the mistakes that senders, proxies and programs make:
+    hex instead of base64, a missing prefix, a body that was parsed and written again, a newline at its end,
+    a secret that was decoded first. Exit status 1: the edge would refuse the signature. No secret is shown.
 
     Examples:
       omctl explain-signature body.json --header 'sha256=zj0Sxr8Qpd5K1nDIoaLZbcMUR1KrosMvX/i6xp+XQyA='

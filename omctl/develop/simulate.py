@@ -69,12 +69,12 @@ def _share(name: str, default: float, text: str) -> Callable[..., Any]:
 def simulate(url: str | None, *, platform: bool, port: int, ledger: Path | None, **options: Any) -> None:
     """Send signed events to the webhook at URL, as the platform does.
 
-    After a timeout, 429 or 5xx, a body is sent again up to five times, five seconds apart, but not after any
-    other 4xx. Requests are signed with the newest of OM_WEBHOOK_SECRETS and have OM_REQUIRED_HEADERS. Exit
-    status 1: a body was never answered 200.
+    After a timeout, a 429 or a 5xx, a body is sent again up to five times, five seconds apart; after any
+    other 4xx, it is not. Requests are signed with the newest secret in OM_WEBHOOK_SECRETS and carry the
+    headers in OM_REQUIRED_HEADERS. Exit status 1: a body was never answered with 200.
 
-    With --platform, it serves the platform's API and a page instead, until Ctrl-C. Events of conversations
-    started there are posted to URL, and to every webhook that `omctl register` registers.
+    With --platform, the command instead serves the platform's API and a page until Ctrl-C. Events of
+    conversations started there are posted to URL and to every webhook that `omctl register` registers.
 
     Examples:
       omctl simulate http://127.0.0.1:8080/webhooks/genesys/openmessaging
@@ -128,7 +128,7 @@ def _report(summary: Summary, seed: int) -> None:
 def make_plan(
     now: datetime, events: int, conversations: int | None, seed: int | None, **options: Any
 ) -> TrafficPlan:
-    """Return the traffic plan. Without a seed, the traffic is different in each run.
+    """Return the traffic plan. Without a seed, the traffic differs in every run.
 
     With a seed, the events' times end on this week's Monday at 00:00 UTC: if they ended at the current time,
     the bytes would differ between runs; if they ended much earlier, the events would have no effect.

@@ -45,7 +45,7 @@ events, and a passive declare needs no permission (RabbitMQ 4.0).
 
 def server_steps(options: Options) -> Iterator[Step]:
     """Yield the steps that set up a broker on this host."""
-    # A broker that was already installed may serve other programs, so do not change its listeners.
+    # A broker that was already installed might serve other programs, so do not change its listeners.
     is_ours = not is_installed(PACKAGE) or LISTENERS.exists()
     # A cluster's clients verify the broker's certificate, and log in with a password, not a certificate.
     name = "cluster" if options.cluster else "one-host"
@@ -79,7 +79,7 @@ def _write_listeners(text: str) -> None:
 
 
 def _has_users(options: Options) -> bool:
-    """Return whether the URLs of all users are stored and, in a cluster, name each of its hosts."""
+    """Return whether the URLs of all users are stored and, in a cluster, name all its hosts."""
     if not credentials.exist((*credentials.BROKER, *credentials.MANAGEMENT)):
         return False
     addresses = credentials.EDGE_BROKER.read_text(encoding="utf-8")
@@ -98,7 +98,7 @@ def _create_users(options: Options) -> None:
     definitions = json.loads(shipped("rabbitmq/definitions.json", **hashes))
     # Do not import the virtual host: the broker already has it, and its properties must not change.
     del definitions["vhosts"]
-    # rabbitmqctl reads the file under the broker's account, so make the file readable for all accounts.
+    # rabbitmqctl reads the file under the broker's account, so make the file readable by all accounts.
     with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
         os.fchmod(file.fileno(), 0o644)
         json.dump(definitions, file)

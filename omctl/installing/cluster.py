@@ -95,7 +95,7 @@ def _use_cookie() -> None:
 
 
 def members() -> list[str]:
-    """Return the nodes of this host's cluster; the list is empty if this host's broker does not run."""
+    """Return the nodes of this host's cluster; the list is empty if this host's broker is not running."""
     if not succeeds("rabbitmqctl --quiet status"):
         return []
     status = run("rabbitmqctl --quiet cluster_status --formatter json")
@@ -103,7 +103,7 @@ def members() -> list[str]:
 
 
 def other_members(here: str) -> list[str]:
-    """Return the other nodes of *here*'s cluster; raise an error if *here* belongs to one but is down."""
+    """Return the other nodes of *here*'s cluster; raise an error if *here* is in a cluster but is down."""
     found = members()
     if not found and STORED_COOKIE.exists():
         raise InstallationError(
@@ -115,16 +115,16 @@ def other_members(here: str) -> list[str]:
 
 
 def has_left() -> bool:
-    """Return whether this host left a cluster but still has its database, which other hosts may use."""
-    # Only the host with the cluster's database has this settings file, and no removal deletes the file.
+    """Return whether this host left a cluster but still has its database, which other hosts might use."""
+    # Only the host with the cluster's database has this settings file, which `omctl uninstall` never deletes.
     return not STORED_COOKIE.exists() and any(POSTGRESQL.glob("*/main/conf.d/open-messaging.conf"))
 
 
 def leave(here: str) -> None:
     """Remove this node from the cluster and delete its data; the other nodes keep all queues and users.
 
-    First, `shrink` removes the queues' members on this node: a reset alone would leave them, and they would
-    count towards each queue's majority. `purge_steps` does not call this for the cluster's last node.
+    First, `shrink` removes the queues' members on this node: a reset alone would leave them registered, and
+    they would still count towards each queue's majority. `purge_steps` never calls this for the last node.
     """
     if failed := _list_failures(f"rabbitmq-queues --quiet shrink {here}"):
         raise InstallationError(

@@ -50,7 +50,7 @@ CERTIFICATE_FILES: Final = ("authority.pem", "certificate.pem", "key.pem", "host
 TRUSTED: Final = Path("/usr/local/share/ca-certificates/open-messaging-cluster.crt")
 """The cluster's CA certificate, at a path that update-ca-certificates and libpq read."""
 _CERTIFICATE_DAYS: Final = "3650"
-"""Days of validity. The authority's key is deleted; to renew, delete the file `hosts` and install again."""
+"""Validity in days. The authority's key is deleted: to renew, delete the file `hosts` and install again."""
 
 
 def given_steps() -> Iterator[Step]:
@@ -144,7 +144,7 @@ def _certificate_text(name: str) -> str:
 
 
 def make_certificate(hosts: str) -> None:
-    """Make an authority that signs a certificate for *hosts* (comma-separated); delete the signing key."""
+    """Make a certificate for *hosts* (comma-separated), signed by a new authority whose key is deleted."""
     names = ",".join(f"DNS:{host}" for host in [*hosts.split(","), "localhost"])
     # Python 3.13 verifies certificates strictly: an authority's certificate must have keyUsage.
     authority = ("basicConstraints=critical,CA:TRUE,pathlen:0", "keyUsage=critical,keyCertSign,cRLSign")

@@ -47,7 +47,7 @@ def database_steps(options: Options) -> Iterator[Step]:
 
 
 def _files(options: Options) -> dict[Path, str]:
-    """Return the paths and new texts of each PostgreSQL version's access rules and our settings file."""
+    """Return the path and new text of each PostgreSQL version's access rules and of our settings file."""
     rules = sorted(Path("/etc/postgresql").glob("*/main/pg_hba.conf"))
     ours = shipped("postgresql/cluster.conf", CERTIFICATES=str(_CERTIFICATES))
     settings = {path.parent / "conf.d/open-messaging.conf": ours for path in rules}
@@ -80,7 +80,7 @@ def missing_roles(options: Options) -> list[str]:
 
 
 def _create(options: Options) -> None:
-    """Create the missing roles, database and rights. A role whose stored URL is lost gets a new password."""
+    """Create the missing roles, database and grants. A role whose stored URL is lost gets a new password."""
     passwords = {role: secrets.token_urlsafe(24) for role in missing_roles(options)}
     roles = (shipped("postgresql/role.sql", ROLE=role, PASSWORD=passwords[role]) for role in passwords)
     database = shipped("postgresql/database.sql", DATABASE=DATABASE, OWNER=OWNER, SERVICE=SERVICE)

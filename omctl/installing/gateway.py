@@ -22,19 +22,19 @@ CERTIFICATE: Final = CONFIGURATION / "tls" / "certificate.pem"
 KEY: Final = CONFIGURATION / "tls" / "key.pem"
 
 MIN_CONNECTIONS: Final = 8192
-"""The minimum for worker_connections. One sender can open more than Debian's default of 768 per process."""
+"""The minimum for worker_connections. One sender can open more connections than Debian's 768 per process."""
 OPEN_FILES: Final = 4 * MIN_CONNECTIONS
-"""The minimum for worker_rlimit_nofile. A request may use three descriptors; nginx itself needs some more."""
+"""The minimum for worker_rlimit_nofile. A request can use three descriptors; nginx needs a few more."""
 REFUSE_UNLISTED: Final = "if ($om_from_platform = 0) { return 403; }"
 _CERTIFICATE: Final = re.compile(r"ssl_certificate (\S+);\s+ssl_certificate_key (\S+);")
 _SELF_SIGNED_DAYS: Final = "825"
-"""Validity of a self-signed certificate; an operator should replace it with a real one before it expires."""
+"""Validity of a self-signed certificate in days; an operator should replace it with a real one."""
 
 FIREWALL_UNIT: Final = "open-messaging-firewall.service"
-"""The name must not begin with om-: hardening.conf denies the needed rights to units with that prefix."""
+"""The name must not begin with om-: hardening.conf denies units with that prefix the rights needed here."""
 FIREWALL_RULES: Final = CONFIGURATION / "firewall.nft"
 _BROKER_PORTS: Final = "4369, 25672"
-"""epmd and RabbitMQ's inter-node port listen on all addresses; only the Erlang cookie protects them."""
+"""epmd's port and RabbitMQ's inter-node port are open to all hosts; only the Erlang cookie protects them."""
 _CLUSTER_PORTS: Final = f"{_BROKER_PORTS}, 5671, 15671, 5432"
 
 
@@ -42,7 +42,7 @@ def format_nginx(networks: Iterable[object], heading: str) -> str:
     """Return the definition of nginx's $om_from_platform: 1 for *networks* and this host, otherwise 0."""
     # Source: ngx_http_geo_module. 127.0.0.1 is listed because an installation sends its test event from it.
     lines = [f"    {network} 1;" for network in ("127.0.0.1", *networks)]
-    # Without a list, the variable is "unknown", so that nginx refuses no address.
+    # Without a list, the variable is "unknown", so nginx refuses no address.
     default = 0 if len(lines) > 1 else "unknown"
     return "\n".join([f"# {heading}", "geo $om_from_platform {", f"    default {default};", *lines, "}", ""])
 
@@ -136,7 +136,7 @@ def firewall_steps(options: Options) -> Iterator[Step]:
     yield package_step("nftables")
     yield file_step(FIREWALL_RULES, lambda: firewall_rules(options))
     yield file_step(unit, lambda: shipped(f"systemd/{FIREWALL_UNIT}"))
-    # Check the rules first. Then load them now; the enabled unit loads them at each boot.
+    # Check the rules first, then load them now; the enabled unit loads them again at every boot.
     check = f"nft --check --file {FIREWALL_RULES}"
     load = (f"systemctl reload-or-restart {FIREWALL_UNIT}", f"systemctl enable --quiet {FIREWALL_UNIT}")
     yield always("load the firewall's rules", commands(check, "systemctl daemon-reload", *load))
@@ -152,7 +152,7 @@ def firewall_removal_steps() -> Iterator[Step]:
 
 def firewall_rules(options: Options) -> str:
     """Return the firewall's rules, which `omctl install --firewall --dry-run` prints."""
-    # Close no broker port if `omctl install` did not set up the broker: it may belong to another cluster.
+    # Close no broker port if `omctl install` did not set up the broker: it might belong to another cluster.
     ports = _CLUSTER_PORTS if options.cluster else _BROKER_PORTS if LISTENERS.exists() else ""
     values = {"CLOSED": f"tcp dport {{ {ports} }} iif != lo jump hosts" if ports else ""}
     for version in (4, 6):

@@ -45,7 +45,7 @@ class Options:
     """How to install a host. `saved` names the options that keep an earlier installation's value.
 
     `certificate` is a PEM file and its key; without it, a self-signed one is made. If `workers` is 0, the
-    queue's depth decides how many run. `cluster` lists short host names, separated by commas; the first host
+    queue's depth sets their number. `cluster` lists short host names, separated by commas; the first host
     has the database. The units use the virtual environment at `prefix`.
     """
 
@@ -109,7 +109,7 @@ def saved_option_steps(options: Options) -> Iterator[Step]:
 
 
 def render_options(options: Options) -> str:
-    """Return the text of the file of saved options, which omits default values."""
+    """Return the text of the saved-options file, which omits default values."""
     changed = options.values().items() - Options().values().items()
     lines = [f"{name} = {json.dumps(value, ensure_ascii=False)}\n" for name, value in sorted(changed)]
     return _HEADING + "".join(lines)

@@ -21,7 +21,7 @@ DROP ROLE IF EXISTS {OWNER};
 DROP ROLE IF EXISTS {SERVICE};
 DROP ROLE IF EXISTS {READER};
 """
-"""Do not use FORCE: this host's services are stopped, so open connections belong to other hosts."""
+"""Do not use FORCE: this host's services are stopped, so any open connections belong to other hosts."""
 _IN_USE: Final = (
     "If others are connected (`runuser -u postgres -- psql -c "
     "'SELECT datname, usename, client_addr, application_name FROM pg_stat_activity'` lists them), "
@@ -45,10 +45,10 @@ def plan_removal(*, purge: bool) -> Iterator[Step]:
 
 
 def purge_steps() -> Iterator[Step]:
-    """Yield the steps that delete settings, secrets and journal and, on the last host, the shared data.
+    """Yield the steps that delete settings, secrets and the journal and, on the last host, shared data.
 
-    Queues, users and database stay while the broker has other nodes. A host that left the cluster no longer
-    sees the others, so it keeps the database. A step fails if its server is installed but stopped.
+    Queues, users and the database stay while the broker has other nodes. A host that left the cluster can no
+    longer see the others, so it keeps the database. A step fails if its server is installed but stopped.
     """
     here = f"rabbit@{Options().host}"
     others = other_members(here)
@@ -104,7 +104,7 @@ def _units() -> list[str]:
 
 
 def _stop() -> None:
-    # Stop the scaler first: otherwise it may start a worker that is being stopped, which cancels the stop.
+    # Stop the scaler first: it could start a worker that is being stopped, which would cancel the stop.
     for units in ([name for name in _units() if name == SCALER], _units()):
         if units:
             run(["systemctl", "disable", "--now", *units])
@@ -112,7 +112,7 @@ def _stop() -> None:
 
 
 def _drop_database() -> None:
-    """Drop the database. If PostgreSQL refuses because a client is connected, no later step begins."""
+    """Drop the database. If PostgreSQL refuses because a client is connected, no later step runs."""
     try:
         run(PSQL, text=_DROP)
     except InstallationError as error:

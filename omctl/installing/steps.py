@@ -16,7 +16,7 @@ UNITS: Final = Path("/etc/systemd/system")
 
 
 class InstallationError(OpenMessagingError):
-    """A step failed; earlier steps stay done. Fix what the message names, and run the same command again."""
+    """A step failed; earlier steps stay done. Fix the problem described, and run the same command again."""
 
 
 Command = str | Sequence[str]
@@ -39,7 +39,7 @@ def always(title: str, do: Callable[[], object]) -> Step:
 
 
 def kept(title: str) -> Step:
-    """Return a step that only reports that an item is kept, although an operator may expect it to change."""
+    """Return a step that only reports that an item is kept, although an operator might expect a change."""
     return Step(title, lambda: True, lambda: None, "kept")
 
 
@@ -47,7 +47,7 @@ def run_steps(steps: Iterable[Step], *, dry_run: bool) -> Iterator[tuple[str, st
     """Carry out the steps in order, and yield the title and the state of each step when it is done.
 
     The states are "up to date", "kept", "done" and "would be done". A step is taken from *steps* only when
-    the previous step is done, so it may depend on that step's result. An InstallationError ends the run.
+    the previous step is done, so it can depend on that step's result. An InstallationError ends the run.
     """
     for step in steps:
         if step.is_done():
@@ -62,7 +62,7 @@ def run_steps(steps: Iterable[Step], *, dry_run: bool) -> Iterator[tuple[str, st
 def run(command: Command, *, text: str = "", environment: dict[str, str] | None = None) -> str:
     """Run *command* with *text* as its standard input, and return its standard output.
 
-    An error message quotes *command*, so it must not contain a secret. *text* is never shown.
+    An error message quotes *command*, which must therefore contain no secret. *text* is never shown.
     """
     words = shlex.split(command) if isinstance(command, str) else command
     try:
@@ -118,7 +118,7 @@ def _install(package: str) -> None:
 def file_step(path: Path, text: Callable[[], str], *, mode: int = 0o644, changes_stay: bool = False) -> Step:
     """Return the step that writes a file if its text differs. *text* is not called before the step runs.
 
-    If *changes_stay*, the step never changes an existing file, because an operator may have edited it.
+    If *changes_stay*, the step never changes an existing file, because an operator might have edited it.
     """
     is_done = path.exists if changes_stay else lambda: read(path) == text()
     return Step(f"write {path}", is_done, lambda: replace(path, text(), mode=mode))

@@ -44,7 +44,7 @@ _HEADING: Final = f"""\
 
 
 def check_roles(options: Options) -> None:
-    """Raise an error if this host has the units of a role that *options* omit: they would keep running."""
+    """Raise an error if this host has units of a role that *options* omit: those would keep running."""
     drain = "let its journal drain as docs/install.md describes, then "
     for role, unit, first in ((Role.EDGE, SOCKET, drain), (Role.WORKER, TARGET, "")):
         if role not in options.roles and (UNITS / unit).exists():
@@ -66,7 +66,7 @@ def account_step() -> Step:
 def configuration_steps(options: Options) -> Iterator[Step]:
     """Yield the steps that write the settings file (unless it exists), omctl and its manual page."""
     yield file_step(ENVIRONMENT, environment_text, mode=0o640, changes_stay=True)
-    # The account must be able to read the file, because processes read it again at a reload.
+    # The account must be able to read the file, because processes reread it on a reload.
     private = f"100640 {ACCOUNT}"
     yield Step(
         f"let only {ACCOUNT} read {ENVIRONMENT}",
@@ -131,10 +131,10 @@ def _start_step(name: str) -> Step:
 def _start_socket() -> None:
     """Start the socket, or restart it if its unit has changed: a listening socket keeps its old port.
 
-    Restarting the socket also restarts the service. Meanwhile, connections are refused for a few seconds.
+    Restarting the socket also restarts the service, and connections are refused for a few seconds.
     """
     run(f"systemctl enable --quiet {SOCKET}")
-    # The active socket is outdated if it was started before its unit file was written (in whole seconds).
+    # The active socket is outdated if it started before its unit file was written (compared in seconds).
     show = "systemctl show --value --property=ActiveEnterTimestamp --timestamp=unix"
     since = run(f"{show} {SOCKET}").strip().removeprefix("@")
     is_older = since.isdigit() and int(since) < int((UNITS / SOCKET).stat().st_mtime)

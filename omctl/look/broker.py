@@ -25,14 +25,14 @@ MEMBERS: Final = 3
 STOPPED: Final = frozenset({"crashed", "down", "minority", "recovering", "stopped"})
 """States of a queue, as the management API reports them, in which the queue has no leader that responds."""
 LEADERLESS: Final = ("members are online", "no majority of the queue's members", "its state is ")
-"""Phrases that mark a finding of omctl or the edge as one about a queue without a leader."""
+"""Phrases in a finding of omctl or the edge that show that a queue has no leader."""
 
 
 def check_broker() -> Iterator[Finding]:
-    """Yield findings about the connection to each node, and about the queues on the first that answers."""
+    """Yield findings about the connection to each node, and about the queues on the first to answer."""
     environment = Environment()
     urls, managed = environment.strings("OM_AMQP_URL"), environment.strings("OM_MANAGEMENT_URL")
-    # Query all nodes at once, because a frozen node blocks for longer than this area may take.
+    # Query all nodes at once, because a single frozen node can block for longer than the area's time limit.
     shown = redact_urls(",".join(urls)).split(", ")
     names = shown if len(shown) == len(urls) else [f"address {number}" for number in range(1, len(urls) + 1)]
     advice = "Check its host and port, that its broker runs, and its connection limit." if urls[1:] else ""
@@ -91,7 +91,7 @@ def withdraw_counts(findings: list[Finding]) -> list[Finding]:
     bad = (finding for finding in findings if any(text in finding.text for text in LEADERLESS))
     silent = {finding.subject.partition(" at ")[0] for finding in bad}
     if any("://" in subject for subject in silent):
-        # A finding of the edge has the edge's address as its subject, although it is about the events queue.
+        # A finding from the edge has the edge's address as its subject, but is about the events queue.
         silent.add(f"queue {topology.EVENTS_QUEUE}")
     text = "exists; depth and consumers are unknown: a majority of its nodes does not answer"
     advice = "Start the queue's other nodes; the findings of the management API and of the edge name them."
@@ -103,7 +103,7 @@ def withdraw_counts(findings: list[Finding]) -> list[Finding]:
 
 
 def judge_proof(brokers: int, management_urls: int, *, has_confirms: bool) -> Finding:
-    """Judge how the edge proves journal entries, by the numbers of configured brokers and management APIs."""
+    """Judge how the edge proves journal entries, given the numbers of brokers and management APIs."""
     subject = "release of the journal"
     if has_confirms:
         return ok(subject, "by publisher confirms")
@@ -124,9 +124,9 @@ def judge_proof(brokers: int, management_urls: int, *, has_confirms: bool) -> Fi
 
 
 def check_management(urls: tuple[str, ...], amqp_urls: tuple[str, ...]) -> list[Finding]:
-    """Query each node's management API about *amqp_urls*' virtual host.
+    """Query each node's management API about the virtual host in *amqp_urls*.
 
-    This may take several seconds for each node.
+    This can take several seconds for each node.
     """
     if not urls:
         advice = (

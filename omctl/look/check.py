@@ -19,7 +19,7 @@ from omctl.look.findings import Finding, Level, check_areas, note, warning
 from omctl.look.settings import check_settings, explain_settings
 
 CHECK_SECONDS: Final = 8.0
-"""The time limit for the checks of all areas, chosen so that the whole command ends within 10 s."""
+"""The time limit for checking all areas, chosen so that the whole command ends within 10 s."""
 
 COLOURS: Final = {Level.OK: "green", Level.NOTE: "blue", Level.WARNING: "yellow", Level.PROBLEM: "red"}
 WORST_FIRST: Final = (Level.PROBLEM, Level.WARNING, Level.NOTE)
@@ -41,7 +41,7 @@ def check(*, role: str | None, only_settings: bool, verbose: bool) -> None:
     only workers needs no edge. The command changes nothing. Exit status 1: at least one problem was found.
 
     --settings shows each setting's value, its source (settings file, environment, file, credential, default),
-    its unit and effect, and whether a new value needs a restart.
+    its unit and effect, and whether a new value needs a reload or a restart.
     """
     if only_settings:
         settings = explain_settings()
@@ -79,7 +79,7 @@ def find_roles(given: str | None) -> tuple[frozenset[Role], list[Finding]]:
 
 
 def _list_areas(roles: frozenset[Role], notes: list[Finding]) -> dict[str, Callable[[], Iterable[Finding]]]:
-    """Return the check of each area. Each check reads its own settings, so that it reports malformed ones."""
+    """Return each area's check. A check reads its own settings, so that it can report malformed ones."""
     areas: dict[str, Callable[[], Iterable[Finding]]] = {
         "settings": lambda: [*notes, *check_settings(roles)],
         "broker": check_broker,

@@ -1,4 +1,4 @@
-"""Check the database: its revision, its tables, the hosts' clocks, and rows that need an operator."""
+"""Check the database: its revision, its tables, the hosts' clocks, and rows that need attention."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -26,7 +26,7 @@ MAX_CLOCK_DIFFERENCE: Final = 2.0
 
 
 def check_database() -> list[Finding]:
-    """Return findings about the database; this may take several seconds if the database does not respond."""
+    """Return findings about the database; this can take several seconds if the database does not respond."""
     try:
         url = database_url(Environment())
         if _is_missing_file(url):
@@ -72,7 +72,7 @@ def _contents(engine: Engine) -> Iterator[Finding]:
         yield judge_tables(missing)
         if missing:
             return
-        # This statement changes no row, but it fails if the user of OM_DATABASE_URL may not write.
+        # This statement changes no row, but it fails if the user in OM_DATABASE_URL may not write.
         connection.execute(destinations.update().where(false()).values(name=""))
         reports = read_worker_reports(connection)
         clocks |= {report.worker.partition(" ")[0]: report.figures.get(CLOCK_AHEAD) for report in reports}
@@ -100,7 +100,7 @@ def judge_clock(host: str, ahead: float) -> Finding:
 
 
 def list_expected(environment: Environment) -> Iterator[str]:
-    """Yield the roles that the settings require. Malformed settings have a finding of their own."""
+    """Yield the roles that the settings require. Malformed settings get a finding of their own."""
     yield "settle"
     with suppress(ConfigurationError):
         if any(destination.enabled for destination in configured_destinations(environment)):
@@ -112,7 +112,7 @@ def list_expected(environment: Environment) -> Iterator[str]:
 def judge_workers(
     reports: Iterable[WorkerReport], now: datetime, expected: Iterable[str]
 ) -> Iterator[Finding]:
-    """Judge each role by its workers' reports. A role has a problem if all its workers stopped reporting."""
+    """Judge each role by its workers' reports. A role whose workers are all silent is a problem."""
     roles: dict[str, list[WorkerReport]] = {role: [] for role in expected}
     for report in reports:
         roles.setdefault(report.role, []).append(report)

@@ -117,7 +117,7 @@ def check_canary(environment: Environment) -> Finding:
 
 
 def check_certificate(url: str) -> Iterator[Finding]:
-    """Judge how long the certificate at a public URL is valid. The canary reports invalid certificates."""
+    """Judge how long the certificate at a public URL stays valid. The canary reports invalid certificates."""
     subject = redact_url(url)
     try:
         if (parts := urlsplit(url)).scheme != "https":
@@ -162,7 +162,7 @@ def judge_list(age: float | None, *, is_enforced: bool) -> Finding:
 
 
 class JournalState(NamedTuple):
-    """One process's journal: number of events, bytes, unreadable bytes, seconds since the oldest write."""
+    """One process's journal: number of events, bytes, unreadable bytes, oldest segment's age in seconds."""
 
     is_owned: bool
     entries: int = 0
@@ -172,7 +172,7 @@ class JournalState(NamedTuple):
 
 
 def check_journals(state_directory: Path) -> Iterator[Finding]:
-    """Yield findings about each process's journal and the edge's set-aside files; reads every segment."""
+    """Read every segment, and yield findings about each process's journal and the set-aside files."""
     root = state_directory / "journal"
     try:
         directories, foreign = journals.journal_directories(root), journals.foreign_entries(root)
@@ -228,7 +228,7 @@ def judge_journal(name: str, state: JournalState) -> Finding:
 
 
 def read_state(directory: Path) -> JournalState:
-    """Read one process's journal. A segment that is deleted while the journal is read counts as empty."""
+    """Read one process's journal. A segment that is deleted in the meantime counts as empty."""
     is_owned, entries, size, damaged, oldest_age = journals.has_owner(directory), 0, 0, 0, 0.0
     for segment in journals.list_segments(directory):
         try:
@@ -236,7 +236,7 @@ def read_state(directory: Path) -> JournalState:
         except FileNotFoundError:
             continue
         if is_owned and records and isinstance(records[-1], journals.Damage):
-            # Ignore an incomplete last record: a running process may still be writing it.
+            # Ignore an incomplete last record: a running process might still be writing it.
             records.pop()
         damage = [record.size for record in records if isinstance(record, journals.Damage)]
         entries += len(records) - len(damage)

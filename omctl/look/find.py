@@ -46,14 +46,14 @@ FINDER_SESSION: Final = {**PATIENT_SESSION, "default_transaction_read_only": "on
 )  # fmt: skip
 @json_option
 def find(*, identifier: str | None, customer: str | None, bundle: Path | None) -> None:
-    """Show in chronological order what happened to ID, where it stopped, and what to do next.
+    """Show, in chronological order, what happened to ID, where it stopped, and what to do next.
 
     ID is the id of a message (ours or the platform's), request, conversation, event or dead letter, an
     idempotency key, or the SHA-256 of a body. This searches the database and this host's files; other
     edge hosts have files of their own. Bodies and customer data are never shown. Exit status 1: nothing
     was found, or the database was not searched.
 
-    --bundle writes a file for a third party, without operators' names and reasons. With the `sha256sum` of a
+    --bundle writes a file for a third party, without operators' names or reasons. With the `sha256sum` of a
     body, the third party can look up what became of that body's event.
 
     Examples:
@@ -149,7 +149,7 @@ def _read_journal() -> Iterator[tuple[Envelope, Path]]:
     # Do not use glob, which silently skips a directory that it cannot read.
     directories = (state / name for name in ("oversized", "damaged") if (state / name).exists())
     for path in chain(segments, *(directory.iterdir() for directory in directories)):
-        # The edge may delete a file while it is being read.
+        # The edge might delete a file while it is being read.
         with suppress(FileNotFoundError):
             if path.suffix == ".json":
                 facts, body = json.loads(path.read_bytes()), path.with_suffix(".body").read_bytes()

@@ -36,7 +36,7 @@ _EXAMPLE: Final = re.compile(r"^# -+ (.+?) -+$|^((?:# .*\n)+)#?(OM_[A-Z_]+)=(.*)
 """Matches either a section's heading or a setting's explanation, name and value in the example file."""
 _DEFAULT: Final = re.compile(r"No default|Default: ([^.,;]+)")
 _AMBIGUOUS: Final = re.compile(r"[?#].*@", re.DOTALL)
-"""Matches a `?` or `#` before an `@`: it may be part of the password, or it may end the path."""
+"""Matches a `?` or `#` before an `@`, which might be part of the password or might end the path."""
 
 _APPLIED_BY: Final = {
     # These settings need a restart, because gunicorn's master process reads them only once.
@@ -47,7 +47,7 @@ _APPLIED_BY: Final = {
 
 
 def check_settings(roles: frozenset[Role] = frozenset(Role)) -> Iterator[Finding]:
-    """Yield findings about the settings that are set, and whether the processes of *roles* would start."""
+    """Yield findings about the OM_ variables that are set, and whether *roles*' processes would start."""
     variables = {name: value for name, value in sorted(variables_now().items()) if name.startswith("OM_")}
     readers: dict[str, Callable[[], object]] = {}
     if Role.EDGE in roles:
@@ -56,7 +56,7 @@ def check_settings(roles: frozenset[Role] = frozenset(Role)) -> Iterator[Finding
         readers["intake"] = IntakeSettings.from_environment
         readers["destinations"] = lambda: configured_destinations(Environment())
     readers["platform"] = lambda: read_genesys_settings(Environment())
-    # Read OM_REGISTRATION inside the function: reading it may fail if its value is in a file.
+    # Read OM_REGISTRATION inside the function: reading it can fail if its value is in a file.
     readers["registration"] = lambda: (
         Environment().string("OM_REGISTRATION") and read_configured(Environment())
     )
@@ -77,7 +77,7 @@ def check_settings(roles: frozenset[Role] = frozenset(Role)) -> Iterator[Finding
 
 
 def judge_setting(name: str, value: str) -> Finding:
-    """Judge one OM_ variable. The value of an unknown variable is not shown, because it may be a secret."""
+    """Judge one OM_ variable. The value of an unknown variable is not shown: it might be a secret."""
     if advice := unknown_settings([name]).get(name):
         return warning(name, "is not a setting", advice)
     return ok(name, show_value(name, value))
@@ -94,7 +94,7 @@ def judge_secrets(in_file: Mapping[str, str]) -> list[Finding]:
 
 
 def show_value(name: str, value: str) -> str:
-    """Return *value* in a form that is safe to display: URLs without logins; secrets as a number."""
+    """Return *value* in a form that is safe to display: URLs without logins, only the number of secrets."""
     if name.endswith("_FILE"):
         return f"read from {value}"
     if name in URLS:
@@ -108,10 +108,10 @@ def show_value(name: str, value: str) -> str:
 
 
 def redact_url(url: str) -> str:
-    """Return scheme, host and path of *url*, or HIDDEN.
+    """Return the scheme, host and path of *url*, or HIDDEN.
 
-    User, password, query and fragment are omitted. The URL may be malformed: a password that is not
-    percent-encoded may contain any character, so everything before the last `@` is treated as a login.
+    User, password, query and fragment are omitted. The URL might be malformed: a password that is not
+    percent-encoded can contain any character, so everything before the last `@` is treated as a login.
     """
     scheme, separator, rest = url.partition("://")
     if not separator or not scheme.replace("+", "").isalnum() or _AMBIGUOUS.search(url):
@@ -120,7 +120,7 @@ def redact_url(url: str) -> str:
 
 
 def redact_urls(text: str) -> str:
-    """Redact each URL of a comma-separated list. Return HIDDEN if a comma may belong to a password."""
+    """Redact each URL in a comma-separated list. Return HIDDEN if a comma might belong to a password."""
     urls = [part.strip() for part in text.split(",") if part.strip()]
     has_login = {"@" in url for url in urls}
     redacted = [redact_url(url) for url in urls]

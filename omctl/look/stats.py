@@ -33,10 +33,10 @@ def stats(*, days: int) -> None:
     """Show how well the platform's notifications arrived, day by day, and how fast they were answered.
 
     Our own figures cover all edge hosts. They count the events that arrived by webhook, arrived repeatedly or
-    were recovered by reconciliation. They also count the answers, which om-observe records on each edge host,
-    of the last 24 hours and of all days shown. The platform's statistics for the webhook in OM_REGISTRATION
-    follow. Exit status 1: a success rate, or the share answered within 3 s, is below 99.5 percent, or the
-    platform's statistics could not be read.
+    were recovered by reconciliation. They also count the edge's answers, as recorded by om-observe on each
+    edge host, in the last 24 hours and in all days shown. The platform's statistics for the webhook in
+    OM_REGISTRATION follow. Exit status 1: a success rate, or the share answered within 3 s, is below 99.5
+    percent; or there are no figures; or the platform's statistics could not be read.
 
     Examples:
       omctl stats
@@ -72,7 +72,7 @@ def stats(*, days: int) -> None:
 
 
 def _fetch_platform_statistics(environment: Environment) -> dict[str, Any]:
-    """Return the platform's statistics of the configured webhook, if any, or an error if they are unknown."""
+    """Return the platform's statistics for the configured webhook, if any, or the error that occurred."""
     statistics = []
     try:
         # The platform has statistics only for webhooks, not for integrations.
@@ -117,7 +117,7 @@ def _flatten(answers: dict[str, Any]) -> dict[str, Any]:
 
 def _describe_answers(answered: records.Acknowledgements) -> dict[str, Any]:
     return {
-        # Without any record, the number is unknown: om-observe may never have run beside an edge.
+        # Without any record, the number is unknown: om-observe might never have run on an edge host.
         "answered": None if answered.longest_s is None else answered.answered,
         "shed": None if answered.longest_s is None else answered.refused["429"],
         "percent_within_3_s": answered.percent_within(GUIDE_SECONDS),

@@ -1,1 +1,1 @@
-"""Change events and data by an operator's decision. Other packages may import any module."""
+"""Change events and data at an operator's request. Other packages may import any module."""

@@ -1,12 +1,12 @@
 """Replay or discard the selected dead letters, window by window.
 
-The command processes each window of dead letters in these steps. It may be killed after any of them:
+The command processes each window of dead letters in these steps, and can be killed after any of them:
 
 1. receive the dead letters without acknowledging them; 2. record the decision; 3. publish each dead letter
 and wait for the broker's confirm, or keep its body; 4. record the result; 5. remove them from the queue.
 
 A dead letter leaves the queue only after step 3, so none is lost. If a dead letter is published twice, both
-copies have the same message id and the same generation, so that only one takes effect.
+copies have the same message id and the same generation, so only one takes effect.
 """
 
 import hashlib
@@ -28,12 +28,12 @@ from workers.db.interventions import Action, DeadLetterFilter
 from workers.parsing import read_identifiers
 
 MAX_WINDOW_SECONDS: Final = 60
-"""A window's time limit. The broker requeues messages not acknowledged in 30 minutes (consumer_timeout)."""
+"""A window's time limit. The broker requeues messages unacknowledged for 30 minutes (consumer_timeout)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """Which dead letters to process: `limit` at most (None: all), `rate` per second at most (0: no limit)."""
+    """Which dead letters to process: at most `limit` (None: all), at most `rate` per second (0: no limit)."""
 
     selected: DeadLetterFilter
     again: bool
@@ -47,7 +47,7 @@ class Order:
 
 
 def process_windows(session: DeadLetterSession, order: Order, run: Run, cancelled: Event) -> Iterator[int]:
-    """Process the dead letters in the queue, window by window; yield the number done in each window."""
+    """Process the dead letters in the queue, window by window; yield the number processed in each."""
     rate_limiter = RateLimiter(order.rate, session.queue.publisher.idle, cancelled)
     size = min(MAX_WINDOW, max(1, int(order.rate * MAX_WINDOW_SECONDS))) if order.rate else MAX_WINDOW
     for held in session.queue.windows(size):
@@ -89,7 +89,7 @@ def _ids(messages: list[QueuedDeadLetter]) -> list[str]:
 def _decide(
     connection: Connection, held: list[QueuedDeadLetter], order: Order, run: Run, now_us: int
 ) -> tuple[list[QueuedDeadLetter], list[QueuedDeadLetter], dict[str, str]]:
-    """Record the decision, so that repeating the command after a kill does not count as another decision.
+    """Record the decision, so that repeating the command after a kill does not count as a second decision.
 
     Return the window's selected dead letters, other copies of them, and the decision about each.
     """

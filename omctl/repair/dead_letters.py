@@ -18,7 +18,7 @@ from workers.db.engine import transact
 from workers.db.interventions import Action, DeadLetterFilter
 
 MAX_SCANNED: Final = 10_000
-"""Before a preview, a queue of at most this depth is read if it may contain messages without a record."""
+"""Before a preview, a queue of at most this depth is read if it might contain messages without a record."""
 
 ids_argument = click.argument("message_ids", nargs=-1, metavar="[MESSAGE_ID]...")
 limit_option = click.option("--limit", type=click.IntRange(1), help="Only this many, the oldest first.")
@@ -46,10 +46,10 @@ def dead_letters() -> None:
 )
 @json_option
 def list_(*, limit: int, with_scan: bool, **filters: Any) -> None:
-    """List the dead letters that were neither replayed nor discarded, from their records.
+    """List the dead letters that have been neither replayed nor discarded, from their records.
 
-    The queue is not read, so this works while another omctl uses it. A message that an operator put into the
-    queue has no record until --scan, a replay or a discard reads it.
+    The queue is not read, so this works while another omctl is using it. A message that an operator put into
+    the queue has no record until --scan, a replay or a discard reads it.
     """
     selected = DeadLetterFilter(**filters)
     if with_scan:
@@ -112,8 +112,8 @@ def replay(**options: Any) -> None:
     """Replay dead letters: all, those named, or those that the options select.
 
     Each is published to the events' exchange, and removed once the broker has confirmed it. An event that
-    already took effect has no effect again unless --again is given. Dead letters of destinations stay: their
-    events have been processed. Dead letters that arrive meanwhile are left alone; those not selected
+    already took effect has no second effect unless --again is given. Dead letters of destinations stay: their
+    events have been processed. Dead letters that arrive in the meantime are left alone; those not selected
     move to the end of the queue. Ctrl-C stops after the current one; repeat the command to continue.
     """
     _process(Action.REPLAY_DEAD_LETTERS, "replayed", options)
@@ -133,7 +133,7 @@ def discard(**options: Any) -> None:
 
 
 def _process(action: Action, verb: str, options: dict[str, Any]) -> None:
-    """Preview, confirm, carry out and report the action. Exit with 1 if no named dead letter is open."""
+    """Preview, confirm, carry out and report the action. Exit with 1 if none of the named ones is open."""
     limit, rate = options.pop("limit"), options.pop("rate", 0.0)
     terms = Terms.take(options)
     terms.require_reason()

@@ -65,7 +65,7 @@ def remove(*, name: str, **options: Any) -> None:
     """Stop planning deliveries for destination NAME.
 
     First remove it from each host's OM_DESTINATIONS file: a deliver worker that starts with the old file adds
-    it again. Events that already wait for it stay; `omctl destinations abandon` ends their deliveries.
+    it again. Events already waiting for it stay; `omctl destinations abandon` ends their deliveries.
     """
 
     def plan(connection: Connection, _now_us: int) -> tuple[int, Step]:
@@ -81,8 +81,8 @@ def remove(*, name: str, **options: Any) -> None:
 def backfill(*, name: str, since: datetime, **options: Any) -> None:
     """Plan deliveries to destination NAME for events that were never planned for it.
 
-    This includes only events of its subscribed types whose bodies are kept. They arrive after events of the
-    same conversation that it has already received; `sequence` shows the right order.
+    This includes only events of its subscribed types whose bodies are still kept. They arrive after events of
+    the same conversation that it has already received; `sequence` shows the right order.
     """
 
     def plan(connection: Connection, _now_us: int) -> tuple[int, Step]:
@@ -100,7 +100,7 @@ def backfill(*, name: str, since: datetime, **options: Any) -> None:
 @click.argument("name")
 @recorded_options
 def abandon(*, name: str, **options: Any) -> None:
-    """End all deliveries that wait for destination NAME, even if it is not configured; none is sent."""
+    """End all deliveries waiting for destination NAME, even if it is not configured, without sending any."""
 
     def plan(connection: Connection, _now_us: int) -> tuple[int, Step]:
         waiting = deliver.choose_waiting(name, deliver.newest_entry(connection))

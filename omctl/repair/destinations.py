@@ -19,7 +19,7 @@ from workers.deliver import pause as pause_destination
 from workers.deliver import resume as resume_destination
 
 TEST_TYPE: Final = "openmessaging:test"
-"""An event type that the platform never sends. Receivers must answer 2xx to types that they do not know."""
+"""An event type that the platform never sends. Receivers must answer unknown types with a 2xx."""
 
 
 @click.group(cls=Group, commands=[resend, remove, backfill, abandon])
@@ -82,7 +82,7 @@ def _read_last_failure(connection: Connection, name: str) -> str | None:
     """Return the reason for the last failed attempt among a destination's waiting deliveries.
 
     The time of a failure is not recorded, so the delivery with the latest next attempt counts as the last
-    to fail. Delays grow and have jitter, so this may not be the last of several recent failures.
+    to fail. Delays grow and have jitter, so this might not be the last of several recent failures.
     """
     d = deliveries.c
     failed = select(d.reason).where(d.destination == name, d.outcome.is_(None), d.reason.is_not(None))
@@ -143,7 +143,7 @@ def _switch(name: str, *, to_paused: bool, dry_run: bool) -> None:
         found = select(d.name).where(d.name == name, d.paused_at.is_not(None))
         is_paused = connection.execute(found).first() is not None
         if not is_paused:
-            # A paused destination may be missing from the settings. Any other destination must be in them.
+            # A paused destination can be missing from the settings. Any other destination must be in them.
             find_configured(name)
         if dry_run or is_paused is to_paused:
             return is_paused is not to_paused

@@ -47,8 +47,8 @@ IN_JOURNAL: Final = "An event in this host's journal still contains it: run the 
 def erase(*, conversations: tuple[str, ...], customers: tuple[str, ...], **options: Any) -> None:
     """Erase the personal data of conversations: bodies, texts, dead letters and set-aside files.
 
-    Ids stay, so that a copy of an erased event has no effect. Deliveries that wait for a destination are
-    given up. Each edge host has its own set-aside files, so run the command on each. Repeating it is safe.
+    Ids stay, so that a copy of an erased event has no effect. Deliveries waiting for a destination are given
+    up. Each edge host has its own set-aside files, so run the command on each. You can safely repeat it.
 
     Examples:
       omctl erase --customer ext:customer:987654 --dry-run
@@ -95,7 +95,7 @@ def check_readable(state_directory: Path) -> None:
 
 
 def _filters_of(identifiers: Sequence[str]) -> str:
-    """Return the filters of the intervention's record, which must not name the customer."""
+    """Return the filters for the intervention's record, which must not name the customer."""
     return json.dumps({"sha256": [hashlib.sha256(one.encode()).hexdigest() for one in identifiers]})
 
 
@@ -121,15 +121,15 @@ def _erase_all(
             erased[DEAD_LETTERS] = _erase_dead_letters(session, needles, intervention_id)
             with session.queue.publisher.keep_alive():
                 erased[FILES] = _erase_files(state_directory, needles, dry_run=dry_run)
-                # Erase the tables last: after a failure, a new run finds the conversations by these bodies.
+                # Erase the tables last: after a failure, another run finds the conversations by their bodies.
                 erased.update(_erase_rows(engine, conversations, needles, dry_run=dry_run))
             if not dry_run:
-                # A delivery may have become a dead letter before the tables were erased.
+                # A delivery might have become a dead letter before the tables were erased.
                 erased[DEAD_LETTERS] += _erase_dead_letters(session, needles, intervention_id)
     except BrokerUnavailableError as error:
         if FILES not in erased:
             raise
-        # The bodies by which --customer finds the conversations are now erased.
+        # The bodies are now erased, so --customer can no longer find the conversations.
         again = " ".join(f"--conversation {one}" for one in conversations)
         raise OpenMessagingError(
             f"the tables are erased, but perhaps not the dead-letter queue ({error}): repeat with {again}"
@@ -182,7 +182,7 @@ def _erase_files(state_directory: Path, needles: Collection[bytes], *, dry_run: 
 
 def _journal_contains(state_directory: Path, needles: Collection[bytes]) -> bool:
     for path in (state_directory / "journal").rglob("*.segment"):
-        # A listed segment may be missing: the edge deletes it once the broker has its events.
+        # A listed segment might be missing: the edge deletes it once the broker has its events.
         with suppress(FileNotFoundError):
             if _contains(path.read_bytes(), needles):
                 return True

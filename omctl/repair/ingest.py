@@ -19,7 +19,7 @@ from workers.intake import installed_handlers
 from workers.parsing import DriftNotes, read_body
 
 MAX_REPORTED: Final = 10
-"""The maximum number of unreadable events to print: in a file of another format, all are unreadable."""
+"""The maximum number of unreadable events to print: in a file of the wrong format, all are unreadable."""
 
 
 @click.command(cls=Command)
@@ -30,7 +30,7 @@ def ingest(files: tuple[BinaryIO, ...], *, rate: float, dry_run: bool) -> None:
     """Publish the events of FILES ("-": standard input) to the events' exchange, with publisher confirms.
 
     A file contains one event, arrays of events, or one event per line, in any dialect: webhook bodies, or
-    EventBridge's detail events from an archive. An event that already took effect has no effect again, so it
+    EventBridge's detail events from an archive. An event that already took effect has no second effect, so it
     is safe to ingest a file twice. Unreadable events are reported but not published, and the exit status is
     then 1. Ctrl-C stops after the current event.
 
@@ -75,7 +75,7 @@ def _read_events(
 
 
 def _publish_all(events: Iterator[tuple[bytes, str]], published: Counter[str], rate: float) -> bool:
-    """Publish *events*, and count them by type in *published*; return whether it was cancelled."""
+    """Publish *events*, and count them by type in *published*; return whether the work was cancelled."""
     urls, token = Environment().strings("OM_AMQP_URL"), secrets.token_hex(8)
     with (
         cancellable() as cancelled,

@@ -25,7 +25,7 @@ from workers.reconcile import Bounds, Comparison, ReconcileSettings, Reconstruct
 Result = TypeVar("Result")
 
 PAGE: Final = 1000
-"""The number of conversations that one query of our own tables returns."""
+"""The maximum number of conversations that one query of our own tables returns."""
 
 MAX_ATTEMPTS: Final = 5
 """The number of attempts without an answer after which the platform counts as unavailable."""
@@ -75,9 +75,9 @@ def reconcile(
     """Compare processed events with the platform's history, and recover missing ones.
 
     Without --since, it begins where the reconcile worker's first comparison began. It stays within the
-    request budget that all hosts share, and may run beside the worker. It also reads quiet conversations that
-    may be open, but leaves out events of the last three minutes, which may be on their way. After a mismatch,
-    the worker waits until a comparison of 50 or more of our events finds none, or for --despite-mismatch.
+    request budget that all hosts share, and can run beside the worker. It also reads quiet conversations that
+    might be open, but leaves out events of the last three minutes, which might be on their way. After a
+    mismatch, the worker waits until 50 or more events are compared without one, or for --despite-mismatch.
 
     Examples:
       omctl reconcile --since 2h --dry-run
@@ -127,7 +127,7 @@ def _open_comparison(
 def _compare(
     comparison: Comparison, findings: Findings, chosen: set[str], operator: str | None, cancelled: Event
 ) -> None:
-    """Compare events. For an *operator*, publish missing ones too and, if justified, decide on mismatches."""
+    """Compare events. Given an *operator*, publish missing ones and, if justified, decide on mismatches."""
     with progress_bar() as bar:
         task = bar.add_task("Listing", total=None, note="")
         ids = sorted(chosen) or _list_conversations(comparison, findings, cancelled)
@@ -154,7 +154,7 @@ def _compare(
 
 
 def _list_conversations(comparison: Comparison, findings: Findings, cancelled: Event) -> list[str]:
-    """Return our conversations that may have events in the period, and the platform's if it lists them."""
+    """Return our conversations that might have events in the period, and the platform's if it lists them."""
     found, after, page, is_last = set[str](), "", 1, False
     interval = (comparison.bounds.from_us, comparison.bounds.to_us)
     since = moment_of(comparison.bounds.from_us)

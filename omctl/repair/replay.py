@@ -38,9 +38,9 @@ BATCH: Final = 100
 def replay(*, resume: str | None, rate: float, **options: Any) -> None:
     """Process past events again, from the bodies that the database keeps.
 
-    Each is published to the events' exchange like an event of a webhook. One that already took effect has no
-    effect again unless --again is given. Events that arrive meanwhile are not included. Ctrl-C stops after
-    the current event. --resume uses the recorded selection, --again and --reason, so give none of them.
+    Each is published to the events' exchange like an event from a webhook. One that already took effect has
+    no second effect unless --again is given. Events that arrive during the replay are not included. Ctrl-C
+    stops after the current event. --resume uses the recorded selection, --again and --reason, so omit them.
 
     Examples:
       omctl replay --since 2026-05-15T14:00 --until 2026-05-15T15:30 --dry-run

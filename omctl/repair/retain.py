@@ -1,4 +1,4 @@
-"""omctl retain: delete what is older than its retention time."""
+"""omctl retain: delete data that is older than its retention time."""
 
 from dataclasses import asdict
 
@@ -14,11 +14,11 @@ from workers.retain import retain as delete_expired
 @click.command(cls=Command)
 @change_options
 def retain(*, dry_run: bool) -> None:
-    """Delete data older than its retention time.
+    """Delete data that is older than its retention time.
 
     Raw bodies are deleted after OM_PAYLOAD_RETENTION_DAYS. Events and their records are deleted if no further
     copy arrives for OM_RETENTION_DAYS; conversations, if they do not change in that time. Events that are not
-    settled or not delivered stay, with their bodies. A transaction deletes 1,000 rows at most, so you can run
+    yet settled or delivered stay, with their bodies. A transaction deletes at most 1,000 rows, so you can run
     this beside the workers and interrupt it. Run it daily, or let a timer run `python -m workers retain`.
 
     Examples:

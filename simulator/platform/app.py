@@ -25,7 +25,7 @@ COMMUNICATION: Final = {
     "type": "open",
     "messages": [],
 }
-"""The communication that each participant has, as the platform's API model Message."""
+"""Each participant's communication, as the platform's API model Message."""
 
 
 def create_platform(organisation: Organisation, database_url: str = "") -> Flask:

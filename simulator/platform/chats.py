@@ -1,4 +1,4 @@
-"""Let a customer and an agent write in a conversation, and post each event to every registered webhook.
+"""Let a customer and an agent exchange messages, and post each event to every registered webhook.
 
 Source:
     The guide's sample payload and filters. Outbound messages follow the normalised message in

@@ -194,7 +194,7 @@ def _add_analytics(routes: Blueprint, history: History) -> None:
 
     @routes.get("/analytics/conversations/details")
     def details() -> Response:
-        """Return the conversations with these ids, like get_analytics_conversations_details of SDK 269."""
+        """Return the conversations with these ids, as SDK 269's get_analytics_conversations_details does."""
         ids = request.args.get("id", "").split(",")
         if len(ids) > MAX_PAGE_SIZE:
             raise ApiError(400, "bad.request", f"At most {MAX_PAGE_SIZE} ids.")

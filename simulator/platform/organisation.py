@@ -51,7 +51,7 @@ PUBLISHED: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """A wrong response, which is sent *times* times, each time after *delay* seconds."""
+    """A faulty response, which is sent *times* times, each time after *delay* seconds."""
 
     status: int
     times: int = 1
@@ -106,7 +106,7 @@ class Organisation:
         return self._tokens.get(token, 0.0) > self.timer()
 
     def take_request(self, request: str) -> float:
-        """Count a request against the rate limit; return 0, or the seconds until it would be allowed."""
+        """Count a request against the rate limit; return 0, or how many seconds to wait if it is refused."""
         with self._lock:
             now = self.timer()
             if self.recent_requests() >= self.requests_per_minute:

@@ -53,7 +53,7 @@ class Outbound:
         self.deliveries.append(WebhookDelivery(registration_id, payload, state="lost"))
 
     def statistics(self, registration_id: str) -> dict[str, Any]:
-        """Return the totals of a webhook's deliveries. `successRate` is in percent; None without results."""
+        """Return the totals of a webhook's deliveries. `successRate` is a percentage, or None if unknown."""
         deliveries = [one for one in list(self.deliveries) if one.registration_id == registration_id]
         settled = [one for one in deliveries if one.state in {"answered", "refused", "given up"}]
         succeeded = sum(one.state == "answered" for one in settled)
@@ -67,7 +67,7 @@ class Outbound:
         }
 
     def wait(self) -> None:
-        """Block until no delivery is being sent or waits for a retry."""
+        """Block until no delivery is being sent or waiting for a retry."""
         for thread in list(self._threads):
             thread.join()
 
@@ -87,7 +87,7 @@ class Outbound:
             self._threads.discard(threading.current_thread())
 
     def _attempt(self, delivery: WebhookDelivery, url: str, headers: dict[str, str]) -> float | None:
-        """Post once; return the seconds until the next attempt, or None if this was the last one."""
+        """Post once; return how many seconds to wait before the next attempt, or None if there is none."""
         secret = self._registrations.secret_for(delivery.registration_id)
         delays = read_delays(self._registrations.webhooks.get(delivery.registration_id, {}))
         policy = self.policy if delays is None else replace(self.policy, delays=delays)

@@ -57,7 +57,7 @@ class Registrations:
     def __init__(self) -> None:
         self.webhooks: dict[str, dict[str, Any]] = {}
         self.integrations: dict[str, dict[str, Any]] = {}
-        # Real responses contain an integration's secret, as the API model does, but this is undocumented.
+        # Real responses contain an integration's secret, as does the API model, but this is undocumented.
         self.shows_secrets = True
 
     def register_both(self, url: str, headers: dict[str, str], secret: str, *, is_signed: bool) -> None:
@@ -124,7 +124,7 @@ class Registrations:
 
 
 def read_delays(webhook: Mapping[str, Any]) -> tuple[float, ...] | None:
-    """Return the seconds before each retry that a webhook's retryPolicy sets; None if it has no policy."""
+    """Return the delay in seconds before each retry under a webhook's retryPolicy; None if it has none."""
     if (policy := webhook.get("retryPolicy")) is None:
         return None
     try:

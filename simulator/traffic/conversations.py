@@ -38,7 +38,7 @@ PHRASES: Final = (
 
 
 def guide_conversation(rng: random.Random, clock: ConversationClock) -> Iterator[Payload]:
-    """Yield the events of one conversation in the guide's envelope, oldest first, without end.
+    """Yield the events of one conversation in the guide's envelope, oldest first, indefinitely.
 
     The messages have an id, a sequence number or neither, because social platforms differ in this.
     """
@@ -90,10 +90,10 @@ def _message(rng: random.Random, customer: int, identified_by: str, number: int)
 
 
 def native_conversation(rng: random.Random, clock: ConversationClock) -> Iterator[Payload]:
-    """Yield the events of one conversation as Genesys Cloud posts them, oldest first, without end.
+    """Yield the events of one conversation as Genesys Cloud posts them, oldest first, indefinitely.
 
     Agents and bots write messages. Some follow a typing event, and some get receipts. A receipt has the id
-    of its message. As a message may have several receipts, an id alone does not identify an event.
+    of its message. As a message can have several receipts, an id alone does not identify an event.
     """
     conversation_id = str(uuid.UUID(int=rng.getrandbits(128), version=4))
     customer = f"user-{rng.randint(100_000, 999_999)}"
@@ -147,7 +147,7 @@ def guide_envelope(kind: str, conversation_id: str, timestamp: str) -> Payload:
 def _content(rng: random.Random) -> Payload:
     content: Payload = {"type": "Text", "text": rng.choice(PHRASES), "originatingEntity": "Human"}
     content["direction"] = "Outbound"
-    if rng.random() < 0.2:  # bots ask with quick replies now and then
+    if rng.random() < 0.2:  # bots sometimes offer quick replies
         answers = [{"text": word, "payload": word, "action": "Message"} for word in ("Yes", "No")]
         replies = [{"contentType": "QuickReply", "quickReply": answer} for answer in answers]
         content |= {"type": "Structured", "originatingEntity": "Bot", "content": replies}

@@ -31,7 +31,7 @@ def describe(payload: Payload) -> str:
 
 
 def compact(payload: Payload) -> bytes:
-    """Encode *payload* as the platform does: compact UTF-8 JSON without needless escapes."""
+    """Encode *payload* as the platform does: compact UTF-8 JSON without unnecessary escapes."""
     return json.dumps(payload, separators=(",", ":"), ensure_ascii=False).encode()
 
 
@@ -64,7 +64,7 @@ NESTING_DEPTH: Final = 100_000
 NUMBER_DIGITS: Final = 10_000
 """These numbers far exceed the limits of Python's parser, but the bodies are within the edge's size limit."""
 
-# Set only these fields to null: each further name would leave another permanent drift record.
+# Set only these fields to null: every additional name would leave another permanent drift record.
 OPTIONAL_FIELDS: Final = ("participants", "metadata", "originatingEntity", "isFinalReceipt", "attributes")
 
 

@@ -22,7 +22,7 @@ from simulator.traffic.event import (
 )
 
 MAX_DISORDER: Final = 50
-"""The maximum number of places by which an event is delayed: milliseconds or, at a low rate, seconds."""
+"""The maximum number of places that an event moves back: milliseconds or, at a low rate, seconds of delay."""
 MAX_REDELIVERY: Final = 200
 """The maximum number of places between an original and its duplicate; one batch often contains both."""
 MAX_START_MS: Final = 60_000
@@ -41,7 +41,7 @@ class Dialect(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class TrafficPlan:
-    """What traffic to send. Shares are fractions of the events, from 0 to 1."""
+    """The traffic to send. Shares are fractions of the events, from 0 to 1."""
 
     events: int  # distinct bodies, including malformed ones but not redeliveries
     conversations: int
@@ -56,7 +56,7 @@ class TrafficPlan:
 
 
 def longest_span(events: int, conversations: int) -> timedelta:
-    """Return the maximum time that all conversations take together, so that a plan can end at the present."""
+    """Return the maximum time that all conversations together take, so that a plan can end now."""
     mean = events / conversations
     # Each event picks a random conversation; allow for six standard deviations above the mean length.
     longest = mean + 6 * math.sqrt(mean) + 1
@@ -71,7 +71,7 @@ def traffic(plan: TrafficPlan) -> Iterator[Post]:
     waiting: list[tuple[int, int, Post]] = []
     for arrival, (place, post) in enumerate(_placed(plan, rng)):
         heapq.heappush(waiting, (place, arrival, post))
-        # Event numbers rise, and a post's place exceeds its event's number by at most the sum of both maxima.
+        # Event numbers increase, and a post's place exceeds its event's number by at most both maxima's sum.
         while waiting[0][0] < place - MAX_DISORDER - MAX_REDELIVERY:
             yield heapq.heappop(waiting)[2]
     while waiting:
@@ -79,7 +79,7 @@ def traffic(plan: TrafficPlan) -> Iterator[Post]:
 
 
 def _placed(plan: TrafficPlan, rng: random.Random) -> Iterator[tuple[int, Post]]:
-    """Yield each post with its place: its event's number plus any disorder; a duplicate comes still later."""
+    """Yield each post with its place: its event's number plus any disorder; a duplicate comes later still."""
     conversations = [_conversation(plan, rng, index) for index in range(plan.conversations)]
     spoiled = guide_conversation(rng, _clock(plan, rng))
     for number in range(plan.events):

@@ -1,8 +1,8 @@
-"""Strike a running service with the fault of each alert, while a real Prometheus evaluates the shipped rules.
+"""Strike a running service with each alert's fault while a real Prometheus evaluates the shipped rules.
 
 `python -m tests.alerts --quiet-minutes 60`. One factor divides all durations in the rules, the delays between
-the platform's retries, and the interval and margin of the comparison with its history. A real fault raises
-each alert. Only the previous day's traffic, with which the alert Silence compares, is invented.
+the platform's retries, and the interval and margin of the comparison with its history. Each alert is raised
+by a real fault. Only the previous day's traffic, with which the Silence alert compares today's, is invented.
 """
 
 import re
@@ -27,12 +27,12 @@ from tests.servers.packages import ensure_blackbox_exporter
 from tests.waiting import wait_until
 
 PATIENCE_S = 30.0
-"""Seconds that are added to each limit, for scrapes, evaluations and a busy machine.
+"""Seconds added to each limit to allow for scrapes, evaluations and a busy machine.
 
-Half of the rule's `for` is added, too, because a missed scrape restarts that time.
+Half of the rule's `for` is added as well, because a missed scrape restarts that wait.
 """
 TAIL_S = 75.0
-"""Seconds after a fault in which its alerts may still start to fire: the next canary comes a minute later."""
+"""An alert can start to fire this many seconds after its fault ends: the next canary is a minute away."""
 EVIDENCE_MINUTES = 60.0
 ALIVE = (
     "om_canary_seconds",
@@ -77,7 +77,7 @@ class Run:
                     is_good = seconds <= limits[name] and name not in before
                     (self.fired.add if is_good else self.missing.append)(name)
                 time.sleep(0.5)
-                # Count from when the fault has been caused, which may take seconds on a busy machine.
+                # Count from when the fault is in effect: causing it can take seconds on a busy machine.
                 caused_at = caused_at or (time.time() if caused.done() else None)
                 seconds = time.time() - caused_at if caused_at else 0.0
             caused.result()
@@ -88,7 +88,7 @@ class Run:
         self.missing += waiting
 
     def false_alarms(self, begin):
-        """Return the name of each alert that began to fire without a fault that explains it."""
+        """Return the name of each alert that began to fire without a fault to explain it."""
         found = []
         for name, moment in self.prometheus.starts(begin, time.time()):
             if not any(
@@ -106,7 +106,7 @@ def say(line):
 
 
 def judge(run, quiet_s):
-    """Wait quietly, strike with every fault, and return the names of the false alarms."""
+    """Wait out the quiet phase, strike with every fault, and return the names of the false alarms."""
     wait_until(run.is_alive, 2 * TAIL_S, "all of ALIVE")
     say("the service is at work")
     time.sleep(quiet_s)

@@ -1,7 +1,7 @@
-"""Define the faults that strike the service, and the alerts that must fire.
+"""Define the faults that strike the service, and the alerts that each fault must raise.
 
-`fires` maps each alert that a fault must raise to the seconds until the alert's condition can hold; the
-rule's own `for` and PATIENCE_S are added. `along` names other alerts that the fault may rightly raise.
+`fires` maps each alert that a fault must raise to the number of seconds until its condition can hold; the
+rule's own `for` and PATIENCE_S are added. `along` names other alerts that the fault is allowed to raise.
 `lasts` names alerts whose condition outlasts the fault, because its damage is not repaired.
 """
 
@@ -24,14 +24,14 @@ from tests.waiting import wait_until
 
 WEEK_S = 7 * 86400
 REPORT_S = 10
-"""A worker reports its figures at this interval."""
+"""Workers report their figures at this interval."""
 CANARY_S = 75
-"""A canary is sent every minute, and has twelve seconds to arrive."""
+"""A canary is sent every minute and has twelve seconds to arrive."""
 COMPARISON_S = (900 + 180) // FACTOR + 10
 OLD_S = 60
-"""The age of one minute in some rules, which is not scaled."""
+"""Some rules compare an age with one minute, and this limit is not scaled."""
 OUTAGE = "Canary Gaps SuccessRateLow BudgetBurns DeliveriesLate WindowsLate"
-"""Alerts that an outage may raise: it stops the canary, and webhooks that the platform gives up are gaps."""
+"""Alerts that an outage can raise: it stops canaries, and webhooks that the platform gives up on are gaps."""
 
 
 def unsigned_posts(service):
@@ -287,8 +287,8 @@ PARTS = (
     (fault(events_of_another_organisation, ReconciliationMismatch=COMPARISON_S), ()),
     (fault(no_decision, ReconciliationLate=3600 // FACTOR), OUTAGES),
 )
-"""Each part is a fault of the comparison with the platform's history, and the stages of faults beside it.
+"""Each entry is a fault in the comparison with the platform's history, and the stages of faults alongside it.
 
-The faults of one stage strike at the same time, because they are independent of each other. The outages come
-last, because after an outage the comparison waits for late events.
+The faults in a stage strike at the same time, because they are independent of each other. The outages come
+last, because the comparison waits for late events after an outage.
 """

@@ -14,7 +14,7 @@ FACTOR = 15
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 DURATION = re.compile(r"(\bfor: |interval: |\boffset |\[|(?<=d):)(\d+)([smhd])\b")
 SECONDS = re.compile(r"(_age_seconds > |\* )(300|3600)\b")
-"""Matches ages and a prediction. Ages of one minute are not scaled, as the product's own times are not."""
+"""Matches ages and a prediction's span. Ages of one minute and the product's own times are not scaled."""
 
 DAY_BEFORE_S, HOUR_S, STEP_S = 1410 * 60 // FACTOR, 3600 // FACTOR, 60 // FACTOR
 LONGEST_S = 5400
@@ -37,9 +37,9 @@ class Prometheus(ServerProcess):
         self.address = f"{LOOPBACK}:{free_port()}"
 
     def start(self, changes, usual_rate):
-        """Start Prometheus with the shipped files, in which *changes* maps addresses to their replacements.
+        """Start Prometheus with the shipped files, replacing the addresses in them according to *changes*.
 
-        Only the data of the previous day is invented: *usual_rate* webhooks per second.
+        Only the previous day's data is invented: *usual_rate* webhooks per second.
         """
         rules = scale((SHIPPED / "open-messaging.rules.yml").read_text())
         (self.directory / "open-messaging.rules.yml").write_text(rules)
@@ -61,14 +61,14 @@ class Prometheus(ServerProcess):
         self.wait_until(lambda: self._answers("query", query="up == 1", least=3), timeout=60.0)
 
     def ask(self, path, **parameters):
-        """Return the data of a response of Prometheus' API."""
+        """Query Prometheus' API, and return the data in the response."""
         url = f"http://{self.address}/api/v1/{path}"
         answer = requests.get(url, params=parameters, timeout=20).json()
         assert answer["status"] == "success", answer
         return answer["data"]
 
     def alerts(self):
-        """Return for each alert, by name, the seconds for which its condition must hold before it fires."""
+        """Return, for each alert, how many seconds its condition must hold before the alert fires."""
         rules = [rule for group in self.ask("rules")["groups"] for rule in group["rules"]]
         assert {rule["name"]: rule["lastError"] for rule in rules if rule["health"] == "err"} == {}
         return {short(rule["name"]): rule["duration"] for rule in rules if rule["type"] == "alerting"}
@@ -78,12 +78,12 @@ class Prometheus(ServerProcess):
         return self._names('ALERTS{alertstate="firing"}')
 
     def fired(self, seconds):
-        """Return the names of the alerts that have fired at any time in the last *seconds*."""
+        """Return the names of the alerts that fired at any time in the last *seconds* seconds."""
         return self._names(f'count_over_time(ALERTS{{alertstate="firing"}}[{round(seconds)}s])')
 
     def starts(self, begin, end):
         """Yield the name and the time of each alert that began to fire between two times."""
-        # An alert that is already firing at *begin* started before it, so it is not yielded.
+        # An alert that was already firing at *begin* is not yielded, because it started earlier.
         query = {"query": 'ALERTS{alertstate="firing"}', "start": begin - 5, "end": end, "step": 1}
         for series in self.ask("query_range", **query)["result"]:
             before = 0.0

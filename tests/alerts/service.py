@@ -54,7 +54,7 @@ class Refusing(dict):
 
 
 class Now:
-    """A conversation's clock that always returns the present time."""
+    """A clock for conversations that always returns the present time."""
 
     def advance(self):
         return platform_timestamp(datetime.now(UTC))
@@ -63,7 +63,7 @@ class Now:
 
 
 class Traffic:
-    """A steady stream of events of two dialects, sent and retried as the platform does."""
+    """A steady stream of events in two dialects, sent and retried as the platform would."""
 
     def __init__(self, history):
         self.history = history
@@ -71,7 +71,7 @@ class Traffic:
         self.loses_webhooks = False
 
     def posts(self):
-        """Yield events until `is_stopped`. While `loses_webhooks`, many events appear only in the history."""
+        """Yield events until `is_stopped`; with `loses_webhooks`, many of them appear only in the history."""
         chance, conversations = random.Random(), []
         while not self.is_stopped:
             if len(conversations) < CONVERSATIONS:
@@ -89,14 +89,14 @@ class Traffic:
             yield Post(None, "event", compact(payload))
 
     def send(self, url):
-        """Send events until `is_stopped`."""
+        """Send events until `is_stopped` is set."""
         policy = RetryPolicy((5.0 / FACTOR,) * 5)
         endpoint = WebhookEndpoint(url, secret=SECRET.encode(), timeout=10.0, connections=64, headers={})
         WebhookSender(endpoint, self.posts(), Ledger(None), policy, RATE).run(64, lambda _: None)
 
 
 class Service:
-    """All processes of the service and its servers. Faults act on its attributes."""
+    """All processes of the service and of its servers. Faults act on this object's attributes."""
 
     def __init__(self, directory, stack: ExitStack):
         self.directory, self._stack = directory, stack
@@ -134,7 +134,7 @@ class Service:
         self.traffic = Traffic(self.history)
 
     def start(self):
-        """Start all processes in order, and return when each is known to work."""
+        """Start all processes in order, and return once each of them is known to work."""
         self.product.omctl("setup")
         self.edge = self._run(self.product.edge(configuration="tests.alerts.edge_configuration"))
         self.intake, self.settle, self.deliver, self.spare = (
@@ -188,7 +188,7 @@ class Service:
         return post(self.url, compact(payload)).status_code
 
     def rows(self, sql):
-        """Run a statement, and return the number of its rows."""
+        """Run a statement, and return the number of rows that it found or changed."""
         with create_engine(self.database_url, poolclass=NullPool).begin() as connection:
             return connection.execute(text(sql)).rowcount
 

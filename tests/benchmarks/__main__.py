@@ -60,18 +60,18 @@ ONCE: Final[dict[str, Callable[[Rig], None]]] = {
 """Scenarios that take minutes and are therefore measured only once."""
 
 REPORT_WIDTH: Final = 130
-"""The width of the report in columns, on a terminal and in a log. The longest titles fit into it."""
+"""The width of the report in columns, on a terminal and in a log. The longest titles fit."""
 
 SCENARIOS: Final = (*IN_TURN, *ONCE)
 FULL_SCENARIOS: Final = tuple(name for name in SCENARIOS if name != "choices")
 QUICK_SCENARIOS: Final = ("throughput", "half-load", "intake")
 WHOLE: Final = f"of at least {FULL.rounds} rounds, with {', '.join(map(str, FULL.table_rows))} rows"
-"""Describes the runs whose figures may be written to a file. Figures of a partial run cannot be compared with
-those of other runs, and a median of two rounds is not reliable."""
+"""Describes the runs whose figures may be written to a file. Figures from a partial run cannot be compared
+with those of other runs, and a median of two rounds is not reliable."""
 
 NEEDED: Final = {"without-broker": "half-load", "backlog": "throughput"}
-"""Maps each scenario that is compared with another scenario to that scenario, which is measured first, even
-if it was not requested."""
+"""Maps a scenario to the scenario with which it is compared. The latter is measured first, even if it was not
+requested."""
 
 
 @click.command()
@@ -106,7 +106,7 @@ def main(
         json_path = chart_path = None
     started = time.monotonic()
     with (
-        # Use a directory on a disk, as the journal and the databases do in production. /tmp may be in memory.
+        # Use a directory on a disk, as the journal and the databases do in production. /tmp can be in memory.
         tempfile.TemporaryDirectory(prefix="bench-", dir="/var/tmp") as directory,
         running_rig(plan, Path(directory), seed) as rig,
     ):
@@ -114,7 +114,7 @@ def main(
             try_to_measure(rig, name)
             document = as_json(rig.certificate, plan, rig.results, judge(rig.results))
             if json_path:
-                # Write the figures after each scenario: a run takes long, and a later scenario may fail.
+                # Write the figures after each scenario: runs are long, and a later scenario might fail.
                 write_json(json_path, document)
     rig.say(f"all measured in {time.monotonic() - started:.0f} s, seed {seed}")
     verdicts = judge(rig.results)
@@ -131,13 +131,13 @@ def main(
 
 
 def planned(names: Sequence[str]) -> list[str]:
-    """Return in order the scenarios to measure: *names*, and the scenarios with which they are compared."""
+    """Return the scenarios to measure, in order: *names* and those with which they are compared."""
     wanted = {*names, *(NEEDED[name] for name in names if name in NEEDED)}
     return [name for name in SCENARIOS if name in wanted]
 
 
 def try_to_measure(rig: Rig, name: str) -> None:
-    """Measure one scenario. If this fails, record the failure so that the run fails at its end."""
+    """Measure one scenario. If that fails, record the failure, so that the run fails at the end."""
     began = time.monotonic()
     try:
         measure(rig, name)

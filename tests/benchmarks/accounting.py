@@ -30,13 +30,13 @@ def _own_seconds(process: psutil.Process) -> float:
 
 @dataclass(frozen=True, slots=True)
 class CpuMeter:
-    """Measures the CPU time of process trees, each with its name, root process and CPU time at the start."""
+    """Measures the CPU time of process trees, given each one's name, root process and initial CPU time."""
 
     started: Mapping[str, tuple[int, float]]
 
     @classmethod
     def start(cls, **pids: int) -> CpuMeter:
-        """Start to measure the process trees whose root processes have these ids."""
+        """Start measuring the process trees whose root processes have these ids."""
         return cls({name: (pid, cpu_seconds(pid)) for name, pid in pids.items()})
 
     def per_event_us(self, events: int) -> dict[str, float]:

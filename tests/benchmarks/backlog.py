@@ -63,14 +63,14 @@ def measure_backlog(rig: Rig) -> None:
 
 
 def _ingest_until_empty(rig: Rig, server: Server, rate: float) -> tuple[int, int, float, float]:
-    """Send the same requests again and again until no event waits in the journal.
+    """Send the same requests again and again until no events wait in the journal.
 
     The queue is purged repeatedly, as if workers on other machines kept up. Without consumers, a quorum queue
-    that contains half a million messages would accept only a tenth of its usual rate.
+    that contains half a million messages would accept messages at only a tenth of its usual rate.
 
     Returns:
-        The number of events purged from the queue, the number of ingested events, the seconds in which they
-        were ingested, and the seconds until no event waited.
+        The number of events purged from the queue, the number of ingested events, how many seconds ingesting
+        them took, and how many seconds passed until no events waited.
     """
     while not server.journal_total("republished"):
         time.sleep(POLL_SECONDS)

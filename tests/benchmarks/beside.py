@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from tests.benchmarks.table import Growth
 
 LONGER: Final = 3
-"""The factor by which a round has more events than usual. In a round of the usual length, settling would
-begin only in the middle, two seconds after the first event."""
+"""A round has this many times the usual number of events. In a round of the usual length, settling would
+begin only halfway through, two seconds after the first event."""
 
 LEAST_DONE: Final = 0.05
 """The minimum number of rows that settle and deliver must each process while intake runs, as a share of
@@ -37,7 +37,7 @@ RETAIN_ROUNDS: Final = 5
 
 
 def measure_beside(rig: Rig) -> None:
-    """Measure intake on the same events, first alone and then while settle and deliver also run.
+    """Measure intake with the same events, first alone and then while settle and deliver also run.
 
     The outbox is filled beforehand, because intake finishes before its own events are settled.
     """
@@ -54,7 +54,7 @@ def measure_beside(rig: Rig) -> None:
 
 
 def _note_done(rig: Rig, url: str, growth: Growth) -> None:
-    """Record the work of settle and deliver between intake's first row and its last."""
+    """Record how much settle and deliver did between intake's first row and its last."""
     with event_table(url) as table:
         rows = table.count()
         settled, delivered = table.query(DONE_MEANWHILE)[0]
@@ -71,7 +71,7 @@ def is_beside(settled: int, delivered: int, rows: int) -> bool:
 
 
 def measure_retain(rig: Rig) -> None:
-    """Measure intake while its tables contain old rows, and then while these rows are being deleted."""
+    """Measure intake while its tables contain old rows, and then while those rows are being deleted."""
     rows = rig.plan.old_rows
     url = filled(rig, rows)
     for number in range(max(rig.plan.rounds, RETAIN_ROUNDS)):

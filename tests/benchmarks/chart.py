@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import matplotlib as mpl
 
-mpl.use("Agg")  # this backend needs no screen, which a build server lacks
+mpl.use("Agg")  # build servers have no screen, and this backend needs none
 from matplotlib import pyplot as plt
 
 if TYPE_CHECKING:

@@ -33,7 +33,7 @@ THREADS: Final = 8
 """The default number of threads that deliver uses per destination. The bare loop gets the same number."""
 
 RATE: Final = 100.0
-"""Events sent per second to measure the whole delay: about half the rate that two cores can process."""
+"""Events sent per second to measure the whole delay: about half of what two cores can process."""
 
 TIMEOUT_SECONDS: Final = 300.0
 SETTLE_SECONDS: Final = 15.0
@@ -55,7 +55,7 @@ FILL: Final = (
     """,
 )
 """Statements that insert messages with bodies of the benchmarks' usual size. Their event ids are negative, so
-that they do not collide with events that intake inserts at the same time."""
+they do not collide with events that intake inserts at the same time."""
 
 OF_EACH: Final = 10
 """The number of messages per conversation in the outbox."""
@@ -79,7 +79,7 @@ def measure_deliver(rig: Rig) -> None:
 
 
 def measure_one_conversation(rig: Rig) -> None:
-    """Measure a backlog of many conversations, and then one of a single conversation, event by event."""
+    """Measure a backlog of events of many conversations, and then one of a single conversation's events."""
     with under_gunicorn(rig, "in_flask:noop", BARE_LOOP) as receiver:
         urls = {"crm": f"http://{LOOPBACK}:{receiver.port}/"}
         for subject, conversations in {"many_conversations": CONVERSATIONS, "one_conversation": 1}.items():
@@ -109,7 +109,7 @@ def measure_delivery_delay(rig: Rig) -> None:
         event_type, moment = seen.get(sha256(bodies[each.number]).digest(), ("", 0.0))
         lost += not event_type
         begun = each.due if event_type == NEW else newest[each.number // EVENTS_PER_CONVERSATION]
-        # Ignore the first second, while processes still connect and compile their code.
+        # Ignore the first second, in which processes are still connecting and compiling their code.
         if event_type in delays and each.due > tries[0].due + 1.0:
             delays[event_type].append(moment - begun)
     rig.results.add("deliver_way", "at_once", **in_ms(delays[NEW]))
@@ -121,9 +121,9 @@ def measure_delivery_delay(rig: Rig) -> None:
 def delivering_service(
     rig: Rig, receiver: str, events: Sequence[str] = TOLD
 ) -> Iterator[tuple[Server, EventTable, dict[str, int]]]:
-    """Run the edge and one process of each role up to deliver, with the URL of one destination.
+    """Run the edge and one process each of intake, settle and deliver, with *receiver* as the destination.
 
-    Yield the edge, the table of events, and the process ids by the names of the processes.
+    Yield the edge, the table of events, and each process's id by the process's name.
     """
     with whole_service(rig) as (server, worker, table), role(rig, table.url, "settle") as settle:
         path = destinations_file(rig, {"crm": receiver}, events)

@@ -22,9 +22,9 @@ RATE: Final = 200.0
 
 DRAIN_SECONDS: Final = 120.0
 POLL_SECONDS: Final = 0.001
-"""Seconds between two polls of the table. A measured delay is too long by at most this time. A poll sees a
-row when any other client does: after the commit and the disk flush. PostgreSQL's own commit times are not
-used, because they precede the flush."""
+"""Seconds between two polls of the table, and thus the maximum error of a measured delay. A poll sees a row
+when any other client does: after the commit and the disk flush. PostgreSQL's own commit times are not used,
+because they precede the flush."""
 
 SAFETY_SECONDS: Final = 5.0
 
@@ -49,7 +49,7 @@ def measure_end_to_end(rig: Rig) -> None:
 
 
 def measure_commit_delay(rig: Rig) -> None:
-    """Send events at a steady rate and measure when each row can be read; then measure the shortest delay."""
+    """Send events at a steady rate, and measure when each row is readable. Then measure the minimum delay."""
     rig.say("commit_delay")
     seconds = rig.plan.open_loop_seconds
     count = round(RATE * seconds)
@@ -83,7 +83,7 @@ def _watch(table: EventTable, count: int, seconds: float) -> dict[bytes, float]:
     """Return when the row of each body was first seen, on the sender's clock."""
     looks = [(table.base, 0.0)]
     deadline = time.monotonic() + seconds
-    # Ids may have gaps, so the rows are counted only once the newest id shows that all may exist.
+    # Ids can have gaps, so count the rows only once the newest id shows that all of them can exist.
     while (looks[-1][0] < table.base + count or table.count() < count) and time.monotonic() < deadline:
         newest = table.newest()
         now = time.monotonic()

@@ -1,4 +1,4 @@
-"""Write distinct, signed events of one size into a file, as whole HTTP requests.
+"""Write distinct, signed events of one size to a file, as whole HTTP requests.
 
 The events are distinct, because duplicates would make intake look fast. They are prepared in advance, because
 otherwise a measurement would include the load generator's work. Every request has the same length, so that
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 BODY_BYTES: Final = 550
-"""The size of a body: about that of a text message in the guide's envelope with its participants."""
+"""The size of a body: about that of a text message with its participants in the guide's envelope."""
 
 EVENTS_PER_CONVERSATION: Final = 10
 FIRST: Final = datetime(2026, 1, 5, 8, tzinfo=UTC)
@@ -51,7 +51,7 @@ class RequestFile:
     count: int
 
     def bodies(self, count: int, first: int = 0) -> list[bytes]:
-        """Return the bodies of *count* requests, from number *first* on."""
+        """Return the bodies of *count* requests, starting with number *first*."""
         with self.path.open("rb") as file:
             file.seek(first * self.size)
             return [file.read(self.size)[-BODY_BYTES:] for _ in range(count)]
@@ -70,7 +70,7 @@ def write_requests(path: Path, bodies: Iterator[bytes]) -> RequestFile:
 
 
 def bodies(count: int, seed: str) -> Iterator[bytes]:
-    """Yield ten events for each conversation: its start, messages, queued, messages, routed, messages.
+    """Yield ten events per conversation: its start, and then messages with two updates (queued and routed).
 
     Args:
         count: The number of events.

@@ -50,7 +50,7 @@ Payloads and messages are left out, because their tables grow only at the end, r
 
 
 def measure_growth(rig: Rig) -> None:
-    """Measure intake on the same events with a small table, and then with each of the larger tables."""
+    """Measure intake of the same events with a small table, and then with each of the larger tables."""
     urls = {rows: filled(rig, rows) for rows in (SMALL, *rig.plan.table_rows)}
     for number in range(rig.plan.rounds):
         rig.results.round = number + 1
@@ -78,7 +78,7 @@ def _wal_bytes(url: str) -> float:
 
 
 def filled(rig: Rig, rows: int) -> str:
-    """Return a database whose tables already have *rows* rows."""
+    """Return the URL of a database whose tables already have *rows* rows."""
     rig.say(f"growth: filling in {rows} rows")
     url = rig.migrated()
     execute(url, FILL, rows=rows)

@@ -48,7 +48,7 @@ OTHERWISE: Final[dict[str, Start]] = {
     "with_fsync": lambda rig: edge(rig, OM_JOURNAL_FSYNC="true"),
     "on_threads": edge_on_threads,
 }
-"""Variants of the edge with one difference each. Decision records quote their figures."""
+"""Variants of the edge, each with one difference. Decision records quote their figures."""
 
 KEEPING_NOTHING: Final = ("noop", "bare_loop")
 WARM_UP_SECONDS: Final = 1.0

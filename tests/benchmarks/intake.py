@@ -21,7 +21,7 @@ POSTGRESQL: Final = "intake_postgresql"
 SQLITE: Final = "intake_sqlite"
 BARE: Final = "bare"
 REPEATED: Final = 10
-"""One event in this number is delivered twice."""
+"""One in this many events is delivered twice."""
 
 TIMEOUT_SECONDS: Final = 120.0
 ALL_TABLES: Final = """
@@ -52,7 +52,7 @@ class Trial:
 
 
 def measure_intake(rig: Rig) -> None:
-    """Measure each consumer in turn on the same events."""
+    """Measure each consumer in turn with the same events."""
     many = rig.requests.bodies(rig.plan.intake_events)
     few = many[: rig.plan.single_events]
     _insert(rig, many)
@@ -83,7 +83,7 @@ def _insert(rig: Rig, bodies: Sequence[bytes]) -> None:
 
 
 def work_off(rig: Rig, trial: Trial, bodies: Sequence[bytes]) -> Growth:
-    """Fill the queue, start the consumer, and record its figures. The database may contain older events."""
+    """Fill the queue, start the consumer, and record its figures. The database can contain older events."""
     rig.say(f"{trial.scenario}: {trial.subject}")
     if not trial.is_bare:
         rig.migrated(trial.url)

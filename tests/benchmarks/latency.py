@@ -27,7 +27,7 @@ SETTLE_SECONDS: Final = 1.0
 """Seconds at the start of a load that are not measured, because the load generator is still starting."""
 
 MARGIN_SECONDS: Final = 0.2
-"""Seconds before and after the broker's failure in which due requests are not measured."""
+"""Requests due within this number of seconds before or after the broker's failure are not measured."""
 
 RECOVERY_SECONDS: Final = 90.0
 
@@ -74,7 +74,7 @@ def _strike(rig: Rig, scenario: str, strike: Callable[[], None], mend: Callable[
             tries = finished(sending)
         mend()
         wait_until(lambda: _has_handed_over(server), RECOVERY_SECONDS, "the journal is handed over")
-        # After a freeze, the last events may still be in a socket. After a kill, they were published again.
+        # After a freeze, the last events can still be in a socket. After a kill, they were published again.
         rig.queue.settle()
     check_answers(rig, scenario, tries)
     begin, end, after = begin + SETTLE_SECONDS, struck_at - MARGIN_SECONDS, struck_at + MARGIN_SECONDS
@@ -94,7 +94,7 @@ def _has_handed_over(server: Server) -> bool:
 
 
 def _check_found(rig: Rig, scenario: str, tries: Sequence[Tried]) -> None:
-    """Check that the body of every request answered 200 is in the queue; duplicates are permitted."""
+    """Check that the body of every request answered with 200 is in the queue; duplicates are permitted."""
     bodies = rig.requests.bodies(len(tries))
     ledger = Ledger()
     ledger.note_answered(bodies[each.number] for each in tries if each.status == 200)

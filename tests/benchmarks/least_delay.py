@@ -1,4 +1,4 @@
-"""Measure the lowest latency of an event if the broker and the database each flush once."""
+"""Measure the lowest latency that an event can have if the broker and the database each flush once."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ DRAIN_SECONDS: Final = 10.0
 
 
 def least_delays(rig: Rig, bodies: Sequence[bytes], rate: float) -> list[float]:
-    """Publish, insert and commit each body, and return the seconds from each publish to its commit.
+    """Publish, insert and commit each body, and return how many seconds each took from publish to commit.
 
     Args:
         rig: A rig whose queue is empty.

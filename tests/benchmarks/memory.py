@@ -46,7 +46,7 @@ class MemoryWatch:
                 samples.append(process.memory_info().rss / 1e6)
 
     def figures(self) -> dict[str, float]:
-        """Return the largest memory and the largest growth among the processes."""
+        """Return the largest memory use and the largest growth among the processes."""
         series = [samples for samples in self.samples.values() if samples]
         return {"largest_mb": max(map(max, series)), "growth_mb": max(map(growth_of, series))}
 

@@ -66,7 +66,7 @@ WORKER_LAYERS: Final = {
 OTHER: Final = "other"
 WAITING: Final = ("selectors.py", "threading.py")
 """Files in which a thread sleeps, or waits for a core after it was woken. Samples in these files are ignored,
-because on a busy machine, threads spend most of their time there."""
+because threads on a busy machine spend most of their time there."""
 
 SECONDS: Final = 8
 SAMPLES_PER_SECOND: Final = 200
@@ -77,7 +77,7 @@ Stacks = Counter[tuple[str, ...]]
 
 
 def main(directory: Path) -> None:
-    """Profile the edge and a worker. Use an idle machine, because waiting for a core would count, too."""
+    """Profile the edge and a worker. Use an idle machine, because waiting for a core would also count."""
     directory.mkdir(parents=True, exist_ok=True)
     with (
         tempfile.TemporaryDirectory(prefix="bench-", dir="/var/tmp") as scratch,
@@ -143,7 +143,7 @@ def _record(pid: int, form: str, output: Path, work: Callable[[], object]) -> No
     """Sample the stacks of a process tree while *work* runs.
 
     The processes are not paused, because a sleeping thread would appear as running after a pause. If a stack
-    changes while py-spy reads it, py-spy reports this and omits the stack.
+    changes while py-spy reads it, py-spy reports that and omits the stack.
     """
     command = [str(Path(sys.executable).with_name("py-spy")), "record", "--pid", str(pid), "--subprocesses"]
     command += ["--nonblocking", "--rate", str(SAMPLES_PER_SECOND), "--duration", "3600"]
@@ -158,7 +158,7 @@ def _record(pid: int, form: str, output: Path, work: Callable[[], object]) -> No
 
 
 def read_stacks(text: str) -> Stacks:
-    """Count the samples of each stack. A line lists the stack's frames, outermost first, and the number."""
+    """Count the samples of each stack. A line lists a stack's frames, outermost first, and a number."""
     lines = (line.rpartition(" ") for line in text.splitlines())
     return Counter({tuple(frames.split(";")): int(samples) for frames, _, samples in lines})
 

@@ -83,7 +83,7 @@ class EventsQueue:
         return digests
 
     def fill(self, bodies: Iterable[bytes]) -> float:
-        """Publish each body as the edge would; return the seconds until the broker has received them all."""
+        """Publish each body as the edge would; return how many seconds the broker takes to get them all."""
         now_us = time.time_ns() // 1000
         with self._connection() as connection:
             channel = connection.channel()

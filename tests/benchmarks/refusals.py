@@ -1,4 +1,4 @@
-"""Measure how long good deliveries take while their destination refuses nine of ten events."""
+"""Measure how long good deliveries take while their destination refuses nine in ten events."""
 
 from __future__ import annotations
 

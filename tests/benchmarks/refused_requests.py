@@ -18,19 +18,19 @@ _FIRST: Final = (
     f"GET {WEBHOOK_PATH} HTTP/1.1\r\n{_HOST}\r\n"
     f"POST {WEBHOOK_PATH} HTTP/1.1\r\n{_HOST}Content-Length: 2\r\n\r\n{{}}"
 )
-"""Three requests, which the edge must answer 404, 405 and 401, in this order."""
+"""Three requests that the edge must answer with 404, 405 and 401, in that order."""
 
 _LAST: Final = (
     f"POST {WEBHOOK_PATH} HTTP/1.1\r\n{_HOST}Content-Length: 999999999\r\n\r\n",
     "this is no HTTP\r\n\r\n",
 )
-"""Two requests, which the edge must answer 413 and 400. Each of these answers closes the connection."""
+"""Two requests that the edge must answer with 413 and 400. Each of these answers closes the connection."""
 
 MAX_CONNECTIONS: Final = 2_000
 
 
 def provoke_errors(port: int, refusals: Callable[[], list[dict[str, Any]]], processes: int) -> None:
-    """Make every process of an edge answer 404, 405, 401 and 413, and 400 to a malformed request.
+    """Make every process of an edge answer with 404, 405, 401, 413 and, to a malformed request, 400.
 
     Args:
         port: The edge's port on loopback; its processes share the connections.

@@ -44,7 +44,7 @@ def print_report(console: Console, results: Results, verdicts: Sequence[Verdict]
 
 
 def correctness(results: Results) -> str:
-    """Return a text with the number of checks that held. A check counts once for each round."""
+    """Return a text that states how many checks held. A check counts once per round."""
     return f"{sum(check.holds for check in results.checks)} of {len(results.checks)} checks hold"
 
 

@@ -1,9 +1,9 @@
-"""Model routing updates during a busy reconciliation with the product's functions on a simulated clock.
+"""Model routing updates during a busy reconciliation, using the product's code and a simulated clock.
 
     python -m tests.benchmarks.routing_updates --rate 30 --minutes 15 [--apply-unverified 60]
 
 The model runs the settle role's Verifier, the request budget, the simulated platform with its limit and its
-lag, and SQLite. It simulates the time, the network (0.1 s for each request) and a background caller, which
+lag, and SQLite. It simulates the time, the network (0.1 s per request) and a background caller, which
 uses up all requests that are left in the budget. Two of a conversation's 20 events change its state, 15 to
 60 s apart. The conversation ends one to five minutes after the second change.
 """
@@ -131,13 +131,13 @@ class Model:
         self.report()
 
     def is_waiting(self) -> bool:
-        """Return whether any update still waits for its decision."""
+        """Return whether any update is still waiting for a decision."""
         with self.engine.connect() as connection:
             waiting = connection.execute(text("SELECT 1 FROM routing_updates WHERE decision IS NULL LIMIT 1"))
             return waiting.first() is not None
 
     def ask_in_background(self) -> None:
-        """Send a request as a reconciliation does, if the budget has one left."""
+        """Send a request as a reconciliation does, if the budget allows one."""
         if self.clock.seconds < self.background_at:
             return
         try:
@@ -151,7 +151,7 @@ class Model:
             self.client.count("background")
 
     def change(self, number: int, state: str) -> None:
-        """Change a conversation on the platform, and store the routing update about this change."""
+        """Change a conversation on the platform, and store the routing update about that change."""
         conversation = f"c-{number}"
         others = {QUEUED: Participant("acd", queue_id="q"), ROUTED: Participant("agent", user_id="a")}
         participants = [Participant("customer"), others.get(state, Participant("customer"))]

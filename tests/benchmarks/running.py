@@ -46,7 +46,7 @@ class Server:
     Args:
         pid: The id of the root of the server's process tree.
         port: The server's port on loopback.
-        journals: Returns the edge's report of the journal of each of its processes.
+        journals: Returns the edge's report on each of its processes' journals.
     """
 
     pid: int
@@ -75,13 +75,13 @@ def edge(rig: Rig, **settings: str) -> Iterator[Server]:
 
 
 def intake(rig: Rig, database_url: str, **settings: str) -> AbstractContextManager[int]:
-    """Run one intake process on a migrated database, and yield its process id at once."""
+    """Run one intake process on a migrated database, and yield its process id immediately."""
     return role(rig, database_url, "intake", **settings)
 
 
 @contextmanager
 def role(rig: Rig, database_url: str, name: str, **settings: str) -> Iterator[int]:
-    """Run one process of the role *name* on a migrated database, and yield its process id at once."""
+    """Run one process of the role *name* on a migrated database, and yield its process id immediately."""
     with (
         rig.product(OM_DATABASE_URL=database_url) as product,
         _running(product.worker(f"{name}-1", role=name, **settings)) as pid,
@@ -91,7 +91,7 @@ def role(rig: Rig, database_url: str, name: str, **settings: str) -> Iterator[in
 
 @contextmanager
 def whole_service(rig: Rig) -> Iterator[tuple[Server, int, EventTable]]:
-    """Run the edge and one intake process on an empty database; yield the edge, intake's id, the table."""
+    """Run the edge and an intake process on an empty database; yield the edge, intake's pid and the table."""
     url = rig.migrated()
     with edge(rig) as server, intake(rig, url) as worker, event_table(url) as table:
         yield server, worker, table
@@ -99,7 +99,7 @@ def whole_service(rig: Rig) -> Iterator[tuple[Server, int, EventTable]]:
 
 @contextmanager
 def bare_consumer(rig: Rig, database_url: str) -> Iterator[int]:
-    """Run the bare consumer, with which intake is compared, and yield its process id at once."""
+    """Run the bare consumer, with which intake is compared, and yield its process id immediately."""
     command = [sys.executable, "-m", f"{RECEIVERS}.bare_consumer", database_url]
     with _running(_program(rig, command, {})) as pid:
         yield pid
@@ -151,7 +151,7 @@ def _program(rig: Rig, command: list[str], environment: Mapping[str, str]) -> Pr
 
 @contextmanager
 def _running(program: Program, is_ready: Callable[[], bool] = lambda: True) -> Iterator[int]:
-    """Run a program, and kill it afterwards: an orderly end would take longer, and it is not measured."""
+    """Run a program, and kill it afterwards: an orderly shutdown would take longer, and is not measured."""
     program.start()
     try:
         wait_until(is_ready, START_SECONDS, f"{program.name} is ready, see {program.log}")

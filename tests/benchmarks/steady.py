@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from tests.stand.records import Tried
 
 TURN_SECONDS: Final = 0.00025
-"""Seconds between two checks for due requests and for answers. A measured latency may be too long by this
-time, but never too short. A loop that woke up for every request would leave less CPU time to the server."""
+"""Seconds between two checks for due requests and for answers. A measured latency can be too long by this
+time, but is never too short. A loop that woke up for every request would leave less CPU time for others."""
 
 
 @contextmanager
@@ -68,7 +68,7 @@ def finished(load: Load) -> Sequence[Tried]:
 
 
 def check_answers(rig: Rig, scenario: str, tries: Sequence[Tried]) -> int:
-    """Check that every try was answered 200, and return the number of those that were."""
+    """Check that every try was answered with 200, and return how many were."""
     refused = sum(each.status != 200 for each in tries)
     rig.results.check(f"{scenario}: {refused} of {len(tries)} not answered 200", holds=not refused)
     return len(tries) - refused

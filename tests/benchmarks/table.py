@@ -23,14 +23,14 @@ MISSING_TABLE: Final = (ProgrammingError, OperationalError)
 
 @dataclass(frozen=True, slots=True)
 class Growth:
-    """The rows that a table gained after the first poll that found any, and the seconds this took."""
+    """The rows that a table gained after the first poll that found any, and how many seconds that took."""
 
     rows: int
     seconds: float
 
     @property
     def per_second(self) -> float:
-        """Rows per second since the first batch, which excludes the time in which the process starts."""
+        """Rows per second since the first batch, excluding the time in which the process starts."""
         return self.rows / self.seconds
 
 
@@ -59,14 +59,14 @@ class EventTable:
         self.base = int(self.query("SELECT coalesce(max(id), 0) FROM :table")[0][0])
 
     def count(self) -> int:
-        """Return the number of rows that are not excluded; 0 as long as the table does not exist."""
+        """Return the number of rows that are not excluded; 0 if the table does not exist yet."""
         try:
             return int(self.query("SELECT count(*) FROM :table WHERE id > :base", base=self.base)[0][0])
         except MISSING_TABLE:
             return 0
 
     def digests(self) -> dict[int, bytes]:
-        """Return body_sha256 of every row that is not excluded, by id."""
+        """Return the body_sha256 of every row that is not excluded, by id."""
         rows = self.query("SELECT id, body_sha256 FROM :table WHERE id > :base", base=self.base)
         return {number: bytes(digest) for number, digest in rows}
 
@@ -78,7 +78,7 @@ class EventTable:
         return int(newest)
 
     def wait_for(self, expected: int, *, timeout: float) -> int:
-        """Poll until the table has *expected* rows or *timeout* ends, and return how many rows it has."""
+        """Poll until the table has *expected* rows, for at most *timeout* seconds; return how many it has."""
         deadline = time.monotonic() + timeout
         while (rows := self.count()) < expected and time.monotonic() < deadline:
             # Wait between two counts, because one count costs the server as much as a few hundred inserts.

@@ -1,7 +1,7 @@
-"""Detect code that has become several times as expensive, by ratios of CPU time within one run.
+"""Detect code that has become several times as expensive, by comparing CPU times within one run.
 
-A busy machine makes both sides of such a ratio more expensive, so the ratio stays stable although rates and
-latencies do not. The bounds are twice the usual ratios. `make bench` measures the ratios more precisely.
+A busy machine makes both sides of such a ratio more expensive, so the ratio stays stable even though rates
+and latencies do not. The bounds are twice the usual ratios. `make bench` measures the ratios more precisely.
 """
 
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Measure how long 5,000 session starts take from the webhook to a destination, all at once."""
+"""Measure how long 5,000 simultaneous session starts take from the webhook to a destination."""
 
 from __future__ import annotations
 
@@ -28,20 +28,20 @@ if TYPE_CHECKING:
 SCENARIO: Final = "whole_way"
 SESSIONS: Final = 5_000
 WARM_UP: Final = 500
-"""The number of sessions sent before the measurement, so that each process connects and compiles its code."""
+"""The number of sessions sent before the measurement, to make each process connect and compile its code."""
 
 CONVERSATION: Final = re.compile(rb'"conversation_id":"([^"]+)"')
 TIMEOUT_SECONDS: Final = 120.0
 REPEAT_SECONDS: Final = 1.0
-"""How long to wait, after the last session has arrived, for sessions that are delivered again."""
+"""How long to wait for repeated deliveries after the last session has arrived."""
 
 
 def measure_whole_way(rig: Rig) -> None:
-    """Measure the no-op, then send all sessions at full speed until the destination has each exactly once."""
+    """Measure the no-op, then send all sessions at full speed. The destination must get each exactly once."""
     with under_gunicorn(rig, "in_flask:noop") as server:
         load_receiver(rig, "noop", server, rig.plan.ingest_seconds, SCENARIO)
     rig.say(f"{SCENARIO}: service")
-    # The first event of each conversation of the prepared requests starts its session.
+    # Among the prepared requests, the first event of each conversation starts its session.
     bodies = rig.requests.bodies((WARM_UP + SESSIONS) * EVENTS_PER_CONVERSATION)[::EVENTS_PER_CONVERSATION]
     requests = write_requests(rig.fresh() / "requests", iter(bodies))
     arrivals: list[tuple[bytes, float]] = []
@@ -76,7 +76,7 @@ class _Noting(Answering):
         self._arrivals = arrivals
 
     def data_received(self, data: bytes) -> None:
-        """Record and accept the delivery once the data that has arrived identifies its conversation."""
+        """Record and accept the delivery once the received data identifies its conversation."""
         if found := CONVERSATION.search(data):
             self._arrivals.append((found[1], time.monotonic()))
             self._transport.write(ANSWER)

@@ -1,4 +1,4 @@
-"""Load a server with wrk over a few connections, each of which sends a request after the previous answer."""
+"""Load a server with wrk over a few connections, each of which awaits an answer before its next request."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 CONNECTIONS: Final = 16
 SCRIPT: Final = Path(__file__).with_name("requests.lua")
 ON_THE_WAY: Final = 2 * CONNECTIONS
-"""The maximum number of requests that were still unanswered when wrk stopped, which it does twice: after the
+"""The maximum number of requests that are still unanswered when wrk stops, which it does twice: after the
 warm-up and after the measurement."""
 
 
@@ -27,7 +27,7 @@ class Load:
     """The result of a load on a server.
 
     Args:
-        answered: The number of requests answered 200.
+        answered: The number of requests answered with 200.
         seconds: The duration of the load in seconds.
         refused: The number of requests answered with 4xx or 5xx.
         socket_errors: The number of connections that were refused, reset or timed out.
@@ -40,12 +40,12 @@ class Load:
 
     @property
     def per_second(self) -> float:
-        """The number of requests answered 200 per second."""
+        """The number of requests per second that were answered with 200."""
         return self.answered / self.seconds
 
     @property
     def is_clean(self) -> bool:
-        """Whether every request was answered 200."""
+        """Whether every request was answered with 200."""
         return not self.refused and not self.socket_errors
 
 
@@ -55,7 +55,7 @@ def is_kept(answered: int, found: int) -> bool:
 
 
 def load(port: int, requests: RequestFile, *, seconds: float, first: int = 0) -> Load:
-    """Send each request of the file once, from number *first* on, and return the result.
+    """Send each request of the file once, starting with number *first*, and return the result.
 
     Raises:
         LoadError: wrk failed, or the file contained too few requests.

@@ -14,8 +14,8 @@ from tests.servers import ensure_postgresql, ensure_rabbitmq
 
 HERE = Path(__file__).parent
 LANES = "2"
-"""The number of stands that run at the same time. With four stands on two cores, every start had to wait for
-a processor, and five of 34 faults failed because they exceeded time limits."""
+"""The number of stands (test rigs) that run at the same time. With four stands on two cores, every start had
+to wait for a processor, and five of 34 faults failed because they exceeded time limits."""
 
 
 def main() -> int:

@@ -31,22 +31,22 @@ ARCHIVE: Final = "archive"
 SIGNING_SECRET: Final = "whsec_Y29uc3RydWN0ZWQtZm9yLXRoZS1zdGFuZA=="
 EVENTS: Final = ("new", "message", "updated")
 TIMEOUT_SECONDS: Final = 2.0
-"""The time limit of one delivery to a destination, in seconds."""
+"""The time limit for one delivery to a destination, in seconds."""
 
 REQUESTS_PER_MINUTE: Final = 60_000
 """The request limit of the simulated platform. A real organisation's lower limit would delay the updates."""
 
 PURPOSES: Final = {"CONTACT-QUEUED": frozenset({"acd"}), "CONTACT-ROUTED": frozenset({"agent"})}
-"""For each routing status, the purposes of the participant that a conversation has if the status is true."""
+"""For each routing status, the participants' purposes that confirm the status."""
 
 NO_PARTICIPANT: Final = ""
-"""The recorded answer of the simulated platform about a conversation that does not exist there."""
+"""The simulated platform's recorded answer about a conversation that it does not have."""
 
 FORBIDDEN: Final = "forbidden"
-"""The recorded answer of the simulated platform if it answers 403."""
+"""The simulated platform's recorded answer when it responds with 403."""
 
 MAX_LAG_SECONDS: Final = 3.0
-"""How long the platform's answers may be out of date after a conversation's first notification, in seconds.
+"""How long after a conversation's first notification the platform's answers can be out of date, in seconds.
 
 In this simulation, the state of a conversation never changes after that notification.
 """
@@ -69,8 +69,8 @@ class Contacts(dict[str, Conversation]):
     """The platform's conversations, and a record of the platform's answers about each of them.
 
     Half of the conversations wait in a routing queue, and the other half are with an agent, regardless of the
-    notifications. A lying platform gives a random answer to each request. For some time after a lagging
-    platform has sent the notification of an update, it answers 404 or returns the earlier state.
+    notifications. A lying platform gives a random answer to each request. A lagging platform answers with 404
+    or the earlier state for some time after a conversation's first notification.
     """
 
     def __init__(self) -> None:
@@ -123,7 +123,7 @@ class Contacts(dict[str, Conversation]):
 
 
 def purpose_of(conversation_id: str) -> str:
-    """Return the true purpose of the participant in a conversation who is not the customer."""
+    """Return the true purpose of the participant who is in a conversation with the customer."""
     return "acd" if conversation_id[-1] in "02468" else "agent"
 
 
@@ -135,7 +135,7 @@ class WatchedInbox(Inbox):
         self._moments: dict[tuple[str, bytes], float] = {}
 
     def accept(self, told: ReceivedEvent) -> None:
-        """Record an event that is answered 2xx, and the time of the answer."""
+        """Record an event that gets a 2xx, and the time of that response."""
         self._moments.setdefault((told.destination, digest_of(payload_of(told))), time.monotonic())
         super().accept(told)
 
@@ -150,20 +150,20 @@ def payload_of(told: ReceivedEvent) -> bytes:
 
 
 class CountingOrganisation(Organisation):
-    """An organisation that counts its faulty answers. Its request budget can be exhausted on demand."""
+    """An organisation that counts its faulty answers, and whose request budget a strike can exhaust."""
 
     faults = 0
     is_out_of_budget = False
 
     def take_request(self, request: str) -> float:
-        """Count a request as usual. If the budget is exhausted on demand, return a wait of one second."""
+        """Count a request as usual, or return a wait of one second while a strike exhausts the budget."""
         if not self.is_out_of_budget:
             return super().take_request(request)
         self.refused += 1
         return 1.0
 
     def next_fault(self, method: str = "GET") -> Fault | None:
-        """Return the fault of the next answer, or None; count the faults that are returned."""
+        """Return the fault for the next answer, or None, and count the faults returned."""
         fault = super().next_fault(method)
         self.faults += fault is not None
         return fault
@@ -191,7 +191,7 @@ class Behind:
         self.directory = directory
 
     def settings(self) -> dict[str, str]:
-        """Return the settings that point the workers to the simulated services."""
+        """Return the settings that point the workers at the simulated services."""
         crm = _destination(DESTINATION, self.receiver_proxy.port, EVENTS)
         archive = _destination(ARCHIVE, self._archive_port, EVENTS[1:2])
         self.directory.mkdir(parents=True, exist_ok=True)
@@ -207,7 +207,7 @@ class Behind:
         }
 
     def serve(self, stand: Stand) -> None:
-        """Create the programs of a stand's workers without starting them, and discard earlier deliveries."""
+        """Create a stand's settle and deliver workers without starting them. Discard earlier deliveries."""
         url = stand.database_url()
         self.inbox.requested.clear()
         self.inbox.accepted.clear()
@@ -228,7 +228,7 @@ class Behind:
         return [each for each in self.inbox.accepted_by(destination) if each.conversation_id.startswith(run)]
 
     def of(self, role: str) -> list[Program]:
-        """Return the programs of one role."""
+        """Return the programs that run one role."""
         return [program for program in self.programs if program.name.startswith(role)]
 
     def close(self) -> None:
@@ -239,7 +239,7 @@ class Behind:
 
 
 def _destination(name: str, port: int, events: Iterable[str]) -> str:
-    """Return the TOML table of a destination."""
+    """Return the TOML table for a destination."""
     return (
         f'[destinations.{name}]\nurl = "http://{LOOPBACK}:{port}/{name}"\n'
         f'secret = "{SIGNING_SECRET}"\ntimeout = {TIMEOUT_SECONDS}\n'

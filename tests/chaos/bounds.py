@@ -1,8 +1,8 @@
 """State how long requests may take during a fault, in seconds, with the reason for each bound.
 
 The figures were measured on two cores, once with a single stand, and once while other stands were starting
-servers. A bound is usually two to three times the figure measured beside other stands. It applies to times on
-OwnClock. OwnClock excludes the time in which the edge or its sender waited for a processor, because the
+servers. A bound is usually two to three times the figure measured beside other stands. It limits times on
+OwnClock, which excludes the time that the edge or its sender spent waiting for a processor, because the
 product does not cause that wait.
 """
 
@@ -16,7 +16,7 @@ something hangs. A server starts within ten seconds on a single stand, and takes
 other stands."""
 
 CATCHES_UP: Final = 300.0
-"""The longest wait until a backlog is processed. How long this takes depends on the machine's speed."""
+"""The longest wait for a backlog to be processed. How long this takes depends on the machine's speed."""
 
 USUAL_START_SECONDS: Final = 15.0
 """How long a stand's programs take to start beside two other stands; on a single stand, they take 4 s. If
@@ -36,12 +36,12 @@ TWO_STARTS: Final = 2 * A_START
 
 A_REFUSAL: Final = 60.0
 """The bound while the journal or the queue is full and no event is accepted. A full journal has space again
-when the broker has started and the backlog shrinks: after 30 s on a single stand. A full queue has space
-again when the workers have processed 3,000 events."""
+once the broker has started and the backlog shrinks: after 30 s on a single stand. A full queue has space
+again once the workers have processed 3,000 events."""
 
 AN_OUTAGE: Final = 30.0
-"""The bound if everything is stopped. The edge is started again only after the servers. A request without an
-answer ends after ten seconds."""
+"""The bound when everything is stopped. The edge is started again only after the servers. A request that gets
+no answer ends after ten seconds."""
 
 AN_EPISODE: Final = 90.0
 """The bound for an episode of 429s, which lasts until 2,500 events are processed. The slowed workers take

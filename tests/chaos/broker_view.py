@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from tests.servers import PrivateRabbitMQ
 
 NO_CONNECTION = (pika.exceptions.AMQPError, AMQPConnectorException)
-"""pika's exceptions if the broker is down or too busy for the handshake; they have no common base class."""
+"""What pika raises if the broker is down or too busy for the handshake; they have no common base class."""
 
 TIMEOUT_SECONDS = 10.0
 INACTIVITY_SECONDS = 5.0
 MAX_UNACKNOWLEDGED = 1000
-"""The prefetch of a consumer: below the 2,000 messages that a quorum queue gives one consumer at a time."""
+"""A consumer's prefetch: fewer than the 2,000 messages that a quorum queue gives one consumer at a time."""
 
 EVERYTHING = {"configure": ".*", "write": ".*", "read": ".*"}
 EXCHANGE = "open-messaging"
@@ -44,9 +44,9 @@ DEPTH: Final = """
         _ -> {unknown}
     end
 """
-"""Queries a queue's leader, which answers only after a majority of the nodes has confirmed that it leads.
+"""Asks a queue's leader for the depth. The leader answers only after a majority confirms that it leads.
 
-Other sources are less reliable. The management API reads a table on the node that answers: the depth in this
+Other sources are less reliable. The management API reads a table on the node that answers: the depth in that
 table is up to 5 s old on the leader, and 0 on a node that has no record of the queue. A passive declare
 returns 0 if the leader does not answer within 250 ms.
 Source: rabbit_quorum_queue.erl, i_totals and stat, RabbitMQ 4.0.5.
@@ -76,7 +76,7 @@ class BrokerView:
     def queue(self, name: str) -> dict[str, Any]:
         """Return the management API's report on a queue, or an empty report if the API does not answer.
 
-        The queue's own figures take precedence over the statistics, which may come from an earlier leader.
+        The queue's own figures take precedence over the statistics, which can come from an earlier leader.
         """
         query = "disable_stats=true&enable_queue_totals=true"
         return self._look(f"queues/%2F/{name}") | self._look(f"queues/%2F/{name}?{query}")
@@ -106,7 +106,7 @@ class BrokerView:
                 connection.close()
 
     def waiting(self) -> int:
-        """Return how many messages, ready or unacknowledged, wait for a worker, or UNKNOWN."""
+        """Return how many messages, ready or unacknowledged, are waiting for a worker, or UNKNOWN."""
         depths = [self.depth(queue) for queue in WAITING]
         return UNKNOWN if UNKNOWN in depths else sum(depths)
 

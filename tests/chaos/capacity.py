@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 EVENTS = 4000
 TOLD_EVENTS = 1500
-"""The number of events in a measurement if the stand also settles and delivers each event."""
+"""The number of events per measurement on a stand that also settles and delivers each event."""
 
 COUNT = "SELECT count(*) FROM processed_events"
 SHARE: Final = 0.5
@@ -30,7 +30,7 @@ MOST_LOOKS: Final = 3
 
 @dataclass(slots=True)
 class Capacity:
-    """How many events per second a kind of stand can process, as measured on all such stands of one lane.
+    """How many events per second a kind of stand can process, as measured on its stands in one lane.
 
     Args:
         best: The highest capacity measured so far.
@@ -59,8 +59,8 @@ class Capacity:
 def is_enough(found: Sequence[float], best: float) -> bool:
     """Return whether enough measurements were taken. *found* lists them, oldest first.
 
-    One measurement suffices if it reaches half of the best. A lower one may be due to another stand that was
-    starting its servers. In that case, two measurements must agree within a quarter, or there must be three.
+    One measurement suffices if it reaches half of the best. A lower one might be caused by another stand
+    that was starting its servers. In that case, two must agree to within a quarter, or three must be taken.
     """
     if not found:
         return False
@@ -70,7 +70,7 @@ def is_enough(found: Sequence[float], best: float) -> bool:
 
 
 def measured_capacity(stand: Stand, run: str, events: int = 0) -> float:
-    """Return how many events per second get from the webhook to the committed row or to the destination.
+    """Return how many events per second make it from the webhook to a committed row or to a destination.
 
     Args:
         stand: A stand without load.

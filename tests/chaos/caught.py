@@ -24,8 +24,8 @@ class Caught:
     """The results for all defects, from this run and from the earlier run that it continues.
 
     Args:
-        config: pytest's configuration. With `--resume`, results in the file of `--json` are kept if they
-            were measured on the same product.
+        config: pytest's configuration. With `--resume`, results in the file that `--json` names are kept
+            if they were measured on the same product.
     """
 
     def __init__(self, config: pytest.Config) -> None:
@@ -39,8 +39,8 @@ class Caught:
     def _take_up(self, kept: dict[str, Any]) -> None:
         """Keep each earlier result, unless the defect or the product has changed.
 
-        A row without a result for the intact product is ignored, because the intact product may have failed
-        as well.
+        A row without a result for the intact product is ignored, because the intact product might also have
+        failed.
         """
         birth, marks, checkout = kept["certificate"], {each.mark for each in DEFECTS}, Checkout(SOURCES)
         if birth["dirty"]:
@@ -53,7 +53,7 @@ class Caught:
         self.versions = birth["versions"] if self.defects else {}
 
     def is_done(self, name: str) -> bool:
-        """Return whether a result for the defect is recorded, so that the defect need not run again."""
+        """Return whether a result for the defect is recorded, so the defect need not be tested again."""
         return any(each["name"] == name for each in self.defects)
 
     def note(self, told: dict[str, Any], seconds: float, birth: Mapping[str, Any]) -> str:

@@ -36,7 +36,7 @@ class Outcome:
         published: The number of published messages.
         proven: The number of messages published before the last synchronous method that the broker answered.
         lost: The number of proven messages that are missing after the restart.
-        oldest_lost_seconds: The seconds from the publishing of the oldest lost message to the kill.
+        oldest_lost_seconds: How many seconds before the kill the oldest lost message was published.
     """
 
     kind: str

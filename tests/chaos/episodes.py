@@ -1,4 +1,4 @@
-"""Find the periods in which the edge answered 429, and judge the Retry-After of these answers."""
+"""Find the periods in which the edge answered with 429, and judge the Retry-After of those answers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 SAME_SECONDS = 0.5
 """An episode ends when the edge has accepted requests for this number of seconds without a 429.
 
-The edge's two processes may disagree for a moment: one accepts requests while the other refuses them.
+The edge's two processes can disagree for a moment: one accepts requests while the other refuses them.
 """
 
 

@@ -27,16 +27,16 @@ from tests.stand.product import SOURCES
 __all__ = ["plan", "stands"]
 
 STILL_SECONDS = 15.0
-"""The remaining events count as stuck if none of them was processed for this number of seconds.
+"""The remaining events count as stuck if none of them is processed for this number of seconds.
 
 The edge looks for the journals of dead processes every five seconds, and the two probes of a proof are five
-seconds apart. A stand with destinations retries them once a minute and therefore uses the usual time.
+seconds apart. A stand with destinations retries them only once a minute, so it uses the plan's longer time.
 """
 
 HEALS_SECONDS = 30.0
 PATIENCE_SECONDS = 60.0
-"""How long a check waits for a condition. This is shorter than usual, because a broken product may never meet
-the condition. The intact product first runs with the same limits, which shows that they are long enough."""
+"""How long a check waits for a condition. This is shorter than usual, because a broken product might never
+meet the condition. The intact product first runs with the same limits, to show that they are long enough."""
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(1200)]
 
@@ -55,7 +55,7 @@ def test_a_faults_check_fails_on_a_product_with_the_defect(stands, defect, plan,
 
 
 def intact_result(stands: Stands, defect: Defect, plan: Plan) -> Result:
-    """On the intact product, run the form that shows a defect. If the run fails, keep the stand's logs."""
+    """Run a defect's form on the intact product. If the run fails, keep the stand's logs."""
     try:
         result = result_of(SOURCES, stands, defect, plan)
     except BaseException:
@@ -67,7 +67,7 @@ def intact_result(stands: Stands, defect: Defect, plan: Plan) -> Result:
 
 
 def broken_result(stands: Stands, defect: Defect, plan: Plan, directory: Path) -> Result:
-    """On a copy of the product with a defect, run the form that shows that defect."""
+    """Run a defect's form on a copy of the product that has the defect."""
     result = result_of(sabotaged_copy(defect, directory), stands, defect, plan)
     if result.is_broken_off:
         stands.close()
@@ -75,14 +75,14 @@ def broken_result(stands: Stands, defect: Defect, plan: Plan, directory: Path) -
 
 
 def result_of(sources: Path, stands: Stands, defect: Defect, plan: Plan) -> Result:
-    """On the product in *sources*, run the form that shows a defect, and return the result."""
+    """Run a defect's form on the product in *sources*, and return the result."""
     stand = stands.of(defect.stand)
     stand.serve(sources)
     return result_on(stand, defect, plan)
 
 
 def result_on(stand: Stand, defect: Defect, plan: Plan) -> Result:
-    """On a stand, run the form that shows a defect, with the shorter time limits for a broken product."""
+    """Run a defect's form on a stand, with the shorter time limits for a broken product."""
     fault = next(fault for fault in FAULTS if fault.number == defect.fault)
     forms = tuple(
         replace(form, lasts=defect.lasts or form.lasts, heals=min(form.heals, HEALS_SECONDS))

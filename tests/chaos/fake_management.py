@@ -1,4 +1,4 @@
-"""Serve a fake management API in front of the real one. It can hang, refuse requests or answer wrongly."""
+"""Serve a fake management API in front of the real one. It can hang, refuse requests or answer falsely."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class _Server(ThreadingHTTPServer):
 
 
 class FakeManagement:
-    """A fake management API that serves on its own thread until `close`.
+    """A fake management API that serves on its own thread until `close` is called.
 
     Args:
         real_url: The URL of the real management API, with credentials.

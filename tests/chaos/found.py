@@ -1,4 +1,4 @@
-"""Draw random events of a run, and compare what `omctl find` reports about each with its real outcome."""
+"""Draw random events from a run, and compare what `omctl find` reports about each with its real outcome."""
 
 from __future__ import annotations
 
@@ -59,13 +59,13 @@ def count_found(
 def is_right(timelines: list[Timeline], digest: bytes, *, effect: str | None, is_at_end: bool) -> bool:
     """Return whether the report is about exactly this event, and shows the event's beginning and end.
 
-    *effect* is the step that the report must contain instead of the other value of EFFECTS; None for an event
-    that must be a dead letter.
+    *effect* is the one value of EFFECTS that the report must contain. It is None if the event must be a dead
+    letter.
     """
     events = [timeline for timeline in timelines if timeline.event_id is not None]
     dead = [timeline for timeline in timelines if timeline.event_id is None]
     steps = [[step.step for step in timeline.steps] for timeline in timelines]
-    # "received" is not always the first step, because the clocks of the edge and the database may differ.
+    # "received" is not always the first step, because the clocks of the edge and the database can differ.
     is_whole = all("received" in names for names in steps)
     is_it = all(timeline.body_sha256 == digest.hex() for timeline in timelines)
     if effect is not None:

@@ -10,20 +10,20 @@ if TYPE_CHECKING:
 
 CLOCK_FACTOR: Final = 3.0
 CLOCK_SECONDS: Final = 1.0
-"""A time on the machine's clock may be CLOCK_FACTOR times its bound plus CLOCK_SECONDS. Waiting for a
-processor is excused only within this limit: otherwise a product that spins would be excused, too."""
+"""A time on the machine's clock may be up to CLOCK_FACTOR times its bound plus CLOCK_SECONDS. Waiting for a
+processor is excused only within this limit. Otherwise, a product that spins would also be excused."""
 WAIT_FACTOR: Final = 10.0
 """Used instead of CLOCK_FACTOR for a good event's wait. The event passes through many processes, each of
-which may wait for a processor. With two lanes on two cores, events waited 9 and 24 s, but only 0.2 and 1.3 s
-on OwnClock."""
+which can wait for a processor. With two lanes on two cores, events waited for 9 s and 24 s, but for only
+0.2 s and 1.3 s on OwnClock."""
 
 
 def expect_no_longer_stall(seen: Seen, own: Seen, most: float) -> None:
     """Require that the longest stall stays within a bound on both clocks.
 
     Args:
-        seen: The tries, with times of the machine's clock.
-        own: The same tries, with times of OwnClock, which excludes waiting for a processor.
+        seen: The tries, with times on the machine's clock.
+        own: The same tries, with times on OwnClock, which excludes waiting for a processor.
         most: The bound, in seconds on OwnClock.
 
     Raises:

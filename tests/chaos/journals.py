@@ -1,4 +1,4 @@
-"""Read the edge's files on the disk by their documented format, without the edge's own code."""
+"""Read the edge's files on disk according to their documented format, without using the edge's code."""
 
 from __future__ import annotations
 

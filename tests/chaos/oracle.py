@@ -1,4 +1,4 @@
-"""Compare the ledger with the tables, the broker's dead letters and the journals on the disk."""
+"""Compare the ledger with the tables, the broker's dead letters and the journals on disk."""
 
 from __future__ import annotations
 
@@ -62,13 +62,13 @@ EFFECTS = text("""
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The result of a comparison of a ledger with the stored events.
+    """The result of comparing a ledger with the stored events.
 
     Args:
-        answered: The number of distinct bodies answered 200, without those that the fault itself destroyed.
+        answered: The number of distinct bodies answered with 200, except those that the fault destroyed.
         processed: The number of distinct bodies of the run that took effect and are stored byte for byte.
         dead_lettered: The number of distinct bodies that became dead letters, as expected.
-        lost: The number of answered events that are found nowhere, plus the number of missing effects.
+        lost: The number of answered events that cannot be found, plus the number of missing effects.
         repeated: The number of rows and counted effects beyond one per event.
         drawn: The number of events drawn at random for `omctl find`.
         found: The number of drawn events that `omctl find` describes correctly.
@@ -172,7 +172,7 @@ class Oracle:
     def _found(self, stored: set[bytes], dead: set[bytes]) -> tuple[int, int, str]:
         """Return how many events were drawn, how many `find` reports correctly, and the first error."""
         # On a stand without destinations, no event is settled. An event that a destination refused, or that
-        # the platform never confirmed, stops before its delivery.
+        # the platform never confirmed, stops before it is delivered.
         stopped = self._ledger.refused | set(map(bytes, self._all(KEPT_BACK)))
         at_end = stored - stopped if self._stand.behind else set[bytes]()
         skipped, dead = set(self._all(SKIPPED, run=self._run)), dead - self._oversized()
@@ -209,7 +209,7 @@ class Oracle:
         )
 
     def _all(self, question: TextClause, **values: object) -> Iterator[bytes]:
-        """Yield the rows of a query one by one, because an hour of load has millions of them."""
+        """Yield the rows of a query one by one, because an hour of load produces millions of them."""
         engine = self._stand.engine()
         try:
             with engine.connect().execution_options(yield_per=10_000) as connection:

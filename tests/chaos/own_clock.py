@@ -1,4 +1,4 @@
-"""Measure time, excluding the time in which any of the given processes waits for a processor."""
+"""Measure time, excluding the time that any of the given processes spends waiting for a processor."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class OwnClock:
         self._held.append(self._held[-1] + waited)
 
     def at(self, moment: float) -> float:
-        """Return this clock's value at a moment of the machine's monotonic clock."""
+        """Return this clock's value at a given time on the machine's monotonic clock."""
         after = bisect_right(self._moments, moment, hi=len(self._held))
         if not 0 < after < len(self._held):
             return moment - self._held[min(after, len(self._held) - 1)]
@@ -86,7 +86,7 @@ class OwnClock:
 
 
 def waits_of(processes: Iterable[int]) -> dict[str, float]:
-    """Return the seconds that each thread of the processes and their children has waited for a processor."""
+    """Return how many seconds each thread of the processes and their children has waited for a processor."""
     found = {}
     for pid in processes:
         for each in [str(pid), *_children(pid)]:

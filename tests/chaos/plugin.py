@@ -39,8 +39,8 @@ USUAL = "postgresql"
 ALONE = "behind"
 """The kind of stand whose faults run while the other lanes wait.
 
-These faults measure how long a good event waits, and how soon an update is decided. While another stand was
-at full load, up to 24 s of such a wait were due to the lack of a processor.
+These faults measure how long a good event waits, and how soon an update is decided. When another stand was
+at full load, up to 24 s of such a wait were spent waiting for a processor.
 """
 
 SABOTAGE = "what came of a defect"
@@ -109,7 +109,7 @@ class ByStand(LoadScopeScheduling):  # type: ignore[misc]  # xdist ships no anno
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByStand:
-    """Distribute the tests to the lanes, the longest first."""
+    """Distribute the tests among the lanes, longest first."""
     return ByStand(config, log)
 
 
@@ -119,9 +119,9 @@ def length(fault: Fault) -> float:
 
 
 class Stands:
-    """The stand of this lane. Faults reuse it until one fails or needs another kind of stand.
+    """The stand of this lane. Faults reuse it until one fails or needs a different kind of stand.
 
-    The measured capacity of each kind of stand is kept when a stand is replaced.
+    When a stand is replaced, the measured capacity of its kind is kept.
     """
 
     def __init__(self) -> None:
@@ -140,7 +140,7 @@ class Stands:
         return self._stand
 
     def close(self, *, keep: bool = False) -> None:
-        """Stop the stand. With *keep*, as after a failure, its logs and data are kept."""
+        """Stop the stand, and delete its logs and data unless *keep* is set, as it is after a failure."""
         self._running.close()
         if self._stand is not None and not keep:
             shutil.rmtree(self._stand.directory, ignore_errors=True)
@@ -171,7 +171,7 @@ def plan(request: pytest.FixtureRequest) -> Plan:
 
 @contextmanager
 def processors(kind: str) -> Iterator[None]:
-    """Lock the processors for one fault: exclusively if its kind of stand needs this, otherwise shared."""
+    """Hold a lock on the processors during one fault: exclusive if its stand needs that, otherwise shared."""
     with Path(__file__).open() as file:
         fcntl.flock(file, fcntl.LOCK_EX if kind == ALONE else fcntl.LOCK_SH)
         yield
@@ -233,7 +233,7 @@ class Account:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
-        """Print the table and the last line, and write both to the file of `--json`."""
+        """Print the table and the last line, and write both to the file that `--json` names."""
         self._certificate["versions"] |= self._versions
         if defects := self._caught.defects:
             self._certificate = self._caught.certificate(self._certificate)
@@ -244,7 +244,7 @@ class Account:
         self._conclude(terminalreporter, summary(rows, self._certificate), "faults", rows)
 
     def _conclude(self, reporter: Any, line: str, name: str, rows: list[dict[str, Any]]) -> None:
-        """Print the last line, and write it with the rows to the file of `--json`."""
+        """Print the last line, and write it with the rows to the file that `--json` names."""
         reporter.write_line(line)
         # Save nothing after a partial run: documentation pages quote figures of whole runs only.
         is_part = any(map(self._config.getoption, ("fault", "defect", "keyword", "rounds", "rate")))

@@ -15,7 +15,7 @@ from tests.servers import LOOPBACK, free_port
 CHUNK = 65536
 DELAY_SECONDS = 0.5
 DRIP_SECONDS = 0.001
-"""Seconds between two bytes. A thousand bytes per second are slower than any stream of events."""
+"""Seconds between two bytes. A thousand bytes per second is slower than any stream of events."""
 
 SLOW_DRIP_SECONDS = 0.5
 """Seconds between two bytes of an answer: less than any time limit for a single read."""
@@ -41,7 +41,7 @@ class Link:
     def __init__(self, client: socket.socket, server: socket.socket) -> None:
         self.client = client
         self.server = server
-        # A connection that has lost a byte passes on no further byte, as if its peer were gone.
+        # A connection that has lost a byte passes on no more bytes, as if its peer were gone.
         self.is_dead = False
         self._is_ended = False
         self._lock = threading.Lock()
@@ -66,7 +66,7 @@ class Link:
 
 
 class Proxy:
-    """A listening port in front of another port. Each connection has one thread for each direction.
+    """A listening port in front of another port. Each connection has one thread per direction.
 
     Args:
         target: The port to which the connections are forwarded.
@@ -86,7 +86,7 @@ class Proxy:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def url(self, amqp_url: str) -> str:
-        """Return *amqp_url*, the broker's URL, with the port of this proxy."""
+        """Return *amqp_url*, the broker's URL, with this proxy's port."""
         return amqp_url.replace(f":{self.target}/", f":{self.port}/")
 
     def reset_all(self) -> int:
@@ -94,7 +94,7 @@ class Proxy:
         return sum(link.end(with_reset=True) for link in self._take_links())
 
     def cut_all(self) -> int:
-        """Close every connection in the middle of its bytes, and return how many connections were open."""
+        """Close every connection in mid-stream, and return how many connections were open."""
         return sum(link.end() for link in self._take_links())
 
     def close(self) -> None:

@@ -29,18 +29,18 @@ class Result:
         proofs: One text for each strike, which proves that the strike had an effect.
         accepted: The number of strikes whose recorded steps the protocol in tests/model allows.
         seconds: The total duration in seconds.
-        answered: The number of distinct events answered 200.
-        lost: The number of events that were answered but are found nowhere.
+        answered: The number of distinct events answered with 200.
+        lost: The number of events that were answered but cannot be found.
         repeated: The number of effects beyond one per event.
         drawn: The number of events drawn at random for `omctl find`.
         found: The number of drawn events that `omctl find` describes correctly.
         good_waited_s: The longest time by which a good event's wait exceeded the normal wait; None if no form
             defines good events.
-        own_good_waited_s: The same without the time in which a process of the stand waited for a processor.
+        own_good_waited_s: The same, excluding time in which a process of the stand waited for a processor.
         figures: Counts and latencies of all tries.
         failure: The first error, in one line; empty if there is none.
-        is_broken_off: Whether a check failed before the service had recovered, so that the stand may still
-            be damaged.
+        is_broken_off: Whether a check failed before the service had recovered, so the stand might still be
+            damaged.
     """
 
     number: int
@@ -73,7 +73,7 @@ class Result:
 
     @property
     def outcome(self) -> str:
-        """The text with which a defect's `shows` pattern is compared."""
+        """The text that a defect's `shows` pattern must match."""
         return f"lost={self.lost} repeated={self.repeated} {self.failure}".rstrip()
 
     def as_row(self) -> dict[str, Any]:

@@ -36,31 +36,31 @@ if TYPE_CHECKING:
 
 WARM_SECONDS = 2.0
 START_SECONDS = 60.0
-"""Seconds within which the sender must start. A Python process starts slowly while other stands keep the
-machine busy."""
+"""The time limit for the sender to start, in seconds. A Python process starts slowly while other stands keep
+the machine busy."""
 
 TRACE_SECONDS = 60.0
-"""Seconds within which, after a strike, the edge and the workers must both have recorded a step."""
+"""The time limit, in seconds, for both the edge and the workers to record a step after a strike."""
 
 LOOK_SECONDS = 1.0
 DRAIN_SECONDS = 600.0
-"""Seconds within which all events must be processed after the load ends.
+"""The time limit for processing all events after the load ends, in seconds.
 
-The longest outage lasts three minutes, at half of the capacity. A single stand processes this backlog in 90
-seconds, and a stand beside two others in 270 seconds. The limit is about twice as long.
+The longest outage lasts three minutes, under a load of half the capacity. A single stand then processes the
+backlog in 90 seconds, and a stand beside two others in 270 seconds. The limit is about twice as long.
 """
 
 STILL_SECONDS = 75.0
 """The remaining events count as stuck if there is no progress for this number of seconds.
 
-This is longer than any pause between two attempts of the service: it retries a destination that is down once
-a minute.
+This is longer than any pause between two of the service's attempts: it retries an unavailable destination
+once a minute.
 """
 
 WAY_SECONDS = 0.5
 """Seconds between two readings of how long the 200 threads on an event's path waited for a processor.
 
-Readings at this interval take one percent of a processor.
+Readings at this interval use one percent of a processor.
 """
 
 EMPTY_SECONDS = 10.0
@@ -84,7 +84,7 @@ would answer 560 requests per second, and all other due requests would wait in t
 """
 
 MOST_RATE = 4000.0
-"""The highest rate, in events per second. The sender easily reaches it beside the servers, on two cores."""
+"""The highest rate, in events per second. On two cores, the sender easily reaches it beside the servers."""
 
 
 def say(line: str) -> None:
@@ -119,7 +119,7 @@ class Plan:
 
 
 def run_fault(stand: Stand, fault: Fault, plan: Plan) -> Result:
-    """Run one fault from the load to the verdict. A broken promise is recorded in the result, not raised."""
+    """Start a load, run one fault, and judge the outcome. Record a broken promise in the result."""
     started = time.monotonic()
     result = Result(fault.number, fault.title, rounds=len(fault.forms) * (plan.rounds or fault.times))
     try:
@@ -313,7 +313,7 @@ def _with_verdict(result: Result, verdict: Verdict) -> Result:
 
 
 def first_of(error: BaseException) -> BaseException:
-    """Return the error of the check that failed first: undoing the arrangement may have failed after it."""
+    """Return the error of the check that failed first: undoing the arrangement might have failed later."""
     found, earlier = error, error.__context__
     while earlier is not None:
         found = earlier if isinstance(earlier, AssertionError) else found

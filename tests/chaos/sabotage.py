@@ -32,11 +32,11 @@ class Defect:
         fault: The number of the fault that shows the defect.
         form: The form of that fault that shows the defect.
         module: The path of the changed file, relative to the checkout.
-        code: The code that is appended to this file.
+        code: The code that is appended to that file.
         shows: A regular expression that the fault's outcome on the copy must match: `lost=` or `repeated=`
             with a number above zero, or the message of the check that fails.
         stand: The kind of stand that the fault strikes.
-        lasts: Replaces the form's `lasts` if the defect shows sooner; None: the form's `lasts` applies.
+        lasts: Replaces the form's `lasts` if the defect shows sooner; None keeps the form's `lasts`.
     """
 
     name: str

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 CALM = 0.1
 EXTRA_FROM = 100_000_000
-"""The lowest number of the events that are posted in addition to the load."""
+"""The lowest number given to an event that is posted in addition to the load."""
 
 
 @dataclass(slots=True)
@@ -95,9 +95,9 @@ class Scene:
         wait_until(is_true, self.stand.pace * self.stand.patience, words)
 
     def let_catch_up(self, fewer: float) -> None:
-        """Send at a tenth of the rate until the queue has fewer deliveries than *fewer*.
+        """Send at a tenth of the usual rate until the queue has fewer than *fewer* deliveries.
 
-        The usual rate is half of the capacity of an idle stand, which may be more than its present capacity.
+        The usual rate is half of an idle stand's capacity, and can exceed what the stand can process now.
         """
         view, usual = self.stand.view, self.load.rate
         self.load.change_rate(usual * CALM)
@@ -127,7 +127,7 @@ class Scene:
         return status
 
     def post_all(self, bodies: list[bytes]) -> None:
-        """Post bodies in addition to the load. Each must be answered 200."""
+        """Post bodies in addition to the load. Each must get a 200."""
         statuses = {self.post(body) for body in bodies}
         assert statuses == {200}, f"not every request was answered 200: {statuses}"
 
@@ -135,15 +135,15 @@ class Scene:
 Strike: TypeAlias = Callable[[Scene], AbstractContextManager[None]]
 """Returns a context manager that breaks something on entry and repairs it on exit.
 
-Before the context ends, it records a proof that the strike had an effect.
+It records a proof that the strike had an effect before it exits.
 """
 
 ALL_ANSWERED = frozenset({200})
 ANSWERED_AT_LAST = ALL_ANSWERED | {TIMEOUT}
 """The statuses that are permitted while the edge restarts.
 
-If a stand at half of its capacity runs beside two other stands, a restart may take longer than the ten
-seconds after which a sender gives up a try. The sender then repeats the try.
+On a stand at half of its capacity beside two other stands, a restart can take longer than the ten seconds
+after which a sender gives up on a try. The sender then tries again.
 """
 
 ANYTHING: frozenset[int] | None = None
@@ -163,11 +163,11 @@ class Form:
         lasts: The minimum and maximum number of seconds from the breakage to the repair.
         allowed: The statuses that requests may get during the strike; failures have statuses below zero.
             None allows any status.
-        heals: The seconds within which the service must have recovered: a limit on waiting, not a promise.
-        stall: The limit of the longest stall in this form if it is stricter than the fault's; 0: the fault's.
-        p99: The limit of the 99th percentile in each strike of this form; 0: only the fault's limit, over all
+        heals: How many seconds to wait for the service to recover: a limit on waiting, not a promise.
+        stall: The limit on the longest stall in this form if it is stricter than the fault's; 0: the fault's.
+        p99: The limit on the 99th percentile in each strike of this form; 0: only the fault's limit, over all
             forms, applies.
-        good: The good events, which the strike must not delay; None: no event is watched.
+        good: The good events, which the strike must not delay; None: no events are watched.
     """
 
     strike: Strike
@@ -193,13 +193,13 @@ class Fault:
         title: A short description of the fault.
         forms: The forms of the fault; each form strikes once in every round.
         rounds: How often each form strikes; 0: once, or twice if the fault has only one form.
-        stall: The longest time that one request may take, or that may pass without any 200, in seconds on
+        stall: The longest time that one request may take, or that may pass without a 200, in seconds on
             OwnClock.
-        p99: The limit of the 99th percentile of latencies on OwnClock. A latency is measured from the time at
-            which its try was due. While no process answers, as during a restart, the percentile is as long as
+        p99: The limit on the 99th percentile of latencies on OwnClock. A latency is measured from the time
+            when its try was due. While no process answers, as during a restart, the percentile is as long as
             the stall.
-        gives_up: Whether senders may be refused for longer than the platform retries, so that events are
-            given up. No event may be given up during other faults.
+        gives_up: Whether senders may be refused for longer than the platform retries, so that they give up on
+            events. During other faults, they must not give up on any event.
         rate: The events per second that the load sends; 0: a rate derived from the stand's capacity.
         arrange: Prepares the stand before the load, and undoes the preparation afterwards.
         stands: The kinds of stand that the fault strikes, as `running_stand` in tests/chaos/stand.py names

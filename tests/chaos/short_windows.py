@@ -1,7 +1,7 @@
 """Run a worker like `python -m workers`, but with short windows, so that strikes often hit a window's commit.
 
-Short windows also limit to two seconds the extra wait that windows alone can cause. If OM_TRACE_DIRECTORY is
-set, the worker also records its steps.
+With these bounds, a window delays an event by at most two seconds. If OM_TRACE_DIRECTORY is set, the worker
+also records its steps.
 """
 
 import os
@@ -9,7 +9,7 @@ import runpy
 import sys
 
 if __name__ == "__main__":
-    # Import from the working directory, as `-m` does. It may contain a sabotaged copy.
+    # Import from the working directory, as `-m` does. That directory can contain a sabotaged copy.
     sys.path[0] = os.getcwd()  # noqa: PTH109  # a string, like the path's other entries
     from workers.db.ingest import WindowBounds
 

@@ -45,7 +45,7 @@ Files and connections to servers are opened and closed throughout the run.
 """
 
 LEAST_ANSWERED = 0.9
-"""The minimum share of the distinct due events that must be answered 200.
+"""The minimum share of the distinct due events that must be answered with 200.
 
 The share is high because refused or interrupted events are retried until they are answered.
 """
@@ -54,7 +54,7 @@ LEAST_STRIKES = 0.5
 """The minimum number of strikes per minute, on average over the run."""
 
 LEAST_LIFE = 0.5
-"""The minimum share of the run's duration for which one process must be watched.
+"""The minimum share of the run's duration for which at least one process must be watched.
 
 Growth becomes visible only in a process that lives for a long time.
 """
@@ -68,7 +68,7 @@ SHARE = 0.6
 before the next outage begins."""
 
 CAPACITY_EVENTS = 20_000
-"""The number of events in the measurement of the capacity.
+"""The number of events in the capacity measurement.
 
 It is higher than for a single fault, because the first seconds of a burst are slower than an hour's average.
 """
@@ -91,7 +91,7 @@ because `make chaos` checks the answers during strikes."""
 
 @dataclass(slots=True)
 class Life:
-    """The memory and the number of descriptors of one process, after its first minute and most recently."""
+    """One process's memory and number of descriptors, after its first minute and most recently."""
 
     born: float
     seen: float = 0.0
@@ -101,7 +101,7 @@ class Life:
 
 @dataclass(slots=True)
 class Watch:
-    """The memory and descriptors of all processes of the product, including those that have ended."""
+    """The memory and descriptors of all the product's processes, including those that have ended."""
 
     lives: dict[int, Life] = field(default_factory=dict)
 
@@ -148,7 +148,7 @@ class Watch:
 def own_descriptors(process: psutil.Process, port: int) -> int:
     """Return how many descriptors a process has, not counting its clients' connections on *port*.
 
-    After a stall, the sender may have 256 such connections, all of which it keeps open.
+    After a stall, the sender can have 256 such connections, all of which it keeps open.
     """
     clients = [
         each

@@ -1,4 +1,4 @@
-"""Copy the product's packages. The copy serves as another version, or a defect is put into it."""
+"""Copy the product's packages, to run the copy as a different version or to put a defect into it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Strike without ending the first worker's process, whose memory a soak watches from start to end."""
+"""Strike without ending the first worker's process, whose memory a soak watches throughout."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Run the whole service with real servers, so that a fault can strike any part of it."""
+"""Run a stand: a test rig with the whole service and real servers, any of which a fault can strike."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ SUBSCRIBED = "SELECT count(*) FROM subscriptions"
 FALL_BEHIND = {"OM_QUEUE_DEPTH_HIGH": "2000000", "OM_QUEUE_DEPTH_LOW": "1000000"}
 """Watermarks that no fault reaches unless the fault sets lower watermarks.
 
-During an outage of one minute at half of the capacity, more events accumulate in the queue than the default
-high watermark allows.
+During a one-minute outage under a load of half the capacity, more events accumulate in the queue than the
+default high watermark allows.
 """
 
 
@@ -71,7 +71,7 @@ class Stand:
     them.
 
     Args:
-        directory: The directory of the servers' data, the journals and the logs.
+        directory: The directory for the servers' data, the journals and the logs.
         database: "postgresql", "sqlite", or "standby" for a PostgreSQL with a synchronous standby.
         nodes: The number of brokers; more than one form a cluster.
         has_behind: Whether settle and deliver run, with simulated destinations and a simulated platform.
@@ -129,7 +129,7 @@ class Stand:
             self.postgresql.create_database(self.database)
         for queue in (EVENTS, UNROUTED, DEAD_LETTERS, RECORDS):
             self.view.request("DELETE", f"queues/%2F/{queue}")
-        # Delete the only exchange that has arguments, because another version may declare different ones.
+        # Delete the only exchange that has arguments, because another version might declare different ones.
         self.view.request("DELETE", f"exchanges/%2F/{EXCHANGE}")
         self.stop_product()
         self.product = Product(self.directory / f"product-{self._served}", self.settings(), sources=sources)
@@ -178,7 +178,7 @@ class Stand:
         return f"postgresql+psycopg://postgres@/{self.database}?{hosts}&target_session_attrs=read-write"
 
     def database_url(self) -> str:
-        """Return the URL of the database that accepts writes now."""
+        """Return the URL of the database that currently accepts writes."""
         if self.postgresql:
             return self.postgresql.url(self.database)
         return f"sqlite:///{self.directory}/{self.database}.db"
@@ -189,7 +189,7 @@ class Stand:
         return [self.edge, *self.workers, *(self.behind.programs if self.behind else ())]
 
     def processes(self) -> list[int]:
-        """Return all process ids on an event's path, including this process, which serves destinations."""
+        """Return the ids of all processes on an event's path. This process serves the destinations."""
         servers = [*self.brokers, *filter(None, (self.postgresql, self.standby))]
         return [os.getpid(), *(part.pid for part in (*servers, *self.programs))]
 
@@ -203,7 +203,7 @@ class Stand:
             self.product.close()
 
     def stop(self) -> None:
-        """Stop all that the stand started; the first broker stops last, because it runs the port mapper."""
+        """Stop the whole stand. The first broker stops last, because it runs the port mapper."""
         self.stop_product()
         if self.behind:
             self.behind.close()

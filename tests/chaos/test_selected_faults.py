@@ -34,7 +34,7 @@ pytestmark = [pytest.mark.chaos, pytest.mark.timeout(500)]
 
 SHORT = (0.5, 1.0)
 RATE = 250.0
-"""Events per second: enough for a defect to lose some of them in each strike, even if other tests keep the
+"""Events per second: enough for a defect to lose some in every strike, even if other tests keep the
 processors busy."""
 SABOTAGES = ("nothing is journalled", "every copy is new")
 
@@ -84,7 +84,7 @@ def any_stand(tmp_path_factory):
 
 @pytest.fixture
 def stand(any_stand):
-    """A stand with the intact product. The product is started again only after a defect."""
+    """A stand with the intact product, which is restarted only after a test with a defect."""
     if any_stand.product.sources != SOURCES:
         any_stand.serve(SOURCES)
     return any_stand

@@ -27,7 +27,7 @@ class TellTale:
 
     Args:
         lost: The number of events that the destination should have accepted but never did.
-        repeated: How often the destination accepted an event again under another id.
+        repeated: How often the destination accepted an event again under a different id.
         complaint: All other problems, in one line; empty if there are none.
     """
 
@@ -47,7 +47,7 @@ def tell_tale(
 
     Args:
         bodies: The events that took effect, as they were sent.
-        taken: The events that the destination answered 2xx, in order.
+        taken: The events that the destination answered with 2xx, in order.
         said: All answers of the platform about each conversation.
         kept_back: Digests of the updates that are recorded as superseded or undecided.
         refused: Digests of the events that the destination permanently refused.
@@ -120,7 +120,7 @@ def _ambiguous(taken: Iterable[ReceivedEvent]) -> int:
 
 
 def _sessions_twice(taken: Iterable[ReceivedEvent]) -> int:
-    """Return the number of surplus deliveries of conversation starts that the platform did not report."""
+    """Return the number of repeated deliveries of conversation starts that the platform did not report."""
     sessions = {(each.conversation_id, each.webhook_id) for each in taken if payload_of(each) == NOT_NOTIFIED}
     ids = Counter(conversation_id for conversation_id, _ in sessions)
     return sum(count - 1 for count in ids.values())

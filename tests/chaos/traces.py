@@ -1,4 +1,4 @@
-"""After each strike, check the recorded steps of a stand's edge and workers against the protocol."""
+"""Check the recorded steps of a stand's edge and workers against the protocol after each strike."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Traces:
 
     @property
     def settings(self) -> dict[str, str]:
-        """The settings with which the edge and the workers record their steps."""
+        """The settings that make the edge and the workers record their steps."""
         return {"OM_TRACE_DIRECTORY": str(self._directory)}
 
     def accept(self, patience: float = 0.0) -> int:
@@ -45,7 +45,7 @@ class Traces:
                 cut off from the broker record their next step only some seconds after the strike.
 
         Returns:
-            The number of these steps, or 0 if one of KINDS has recorded none of them.
+            The number of those steps, or 0 if one of KINDS has recorded none.
 
         Raises:
             TraceError: The protocol in tests/model does not allow the steps.
@@ -61,7 +61,7 @@ class Traces:
 
     def _check(self) -> list[str]:
         """Check the steps recorded since the last call, and return the name of each step's trace."""
-        # Leave later steps to the next call: they may depend on steps that another file did not contain yet.
+        # Leave later steps to the next call: they can depend on steps that another file did not contain yet.
         until = time.monotonic()
         for path in sorted(self._directory.iterdir()):
             self._waiting += [(path.name, step) for step in self._read(path)]

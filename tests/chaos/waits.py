@@ -1,8 +1,8 @@
-"""Measure how long good events waited from their 200 to their effect while a fault affected other events.
+"""Measure how long good events wait between their 200 and their effect while a fault affects other events.
 
-The effect is the commit of the event's row on the database's own clock, or the destination's 2xx. The normal
+The effect is the commit of the event's row, on the database's own clock, or the destination's 2xx. The normal
 wait is that of the same load on the same stand just before the strike. Each wait is measured on two clocks:
-the machine's clock, and an OwnClock, which stands still while any part of the stand waits for a processor.
+the machine's clock, and an OwnClock, which stands still while any process of the stand waits for a processor.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ NORMAL_SECONDS: Final = 12.0
 per second), six good events arrive in this time."""
 
 Clock: TypeAlias = Callable[[float], float]
-"""Converts a moment of the machine's monotonic clock to the value of another clock, in seconds."""
+"""Converts a time on the machine's monotonic clock to a time on another clock, in seconds."""
 
 MODEST_RATE: Final = 30.0
 """The number of good and bad events per second. The workers behind the outbox can process five times this
@@ -47,7 +47,7 @@ EVERY: Final = 10
 
 
 def real_clock(moment: float) -> float:
-    """Return *moment* unchanged: the machine's own clock."""
+    """Return *moment* unchanged, as a time on the machine's own clock."""
     return moment
 
 
@@ -112,12 +112,12 @@ class Watched:
         """Return by how much the longest wait during the strike exceeds the longest wait before it.
 
         Args:
-            answered: The time when each event was answered 200.
+            answered: The time when each event was answered with 200.
             effects: The time when each event took effect. An event without an effect is still waiting.
             clock: The clock on which the waits are measured.
 
         Raises:
-            AssertionError: Too few good events were answered to compare.
+            AssertionError: Too few good events were answered for a comparison.
         """
         waits = [self._waits(span, answered, effects, clock) for span in (self.normal, self.struck)]
         assert min(map(len, waits)) >= MIN_EVENTS, f"{self.name}: {list(map(len, waits))} good events"

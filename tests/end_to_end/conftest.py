@@ -32,7 +32,7 @@ class WholeService:
             return connection.execute(sqlalchemy.text(sql), parameters).mappings().all()
 
     def wait_for(self, sql, **parameters):
-        """Wait until a query finds rows, and return these rows."""
+        """Wait until a query finds rows, and return them."""
         return wait_until(lambda: self.rows(sql, **parameters), words=sql)
 
     def dead_letter_of(self, body):

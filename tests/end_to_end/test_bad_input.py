@@ -1,4 +1,4 @@
-"""A signed body that cannot be processed is answered 200, and becomes a dead letter that delays no event."""
+"""A signed body that cannot be processed gets a 200 and becomes a dead letter that delays no event."""
 
 import json
 from uuid import uuid4

@@ -1,4 +1,4 @@
-"""The number of the edge's responses is read from its metrics, and each response is recorded once."""
+"""The edge's response counts are read from its metrics, and each response is recorded in SQL once."""
 
 import signal
 

@@ -1,4 +1,4 @@
-"""Reconciliation recovers the events that the platform gave up while the edge was down."""
+"""Reconciliation recovers the events that the platform gave up on while the edge was down."""
 
 import json
 import signal
@@ -15,13 +15,13 @@ from tests.integration.workers.events import native
 from tests.services import SECRET, Edge, IntakeWorker, Service, declare_topology, running
 
 RECOVERED = 3
-"""The exit status with which `omctl reconcile` reports that it found and recovered missing events."""
+"""The exit status of `omctl reconcile` if it found and recovered missing events."""
 
 
 @pytest.fixture
 def organisation():
     organisation = Organisation("client", CLIENT_SECRET, requests_per_minute=6000)
-    # The platform retries an event five times; here it does so 250 times faster.
+    # The platform retries an event five times; here, the delays are 250 times shorter.
     organisation.outbound.policy = RetryPolicy((0.02,) * 5)
     yield organisation
     organisation.outbound.stop()

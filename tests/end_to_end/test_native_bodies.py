@@ -59,7 +59,7 @@ def test_a_body_with_a_known_message_id_but_different_content_is_recorded_as_a_d
     whole_service.send(SIGNED)
     whole_service.event_of(SIGNED)
     whole_service.send(body_of("genesys/text"))
-    # Bodies with the same message id and integration are the same event, even if their recipients differ.
+    # Bodies with the same message id and integration represent one event, even if their recipients differ.
     [row] = whole_service.wait_for("SELECT event_id FROM event_conflicts")
     [event] = whole_service.rows("SELECT * FROM processed_events WHERE id = :id", id=row["event_id"])
     assert event["idempotency_key"].endswith("text:id-d7d58935af65a45e5234ac77de017a0a")

@@ -1,4 +1,4 @@
-"""Prometheus gets every metric that we name from a real service, and its alerts fire in real faults."""
+"""From a real service, Prometheus gets every metric that we name, and its alerts fire during real faults."""
 
 import json
 import re

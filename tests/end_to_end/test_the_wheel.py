@@ -1,4 +1,4 @@
-"""The installed wheel works without the checkout, together with the handler of the documented example."""
+"""The installed wheel works without the checkout, together with the documented example's handler."""
 
 import os
 import re
@@ -138,7 +138,7 @@ def query(database_url):
 
 
 def installed_path(programs, name):
-    """Return the value of a path constant of the status page's module in the installed package."""
+    """Return a path constant from the status page's module in the installed package."""
     code = f"from workers.observe.page import {name}; print({name})"
     # Run the code outside the checkout, because Python imports from the current folder first.
     path = Path(run(programs / "python", "-c", code, cwd=programs).strip())

@@ -1,4 +1,4 @@
-"""A fake broker without sockets. pika's own connections write to links, which answer as RabbitMQ does."""
+"""Fake a broker without sockets: pika's own connections write to links, which answer as RabbitMQ does."""
 
 import time
 
@@ -104,7 +104,7 @@ class Link:
 
 
 def turn_until(loop, condition, seconds=5.0):
-    """Run the loop until *condition* holds."""
+    """Run the loop until *condition* is true."""
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "the condition never held"

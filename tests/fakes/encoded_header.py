@@ -1,4 +1,4 @@
-"""Publish messages with a header that pika cannot encode, as publishers written in other languages may do."""
+"""Publish messages with a header that pika cannot encode, as publishers written in other languages can."""
 
 import struct
 

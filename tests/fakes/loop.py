@@ -1,11 +1,11 @@
-"""An event loop whose clock jumps to the next timer, so that a busy machine cannot change a test's result."""
+"""Provide an event loop whose clock jumps to the next timer, so a busy machine cannot change test results."""
 
 import asyncio
 import selectors
 
 
 class _JumpingSelector(selectors.DefaultSelector):
-    """A selector that never waits: it moves the clock forward by the time that the loop would have waited."""
+    """A selector that never waits: it moves the clock forward by the time for which the loop would wait."""
 
     now = 0.0
 

@@ -1,4 +1,4 @@
-"""Describe the commit, the machine and the versions with which figures were measured."""
+"""Describe the commit, the machine and the versions that figures were measured with."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ SUITES: Final[Mapping[str, tuple[str, ...]]] = {
     "power": ("webhook_api", "messaging"),
     "alerts": (*PRODUCT, "deploy/prometheus"),
 }
-"""The commands of `make` that take too long for `make check`, with the paths that their results depend on."""
+"""The `make` commands that take too long for `make check`, with the paths that their results depend on."""
 
 CURRENT: Final = "current"
 STANDINGS: Final = {
@@ -55,8 +55,8 @@ def record(
     Args:
         suite: One of SUITES.
         line: The suite's last line.
-        passed: Whether the suite reports success.
-        birth: The certificate from the start of the run; None: make a certificate of the current commit.
+        passed: Whether the suite reported success.
+        birth: The certificate from the start of the run, or None to make one for the current commit.
         root: The directory of the checkout.
     """
     assert suite in SUITES, suite

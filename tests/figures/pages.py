@@ -1,4 +1,4 @@
-"""Fill a page with the figures from their files, and with the code and the machine of the measurement."""
+"""Fill a page with figures from their files, and name the code and the machine that produced the figures."""
 
 from __future__ import annotations
 
@@ -42,10 +42,10 @@ def _source(name: str, root: Path) -> SimpleNamespace:
 
 
 def measured(name: str, source: SimpleNamespace, root: Path) -> str:
-    """Return a description of the code and the machine with which a file's figures were measured.
+    """Return a description of the code and the machine that a file's figures were measured with.
 
     Raises:
-        QuoteError: The file has no certificate, or the clone lacks its commit.
+        QuoteError: The file has no certificate, or the clone lacks the certificate's commit.
     """
     if isinstance(source, Unmeasured):
         return "not measured yet"

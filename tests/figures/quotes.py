@@ -5,8 +5,8 @@
     <!-- table: performance.targets | what = {title} | must = {must:g} -->  ...          <!-- /table -->
     <!-- measured: performance -->measured at `a51b137` ...<!-- /measured -->
 
-Templates have the syntax of `str.format`: the first word names a file of figures, and the rest is a path
-within that file. A table has a row for each value below its path; its cells' templates start at that value.
+Templates use the syntax of `str.format`: the first word names a file of figures, and the rest is a path
+within that file. A table has a row for each value below its path; the paths in its cells start at that value.
 No line of a page may begin with a `figure` or `measured` marker: Markdown would treat the line as HTML.
 """
 
@@ -28,11 +28,11 @@ NOTHING: Final = "\N{EN DASH}"
 
 
 class QuoteError(ValueError):
-    """A page quotes a figure that does not exist. Correct the marker in the message, or measure again."""
+    """A page quotes a figure that does not exist. Correct the quoted marker, or measure again."""
 
 
 class Unmeasured(SimpleNamespace):
-    """Replaces a file whose figures are not measured yet, so that each figure is shown as a dash."""
+    """Replaces a file whose figures have not been measured yet, so that each figure is shown as a dash."""
 
     def __getattr__(self, _: str) -> Unmeasured:
         return self

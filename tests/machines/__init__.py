@@ -1,1 +1,1 @@
-"""Test the service on machines that boot with systemd, on which it is installed as operators install it."""
+"""Test the service on machines that boot with systemd, after installing it there as operators would."""

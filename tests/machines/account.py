@@ -23,10 +23,10 @@ class Account:
     """The outcome of the events that a sender sent.
 
     Args:
-        answered: The number of distinct bodies that were answered 200.
+        answered: The number of distinct bodies that were answered with 200.
         lost: The number of answered bodies that were found nowhere.
         repeated: The number of effects beyond one per event.
-        refused: The number of bodies that the sender gave up, because none of six attempts was answered 200.
+        refused: The number of bodies that the sender gave up on because none of six attempts got a 200.
     """
 
     answered: int
@@ -49,7 +49,7 @@ def wait_at_rest() -> None:
 
 
 def settle(ledger: Path) -> Account:
-    """Compare a sender's ledger with the tables and the dead-letter queue. All events must be processed."""
+    """Once all events are processed, compare a sender's ledger with the tables and the dead-letter queue."""
     accounts = read_accounts(ledger, _read("OM_DATABASE_URL"), _read("OM_AMQP_URL"))
     verdict, refused = accounts.verdict, sum(not row.answered for row in accounts.ledger)
     return Account(verdict.answered, verdict.lost, verdict.repeated, refused)

@@ -1,4 +1,4 @@
-"""Run the shipped example of a load balancer in front of several machines, on a port of this host."""
+"""Run the shipped load-balancer example in front of several machines, on a port of this host."""
 
 import subprocess
 import tempfile
@@ -34,7 +34,7 @@ class LoadBalancer:
         ensure_nginx()
         self._directory = tempfile.TemporaryDirectory()
         directory = Path(self._directory.name)
-        # nginx's workers run under another account and write large bodies to a folder in this directory.
+        # nginx's workers run under a different account and write large bodies to a folder in this directory.
         directory.chmod(0o711)
         self._port = free_port()
         (directory / "certificate.pem").write_text(machines[0].run(f"cat {CERTIFICATE}"))
@@ -56,7 +56,7 @@ class LoadBalancer:
 
     @property
     def url(self) -> str:
-        """The URL to which the platform would post."""
+        """The URL that the platform would post to."""
         return f"http://127.0.0.1:{self._port}"
 
     def _site(self, machines: list[Machine], directory: Path) -> str:

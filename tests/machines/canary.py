@@ -24,7 +24,7 @@ ANOTHER_CERTIFICATE: Final = (
 FAULTS: Final = {
     "database": ("systemctl stop postgresql@17-main", "systemctl start postgresql@17-main"),
     "broker": ("systemctl stop rabbitmq-server", "systemctl start rabbitmq-server"),
-    # Stop the scaler and the socket unit, too: they would start the worker and the edge again.
+    # Stop the scaler and the socket unit, too, because they would restart the worker and the edge.
     "intake": ("systemctl stop om-scaler 'om-worker@*'", "systemctl start om-worker@1 om-scaler"),
     "edge": ("systemctl stop om-api.socket om-api", "systemctl start om-api.socket om-api"),
     "certificate": (
@@ -33,7 +33,7 @@ FAULTS: Final = {
     ),
     "gateway": ("systemctl stop nginx", "systemctl start nginx"),
 }
-"""For each stage that the canary must name, the commands that stop the stage and start it again."""
+"""For each stage that the canary must name, the commands that stop and restart the stage."""
 
 
 def run(machine: Machine) -> None:

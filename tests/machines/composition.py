@@ -14,11 +14,11 @@ from tests.servers import free_port
 
 PORTS: Final = ("OM_GATEWAY_PORT", "OM_PROMETHEUS_PORT", "OM_OBSERVE_PORT")
 UP_SECONDS: Final = 900.0
-"""The time limit of the start, in seconds. Downloads and the build of the image take most of this time."""
+"""The time limit for the start, in seconds. Downloading and building the images takes most of that time."""
 
 
 class Composition:
-    """Runs the services of docker/compose.yaml from a copy of the committed files, for a `with` block."""
+    """Runs the services of docker/compose.yaml from a copy of the committed files, during a `with` block."""
 
     def __init__(self) -> None:
         self._directory = Path(tempfile.mkdtemp(prefix="open-messaging-compose-"))
@@ -42,7 +42,7 @@ class Composition:
         self.run("up", "--build", "--detach", timeout=UP_SECONDS)
 
     def secret(self, name: str) -> Path:
-        """Return the path of the file with the secret *name*."""
+        """Return the path of the file that contains the secret *name*."""
         return self._directory / "docker" / "secrets" / name
 
     def run(self, *arguments: str, timeout: float = 180.0) -> str:

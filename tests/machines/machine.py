@@ -13,10 +13,10 @@ from tests.machines.image import IMAGE, MachineError, docker, prepare, succeeds
 CHECKOUT: Final = Path(__file__).parents[2]
 PROJECT: Final = "/srv/project"
 BOOT_SECONDS: Final = 180.0
-# The time limit for a command. The longest one, an installation, takes two minutes on an idle machine.
+# The time limit for a command. The longest command, an installation, takes two minutes on an idle machine.
 INSTALL_SECONDS: Final = 3600.0
 # If this host trusts a private certificate authority for its package index, the machines must trust it, too.
-# Each machine gets a copy of TRUSTED at another path, because installing a cluster rewrites TRUSTED there.
+# Each machine gets a copy of TRUSTED at a different path, because installing a cluster rewrites TRUSTED.
 TRUSTED: Final = "/etc/ssl/certs/ca-certificates.crt"
 AUTHORITIES: Final = "/srv/authorities.pem"
 # Mounts must propagate, because systemd mounts a unit's credentials. On a real machine, systemd makes mounts
@@ -52,7 +52,7 @@ class Machine:
     """A machine with a copy of the project. It is booted on entry to a `with` block and deleted on exit.
 
     Args:
-        network: The network to which the machine belongs.
+        network: The network that the machine belongs to.
         name: The machine's host name, which the other machines can resolve.
         number: The last number of the machine's address, at least 11.
     """
@@ -89,7 +89,7 @@ class Machine:
         succeeds("rm", "--force", self._container)
 
     def put_project(self, revision: str = "HEAD") -> None:
-        """Copy the files of a revision of this checkout to the directory in which commands run."""
+        """Copy the files of a revision of this checkout to the directory where commands run."""
         archive = subprocess.run(
             ["git", "-C", str(CHECKOUT), "archive", revision], capture_output=True, check=True
         ).stdout
@@ -123,7 +123,7 @@ class Machine:
         self._wait_booted()
 
     def _wait_booted(self) -> None:
-        """Block until commands can be run. Services may still be starting then."""
+        """Block until commands can be run. Services might still be starting at that time."""
         deadline = time.monotonic() + BOOT_SECONDS
         while time.monotonic() < deadline:
             if succeeds("exec", self._container, "systemctl", "is-active", "--quiet", "basic.target"):

@@ -11,7 +11,7 @@ from tests.machines.traffic import LAST_RETRIES_SECONDS, Traffic, settle
 
 RATE: Final = 20.0
 PAUSE_SECONDS: Final = 4.0
-"""The number of seconds for which traffic continues between two faults."""
+"""How many seconds traffic continues between two faults."""
 
 DATABASE: Final = "postgresql@17-main"
 KILLED: Final = (
@@ -86,7 +86,7 @@ def _crowd(network: Network, machine: Machine, traffic: Traffic) -> None:
 
 
 def _strike(machine: Machine) -> None:
-    """Kill each unit, then stop and start the database. Report each step when its result is verified."""
+    """Kill each unit, then stop and start the database. Report each step once its result is verified."""
     for unit in KILLED:
         before = units.main_pid(machine, unit)
         machine.run(f"systemctl kill --signal=KILL {unit}")
@@ -102,10 +102,10 @@ def _strike(machine: Machine) -> None:
 
 
 def _reboot(machine: Machine, traffic: Traffic) -> int:
-    """Reboot under traffic. Return how many events were given up because the reboot took too long.
+    """Reboot under traffic. Return how many events were given up on because the reboot took too long.
 
     While the only machine is off, no edge answers. The platform's retries outlast 25 s of refused
-    connections. If the reboot takes longer, the events that are given up are excused. Otherwise, they count
+    connections. If the reboot takes longer, events that are given up on are excused. Otherwise, they count
     against the service.
     """
     booted, before, began = _boot_time(machine), traffic.given_up(), time.monotonic()
@@ -126,7 +126,7 @@ def _reboot(machine: Machine, traffic: Traffic) -> int:
 def _upgrade(machine: Machine) -> None:
     before = units.main_pid(machine, "om-api")
     # The variable simulates an old script with a retired secret. The installed secret must be kept, so that
-    # the traffic is still accepted.
+    # traffic is still accepted.
     machine.run(f"OM_WEBHOOK_SECRETS=retired make install-vm INSTALL='--server-name {machine.address}'")
     units.wait_for(machine, "om-api", other_than=before)
     report("upgraded in place")

@@ -1,4 +1,4 @@
-"""List where the pages' shell blocks run, what is done before them, and why some blocks do not run."""
+"""List where the pages' shell blocks run, which commands precede them, and why some blocks do not run."""
 
 from typing import Final
 
@@ -100,7 +100,7 @@ STATES: Final = {
     " /usr/local/share/ca-certificates",
     "export OM_AMQP_URL": OWN_SERVERS,
 }
-"""For a block's beginning, the commands to run before the block. Its page describes them only in words."""
+"""For a block's beginning, the commands to run before the block, which its page describes only in words."""
 
 VALUES: Final = {
     "amqps://…": "$(cat /root/OM_AMQP_URL)",

@@ -42,7 +42,7 @@ FOREGROUND: Final = {
     "make run": "grep -q 'Ctrl-C stops everything' /tmp/terminal",
     "omctl simulate --platform": "ss -Hltn 'sport = :8090' | grep -q .",
 }
-"""For each command that occupies a terminal, the condition that a reader waits for before opening another."""
+"""For each command that occupies a terminal, the condition that a reader awaits before opening a new one."""
 
 SESSION: Final = """\
 set -a
@@ -66,16 +66,16 @@ class Block(NamedTuple):
     shown: str
 
     def find(self, starts: Iterable[str]) -> list[str]:
-        """Return those texts in *starts* with which this block begins."""
+        """Return the texts in *starts* that this block begins with."""
         return [start for start in starts if self.script.startswith(start)]
 
 
 Plan = list[tuple[str, Block]]
-"""A list of blocks in the order in which they run, each with the host on which it runs."""
+"""A list of blocks in the order in which they run, each with its host."""
 
 
 def run() -> bool:
-    """Run the blocks of all pages, print the result, and return whether each block does as its page shows."""
+    """Run the blocks of all pages, print the result, and return whether each does what its page shows."""
     plans = _plan()
     with Network("open-messaging-pages", "10.83.50") as network:
         differing = [difference for plan in plans for difference in _follow(network, plan)]
@@ -146,7 +146,7 @@ def _compare(machine: Machine, block: Block) -> Iterator[str]:
 
 
 def _run(machine: Machine, script: str) -> str:
-    """Run a script in the machine's session or, if it occupies a terminal, in another; return its output."""
+    """Run a script in the machine's session, or in a new one if it occupies a terminal; return its output."""
     last = re.sub(r"^\w+=\S+ ", "", script.splitlines()[-1])
     for command, condition in FOREGROUND.items():
         if last.startswith(command):

@@ -10,7 +10,7 @@ from tests.figures.evidence import record
 from tests.machines.image import MachineError
 
 STARTED: Final = certificate(seed="", servers={})
-"""The certificate of the installed commit, made at the start because commits may be added during the run."""
+"""The certificate of the installed commit, made at the start because commits can be added during the run."""
 
 EVIDENCE: Final = {"pages": "docs-run", "docs-run": "docs-run"}
 
@@ -21,7 +21,7 @@ def report(text: str) -> None:
 
 
 def format_counts(name: str, numbers: Mapping[str, int]) -> str:
-    """Return a line with the name of a suite and its counts, for scripts."""
+    """Return a line for scripts, with the name of a suite and its counts."""
     return f"{name}: " + " ".join(f"{key}={number}" for key, number in numbers.items())
 
 

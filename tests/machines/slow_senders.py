@@ -1,8 +1,8 @@
 """Keep slow connections to a gateway open from many addresses of this host: `python3 slow_senders.py HOST`.
 
 Three in four connections send a head, and then one byte of a body every 2 s. Every fourth connection sends
-only the first byte of a head. If the gateway closes a connection, the script opens it again. It needs root
-to add addresses, and uses only the standard library.
+only the first byte of a head. If the gateway closes a connection, the script reopens it. The script needs
+root to add addresses, and uses only the standard library.
 """
 
 import socket

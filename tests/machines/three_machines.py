@@ -89,7 +89,7 @@ def install(machines: list[Machine]) -> None:
 
 
 def _check_verification(first: Machine) -> None:
-    """Check that clients of the database refuse a server whose certificate another authority has issued."""
+    """Check that clients of the database refuse a server with a certificate from a different authority."""
     first.run(f"{FOREIGN_AUTHORITY} && psql \"$({ADDRESS})\" -c 'SELECT 1'")
     first.run(
         f"! psql \"$({ADDRESS} | sed 's,sslrootcert=[^&]*,sslrootcert=/tmp/foreign.pem,')\" -c 'SELECT 1'"
@@ -109,6 +109,6 @@ def _wait_back(machine: Machine) -> None:
     """Block until all services work again on a machine that was off."""
     units.wait_for(machine, "om-api")
     units.wait_for(machine, "om-worker@1")
-    # The broker is started at boot, and this command waits until the broker is ready.
+    # The broker starts at boot, and this command waits until the broker is ready.
     machine.run("systemctl start rabbitmq-server")
     report(f"{machine.name} is back")

@@ -28,11 +28,11 @@ FLUSH_SECONDS: Final = 2.0
 
 ANSWER_SECONDS: Final = 180.0
 LAST_RETRIES_SECONDS: Final = 26.0
-"""Seconds that the platform's five retries, five seconds apart, take if each is refused immediately."""
+"""How long the platform's five retries, five seconds apart, take if each is refused immediately."""
 
 
 class Traffic:
-    """Runs `omctl simulate` on the host of the machines for a `with` block.
+    """Runs `omctl simulate` on the machines' host during a `with` block.
 
     Args:
         machine: The machine whose certificate and secret are used; all machines of a cluster share them.
@@ -61,7 +61,7 @@ class Traffic:
 
     def __enter__(self) -> Self:
         # SIGINT stops the sender. But a process that a shell starts in the background ignores SIGINT, and the
-        # sender would inherit this.
+        # sender would inherit that setting.
         signal.signal(signal.SIGINT, signal.default_int_handler)
         self._sender = subprocess.Popen(
             self._command, env=self._environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -82,10 +82,10 @@ class Traffic:
         return answer.status_code == 401
 
     def post(self) -> float:
-        """Post a signed event on a new connection, and return the seconds until it was answered 200.
+        """Post a signed event on a new connection, and return the number of seconds until the 200 arrived.
 
         Raises:
-            MachineError: The event was not answered 200.
+            MachineError: The event was not answered with 200.
         """
         body = render_event(f"probe-{secrets.token_hex(8)}")
         headers = {
@@ -100,7 +100,7 @@ class Traffic:
         return time.monotonic() - began
 
     def wait_for(self, events: int) -> None:
-        """Block until *events* more bodies have been answered 200.
+        """Block until *events* more bodies have been answered with 200.
 
         Raises:
             MachineError: Fewer bodies were answered in time.
@@ -113,12 +113,12 @@ class Traffic:
             time.sleep(1.0)
 
     def given_up(self) -> int:
-        """Return how many bodies the sender has given up so far, after all of its retries."""
+        """Return how many bodies the sender has given up on so far, after all of its retries."""
         time.sleep(FLUSH_SECONDS)
         return sum(not row.answered for row in self._rows())
 
     def refusals(self) -> list[str]:
-        """Return a line for each body that was given up, with the number of attempts and the last answer."""
+        """Return a line for each body that was given up on, with its number of attempts and last answer."""
         return [
             f"{row.kind}, sent {row.attempts} times, at last answered {row.status or 'nothing'}"
             for row in self._rows()

@@ -8,7 +8,7 @@ from typing import Final
 from tests.machines.image import MachineError
 from tests.machines.machine import Machine
 
-# The time limits are generous, because other programs may be using the machine's processors.
+# The time limits are generous, because other programs might be using the machine's processors.
 START_SECONDS: Final = 300.0
 SCALING_SECONDS: Final = 300.0
 MAX_EXPOSURE: Final = 1.5
@@ -37,7 +37,7 @@ def check_exposures(machine: Machine) -> Iterator[str]:
 
 
 def main_pid(machine: Machine, unit: str) -> int:
-    """Return the id of a unit's main process, or 0 if the unit does not run."""
+    """Return the id of a unit's main process, or 0 if the unit is not running."""
     return int(machine.run(f"systemctl show --property=MainPID --value {unit}"))
 
 
@@ -58,10 +58,10 @@ def wait_for(machine: Machine, unit: str, *, other_than: int = 0) -> None:
 
 
 def wait_for_workers(machine: Machine, number: int) -> None:
-    """Block until exactly *number* intake workers run.
+    """Block until exactly *number* intake workers are running.
 
     Raises:
-        MachineError: There are still not *number* workers after SCALING_SECONDS.
+        MachineError: The number of workers is still different after SCALING_SECONDS.
     """
     deadline = time.monotonic() + SCALING_SECONDS
     while time.monotonic() < deadline:

@@ -46,7 +46,7 @@ def _upgrade_one(network: Network, previous: str) -> dict[str, int]:
         machine.put_project()
         with Traffic(machine, f"https://{machine.address}", rate=RATE) as traffic:
             traffic.wait_for(EVENTS)
-            # Add guest as an administrator: an operator or an earlier version may have left this user behind.
+            # Add guest as an administrator, which an operator or an earlier version might have left behind.
             machine.run("rabbitmqctl -q add_user guest guest")
             machine.run("rabbitmqctl -q set_user_tags guest administrator")
             machine.run("make install-vm")
@@ -93,7 +93,7 @@ def _upgrade_three(network: Network, previous: str) -> dict[str, int]:
 
 
 def _finish(machine: Machine, prefix: str, versions: dict[Machine, str], traffic: Traffic) -> None:
-    """Check a machine that now runs the version in *prefix*, and that all machines share the events."""
+    """Check a machine that now runs the version in *prefix*, and check that all machines share the events."""
     machine.run("omctl check")
     versions[machine] = prefix
     _check_sharing(versions, traffic)
@@ -103,7 +103,7 @@ def _check_sharing(versions: Mapping[Machine, str], traffic: Traffic) -> None:
     """Block until more events are answered, and check that each machine's version processed some of them.
 
     Raises:
-        MachineError: A machine runs another version or processed no event, or too few events were answered.
+        MachineError: A machine runs the wrong version or processed no event, or too few events were answered.
     """
     began = int(time.time())
     traffic.wait_for(EVENTS)
@@ -122,7 +122,7 @@ def _count_processed(machine: Machine, since: int) -> Counter[str]:
     counts = Counter[str]()
     for line in machine.run(f"journalctl --since=@{since} {fields} -u 'om-worker@*'").splitlines():
         entry = json.loads(line)
-        # journalctl prints an array or null in place of a text that is binary or too long.
+        # journalctl prints an array or null in place of a message that is binary or too long.
         if '"batch_processed"' in str(entry["MESSAGE"]):
             counts[entry["_CMDLINE"].partition("/bin/")[0]] += json.loads(entry["MESSAGE"])["processed"]
     return +counts
@@ -135,7 +135,7 @@ def _put_previous(machine: Machine, revision: str) -> None:
 
 
 def _settle(machines: list[Machine], traffic: Traffic) -> dict[str, int]:
-    """Compare the answered events with the tables, and report every event that was refused."""
+    """Compare the sender's ledger with the tables, and report every event that was refused."""
     account = settle(machines, traffic)
     for refusal in traffic.refusals():
         report(f"refused: {refusal}")
@@ -143,7 +143,7 @@ def _settle(machines: list[Machine], traffic: Traffic) -> dict[str, int]:
 
 
 def _previous_revision() -> str:
-    """Return the oldest commit with the present tables. Until 1.0.0, migrations are changed in place."""
+    """Return the oldest commit with the current tables. Until 1.0.0, migrations are changed in place."""
     log = ["git", "-C", str(CHECKOUT), "log", "-1", "--format=%H", "--", "workers/db/migrations"]
     revision = subprocess.run(log, capture_output=True, text=True, check=True).stdout.strip()
     if revision == STARTED["commit"]:
@@ -162,10 +162,10 @@ def _change_edge_first(machine: Machine, traffic: Traffic, before: str, after: s
 
 
 def _check(machine: Machine, traffic: Traffic, *, edge: str, worker: str) -> None:
-    """Block until more events are answered, and check that the given versions run.
+    """Block until more events are answered, and check that the given versions are running.
 
     Raises:
-        MachineError: Another version runs, or events are not answered.
+        MachineError: The wrong version is running, or events are not answered.
     """
     traffic.wait_for(EVENTS)
     _check_versions(machine, edge=edge, worker=worker)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 EDGE: Final = "edge"
 EFFECT: Final = "effect"
 BOUNDS: Final = {EDGE: {"EVENTS": "3", "FAULTS": "3"}, EFFECT: {"FAULTS": "3"}}
-"""The sizes of the models: at most three events and three faults. Each has two processes of each kind."""
+"""The sizes of the models: at most three events and three faults. Each model has two processes per kind."""
 
 ONE_NODE: Final = {"NODES": "1"}
 THREE_NODES: Final = {"NODES": "3"}

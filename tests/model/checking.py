@@ -85,7 +85,7 @@ def check(case: Case, *, is_expected_to_fail: bool) -> Result:
 
 
 def tell(trail: str) -> tuple[str, ...]:
-    """Return in words the steps that Spin printed, followed by their outcome."""
+    """Return the steps that Spin printed, in words, followed by their outcome."""
     steps = re.findall(r"^\s*> (.*)$", trail, re.MULTILINE)
     if not trail:
         return ()
@@ -93,7 +93,7 @@ def tell(trail: str) -> tuple[str, ...]:
 
 
 def _name_events(step: str) -> str:
-    """Replace each bit mask in braces in a step by the names of its events."""
+    """Replace each bit mask in braces in a step with the names of its events."""
     return re.sub(r"\{(\d+)\}", lambda mask: _names_of(int(mask[1]), EVENTS), step)
 
 

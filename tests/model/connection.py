@@ -1,4 +1,4 @@
-"""Track what an edge process knows about its connection to the broker, and about the queue's majority."""
+"""Track the information that an edge process has about its connection and about the queue's majority."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tests.model.host import demand
 
 @dataclass
 class Connection:
-    """What a process knows about its connection and the queue's members."""
+    """The information that a process has about its connection and the queue's members."""
 
     is_open: bool = False
     confirms: bool = False

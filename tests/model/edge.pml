@@ -1,15 +1,15 @@
 /*
- * From a webhook to the queue: an event that was answered 200 is never lost.
+ * From a webhook to the queue: an event that was answered with 200 is never lost.
  *
  * Read this beside webhook_api/journal and webhook_api/relay. Two edge processes answer three events while three
  * faults strike. Every option of a loop is one step of one component, and Spin tries all orders of the steps. A set
- * of events is a bit mask; a printed one is in braces. An event moves through these sets of an edge process, and an
+ * of events is a bit mask; printed sets are in braces. An event moves through these sets of an edge process, and an
  * interruption moves it back to the first:
  *
  *     waiting -> published -> sent -> answered_once -> aged -> due -> its segment is unlinked
- * Three assumptions are about time: grace_is_over, is_polled and shows_majority. Each one that is replaced by `true`
- * opens a window of docs/guarantees.md. A fourth one has no macro: RabbitMQ sends a node's pending events to the new
- * leader. Other macros are replaced to insert a defect; cases.py describes them all.
+ * Three assumptions are about time: grace_is_over, is_polled and shows_majority. Replacing one of them with `true`
+ * opens a window that docs/guarantees.md admits. A fourth assumption has no macro: RabbitMQ sends a node's pending
+ * events to the new leader. Other macros are replaced to insert a defect; cases.py describes them all.
  * NODES is 1 or 3, and CONFIRMS turns publisher confirms on.
  */
 #if NODES > 1 && !defined(CONFIRMS) && !defined(MAJORITY_TAKEN_FOR_GRANTED)
@@ -22,7 +22,7 @@
 #endif
 
 /* webhook_api/journal and webhook_api/relay: what each process has in its segments. */
-byte waiting[2];        /* not published over the present connection */
+byte waiting[2];        /* not published over the current connection */
 byte published[2];      /* published, in the growing segment or a closed one */
 byte sent[2];           /* in closed segments; the probe on its way covers them for the first time */
 byte answered_once[2];  /* a probe that covered them was answered */
@@ -34,8 +34,8 @@ byte answered;          /* 200 */
 
 /* messaging/broker/publisher.py: the connection of each process. */
 byte connection[2];     /* as the process sees it: 0 none, 1 waits for a report of a majority, 2 is published to */
-bool broken[2];         /* it is gone, and the process has not noticed yet */
-byte wire[2];           /* published, and not yet handled by the broker */
+bool broken[2];         /* the connection is gone, but the process has not noticed yet */
+byte wire[2];           /* published, but not yet handled by the broker */
 byte probe[2];          /* 0 none, 1 on its way to the broker, 2 its answer is on the way back */
 
 /* RabbitMQ. */
@@ -45,8 +45,8 @@ byte kept;              /* flushed by a majority of the queue's members */
 bool majority = true;
 bool routed = true;     /* an exchange takes the events */
 
-byte faults, chosen, unlinked;  /* the last two are used within one step */
-byte stolen;            /* only with ADOPT_LIVE: in files of process 1, which lives, that process 2 has adopted */
+byte faults, chosen, unlinked;  /* the last two are used only within one step */
+byte stolen;            /* only with ADOPT_LIVE: in files of process 1, which is alive, that process 2 has adopted */
 byte remembered[2];     /* only with PROOF_OUTLIVES_CONNECTION: answered once on an earlier connection */
 
 #define p (_pid % 2)
@@ -58,10 +58,10 @@ byte remembered[2];     /* only with PROOF_OUTLIVES_CONNECTION: answered once on
 #ifndef grace_is_over   /* a queue that has a majority flushes an event within the grace period */
 #define grace_is_over !(majority && (leader & answered_once[p]))
 #endif
-#ifndef is_polled       /* a loss of the majority lasts until both processes have polled it */
+#ifndef is_polled       /* a loss of the majority lasts until both processes have seen it in a poll */
 #define is_polled (connection[0] < 2 && connection[1] < 2)
 #endif
-#ifndef shows_majority  /* the node that is polled is the node that is published to */
+#ifndef shows_majority  /* the edge polls the node to which it publishes */
 #define shows_majority majority
 #endif
 #ifndef proven
@@ -77,10 +77,10 @@ byte remembered[2];     /* only with PROOF_OUTLIVES_CONNECTION: answered once on
 #define unlinked_at_once 0
 #endif
 #ifndef unwritten
-#define unwritten 0     /* events that were answered 200 although they were not written */
+#define unwritten 0     /* events that were answered with 200 even though they were not written */
 #endif
 
-/* relay/proof.py: give back everything unproven. */
+/* relay/proof.py: return everything unproven to the waiting events. */
 inline interrupt(i) {
 #ifdef PROOF_OUTLIVES_CONNECTION
     remembered[i] = remembered[i] | answered_once[i] | aged[i] | due[i];
@@ -117,10 +117,10 @@ inline unlink(events) {
     fi
 }
 
-/* The processes are alike: the first event comes to process 1. */
+/* The processes are interchangeable, so the first event always comes to process 1. */
 active [2] proctype edge() {
     do
-    /* relay/relay.py, a turn of the loop: write the event to the journal, publish it if that is possible, answer. */
+    /* relay/relay.py, a turn of the loop: write the event to the journal, publish it if possible, and answer. */
     :: d_step { answered != (1 << EVENTS) - 1 && (answered || p == 0) ->
         chosen = answered + 1; answered = answered | chosen;
         printf("> Edge process %d writes {%d} to its journal and answers 200.\n", p + 1, chosen);
@@ -180,7 +180,7 @@ active [2] proctype edge() {
     :: d_step { broken[p] -> interrupt(p); printf("> Edge process %d notices that its connection is gone.\n", p + 1) }
     :: d_step { can_fail && connection[p] && !broken[p] -> faults++; broken[p] = true; wire[p] = 0;
         printf("> The connection of edge process %d breaks.\n", p + 1) }
-    /* Its successor starts at once; a dead process is one that takes no step. */
+    /* Its successor starts at once; a dead process is one that takes no more steps. */
     :: d_step { can_fail && (own(p) || connection[p]) -> faults++; orphaned = orphaned | own(p); interrupt(p);
         waiting[p] = 0; published[p] = 0; answered_once[p] = 0; aged[p] = 0;
         printf("> Edge process %d is killed.\n", p + 1); nothing_is_lost }
@@ -206,7 +206,7 @@ active [2] proctype channel() {
     od
 }
 
-/* The worst case: both processes are connected to the leader's node. Another node sends again what was not flushed. */
+/* The worst case: both processes are connected to the leader's node. Another node would resend unflushed events. */
 active proctype queue() {
     do
     :: d_step { leader && majority -> kept = kept | leader; leader = 0; printf("> A majority flushes the events.\n") }

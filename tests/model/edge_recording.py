@@ -30,7 +30,7 @@ def record_edge(
     process: Callable[[], int] = os.getpid,
     clock: Callable[[], float] = time.monotonic,
 ) -> Callable[[], None]:
-    """Record the steps of every edge process of this interpreter.
+    """Record the steps of every edge process in this interpreter.
 
     Args:
         write: A function that is called with each step.
@@ -75,7 +75,7 @@ def record_edge(
 
 @dataclass
 class _State:
-    """What the recorder knows about one process."""
+    """The recorder's information about one process."""
 
     published: list[int] = field(default_factory=list)
     published_at: float = 0.0
@@ -140,7 +140,7 @@ class _Recorder:
         self._state.listed = iter([_name_of(segment) for segment in segments if segment.size])
 
     def on_adopt(self, original: Callable[..., Any], *arguments: Any) -> Iterator[Any]:
-        """Note the former name of each segment that is adopted. Empty segments are not adopted."""
+        """Remember the former name of each adopted segment. Empty segments are not adopted."""
         for segment in original(*arguments):
             state = self._state
             state.moved[_name_of(segment)] = next(state.listed)
@@ -205,7 +205,7 @@ class _Recorder:
         self._record("keep" if is_kept else "fail", event=_sum(entry.properties, entry.body))
 
     def on_close_turn(self, _result: None, _answers: object, events: int, *, is_durable: bool) -> None:
-        # A turn of the loop without an event only answers refused requests.
+        # A turn of the loop without events merely answers refused requests.
         is_turn, self._state.is_turn = self._state.is_turn, False
         if is_turn or (is_durable and events):
             self._record("respond", events=events if is_durable else 0)

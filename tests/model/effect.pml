@@ -2,11 +2,11 @@
  * From the queue to one effect: every event takes effect once, or is a dead letter.
  *
  * Read this beside messaging/consuming, workers/intake, workers/db/ingest/claims.py, workers/retain and
- * workers/reconcile. Two workers consume three events. Event A meets everything that an event can meet: its webhook
- * may be missed, and it may be published twice, put off, dead-lettered, replayed, reconciled and forgotten. Events
- * meet each other only among a worker's deliveries; there B is put off at most, and C only stands beside them. R is
- * the message of a replay that gives A its effect again. A set of messages is a bit mask; a printed one is in braces.
- * Time enters through one assumption: the retention is longer than a message is under way.
+ * workers/reconcile. Two workers consume three events. Everything that can happen to an event can happen to A: its
+ * webhook can be missed, and it can be published twice, put off, dead-lettered, replayed, reconciled and forgotten.
+ * Events affect each other only among a worker's deliveries. There, B can be put off, and C is merely present. R is
+ * the message of a replay that gives A its effect again. A set of messages is a bit mask; printed sets are in braces.
+ * Only one assumption is about time: the retention period is longer than any message is under way.
  * Macros are replaced to insert a defect; cases.py describes them.
  */
 #define A 1
@@ -17,7 +17,7 @@
 /* RabbitMQ. */
 byte ready = B | C, twice; /* in the events queue; a second copy there */
 bool dead;                 /* A is in the dead-letter queue */
-byte promised = B | C;     /* answered 200, or published by reconcile or an operator */
+byte promised = B | C;     /* answered with 200, or published by reconcile or an operator */
 
 /* messaging/consuming: the deliveries of each worker. */
 byte held[2];              /* not acknowledged. Of these: */
@@ -41,7 +41,7 @@ bool decided;              /* an operator has decided that A is to take effect a
 bool replayed;             /* A has taken effect again */
 bool forgotten;            /* A's keys are deleted, long after A left the history that reconcile compares */
 byte faults;
-bool is_new;               /* used within one step */
+bool is_new;               /* used only within one step */
 
 #define can_fail (faults < FAULTS)
 #define under_way (ready | dead | replaying | held[0] | held[1])
@@ -50,7 +50,7 @@ bool is_new;               /* used within one step */
 #ifndef is_compared
 #define is_compared (occurred && !forgotten)
 #endif
-#ifndef keys_of_first_replay  /* a replay that comes before any other copy uses both keys up */
+#ifndef keys_of_first_replay  /* a replay that comes before any other copy uses up both keys */
 #define keys_of_first_replay (A | R)
 #endif
 
@@ -70,7 +70,7 @@ inline give_effect(message) {
     effects = effects | (message == R -> A : message); replayed = replayed | (message == R)
 }
 
-/* workers/intake: message m at worker w. Two workers that hold nothing are alike. */
+/* workers/intake: message m at worker w. Two workers that hold nothing are interchangeable. */
 #define w (_pid % 2)
 #define m (1 << (_pid / 2))
 #define open (held[w] & m & ~(begun[w] | settled[w] | refused[w]))
@@ -139,7 +139,7 @@ active proctype edge() {
     od
 }
 
-/* Reconcile knows a dead letter by the record of its reason, and a published gap by the record of the gap. */
+/* Reconcile recognises a dead letter by the record of its reason, and a published gap by the record of the gap. */
 active proctype reconcile() {
     do
     :: d_step { is_compared && !missing && !gap && !(keys & A) && !recorded -> missing = true;

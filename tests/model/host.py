@@ -1,7 +1,7 @@
 """Check that edge processes take over only the journals of dead processes.
 
-The kernel frees a process's lock when the process dies, which no trace can show. But a process whose segments
-were adopted must not take any further step, and must not be alive when its trace is read.
+The kernel releases a process's lock when the process dies, which no trace can show. But a process whose
+segments were adopted must not take any further steps, and must not be alive when its trace is read.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Host:
     _adopters: dict[str, str] = field(default_factory=dict)
 
     def pass_time(self, process: str, t: float) -> None:
-        """Note that a process took a step, and is thus alive."""
+        """Note that a process took a step, and is therefore alive."""
         demand(t <= self._dead_since.get(process, inf), "its segments were adopted while it was alive")
         self._last[process] = t
 
@@ -77,7 +77,7 @@ class Host:
         return self._owners.get(segment.split("/", maxsplit=1)[0]) == process
 
     def check_dead(self, living: Collection[str]) -> None:
-        """Raise a TraceError if a process is alive although another process has adopted its segments."""
+        """Raise a TraceError if a process is alive even though another process has adopted its segments."""
         alive = sorted(self._dead_since.keys() & living)
         demand(not alive, f"segments of {alive} were adopted, but these processes are alive")
 

@@ -25,7 +25,7 @@ class Mutation:
     Args:
         change: LEFT_OUT, DOUBLED or SWAPPED.
         step: The changed step.
-        later: The later steps of the same process. If the change is SWAPPED, the first was swapped, too.
+        later: The later steps of the same process. If the change is SWAPPED, the first was also swapped.
         run: The changed run.
     """
 
@@ -97,8 +97,8 @@ def judge(
     """Change every step of *runs*, one at a time, and check each changed run with *is_run*.
 
     Returns:
-        A line with the number of rejected changes of each kind; the changed runs that were accepted although
-        no row of the table explains them; and the rows that were needed.
+        A line with the number of rejected changes of each kind; the changed runs that were accepted without
+        a row of the table that explains them; and the rows that were needed.
     """
     made: Counter[str] = Counter()
     rejected: Counter[str] = Counter()

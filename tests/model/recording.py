@@ -1,4 +1,4 @@
-"""Record calls between the parts of a process as steps in a file."""
+"""Record calls between the components of a process as steps in a file."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class TraceFile:
 
     Lines are collected before they are written, so that recording costs little. A killed process loses its
     last lines, but the other lines are still a valid trace. Create this object when the process starts:
-    later, the process may have no free descriptor left for the file.
+    later, the process might have no free descriptor left for the file.
 
     Args:
         kind: The kind of the process. The file's name begins with it.
@@ -87,7 +87,7 @@ def precede(owner: Any, name: str, note: Callable[..., None]) -> Callable[[], No
 
 
 def surround(owner: Any, name: str, call: Callable[..., Any]) -> Callable[[], None]:
-    """Replace a function or method by *call*, which receives the original and the call's arguments.
+    """Replace a function or method with *call*, which receives the original and the call's arguments.
 
     Returns:
         A function that restores the original.

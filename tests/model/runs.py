@@ -1,4 +1,4 @@
-"""Runs of edge processes, written by hand: some that the model allows, and some that it forbids."""
+"""Define runs of edge processes by hand: some that the model allows, and some that it forbids."""
 
 
 def steps_of(process, *steps):
@@ -56,7 +56,7 @@ ADOPT_AGAIN = steps_of(
     "b", ("hold", {"directory": "b"}), ("adopt", {"segments": [["c/1", "b/2"], ["c/2", "b/3"]]})
 )
 HELD_AGAIN = [*STOPPED, *HOLD, *ADOPT_OWN, *LATE, *ADOPT_AGAIN]
-"""A run in which a process holds a new directory after its release, and another adopts its segments."""
+"""A run in which a process holds a new directory after a release, and another process adopts its segments."""
 
 ON_A_CLUSTER = [*CLOSED, *connect(members=3), *report(0.1)]
 CONFIRMED = [*CLOSED, *connect(confirms=True), *read(7), *publish(7), *REST]

@@ -55,7 +55,7 @@ def is_last(mutation):
 
 
 def ends_before(*kinds):
-    """Return a condition that the trace or connection ends before the process takes a step of these kinds."""
+    """Return a condition that holds if the trace or the connection ends before a step of these kinds."""
 
     def condition(mutation):
         later = (step["step"] for step in mutation.later)
@@ -128,7 +128,7 @@ def record_traces(seed):
         return worlds[0].files.process.number
 
     def write(step):
-        # A killed process takes no further step, although the simulation still runs its `finally` blocks.
+        # A killed process takes no further steps, even though the simulation still runs its `finally` blocks.
         if not worlds[0].files.process.is_dead:
             traces[str(number())].append(step)
 
@@ -155,7 +155,7 @@ def test_the_edge_follows_the_protocol_in_every_schedule(hosts):
 
 
 HOSTS = (*range(8), 29, 55, 119, 303, 327)
-"""Seeds of the schedules whose steps are changed one by one. They need every row of the table."""
+"""Seeds of the schedules whose steps are changed one by one. Together, they need every row of the table."""
 
 
 def test_a_run_with_a_missing_repeated_or_swapped_step_is_rejected_unless_the_model_permits_it(hosts):
@@ -222,9 +222,9 @@ def traces(rabbitmq, tmp_path_factory):
             os.kill(children_of(edge.pid)[0], signal.SIGKILL)
             send(edge, 20)
             wait_until(lambda: is_connected(edge) and edge.health()["journal_bytes"] == 0)
-            # Wait for the step itself: the health endpoint may report the journal before the last events.
+            # Wait for the step itself, because the health report can date from before the last events.
             wait_until(lambda: any('"unlink"' in path.read_text() for path in traced.iterdir()))
-    # The last line of a killed process may be incomplete.
+    # The last line of a killed process can be incomplete.
     return {
         path.name: [json.loads(line) for line in path.read_text().split("\n")[:-1]]
         for path in sorted(traced.iterdir())
@@ -237,7 +237,7 @@ def send(edge, count):
         try:
             codes.add(post(edge.url, b'{"number":%d}' % number).status_code)
         except requests.ConnectionError:
-            # This request was sent to the process that has just been killed, so it has no answer.
+            # This request was sent to the process that has just been killed, so it gets no answer.
             continue
     assert codes == {200}
 

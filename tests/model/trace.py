@@ -1,6 +1,6 @@
 """Check that the recorded steps of edge processes follow the protocol in edge.pml.
 
-edge_recording.py writes the traces. A trace may end at any step, because a process may be killed at any time.
+edge_recording.py writes the traces. A trace can end at any step, because a process can be killed at any time.
 An event is written as its checksum. The following list describes the steps and their fields. Every step has a
 time `t`, which is used only to compare the steps of different processes.
 
@@ -11,10 +11,10 @@ time `t`, which is used only to compare the steps of different processes.
 * `read` *events* from the backlog (*segments* lists those read to their end), then `publish` them, `keep` an
   oversized *event*, or `fail` to keep it; `postpone` a *segment* with such a failure, or an unreadable one;
 * `interrupt` the connection, after which *segments* wait again; `connect` to a queue with a known number of
-  *members*, with or without publisher *confirms*; get a `report` on the members; `stop` publishing for good;
+  *members*, with or without publisher *confirms*; get a `report` on the members; `stop` publishing forever;
 * `probe` the broker over a *channel* on which *sent* events precede the probe; the broker's `answer`; its
   `confirm` of a *tag*; `unlink` a proven *segment*;
-* `adopt` *segments* of dead processes, each with its former and its present name.
+* `adopt` *segments* of dead processes, each with its former and its current name.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ if TYPE_CHECKING:
 GRACE_SECONDS: Final = 5.0
 IN_A_TURN: Final = {"publish", "close", "prove", "respond"}
 """The steps that may follow a write in the same turn. A segment is closed in a turn only if its flush failed.
-In that case, no event of the turn is answered 200."""
+In that case, no event of the turn gets a 200."""
 
 AFTER_A_RELEASE: Final = IN_A_TURN | {"write", "hold"}
 """The steps that may follow a release. Before the journal is closed, the waiting events are written. In the
-same turn of the loop, a due timer may still hold a new directory and adopt the released segments into it."""
+same turn of the loop, a due timer can still make the process hold a new directory and adopt the segments."""
 
 TIMED: Final = {"hold", "release", "adopt"}
 GIVING_UP: Final = {"close", "prove", "interrupt"}
@@ -47,7 +47,7 @@ GIVING_UP: Final = {"close", "prove", "interrupt"}
 
 @dataclass
 class _Segment:
-    """A segment whose events are all published, and the time of the first probe's answer after that.
+    """A segment whose events are all published, and the time when the first probe after that was answered.
 
     `last_tag` is the number of events that were published on the connection when the segment was complete.
     """

@@ -27,14 +27,14 @@ if TYPE_CHECKING:
 def record_worker(write: Callable[[dict[str, Any]], None]) -> None:
     """Record the steps of this interpreter's intake worker. Its threads call *write* with each step."""
     recorder = _Recorder(write)
-    # Record these steps before the call, because another thread may react to the call immediately.
+    # Record these steps before the call, because another thread can react to the call immediately.
     precede(Processing, "submit", recorder.on_submit)
     precede(DelayedRetries, "add", recorder.on_put_off)
     precede(Acknowledger, "add", recorder.on_settled)
     precede(Channel, "basic_ack", recorder.on_acknowledge)
     precede(Channel, "basic_reject", recorder.on_reject)
     precede(intake.Intake, "_commit", recorder.on_outcomes)
-    # After this call, the thread begins no further batch of the lost connection.
+    # After this call, the thread begins no more batches of the lost connection.
     follow(Processing, "abandon", recorder.on_abandon)
     follow(ingest, "claim", recorder.on_claim)
     follow(ingest, "record_dead_letters", recorder.on_record)

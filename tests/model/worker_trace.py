@@ -1,6 +1,6 @@
 """Check that the recorded steps of intake workers follow the protocol in effect.pml.
 
-worker_recording.py writes the trace. A trace may end at any step, because a process may be killed at any
+worker_recording.py writes the trace. A trace can end at any step, because a process can be killed at any
 time. A delivery is written as its tag and a digest of its message id. These are the steps and their fields:
 
 * `submit` *deliveries* for processing: new deliveries of the connection, or a delivery whose delay is over;
@@ -58,7 +58,7 @@ class Worker:
     _batches: dict[Name, int] = field(default_factory=dict)
     """The number of the batch in which each delivery was submitted."""
     _lost: dict[Name, int] = field(default_factory=dict)
-    """The submitted deliveries of lost connections, with their batches. The batch in progress may still be
+    """The submitted deliveries of lost connections, with their batches. The batch in progress can still be
     committed: the model allows the same run if the commit precedes the worker's end."""
     _transaction: _Transaction | None = None
 
@@ -90,7 +90,7 @@ class Worker:
         if len(lost) == 1 and None not in lost:
             self._lost = {name: batch for name, batch in self._lost.items() if batch in lost}
         elif deliveries:
-            # The thread has begun a batch of the present connection, so the lost one's batch has ended.
+            # The thread has begun a batch of the new connection, so the lost connection's batch has ended.
             self._lost.clear()
             for name in deliveries:
                 is_open = self._held.get(name, Held.PUT_OFF) is not Held.PUT_OFF

@@ -1,4 +1,4 @@
-"""Cut RabbitMQ's power while an edge publishes to it, and compare the queue with the answered events."""
+"""Cut RabbitMQ's power while an edge is publishing to it, and compare the queue with the answered events."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 IMAGE_BYTES = 256 * 1024 * 1024
 AFTERWARDS_SECONDS = 2.0
-"""Seconds for which senders continue after the broker's restart, while the edge publishes its journal."""
+"""How long the senders continue after the broker restarts, while the edge is publishing its journal."""
 SILENT_SECONDS = 15.0
-"""If no event arrives for this number of seconds, no more is expected. The edge publishes unproven events
-again after the grace period, which is shorter."""
+"""If no event arrives for this number of seconds, no more events are expected. The edge publishes unproven
+events again after the grace period, which is shorter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class BrokerCut:
     """The result of one power cut of the broker, as numbers of events.
 
     Args:
-        answered: The number of events answered 200.
+        answered: The number of events answered with 200.
         taken: The number of events answered before the cut that the broker did not have after its restart.
         lost: The number of answered events that were not in the queue at the end.
     """

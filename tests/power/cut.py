@@ -1,4 +1,4 @@
-"""Cut the power of an edge under load, and compare the events that it answered with those on its disk."""
+"""Cut the power of an edge under load, and compare its answered events with the events on its disk."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ NO_BROKER = "amqp://127.0.0.1:1/"
 """An address at which no broker runs, so that every event stays in the journal."""
 
 ANSWER_SECONDS = 0.1
-"""Seconds for which the senders may still read the answers that the edge sent before the cut."""
+"""How long the senders can still read the answers that the edge sent before the cut, in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +32,9 @@ class Cut:
     """The result of cutting the power of an edge host once.
 
     Args:
-        answered: The number of events answered 200.
-        lost: The number of answered events that are not on the disk.
-        lost_s: The age of the oldest lost event at the time of the cut, in seconds; 0 if none is lost.
+        answered: The number of events answered with 200.
+        lost: The number of answered events that are not on disk.
+        lost_s: The age of the oldest lost event at the time of the cut, in seconds; 0 if none was lost.
     """
 
     answered: int

@@ -1,4 +1,4 @@
-"""Cut PostgreSQL's power while a worker uses it, and compare its tables with the published events."""
+"""Cut PostgreSQL's power while a worker is using it, and compare its tables with the published events."""
 
 from __future__ import annotations
 

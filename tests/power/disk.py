@@ -58,7 +58,7 @@ class Disk:
     def copy_as_cut(self, image: Path) -> None:
         """Copy the device's current data. No process may write to the disk's files during the copy.
 
-        The kernel may write cached data to the device during a copy, so copy until two copies in a row match.
+        The kernel can write cached data to the device during a copy, so copy until two copies in a row match.
         """
         before = b""
         for _ in range(COPIES):

@@ -1,1 +1,1 @@
-"""Time the questions of docs/database.md on tables so large that query plans matter."""
+"""Time the questions in docs/database.md on tables that are large enough for query plans to matter."""

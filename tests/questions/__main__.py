@@ -1,4 +1,4 @@
-"""Time the questions of docs/database.md, and `omctl find`, on millions of rows.
+"""Time the questions in docs/database.md, and `omctl find`, on millions of rows.
 
 `python -m tests.questions --events 20000000`
 """
@@ -45,7 +45,7 @@ FOUND: Final = {
     "platform's message id": "SELECT md5(CAST(:id AS text))",
     "dead letter": "SELECT message_id FROM dead_letters LIMIT 1",
 }
-"""Queries for ids that `omctl find` must find: the ids of an event from mid-month, and of a dead letter."""
+"""Queries for ids that `omctl find` must find: the ids of an event from mid-month and of a dead letter."""
 
 CUSTOMER: Final = "SELECT 'ext:customer:' || max(event_id) / 10 FROM event_payloads"
 """A query for a customer. The search for a customer reads every kept body, so no time limit applies to it."""
@@ -61,7 +61,7 @@ def main(*, events: int, json_path: Path | None) -> None:
     """Fill a private server and time every question."""
     ensure_postgresql()
     with (
-        # /tmp may be in memory, but a database belongs on a disk.
+        # /tmp can be in memory, but a database belongs on a disk.
         tempfile.TemporaryDirectory(prefix="questions-", dir="/var/tmp") as directory,
         PrivatePostgreSQL(Path(directory) / "postgresql") as server,
     ):
@@ -117,7 +117,7 @@ def _ask(connection: Connection, question: Question, parameters: dict[str, str])
 
 
 def _find_each(url: str, events: int) -> list[dict[str, Any]]:
-    """Time the whole command `omctl find`, including the start of Python, for each kind of id.
+    """Time the whole command `omctl find`, including Python's start-up, for each kind of id.
 
     The last figure is for a customer.
     """

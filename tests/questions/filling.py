@@ -1,4 +1,4 @@
-"""Fill all tables of a migrated PostgreSQL with a month of traffic, without the service."""
+"""Fill all tables of a migrated PostgreSQL database with a month of traffic, without the service."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TABLES: Final = (
     "outbox",
     "deliveries",
 )
-"""The large tables. The results show for each query which of these tables it reads completely."""
+"""The large tables. For each query, the results show which of these tables it reads completely."""
 
 _SWITCH: Final = (
     "UPDATE pg_index SET indisready = {there}, indisvalid = {there} WHERE indrelid = '{table}'::regclass"
@@ -29,7 +29,7 @@ _SWITCH: Final = (
 
 
 def fill(url: str, events: int) -> None:
-    """Write a month with *events* events into an empty, migrated database; millions of events take minutes.
+    """Write a month of *events* events to an empty, migrated database; millions of events take minutes.
 
     The indexes are built at the end, which saves hours.
     """

@@ -1,5 +1,5 @@
 -- A month of traffic in conversations of ten events. Only the newest 100,000 events have bodies, for the search for a
--- customer: no question reads bodies, and all of them would be half of the bytes. %(conversations)s is the number of conversations. Each statement ends with a semicolon at a line's end.
+-- customer. No question reads bodies, and bodies for all events would double the size. %(conversations)s is the number of conversations. Each statement ends with a semicolon at a line's end.
 
 SET synchronous_commit = off;
 
@@ -26,7 +26,7 @@ SELECT (n - 1) * 10 + e + 1, id || ':' || n || ':' || e || ':id-' || gen_random_
     sha256((id || e)::bytea), CASE WHEN e = 2 AND n %% 10 = 0 THEN 2 ELSE 1 END,
     CASE WHEN e = 2 AND n %% 10 = 0 THEN t + interval '60 s' END, md5('request' || n * 10 + e)
 FROM filler, generate_series(0, 9) AS e, 
-    -- Because the expression contains e, a value is drawn for each event.
+    -- The expression contains e, so that a separate value is drawn for each event.
     LATERAL (SELECT (0.05 + random() * 0.1 + 0 * e) * interval '1 s' AS wait) AS w;
 
 SELECT setval(pg_get_serial_sequence('processed_events', 'id'), (SELECT max(id) FROM processed_events));

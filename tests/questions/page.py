@@ -1,4 +1,4 @@
-"""Parse the questions and queries of docs/database.md, so that exactly these queries can be run."""
+"""Parse the questions and queries in docs/database.md, so that exactly those queries can be run."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ READS_ALL: Final = "reads all"
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A question of the page, with its query.
+    """A question on the page, with its query.
 
     Args:
         title: The question's number and text.
@@ -64,7 +64,7 @@ def _scans(node: dict[str, Any]) -> Sequence[str]:
 
 
 def questions(page: str) -> list[Question]:
-    """Return the questions of a page. Empty lines separate the queries, and each has its title above it."""
+    """Return the questions on a page. Empty lines separate the queries, and each has its title above it."""
     section = page.partition("## Questions\n")[2].partition("\n## ")[0]
     queries = "\n\n".join(re.findall(r"```sql\n(.*?)```", section, re.DOTALL)).split("\n\n")
     found = (re.fullmatch(r"-- (\d.*?)\n([^-].*?);", query.strip(), re.DOTALL) for query in queries)

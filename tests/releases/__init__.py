@@ -1,1 +1,1 @@
-"""Samples of the data that each release leaves on disks, in queues and in databases for later releases."""
+"""Samples of the data on disks, in queues and in databases that each release leaves for later releases."""

@@ -23,7 +23,7 @@ POSTGRESQL_IMAGE = "postgres:17"
 CONTAINER_SECONDS = 60.0
 ENGINE_SECONDS = 5.0
 MEMORY = Path("/dev/shm")  # noqa: S108  # the servers get a new directory in it
-# The space that both servers need for their data while several tests have databases at the same time.
+# The space that both servers need for their data while several tests use databases at the same time.
 ROOM_BYTES = 1_000_000_000
 
 
@@ -46,7 +46,7 @@ class Servers:
 
 @contextmanager
 def servers() -> Iterator[Servers]:
-    """Run both servers in containers if their images are present, else from the machine's packages.
+    """Run both servers in containers if their images are present, otherwise from the machine's packages.
 
     If the images are missing and the packages cannot be installed, fetch the images.
     """
@@ -88,7 +88,7 @@ def _private() -> Iterator[Servers]:
 
 
 def in_memory() -> Path | None:
-    """Return a directory in memory if it has space: databases on a disk cost three times the CPU time."""
+    """Return a directory in memory if it is large enough: databases on disk cost three times the CPU time."""
     try:
         has_room = shutil.disk_usage(MEMORY).free > ROOM_BYTES and os.access(MEMORY, os.W_OK)
     except OSError:
@@ -104,7 +104,7 @@ def _in_containers() -> Iterator[Servers]:
     from testcontainers.core.config import testcontainers_config  # noqa: PLC0415
 
     if not has_images(testcontainers_config.ryuk_image):
-        # Without Ryuk, the containers are removed only at a regular end; a killed run leaves them behind.
+        # Without Ryuk, the containers are removed only after a normal exit; a killed run leaves them behind.
         testcontainers_config.ryuk_disabled = True
     with ExitStack() as stack:
         broker = RabbitMqContainer(RABBITMQ_IMAGE).with_exposed_ports(15672)

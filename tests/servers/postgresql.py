@@ -17,7 +17,7 @@ from deploy.local.process import LOOPBACK, ServerProcess, ServerStartError, free
 
 SUPERUSER = "postgres"
 START_SECONDS = 300.0
-"""How long a start may take. After a kill under load, a server replays its log, which may take minutes."""
+"""How many seconds a start may take: a server killed under load can take minutes to replay its log."""
 
 STOP_SECONDS = 20.0
 
@@ -104,7 +104,7 @@ class PrivatePostgreSQL:
         self._process.end(signal.SIGINT, timeout=STOP_SECONDS)
 
     def kill_immediate(self) -> None:
-        """End as in a crash, without a checkpoint, so that the next start must recover."""
+        """Stop without a checkpoint, as in a crash, so that the next start must recover."""
         self._process.end(signal.SIGQUIT, timeout=STOP_SECONDS)
 
     def freeze(self) -> None:
@@ -172,7 +172,7 @@ def _server_user() -> pwd.struct_passwd | None:
 
 
 def unprivileged() -> list[str]:
-    """Return a command prefix that drops root's rights but can still enter root's temporary directories."""
+    """Return a command prefix that drops root's rights but keeps access to root's temporary directories."""
     user = _server_user()
     if user is None:
         return []

@@ -8,7 +8,7 @@ from deploy.local.rabbitmq import ADVANCED, SMALL, STOP_SECONDS, LocalRabbitMQ
 
 
 class PrivateRabbitMQ(LocalRabbitMQ):
-    """A node that starts again on the same ports with the same data.
+    """A node that can restart on the same ports with the same data.
 
     Args:
         peer: a node whose cookie and port mapper this node uses, as `join_cluster` requires.
@@ -50,7 +50,7 @@ class PrivateRabbitMQ(LocalRabbitMQ):
         return self._process.pid
 
     def kill(self) -> None:
-        """End the node without a flush, as a crash would."""
+        """Kill the node without a flush, as a crash would."""
         self._process.end(signal.SIGKILL, timeout=STOP_SECONDS)
 
     def freeze(self) -> None:

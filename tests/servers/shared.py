@@ -48,7 +48,7 @@ class PostgreSQL:
 
     @contextmanager
     def make_database(self, *, like: str | None = None) -> Iterator[str]:
-        """Create a database, a copy of *like* if given; drop it even if a test left connections open."""
+        """Create a database, as a copy of *like* if given; drop it even if a test left connections open."""
         name = f"test_{secrets.token_hex(4)}"
         # Copying the files costs half as much as the default strategy, which logs every page.
         copied = f'TEMPLATE "{like.rpartition("/")[2]}" STRATEGY FILE_COPY' if like else ""
@@ -94,7 +94,7 @@ def require_postgresql() -> None:
 
 
 def require_chromium() -> str:
-    """Return the browser's program, installing it if possible; without it, skip the test or, in CI, fail."""
+    """Return the browser's path, installing it if needed; if that fails, skip the test or, in CI, fail it."""
     _require("Chromium", is_installed=ensure_package(chromium, "chromium"))
     return str(chromium())
 

@@ -35,7 +35,7 @@ class Subject:
 
     Args:
         suite: The name under which the result of a whole run is recorded.
-        choose: Returns the schedule of a seed.
+        choose: Returns the schedule for a seed.
         run: Runs a schedule.
         seeds: The number of schedules in a whole run.
         defects: Returns the known defects.
@@ -52,11 +52,11 @@ SUBJECTS: Final = {
     "edge": Subject("simulate", schedule.choose, schedule.run, 200_000, known_defects),
     "behind": Subject("simulate-behind", behind_schedule.choose, behind_schedule.run, 2_000, lambda: DEFECTS),
 }
-"""The subjects: the edge, before the queue; and settle and deliver, behind the queue."""
+"""The subjects: the edge (before the queue), and settle and deliver (behind the queue)."""
 
 
 def main() -> int:
-    """Print the results. Return 1 if a promise was broken, or a known defect was not found."""
+    """Print the results. Return 1 if a promise was broken or a known defect was not found."""
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
     parser.add_argument("subject", nargs="?", choices=SUBJECTS, default="edge")
     parser.add_argument("--seeds", type=int, help="how many schedules to run")
@@ -77,12 +77,12 @@ def main() -> int:
 
 
 def simulate(subject: str, first: int, seeds: int) -> int:
-    """Run *seeds* schedules from seed *first* on; print the stories of the first five broken promises."""
+    """Run *seeds* schedules, starting with seed *first*; print the first five that break a promise."""
     began = time.monotonic()
     slices = [range(start, min(start + SLICE, first + seeds)) for start in range(first, first + seeds, SLICE)]
     answered = lost = repeated = 0
     broken: list[int] = []
-    # A run leaves few cycles, so the garbage collector needs to run only rarely.
+    # A run leaves few reference cycles, so the garbage collector needs to run only rarely.
     with ProcessPoolExecutor(PROCESSES, initializer=gc.set_threshold, initargs=(20_000,)) as processes:
         for counts, seeds_broken in processes.map(partial(run_slice, subject), slices):
             answered, lost, repeated = (
@@ -140,7 +140,7 @@ def find_defects(subject: str) -> int:
 
 
 def find(subject: str, defect: Defect | None, seeds: int = DEFECT_SEEDS) -> tuple[int | None, str]:
-    """Return the first seed whose run with this defect breaks a promise, and the broken promise."""
+    """Return the first seed whose run with this defect breaks a promise, and describe that promise."""
     how = SUBJECTS[subject]
     for seed in range(seeds):
         chosen = how.choose(seed)
@@ -153,7 +153,7 @@ def find(subject: str, defect: Defect | None, seeds: int = DEFECT_SEEDS) -> tupl
 
 if __name__ == "__main__":
     if os.environ.get("PYTHONHASHSEED") != "0":
-        # The iteration order of a set of strings depends on this variable, and a run's steps on that order.
+        # The iteration order of a set of strings depends on this variable, and the run depends on that order.
         again = [sys.executable, "-m", "tests.simulation", *sys.argv[1:]]
         os.execve(sys.executable, again, os.environ | {"PYTHONHASHSEED": "0"})  # noqa: S606  # no shell
     sys.exit(main())

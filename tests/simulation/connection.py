@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 FRAME = struct.Struct(">BHI")
 BODY_SIZE = struct.Struct(">Q")
 PENDING = 20
-"""Without a majority, a channel stops reading when more than this number of its events are pending."""
+"""Without a majority, a channel stops reading once more than this number of its events are pending."""
 
 
 def parse_publishes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
@@ -185,5 +185,5 @@ def _ignore(*_: object) -> None:
 
 
 def method(**fields: object) -> Any:
-    """Return an AMQP method in the form in which pika passes it to callbacks."""
+    """Return an AMQP method as pika passes it to callbacks."""
     return SimpleNamespace(method=SimpleNamespace(**fields), **fields)

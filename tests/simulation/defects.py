@@ -21,13 +21,13 @@ SIMULATED: Final = (
     "webhook_api/backpressure/",
     "messaging/clock.py",
 )
-"""The modules that the simulation runs. It does not run the modules that start gunicorn, or that handle HTTP,
-the topology or the list of addresses."""
+"""The modules that the simulation runs. It does not run the modules that start gunicorn, or those that handle
+HTTP, the topology or the list of addresses."""
 
 
 @dataclass(frozen=True, slots=True)
 class Defect:
-    """A defect of the product: statements that are executed at the end of a module."""
+    """A defect in the product: statements that are executed at the end of a module."""
 
     title: str
     path: str
@@ -117,7 +117,7 @@ def put_in(defect: Defect) -> Iterator[None]:
 
 
 def _classes(module: ModuleType) -> list[type]:
-    """Return the classes that a module defines or imports: a defect may change them, too."""
+    """Return the classes that a module defines or imports: a defect can also change those."""
     return [value for value in vars(module).values() if inspect.isclass(value) and "." in value.__module__]
 
 

@@ -33,8 +33,8 @@ class FileSystem:
     """Replaces the functions of `os` and `fcntl` that the journal calls itself or through its paths.
 
     Args:
-        now_us: Returns the time of the wall clock, in microseconds.
-        on_call: Called before each system call with its name; may kill the process, or let others run.
+        now_us: Returns the time on the wall clock, in microseconds.
+        on_call: Called before each system call with its name; can kill the process, or let others run.
         on_unlink: Called with a file's path and content before the file's name is removed.
 
     `errors` maps a system call to the error with which it currently fails. `free` is the number of free bytes
@@ -68,7 +68,7 @@ class FileSystem:
     # Methods that paths call.
 
     def call(self, name: str) -> None:
-        """Make a system call, which may fail. First, other processes may run, or this one may be killed."""
+        """Make a system call, which can fail. Before it, other processes can run, or this one can die."""
         self._on_call(name)
         if self.errors and (number := self.errors.get(name)):
             raise OSError(number, os.strerror(number))
@@ -162,7 +162,7 @@ class FileSystem:
         file.flushed = min(file.flushed, size)
 
     def fdatasync(self, descriptor: int) -> None:
-        """Flush a file. After an error, its pages are marked clean although their data is not on the disk."""
+        """Flush a file. After an error, its pages are marked clean even though their data is not on disk."""
         file, _ = self._descriptors[descriptor]
         try:
             self.call("fdatasync")
@@ -207,7 +207,7 @@ class FileSystem:
         file.locked_by = descriptor
 
     def statvfs(self, _path: SimulatedPath) -> Any:
-        """Return the free space of the disk."""
+        """Return the free space on the disk."""
         self.call("statvfs")
         return SimpleNamespace(f_bavail=max(0, self.free) // BLOCK, f_frsize=BLOCK)
 
@@ -223,7 +223,7 @@ class FileSystem:
             self._release(descriptor)
 
     def cut_power(self, random: random.Random) -> None:
-        """Lose some or all of the unflushed data. Call this only when all processes are dead."""
+        """Lose a random part of the unflushed data. Call this only when all processes are dead."""
         for changes, _ in self._unflushed[: random.randint(0, len(self._unflushed))]:
             flush(changes)
         self._unflushed.clear()

@@ -42,7 +42,7 @@ def set_name(names: dict[str, Any], name: str, node: object) -> None:
 
 
 def flush(changes: tuple[Change, ...]) -> None:
-    """Make changes of names durable."""
+    """Make changes to names durable."""
     for directory, name, node in changes:
         set_name(directory.durable, name, node)
 
@@ -58,9 +58,9 @@ def restore(directory: Directory, random: random.Random) -> None:
 
 
 def _tear(file: File, random: random.Random) -> None:
-    """Keep the flushed bytes and a random number of unflushed bytes, some of which may become zeros."""
+    """Keep the flushed bytes and a random number of unflushed bytes, some of which can become zeros."""
     size = random.randint(file.flushed, len(file.data))
-    # Often, the zeros end within the first record that was not flushed.
+    # The zeros often end within the first record that was not flushed.
     zeros = min(size, file.flushed + random.randint(0, random.choice((16, size - file.flushed))))
     for start, end in [*file.lost, (zeros, size)]:
         file.data[start:end] = bytes(min(end, len(file.data)) - min(start, len(file.data)))

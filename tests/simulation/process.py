@@ -48,7 +48,7 @@ class Loop:
         self._soon_at = 0.0
 
     def time(self) -> float:
-        """Return the time of the monotonic clock, in seconds."""
+        """Return the time on the monotonic clock, in seconds."""
         return self.world.now
 
     def call_later(self, seconds: float, call: Callable[..., None], *arguments: object) -> Timer:

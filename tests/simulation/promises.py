@@ -1,4 +1,4 @@
-"""Check the promises of the edge while a world runs."""
+"""Check the edge's promises while a world runs."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ if TYPE_CHECKING:
     from tests.simulation.world import World
 
 AMPLE_BYTES = 1 << 24
-"""The size of a journal, in bytes, that no schedule fills."""
+"""A journal size, in bytes, that no schedule reaches."""
 
 OVERLOAD_SECONDS = 4.0
-"""Seconds within which the edge must have learned from a probe and a poll that the queue is too deep."""
+"""How many seconds the edge has to find out from a probe and a poll that the queue is too deep."""
 
 
 class Promises:
-    """Checks that an event answered 200 is journalled, queued or set aside, and that refusals have a reason.
+    """Checks that events that get a 200 are journalled, queued or set aside, and that refusals are justified.
 
-    `answered` contains the names of all events answered 200. `broken` is the first broken promise, if any.
+    `answered` contains the names of all events that got a 200. `broken` is the first broken promise, if any.
     """
 
     def __init__(self, world: World) -> None:
@@ -38,7 +38,7 @@ class Promises:
         self.broken = self.broken or text
 
     def on_response(self, process: EdgeProcess, body: bytes, is_durable: bool) -> None:  # noqa: FBT001  # a callback
-        """Check a response: only a journalled event may be answered 200."""
+        """Check a response: only a journalled event may get a 200."""
         name = _name_of(body)
         self._world.note("edge %d answers %s %d", process.number, name.decode(), 200 if is_durable else 503)
         if not is_durable:
@@ -54,7 +54,7 @@ class Promises:
         self._check_pressure(process)
 
     def _check_pressure(self, process: EdgeProcess) -> None:
-        """Check that a request may be answered 200 at the present depth of the queue.
+        """Check that a request may get a 200 at the queue's current depth.
 
         A process that has just started or been resumed has no report of the depth yet. Until it gets one, it
         can refuse senders only because of the journal's limit.

@@ -46,7 +46,7 @@ class Schedule:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The result of a run: the first broken promise; how many events were answered, lost and repeated."""
+    """The result of a run: the first broken promise, and how many events were answered, lost and repeated."""
 
     broken: str | None
     answered: int
@@ -146,7 +146,7 @@ Run: TypeAlias = "Callable[[Schedule, Callable[[str], None] | None], Outcome]"
 
 
 def shrink(schedule: Schedule, run: Run = run) -> Schedule:
-    """Remove actions from a schedule that breaks a promise, as long as it still breaks a promise."""
+    """Remove actions from a schedule that breaks a promise, for as long as it still breaks one."""
     size = len(schedule.actions) // 2
     while size:
         start = 0

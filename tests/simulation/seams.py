@@ -1,4 +1,4 @@
-"""Connect the product's code to a simulated world, only by replacing names in the product's modules."""
+"""Connect the product's code to a simulated world purely by replacing names in the product's modules."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Log:
 
 @contextmanager
 def simulated(world: World) -> Iterator[None]:
-    """For a `with` block, make the product use the world's disk, clock, broker and random numbers."""
+    """Make the product use the world's disk, clock, broker and random numbers during a `with` block."""
     log = Log(world)
     clock = SimpleNamespace(
         monotonic=lambda: world.now,
@@ -68,7 +68,7 @@ def simulated(world: World) -> Iterator[None]:
 
 @contextmanager
 def replaced(names: Sequence[tuple[Any, str, Any]]) -> Iterator[None]:
-    """For a `with` block, replace the values of names in modules."""
+    """Replace the values of names in modules during a `with` block."""
     before = [(module, name, getattr(module, name)) for module, name, _ in names]
     try:
         for module, name, value in names:

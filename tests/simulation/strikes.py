@@ -84,14 +84,14 @@ def lose_majority(world: World, seconds: float, is_lossy: bool, requests: int) -
 
 
 def lose_majority_anew(world: World, seconds: float) -> None:
-    """Lose the majority while all connections are new and have carried no event yet."""
+    """Lose the majority while all connections are new and have carried no events yet."""
     for connection in list(world.broker.connections):
         connection.cut(0.0)
     world.schedule(2.5, lose_majority, world, seconds, True, 1)
 
 
 def _find_majority(world: World, requests: int) -> None:
-    """Restore the majority when all processes have noticed its loss.
+    """Restore the majority once all processes have noticed its loss.
 
     If the majority returned earlier, docs/guarantees.md would not rule out a loss of events.
     """
@@ -165,7 +165,7 @@ def put_stranger(world: World, kind: str) -> None:
 
 
 def cut_power(world: World, which: int, calls: int) -> None:
-    """Cut the host's power, in some runs while a process handles a request."""
+    """Cut the host's power, in some runs while a process is handling a request."""
     if calls:
         kill(world, which, calls)
         requests(world, which, 1, 1)
@@ -191,6 +191,6 @@ def turn_off(world: World, name: str, seconds: float) -> None:
 
 
 def end_all(world: World) -> None:
-    """End the strikes that may outlast a schedule."""
+    """End the strikes that can outlast a schedule."""
     world.files.errors.clear()
     world.files.cut_short = False

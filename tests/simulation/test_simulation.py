@@ -1,4 +1,4 @@
-"""Test that the edge loses no event in many schedules, that defects are found, and that seeds repeat runs."""
+"""Test that no schedule makes the edge lose events, that defects are found, and that runs are repeatable."""
 
 import os
 import subprocess
@@ -75,7 +75,7 @@ def test_a_seed_repeats_its_run_byte_for_byte(seed):
 
 
 def test_the_command_repeats_a_run_byte_for_byte_in_another_process():
-    # Unless the command fixes the seed of Python's hashes, this run's log lines differ in their order.
+    # Unless the command fixes the seed of Python's hashes, the order of this run's log lines varies.
     command = [sys.executable, "-m", "tests.simulation", "--seed", "259"]
     stories = {subprocess.check_output(command, env=os.environ | {"PYTHONHASHSEED": one}) for one in "12"}
     assert len(stories) == 1

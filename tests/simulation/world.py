@@ -1,7 +1,7 @@
 """Run edge processes, their disk and their broker on one simulated clock.
 
 Every choice is derived from the seed, and no code reads the machine's clock, so the same seed and actions
-repeat a run byte for byte.
+reproduce a run byte for byte.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 POLL_SECONDS = 1.0
 WORK_SECONDS = 0.25
 PEACE_SECONDS = 6.0
-"""Seconds after a disk fault for which requests may still be refused. The edge retries its disk every half
+"""How many seconds after a disk fault requests may still be refused. The edge retries its disk every half
 second, and the directories of other processes every five seconds."""
 
 
@@ -47,7 +47,7 @@ class Setting:
 
 
 class World:
-    """A simulated host with two edge processes, and a broker."""
+    """A simulated host with two edge processes and a broker."""
 
     def __init__(self, seed: int, setting: Setting, tell: Callable[[str], None] | None = None) -> None:
         self.random = random.Random(seed)
@@ -74,7 +74,7 @@ class World:
     # Methods that simulate time.
 
     def wall_us(self) -> int:
-        """Return the time of the wall clock, which may step, in microseconds."""
+        """Return the time on the wall clock, which can step, in microseconds."""
         return round((self.now + self.wall_offset + 1_732_462_000) * 1_000_000)
 
     def schedule(self, seconds: float, call: Callable[..., None], *arguments: object) -> None:
@@ -84,7 +84,7 @@ class World:
     def schedule_call(
         self, at: float, call: Any, arguments: Any, process: Any = None, timer: Any = None
     ) -> None:
-        """Schedule a call at a time. If *process* is not None, the call runs as that process."""
+        """Schedule a call for the time *at*. If *process* is not None, the call runs as that process."""
         self._order += 1
         heappush(self._calls, (at, self._order, process, timer, call, arguments))
 
@@ -145,7 +145,7 @@ class World:
         process.loop.call_soon(process.request, b"<%d>%s" % (self._requests, b"." * size))
 
     def disk_is_bad(self, seconds: float) -> None:
-        """Permit 503 answers for *seconds*, and then for as long as the edge may take to retry the disk."""
+        """Permit 503 answers for *seconds*, and then for as long as the edge can take to retry the disk."""
         self.disk_is_bad_until = max(self.disk_is_bad_until, self.now + seconds + PEACE_SECONDS)
 
     def kill(self, process: EdgeProcess, how: str = "is killed") -> None:
@@ -217,6 +217,6 @@ class World:
         self.deep_since = (self.deep_since or self.now) if is_counted else None
 
     def note(self, text: str, *values: object) -> None:
-        """Add a step to the story of the run, if the caller wants the story."""
+        """Add a step to the run's story if the caller asked for the story."""
         if self._tell is not None:
             self._tell(f"{self.now - 1000:9.4f} {text % values}")

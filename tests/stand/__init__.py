@@ -1,1 +1,1 @@
-"""Start the product, send open-loop load and keep a ledger, for both chaos and benchmarks."""
+"""Provide the test rig of chaos and benchmarks: it runs the product, sends load and keeps a ledger."""

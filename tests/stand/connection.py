@@ -44,7 +44,7 @@ class Connection:
 
 
 def parsed(answer: bytes) -> tuple[int, int, bool] | None:
-    """Return status, Retry-After and whether the connection stays open; None until the answer is complete.
+    """Return the status, the Retry-After and whether the connection stays open; None for a partial answer.
 
     Raises:
         ValueError: The bytes are not a valid answer.

@@ -1,4 +1,4 @@
-"""Record the events that were answered 200: the service must account for each of them."""
+"""Record the events that were answered with 200: the service must account for each of them."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ if TYPE_CHECKING:
 
 
 def digest_of(body: bytes) -> bytes:
-    """Return the SHA-256 of a body, by which the tests find the body in tables, queues and files."""
+    """Return a body's SHA-256, which the tests use to find the body in tables, queues and files."""
     return hashlib.sha256(body).digest()
 
 
 class Ledger:
-    """The digests of all bodies that were answered 200; a body answered twice is one event.
+    """The digests of all bodies that were answered with 200; a body answered twice counts as one event.
 
-    `refused` holds the events that a destination refused permanently. They took effect, and are also dead
+    `refused` contains the events that a destination refused permanently. They took effect, and are also dead
     letters.
     """
 
@@ -29,7 +29,7 @@ class Ledger:
         self.refused: set[bytes] = set()
 
     def note_answered(self, bodies: Iterable[bytes]) -> None:
-        """Record that each of these bodies was answered 200."""
+        """Record that each of these bodies was answered with 200."""
         self._answered.update(map(digest_of, bodies))
 
     def expect_dead_letter(self, body: bytes) -> None:

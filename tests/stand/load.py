@@ -53,7 +53,7 @@ class Load:
         return self._process.poll() is None
 
     def change_rate(self, rate: float) -> None:
-        """Change the rate to this number of requests a second."""
+        """Change the rate to this number of requests per second."""
         self.rate = rate
         self._say(rate=rate)
 
@@ -62,7 +62,7 @@ class Load:
         self._say(burst=events)
 
     def heed_retry_after(self, *, heed: bool) -> None:
-        """Retry a request after its Retry-After if *heed*, otherwise always after the policy's pause."""
+        """Retry a request after its Retry-After if *heed* is set, otherwise after the policy's pause."""
         self._say(obeys=heed)
 
     def stop(self) -> None:
@@ -75,7 +75,7 @@ class Load:
         """Wait until all requests of the order are concluded.
 
         Raises:
-            AssertionError: The sender failed, or does not end.
+            AssertionError: The sender failed, or did not end in time.
         """
         try:
             ended = self._process.wait(SETTLE_SECONDS + self.order.retries * self.order.retry_seconds)
@@ -93,7 +93,7 @@ class Load:
 
     @property
     def answered(self) -> set[int]:
-        """Return the numbers of the requests answered 200 so far."""
+        """Return the numbers of the requests answered with 200 so far."""
         self._records.read()
         return {each.number for each in self._records.tries if each.status == 200}
 

@@ -22,7 +22,7 @@ class RequestFile:
 
     Args:
         data: The file's content.
-        size: Bytes of each request.
+        size: The length of each request in bytes.
     """
 
     data: mmap.mmap
@@ -33,7 +33,7 @@ class RequestFile:
 
 
 def _mapped(path: Path) -> mmap.mmap:
-    """Map a file into memory, because the file may be large, and the sender may send only a part of it."""
+    """Map a file into memory, because the file can be large, and the sender often sends only part of it."""
     with path.open("rb") as file:
         return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
 
@@ -49,8 +49,8 @@ class Order:
         event_type: The type of every event; if empty, events have the types of an ordinary conversation.
         first: The number of the first request.
         count: How many numbered requests to send; 0 means no limit.
-        rate: Requests a second, which may be changed later.
-        connections: The largest number of connections that are kept open.
+        rate: Requests per second. The rate can be changed later.
+        connections: The maximum number of open connections.
         repeated: The share of requests that repeat an earlier body, as retries after a lost answer do.
         retries: How often a refused or failed request is retried.
         retry_seconds: Seconds from a failed try to its retry.

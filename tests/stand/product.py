@@ -1,4 +1,4 @@
-"""Start the product's programs on given servers, from this checkout or from a copy of it."""
+"""Start the product's programs with given servers, from this checkout or from a copy of it."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Product:
         }
 
     def edge(self, *, configuration: str = "webhook_api.gunicorn_conf", **settings: str) -> Program:
-        """Return the edge before its start: gunicorn with the documented command."""
+        """Return the edge, not yet started: gunicorn with the documented command."""
         descriptor = self._listener.fileno()
         command = [sys.executable, str(ACTIVATE), str(descriptor), sys.executable, "-m", "gunicorn"]
         command += ["-c", f"python:{configuration}"]
@@ -72,7 +72,7 @@ class Product:
         role: str = "intake",
         **settings: str,
     ) -> Program:
-        """Return one worker before its start; *runs* is the module or the script that Python runs."""
+        """Return one worker, not yet started; *runs* is the module or the script that Python runs."""
         # retain is run once by a timer, and has no name.
         named = () if role == "retain" else ("--name", name)
         command = [sys.executable, *runs, role, *named]
@@ -97,7 +97,7 @@ class Product:
         return report
 
     def is_connected(self, processes: int = PROCESSES) -> bool:
-        """Return whether at least this number of edge processes is connected to the broker."""
+        """Return whether at least this number of edge processes are connected to the broker."""
         report = self.health().get("processes", [])
         return sum(process["journal"]["broker"] == "up" for process in report) >= processes
 

@@ -22,7 +22,7 @@ LOOK_SECONDS = 0.1
 class Program:
     """A command that must keep running, as a master process and its children.
 
-    `priority` is the program's niceness from its next start.
+    `priority` is the program's niceness from its next start on.
 
     Args:
         name: The name for logs.
@@ -74,7 +74,7 @@ class Program:
 
     @property
     def is_running(self) -> bool:
-        """Return whether the master runs."""
+        """Return whether the master is running."""
         return self._process is not None and self._process.poll() is None
 
     def children(self) -> list[int]:
@@ -90,7 +90,7 @@ class Program:
             self._launch()
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
-        """Signal the master, wait for its end, then kill the remaining processes."""
+        """Signal the master, wait for it to end, and then kill the remaining processes."""
         with self._lock:
             self._wanted = False
             if self._process is None:
@@ -113,7 +113,7 @@ class Program:
         self.start()
 
     def run_from(self, directory: Path) -> None:
-        """Use another directory's code from the next start; missing modules come from the first directory."""
+        """Use a different directory's code after the next start. Missing modules come from the first one."""
         *_, first = self.environment["PYTHONPATH"].split(os.pathsep)
         self._directory = directory
         self.environment = {**self.environment, "PYTHONPATH": f"{directory}{os.pathsep}{first}"}

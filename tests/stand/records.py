@@ -25,7 +25,7 @@ NAMES: Final = {
     MALFORMED: "malformed answer",
     OTHER: "another failure",
 }
-"""The kind of failure that each status below zero stands for."""
+"""The kind of failure that each negative status stands for."""
 
 
 class Tried(NamedTuple):
@@ -38,7 +38,7 @@ class Tried(NamedTuple):
         status: The HTTP status, or one of NAMES.
         retry_after: Whole seconds; 0 if the answer had no Retry-After.
         attempt: 1 for the first try of an event.
-        is_final: Whether the event is given up, because this try failed and is not retried.
+        is_final: Whether the sender gives up on the event, because this try failed and is not retried.
     """
 
     number: int
@@ -52,7 +52,7 @@ class Tried(NamedTuple):
 
     @property
     def latency(self) -> float:
-        """Return the seconds from when the try was due until it ended."""
+        """Return how many seconds passed between the time when the try was due and its end."""
         return self.ended - self.due
 
 
@@ -81,23 +81,23 @@ class Seen:
 
     @property
     def given_up(self) -> int:
-        """Return the number of events that were given up after the last retry of the platform's policy."""
+        """Return the number of events on which the sender gave up after the last permitted retry."""
         return sum(each.is_final for each in self.tries)
 
     @property
     def rate(self) -> float:
-        """Return how many requests and retries a second were due, from the first new request to the last."""
+        """Return how many requests and retries per second were due between the first and last new request."""
         new = [each.due for each in self.tries if each.attempt == 1]
         begin, end = min(new, default=0.0), max(new, default=0.0)
         return sum(begin <= each.due < end for each in self.tries) / (end - begin) if end > begin else 0.0
 
     def latency(self, percent: float) -> float:
-        """Return a percentile of the latencies of all tries, even refused and failed tries, in seconds."""
+        """Return a percentile of all tries' latencies, including refused and failed tries, in seconds."""
         return percentile((each.latency for each in self.tries), percent)
 
     @property
     def longest_stall(self) -> float:
-        """Return the longest time that one try took, or during which no try was answered 200, in seconds.
+        """Return the longest time that one try took, or during which no try got a 200, in seconds.
 
         The period begins when the first try is due, and ends when the last try ends, whatever their outcome.
         """

@@ -1,13 +1,13 @@
 """Send requests at given times, even if the server does not keep up, and record every try.
 
-A try's latency is measured from the time at which it was due, not from when it was sent. If the server stalls
-or the sender runs late, the latencies therefore become longer and none is hidden. A refused or failed request
-is retried as the platform retries it. Each retry is a separate try with its own due time.
+A try's latency is measured from the time when it was due, not from when it was sent. If the server stalls or
+the sender runs late, the latencies therefore increase, and no delay is hidden. A refused or failed request is
+retried as the platform retries it. Each retry is a separate try with its own due time.
 
-The sender is a process, `python -m tests.stand.sender ORDER`, which load.py starts and controls by stdin.
+load.py starts the sender as a process, `python -m tests.stand.sender ORDER`, and controls it through stdin.
 
 Source: developer.genesys.cloud, Open Messaging, "Validate webhook notifications": five retries five seconds
-apart after a timeout of ten seconds, a 429 or a 5xx. We assume that failed connections are retried, too.
+apart after a timeout of ten seconds, a 429 or a 5xx. We assume that failed connections are also retried.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ from tests.stand.order import Order, Try
 from tests.stand.records import CLOSED, MALFORMED, MARK, OTHER, RECORD, TIMEOUT
 
 PRIORITY: Final = -10
-"""The sender's niceness, if it is permitted. The sender runs ahead of the servers on the same cores, so that
-only the servers cause delays."""
+"""The sender's niceness, if the system permits it. The sender takes precedence over the servers on the same
+cores, so that only the servers cause delays."""
 
 AUTOGROUP: Final = Path("/proc/self/autogroup")
 """The file that sets a session's share of the processors, which Linux first divides among sessions."""
 
 FLUSH_SECONDS: Final = 0.05
 RECENT: Final = 2000
-"""The number of latest events from which a repeated body is chosen."""
+"""The number of most recent events from which a repeated body is chosen."""
 
 
 class Sender:
@@ -233,7 +233,7 @@ class Sender:
 
 
 def main() -> None:
-    """Send the requests of the order that the command line contains."""
+    """Send the requests that the order on the command line describes."""
     with suppress(OSError):
         os.nice(PRIORITY)
         AUTOGROUP.write_text(str(PRIORITY), encoding="ascii")

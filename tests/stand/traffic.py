@@ -1,4 +1,4 @@
-"""Generate numbered events of many conversations; the same number always gives the same body."""
+"""Generate numbered events in many conversations; the same number always produces the same body."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.stand.product import SECRET
 
 PATH = "/webhooks/genesys/openmessaging"
 CONVERSATIONS = 50
-"""Conversations in progress at a time: enough that two workers seldom process the same conversation."""
+"""Conversations in progress at the same time: enough that two workers seldom process the same one."""
 
 EVENTS_EACH = 20
 BLOCK = CONVERSATIONS * EVENTS_EACH

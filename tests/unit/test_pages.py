@@ -51,7 +51,7 @@ def test_the_index_of_decisions_lists_each_decision_once_with_its_title():
     assert sorted(listed) == sorted((title, name) for name, title in titles.items())
 
 
-# A few words of each requirement of the guide, in the guide's order.
+# A few words from each of the guide's requirements, in the guide's order.
 REQUIREMENTS_OF_THE_GUIDE = {
     "Prerequisites, roles and licensing": [
         "CX 2", "OAuth scopes", "TLS 1.2", "reverse proxy", "persistent queue", "cache or database",
@@ -206,7 +206,7 @@ def test_every_command_of_omctl_has_a_section():
 
 
 def commands_of(text):
-    """Yield (command, options) for each call of omctl in a page's code."""
+    """Yield (command, options) for each omctl call in a page's code."""
     for code in re.findall(r"`omctl [^`]+`|^.*\bomctl [a-z].*$", text, re.MULTILINE):
         for call in re.findall(r"\bomctl ([a-z][a-z-]*(?: [a-z][a-z-]*)?)([^`;&|#]*)", code):
             words, rest = call[0].split(), call[1]

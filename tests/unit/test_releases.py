@@ -48,7 +48,7 @@ def test_the_journal_segments_of_a_release_are_read(release, envelopes):
 
 
 def test_the_exchanges_and_queues_of_a_release_can_be_declared_again(release):
-    """A broker refuses to declare an existing queue again with other arguments; new queues are allowed."""
+    """A broker refuses to redeclare an existing queue with different arguments; new queues are allowed."""
     topology = json.loads((release / "topology.json").read_text())
     ours = json.loads(json.dumps({"exchanges": EXCHANGES, "queues": QUEUES, "bindings": BINDINGS}))
     for kind in ("exchanges", "queues"):
@@ -73,7 +73,7 @@ def test_the_tables_of_a_release_are_upgraded_and_its_views_keep_their_columns(r
     views = {(name, column) for kind, name, column in before if kind == "view" and name.endswith("_v1")}
     assert views
     assert views <= {(name, column) for kind, name, column in after if kind == "view"}
-    # Workers and commands of the release may run at the same time as this version, or be installed again.
+    # The release's workers and commands might run beside this version, or be installed again.
     assert {column for column in before if column[0] == "table"} <= after
     new = tmp_path / "new.sqlite3"
     schema.upgrade(f"sqlite:///{new}")

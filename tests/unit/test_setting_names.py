@@ -21,7 +21,7 @@ WORD = re.compile(r"\bOM_[A-Z_]*[A-Z]\b(?!_?\*)")
 PORTS = {"OM_MANAGEMENT_PORT", "OM_POSTGRESQL_PORT", "OM_RABBITMQ_PORT"}
 CONTAINERS_PORTS = {"OM_GATEWAY_PORT", "OM_OBSERVE_PORT", "OM_PROMETHEUS_PORT"}
 ELSEWHERE = {*PORTS, *CONTAINERS_PORTS, "OM_BATCH_EVENT"}
-"""Settings of the local servers and compose files, and a misspelling that a document shows."""
+"""Settings of the local servers and compose files, and a misspelling that a page quotes."""
 
 
 def test_the_example_lists_exactly_the_variables_that_the_code_reads():

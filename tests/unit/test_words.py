@@ -44,11 +44,11 @@ ALLOWED = {
     "docs": 1,
     "tests": 7,
 }
-"""The number of uses of such words that are left in each folder; lower it when you rewrite one."""
+"""The number of words to avoid that are left in each folder; lower it when you rewrite one."""
 
 
 def places(text):
-    """Return (habit, line number) for each use of a word that the project does not use."""
+    """Yield (habit, line number) for each use of a word that the project avoids."""
     for habit, pattern in HABITS.items():
         for match in re.finditer(rf"(?<![A-Za-z])(?:{pattern})(?![A-Za-z])", text, re.IGNORECASE):
             before = text[max(0, match.start() - 20) : match.start()]

@@ -20,7 +20,7 @@ TOTALS_SECONDS: Final = 5.0
 """Interval at which RabbitMQ updates a quorum queue's totals, so equal totals within it prove nothing."""
 
 JITTER: Final = 1.5
-"""Largest factor by which a Retry-After is stretched, so that refused senders do not return together."""
+"""Largest factor by which a Retry-After is stretched, so that refused senders do not all return at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,10 +103,10 @@ def is_over(was_shedding: bool, depth: int, marks: Watermarks) -> bool:  # noqa:
 
 
 def is_reopened_by_peer(depth: int, lowest: int, marks: Watermarks) -> bool:
-    """Return whether another process saw the depth reach the low watermark, which this process missed.
+    """Return whether another process saw the depth reach the low watermark while this process missed it.
 
     The other process then accepts events, so the depth grows before this process's next sample, although this
-    process accepts none. Near the high watermark, it may also grow because other processes do not shed yet.
+    process accepts none. Near the high watermark, it can also grow because other processes do not shed yet.
     """
     # A tenth is more than the number of deliveries that workers receive between two samples.
     has_grown = depth - lowest >= max(1, (marks.high - marks.low) // 10)
@@ -119,10 +119,10 @@ def allow_backlog(pressure: Pressure, depth: int, in_flight: int, marks: Waterma
     The processes of the host fill the queue with backlog only up to the low watermark, because a deeper queue
     would cause live requests to be refused. While live requests are refused, no backlog is published, so that
     they wait only for the workers. The space in the queue is divided into one share for this process and two
-    for each other process, which may have published a share that the broker has not counted yet. A share has
+    for each other process, which might have published one that the broker has not counted yet. A share has
     at least one event: otherwise, a low watermark below the number of processes would stop the backlog.
 
-    *depth* is the broker's latest count, which may not yet include *in_flight* events of this process.
+    *depth* is the broker's latest count, which might not yet include *in_flight* events of this process.
     """
     missing = max(marks.low, 1) - depth - in_flight
     if pressure.is_shedding or missing <= 0:
@@ -131,7 +131,7 @@ def allow_backlog(pressure: Pressure, depth: int, in_flight: int, marks: Waterma
 
 
 def retry_after(pressure: Pressure, marks: Watermarks, maximum: int) -> int:
-    """Return the seconds until the low watermark is reached, with jitter; *maximum* if that is unknown."""
+    """Return how many seconds remain until the low watermark, with jitter; *maximum* if that is unknown."""
     if pressure.depth is None or pressure.drain_rate <= 0:
         return maximum
     seconds = (pressure.depth - marks.low) / pressure.drain_rate

@@ -16,10 +16,10 @@ POLL_SECONDS: Final = 1.0
 
 @dataclass(frozen=True, slots=True)
 class QueueReport:
-    """One report of the management API about the events queue.
+    """One report from the management API about the events queue.
 
-    *asked_at* is the monotonic time at which the request was sent; the reported state is not older. *address*
-    is the index of the queried address. *members* and *depth* are None if they are unknown.
+    *asked_at* is the monotonic time at which the request was sent; the report is no older. *address* is the
+    index of the queried address. *members* and *depth* are None if they are unknown.
     """
 
     asked_at: float
@@ -31,7 +31,7 @@ class QueueReport:
 class DepthPoller:
     """Polls every second on a separate thread, and calls *on_report* with each report on that thread.
 
-    *preferred_address* returns the index to query first; None: the one with the fewest consecutive failures.
+    *preferred_address* returns the index to query first, or None for the one with the fewest recent failures.
     """
 
     def __init__(

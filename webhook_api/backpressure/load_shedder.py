@@ -16,7 +16,7 @@ PROBE_FRESH_SECONDS: Final = 3.0
 
 
 class LoadShedder:
-    """Decides whether requests are admitted. While `is_shedding` is true, the edge answers 429."""
+    """Decides whether requests are admitted. While `is_shedding` is true, the edge answers with 429."""
 
     def __init__(self, marks: Watermarks, *, retry_after_max: int, processes: int, clock: Clock) -> None:
         self._marks = marks
@@ -34,7 +34,7 @@ class LoadShedder:
     def on_sample(self, sample: DepthSample) -> None:
         """Update the load from a sample of the management API and, if there is one, a recent probe's count.
 
-        The API's totals of a quorum queue are up to five seconds old, and may wrongly be 0.
+        The API's totals of a quorum queue are up to five seconds old, and can wrongly be 0.
         """
         if self._is_blocked:
             sample = replace(sample, is_trusted=False)

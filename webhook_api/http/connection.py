@@ -1,7 +1,7 @@
 """Serve one keep-alive HTTP/1.1 connection on the loop, without blocking the loop.
 
 A request is read until it is complete, within limits on bytes and time. Then the application is called. While
-a client is too slow to read its responses, no more requests are read from it.
+a client is reading its responses too slowly, no more requests are read from it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _BUFFER: Final = memoryview(bytearray(RECEIVE_BYTES))
 """The receive buffer. All connections of this process can share it, because each read is parsed at once."""
 
 MAX_UNSENT_BYTES: Final = 64 * 1024
-"""If more response bytes than this wait for a client, nothing is read from the client's connection."""
+"""While more response bytes than this are waiting for a client, nothing is read from its connection."""
 
 MAX_ANSWERS_PER_READ: Final = 64
 """Limit on the requests per read. One read of 2,600 requests of 25 bytes would delay all senders by 0.5 s.
@@ -33,7 +33,7 @@ A proxy waits for each response before it sends more, so a connection that reach
 """
 
 LINGER_SECONDS: Final = 2.0
-"""How long to read on after the last response, so that the sender receives the response, not a reset."""
+"""How long to keep reading after the last response, so that the sender receives it instead of a reset."""
 
 BUSY: Final = Response(503, "too many connections", retry_after=1)
 
@@ -50,7 +50,7 @@ class Connections:
 
 
 class HttpConnection(asyncio.BufferedProtocol):
-    """Serves one connection until its deadline, and keeps each response until it may be sent."""
+    """Serves one connection until its deadline, and keeps each response until it can be sent."""
 
     def __init__(self, shared: Connections, *, is_surplus: bool) -> None:
         shared.opening.add(self)
@@ -73,7 +73,7 @@ class HttpConnection(asyncio.BufferedProtocol):
 
     @property
     def idle_seconds(self) -> float:
-        """Seconds since the newest response; 0 before the first, during a request, and while closing."""
+        """Seconds since the last response; 0 before the first, during a request, and while closing."""
         if not self._answers_in_read or self._is_lingering or self.is_busy:
             return 0.0
         return monotonic() - (self.deadline - self._limits.keepalive_seconds)
@@ -208,7 +208,7 @@ class HttpConnection(asyncio.BufferedProtocol):
         if not keep_alive:
             self._is_lingering = True
             self.deadline = monotonic() + LINGER_SECONDS
-            # The client may be gone. The resulting error must not stop the responses of other connections.
+            # The client might be gone. The resulting error must not stop the responses to other clients.
             with suppress(OSError):
                 self._transport.write_eof()
 

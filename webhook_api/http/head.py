@@ -12,7 +12,7 @@ MAX_LENGTH_DIGITS: Final = 19
 """Maximum number of digits in a Content-Length; Python refuses to parse numbers with thousands of digits."""
 
 MAX_KNOWN_NAMES: Final = 512
-"""Limit on the cached header names, so that a sender that keeps inventing names cannot exhaust the memory."""
+"""Limit on the cached header names, so that a sender that keeps inventing names cannot exhaust memory."""
 
 VERSIONS: Final = {"1.1": "HTTP/1.1", "1.0": "HTTP/1.0"}
 
@@ -38,7 +38,7 @@ def environ_key(name: str) -> str:
 class _Keys(dict[bytes, str]):
     """Maps header names to WSGI keys. The key is empty if the header must be ignored.
 
-    WSGI maps `X-Signature` and `X_Signature` to the same key, but a proxy may check only `X-Signature`.
+    WSGI maps `X-Signature` and `X_Signature` to the same key, but a proxy might check only `X-Signature`.
     """
 
     def __missing__(self, name: bytes) -> str:

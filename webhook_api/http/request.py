@@ -1,4 +1,4 @@
-"""Parse the bytes of a connection into HTTP/1.1 requests, within limits; each becomes a WSGI environ."""
+"""Parse a connection's bytes into HTTP/1.1 requests, within limits, and turn each into a WSGI environ."""
 
 from collections.abc import Callable
 from io import BytesIO, RawIOBase
@@ -34,7 +34,7 @@ class _UnsentBody(RawIOBase):
 class RequestReader:
     """Parses the requests of one connection, and calls a callback for each request.
 
-    *template* has the environ entries that all requests of the connection share. *answer* receives each
+    *template* contains the environ entries that the connection's requests share. *answer* receives each
     complete request, and whether its connection may stay open. If a request is refused before it is complete,
     *refuse* receives the connection's last response. *invite* asks the sender of `Expect: 100-continue` for
     the body, or returns False to have the request answered without its body.
@@ -60,7 +60,7 @@ class RequestReader:
         self._environ: dict[str, Any] = {}
         self._body: bytes | bytearray = b""
         self._quiet_bytes = 0
-        # Set the attributes of a request to their initial values, although no request has begun yet.
+        # Set a request's attributes to their initial values, although no request has begun yet.
         self.on_message_begin()
         self.is_in_request = False
 
@@ -71,7 +71,7 @@ class RequestReader:
     def feed(self, data: memoryview) -> None:
         """Parse received bytes, and call the callbacks for each request that these bytes complete."""
         # `_quiet_bytes` counts the bytes since the end of the last head, body part or request.
-        # So a head, trailers or the framing of chunks cannot exceed MAX_HEAD_BYTES.
+        # So a head, trailers or chunk framing cannot exceed MAX_HEAD_BYTES.
         while data:
             part = data[: MAX_HEAD_BYTES - self._quiet_bytes]
             self._quiet_bytes += len(part)

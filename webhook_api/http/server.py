@@ -21,9 +21,8 @@ YIELD_SECONDS: Final = 0.05
 """How long a process that is full or yielding leaves new connections to the other processes."""
 
 YIELD_IDLE_SECONDS: Final = 1.0
-"""While a process yields, it closes the connections that have been idle for longer than this.
-
-It does not close them earlier, because a sender that just received a response may have sent a new request."""
+"""While a process yields, it closes the connections that have been idle for longer than this. It does not
+close them earlier, because a sender that just received a response might have sent a new request."""
 
 MAX_SURPLUS: Final = 32
 """Limit on the connections that are open only to be refused; more connections wait in the kernel's queue."""
@@ -120,7 +119,7 @@ class HttpServer:
             self._loop.add_reader(listener, self._on_readable, listener)
 
     def _accept(self, listener: socket.socket) -> bool:
-        """Accept one connection; return whether more connections may be waiting.
+        """Accept one connection; return whether more connections might be waiting.
 
         Source: accept(2), which also reports errors of the new connection; these do not affect the listener.
         """
@@ -146,7 +145,7 @@ class HttpServer:
         task.add_done_callback(self._tasks.discard)
 
     def _log_exhausted(self, exc: OSError) -> None:
-        """Log only the first failure of a series: failures may repeat every second for a long time."""
+        """Log only the first failure of a series: failures can recur every second for a long time."""
         if not self._is_exhausted:
             self._is_exhausted = True
             reason = errno.errorcode.get(exc.errno or 0, "unknown")

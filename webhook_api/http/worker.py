@@ -35,7 +35,7 @@ REFUSED: Final = {
 
 TICK_SECONDS: Final = 1.0
 LINGER_SECONDS: Final = 2.0
-"""How long a stopping process keeps its idle connections open, because a request may be on its way."""
+"""How long a stopping process keeps its idle connections open, because a request might be on its way."""
 
 POLL_SECONDS: Final = 0.1
 """Interval at which a stopping process checks whether its last request has been answered."""
@@ -90,7 +90,7 @@ class LoopWorker(Worker):  # type: ignore[misc]  # gunicorn ships no annotations
         logger().info("edge_stopped", pid=os.getpid())
 
     def _on_signal(self) -> None:
-        """Read the bytes with which gunicorn's signal handlers wake the loop; act on SIGTERM at once."""
+        """Read the bytes that gunicorn's signal handlers send to wake the loop; act on SIGTERM at once."""
         os.read(self.PIPE[0], 4096)
         if not self.alive:
             self._stop()

@@ -37,9 +37,9 @@ class Service:
         is_yielding: Whether senders should use another process. If so, each response closes its connection,
             idle connections are closed, and new connections are left to the other processes.
         leave: Called when the port has been released; other processes now accept all new connections.
-        find_failure: Makes the event of the request just answered durable, if its response is not deferred;
-            returns the response to send instead if that fails.
-        on_refused: Called with each of the server's own responses, if the application fails or is not called.
+        find_failure: Called before a response that is not deferred; makes the request's event durable. If
+            that fails, it returns the response to send instead.
+        on_refused: Called with each response that the server makes itself, not the application.
         start: Called before the loop runs.
         stop: Called at the end, with a function that it must call when everything is stopped.
     """
@@ -133,7 +133,7 @@ class WsgiAdapter:
         self._encoded: tuple[object, ...] = ()
         self._response = b""
 
-    def respond(self, environ: dict[str, Any], keep_alive: bool) -> tuple[bytes, DeferredBody | None]:  # noqa: FBT001  # a keyword argument costs time at each request
+    def respond(self, environ: dict[str, Any], keep_alive: bool) -> tuple[bytes, DeferredBody | None]:  # noqa: FBT001  # a keyword argument costs time on every request
         """Return the application's response as bytes (500 if it fails), and its DeferredBody or None."""
         self._status = ""
         if self._written:
@@ -151,7 +151,7 @@ class WsgiAdapter:
             return _add_id(response, request_id) if request_id else response, deferred
         except NotDurableError as exc:
             return encode_response(exc.response, keep_alive=keep_alive), None
-        except Exception:  # noqa: BLE001  # the outermost loop: an application may raise anything
+        except Exception:  # noqa: BLE001  # the outermost loop: an application can raise anything
             logger().exception("request_failed")
             self._on_refused(FAILED)
             return encode_response(FAILED, keep_alive=keep_alive), None
@@ -162,7 +162,7 @@ class WsgiAdapter:
         wanted = (second, status, headers, body, keep_alive, is_head)
         if wanted != self._encoded:
             self._response = encode(status, tuple(headers), body, keep_alive=keep_alive, is_head=is_head)
-            # Copy the headers, because the application may change its list later.
+            # Copy the headers, because the application might change its list later.
             self._encoded = (second, status, list(headers), body, keep_alive, is_head)
         return self._response
 

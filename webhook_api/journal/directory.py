@@ -28,7 +28,7 @@ _SEGMENT_NAME: Final = re.compile(r"\d{8,}\.segment")
 
 @dataclass(slots=True)
 class Segment:
-    """One file of the journal, of `size` bytes. If `is_damaged`, some bytes are not a readable record.
+    """One file of the journal, of `size` bytes. If `is_damaged`, some bytes belong to no readable record.
 
     `opened_at_us` is when its first event arrived or, for an adopted segment, when it was last written, in
     microseconds since the epoch. `events` counts its events; it is 0 if another process wrote the segment.
@@ -63,7 +63,7 @@ def foreign_entries(root: Path) -> dict[str, str]:
 def create_directory(root: Path) -> tuple[Path, int]:
     """Create this process's directory, and lock it before any other process can see it.
 
-    Return the directory and the descriptor of its lock. If an OSError is raised, the directory was removed.
+    Return the directory and the descriptor of its lock. If OSError is raised, no directory is left behind.
     """
     token = f"{os.getpid()}-{secrets.token_hex(6)}"
     hidden = root / f".{token}"
@@ -88,8 +88,8 @@ def create_directory(root: Path) -> tuple[Path, int]:
 def lock_directory(directory: Path) -> int | None:
     """Lock *directory* and return the descriptor; None if the directory is gone or a process holds the lock.
 
-    The lock file is not created here, because a directory without a lock file may not be a journal. Raises
-    OSError if the lock file is missing or cannot be opened, or if no descriptor is free.
+    The lock file is not created here, because a directory without one might not be a journal. Raises OSError
+    if the lock file is missing or cannot be opened, or if no descriptor is free.
     """
     try:
         lock = os.open(directory / LOCK_NAME, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
@@ -137,7 +137,7 @@ def segment_path(directory: Path, number: int) -> Path:
 
 
 def remove_status(directory: Path) -> None:
-    """Remove a dead process's status; the process that adopts its segments reports them from now on."""
+    """Remove a dead process's status; the process that adopts its segments reports them from then on."""
     for name in (STATUS_NAME, f"{STATUS_NAME}.new", TRIAL_NAME):
         (directory / name).unlink(missing_ok=True)
 

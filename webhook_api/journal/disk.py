@@ -17,8 +17,8 @@ class DiskHealth:
 
     If *fsync* is true, the disk must also be able to flush.
 
-    `error` is the reason why the disk accepts no writes now, or None. `is_flush_failing` is true after a
-    failed flush until a flush succeeds; meanwhile, written events do not count as durable.
+    `error` is the reason why the disk accepts no writes now, or None. `is_flush_failing` is true from a
+    failed flush until a flush succeeds. In the meantime, written events do not count as durable.
     """
 
     def __init__(self, *, fsync: bool) -> None:
@@ -31,7 +31,7 @@ class DiskHealth:
         self.error = str(error.strerror) if error else NO_SPACE
 
     def flush_failed(self, error: OSError) -> None:
-        """Record that a flush has failed."""
+        """Record that a flush failed."""
         self.write_failed(error)
         self.is_flush_failing = True
 

@@ -18,17 +18,17 @@ SEGMENT_BYTES: Final = 1024 * 1024
 """Size at which a segment is closed. It limits memory, because a segment is read as a whole."""
 
 LOOK_SECONDS: Final = 5.0
-"""How often to look for the directories of dead processes, in order to adopt their segments."""
+"""Interval between searches for the directories of dead processes, in order to adopt their segments."""
 
 
 class JournalFullError(Exception):
-    """Respond 503, so that the platform retries: the journal is full, or the disk refuses the event."""
+    """Respond with 503 so that the platform retries: the journal is full, or the disk refuses the event."""
 
 
 class Journal:
     """This process's journal, below *root*; see `ProcessDirectory` for *max_bytes* and *processes*.
 
-    If *fsync* is true, `sync` makes the appended events durable against a power cut.
+    If *fsync* is true, events survive a power cut once `sync` has flushed them.
 
     `is_nearly_full` is true when senders should use another process, because this one will soon refuse them.
     """
@@ -139,7 +139,7 @@ class Journal:
         if self._descriptor >= 0 and self.directory is not None:
             self._disk.check(self.directory)
         adopted = []
-        # At the limit, search sooner: a segment that was moved during a search may have been counted twice.
+        # At the limit, search sooner: a segment that was moved during a search might have been counted twice.
         if now >= self._next_look or not self._own.fits(0):
             self._next_look = now + LOOK_SECONDS
             adopted = self._own.adopt()
@@ -190,7 +190,7 @@ class Journal:
             )
 
     def _log_full(self, *, is_full: bool) -> None:
-        """Log the first refusal of a series, and the first event that is written after the series."""
+        """Log the first refusal of a series, and the first event written after the series."""
         was_full, self._is_full = self._is_full, is_full
         if is_full and not was_full:
             logger().error("journal_full", consequence="senders are answered 503 until there is space")

@@ -86,7 +86,7 @@ class ProcessDirectory:
     def adopt(self) -> list[Segment]:
         """Adopt segments of dead processes that fit into the share, if this process has a directory.
 
-        An entry that cannot be opened, read or moved is skipped and logged once. Each call tries it again,
+        An entry that cannot be opened, read or moved is skipped and logged once. Every call tries it again,
         and it stays in `problems` until a call succeeds.
         """
         undeletable, self._undeletable = self._undeletable, []
@@ -120,7 +120,7 @@ class ProcessDirectory:
         try:
             directory, lock = create_directory(self._root)
         except OSError as exc:
-            # A full disk may have no space for a directory, so use the directory of a dead process.
+            # A full disk might have no space for a directory, so use the directory of a dead process.
             inherited = self._inherit()
             if inherited is None:
                 raise
@@ -129,7 +129,7 @@ class ProcessDirectory:
         try:
             self._inherited = list_segments(directory)
         except OSError:
-            # Without the numbers of its segments, a segment adopted later could overwrite one of them.
+            # If its segments' numbers are unknown, a segment adopted later could overwrite one of them.
             os.close(lock)
             raise
         self.path, self._lock = directory, lock

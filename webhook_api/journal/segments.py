@@ -24,7 +24,7 @@ RECORD_BYTES: Final = HEADER.size
 """Size of a record without its properties and its body, in bytes."""
 
 RETRY_SECONDS: Final = 5.0
-"""Pause after a failed attempt to read or publish a segment, before a postponed segment is tried again."""
+"""Pause between a failed attempt to read or publish a segment and the next attempt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Damage:
-    """A part of a segment that is not a readable record: *size* bytes at *offset*."""
+    """Bytes of a segment that belong to no readable record: *size* bytes at *offset*."""
 
     offset: int
     size: int
@@ -49,7 +49,7 @@ def encode_header(properties: bytes, body: bytes) -> bytes:
 
 
 def encode_records(events: Iterable[tuple[bytes, bytes]]) -> bytes:
-    """Return the concatenated records of events, each of which is given as its properties and body."""
+    """Return the concatenated records of events, each given as its properties and body."""
     parts: list[bytes] = []
     for properties, body in events:
         parts += (encode_header(properties, body), properties, body)
@@ -57,9 +57,9 @@ def encode_records(events: Iterable[tuple[bytes, bytes]]) -> bytes:
 
 
 def read_segment(path: Path) -> Iterator[Entry | Damage]:
-    """Yield the entries of a segment in order, and each damaged part that is skipped between them.
+    """Yield the entries of a segment in order, and each stretch of damage that is skipped between them.
 
-    A truncated last record counts as damage. If a killed process left it, the request was never answered 200.
+    A truncated last record counts as damage. If a killed process left it, its request never got a 200.
     """
     data = path.read_bytes()
     offset = 0
@@ -80,7 +80,7 @@ def _read_entry(data: bytes, offset: int) -> tuple[Entry | None, int]:
     magic, properties_size, body_size, checksum = HEADER.unpack_from(data, offset)
     middle = start + properties_size
     end = middle + body_size
-    # Refuse an empty body: after a power cut, zeros may follow the magic, and the CRC of no bytes is zero.
+    # Refuse an empty body: after a power cut, zeros can follow the magic, and the CRC of no bytes is zero.
     if magic != MAGIC or not body_size or end > len(data):
         return None, offset
     properties, body = data[start:middle], data[middle:end]
@@ -99,11 +99,11 @@ def _find_entry(data: bytes, offset: int) -> int:
 
 
 class Backlog:
-    """The closed segments that wait to be published, in order; the first may be partly read.
+    """The closed segments that wait to be published, in order; the first might be partly read.
 
     A segment that cannot be read now (no free descriptor or memory, a disk error, changed permissions) stays
     on the disk and is tried again, because such an error does not mean that the segment is damaged. A segment
-    with an oversized event that cannot be set aside now is tried again, too. *now* returns monotonic seconds.
+    with an oversized event that cannot be set aside now is also tried again. *now* returns monotonic seconds.
     """
 
     def __init__(self, now: Callable[[], float]) -> None:
@@ -144,7 +144,7 @@ class Backlog:
     def restore(self, segments: list[Segment]) -> None:
         """Put back segments whose publishing was interrupted, and start again with the first of them.
 
-        Postponed segments are put back too, because the broker may have lost their other events.
+        Postponed segments are put back too, because the broker might have lost their other events.
         """
         self._reader = None
         self._segments.extendleft(reversed(segments))
@@ -159,15 +159,15 @@ class Backlog:
             self._retry_at = now + RETRY_SECONDS
 
     def retry_postponed(self) -> None:
-        """Put one postponed segment back if no other segment waits and the time for a retry has come.
+        """Put one postponed segment back if no other segment is waiting and the pause before a retry is over.
 
-        Each retry publishes the segment's other events again; frequent retries would fill the queue.
+        Every retry publishes the segment's other events again; frequent retries would fill the queue.
         """
         if self._postponed and not self._segments and self._now() >= self._retry_at:
             self._segments.append(self._postponed.popleft())
 
     def read(self, limit: int) -> tuple[list[Entry], Segment | None]:
-        """Read up to *limit* further events of one segment.
+        """Read up to *limit* more events from one segment.
 
         Return the events and, if the segment was read to its end and so left the backlog, the segment.
         """

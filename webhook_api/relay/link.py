@@ -1,7 +1,7 @@
 """Publish events to the broker while it is safe to do so, and prove that the broker has them.
 
 The link is open while the connection is up, the broker reads from it and, on a cluster, a recent report shows
-that the events queue has a majority. Without a majority, RabbitMQ may silently drop events. So the link
+that the events queue has a majority. Without a majority, RabbitMQ can silently drop events. So the link
 closes the connection in that case, and all unproven events are published again on a new connection.
 """
 
@@ -16,7 +16,7 @@ from webhook_api.relay.majority import MajorityWatch
 from webhook_api.relay.proof import DeliveryProof
 
 STALL_SECONDS: Final = 120.0
-"""Time limit for the proof of the oldest segment, which normally takes seconds. RabbitMQ may lose a publish
+"""Time limit for the proof of the oldest segment, which normally takes seconds. RabbitMQ can lose a publish
 without sending a negative confirm; all later segments would then wait behind that publish's segment."""
 
 
@@ -51,7 +51,7 @@ class BrokerLink:
     ) -> None:
         """Connect to the broker, and reconnect whenever the connection is lost.
 
-        *on_change* receives True if events can be published now, or else False. If the connection was lost,
+        *on_change* receives True if events can be published now, otherwise False. If the connection was lost,
         *on_interrupted* then receives the segments to publish again, oldest first. When a probe is answered,
         *on_answer* receives the proven segments and the number of backlog events that may be published.
         """
@@ -89,7 +89,7 @@ class BrokerLink:
         self._publisher.publish(events)
 
     def flush(self) -> None:
-        """Send the events that were published since the last flush, and count them for admission."""
+        """Send the events published since the last flush, and count them for admission."""
         self._shedder.count_published(self._publisher.flush())
 
     def prove(self, segment: Segment) -> None:
@@ -122,7 +122,7 @@ class BrokerLink:
         self._demand_majority()
 
     def stop(self, then: Callable[[], None]) -> None:
-        """Close the connection and call *then*; if the broker is up, wait for a last probe's answer first."""
+        """Close the connection and call *then*; if the broker is up, first wait for a last probe's answer."""
 
         def finish() -> None:
             self._publisher.stop()
@@ -142,7 +142,7 @@ class BrokerLink:
             if state is BrokerState.UP:
                 self._watch.on_connected(now, self._publisher.node)
         elif state is BrokerState.UP:
-            # The broker reads again. It may answer the waiting probe only now, so restart the time limits.
+            # The broker is reading again. Only now can it answer a pending probe, so restart the time limits.
             self._oldest = None
             if self._probe_sent_at is not None:
                 self._probe_sent_at = now

@@ -56,7 +56,7 @@ class Majority:
         """
         members = report.members
         if members is None or self.address not in {None, report.address}:
-            # Ignore the report of another node, which may be on the other side of a partition.
+            # Ignore the report of another node, which might be on the other side of a partition.
             return self
         if not members.has_majority:
             return replace(self, members=members.total, seen_at=NEVER)
@@ -83,7 +83,7 @@ class MajorityWatch:
         self._is_needed = is_needed
         self._brokers, self._remembered = brokers, _read(self._path)
         members, addresses = self._remembered or (brokers, brokers)
-        # If the number of addresses has changed, a single broker may have become a cluster.
+        # If the number of addresses has changed, a single broker might have become a cluster.
         self._known = Majority(members if addresses == brokers else max(members, brokers))
         self._was_present = not self._is_cluster
 
@@ -94,7 +94,7 @@ class MajorityWatch:
 
     @property
     def probe_patience(self) -> float:
-        """How many seconds the answer to a probe may take."""
+        """How many seconds to wait for the answer to a probe."""
         return PATIENCE_SECONDS if self._is_cluster else LONE_PATIENCE_SECONDS
 
     @property
@@ -136,7 +136,7 @@ class MajorityWatch:
         return self._known.seen_at if self._is_cluster else now
 
     def seen_age(self, now: float) -> float | None:
-        """Return the seconds since a majority was reported; None if none is needed or none was reported."""
+        """Return how many seconds ago a majority was reported; None if none was reported or is needed."""
         return now - self._known.seen_at if self._is_cluster and self._known.seen_at != NEVER else None
 
 

@@ -1,6 +1,6 @@
 """Set aside events that are too large for the broker: write the body and the reason to two files.
 
-If such an event is published, RabbitMQ closes the channel and loses other events on this channel.
+If such an event is published, RabbitMQ closes the channel and loses other events on that channel.
 """
 
 import hashlib

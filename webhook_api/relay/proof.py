@@ -1,10 +1,10 @@
-"""Prove that the broker has the events of published segments, by probes or by publisher confirms.
+"""Prove that the broker has the events of published segments, using probes or publisher confirms.
 
 A probe is a synchronous method on the publisher's channel. RabbitMQ handles the methods of a channel in
 order, so the answer to a probe proves that all events sent before the probe were received, parsed and passed
 to the queue. It does not prove that the quorum queue has flushed them, which takes milliseconds. So a second
 probe is sent on the same connection after a grace period. Its answer shows that the broker did not fail
-before the flush. On a cluster, it shows this only if the queue had a majority all that time (majority.py).
+before the flush. On a cluster, it shows this only if the queue had a majority throughout (majority.py).
 """
 
 from collections import deque
@@ -15,7 +15,7 @@ from webhook_api.journal import Segment
 
 GRACE_SECONDS: Final = 5.0
 """Time between the two probes of a proof. A flush of the write-ahead log usually takes a thousandth
-of this time, and a journal easily holds the events of 5 s."""
+of this time, and a journal easily holds 5 s of events."""
 
 
 @dataclass(slots=True)
@@ -75,7 +75,7 @@ class Barrier(DeliveryProof):
     def on_probe_answered(self, now: float, majority_until: float) -> list[Segment]:
         """Return the segments whose first probe was answered at least GRACE_SECONDS before this one was sent.
 
-        The time at which this answer arrives does not count: the broker may have failed after sending it.
+        The time at which this answer arrives does not count: the broker might have failed after sending it.
         """
         alive_until = min(self._probe_sent_at, majority_until)
         proven = []
@@ -98,7 +98,7 @@ class Confirms(DeliveryProof):
     """Proves segments with publisher confirms. A webhook's 200 is sent long before the confirm arrives.
 
     A segment is proven when all tags up to its last tag are confirmed, including tags of other segments. The
-    broker confirms all these tags within moments, and a range of tags needs less memory than a set of tags.
+    broker confirms all those tags within moments, and a range of tags needs less memory than a set of tags.
     """
 
     def __init__(self) -> None:

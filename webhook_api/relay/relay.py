@@ -25,14 +25,14 @@ TICK_SECONDS: Final = 0.5
 """Interval between probes. It is short, so that few events are published twice after an interruption."""
 
 BUFFER_HIGH_BYTES: Final = 2 * 1024 * 1024
-"""If more bytes than this wait for the kernel, the broker is too slow, and new events are only journalled."""
+"""If more bytes than this await the kernel, the broker is too slow, and new events are only journalled."""
 
 
 class Relay:
     """Combines the journal with the link to the broker.
 
     At the end of each turn of the loop, the events that were accepted in the turn are written together and
-    published, and their responses are sent. `accepted` counts the accepted webhooks since the start.
+    published, and their responses are sent. `accepted` counts the webhooks that this process has accepted.
     """
 
     def __init__(  # noqa: PLR0917  # collaborators
@@ -65,7 +65,7 @@ class Relay:
     def accept(self, properties: bytes, body: bytes) -> None:
         """Accept one event; raise JournalFullError if the journal cannot keep it.
 
-        The caller must not respond 200 before the event is durable: see `on_durable` and `flush_now`.
+        The caller must not respond with 200 before the event is durable: see `on_durable` and `flush_now`.
         """
         self._journal.append(properties, body)
         self._is_undeferred = True
@@ -192,7 +192,7 @@ class Relay:
         if self._is_live:
             self._rotate()
         if not self._journal.active.size:
-            # Reports show the age of the first event, which may arrive long after the file was opened.
+            # Reports show the age of the first event, which can arrive long after the file was opened.
             self._journal.active.opened_at_us = self._clock.now_us()
         self._link.tick()
         self._republisher.resume()

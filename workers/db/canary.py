@@ -45,12 +45,12 @@ def decode_canary(body: bytes) -> Canary | None:
 
 
 def record_canaries(connection: Connection, arrived: Iterable[Canary], now_us: int) -> None:
-    """Record the newest canary of each sender; an older or repeated canary changes nothing."""
+    """Record the newest canary from each sender; an older or repeated canary changes nothing."""
     newest = dict(sorted((canary.sender, canary.sent_at_us) for canary in arrived))
     _RECORD.execute(connection, [(sender, sent_at_us, now_us, 1) for sender, sent_at_us in newest.items()])
 
 
 def read_newest_canary(connection: Connection, sender: str) -> int:
-    """Return when the sender's newest arrived canary was sent, in epoch microseconds; 0 if there is none."""
+    """Return when the sender's newest recorded canary was sent, in epoch microseconds; 0 if there is none."""
     sent_at_us = select(canaries.c.sent_at_us).where(canaries.c.sender == sender)
     return connection.execute(sent_at_us).scalar() or 0

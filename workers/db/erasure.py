@@ -24,16 +24,16 @@ from workers.db.models import (
 )
 
 UUID_FORM: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
-"""A UUID is never part of another id, so it can be searched for without quotes, even in damaged bodies."""
+"""A UUID is never part of a longer id, so it can be searched for without quotes, even in damaged bodies."""
 
 _WITH_BODIES: Final = (event_payloads, event_conflicts)
 _ESCAPE: Final = re.compile(r"\\u([0-9a-f]{4})")
 SEARCH_ROWS: Final = 10_000
-"""Number of event ids that one statement searches: this takes milliseconds, so progress is shown often."""
+"""Number of event ids that one statement searches: each takes milliseconds, so progress is shown often."""
 
 
 def encode_needles(identifiers: Iterable[str]) -> set[bytes]:
-    """Return all forms that *identifiers* may have in a body: as JSON strings; UUIDs also without quotes."""
+    """Return all forms that *identifiers* can have in a body: JSON strings, and UUIDs also without quotes."""
     identifiers = list(identifiers)
     texts = [json.dumps(one, ensure_ascii=is_ascii) for one in identifiers for is_ascii in (False, True)]
     # Java and .NET write the hexadecimal digits of an escape in upper case, Python in lower case.

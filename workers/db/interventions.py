@@ -70,7 +70,7 @@ class DeadLetterFilter:
     with_resent: bool = False
 
     def open_condition(self) -> ColumnElement[bool]:
-        """Return the SQL condition for the selected dead letters that still wait for a decision."""
+        """Return the SQL condition for the selected dead letters that are still waiting for a decision."""
         is_open: ColumnElement[bool] = _D.decided_at.is_(None)
         if self.with_resent:
             is_resend = interventions.c.action == Action.RESEND_DELIVERIES
@@ -120,7 +120,7 @@ def find_dead_letter(connection: Connection, message_id: str) -> Row[Any] | None
 def match_dead_letters(
     connection: Connection, message_ids: Sequence[str], selected: DeadLetterFilter
 ) -> dict[str, tuple[str | None, bool]]:
-    """Return, for each selected dead letter, its intervention and whether this has been carried out."""
+    """Return each selected dead letter's intervention, and whether that has been carried out."""
     query = select(_D.message_id, _D.intervention_id, _D.decided_at.is_not(None))
     rows = connection.execute(query.where(_D.message_id.in_(message_ids), selected.condition()))
     return {message_id: (intervention, done) for message_id, intervention, done in rows}
@@ -132,7 +132,7 @@ def record_decision(
     """Record a decision on dead letters before it is carried out; return each dead letter's intervention.
 
     A replay keeps an earlier decision: if a replay was killed between publishing and removing a dead letter,
-    its repetition uses the same intervention id. A discard replaces the decision of an earlier resend.
+    the repeated replay uses the same intervention id. A discard replaces the decision of an earlier resend.
     """
     decision = func.coalesce(_D.intervention_id, intervention_id) if is_replay else intervention_id
     decided_at = _D.decided_at if is_replay else None

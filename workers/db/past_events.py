@@ -48,8 +48,8 @@ class PastEventFilter:
             last_part = _E.event_type.endswith(f":{self.event_type}", autoescape=True)
             conditions.append(or_(_E.event_type == self.event_type, last_part))
         if self.since is not None:
-            # The index on processed_at excludes most blocks. An edge's clock may be ahead of the database's
-            # clock, so an event may seem to have been processed before it was received.
+            # The index on processed_at excludes most blocks. An edge's clock can be ahead of the database's
+            # clock, so an event can seem to have been processed before it was received.
             conditions += [_E.received_at >= self.since, _E.processed_at >= self.since - timedelta(days=1)]
         if self.until is not None:
             conditions.append(_E.received_at < self.until)
@@ -62,7 +62,7 @@ def newest_event_id(connection: Connection) -> int:
 
 
 def count_past_events(connection: Connection, selected: PastEventFilter) -> dict[str, int]:
-    """Return, for each event type, the number of selected events whose bodies are still stored."""
+    """Return the number of selected events whose bodies are still stored, by event type."""
     query = select(_E.event_type, func.count()).join(event_payloads, _P.event_id == _E.id)
     query = query.where(selected.condition()).group_by(_E.event_type).order_by(func.count().desc())
     return {event_type: count for event_type, count in connection.execute(query)}  # noqa: C416  # mypy does not accept rows as pairs
@@ -71,7 +71,7 @@ def count_past_events(connection: Connection, selected: PastEventFilter) -> dict
 def read_past_events(connection: Connection, selected: PastEventFilter, after: int, limit: int) -> list[Any]:
     """Return up to *limit* selected events with an id above *after*, in the order of their ids.
 
-    Each event comes with the raw body of its request, which may contain several events.
+    Each event comes with the raw body of its request, which can contain several events.
     """
     query = select(_E.id, _E.message_id, _E.received_at, _P.body).join(event_payloads, _P.event_id == _E.id)
     query = query.where(selected.condition(), _E.id > after).order_by(_E.id).limit(limit)

@@ -16,7 +16,7 @@ REPORT_SECONDS: Final = 10.0
 """Interval between a worker's reports: shorter than Prometheus's scrape interval; the load is negligible."""
 
 SILENT_SECONDS: Final = 60.0
-"""A worker without a report for this time counts as silent: it ended, hangs, or cannot reach the database."""
+"""A worker that has not reported for this long is silent: it ended, hangs, or cannot reach the database."""
 
 FORGOTTEN_SECONDS: Final = 3600.0
 """A silent worker's report is deleted after this time, because the worker is not expected to return."""
@@ -96,7 +96,7 @@ class Notifications:
     """How the platform's events arrived on a UTC day; *day* is "all" for the sum of several days.
 
     Webhooks delivered the `notified` events, each counted once, and `repeated` copies. The `recovered` events
-    were found in the platform's history. `is_compared` is true if any comparison with it has finished.
+    were found in the platform's history. `is_compared` is true if any comparison has finished.
     """
 
     day: str
@@ -129,7 +129,7 @@ def sum_notifications(days: Sequence[Notifications]) -> Notifications:
 
 @dataclass(frozen=True, slots=True)
 class WorkerReport:
-    """A worker's last report, with its counts since the worker started; `worker` is its host and name."""
+    """A worker's last report, with its counts since that worker started; `worker` is its host and name."""
 
     role: str
     worker: str
@@ -152,7 +152,7 @@ def record_worker_report(
 
 
 def delete_worker_report(connection: Connection, role: str, worker: str) -> None:
-    """Delete the report of a worker that stops."""
+    """Delete the report of a worker that is stopping."""
     connection.execute(delete(worker_reports).where(_W.role == role, _W.worker == worker))
 
 

@@ -37,7 +37,7 @@ class Timeline:
     advice: str | None = None
 
     def add(self, at: datetime | None, step: str, detail: str = "", operator: str = "") -> None:
-        """Add a step at any position; `find_timelines` sorts the steps."""
+        """Add a step, in any order; `find_timelines` sorts the steps."""
         self.steps.append(TimelineStep(at, step, detail, operator))
 
     def stop(self, place: str, advice: str) -> None:
@@ -47,7 +47,7 @@ class Timeline:
 
 
 def read_rows(connection: Connection, column: Column[Any], values: Iterable[Any]) -> list[Any]:
-    """Return the rows of a column's table whose value in this column is one of *values*."""
+    """Return the rows of a column's table whose value in that column is one of *values*."""
     wanted = sorted({value for value in values if value is not None})
     return list(connection.execute(select(column.table).where(column.in_(wanted)))) if wanted else []
 
@@ -81,7 +81,7 @@ def _trace_event(row: Any) -> Timeline:
 
 
 def trace_dead_letter(row: Any, decision: Any, *, is_processed: bool) -> Timeline:
-    """Return a dead letter's timeline; *is_processed*: whether its event was processed, e.g. by a replay."""
+    """Return a dead letter's timeline; *is_processed*: whether its event was processed, e.g. in a replay."""
     timeline = Timeline(row.message_id, row.conversation_id, row.event_type, row.body_sha256.hex())
     timeline.idempotency_key = row.idempotency_key
     place = f"destination {row.destination}" if row.destination else "intake"
@@ -92,7 +92,7 @@ def trace_dead_letter(row: Any, decision: Any, *, is_processed: bool) -> Timelin
         operator = f"{decision.operator}: {decision.reason}"
         timeline.add(row.decided_at, decision.action.replace("-", " "), detail, operator)
         is_replayed = row.decided_at is not None and decision.action == Action.REPLAY_DEAD_LETTERS
-        # A typing event is not stored, so a missing row does not show that it still waits in the queue.
+        # A typing event is not stored, so a missing row does not show that it is still in the queue.
         if is_replayed and not is_processed and not str(row.event_type).endswith(":typing"):
             timeline.stop(
                 f"in the events queue since its replay at {row.decided_at.isoformat(timespec='seconds')}",

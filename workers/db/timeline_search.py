@@ -1,4 +1,4 @@
-"""Find the timelines of the events that an id identifies; on PostgreSQL, large tables have indexes for it."""
+"""Find the timelines of the events that an id identifies; PostgreSQL has indexes on large tables for this."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -58,7 +58,7 @@ def _read_newest(
 ) -> list[Any]:
     """Return the newest rows, oldest first. Each condition has an index, so each one gets its own query."""
     query = select(order.table).order_by(order.desc()).limit(MAX_EVENTS)
-    # Identify rows by the primary key, the first column, because a row may change between two queries.
+    # Identify rows by the primary key, the first column, because a row can change between two queries.
     rows = {row[0]: row for condition in conditions for row in connection.execute(query.where(condition))}
     return sorted(rows.values(), key=attrgetter(order.name))[-MAX_EVENTS:]
 

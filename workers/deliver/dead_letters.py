@@ -23,7 +23,7 @@ from workers.parsing import microseconds_of, moment_of
 DEAD: Final = "dead"
 
 BATCH_ROWS: Final = 100
-"""Maximum number of dead letters published over one connection; small, because bodies may be large."""
+"""Maximum number of dead letters published over one connection; small, because bodies can be large."""
 
 LEASE_SECONDS: Final = 60.0
 
@@ -73,7 +73,7 @@ class DeadLetterPublisher:
             for row, _ in zip(rows, published, strict=True):
                 confirmed.append(row)
         except (BrokerUnavailableError, ConfigurationError) as error:
-            # The broker also refuses logins while a node starts or a password is changed; no row is at fault.
+            # The broker also refuses logins while a node starts or a password changes; no row is at fault.
             rest = [_key(row) for row in rows[len(confirmed) :]]
             transact(self.engine, self._update, rest, due_at=self._now())
             raise RetryLaterError(str(error)) from None
@@ -103,7 +103,7 @@ class DeadLetterPublisher:
     def _record_published(self, rows: Sequence[Row[Any]]) -> None:
         def record(connection: Connection) -> None:
             # A delivery that an operator has resent in the meantime is not updated, because its outcome is no
-            # longer DEAD. If it is given up again, its dead letter is published again.
+            # longer DEAD. If deliver gives up on it again, its dead letter is published again.
             self._update(connection, [_key(row) for row in rows], dead_lettered_at=self._now())
             if self.receipts is not None:
                 self.receipts.plan(connection, rows)

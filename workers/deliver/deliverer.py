@@ -18,7 +18,7 @@ from workers.deliver.webhook import Transport
 from workers.isolation import isolate
 
 STOP_SECONDS: Final = 2.5
-"""How long a stopping process waits for responses; an event without a response is later sent again."""
+"""How long a stopping process waits for responses; events without a response are sent again later."""
 
 BUSY_SECONDS: Final = 0.02
 """Delay between two polls of the database while deliveries are due."""
@@ -36,7 +36,7 @@ def idle_delay(delay: float, *, is_busy: bool) -> float:
 
 
 def is_running_out(sender: Sender) -> bool:
-    """Return whether at least half of the slots are free: threads may soon have to wait for the database."""
+    """Return whether at least half the slots are free: threads might soon have to wait for the database."""
     return sender.free_slots() >= sender.in_flight
 
 

@@ -33,7 +33,7 @@ _KEYS: Final[Mapping[str, tuple[tuple[type, ...], str]]] = {
     "enabled": ((bool,), "must be true or false"),
 }
 _LIMITS: Final = {
-    # No notification needs a request of more than 300 seconds.
+    # No notification needs a request that lasts more than 300 seconds.
     "timeout": (0.001, 300.0),
     "concurrency": (1, 64),
     "attempts": (1, 1e9),
@@ -49,9 +49,9 @@ class Destination:
 
     Args:
         secrets: Signing keys, newest first. Each event is signed with every key, so that keys can be rotated.
-        timeout: Seconds that a whole request may take, including its response.
-        concurrency: Maximum number of concurrent requests of one process to this destination.
-        attempts: An event is given up after this many failures, or *give_up* seconds after its first failure.
+        timeout: How many seconds a whole request may take, including its response.
+        concurrency: Maximum number of concurrent requests from one process to this destination.
+        attempts: Give up on an event after this number of failures, or *give_up* seconds after the first.
     """
 
     name: str
@@ -66,7 +66,7 @@ class Destination:
 
     @property
     def shown_url(self) -> str:
-        """The address without user, password and query, because these may be secret."""
+        """The address without user, password and query, because these might be secret."""
         parts = urlsplit(self.url)
         return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
@@ -82,7 +82,7 @@ def read_destinations(path: str) -> tuple[Destination, ...]:
         unknown = ", ".join(content) or "destinations"
         raise ConfigurationError(f"OM_DESTINATIONS: {unknown}: only [destinations.NAME] tables are allowed")
     if bool(tables) == (is_none is True):
-        # An empty file is more likely the result of a broken template than an operator's decision.
+        # An empty file is more likely to come from a broken template than from an operator's decision.
         raise ConfigurationError(
             "OM_DESTINATIONS: has no [destinations.NAME] table; if that is intended, set none = true"
             if not tables
@@ -172,6 +172,6 @@ def _error(name: str, key: str, expectation: str) -> ConfigurationError:
 def configured_destinations(
     environment: Environment, name: str = "OM_DESTINATIONS", default: tuple[Destination, ...] = ()
 ) -> tuple[Destination, ...]:
-    """Return the destinations of OM_DESTINATIONS, or *default* if it is not set."""
+    """Return the destinations from the file at OM_DESTINATIONS, or *default* if it is not set."""
     path = environment.string(name)
     return read_destinations(path) if path else default

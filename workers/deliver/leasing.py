@@ -1,4 +1,4 @@
-"""Lease the due deliveries of a destination, in order within each conversation."""
+"""Lease a destination's due deliveries, in order within each conversation."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -17,8 +17,8 @@ from workers.deliver.webhook import WebhookMessage
 from workers.parsing import microseconds_of
 
 MIN_RUN_EVENTS: Final = 10
-"""While many conversations wait, this number of events is leased at a time for each of them, or fewer if the
-lease would otherwise contain too many events."""
+"""While many conversations are waiting, this number of events is leased at a time for each of them, or fewer
+if the lease would otherwise contain too many events."""
 
 _D: Final = deliveries.c
 _O: Final = outbox.c
@@ -100,15 +100,15 @@ def lease(
     locked: list[Row[Any]] = []
     while not locked:
         found = find_first(connection, destination, now_us, wanted)
-        # Try those conversations first whose first delivery is itself in the list. A recalled first delivery
-        # may have become due later than the deliveries that wait behind it.
+        # First try the conversations whose first delivery is itself in the list. A recalled first delivery
+        # can become due later than the deliveries that wait behind it.
         found.sort(key=lambda pair: pair[0] != pair[1])
         ids = list(dict.fromkeys(first_id for _, first_id in found))[:wanted]
         locked = lock(connection, destination, ids, now_us, conversations) if ids else []
         firsts = sum(outbox_id == first_id for outbox_id, first_id in found)
         if not locked and (wanted >= MAX_WALK or (firsts < wanted and len(found) < MAX_WALK)):
             return []
-        # If none could be locked, another process has locked them all and may be frozen: search further.
+        # If none could be locked, another process has locked them all and might be frozen: search further.
         wanted *= 4
     count = max(1, events // len(locked))
     starts = [(destination, row.conversation_id, 0, now_us) for row in locked]
@@ -120,7 +120,7 @@ def lease_more(
 ) -> list[int]:
     """Lease the deliveries after *last*, which is the last delivery of a run; return their outbox ids.
 
-    They get the lease of *last*, and are sent only after all deliveries before them have ended.
+    They share the lease of *last*, and are sent only after all deliveries before them have ended.
     """
     start = (destination, last.message.conversation_id, last.message.outbox_id, now_us)
     return _lease_runs(connection, [start], events, last.lease_us)
@@ -162,13 +162,13 @@ def _lease_runs(
 ) -> list[int]:
     """Lease each conversation's deliveries up to the first that is not free; return their outbox ids.
 
-    Each of *starts* has the destination, the conversation, the outbox id after which to lease, and the time.
+    Each of *starts* contains the destination, conversation, outbox id after which to lease, and time.
     """
     (destination, _, _, now_us), *_ = starts
     rows = _runs(connection.dialect.name, count).execute(connection, starts)
-    # Cut runs where a delivery is not due: another process leased it before an earlier one became due again.
+    # Cut runs at deliveries that are not due: another process leased them before earlier ones came due again.
     free = _cut_runs((row[0], row[1], bool(row[2])) for row in rows)
-    # Another process may have leased some of these deliveries after they were read.
+    # Another process might have leased some of these deliveries after they were read.
     rows = _LEASE.execute(connection, [(destination, row[1], now_us, lease_us) for row in free])
     leased = {row[0] for row in rows}
     return [row[1] for row in _cut_runs((row[0], row[1], row[1] in leased) for row in free)]

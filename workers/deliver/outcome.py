@@ -14,7 +14,7 @@ CAP_SECONDS: Final = 300.0
 
 TOO_MANY_REQUESTS: Final = 429
 TRANSIENT_STATUSES: Final = frozenset({408, 421, 423, 425, TOO_MANY_REQUESTS})
-"""Statuses after which another attempt may succeed, as after any 5xx status."""
+"""Statuses after which another attempt can succeed, as after any 5xx status."""
 
 MAY_REFUSE_ALL: Final = frozenset({401, 403, 404, 405, 407})
 """Statuses that a destination returns for every event if a secret or an address is wrong."""
@@ -25,18 +25,18 @@ HOLD_SECONDS: Final = 900.0
 MAX_HELD_DELAY_SECONDS: Final = 60.0
 
 MAX_REFUSALS: Final = 2
-"""An event is given up after this number of counted refusals; its first refusal is not counted. A single
-counted refusal may not be due to the event: the destination may have recovered between two outages."""
+"""Give up on an event after this number of counted refusals; the first refusal is not counted. A single
+counted refusal might not be the event's fault: the destination might have recovered between two outages."""
 
 DOWN_CONVERSATIONS: Final = 5
-"""A destination counts as down once requests of this many conversations found it away and none reached it."""
+"""A destination is down once requests for this many conversations found it away and none reached it."""
 
 MAX_PAUSE_SECONDS: Final = 60.0
 """Longest pause between two probes of a destination that is down, so that its recovery is detected soon."""
 
 REFUSING_SECONDS: Final = 30.0
-"""A destination that refuses events and accepts none for this time counts as refusing everything. The number
-of refusals would not show this: each bad event is refused three times, so refusals may be frequent."""
+"""A destination that refuses events and accepts none for this long counts as refusing everything. The number
+of refusals would not show this: each bad event is refused three times, so refusals can be frequent."""
 
 REFUSING_PAUSE_SECONDS: Final = 0.1
 """Delay between two probes of a destination that refuses everything. Probes are cheap, because the
@@ -44,7 +44,7 @@ destination responds. As soon as it accepts an event, events are no longer held.
 
 
 class Outcome(StrEnum):
-    """An attempt's outcome. GONE: the destination wants no more events. HELD: it may refuse all events."""
+    """An attempt's outcome. GONE: the destination wants no more events. HELD: it might refuse all events."""
 
     DELIVERED = "delivered"
     TRANSIENT = "transient"
@@ -79,14 +79,14 @@ class HttpResult:
 
     @property
     def is_away(self) -> bool:
-        """Whether the missing response or its status shows that the destination is away."""
+        """Whether the status, or the lack of a response, shows that the destination is away."""
         status = self.status
         return not self.is_unsendable and (status is None or status == TOO_MANY_REQUESTS or status >= 500)
 
 
 @dataclass(frozen=True, slots=True)
 class FailedAttempts:
-    """The failed attempts at a delivery so far. Attempts while the destination was down are not counted."""
+    """The failed attempts at a delivery so far, except those made while the destination was down."""
 
     attempts: int = 0
     first_attempt_us: int | None = None
@@ -105,8 +105,8 @@ def classify(
 ) -> tuple[Outcome, int]:
     """Return an attempt's outcome, and the number of failed attempts that count so far.
 
-    The destination last accepted an event at *last_taken_us*. A probe is an attempt while the destination is
-    down; its failure does not count.
+    The destination last accepted an event at *last_taken_us*. A probe is an attempt made while it is
+    down; the failure of a probe does not count.
     """
     outcome, failed = result.outcome, history.attempts + 1
     if outcome is Outcome.HELD:
@@ -128,20 +128,20 @@ def classify(
 
 
 def retry_delay(attempts: int, requested_seconds: float | None = None) -> float:
-    """Return the seconds until the next attempt; at least the time that the destination requested."""
+    """Return how many seconds to wait before the next attempt; at least as many as requested."""
     delay = delay_before(max(attempts, 1) + 1, first_seconds=FIRST_SECONDS, cap_seconds=CAP_SECONDS)
     return max(requested_seconds or 0.0, delay)
 
 
 def held_delay(refused_seconds: float) -> float:
-    """Return the seconds until the retry of an event that has been refused for *refused_seconds*."""
+    """Return how many seconds to wait before retrying an event refused for *refused_seconds* so far."""
     return min(max(refused_seconds, 1.0), MAX_HELD_DELAY_SECONDS) * random.uniform(0.5, 1.0)  # noqa: S311  # spreads attempts out, guards nothing
 
 
 class Breaker:
     """A destination's state, as seen by one process. Only one thread may use it. Times are monotonic seconds.
 
-    Processes do not share this state: each detects an outage by itself, at the cost of a few requests, and
+    Processes do not share this state: each detects an outage on its own, at the cost of a few requests, and
     does not stop other processes from sending to a destination that they can reach.
     """
 

@@ -1,4 +1,4 @@
-"""Find each conversation's first waiting delivery, and park the deliveries that wait behind it."""
+"""Find each conversation's first waiting delivery, and park the deliveries behind it."""
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
@@ -23,7 +23,7 @@ ends the first delivery recalls the next one in the same transaction, so no firs
 
 _D: Final = deliveries.c
 
-# IS TRUE stops PostgreSQL from using a partial index, with which it would read the whole backlog.
+# IS TRUE stops PostgreSQL from using a partial index, which would make it read the whole backlog.
 WAITS: Final = _D.outcome.is_(None).is_(True)
 
 # SQLAlchemy computes a statement's cache key only once if the statement is kept.
@@ -65,7 +65,7 @@ def find_first(
 ) -> list[tuple[int, int]]:
     """Return the ids of due deliveries, each with the id of its conversation's first waiting delivery.
 
-    They include the first deliveries of at least *conversations* conversations, if that many are found.
+    The list includes the first deliveries of at least *conversations* conversations, if that many are found.
     """
     count = WALK_SHARE * conversations
     while True:
@@ -116,7 +116,7 @@ def _walk(connection: Connection, destination: str, now_us: int, count: int) -> 
 
 
 def _park(connection: Connection, destination: str, found: Sequence[tuple[int, int]]) -> None:
-    """Park each delivery that is not its conversation's first, unless another process locked the first."""
+    """Park each delivery that is not its conversation's first, unless another process has locked that one."""
     behind = [(outbox_id, first) for outbox_id, first in found if outbox_id != first]
     locked = {row.outbox_id for row in lock(connection, destination, sorted({row[1] for row in behind}))}
     ids = [outbox_id for outbox_id, first in behind if first in locked]

@@ -149,7 +149,7 @@ def _give_up_unreadable(
     """Dead-letter a delivery whose row cannot be read; its conversation's other deliveries continue."""
     query = select(outbox.c.conversation_id, outbox.c.event_type).where(outbox.c.id == outbox_id)
     row = connection.execute(query).one()
-    # Do not read the times in the outbox's row, because they may be the values that cannot be read.
+    # Do not read the times in the outbox's row, because they might be the values that cannot be read.
     message = WebhookMessage(outbox_id, *row, moment_of(now_us), 0, late=False, verified=None, payload=b"")
     delivery = LeasedDelivery(message, FailedAttempts(), lease_us=0)
     result = HttpResult(None, "its row cannot be read")
@@ -209,7 +209,7 @@ def _make_row(attempt: DeliveryAttempt) -> tuple[object, ...]:
 
 
 def _make_dead_letter(attempt: DeliveryAttempt) -> DeadLetter:
-    """Return the record of a given-up delivery, without reading its event, which may be unreadable."""
+    """Return the record of a given-up delivery, without reading its event, which might be unreadable."""
     message, result, name = attempt.delivery.message, attempt.result, attempt.destination.name
     assert result is not None
     is_refused = attempt.outcome is Outcome.REFUSED

@@ -73,7 +73,7 @@ class Sender:
 
     @property
     def lease_seconds(self) -> float:
-        """Duration of a run's lease: long enough for the run itself and for one run before it."""
+        """Duration of a run's lease: long enough for the run itself and for one earlier run."""
         return 2 * (RUN_SECONDS + self.destination.timeout) + MARGIN_SECONDS
 
     def start(self) -> None:
@@ -84,7 +84,7 @@ class Sender:
     def stop(self) -> None:
         """Give back the runs that no thread has started, and end each thread after its current request."""
         self._is_stopped = True
-        # Do not test empty() instead: a thread may take the last run between the test and get_nowait().
+        # Do not test empty() instead: a thread can take the last run between the test and get_nowait().
         with suppress(queue.Empty):
             while True:
                 if run := self._runs.get_nowait():
@@ -149,7 +149,7 @@ class Sender:
             self.in_flight -= 1
             del self._active[message.conversation_id]
         elif attempt.outcome in FINAL:
-            # If an operator resends this delivery, the same run may send it again.
+            # If an operator resends this delivery, the same run can send it again.
             self._active[message.conversation_id].ids.discard(message.outbox_id)
         if attempt.result is not None:
             self._record_result(attempt, attempt.result)

@@ -31,7 +31,7 @@ _O: Final = outbox.c
 def register(connection: Connection, configured: Iterable[Destination], now_us: int) -> None:
     """Subscribe the enabled destinations, so that the outbox's trigger plans deliveries for new events.
 
-    Removes no subscription, because another host's file may be newer. Only operators remove subscriptions.
+    Removes no subscription, because another host's file might be newer. Only operators remove subscriptions.
     """
     wanted = {
         (event_type, destination.name)
@@ -142,7 +142,7 @@ def choose_unplanned(name: str, since: datetime, through: int) -> ColumnElement[
 def choose_dead(
     names: Sequence[str], before: datetime, since: datetime | None, conversation: str | None
 ) -> ColumnElement[bool]:
-    """Return the condition for deliveries of the named destinations that were given up before *before*."""
+    """Return the condition for deliveries to the named destinations that were given up before *before*."""
     chosen = (_D.outcome == DEAD) & _D.destination.in_(names) & (_D.finished_at < before)
     if since is not None:
         chosen &= _D.finished_at >= since
@@ -150,7 +150,7 @@ def choose_dead(
 
 
 def count_dead(connection: Connection, chosen: ColumnElement[bool]) -> dict[str, int]:
-    """Return, for each destination, the number of deliveries that meet a condition."""
+    """Return the number of deliveries that meet a condition, by destination."""
     query = select(_D.destination, func.count()).where(chosen).group_by(_D.destination)
     return {row[0]: row[1] for row in connection.execute(query.order_by(_D.destination))}
 

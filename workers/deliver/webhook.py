@@ -97,8 +97,8 @@ class Transport:
     """Sends requests to one destination. Several threads may use it, and share its connections.
 
     Signatures contain the time of *clock*, because receivers refuse a signature whose time is minutes off.
-    The library requests finds the proxy and the certificates, but urllib3 sends the events, because a session
-    of requests would take a quarter to a third more processor time for each event.
+    The requests library finds the proxy and certificates, but urllib3 sends the events, because a requests
+    session would take a quarter to a third more processor time for each event.
     """
 
     def __init__(self, destination: Destination, clock: Clock) -> None:
@@ -119,7 +119,7 @@ class Transport:
         threads = self._destination.concurrency
         adapter: Any = DeadlineAdapter(max_answer_bytes=MAX_ANSWER_BYTES, connections=threads)
         pool = adapter.get_connection_with_tls_context(self._prepared, verify, proxies, cert)
-        # With a URL instead, requests would not verify the certificate if a character came before "https".
+        # Pass the scheme, not the URL: requests verifies no certificate if a character precedes "https".
         adapter.cert_verify(pool, pool.scheme, verify, cert)
         return pool, adapter.request_url(self._prepared, proxies)
 
@@ -159,6 +159,6 @@ def _discard_body(response: BaseHTTPResponse) -> None:
     """Read a response's body if it is short, so that the connection can be reused."""
     shorten_deadline(BODY_SECONDS)
     with response, suppress(exceptions.HTTPError, OSError):
-        # After an interim answer, such as 103, close the connection: the final answer would still arrive.
+        # After an interim answer, such as 103, close the connection: the final answer is still to come.
         while response.status >= 200 and response.read(MAX_ANSWER_BYTES, decode_content=False):
             pass

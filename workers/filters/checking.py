@@ -3,7 +3,7 @@
 Source:
     The guide, "Generic filters like channel.type == 'custom' will ingest traffic from all custom channels",
     and "The Trap: Subscribing to openmessaging:conversation:updated without field-level filtering or
-    state-change guards". The sample body is the guide's; its `message` and `routing` are constructed.
+    state-change guards". The sample body is the guide's; its `message` and `routing` are our own.
 """
 
 import difflib
@@ -63,7 +63,7 @@ def _check_path(path: Path, known: parsing.Fields) -> None:
         if isinstance(fields, list) and name == ELEMENT:
             fields = fields[0]
         elif isinstance(fields, dict) and name == ELEMENT:
-            # Applied to an object, a CEL macro iterates over the names of the object's members.
+            # A CEL macro that is applied to an object iterates over the names of its members.
             fields = parsing.VALUE
         elif isinstance(fields, dict) and name in fields:
             fields = fields[name]
@@ -88,7 +88,7 @@ def _text(path: Path) -> str:
 
 
 def _accepts_any_update(found: Filter) -> bool:
-    """Return whether a filter accepts an update without a routing transition on a social channel it names."""
+    """Return whether a filter accepts updates without a routing transition on a social channel it names."""
     nothing = {"routing": {"status": "\x01an unknown status"}, "metadata": {}}
     channels = (EXTERNAL_ID, *found.texts)
     updates = (sample(parsing.CONVERSATION_UPDATED, external_id=channel) | nothing for channel in channels)

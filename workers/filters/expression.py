@@ -42,10 +42,10 @@ _TOKEN: Final = re.compile(
 )
 
 EMPTY: Final[Mapping[type, Any]] = {dict: {}, list: []}
-"""Default values of fields that a body lacks, so that `has(routing.status)` is false instead of an error."""
+"""Default values for fields that a body lacks, so that `has(routing.status)` is false instead of an error."""
 
 MAX_EXPRESSION_LENGTH: Final = 4096
-"""Maximum length of an expression. 100,000 brackets make the parser panic; `except Exception` misses that."""
+"""Maximum length of an expression. 100,000 brackets cause a panic, which `except Exception` misses."""
 
 
 class FilterError(OpenMessagingError):
@@ -73,7 +73,7 @@ class Filter:
         try:
             accepted = self._program.execute(values)
         except Exception as error:  # noqa: BLE001  # the library raises various built-in errors
-            # The error may quote a value of the event, even as a missing key, as in attributes[message.text].
+            # The error can quote a value of the event, even as a missing key, as in attributes[message.text].
             key = error.args[0] if isinstance(error, KeyError) else None
             is_named = any(key in path for path in self.paths)
             raise FilterError(f"{key} is missing" if is_named else type(error).__name__) from None
@@ -86,7 +86,7 @@ def compile_filter(expression: str) -> Filter:
     """Compile a filter expression without checking the fields that it names."""
     if len(expression) > MAX_EXPRESSION_LENGTH:
         raise FilterError(f"is longer than {MAX_EXPRESSION_LENGTH} characters")
-    # Import the library only here, because the import takes half a second and some megabytes.
+    # Import the library only here, because importing it takes half a second and a few megabytes.
     import cel  # noqa: PLC0415
 
     try:

@@ -1,11 +1,11 @@
-"""Share the platform's request limit among the callers on all hosts, by means of one database row.
+"""Share the platform's request limit among the callers on all hosts, through one database row.
 
-The generic cell rate algorithm is used: the row contains a time, the *paid time*, which each request moves
-forward by a fixed cost. Requests may move it ahead of the present by at most one burst.
+This is the generic cell rate algorithm: each request moves a time in the row, the *paid time*, forward by a
+fixed cost. Requests may move the paid time ahead of the present by at most one burst.
 
 Urgent callers have priority: settle, deliver and the command line may use the whole burst except one request.
 A background caller, such as reconcile, takes a request only while more than half of the burst is left, so
-urgent callers never wait for it. The one request that they leave guarantees it a tenth of the limit.
+urgent callers never wait for it. The request that urgent callers leave guarantees it a tenth of the limit.
 """
 
 import time
@@ -22,11 +22,11 @@ from workers.genesys.errors import PlatformBusyError
 MINUTE_US: Final = 60_000_000
 
 BURST_SHARE: Final = 10
-"""A tenth of a minute's requests may be sent at once; the others are spread over the minute. The requests of
+"""A tenth of a minute's requests may be sent at once; the others are spread over the minute. The requests in
 any 60 seconds then stay within the limit, and a single request does not wait."""
 
 MIN_BURST: Final = 3
-"""Smallest burst: one request for urgent callers, one for others, and one that urgent callers must leave."""
+"""Smallest burst: one urgent request, one background request, and one that urgent callers must leave."""
 
 MAX_PAUSE_SECONDS: Final = 120.0
 """Longest pause. The platform counts requests by the minute, so a longer Retry-After must be an error."""
@@ -87,14 +87,14 @@ class RequestBudget:
     wait: Callable[[float], None] = time.sleep
 
     def take(self) -> None:
-        """Take a request from the budget, or raise PlatformBusyError; a background caller may wait first."""
+        """Take a request from the budget, or raise PlatformBusyError; background callers might wait first."""
         while (delay := transact(self.engine, self._try_to_take) / 1_000_000) > 0:
             if not self.is_background or delay > MAX_WAIT_SECONDS:
                 raise PlatformBusyError("the request budget is used up", delay=delay)
             self.wait(delay)
 
     def pause(self, seconds: float) -> None:
-        """Stop all requests, as the platform has requested, for *seconds*, but at most MAX_PAUSE_SECONDS."""
+        """Stop all requests for *seconds*, as the platform asked, but for at most MAX_PAUSE_SECONDS."""
         rate, now_us = self._rate(), self.clock.now_us()
         until_us = now_us + round(min(seconds, MAX_PAUSE_SECONDS) * 1_000_000) + rate.burst_us
         values = {"name": self.name, "until_us": until_us, "furthest_us": rate.furthest_us(now_us)}
@@ -104,7 +104,7 @@ class RequestBudget:
         return Rate(self.requests_per_minute, is_background=self.is_background)
 
     def _try_to_take(self, connection: Connection) -> int:
-        """Return 0 if a request was taken, else the microseconds until a request is available."""
+        """Return 0 if a request was taken, else how many microseconds until one is available."""
         connection.execute(_OPEN, {"name": self.name})
         rate, now_us = self._rate(), self.clock.now_us()
         values = {"name": self.name, "now_us": now_us, "furthest_us": rate.furthest_us(now_us), **vars(rate)}

@@ -18,12 +18,12 @@ from workers.genesys.tokens import RETRY_SECONDS, Tokens, describe, limit_sessio
 from workers.http_deadline import parse_retry_after
 
 REQUEST_SECONDS: Final = 15.0
-"""Time limit of a whole request, from connecting to the end of the response."""
+"""Time limit for a whole request, from connecting to the end of the response."""
 
 
 @dataclass(slots=True, eq=False)
 class GenesysClient:
-    """Calls the platform's API. Several threads may use a client. Each method may block for several seconds.
+    """Calls the platform's API. Several threads may use a client. Each method can block for several seconds.
 
     The methods raise PlatformUnavailableError if the platform is away, busy or failing (retry later), and
     PlatformRefusedError if it refuses the request. *budget* may be None if no other process shares the limit.
@@ -33,7 +33,7 @@ class GenesysClient:
     budget: RequestBudget | None
     request_seconds: float = REQUEST_SECONDS
     _tokens: Tokens = field(init=False)
-    # The session's adapters do not retry requests by themselves.
+    # The session's adapters do not retry requests on their own.
     _http: requests.Session = field(init=False)
 
     def __post_init__(self) -> None:
@@ -49,7 +49,7 @@ class GenesysClient:
         return self._request("POST", path, is_repeatable=True, json=content)
 
     def send(self, method: str, path: str, content: Any = None) -> dict[str, Any]:
-        """Send a request that changes something. Never repeat it: even if unanswered, it may have arrived."""
+        """Send a request that changes something. A failed request is not repeated: it might have arrived."""
         return self._request(method, path, is_repeatable=False, json=content)
 
     def _request(self, method: str, path: str, *, is_repeatable: bool, **arguments: Any) -> dict[str, Any]:
@@ -98,7 +98,7 @@ class GenesysClient:
             raise PlatformBusyError(reason, delay=delay)
         if answer.ok or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             raise PlatformUnavailableError(reason, delay=delay, may_have_arrived=True)
-        # Leave out the platform's message, because it may quote the request.
+        # Leave out the platform's message, because it might quote the request.
         code = content.get("code", "without a code") if isinstance(content, dict) else "without a code"
         raise PlatformRefusedError(status, str(code)[:100], correlation_id)
 
@@ -118,12 +118,12 @@ def open_client(
 
 
 def read_retry_after(header: str | None, now: datetime) -> float:
-    """Return the seconds that a Retry-After header requests, within limits; RETRY_SECONDS if it is absent."""
+    """Return how many seconds a Retry-After header requests, within limits; RETRY_SECONDS if it is absent."""
     seconds = parse_retry_after(header, now)
     return RETRY_SECONDS if seconds is None else min(max(seconds, 1.0), MAX_PAUSE_SECONDS)
 
 
 def _is_unsent(error: requests.RequestException) -> bool:
-    """Return whether the request was certainly not sent, because no connection was established."""
+    """Return whether the request was definitely not sent, because no connection was established."""
     cause = getattr(error.args[0], "reason", None) if error.args else None
     return isinstance(error, requests.ConnectTimeout) or isinstance(cause, NewConnectionError)

@@ -6,7 +6,7 @@ from messaging.errors import OpenMessagingError, RetryLaterError
 
 
 class PlatformUnavailableError(RetryLaterError):
-    """Retry after the delay, because the platform did not respond or accepts no requests for now.
+    """Retry after the delay, because the platform did not respond or is accepting no requests for now.
 
     If *may_have_arrived* is true, do not retry a request that must not be carried out twice.
     """
@@ -34,12 +34,12 @@ class PlatformRefusedError(OpenMessagingError):
 
     @property
     def is_of_credentials(self) -> bool:
-        """Whether the platform refuses our credentials, so that every request would fail."""
+        """Whether the platform refuses our credentials, which would make every request fail."""
         return self.at_login or self.status == HTTPStatus.UNAUTHORIZED
 
     @property
     def is_forbidden(self) -> bool:
-        """Whether a permission is missing; requests that need other permissions may succeed."""
+        """Whether a permission is missing; requests that need other permissions might succeed."""
         return self.status == HTTPStatus.FORBIDDEN and not self.at_login
 
     @property

@@ -1,6 +1,6 @@
-"""Send agents a receipt for each message that was given up, and never send a receipt twice.
+"""Send agents a receipt for each message that deliver gave up on, and never send a receipt twice.
 
-A POST that may have arrived is never repeated. Each POST is recorded as begun before it is sent. A receipt
+A POST that might have arrived is never repeated. Each POST is recorded as begun before it is sent. A receipt
 whose POST has begun but has no recorded result is marked as unknown, so that an operator can check it.
 
 Source:
@@ -101,7 +101,7 @@ class FailedReceipts:
             _PLAN.execute(connection, rows)
 
     def send_failed_receipts(self) -> int:
-        """Send one due receipt; return 1, or 0 if none was due; this may take seconds.
+        """Send one due receipt; return 1, or 0 if none was due; this can take seconds.
 
         If the database is away, RetryLaterError is raised, and the next call records this call's result.
         """
@@ -121,7 +121,7 @@ class FailedReceipts:
             self._unrecorded = None
 
     def _begin(self, connection: Connection) -> Row[Any] | None:
-        """Record that a due receipt's request begins; mark receipts as unknown if theirs began long ago."""
+        """Record that a due receipt's request begins; mark receipts whose request is stuck as unknown."""
         now = self._now()
         is_stuck = _F.outcome.is_(None) & (_F.begun_at < now - timedelta(seconds=STUCK_SECONDS))
         stuck = update(failed_receipts).where(is_stuck)
@@ -165,7 +165,7 @@ class FailedReceipts:
         return {"outcome": outcome, "problem": problem, "finished_at": self._now()}
 
     def _put_off(self, row: Row[Any], delay: float, problem: str, *, is_attempt: bool) -> dict[str, Any]:
-        """Schedule the retry of a receipt; count an attempt only if a request was made."""
+        """Schedule a receipt's retry; count an attempt only if a request was made."""
         attempts = row.attempts + is_attempt
         if attempts >= MAX_ATTEMPTS:
             return self._end(row, REFUSED, problem)

@@ -1,4 +1,4 @@
-"""Read the settings of the connection to Genesys Cloud, which are optional."""
+"""Read the optional settings of the connection to Genesys Cloud."""
 
 from dataclasses import dataclass, field
 from typing import Final
@@ -37,7 +37,7 @@ LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 
 @dataclass(frozen=True, slots=True)
 class GenesysSettings:
-    """The addresses of the platform's services, without a slash at the end, and our OAuth client's data."""
+    """The addresses of the platform's services, without a trailing slash, and our OAuth client's data."""
 
     api_url: str
     login_url: str
@@ -49,7 +49,7 @@ class GenesysSettings:
 def read_genesys_settings(environment: Environment) -> GenesysSettings | None:
     """Return the platform's settings, or None if neither a region nor an address is set.
 
-    The login service of https://api.DOMAIN is https://login.DOMAIN. Any other host must serve both.
+    The login service of https://api.DOMAIN is https://login.DOMAIN. Any other host must serve both APIs.
     """
     region = environment.string("OM_GENESYS_REGION")
     domain = DOMAINS.get(region, region)
@@ -79,7 +79,7 @@ def find_region(name: str) -> str:
 
 def is_safe(url: str, *, allows_http: bool = False) -> bool:
     """Return whether secrets may be sent to *url*: over TLS, to this host, or if *allows_http* is true."""
-    # urlsplit removes such characters, but other libraries may read a different address.
+    # urlsplit removes such characters, but other libraries might read a different address.
     if " " in url or not url.isprintable():
         return False
     try:

@@ -74,7 +74,7 @@ class ConversationStates:
 
 
 def derive_state(conversation: Mapping[str, Any]) -> PlatformState:
-    """Return the state of a Conversation or MessageConversation of the platform; ignore unknown values."""
+    """Return the state of the platform's Conversation or MessageConversation; ignore unknown values."""
     participants = [item for item in conversation.get("participants") or () if isinstance(item, dict)]
     queues = [queue for item in participants if (queue := _read_queue(item))]
     queue = queues[-1] if queues else None

@@ -54,14 +54,14 @@ class Tokens:
             os.environ.setdefault("OAUTHLIB_INSECURE_TRANSPORT", "1")
 
     def current(self) -> str:
-        """Return a valid token; this may take several seconds if the token must be renewed."""
+        """Return a valid token; this can take several seconds if the token must be renewed."""
         with self._lock:
             if time.monotonic() >= self._renew_at:
                 self._renew()
             return self._token
 
     def forget(self, token: str) -> None:
-        """Mark *token* for renewal, because the platform refused it, unless it has already been renewed."""
+        """Mark the refused *token* for renewal, unless it has already been renewed."""
         with self._lock:
             if self._token == token:
                 self._renew_at = 0.0
@@ -90,7 +90,7 @@ class Tokens:
 
 
 def describe(error: Exception) -> str:
-    """Return, for operators, why there is no usable answer; an error's own text may contain addresses."""
+    """Explain to operators why there is no usable answer; an error's own text might contain addresses."""
     if not isinstance(error, requests.Timeout | requests.ConnectionError):
         return "returned an unusable answer"
     state = "does not answer in time" if isinstance(error, requests.Timeout) else "cannot be reached"

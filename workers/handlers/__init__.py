@@ -1,9 +1,9 @@
-"""Define the table of event types and their handlers, and provide what an integrator's handler needs.
+"""List each event type's handlers, and export the names that an integrator's handler imports.
 
-A handler receives the transaction's connection, the new events of its type in their order within each
-conversation, and the database's time in microseconds since the epoch. It must use only SQL, because a
-rollback cannot undo any other effect. It returns the ids of events that have no effect, with the reasons, and
-raises no error for them. Each of our own handlers has its own file in this package.
+A handler receives the transaction's connection, the new events of its type, ordered within each
+conversation, and the database's time in microseconds since the epoch. It must do its work in SQL alone,
+because a rollback cannot undo any other effect. It returns the ids of events that have no effect, with the
+reasons, and raises no error for them. Our own handlers, except `typing`, have their own files here.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -52,7 +52,7 @@ OWN_HANDLERS: Final[Mapping[str, tuple[Handler, ...]]] = {
     parsing.RECEIPT: (receipt,),
     parsing.TYPING: (typing,),
 }
-"""The project's own handlers, by event type; every type that the platform sends has a handler."""
+"""The project's own handlers, by event type; every type in `parsing.EVENT_TYPES` has one."""
 
 
 def installed_handlers() -> dict[str, tuple[Handler, ...]]:

@@ -1,4 +1,4 @@
-"""Put a message into its conversation's window."""
+"""Store messages, which settle later puts in order."""
 
 from collections.abc import Sequence
 from operator import attrgetter

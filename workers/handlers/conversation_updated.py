@@ -1,6 +1,6 @@
 """Store the updates that contain a routing transition, and skip all other updates.
 
-The settle role applies the transitions in the platform's order if the platform confirms them.
+The settle role then verifies the transitions, and applies them in the platform's order.
 
 Source:
     The guide, "The Trap: Subscribing to openmessaging:conversation:updated without … state-change guards":

@@ -1,4 +1,4 @@
-"""Record the receipts of messages, and put them into the outbox at once, without waiting for a window."""
+"""Record message receipts, and put them into the outbox at once, without waiting for a window."""
 
 from collections.abc import Sequence
 from operator import attrgetter

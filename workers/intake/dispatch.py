@@ -19,13 +19,13 @@ from workers.intake.failure import HANDLER_FAILED, TOO_SLOW, HandlerFailedError,
 from workers.parsing import CONVERSATION_NEW, Arrival, ClaimedEvent
 
 NO_HANDLER: Final = "no_handler"
-"""Skip reason of an event whose type has no handler, if another event of the same body has a handler."""
+"""Skip reason for an event whose type has no handler, if another event in the same body has a handler."""
 
 TOO_OLD: Final = "too_old"
-"""Skip reason of an old webhook event: it may be a copy of an event whose row retention has deleted."""
+"""Skip reason for an old webhook event: it might be a copy of an event that the retain role has deleted."""
 
 LONG_SECONDS: Final = 5.0
-"""If a handler's statement is cancelled earlier than this, an operator cancelled it; it was not too slow."""
+"""If a handler's statement is cancelled sooner than this, an operator cancelled it; it was not too slow."""
 
 MAX_REASON_LENGTH: Final = 200
 """Longest skip reason that a handler may return. Short, stable codes are better: they can be counted."""
@@ -84,7 +84,7 @@ def dispatch(
 
 
 def find_age_reason(arrival: Arrival, retention_us: int | None, now_us: int) -> str | None:
-    """Return TOO_OLD if a webhook's event is older than the retention time: it may repeat a deleted event.
+    """Return TOO_OLD if a webhook's event is older than the retention time: it might repeat a deleted event.
 
     Both the edge's clock and the database's clock must show that the event is too old. An event from another
     source (replay, reconcile or ingest) may have any age.
@@ -96,12 +96,12 @@ def find_age_reason(arrival: Arrival, retention_us: int | None, now_us: int) -> 
 
 
 def _group_by_type(events: Sequence[ClaimedEvent]) -> dict[str, list[ClaimedEvent]]:
-    """Group events by type, ordered within each conversation; the first group contains conversations' starts.
+    """Group events by type, ordered within each conversation; the first group holds the starts, if any.
 
-    A receipt opens a session if none is open, so a start in the same batch must be processed before it.
+    A receipt opens a session if none is open, so a start in the same batch must be processed first.
     """
     groups: dict[str, list[ClaimedEvent]] = {}
-    # The sort is stable: events with the same time and sequence stay in the order of their arrival.
+    # The sort is stable: events with the same time and sequence keep their order of arrival.
     for claimed in sorted(events, key=_get_order):
         groups.setdefault(claimed.event.event_type, []).append(claimed)
     return dict(sorted(groups.items(), key=lambda group: group[0] != CONVERSATION_NEW))
@@ -152,7 +152,7 @@ def call_handler(
 def _find_fault(skips: object, events: Sequence[ClaimedEvent]) -> str | None:
     """Return what is wrong with a handler's return value, without quoting it; None if it is valid.
 
-    If it were not checked, a handler could mark the events of other handlers as skipped.
+    Without this check, a handler could mark other handlers' events as skipped.
     """
     if skips is None:
         return None
@@ -170,7 +170,7 @@ def _find_fault(skips: object, events: Sequence[ClaimedEvent]) -> str | None:
 
 
 def _has_failed(connection: Connection) -> bool:
-    """Return whether this transaction has failed; the error may be from a handler's own database.
+    """Return whether this transaction has failed; the error might come from a handler's own database.
 
     After a failure, PostgreSQL refuses further statements. SQLite accepts them, so a failure is
     assumed there.

@@ -1,4 +1,4 @@
-"""Decide what happens to an event that could not be processed: retry it later, or give it up."""
+"""Decide what happens to an event that could not be processed: retry it later, or give up on it."""
 
 import math
 import traceback
@@ -16,7 +16,7 @@ TOO_SLOW: Final = "too_slow"
 
 FIRST_DELAY_SECONDS: Final = 1.0
 DELAY_GROWTH: Final = 4.0
-"""Retry delays grow: 1, 4, 16 … seconds, in which a related event may arrive or a lock may be released."""
+"""Retry delays grow: 1, 4, 16 … seconds. During a delay, a related event can arrive or a lock be released."""
 
 MAX_TOTAL_DELAY_SECONDS: Final = 900.0
 """Maximum sum of a delivery's retry delays. After 30 minutes, the broker would requeue the delivery."""
@@ -26,10 +26,10 @@ BROKER_REASONS: Final = frozenset({"delivery_limit", "expired", "maxlen", "rejec
 
 
 class HandlerFailedError(Exception):
-    """Process each of the handler's events alone, because the handler failed, perhaps on one event only.
+    """Process each of the handler's events alone, because the handler failed, perhaps on just one event.
 
     Args:
-        problem: What the handler raised or returned, without an error's text, which may quote an event.
+        problem: What the handler raised or returned, without an error's text, which might quote an event.
         code: HANDLER_FAILED or TOO_SLOW.
         delay: Seconds after which the handler wants to be called again; None if it requested no delay.
     """
@@ -47,7 +47,7 @@ class Failure:
     """Why the processing of a single event failed.
 
     Args:
-        reason: Text for operators; it contains no value of the event.
+        reason: Text for operators; it contains no value from the event.
         delay: Seconds after which the handler wants a retry; None if it requested no delay.
         where: File, line and function that raised the error, for the log.
     """
@@ -85,7 +85,7 @@ def describe_failure(error: Exception) -> Failure:
 
 
 def choose_delay(failure: Failure, attempt: int, attempts: int) -> float | None:
-    """Return the seconds until the event is retried; None if it is given up. The first *attempt* is 1."""
+    """Return how many seconds to wait before a retry; None to give up. The first *attempt* is 1."""
     if failure.is_final or attempt >= attempts:
         return None
     delay = failure.delay
@@ -103,7 +103,7 @@ def describe(error: BaseException) -> str:
 
 
 def _locate(error: BaseException | None) -> str:
-    """Return an error's file, line and function, without the source line, which may contain a value."""
+    """Return an error's file, line and function, without the source line, which might contain a value."""
     frames = traceback.extract_tb(error.__traceback__) if error is not None else None
     if not frames:
         return ""

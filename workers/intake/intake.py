@@ -1,7 +1,7 @@
 """Process a batch of deliveries: parse, claim, dispatch, commit, and return how to settle each delivery.
 
 A batch is parsed and then committed in one transaction (`_commit`). If the transaction fails, the batch is
-halved until the event at fault is alone (`_commit_together`); `_give_up` retries or dead-letters this event.
+halved until the event at fault is alone (`_commit_together`); `_give_up` retries or dead-letters that event.
 """
 
 from collections import Counter
@@ -39,7 +39,7 @@ class Intake:
     """Gives each event its one effect, or records why it has none.
 
     Args:
-        attempts: How many times an event is processed before it is dead-lettered if its handler always fails.
+        attempts: How often an event is tried before it is dead-lettered, if its handler fails every time.
         retention_us: How long events are kept, in microseconds; None means forever.
         unstored: Event types that are counted but not stored.
         limit: Limits how long parsing and an integrator's handler may take.
@@ -82,10 +82,10 @@ class Intake:
     def process(self, batch: Sequence[Delivery]) -> Settlement:
         """Commit each delivery's effect or its record as a dead letter, unless the delivery is to be retried.
 
-        A repeated call with the same batch is safe: the keys of committed events show that they are known.
+        Calling this again with the same batch is safe: the keys of committed events show that they are known.
 
         Raises:
-            RetryLaterError: The database is away. Call this again with the same batch: it may be partly done.
+            RetryLaterError: The database is away. Call this again with the same batch, even if part is done.
         """
         started = self._clock.monotonic()
         results = Results()
@@ -96,9 +96,9 @@ class Intake:
         together = [delivery for delivery in batch if not delivery.is_suspect]
         self._commit_together(self._reader.read_all(together), results)
         for suspect in suspects:
-            # A suspect may crash or hang this process, so it is marked first.
+            # A suspect can crash or hang this process, so it is marked first.
             with self.suspects.attempt(suspect.envelope.identity) as ends:
-                # Parse a poison event to get its key, unless an attempt at this has ended yet another worker.
+                # Parse a poison event to get its key, unless an attempt to do so has ended a third worker.
                 is_readable = ends <= ingest.POISON_ENDS
                 parsed = self._reader.read_all([suspect]) if is_readable else [Parsed(suspect)]
                 if ends < ingest.POISON_ENDS:

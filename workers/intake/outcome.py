@@ -39,11 +39,11 @@ class Parsed:
 
 @dataclass(slots=True)
 class Results:
-    """The result of a batch so far. A delivery is counted when its transaction has been committed.
+    """The result of a batch so far. A delivery is counted once its transaction is committed.
 
     Args:
         rejected: Delivery tags of all dead letters.
-        retries: For each delivery tag, the seconds after which the delivery is processed again, alone.
+        retries: Maps a delivery tag to the seconds after which the delivery is processed again, alone.
     """
 
     rejected: set[int] = field(default_factory=set)
@@ -54,7 +54,7 @@ class Results:
 def source_of(delivery: Delivery) -> str:
     """Return the source of a delivery's event, or OTHER if an unknown program published the event."""
     source = delivery.envelope.source.partition(":")[0]
-    # A delivery that is marked as a canary but has another body counts as an ordinary webhook.
+    # A delivery that is marked as a canary but has a different body counts as an ordinary webhook.
     return WEBHOOK if source == CANARY else source if source in SOURCES else OTHER
 
 

@@ -1,4 +1,4 @@
-"""Parse deliveries; while the database works on one batch, parse the deliveries of the next batch."""
+"""Parse deliveries, including those of the next batch while the database works on the current one."""
 
 import hashlib
 from collections.abc import Sequence
@@ -19,11 +19,11 @@ from workers.intake.outcome import Parsed, make_dead_letter, source_of
 from workers.parsing import Arrival, DriftNotes, Event, read_body
 
 FILTERED: Final = "filtered"
-"""Skip reason of the events that OM_EVENT_FILTER rejects."""
+"""Skip reason for events that OM_EVENT_FILTER rejects."""
 
 PREFETCH_STEP: Final = 10
-"""Number of deliveries that are parsed between two checks for the database's answer. A check takes a fraction
-of the time that the parsing takes, and an answer waits for at most half a millisecond."""
+"""Number of deliveries that are parsed between two checks for the database's answer. A check takes far less
+time than this parsing, and an answer waits for at most half a millisecond."""
 
 
 @dataclass(slots=True)
@@ -44,27 +44,27 @@ class Reader:
         self._next = [one for one in deliveries if not (one.is_suspect or one.local_attempts)]
 
     def prefetch(self) -> bool:
-        """Parse a few deliveries of the next batch; return False if none was left to parse."""
+        """Parse a few deliveries of the next batch; return False if none were left to parse."""
         some, self._next[:PREFETCH_STEP] = self._next[:PREFETCH_STEP], []
         with self.limit():
             self._prefetched |= {delivery.tag: self._read(delivery) for delivery in some}
         return bool(some)
 
     def read_all(self, deliveries: Sequence[Delivery]) -> list[Parsed]:
-        """Return the parsed deliveries of a batch; drop prefetched deliveries of a lost connection."""
+        """Return the parsed deliveries of a batch; drop prefetched deliveries from a lost connection."""
         prefetched, self._prefetched = self._prefetched, {}
         with self.limit():
             parsed = []
             for delivery in deliveries:
                 early = prefetched.get(delivery.tag)
                 if early is None or early.delivery is not delivery:
-                    # It was not parsed early, or a delivery of a lost connection had the same tag.
+                    # It was not parsed early, or a delivery from a lost connection had the same tag.
                     early = self._read(delivery)
                 parsed.append(early)
             return parsed
 
     def take_undecided(self) -> int:
-        """Return and reset the number of bodies that the filter could not evaluate."""
+        """Return and reset the number of bodies for which the filter could not be evaluated."""
         undecided, self._undecided = self._undecided, 0
         return undecided
 

@@ -24,13 +24,13 @@ ARRIVAL_SECONDS: Final = 12.0
 stage is still reported within 90 s, including the wait for the next canary and for a silent name server."""
 
 SECOND_LOOK_SECONDS: Final = 3.0
-"""Pause before a refused canary is posted again, because a gateway or an edge may just be restarting."""
+"""Pause before a refused canary is posted again, because a gateway or an edge might just be restarting."""
 
 STAGES: Final = ("dns", "certificate", "gateway", "edge", "broker", "intake", "database")
-"""The stages at which a canary may stop, in the order in which it passes them; the database comes last."""
+"""The stages at which a canary can stop, in the order in which it passes them; the database comes last."""
 
 UNKNOWN_STAGE: Final = "unknown"
-"""Exported as the stage while canaries have no result, so that an alert rule can react to this."""
+"""Exported as the stage while canaries have no result, so that an alert rule can react."""
 
 _EDGE_ANSWERS: Final = {
     401: "refuses the signature or a header: set OM_WEBHOOK_SECRETS and OM_REQUIRED_HEADERS as on the edge",
@@ -66,10 +66,10 @@ def find_stage(reading: Reading[float]) -> str | None:
 
 
 def send(settings: CanarySettings, broker: Probe[None], newest: Probe[int]) -> float:
-    """Send a canary, and return the seconds until it was in the database; this takes at most half a minute.
+    """Send a canary, and return how many seconds it took to reach the database; blocks for up to 30 seconds.
 
-    *newest* reads the time at which the newest arrived canary of this host was sent. If the new canary does
-    not arrive, CanaryStoppedError is raised.
+    *newest* reads when this host's newest recorded canary was sent. If the new canary does not arrive,
+    CanaryStoppedError is raised.
     """
     # If the clock was set back, the newest recorded canary is in the future, and the new one must be later.
     sent_at_us = max(time.time_ns() // 1000, (newest.read(1.0).value or 0) + 1)
@@ -114,14 +114,14 @@ def post(settings: CanarySettings, canary: Canary) -> None:
     except Exception as error:  # noqa: BLE001  # http.client raises other errors for a header it cannot send
         raise _explain(error) from None
     if status != 200:
-        # Gateways answer 429 and 503 themselves too, but only the edge answers in JSON.
+        # Gateways too can answer with 429 or 503, but only the edge answers in JSON.
         is_edge = status in _EDGE_ANSWERS and ("json" in kind or status in {500, 502, 504})
         text = f"{_EDGE_ANSWERS[status]} ({status})" if is_edge else f"answers {status}"
         raise CanaryStoppedError("edge" if is_edge else "gateway", text)
 
 
 def _explain(error: Exception) -> CanaryStoppedError:
-    """Return an error that reports at which stage a request without an answer failed."""
+    """Return an error that names the stage at which an unanswered request failed."""
     if isinstance(error, requests.exceptions.SSLError):
         return CanaryStoppedError("certificate", "has expired, is for another host name, or is not trusted")
     if isinstance(error, requests.Timeout):

@@ -1,4 +1,4 @@
-"""Record every minute how many requests the edge on this host answered, so that `omctl stats` covers days."""
+"""Record how many requests this host's edge answers every minute, so that `omctl stats` can cover days."""
 
 import socket
 from collections import Counter, defaultdict, deque
@@ -24,12 +24,12 @@ RECORD_SECONDS: Final = 60.0
 """Interval between two records. If an edge process ends, its counts since the last record are lost."""
 
 MAX_UNRECORDED: Final = 24 * 60
-"""At most one day of readings waits for the database; if there are more, the oldest are lost."""
+"""At most one day's readings wait for the database; if there are more, the oldest are lost."""
 
 LONGEST: Final = "longest_us"
 
 Counts: TypeAlias = Mapping[str, Mapping[str, int]]
-"""For each process id, the counts since the process started, by column of `edge_statistics`."""
+"""Each process id's counts since the process started, by column of `edge_statistics`."""
 
 
 def record_edge_answers(settings: ObserveSettings, clock: DatabaseClock) -> None:
@@ -44,9 +44,9 @@ def record_edge_answers(settings: ObserveSettings, clock: DatabaseClock) -> None
 
 @dataclass(slots=True)
 class EdgeAnswersRecorder:
-    """Records by how much the counts of the edge on *host* rose between two readings. *edge* is its address.
+    """Records how much the counts of the edge on *host* rose between two readings. *edge* is its address.
 
-    The first reading is not recorded, because an earlier om-observe process may have recorded its counts.
+    The first reading is not recorded, because an earlier om-observe process might have recorded its counts.
     """
 
     engine: Engine
@@ -68,7 +68,7 @@ class EdgeAnswersRecorder:
         now_us = self.clock.now_us()
         if self._before is not None and (rows := self._build_rows(self._before, counts, now_us)):
             self._unrecorded.append(rows)
-        # Keep the last counts of each process, because a process may be missing from a single answer.
+        # Keep the last counts of each process, because a process can be missing from a single answer.
         self._before, self._began_us = {**(self._before or {}), **counts}, now_us
         while self._unrecorded:
             # If the answer to a commit was lost, the rows already exist, and om-observe may not update them.
@@ -106,7 +106,7 @@ def parse_counts(metrics: str) -> Counts:
 
 
 def find_rise(now: Mapping[str, int], before: Mapping[str, int]) -> dict[str, int]:
-    """Return by how much each count rose. If a count fell, a new process has the id of an earlier process."""
+    """Return how much each count rose. If a count fell, a new process has the id of an earlier process."""
     counted = [column for column in now if column != LONGEST]
     is_new = any(now[column] < before.get(column, 0) for column in counted)
     return {column: now[column] - (0 if is_new else before.get(column, 0)) for column in counted}

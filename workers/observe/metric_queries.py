@@ -1,4 +1,4 @@
-"""List the SQL queries that a scrape runs. Counts are limited, so that large tables do not slow it down."""
+"""List the SQL queries that a scrape runs. Counts are limited so that large tables do not slow the scrape."""
 
 from dataclasses import dataclass
 from typing import Any, Final
@@ -9,7 +9,7 @@ from workers.db import models
 from workers.db.reconcile import IS_UNDECIDED, TIMER
 
 MAX_COUNTED: Final = 10_000
-"""Each count stops here, and then means "10,000 or more"; counting 10,000 rows takes a few milliseconds."""
+"""A count stops here and then means "10,000 or more"; counting 10,000 rows takes a few milliseconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +151,7 @@ METRIC_QUERIES: Final = (
     MetricQuery(
         "om_reconciliation_gaps",
         "Events that no webhook delivered; falls when retention deletes old comparisons.",
-        # Sum the comparisons' counts: a day has 100 comparisons, but an outage may leave millions of gaps.
+        # Sum the comparisons' counts: a day has 100 comparisons, but an outage can leave millions of gaps.
         select(func.coalesce(func.sum(_PUBLISHED.c.published), 0)),
     ),
     MetricQuery(

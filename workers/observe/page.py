@@ -115,6 +115,6 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no annotat
 
     def load(self) -> WSGIApplication:
         if self._is_reloaded and callable(self._on_hangup):
-            # On SIGHUP, gunicorn starts a new process, which must read the log level again.
+            # On SIGHUP, gunicorn starts a new process, which must reread the log level.
             self._on_hangup(signal.SIGHUP, None)
         return self._make_app()

@@ -51,10 +51,10 @@ class Reading(Generic[Value]):
 
 @dataclass(slots=True, eq=False)
 class Probe(Generic[Value]):
-    """Queries one part of the service on its own thread, which continues after any error of the query.
+    """Queries one part of the service on its own thread, which survives any error that the query raises.
 
     Args:
-        query: Returns the part's answer; it may block indefinitely.
+        query: Returns the part's answer; it can block indefinitely.
         fresh_seconds: How long an answer is reused; a `read` that finds an older answer starts a new query.
         every_seconds: If set, the part is queried at this interval, whether or not its answer is read.
         silent_seconds: If the last result is older than this, a running query counts as hanging.
@@ -91,7 +91,7 @@ class Probe(Generic[Value]):
             if self._finished_at == -math.inf:
                 problem = "has not answered yet"
             elif self._asked_at > self._finished_at and now - self._finished_at > self.silent_seconds:
-                # Report that the query hangs, not its last failure, which may have had another cause.
+                # Report that the query hangs, not its last failure, which might have had a different cause.
                 problem = "hangs: it accepts the request but does not answer"
             return Reading(self._value, age, problem)
 
@@ -113,7 +113,7 @@ class Probe(Generic[Value]):
                 value = self.query()
             except Exception as error:  # noqa: BLE001  # the loop must not end; the page shows the failure
                 failure = explain(error)
-            # Compare only the text before the colon, because the reason after the colon may vary.
+            # Compare only the text before the colon, because the reason after the colon can vary.
             is_same = (failure or "").split(":")[0] == (self._failure or "").split(":")[0]
             if failure is not None and not (is_same and time.monotonic() < logged_at + LOG_AGAIN_SECONDS):
                 logged_at = time.monotonic()
@@ -127,7 +127,7 @@ class Probe(Generic[Value]):
 
 
 def explain(error: Exception) -> str:
-    """Return, for operators, why a part did not answer; a library's own text might contain addresses."""
+    """Explain to operators why a part did not answer; a library's own text might contain addresses."""
     # transact() raises its own errors, with the database's error as their cause.
     cause = error.__cause__ if isinstance(error, OpenMessagingError) else error
     if isinstance(cause, DBAPIError) and not is_outage(cause):
@@ -138,7 +138,7 @@ def explain(error: Exception) -> str:
 
 
 def check_broker(urls: tuple[str, ...]) -> None:
-    """Connect to the broker once; this may take several seconds if the broker does not answer."""
+    """Connect to the broker once; this can take several seconds if the broker does not answer."""
     with broker_session(urls, client_name="observe"):
         pass
 

@@ -59,5 +59,5 @@ class ObserveSettings(WorkerSettings):
 
     @property
     def is_edge_reachable(self) -> bool:
-        """Whether the edge listens on host:port instead of a socket file."""
+        """Whether the edge listens on host:port rather than on a socket file."""
         return not self.edge.startswith(("unix:", "fd:"))

@@ -1,6 +1,6 @@
 """Count the fields, values and types in the platform's events that this version does not know.
 
-A sender may put any text into a body, so a field's name or value may contain a customer's name. A field's
+A sender can put any text into a body, so a field's name or value can contain a customer's name. A field's
 name is recorded only if it looks like a name that the platform would choose, and a value only if the platform
 has a closed list of values for the field. For any other value, only its type and size are recorded.
 """
@@ -22,14 +22,14 @@ NOT_SHOWN: Final = "(not shown)"
 MORE: Final = "(more)"
 
 MAX_NAMES: Final = 50
-"""How many names of one path and event type are recorded when they first occur. The platform adds few names
-over the years, but a sender that uses identifiers as field names adds one with each event."""
+"""How many names per path and event type are recorded when they first occur. The platform adds few names over
+the years, but a sender that uses identifiers as field names adds one with every event."""
 
 OFTEN: Final = 20
-"""If a path has MAX_NAMES names, a further name is recorded once it has occurred this number of times."""
+"""Once a path has MAX_NAMES names, a further name is recorded only after this number of occurrences."""
 
 MAX_CANDIDATES: Final = 1000
-"""Maximum number of names that are counted but not yet recorded; the one seen least recently is dropped."""
+"""Maximum number of names counted but not yet recorded; beyond it, the least recently seen is dropped."""
 
 WRITE_SECONDS: Final = 10.0
 """Interval at which the counts of recorded names are updated. A new name is recorded at once."""
@@ -70,7 +70,7 @@ class DriftNotes:
     _candidates: OrderedDict[tuple[str, str], int] = field(default_factory=OrderedDict)
 
     def note_field(self, kind: str, path: str, name: str, event_type: str, value: Any) -> None:
-        """Note an unknown or wrongly typed field. *path* leads to its object and ends with "."."""
+        """Note an unknown or wrongly typed field. *path* is its object's path, ending with "."."""
         self._note(kind, path, name if _FIELD_SHAPE.fullmatch(name) else NOT_SHOWN, event_type, value)
 
     def note_value(self, path: str, value: str, event_type: str, *, is_closed: bool) -> None:

@@ -20,10 +20,10 @@ ROUTING_STATUSES: Final = frozenset({QUEUED, ROUTED})
 """The routing states of the explicit transitions that the guide's example filters name."""
 
 ALERTING: Final = "ALERTING"
-"""Routing state: an agent's phone rings, but no agent has answered yet."""
+"""Routing state: an agent is being alerted, but no agent has answered yet."""
 
 AGENT_LEFT: Final = "AGENT-LEFT"
-"""Routing state: an agent has left the conversation, after a transfer or for good."""
+"""Routing state: an agent has left the conversation, whether or not it was transferred."""
 
 ENDED: Final = "ENDED"
 
@@ -34,7 +34,7 @@ EVENTBRIDGE: Final = "eventbridge"
 
 @dataclass(slots=True)
 class Event:
-    """A notification of the platform.
+    """A notification from the platform.
 
     Treat an Event as immutable. The dataclasses of this module are not frozen, because creating a frozen
     object would take four times as long (docs/decisions/0182-what-is-made-for-each-event.md).
@@ -80,8 +80,8 @@ class Arrival:
     """One event with the data of its arrival. Two arrivals of an event have the same idempotency key.
 
     Args:
-        message_id: The envelope's message id, unique for each accepted request.
-        received_at_us: When the edge had read the whole request, in microseconds since the epoch, UTC.
+        message_id: The envelope's message id, unique to each accepted request.
+        received_at_us: When the edge finished reading the request, in microseconds since the epoch, UTC.
         source: webhook, reconcile, replay, ingest or other.
         body_sha256: The SHA-256 of the raw body, in hexadecimal.
         request_id: The request's id in the gateway's log; None if the publisher set no valid id.
@@ -100,7 +100,7 @@ class Arrival:
 
 @dataclass(slots=True)
 class ClaimedEvent:
-    """An event that this transaction has claimed. *position* counts its conversation's events, from 1."""
+    """An event that this transaction has claimed. *position* is its number in its conversation, from 1."""
 
     event_id: int
     arrival: Arrival

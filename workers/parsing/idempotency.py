@@ -1,7 +1,7 @@
 """Build the idempotency key, which decides whether an event is new.
 
-The guide's key is `conversationId:timestamp`. This key alone would drop real events, because several events
-of a conversation can occur in one millisecond. Our key has further parts that distinguish these events
+The guide's key is `conversationId:timestamp`. That key alone would drop real events, because several events
+of a conversation can occur in the same millisecond. Our key has further parts that distinguish those events
 (docs/decisions/0101-idempotency-key.md).
 """
 
@@ -12,14 +12,14 @@ from typing import Any
 from workers.parsing.timestamps import canonical_text
 
 DIGEST_BYTES = 16
-"""Size of a digest. With 128 bits, the digests of two different events are never equal by chance."""
+"""Size of a digest. With 128 bits, two different events practically never have the same digest."""
 
 MAX_PART = 40
-"""A longer part of a key is replaced by its digest, because the size of an index entry is limited."""
+"""A longer part of a key is replaced by its digest, because the size of index entries is limited."""
 
 
 def guide_key(conversation_id: str, occurred_at_us: int, kind: str, discriminator: str) -> str:
-    """Return the key of an event in the guide's envelope; it does not depend on how its time was written."""
+    """Return the key of an event in the guide's envelope; it does not depend on how the time was written."""
     return f"{literal_key(conversation_id, occurred_at_us)}:{kind}:{discriminator}"
 
 

@@ -1,4 +1,4 @@
-"""Parse a raw body as JSON; a malformed body raises an error with a stable code for the kind of mistake.
+"""Parse a raw body as JSON; a malformed body raises an error whose stable code identifies the mistake.
 
 All JSON that RFC 8259 permits is accepted, in time proportional to its size. If a name occurs twice, the last
 value counts, as in JavaScript and PostgreSQL (docs/decisions/0113-json-as-it-is-permitted.md).
@@ -37,7 +37,7 @@ def parse_body(body: bytes) -> dict[str, Any]:
 
 
 def read_identifiers(body: bytes) -> tuple[str | None, str | None]:
-    """Return an unprocessable body's event type and conversation id; None for each that cannot be read."""
+    """Return an unprocessable body's event type and conversation id; None for either that cannot be read."""
     try:
         payload = parse_body(body)
     except RejectedEventError:

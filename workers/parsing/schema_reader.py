@@ -1,7 +1,7 @@
 """Read objects with marshmallow's schemas, quickly and without refusing unknown fields.
 
-`Schema.load` would make intake 50 % slower, because it spends most of its time on hooks and error stores that
-are not used here. `LenientSchema.read` only calls the check of each field
+`Schema.load` would make intake 50% slower, because it spends most of its time on hooks and error stores that
+are not used here. `LenientSchema.read` only calls each field's check
 (docs/decisions/0102-schema-reader.md).
 """
 
@@ -54,8 +54,8 @@ class Checked(Field[Any]):
 class LenientSchema(Schema):
     """A flat schema of Checked fields; an object within an object has its own schema.
 
-    *path* is the object's path in the body, "" for the body itself. A subclass with fields of another class,
-    with methods such as hooks, or with Meta raises TypeError, because `read` does not support these.
+    *path* is the object's path in the body, "" for the body itself. A subclass raises TypeError if it has
+    fields of a different class, methods such as hooks, or Meta, because `read` does not support these.
     """
 
     unread: ClassVar[frozenset[str]] = frozenset()
@@ -119,7 +119,7 @@ _UNSTORABLE: Final = re.compile("[\x00\ud800-\udfff]")
 
 
 def names(text: str) -> frozenset[str]:
-    """Return the names that a text contains, separated by white space."""
+    """Return the names in a whitespace-separated text."""
     return frozenset(text.split())
 
 
@@ -163,7 +163,7 @@ def message_id(value: Any) -> str:
 
 
 def words(value: Any) -> str:
-    """Check a text, which may be empty; return it with the unstorable characters replaced."""
+    """Check a text, which may be empty; return it with any unstorable characters replaced."""
     if not isinstance(value, str):
         raise ValidationError("is not a string")
     return value if _is_storable(value) else _UNSTORABLE.sub("\N{REPLACEMENT CHARACTER}", value)

@@ -53,7 +53,7 @@ def moment_of(microseconds: int) -> datetime:
 
 
 def canonical_text(microseconds: int) -> str:
-    """Return the canonical text of an instant; an instant has only one such text."""
+    """Return the canonical text of an instant; each instant has exactly one."""
     second, rest = divmod(microseconds, 1_000_000)
     return f"{_write_second(second)}.{rest:06d}Z"
 

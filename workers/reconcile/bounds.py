@@ -1,4 +1,4 @@
-"""Decide which events a comparison covers; events that may still arrive or may be deleted are left out."""
+"""Decide which events a comparison covers; events that could still arrive or be deleted are left out."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -19,10 +19,10 @@ MARGIN_US: Final = 180_000_000
 least two more seconds, and the platform's analytics lag a little."""
 
 OVERLAP_US: Final = 3_600_000_000
-"""Overlap between the lists of two comparisons, because the platform's list lags a little."""
+"""Overlap between the lists of consecutive comparisons, because the platform's list lags a little."""
 
 MIN_COMPARED: Final = 50
-"""A mismatch can be detected only if at least this number of our events were looked up in the history."""
+"""A mismatch can be detected only if at least this number of our events was looked up in the history."""
 
 MAX_UNMATCHED_SHARE: Final = 20
 """If the history lacks more than one in 20 of our events, the comparison itself is wrong."""
@@ -43,7 +43,7 @@ class Bounds:
 def is_mismatch(ours: int, unmatched: int) -> bool:
     """Return whether the comparison itself is wrong, because the history lacks too many of our events.
 
-    The opposite is not an error: after an outage, we may lack many events of the history.
+    The opposite is not an error: after an outage, we can lack many events of the history.
     """
     return ours >= MIN_COMPARED and unmatched * MAX_UNMATCHED_SHARE > ours
 
@@ -63,7 +63,7 @@ def compare_from(watermarks: ComparisonWatermarks, now_us: int, horizon_us: int)
 def compare_to(now_us: int, *, waiting: int, arrivals: Arrivals) -> int:
     """Return the end of a comparison: all events before it have had time to arrive and to be processed.
 
-    Messages that wait in the events queue arrived after the newest processed event. If a recent arrival was
+    Messages waiting in the events queue arrived after the newest processed event. If a recent arrival was
     late, an edge is still publishing events that an outage left in its journal.
     """
     limits = (now_us, arrivals.newest_us if waiting else None, arrivals.late_us)
@@ -71,7 +71,7 @@ def compare_to(now_us: int, *, waiting: int, arrivals: Arrivals) -> int:
 
 
 def safe_cutoff(engine: Engine, exchange: EventsExchange, now_us: int) -> int:
-    """Return the latest possible end of a comparison, in epoch microseconds; this may take seconds."""
+    """Return the latest possible end of a comparison, in epoch microseconds; this can take seconds."""
     horizon_us = HORIZON_DAYS * DAY_US
     arrivals = transact(engine, read_arrivals, now_us, MARGIN_US, horizon_us)
     return compare_to(now_us, waiting=exchange.count_waiting(), arrivals=arrivals)

@@ -24,7 +24,7 @@ class CheckResult:
         read_at_us: When the check began to read the conversation.
         fingerprint: Digest of the conversation's messages; None if some are too new or unreadable.
         missing: Events in the history that are not recorded here, oldest first.
-        unreadable: Events of an unknown form and, if messages have no ids, the history's events beyond ours.
+        unreadable: Number of events of an unknown form and, if messages have no ids, the history's surplus.
         ours: Number of our events that were looked up in the history; `unmatched` of them were not found.
         refused: Why the platform refused to return the conversation; `failed` explains any other failure.
     """
@@ -114,7 +114,7 @@ def _compare(
         # Some messages are too new, so the conversation must be read again, even if it has ended.
         result = replace(result, state=records.STATE_OPEN, fingerprint=None)
     elif unreadable:
-        # Read the conversation again unless it has ended: the platform may still be writing these messages.
+        # Read the conversation again unless it has ended: the platform might still be writing these messages.
         result = replace(result, fingerprint=None)
     yield _check_own(engine, result, bounds, keys if has_keys else None)
 
@@ -129,11 +129,11 @@ def _check_own(engine: Engine, result: CheckResult, bounds: Bounds, keys: set[st
     rows = transact(engine, records.read_own_events, result.conversation_id)
     own = [row for row in rows if bounds.contain(microseconds_of(row.occurred_at))]
     if any(bounds.to_us <= microseconds_of(row.occurred_at) <= result.read_at_us for row in rows):
-        # Some of our events are too new. Events in the future do not count: they would keep it open for days.
+        # Some of our events are too new. Events in the future do not count, or this would stay open for days.
         result = replace(result, state=records.STATE_OPEN, fingerprint=None)
     if keys is None:
         # Messages in the guide's envelope without ids cannot be identified, so only numbers are compared.
-        # Events that are too new may cause a surplus, but then the conversation is read again.
+        # Events that are too new can cause a surplus, but then the conversation is read again.
         is_read_again = result.fingerprint is None
         excess = 0 if is_read_again else result.compared - sum(row.event_type != RECEIPT for row in own)
         return replace(result, unreadable=result.unreadable + max(0, excess))

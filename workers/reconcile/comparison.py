@@ -29,7 +29,7 @@ from workers.reconcile.publishing import EventsExchange
 from workers.reconcile.reconstruction import ReconstructedEvent
 
 MAX_HELD: Final = 1_000
-"""Maximum number of missing events held until enough of ours are compared; an outage may leave too few."""
+"""Maximum number of missing events held until enough of ours are compared; an outage can leave too few."""
 
 _R: Final = reconciliations.c
 
@@ -90,7 +90,7 @@ class Comparison:
     _held: list[CheckResult] = field(default_factory=list)
 
     def begin(self, operator: str) -> None:
-        """Start to record progress in a new row, for a comparison that an operator has requested."""
+        """Start recording progress in a new row, for a comparison that an operator has requested."""
         interval, holder = (self.bounds.from_us, self.bounds.to_us), secrets.token_hex(8)
         begun = transact(self.engine, begin_reconciliation, operator, interval, holder, self.clock.now_us())
         assert begun is not None
@@ -159,7 +159,7 @@ class Comparison:
 
     def _publish(self, record: ProgressRecord, result: CheckResult) -> CheckResult:
         found = transact(self.engine, find_known_gaps, {event.key for event in result.missing})
-        # The timer skips known gaps: otherwise, an unprocessable event would be dead-lettered each time.
+        # The timer skips known gaps: otherwise, an unprocessable event would be dead-lettered every time.
         new = [event for event in result.missing if not (record.is_timer and event.key in found)]
         published: list[ReconstructedEvent] = []
 

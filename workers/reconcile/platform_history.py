@@ -46,7 +46,7 @@ class Overview:
 
 
 class PlatformHistory:
-    """Reads the platform's history; methods may raise PlatformUnavailableError and PlatformRefusedError."""
+    """Reads the platform's history; methods can raise PlatformUnavailableError and PlatformRefusedError."""
 
     def __init__(self, client: GenesysClient) -> None:
         self._client = client
@@ -78,7 +78,7 @@ class PlatformHistory:
         return ids, is_older or len(listed) < PAGE_SIZE
 
     def answers_others(self, failure: PlatformUnavailableError, subject: str, now_us: int) -> bool:
-        """Return True if two requests for *subject* failed in a row but another request is answered."""
+        """Return True if two requests for *subject* failed in a row but a different request is answered."""
         has_failed = self._failed == subject
         self._failed = subject if failure.may_have_arrived else ""
         if has_failed and failure.may_have_arrived:
@@ -94,7 +94,7 @@ class PlatformHistory:
     def read_counts(self, conversation_ids: Sequence[str]) -> dict[str, PlatformCount]:
         """Return the message counts of at most MAX_COUNTS conversations from analytics, with one request.
 
-        If the platform refuses the request, the result is empty, so that all these conversations are read.
+        If the platform refuses the request, the result is empty, so all these conversations are read.
         """
         try:
             ids = ",".join(conversation_ids)

@@ -27,7 +27,7 @@ class EventsExchange:
                 broker.publish(envelope)
 
     def count_waiting(self) -> int:
-        """Return how many messages wait in the events queue."""
+        """Return how many messages are waiting in the events queue."""
         with _retry_later(), broker_session(self._urls, client_name=CLIENT_NAME) as connection:
             return count_waiting_events(connection)
 

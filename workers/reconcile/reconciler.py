@@ -59,7 +59,7 @@ class ReconcileSettings(WorkerSettings):
 
     @property
     def horizon_us(self) -> int:
-        """Maximum age of compared events. Older events may have been deleted here and would look missing."""
+        """Maximum age of compared events. Older events, perhaps already deleted here, would look missing."""
         return round(min(bounds.HORIZON_DAYS, self.retention_days - 0.5) * bounds.DAY_US)
 
 
@@ -141,7 +141,7 @@ class Reconciler:
         self._record(reconciliation).update(listed, page=None if is_last else page + 1)
 
     def _count(self, reconciliation: records.Reconciliation) -> bool:
-        """Query analytics for the message counts of some conversations; return False if none is left."""
+        """Query analytics for the message counts of some conversations; return False if none are left."""
         read = transact(self.engine, records.select_uncounted, reconciliation, MAX_COUNTS)
         if not read:
             return False

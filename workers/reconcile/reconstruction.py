@@ -1,4 +1,4 @@
-"""Reconstruct, from the platform's history, the events that it sent or should have sent as webhooks.
+"""Reconstruct from the platform's history the events that it sent, or should have sent, as webhooks.
 
 A reconstructed event has the same key as its original, because a native key contains neither conversation nor
 time, and a guide key contains the message's id.
@@ -30,7 +30,7 @@ class ReconstructedEvent:
 
     @property
     def message_id(self) -> str:
-        """The message id with which the event is published; it is the same in each comparison."""
+        """The message id with which the event is published; it is the same in every comparison."""
         return f"reconcile-{hashlib.sha256(self.key.encode()).hexdigest()[:32]}"
 
 

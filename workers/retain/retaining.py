@@ -20,14 +20,14 @@ PAYLOAD_DAYS: Final = 30
 """Default retention of bodies, equal to that of events, because a replay of an event needs its body."""
 
 EVENT_DAYS: Final = 30
-"""Default retention of events: the platform retries for far less. Later copies would take effect again."""
+"""Default event retention: the platform stops retrying far sooner. Later copies would take effect again."""
 
 BATCH_ROWS: Final = 1000
-"""Number of rows that one transaction deletes: its locks then last milliseconds and hardly delay workers."""
+"""Number of rows that one transaction deletes; its locks last milliseconds, so they hardly delay workers."""
 
 PAUSE_SHARE: Final = 3.0
-"""Seconds of pause after each second of work. Without pauses, intake on the same processors processed 30
-percent fewer events per second (`python -m tests.benchmarks --only retain`)."""
+"""Seconds of pause after each second of work. Without pauses, intake on the same processors handled 30%
+fewer events per second (`python -m tests.benchmarks --only retain`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,10 +60,10 @@ def retain(
     dry_run: bool,
     batch_rows: int = BATCH_ROWS,
 ) -> Iterator[Expired]:
-    """Delete old rows, and yield the number of deleted rows of each table. Each batch is one transaction.
+    """Delete old rows, and yield each table's number of deleted rows. Each batch is one transaction.
 
     First, deliveries that have waited for the events' retention time are abandoned, because a destination
-    that is away or paused must not keep rows forever. If *dry_run* is true, rows are only counted.
+    that is away or paused must not make rows stay forever. If *dry_run* is true, rows are only counted.
     """
     now = moment_of(now_us)
     if not dry_run:

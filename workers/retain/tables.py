@@ -13,7 +13,7 @@ from workers.db.engine import transact
 from workers.db.reconcile import TIMER
 
 OLDER_THAN: Final = sa.bindparam("older_than", type_=models.UtcDateTime())
-"""SQL parameter: rows that are older than this time expire. The conditions of a table may contain it."""
+"""SQL parameter: rows that are older than this time expire. A table's conditions can contain it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,7 @@ class ExpiringTable:
     """A table whose rows expire, with the rows of other tables that depend on them.
 
     Args:
-        since: The time from which a row's age is measured. It may change when another copy arrives.
+        since: The time from which a row's age is measured. It can change when another copy arrives.
         is_done: The condition that a row must meet to be deleted, in addition to its age.
         dependent: Columns of other tables that contain this table's key; their rows are deleted too.
         rises: A time that grows with the key and never changes. Reading stops at the first page whose times
@@ -40,7 +40,7 @@ class ExpiringTable:
         return int(connection.execute(query, {OLDER_THAN.key: older_than}).scalar_one())
 
     def delete(self, engine: sa.Engine, older_than: datetime, page_rows: int) -> Iterator[int]:
-        """Delete expired rows and their dependent rows in key order; yield the deleted rows of each page.
+        """Delete expired rows and their dependent rows in key order; yield each page's number of deletions.
 
         A row that a worker has locked is left for the next run, so that neither process waits for the other.
         """
@@ -56,7 +56,7 @@ class ExpiringTable:
     def _delete(
         self, connection: Connection, page: sa.Select[Any], older_than: datetime
     ) -> tuple[int, Any] | None:
-        """Delete a page's expired rows; return the number and last key, or None if no old row can follow."""
+        """Delete a page's expired rows; return the count and last key, or None if no old row can follow."""
         bound = {OLDER_THAN.key: older_than}
         rows = connection.execute(page, bound).all()
         if not any(row.is_early for row in rows):
@@ -81,7 +81,7 @@ _O: Final = models.outbox.c
 _R: Final = models.reconciliations.c
 _U: Final = models.routing_updates.c
 
-# A dead letter contains the body, so a given-up delivery waits until its dead letter is published.
+# A dead letter contains the body, so a given-up delivery is kept until its dead letter is published.
 _WAITS: Final = or_(
     _D.outcome.is_(None), and_(_D.outcome == sa.literal_column("'dead'"), _D.dead_lettered_at.is_(None))
 )
@@ -95,7 +95,7 @@ _STAYS_IN_OUTBOX: Final = or_(_O.created_at >= OLDER_THAN, exists().where(_D.out
 PAYLOADS: Final = ExpiringTable(
     models.event_payloads,
     since=_P.stored_at,
-    # An undelivered event needs its body, and an unsettled event may still have to be delivered.
+    # An undelivered event needs its body, and an unsettled event might still have to be delivered.
     is_done=and_(
         ~exists().where(_E.id == _P.event_id, _HAS_OPEN_WINDOW),
         ~exists().where(_U.event_id == _P.event_id, _IS_UNDECIDED),
@@ -112,10 +112,10 @@ OUTBOX: Final = ExpiringTable(
 )
 EVENTS: Final = ExpiringTable(
     models.processed_events,
-    # The age is measured from the last copy, so that the key of an event stays while copies arrive.
+    # The age is measured from the last copy, so an event's key stays while copies are arriving.
     since=func.coalesce(_E.last_repeated_at, _E.processed_at),
     # An event stays until it is settled, however long settle is down, and while the outbox refers to it.
-    # A row that refers to an event is deleted with the event, because SQLite may reuse the event's id.
+    # A row that refers to an event is deleted with the event, because SQLite can reuse the event's id.
     is_done=and_(
         ~exists().where(_HAS_OPEN_WINDOW),
         ~exists().where(_U.event_id == _E.id, _IS_UNDECIDED),
@@ -164,11 +164,11 @@ BODY_TABLES: Final = (
 """The tables that contain raw bodies; OM_PAYLOAD_RETENTION_DAYS applies to them."""
 
 EVENT_TABLES: Final = (
-    # The outbox comes first, because an event is deleted when the outbox no longer refers to it.
+    # The outbox comes first, because an event is deleted only when the outbox no longer refers to it.
     OUTBOX,
     EVENTS,
     CONVERSATIONS,
-    # A conversation's age counts from when reconcile last read it or, if it never did, from `listed_at`.
+    # A conversation's age is measured from its last reading by reconcile or, without one, from `listed_at`.
     ExpiringTable(
         models.platform_conversations,
         func.coalesce(models.platform_conversations.c.read_at, models.platform_conversations.c.listed_at),

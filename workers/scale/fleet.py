@@ -1,6 +1,6 @@
-"""Start and stop the workers of this host, as units of systemd or as child processes.
+"""Start and stop this host's workers, as systemd units or as child processes.
 
-The workers of a role are numbered from 1. `start` and `stop` do not wait until a worker has started or ended.
+A role's workers are numbered from 1. `start` and `stop` do not wait for a worker to start or end.
 """
 
 import re
@@ -66,7 +66,7 @@ class Processes:
         self._children[number].terminate()
 
     def stop_all(self) -> None:
-        """Send SIGTERM to all child processes, and wait until they have ended."""
+        """Send SIGTERM to all child processes, and wait for them to end."""
         for child in self._children.values():
             child.terminate()
         for child in self._children.values():

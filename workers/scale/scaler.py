@@ -25,7 +25,7 @@ DELIVERIES_PER_DELIVERER: Final = 100
 
 @dataclass(frozen=True, slots=True)
 class FleetLimits:
-    """Limits of a role's workers. One is stopped once fewer have been enough for *cooldown* seconds."""
+    """Limits on a role's workers. A worker is stopped once fewer have been enough for *cooldown* seconds."""
 
     floor: int
     ceiling: int
@@ -40,12 +40,12 @@ class FleetLimits:
 def decide(limits: FleetLimits, workers: int, depth: int | None, calm_for: float | None) -> tuple[int, str]:
     """Return the target number of workers, and the reason as a code for the log.
 
-    *depth*: None if unknown. *calm_for*: seconds for which fewer workers were enough; None if all are needed.
+    *depth* may be None (unknown). *calm_for*: how many seconds fewer workers were enough; None if not at all.
     """
     if not limits.floor <= workers <= limits.ceiling:
         return max(limits.floor, min(limits.ceiling, workers)), "bounds"
     if depth is None:
-        # An unknown depth may be large, so no worker is stopped.
+        # An unknown depth might be large, so no worker is stopped.
         return workers, "depth_unknown"
     if (needed := limits.workers_for(depth)) > workers:
         return needed, "deep"
@@ -55,7 +55,7 @@ def decide(limits: FleetLimits, workers: int, depth: int | None, calm_for: float
 
 @dataclass(slots=True)
 class Scaler:
-    """Starts or stops a role's workers according to its backlog, now and during the cooldown."""
+    """Starts and stops a role's workers according to its backlog, both now and over the cooldown."""
 
     role: str
     limits: FleetLimits
@@ -63,7 +63,7 @@ class Scaler:
     fleet: Fleet
     timer: Callable[[], float] = time.monotonic
     _calm: tuple[int, float] | None = None
-    """The number of running workers, and the time since which fewer workers have been enough."""
+    """The number of running workers, and the time from which fewer workers have been enough."""
     _logged: dict[str, Any] = field(default_factory=dict)
 
     def scale(self) -> int:
@@ -87,7 +87,7 @@ class Scaler:
         return 0
 
     def _time_calm(self, workers: int, depth: int | None) -> float | None:
-        """Return how long this unchanged number of workers has been too high; None if all are needed."""
+        """Return for how long this same number of workers has been too high; None if all are needed."""
         now = self.timer()
         if depth is None or self.limits.workers_for(depth) >= workers:
             self._calm = None
@@ -126,7 +126,7 @@ BACKLOGS: Final = {
     "settle": (count_due_conversations, CONVERSATIONS_PER_SETTLER),
     "deliver": (count_due_deliveries, DELIVERIES_PER_DELIVERER),
 }
-"""For each role, the function that counts its backlog in SQL, and the backlog that one worker handles."""
+"""Each role's function that counts its backlog in SQL, and the backlog that one worker handles."""
 
 
 def make_scaler(role: str, limits: FleetLimits, engine: Engine, clock: Clock) -> Scaler:

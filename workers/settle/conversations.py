@@ -26,7 +26,7 @@ def lock_closed(
 ) -> list[str]:
     """Lock conversations whose window has closed, and return their ids.
 
-    *among* limits the search to some ids. Windows opened after *opened_before_us* cannot have closed yet.
+    *among* limits the search to these ids. Windows opened after *opened_before_us* cannot have closed yet.
     """
     closed = (
         select(_C.conversation_id)
@@ -49,7 +49,7 @@ def lock(connection: Connection, conversation_ids: Sequence[str]) -> list[Row[An
 def set_aside(connection: Connection, conversation_id: str, code: str, until_us: int) -> None:
     """Record that a conversation cannot be settled; no process tries again before *until_us*.
 
-    Call this if its row, events or updates cannot be read or written. *code* states the reason.
+    Call this if the conversation's row, events or updates cannot be read or written. *code* is the reason.
     """
     # Move the window's start into the future: such a window is not read, even if more events arrive.
     opened_at = case((_C.window_opened_at.is_not(None), moment_of(until_us)))
@@ -62,7 +62,7 @@ def set_aside(connection: Connection, conversation_id: str, code: str, until_us:
 def read_messages(
     connection: Connection, conversation_ids: Sequence[str]
 ) -> dict[str, list[plan.PendingEvent]]:
-    """Return, for each conversation, the messages that arrived after it was last settled."""
+    """Return each conversation's messages that arrived after it was last settled."""
     query = (
         select(_M.conversation_id, _M.event_id, _M.occurred_at, _M.sequence, _M.received_at)
         .join(conversations, _C.conversation_id == _M.conversation_id)
@@ -114,7 +114,7 @@ def apply(
     decisions: Sequence[plan.Decision],
     now_us: int,
 ) -> list[plan.Decision]:
-    """Write *decisions*; settle *applied* now, or let an open window settle it; return the decisions made."""
+    """Write *decisions*; settle *applied* now, or leave them to an open window; return the decisions made."""
     decide(connection, decisions, now_us)
     if row.window_opened_at is not None:
         for pending in applied:

@@ -22,7 +22,7 @@ UNDECIDED: Final = "undecided"
 
 @dataclass(frozen=True, slots=True, order=True)
 class Position:
-    """An event's place in its conversation: by the platform's time and sequence number, then by arrival."""
+    """An event's position in its conversation: by the platform's time and sequence, then by arrival."""
 
     occurred_at_us: int
     sequence: int = 0
@@ -30,19 +30,19 @@ class Position:
     event_id: int = 0
 
     def is_before(self, other: Position | None) -> bool:
-        """Return whether the platform's time and number are earlier than *other*'s; ignore the arrival."""
+        """Return whether this time and sequence are earlier than those of *other*; ignore the arrival."""
         ours = (self.occurred_at_us, self.sequence)
         return other is not None and ours < (other.occurred_at_us, other.sequence)
 
 
 @dataclass(frozen=True, slots=True)
 class PendingEvent:
-    """An event that waits to be settled: an update if it has a routing status, otherwise a message.
+    """An event waiting to be settled: an update if it has a routing status, otherwise a message.
 
     Args:
         platform_status: The state that the platform returned; None if the platform was not queried.
-        verified: True if the platform confirmed the update; False if the platform contradicted it, or did not
-            answer and the update was applied; None if no platform is configured.
+        verified: True if the platform confirmed the update; False if the platform contradicted it, or if the
+            update was applied without an answer; None if no platform is configured.
         since_us: When intake stored the update, by the database's clock.
     """
 

@@ -17,7 +17,7 @@ from workers.settle import conversations, updates
 from workers.settle.plan import SettledWindow, count_fitting, settle_window
 
 MAX_CONVERSATIONS: Final = 100
-"""Maximum number of conversations in one transaction; its locks delay intake of their events by a few ms."""
+"""Maximum number of conversations in one transaction, whose locks delay intake by a few milliseconds."""
 
 MAX_EVENTS: Final = 10_000
 """Maximum number of events in one transaction, unless a single conversation has more. Without this limit, a
@@ -83,7 +83,7 @@ class Settler:
 
 
 def set_aside(engine: Engine, clock: Clock, conversation_id: str, error: Exception) -> None:
-    """Record that a conversation cannot be settled now, so that it is retried later and delays no others.
+    """Record that a conversation cannot be settled now, so that it is retried later without delaying others.
 
     If a permission is missing, re-raises the error: no conversation is at fault, so all of them must wait.
     """

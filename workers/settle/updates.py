@@ -53,7 +53,7 @@ def record_answer(connection: Connection, pending: PendingEvent, ask_again_us: i
 
 
 def read_unanswered(connection: Connection, conversation_id: str) -> list[PendingEvent]:
-    """Return the updates of a conversation that wait for the platform's answer."""
+    """Return a conversation's updates that are waiting for the platform's answer."""
     return read_waiting(connection, [conversation_id], is_answered=False).get(conversation_id, [])
 
 
@@ -101,7 +101,7 @@ def decide(connection: Connection, decisions: Sequence[Decision], now_us: int) -
 
 
 def read_position(row: Any) -> Position:
-    """Return an event's place in its conversation."""
+    """Return an event's position in its conversation."""
     return Position(
         microseconds_of(row.occurred_at), row.sequence, microseconds_of(row.received_at), row.event_id
     )

@@ -13,17 +13,17 @@ AGREES: Final[Mapping[str, frozenset[str]]] = {
     QUEUED: frozenset({QUEUED}),
     # The contact is routed when an agent is alerted; routing does not depend on whether the agent answers.
     ROUTED: frozenset({ROUTED, ALERTING}),
-    # The alerted agent may have answered before the platform is queried.
+    # The alerted agent might have answered by the time the platform is queried.
     ALERTING: frozenset({ALERTING, ROUTED}),
     ENDED: frozenset({ENDED}),
 }
-"""For each routing status, the platform's states that confirm it. Other statuses cannot be verified."""
+"""The platform's states that confirm each routing status. Other statuses cannot be verified."""
 
 SURE_AFTER_SECONDS: Final = 5.0
-"""While an update is younger than this, a contradiction is ignored: the API may lag behind notifications."""
+"""While an update is younger than this, a contradiction is ignored: the API can lag behind notifications."""
 
 SURE_UNTIL_SECONDS: Final = 15.0
-"""If an update is older than this, the answer may show a newer state although the update was correct."""
+"""If an update is older than this, the answer might show a newer state even if the update was correct."""
 
 SECOND_ASK_SECONDS: Final = 2.0
 """The age of an update at which the platform is queried a second time; most windows close at this age."""
@@ -36,13 +36,13 @@ class Verdict(Enum):
     """The platform agrees, or the update's routing status cannot be verified."""
     CONTRADICTED = auto()
     ASK_AGAIN = auto()
-    """The platform contradicts the update, but the update is so young that the API may lag behind."""
+    """The platform contradicts the update, but the update is so young that the API might lag behind."""
     TOO_LATE = auto()
-    """The platform contradicts the update, but the update is old: the answer may show a newer state."""
+    """The platform contradicts the update, but the update is old: the answer might show a newer state."""
 
 
 def describe_state(update: PendingEvent, platform: PlatformState | None) -> str:
-    """Return the platform's state as a code, with its queue if the update's differs; UNKNOWN for None."""
+    """Return the platform's state as a code, with its routing queue if that differs; UNKNOWN for None."""
     if platform is None:
         return "UNKNOWN"
     name = platform.status or "NONE"
@@ -64,7 +64,7 @@ def verify(update: PendingEvent, platform: PlatformState | None, age: float) -> 
 
 
 def seconds_until_next_ask(age: float, delay: float = 0.0) -> float:
-    """Return the seconds until the next query about an update that is *age* seconds old; at least *delay*."""
+    """Return how many seconds to wait before the next query about an update this old; at least *delay*."""
     ages = (SECOND_ASK_SECONDS, SURE_AFTER_SECONDS, 2 * age)
     return max(delay, next(next_age for next_age in ages if next_age > age) - age)
 

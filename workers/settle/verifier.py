@@ -42,7 +42,7 @@ PATIENT_SECONDS: Final = 600.0
 when its answer can decide the update. Each update then needs one request instead of two or three."""
 
 CREDENTIALS_SECONDS: Final = 60.0
-"""Delay of all queries after the platform has refused our credentials."""
+"""Delay before any further query after the platform refuses our credentials."""
 
 ENDING_SECONDS: Final = 1.0
 """Interval between two searches for updates that have waited for `end_seconds`."""
@@ -147,7 +147,7 @@ class Verifier:
         transact(self.engine, self._put_off, waiting, delay)
 
     def _put_off(self, connection: Connection, waiting: Iterable[PendingEvent], delay: float) -> None:
-        """Schedule the next query about updates after a delay, but no later than the time when they end."""
+        """Schedule the next query about updates after *delay*, but no later than their end."""
         next_us = self.clock.now_us() + round(delay * 1_000_000)
         for update in waiting:
             updates.record_answer(connection, update, min(next_us, update.since_us + self._end_us))

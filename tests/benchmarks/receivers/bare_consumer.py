@@ -1,7 +1,7 @@
 """Consume with pika, and insert each batch with one statement: the minimum for an idempotent consumer.
 
 Run it as `python -m tests.benchmarks.receivers.bare_consumer DATABASE_URL`, with OM_AMQP_URL set. It reads
-three fields of each body, and stores them with the key and the whole body. It checks and refuses no event.
+three fields of each body, and stores them with the key and the whole body. It checks and refuses nothing.
 """
 
 from __future__ import annotations

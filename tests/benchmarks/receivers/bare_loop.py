@@ -1,4 +1,4 @@
-"""Answer 200 to requests on one event loop without parsing them: the lowest cost with gunicorn and asyncio.
+"""Answer requests with 200 on one event loop without parsing them: the minimum for gunicorn and asyncio.
 
 Use it as gunicorn's worker class: `--worker-class tests.benchmarks.receivers.bare_loop.BareLoopWorker`.
 """
@@ -24,7 +24,7 @@ GOOD_EVERY: Final = 10
 
 
 class Answering(asyncio.Protocol):
-    """Treats each read as one whole request, because each request of the benchmarks arrives in one read."""
+    """Treats each read as one whole request, because each benchmark request arrives in one read."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport, to which the answer is written."""
@@ -32,16 +32,16 @@ class Answering(asyncio.Protocol):
         self._transport = transport
 
     def data_received(self, data: bytes) -> None:
-        """Answer 200 if *data* is long enough for a whole request."""
+        """Answer with 200 if *data* is long enough for a whole request."""
         if len(data) > BODY_BYTES:
             self._transport.write(ANSWER)
 
 
 class Refusing(Answering):
-    """Answers 422 to the deliveries of nine conversations in ten."""
+    """Answers the deliveries of nine in ten conversations with 422."""
 
     def data_received(self, data: bytes) -> None:
-        """Answer 422 or 200 as soon as the data that has arrived identifies the conversation."""
+        """Answer with 422 or 200 as soon as the received data identifies the conversation."""
         if found := CONVERSATION.search(data):
             self._transport.write(REFUSAL if int(found[1]) % GOOD_EVERY else ANSWER)
 
@@ -65,6 +65,6 @@ class BareLoopWorker(Worker):  # type: ignore[misc]  # gunicorn ships no annotat
 
 
 class RefusingWorker(BareLoopWorker):
-    """A gunicorn worker that serves a destination which refuses most deliveries."""
+    """A gunicorn worker that acts as a destination and refuses most deliveries."""
 
     protocol = Refusing

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 import requests
 
 BODY = b'{"data":"' + b"x" * 750 + b'"}'
-"""A body as long as the one that deliver sends for an event of the benchmarks."""
+"""A body as long as the one that deliver sends for a benchmark event."""
 
 
 def post(url: str, count: int) -> None:

@@ -1,4 +1,4 @@
-"""Serve the edge on gunicorn's threads, with another thread for the broker: the alternative to one loop.
+"""Serve the edge on gunicorn's threads, with a separate thread for the broker: an alternative to one loop.
 
 The view, the signature check, the journal and the publisher are those of the edge. A request's thread
 journals the event under a lock and passes it to the loop's thread, which publishes it. No simpler hand-over
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def make_app() -> Flask:
-    """Return the application of one gunicorn process. This must be called after the fork."""
+    """Return the application of one gunicorn process. Call this function only after the fork."""
     edge = Edge(EdgeSettings.from_environment())
     relay, lock = edge.relay, threading.Lock()
     journal, accept_on_loop = relay._journal, relay.accept

@@ -1,7 +1,7 @@
-"""Receive webhooks in Flask with two views: a no-op with the lowest cost, and the usual first version.
+"""Receive webhooks in Flask with two views: a no-op with the lowest cost, and a typical first version.
 
-The usual first version publishes with pika during the request, over one connection per thread and without
-confirms. It checks no signature and keeps no journal, so it may lose events that it has acknowledged when
+The typical first version publishes with pika during the request, over one connection per thread and without
+confirms. It checks no signature and keeps no journal, so it can lose events that it has acknowledged when
 the connection to the broker breaks.
 """
 

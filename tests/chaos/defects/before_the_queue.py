@@ -1,4 +1,4 @@
-"""Defects of the edge, and of the code that the edge shares with the workers."""
+"""Define defects in the edge, and in the code that the edge shares with the workers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tests.chaos.sabotage import LOST, STUCK, Defect
 NO_ADOPTION: Final = "ProcessDirectory.adopt = lambda *_: []\n"
 NOTHING_RESTORED: Final = "Republisher.restore = lambda *_: None\n"
 FORGETFUL: Final = "Barrier.interrupt = lambda _self: []\n"
-"""The defect of an edge that merely assumes a majority is not listed here, because load hides it: a channel
+"""One defect is not listed here: an edge that merely assumes a majority. Load hides it, because a channel
 with uncommitted events soon stops reading, so no probe is answered, and the edge drops the connection after
 ten seconds. tests/integration/webhook_api/test_majority.py detects this defect with a few events."""
 

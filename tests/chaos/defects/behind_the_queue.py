@@ -1,4 +1,4 @@
-"""Defects of intake, the worker that consumes the events queue."""
+"""Define defects in intake, the worker that consumes the events queue."""
 
 from __future__ import annotations
 

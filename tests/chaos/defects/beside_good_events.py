@@ -1,4 +1,4 @@
-"""Defects of earlier versions, each of which makes one event's failure delay other events."""
+"""Define defects from earlier versions, each of which makes one event's failure delay other events."""
 
 from __future__ import annotations
 

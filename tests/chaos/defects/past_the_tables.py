@@ -1,4 +1,4 @@
-"""Defects of the settle and deliver workers."""
+"""Define defects in the settle and deliver workers."""
 
 from __future__ import annotations
 

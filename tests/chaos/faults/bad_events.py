@@ -1,4 +1,4 @@
-"""Send events that cannot be processed, or whose headers cannot be stored, among good events."""
+"""Inject bad events among good ones: they cannot be processed, or their headers cannot be stored."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ RARE_SECONDS: Final = 6.0
 """The longest permitted stall in the slow form, which sends a good event only every two seconds."""
 
 BURST: Final = 400
-"""How many bad events are sent at once first: enough to fill a sliding window over the latest events."""
+"""How many bad events are sent at once at the start: enough to fill a sliding window of recent events."""
 
 UNKNOWN_TYPE: Final = "openmessaging:conversation:presence"
 UNKNOWN: Final = "SELECT count(*) FROM dead_letters WHERE code = 'unknown_event_type'"
@@ -45,19 +45,19 @@ HEADERS: Final[dict[str, dict[str, Any]]] = {
     "none": {},
 }
 TYPES: Final = (r"\ud83d", r"\u0000", r"\u202e")
-"""Half of an emoji, a NUL and a bidirectional mark. A body may contain them as JSON escapes."""
+"""Half of an emoji, a NUL and a bidirectional mark. A body can contain them as JSON escapes."""
 
 
 @contextmanager
 def ten_events_a_second_mostly_of_an_unknown_type(scene: Scene) -> Iterator[None]:
-    """Send ten events per second, of which 19 in 20 have an unknown type."""
+    """Send ten events per second, 19 in 20 of which have an unknown type."""
     with _flooded(scene):
         yield
 
 
 @contextmanager
 def a_thousand_events_a_second_mostly_of_an_unknown_type(scene: Scene) -> Iterator[None]:
-    """Send a thousand events per second, of which 19 in 20 have an unknown type."""
+    """Send a thousand events per second, 19 in 20 of which have an unknown type."""
     with _flooded(scene):
         yield
 
@@ -121,7 +121,7 @@ def _of_type(scene: Scene, kind: str) -> bytes:
 
 
 def _publish(scene: Scene, pairs: list[tuple[bytes, pika.BasicProperties]]) -> None:
-    """Publish each body with its properties, and wait for the broker's confirm of each."""
+    """Publish each body with its properties, and wait for the broker to confirm each."""
     connection = pika.BlockingConnection(pika.URLParameters(scene.stand.view.amqp_url))
     try:
         channel = connection.channel()

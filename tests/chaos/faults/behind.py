@@ -1,4 +1,4 @@
-"""Faults behind the intake workers: settle or deliver is killed, or a destination or the platform fails."""
+"""Inject faults behind the intake workers: kill settle or deliver, or make a destination or the API fail."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ LOOK_SECONDS: Final = 0.5
 """Seconds between two checks of the database's locks: about as long as a window is open."""
 
 TOLD_AGAIN_SECONDS: Final = 2 * HEALS
-"""Seconds to wait until deliver sends to the destination again, which it retries only once a minute."""
+"""Seconds to wait until deliver tries the destination again, which it does only once a minute."""
 
 
 @contextmanager
@@ -119,7 +119,7 @@ def the_destination_answers_too_late(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def the_destination_fails(scene: Scene) -> Iterator[None]:
-    """Make the destination answer every request with 500 and accept no event."""
+    """Make the destination answer every request with 500 and accept no events."""
     behind = behind_of(scene)
     failed: set[str] = set()
 
@@ -135,7 +135,7 @@ def the_destination_fails(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def the_destination_resets(scene: Scene) -> Iterator[None]:
-    """Reset connections to the destination at random points of a request."""
+    """Reset connections to the destination at random points in requests."""
     proxy, broken = behind_of(scene).receiver_proxy, 0
 
     def break_some() -> bool:
@@ -198,7 +198,7 @@ def _away(scene: Scene, proxy: Proxy) -> Iterator[None]:
 
 @contextmanager
 def misbehaving(behind: Behind, fault_for: Callable[[ReceivedEvent], Failing | None]) -> Iterator[None]:
-    """For a `with` block, let *fault_for* decide how the destinations answer."""
+    """Let *fault_for* decide how the destinations answer during a `with` block."""
     usual, behind.inbox.fault_for = behind.inbox.fault_for, fault_for
     try:
         yield

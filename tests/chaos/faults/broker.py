@@ -1,4 +1,4 @@
-"""Faults of the broker: it is killed, stopped or frozen, raises an alarm, or refuses a large event."""
+"""Inject faults into the broker: kill, stop or freeze it, raise alarms, or make it refuse a large event."""
 
 from __future__ import annotations
 
@@ -89,14 +89,14 @@ def all_connections_are_closed(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def a_memory_alarm(scene: Scene) -> Iterator[None]:
-    """Raise a memory alarm in the broker, and end it later."""
+    """Raise a memory alarm in the broker, and clear it later."""
     with _alarm(scene, "memory"):
         yield
 
 
 @contextmanager
 def a_disk_alarm(scene: Scene) -> Iterator[None]:
-    """Raise a disk alarm in the broker, and end it later."""
+    """Raise a disk alarm in the broker, and clear it later."""
     with _alarm(scene, "disk"):
         yield
 

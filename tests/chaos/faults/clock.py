@@ -1,4 +1,4 @@
-"""Faults of the host's clock: it steps back and forth by an hour."""
+"""Inject faults into the host's clock: step it back and forth by an hour."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ ELSEWHEN = """
     SELECT count(*) FROM processed_events
     WHERE conversation_id LIKE :run AND abs(extract(epoch FROM received_at - now()) - :step) < 1700
 """
-"""Counts events that were recorded about :step seconds from now. The tolerance is longer than a strike."""
+"""Counts events recorded as received about :step seconds from now. The tolerance is longer than a strike."""
 
 
 def library() -> Path | None:
@@ -83,7 +83,7 @@ def the_clock_steps(scene: Scene) -> Iterator[None]:
     os.kill(victim, signal.SIGKILL)
     scene.wait(2.0, 3.0)
     _write(stand, 0)
-    # With a wrong clock, the workers are slower than the measured capacity, so they may be minutes behind.
+    # With a wrong clock, the workers are slower than the measured capacity, so they can be minutes behind.
     scene.let_catch_up(FEW)
     scene.prove(f"edge process {victim} is gone", has_struck=victim not in stand.edge.children())
     for seconds, count in before.items():
@@ -107,8 +107,8 @@ def one_host_is_an_hour_ahead(scene: Scene) -> Iterator[None]:
         lambda: all(_is_ahead(program.log) for program in host),
     )
     try:
-        # The restart alone causes a backlog, so wait until it is processed. An event that is delayed by the
-        # wrong clock would wait for an hour.
+        # The restart alone causes a backlog, so wait until that is processed. An event that the wrong clock
+        # delays would wait for an hour.
         scene.let_catch_up(CAUGHT_UP)
         scene.wait(5.0, 5.0)
         yield

@@ -1,4 +1,4 @@
-"""Faults of a cluster of three brokers: nodes are killed, frozen or cut off, or the majority is lost."""
+"""Inject faults into a cluster of three brokers: kill, freeze or cut off nodes, or remove the majority."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LET_IN = "[erlang:set_cookie(N, erlang:get_cookie()) || N <- [{nodes}]]"
 
 @contextmanager
 def one_node_is_killed_then_another(scene: Scene) -> Iterator[None]:
-    """Kill a node and, once it has caught up again, another; one of them is first in the edge's list."""
+    """Kill a node and, once it has caught up, another one. One of the two is first in the edge's list."""
     named, *others = scene.stand.brokers
     first, second = scene.chance.sample((named, scene.chance.choice(others)), 2)
     _kill(scene, [first])
@@ -52,7 +52,7 @@ def the_majority_is_killed_and_the_edge_restarted(scene: Scene) -> Iterator[None
 
 @contextmanager
 def the_majority_is_away_for_minutes(scene: Scene) -> Iterator[None]:
-    """Kill the followers for so long that the leader's channel forgets which events were published on it."""
+    """Keep the followers down for so long that the leader's channel forgets what was published on it."""
     leader = _leader(scene.stand)
     lost = [broker for broker in scene.stand.brokers if broker is not leader]
     _kill(scene, lost)
@@ -81,7 +81,7 @@ def followers_are_frozen_and_the_leader_killed(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def the_leader_is_frozen(scene: Scene) -> Iterator[None]:
-    """Suspend the leader of the events queue until the strike ends. Meanwhile another node takes over."""
+    """Suspend the leader of the events queue until the strike ends. Another node takes over."""
     stand, leader = scene.stand, _leader(scene.stand)
     _begin_at(stand, leader)
     leader.freeze()
@@ -90,7 +90,7 @@ def the_leader_is_frozen(scene: Scene) -> Iterator[None]:
     yield
     leader.resume()
     _wait_complete(stand)
-    # A node that was suspended for a minute or longer may be partitioned from the others. If it is, restart
+    # A node that was suspended for a minute or longer can be partitioned from the others. If it is, restart
     # it, so that it discards its own tables.
     if leader.evaluate(PARTED_FROM) != "[]":
         _begin_anew(leader)
@@ -99,7 +99,7 @@ def the_leader_is_frozen(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def the_leader_is_cut_off(scene: Scene) -> Iterator[None]:
-    """Cut the leader off from the other nodes while the edge is connected to it; clients reach all nodes."""
+    """Cut the leader off from the other nodes, but not from clients. The edge is connected to the leader."""
     stand, leader = scene.stand, _leader(scene.stand)
     _begin_at(stand, leader)
     others = [broker for broker in stand.brokers if broker is not leader]

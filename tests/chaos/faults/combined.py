@@ -1,4 +1,4 @@
-"""Two unrelated faults at once, chosen by the seed."""
+"""Inject two unrelated faults at once, chosen by the seed."""
 
 from __future__ import annotations
 

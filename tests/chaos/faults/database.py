@@ -1,4 +1,4 @@
-"""Faults of PostgreSQL: it is killed, away, full, deadlocked, slow or out of connections, or fails over."""
+"""Inject faults into PostgreSQL: crashes, outages, a full disk, deadlocks, slow statements, a failover."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ def statements_are_cancelled_and_locked_out(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def the_disk_is_full(scene: Scene) -> Iterator[None]:
-    """Fill the database's file system up to the last byte, and free the space later."""
+    """Fill the database's file system to the last byte, and free the space later."""
     stand = scene.stand
     filler = stand.directory / "tight" / "filler"
     starts = {worker.log: worker.log.stat().st_size for worker in stand.workers}
@@ -207,7 +207,7 @@ def _is_told(starts: dict[Path, int]) -> bool:
 
 @contextmanager
 def _nothing_given_up(scene: Scene) -> Iterator[None]:
-    """Check that the outage in the `with` block has caused no dead letter."""
+    """Check that the outage in the `with` block causes no dead letters."""
     view = scene.stand.view
     # Read the queue over AMQP, because the management API's totals are up to five seconds old.
     dead = sorted(view.bodies(DEAD_LETTERS))

@@ -1,4 +1,4 @@
-"""Faults of one destination that must not delay other events: refusals, dripping answers, an older file."""
+"""Inject faults at one destination: refusals, dripping answers, an older file. They must not delay others."""
 
 from __future__ import annotations
 
@@ -38,21 +38,21 @@ WAITING: Final = (
 
 @contextmanager
 def some_events_are_mostly_refused(scene: Scene) -> Iterator[None]:
-    """Answer 422 to the events of nine in ten conversations, at ten events per second."""
+    """Answer the events of nine in ten conversations with 422, at ten events per second."""
     with _mostly_refused(scene, 422):
         yield
 
 
 @contextmanager
 def many_events_are_mostly_refused(scene: Scene) -> Iterator[None]:
-    """Answer 422 to the events of nine in ten conversations, at a third of the stand's capacity."""
+    """Answer the events of nine in ten conversations with 422, at up to 60 events per second."""
     with _mostly_refused(scene, 422):
         yield
 
 
 @contextmanager
 def many_events_are_mostly_not_found(scene: Scene) -> Iterator[None]:
-    """Answer 404 to the events of nine in ten conversations, so that each such event is tried three times."""
+    """Answer the events of nine in ten conversations with 404, so that each of them is tried three times."""
     with _mostly_refused(scene, 404):
         yield
 
@@ -88,14 +88,14 @@ def _mostly_refused(scene: Scene, status: int) -> Iterator[None]:
 
 @contextmanager
 def all_is_answered_401(scene: Scene) -> Iterator[None]:
-    """Answer 401 to every event, as after a rotated secret, until the destination is repaired."""
+    """Answer every event with 401, as after a secret is rotated, until the destination is repaired."""
     with _all_refused(scene, 401):
         yield
 
 
 @contextmanager
 def all_is_answered_404(scene: Scene) -> Iterator[None]:
-    """Answer 404 to every event, as during a deployment, until the destination is repaired."""
+    """Answer every event with 404, as during a deployment, until the destination is repaired."""
     with _all_refused(scene, 404):
         yield
 
@@ -104,7 +104,7 @@ def all_is_answered_404(scene: Scene) -> Iterator[None]:
 def _all_refused(scene: Scene, status: int) -> Iterator[None]:
     behind = behind_of(scene)
     refused: set[str] = set()
-    # An earlier strike that refused most events (but not all) with this status may have left dead letters.
+    # An earlier strike that refused most events (but not all) with this status might have left dead letters.
     dead = scene.stand.ask(DEAD, name=DESTINATION, status=status)
 
     def refuse(told: ReceivedEvent) -> Failing | None:
@@ -127,7 +127,7 @@ def _all_refused(scene: Scene, status: int) -> Iterator[None]:
 
 @contextmanager
 def the_answers_drip(scene: Scene) -> Iterator[None]:
-    """Make one destination answer byte by byte, with each byte within the time limit of a single read."""
+    """Make one destination answer byte by byte, with each byte within the time limit for a single read."""
     behind = behind_of(scene)
     proxy = behind.receiver_proxy
     proxy.dripped.clear()

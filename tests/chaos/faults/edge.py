@@ -1,4 +1,4 @@
-"""Faults of the edge's processes: they are killed, stopped, reloaded or upgraded."""
+"""Inject faults into the edge: kill, stop, reload or upgrade its processes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tests.chaos.stand import Stand
 
 ADOPTED_SECONDS = 60.0
-"""Seconds within which the journal of a dead process must be empty.
+"""The time limit for emptying a dead process's journal, in seconds.
 
 Other processes look for such journals every five seconds, publish their events again, and prove them after
 the grace period.
@@ -47,7 +47,7 @@ def an_edge_process_is_killed(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def the_edge_master_is_killed(scene: Scene) -> Iterator[None]:
-    """Kill gunicorn's master. Its children are killed, too, or must notice that it has ended."""
+    """Kill gunicorn's master. Its children are also killed, or must notice that it has ended."""
     edge = scene.stand.edge
     edge.spares_orphans = scene.chance.random() < 0.5
     before = edge.pid
@@ -60,7 +60,7 @@ def the_edge_master_is_killed(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def the_edge_is_killed_while_the_broker_is_away(scene: Scene) -> Iterator[None]:
-    """Kill the broker and then the edge. Only the journals of dead processes then contain the events."""
+    """Kill the broker and then the edge, so that only the journals of dead processes contain the events."""
     stand, master = scene.stand, scene.stand.edge.pid
     stand.broker.kill()
     scene.wait(1.0, 3.0)
@@ -99,7 +99,7 @@ def the_edge_is_reloaded(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def the_edge_is_restarted(scene: Scene) -> Iterator[None]:
-    """Stop and start the edge. Its socket stays open, so requests wait in the socket's backlog meanwhile."""
+    """Stop and start the edge. Its socket stays open, so requests wait in the socket's backlog."""
     edge, before = scene.stand.edge, scene.stand.edge.pid
     edge.restart()
     scene.prove(f"master {before} has become {edge.pid}", has_struck=edge.pid != before)

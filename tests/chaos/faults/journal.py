@@ -1,4 +1,4 @@
-"""Faults of the journal: a full disk, a reached limit, damaged files, or no free descriptors."""
+"""Inject faults into the journal: a full disk, a reached limit, damaged files, or no free descriptors."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from tests.chaos.stand import Stand
 
 DISK = 4
-"""The size of the disk as a multiple of ROOM. The disk does not fill up before a broker has started."""
+"""The size of the disk as a multiple of ROOM: large enough not to fill up while a broker starts."""
 
 RATE = 300.0
 """Events sent per second. Refused events are retried up to five times. If the rate were half of a stand's
@@ -199,7 +199,7 @@ def _damaged(scene: Scene, damage: Callable[[Path], None]) -> Iterator[None]:
     )
     wait_until(
         lambda: len(stand.journals.aside("damaged")) > before,
-        CATCHES_UP,  # the edge reads the backlog in order, so the damaged file may be the last
+        CATCHES_UP,  # the edge reads the backlog in order, so the damaged file might be the last
         "the damaged file is kept",
     )
 

@@ -1,4 +1,4 @@
-"""Faults of load: more events than the workers can process, so that the watermarks are crossed repeatedly."""
+"""Inject overload: more events than the workers can process, so the watermarks are crossed repeatedly."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CROSSED = 2
 """How often each strike crosses both watermarks, upwards and downwards."""
 
 STRIKE_SECONDS = 240.0
-"""The time limit of a strike, in seconds. Crossing the watermarks in both directions takes about 25 s, and
+"""The time limit for a strike, in seconds. Crossing the watermarks in both directions takes about 25 s, and
 three times as long if other servers slow the workers down."""
 
 LOOK_SECONDS = 3.0
@@ -59,7 +59,7 @@ LONGEST_SECONDS = 120.0
 
 RETRY_AFTER = range(1, 31)
 CLOSE = (1 / 3, 3.0)
-"""The allowed range of the median ratio of Retry-After to the time from the answer to the episode's end.
+"""The allowed range for the median ratio of Retry-After to the time from the answer to the episode's end.
 
 The ratio cannot be exact: the drain rate is an average over the past, and Retry-After is rounded to seconds
 and stretched by up to a half.
@@ -91,7 +91,7 @@ def senders_that_obey(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def senders_that_do_not(scene: Scene) -> Iterator[None]:
-    """Send more events than the workers can process; retry by the platform's policy, not by Retry-After."""
+    """Send more events than the workers can process, and retry on the platform's own schedule."""
     with _overloaded(scene):
         yield
 

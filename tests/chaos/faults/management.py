@@ -1,4 +1,4 @@
-"""Faults of the management API, from which the edge gets the queue's depth."""
+"""Inject faults into the management API, from which the edge gets the queue's depth."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def the_api_refuses(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def the_api_talks_nonsense(scene: Scene) -> Iterator[None]:
-    """Make the API answer 200 with a body that is not a valid report."""
+    """Make the API answer with 200 and a body that is not a valid report."""
     with _in_mood(scene, Mood.NONSENSE):
         yield
 
@@ -66,7 +66,7 @@ def the_api_answers_zero(scene: Scene) -> Iterator[None]:
     fake.mood = Mood.ZERO
 
     def is_full() -> object:
-        # A 429 proves this, too: the edge adds the events published since then to the last known depth.
+        # A 429 also proves this, because the edge adds newly published events to the last known depth.
         return scene.load.latest(1.0)[429] or stand.view.depth(EVENTS) > HIGH
 
     with stand.paused_workers():
@@ -85,7 +85,7 @@ def the_api_answers_zero(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def _in_mood(scene: Scene, mood: Mood) -> Iterator[None]:
-    """Set a mood for a `with` block, and compare the typical latency in the block with those around it.
+    """Set a mood for a `with` block, and compare typical latencies within the block, before it and after it.
 
     This comparison tolerates noise, but fails if every request takes longer.
     """

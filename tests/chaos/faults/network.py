@@ -1,4 +1,4 @@
-"""Faults of the network between the edge and the broker."""
+"""Inject faults into the network between the edge and the broker."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def through_the_proxy(stand: Stand) -> Iterator[None]:
 
 @contextmanager
 def bytes_are_swallowed(scene: Scene) -> Iterator[None]:
-    """Keep the connections open but pass on no bytes, for less or more time than the heartbeats allow."""
+    """Keep the connections open but pass on no bytes, sometimes for longer than the heartbeats allow."""
     with _bad_weather(scene, Weather.SWALLOW):
         yield
 

@@ -1,4 +1,4 @@
-"""Faults of the platform's API: it lags behind its notifications, is out of budget, or answers 403."""
+"""Inject faults into the platform's API: it lags behind its notifications, has no budget, or returns 403."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ if TYPE_CHECKING:
     from tests.chaos.stand import Stand
 
 FORBIDDEN: Final = 5
-"""The platform answers 403 about each conversation whose number ends in this digit."""
+"""The platform answers with 403 about each conversation whose number ends in this digit."""
 
-# Settle must not give up updates that the platform can still decide. This time is therefore longer than the
-# time for which the fault exhausts the platform's budget.
+# Settle must not give up on updates that the platform can still decide. This time is therefore longer than
+# the time for which the fault exhausts the platform's budget.
 GIVE_UP: Final = {"OM_ROUTING_GIVE_UP_SECONDS": "45"}
 USUAL: Final = {"OM_ROUTING_GIVE_UP_SECONDS": "600"}
 AGE_MS: Final = """
     SELECT 1000 * extract(epoch FROM now() - min(waits_since)) FROM routing_updates
     WHERE conversation_id = :id
 """
-"""Selects the milliseconds since the platform notified us of a conversation's first update. In this
+"""Selects how many milliseconds ago the platform notified us of a conversation's first update. In this
 simulation, a later update does not change the platform's answer about the conversation."""
 
 MIN_ANSWERS: Final = 3
 MAX_REFUSED_PER_SECOND: Final = 2.0
-"""The highest rate at which two processes send if each waits for a Retry-After of one second."""
+"""The highest rate at which two processes send requests if each obeys a Retry-After of one second."""
 
 
 @contextmanager
 def giving_up_soon(stand: Stand) -> Iterator[None]:
-    """Make settle give up undecided updates after 45 seconds instead of ten minutes."""
+    """Make settle give up on undecided updates after 45 seconds instead of ten minutes."""
     assert stand.behind is not None
     for program in stand.behind.of("settle"):
         program.reconfigure(**GIVE_UP)
@@ -51,7 +51,7 @@ def giving_up_soon(stand: Stand) -> Iterator[None]:
 
 @contextmanager
 def the_platform_lags(scene: Scene) -> Iterator[None]:
-    """Make the platform answer 404 or an earlier state for up to 3 s. No true update may be superseded."""
+    """Make the platform respond with 404 or an old state for up to 3 s. No true update may be superseded."""
     contacts = behind_of(scene).contacts
     before = len(contacts.lagged)
     contacts.notified_seconds_ago = lambda of: scene.stand.ask(AGE_MS, id=of) / 1000
@@ -83,7 +83,7 @@ def the_platform_is_out_of_budget(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def the_platform_forbids_some(scene: Scene) -> Iterator[None]:
-    """Make the platform answer 403 permanently to all requests about one conversation in ten."""
+    """Make the platform answer all requests about one conversation in ten with 403, permanently."""
     contacts, run = behind_of(scene).contacts, scene.traffic.run
     before = contacts.forbidden
     contacts.is_forbidden = lambda conversation_id: (

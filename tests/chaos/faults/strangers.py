@@ -1,4 +1,4 @@
-"""A fault of the journal's directory: it contains foreign files."""
+"""Inject a fault into the journal's directory: foreign files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Faults of the broker's exchanges, queues, bindings and permissions."""
+"""Inject faults into the broker's exchanges, queues, bindings and permissions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 NEARLY_EMPTY = 200
 """The maximum number of deliveries in the queue when it is deleted.
 
-The journal no longer has events that have waited for long, so they would be lost with the queue.
+Events that have waited there for long are no longer in the journal, so they would be lost with the queue.
 """
 
 MALFORMED = 20

@@ -1,4 +1,4 @@
-"""Faults of the intake workers: they are killed, or a handler fails, hangs or ends its process."""
+"""Inject faults into the intake workers: kill them, or make a handler fail, hang or end its process."""
 
 from __future__ import annotations
 
@@ -91,12 +91,12 @@ def a_worker_is_killed_before_it_commits(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def a_worker_is_killed_before_it_acknowledges(scene: Scene) -> Iterator[None]:
-    """Hold back what the workers send to the broker, and kill them after a commit but before its acks."""
+    """Hold back the workers' frames to the broker, and kill them between a commit and its acknowledgement."""
     stand, proxy = scene.stand, scene.stand.worker_proxy
     # Wait for a commit: a worker that is not connected yet, or is still recovering, commits nothing.
     before = stand.ask(ROWS)
     scene.wait_until(lambda: stand.ask(ROWS) > before, "workers commit")
-    # Count the rows first. On a busy machine, the workers may have committed all of their events before a
+    # Count the rows first. On a busy machine, the workers might have committed all of their events before a
     # later query is answered.
     held, before = proxy.struck[Weather.HOLD_REQUESTS], stand.ask(ROWS)
     proxy.weather = Weather.HOLD_REQUESTS
@@ -122,7 +122,7 @@ def an_event_kills_its_worker(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def a_handler_raises(scene: Scene) -> Iterator[None]:
-    """Make a handler raise an exception for one event at every attempt."""
+    """Make a handler raise an exception for one event on every attempt."""
     with _dead_lettered(scene, "raise", "handler_failed"):
         yield
 

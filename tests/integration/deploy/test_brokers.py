@@ -52,7 +52,7 @@ def test_the_package_is_preferred_to_a_container_and_its_broker_is_stopped_after
 
 
 def list_programs(directory):
-    """Return the names of the processes whose working directory is *directory* or below it."""
+    """Return the names of the processes whose working directory is *directory* or a folder below it."""
     running = psutil.process_iter(["name", "cwd"])
     return {
         process.info["name"] for process in running if (process.info["cwd"] or "").startswith(str(directory))

@@ -1,7 +1,7 @@
 """A missing confirm is reported in time, both during an alarm and without a majority.
 
 A queue whose process is suspended confirms no message, although the broker's connections are healthy. These
-tests suspend a queue to simulate a queue without a majority.
+tests suspend that process to simulate a queue without a majority.
 """
 
 import time

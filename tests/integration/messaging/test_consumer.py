@@ -1,4 +1,4 @@
-"""The consumer settles deliveries of a real broker; unsettled deliveries are delivered again."""
+"""The consumer settles deliveries from a real broker; unsettled deliveries are delivered again."""
 
 import threading
 import time
@@ -101,7 +101,7 @@ def test_a_single_event_is_processed_at_once_and_later_events_form_one_batch(vho
 
 def test_an_event_after_a_half_full_batch_waits_for_more_events(vhost, broker, recorder):
     with running(vhost.amqp_url, recorder, batch_seconds=3.0) as consumer:
-        # One read may return only some of the events that the broker sent, so the last batch may be small.
+        # A single read can return only some of the events that the broker sent, so a batch can be small.
         while not recorder.batches or len(recorder.batches[-1]) < 5:
             received = len(recorder.deliveries) + 10
             publish(broker, *numbered(10))
@@ -244,7 +244,7 @@ def test_the_loss_of_a_consumer_at_the_broker_is_noticed_while_a_delivery_waits_
     with running(vhost.amqp_url, recorder) as consuming:
         wait_until(lambda: recorder.bodies() == [b"sick"])
         recorder.on_batch = None
-        # The first queue's delivery may arrive before the other queues' consumers are confirmed.
+        # The first queue's delivery can arrive before the other queues' consumers are confirmed.
         wait_until(lambda: len(consuming._subscription._consumer_tags) == len(QUEUES))
         consuming._loop.call_soon_threadsafe(forget, consuming._subscription)
         wait_until(lambda: not consuming._subscription._channel.consumer_tags)

@@ -16,7 +16,7 @@ from tests.services import declare_topology
 
 ATTEMPT_SECONDS = 1.0
 PATIENCE_SECONDS = 5.0
-"""The time within which a client must give up on an address: less than pika's own limit of 10 s."""
+"""The time within which a client must give up on an address: shorter than pika's own limit of 10 s."""
 
 
 class Mute(threading.Thread):
@@ -73,6 +73,6 @@ def test_a_consumer_tries_the_next_address_if_the_first_does_not_answer(vhost, m
         while running._up_since is None:
             assert time.monotonic() < deadline, "the consumer still waits for the mute address"
             time.sleep(0.02)
-        # pika ends a handshake only after pika's own time limit.
+        # pika abandons a handshake only after its own time limit.
         assert mute.was_left.wait(4 * PATIENCE_SECONDS)
     assert running._attempt == 2

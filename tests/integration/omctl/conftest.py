@@ -1,4 +1,4 @@
-"""A simulated platform, and the settings with which commands reach it."""
+"""A simulated platform, and the settings that let commands reach it."""
 
 import pytest
 

@@ -13,7 +13,7 @@ import time
 
 EACH = 140
 SECONDS = 2.5
-"""The time to wait for connections: less than the gateway's limit of 5 s for a handshake."""
+"""How long to wait for connections: less than the gateway's limit of 5 s for a handshake."""
 
 
 def main(host: str, addresses: int) -> None:

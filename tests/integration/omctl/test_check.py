@@ -26,7 +26,7 @@ SECRET = "constructed-secret-0123456789"
 
 @pytest.fixture
 def environment(rabbitmq, vhost, migrated_sqlite_url, tmp_path):
-    """The settings of a service with queues and tables whose edge does not run."""
+    """The settings of a service with queues and tables whose edge is not running."""
     with broker_session((vhost.amqp_url,), client_name="test") as connection:
         set_up(connection)
     return {
@@ -159,7 +159,7 @@ def test_check_reports_another_program_at_the_address_of_the_edge_or_the_managem
 
 
 def test_a_guest_user_with_its_initial_password_is_reported(environment):
-    """The broker of the tests has a guest user with the password that RabbitMQ gives it initially."""
+    """The tests' broker has a guest user with the password that RabbitMQ sets initially."""
     _, findings = run(environment)
     [guest] = [finding for finding in findings if finding["subject"] == "user guest"]
     assert (guest["level"], "administrator" in guest["text"]) == ("warning", True)

@@ -48,7 +48,7 @@ def gateway(edge, tmp_path_factory):
 
 @contextmanager
 def another_edge(rabbitmq, directory, **settings):
-    """Declare all queues on a broker, and start an edge that uses this broker."""
+    """Declare all queues on a broker, and start an edge that uses that broker."""
     with rabbitmq.make_vhost() as vhost:
         declare_topology(vhost.amqp_url)
         edge = Edge(Service(directory, vhost.amqp_url, rabbitmq.management_url if settings else "", settings))
@@ -193,7 +193,7 @@ def test_check_reports_an_expired_certificate_as_a_problem(edge, tmp_path, monke
 def test_a_reload_of_the_edge_causes_no_error(rabbitmq, tmp_path):
     """gunicorn replaces its processes, so nginx finds that some of its connections to them are closed."""
     answers = []
-    # Use a separate edge, because for a while both the old and the new processes report their counts.
+    # Use a separate edge, because both the old and the new processes report their counts for a while.
     with another_edge(rabbitmq, tmp_path) as edge, another_gateway(tmp_path / "gateway", edge) as gateway:
         for _ in range(40):
             answers.append(gateway.post(BODY).status_code)
@@ -232,7 +232,7 @@ def test_a_sender_or_ipv6_network_above_its_rate_gets_429_and_all_unlisted_sende
 
 @pytest.fixture(scope="module")
 def gateway_without_list(edge, tmp_path_factory):
-    """A gateway whose limits apply to loopback addresses as to all other addresses."""
+    """A gateway that limits loopback addresses like all other addresses."""
     unlisted = "geo $om_from_platform { default unknown; }"
     with another_gateway(tmp_path_factory.mktemp("unlisted"), edge, addresses=unlisted) as gateway:
         yield gateway
@@ -348,7 +348,7 @@ def test_a_flood_of_requests_that_nginx_refuses_does_not_fill_the_disk_with_log_
         send(WEBHOOK_PATH, 350)
         gateway.logged()
     statuses = Counter(line.split()[3] for line in (tmp_path / "open-messaging.log").read_text().splitlines())
-    # Every answer of the edge (401) is logged, but only a sample of nginx's 300 refusals of each kind.
+    # Every answer from the edge (401) is logged, but nginx's 300 refusals of each kind are only sampled.
     assert statuses["401"] == 50
     assert statuses["404"] < 30
     assert statuses["429"] < 30
@@ -380,7 +380,7 @@ def test_a_429_of_the_edge_is_passed_on_with_its_retry_after(rabbitmq, tmp_path)
 def test_the_enforced_list_admits_only_listed_senders_and_the_log_shows_the_result(  # noqa: PLR0917  # a table
     edge, tmp_path, listed, sender, status, known
 ):
-    # Log every refusal by nginx, instead of one in a hundred.
+    # Log every refusal by nginx, not just one in a hundred.
     changes = {"1% 1;": "100% 1;"}
     changes |= {"addresses": f"geo $om_from_platform {{ {listed} }}"} if listed else {}
     with another_gateway(tmp_path, edge, local=BALANCED, platform_only=True, **changes) as gateway:

@@ -39,7 +39,7 @@ def test_nginx_accepts_the_address_list_that_the_command_writes(environment, tmp
 
 def test_a_list_is_replaced_only_if_it_differs_and_never_in_a_dry_run(environment, organisation, tmp_path):
     written = tmp_path / "addresses"
-    # A region may be given as its domain.
+    # A region can be given as its domain.
     run({**environment, "OM_GENESYS_REGION": "mypurecloud.de"}, "--output", str(written))
     before = written.read_text()
     assert "is up to date" in run(environment, "--output", str(written)).output

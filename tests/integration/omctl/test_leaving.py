@@ -20,7 +20,7 @@ pytestmark = pytest.mark.skipif(
 )
 
 INTEGRATORS = "crm.errors"
-"""A queue's name that contains "error", which must not count as a failure of `rabbitmq-queues shrink`."""
+"""A queue name that contains "error", which must not count as a failure of `rabbitmq-queues shrink`."""
 BODIES = [b"one", b"two", b"three"]
 
 

@@ -96,7 +96,7 @@ def test_no_command_shows_a_part_of_a_password(command, caplog, tmp_path):
     port = free_port()
     for number, character in enumerate(CHARACTERS):
         variables = settings(character.join(PIECES), port, tmp_path)
-        # To save time, most commands print only readable text or only JSON for each character, in turn.
+        # To save time, most commands alternate between readable text and JSON from character to character.
         forms = (words, words[:-1]) if command.startswith("check") else (words[: -1 if number % 2 else None],)
         for form in forms:
             result = CliRunner().invoke(omctl, form, env=variables)

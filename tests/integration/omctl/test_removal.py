@@ -1,4 +1,4 @@
-"""`omctl uninstall --purge` runs on a host whose database other hosts use."""
+"""`omctl uninstall --purge` runs on a host whose database other hosts also use."""
 
 import shutil
 
@@ -16,7 +16,7 @@ def test_a_database_is_not_dropped_while_another_host_is_connected(postgres_url,
     url = make_url(postgres_url).set(drivername="postgresql")
     server = url.set(database="postgres").render_as_string(hide_password=False)
     monkeypatch.setattr(removal, "PSQL", ("psql", "--quiet", "--set=ON_ERROR_STOP=1", server))
-    # Do not drop the roles, because the tests may share a server on which these roles are in use.
+    # Do not drop the roles, because these roles might be in use on a server that the tests share.
     dropped = removal._DROP.splitlines()[0].replace(DATABASE, f'"{url.database}"')
     monkeypatch.setattr(removal, "_DROP", dropped)
 

@@ -1,4 +1,4 @@
-"""The test of each safeguard fails on a copy of the product from which the safeguard was removed."""
+"""Each safeguard's test fails on a copy of the product without that safeguard."""
 
 import os
 import shutil

@@ -22,7 +22,7 @@ SECRET = "constructed-secret-0123456789"
 
 
 class Receiver:
-    """Counts the requests of each body and answers with `answer(count, body)`."""
+    """Counts the requests with each body and answers with `answer(count, body)`."""
 
     def __init__(self, answer):
         self.seen = Counter()

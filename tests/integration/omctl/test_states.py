@@ -1,4 +1,4 @@
-"""Each command reports in one sentence that a server is away, hangs or refuses, and prints valid JSON."""
+"""Each command reports a server's outage, hang or refusal in one sentence, and prints valid JSON."""
 
 import json
 import logging
@@ -69,7 +69,7 @@ CALLS = {
     "erase --conversation c --dry-run": BOTH,
     "retain --dry-run": {DATABASE},
 }
-"""A call of each command, and the servers to which the command connects."""
+"""One call of each command, with the servers that the command connects to."""
 
 ALONE = {
     "install --dry-run": "it changes this host",
@@ -150,7 +150,7 @@ def edge():
 
 @pytest.fixture
 def settings(vhost, rabbitmq, migrated_postgres_url, organisation, platform, tmp_path, monkeypatch):  # noqa: PLR0917
-    """The settings of a working service, whose directory is the current directory of each call."""
+    """The settings of a working service; each call runs in the service's directory."""
     declare_topology(vhost.amqp_url)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "event.json").write_text(
@@ -198,14 +198,14 @@ def stranger(migrated_postgres_url):
 
 @pytest.fixture(scope="module")
 def freezing(tmp_path_factory):
-    """Yield a separate server with all tables, which the test freezes."""
+    """Yield a separate server with all tables, for the test to freeze."""
     with PrivatePostgreSQL(tmp_path_factory.mktemp("frozen"), durable=False) as server:
         schema.upgrade(server.url())
         yield server
 
 
 def asking(*servers):
-    """Return the calls that connect to one of these servers."""
+    """Return the calls that connect to any of these servers."""
     return [call for call, asked in CALLS.items() if not asked.isdisjoint(servers)]
 
 
@@ -213,7 +213,7 @@ def list_states(settings, hung, unmigrated, stranger, unreadable):
     """Return each state's settings, the calls that fail in it, and a pattern that their errors match."""
     unanswered = "no broker in OM_AMQP_URL answers"
     management = re.sub("//.*@", "//wrong:wrong@", settings["OM_MANAGEMENT_URL"])
-    # `reconcile` repeats each request five times, which takes longer than the other commands may take.
+    # `reconcile` repeats each request five times, which takes longer than the other commands are allowed to.
     of_platform = [call for call in asking(PLATFORM) if "reconcile" not in call]
     return {
         "broker away": ({"OM_AMQP_URL": f"amqp://u:p@{AWAY}/v"}, asking(BROKER), unanswered),
@@ -269,7 +269,7 @@ def list_states(settings, hung, unmigrated, stranger, unreadable):
         "no permission for the settings": (
             {"OM_SETTINGS_FILE": str(unreadable)},
             asking(BROKER, DATABASE, PLATFORM),
-            # The user may not read the files that the calls name, either.
+            # The user may not read the files that the calls name either.
             "OM_SETTINGS_FILE must name a readable text file|'(keys|event.json)': Permission denied",
         ),
         "no permission in the database": (
@@ -292,7 +292,7 @@ def limit_connections(settings, vhost):
 
 def find_faults(command, sentence, status, captured, seconds):
     """Yield each fault in the output of a command that failed."""
-    # `check` shows the address of the database, because it is a setting.
+    # `check` shows the database's address, because it is a setting.
     printed = (captured.out + captured.err).replace("postgresql+psycopg://", "")
     document = json.loads(captured.out)
     if not status:
@@ -312,7 +312,7 @@ def find_faults(command, sentence, status, captured, seconds):
 
 @contextmanager
 def drop_rights(unreadable):
-    """Run as a user that may not read the file *unreadable*; root may read every file."""
+    """Run as a user that may not read the file *unreadable*; root can read every file."""
     unreadable.chmod(0)
     user = os.geteuid()
     if user == 0:

@@ -17,7 +17,7 @@ class EventsQueue:
         self._channel = self._connection.channel()
 
     def take(self, count, *, timeout=10.0):
-        """Return *count* deliveries, or those that arrive within *timeout*."""
+        """Return *count* deliveries, or as many as arrive within *timeout*."""
         taken = []
         consumer = self._channel.consume(EVENTS_QUEUE, auto_ack=True, inactivity_timeout=timeout)
         for method, properties, body in consumer:

@@ -22,7 +22,7 @@ def _application(environ, start_response):
 
 @pytest.fixture
 def switch():
-    """An object with which the test makes the process leave new connections to another process."""
+    """An object that the test uses to make the process leave new connections to a different one."""
     return SimpleNamespace(is_yielding=False)
 
 

@@ -1,4 +1,4 @@
-"""Connections are limited in number and spread over processes, and no client can exhaust a process."""
+"""Connections are limited in number and spread across processes, and no client can exhaust a process."""
 
 import resource
 import signal
@@ -35,7 +35,7 @@ def connect():
 
 
 def test_the_number_of_requests_answered_per_read_is_limited(make_edge, connect):
-    """A proxy never reaches the limit, because it sends a request only after the previous answer."""
+    """A proxy never reaches the limit, because it sends each request only after the previous answer."""
     edge = make_edge()
     sock = connect(edge)
     sock.sendall(b"GET / HTTP/1.1\r\nHost:\r\n\r\n" * 2_500)
@@ -128,7 +128,7 @@ def test_keep_alive_connections_are_spread_over_the_processes(make_edge, connect
     wait_until(lambda: _each_has_answered(edge, processes=2), words="a process takes no connection")
     time.sleep(COUNTED_SECONDS)
     before = {each["pid"]: each["journal"]["accepted"] for each in edge.health()["processes"]}
-    # A proxy opens many connections at once and keeps them.
+    # A proxy opens many connections at once and keeps them open.
     kept = [connect(edge) for _ in range(100)]
     for sock in kept:
         sock.sendall(WEBHOOK)
@@ -136,12 +136,12 @@ def test_keep_alive_connections_are_spread_over_the_processes(make_edge, connect
     time.sleep(COUNTED_SECONDS)
     after = {each["pid"]: each["journal"]["accepted"] for each in edge.health()["processes"]}
     assert sum(after.values()) - sum(before.values()) == len(kept)
-    # The kernel chooses processes at random, so only an eighth of the connections is certain to reach each.
+    # The kernel chooses processes at random, so expect only an eighth of the connections at each process.
     assert min(after[pid] - before[pid] for pid in before) >= len(kept) // 8
 
 
 def _each_has_answered(edge, *, processes):
-    """Post an event; return whether each process has accepted an event, which shows that it listens."""
+    """Post an event; return whether each process has accepted an event, which shows that it is listening."""
     assert post(edge.url, b"{}").status_code == 200
     accepted = [each["journal"]["accepted"] for each in edge.health()["processes"]]
     return len(accepted) == processes and all(accepted)
@@ -162,7 +162,7 @@ def test_the_edge_stops_reading_from_a_client_that_does_not_read_its_responses(m
             sent += sock.send(requests_at_once[sent % len(request) :])
     except TimeoutError:
         pass
-    # The buffers of the kernel and of the process take some megabytes before the edge stops reading.
+    # The buffers of the kernel and of the process absorb a few megabytes before the edge stops reading.
     assert sent < 50_000_000
     assert _resident_bytes(pid) - before < 5_000_000
     assert post(edge.url, b"{}").status_code == 200
@@ -188,7 +188,7 @@ def test_an_edge_frees_its_port_after_its_master_process_is_killed(make_edge, co
     edge.end(signal.SIGKILL, timeout=5)
     # gunicorn tries five times, a second apart, to bind the port before it gives up.
     successor = make_edge(directory=tmp_path / "successor", port=edge.port)
-    # At first, an orphan of the killed edge may answer instead of the new edge.
+    # At first, an orphan of the killed edge might answer instead of the new edge.
     wait_until(lambda: not any(map(_is_alive, orphans)), words="orphans go on")
     wait_until(successor._is_live, words="the new one does not listen")
     assert post(successor.url, b"{}").status_code == 200

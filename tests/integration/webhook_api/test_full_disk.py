@@ -1,4 +1,4 @@
-"""While the disk or the journal is full, the edge answers 503 and reports that it is not ready."""
+"""While the disk or the journal is full, the edge answers with 503 and reports that it is not ready."""
 
 import errno
 import os

@@ -1,4 +1,4 @@
-"""Events answered 200 reach the broker even if the broker, topology or management API was away at first."""
+"""Events answered with 200 reach the broker even if it, its topology or management API was away at first."""
 
 import signal
 import time
@@ -24,7 +24,7 @@ def test_events_wait_until_the_topology_is_declared(vhost, make_edge, queue_of):
     edge = make_edge(vhost.amqp_url, wait_for_broker=False)
     assert post(edge.url, b"{}").status_code == 200
     declare_topology(vhost.amqp_url)
-    # The edge looks for the topology at growing intervals.
+    # The edge looks for the topology at increasing intervals.
     assert len(queue_of(vhost.amqp_url).take(1, timeout=30.0)) == 1
 
 

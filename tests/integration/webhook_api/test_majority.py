@@ -1,6 +1,6 @@
-"""While the events queue has no majority, events answered 200 wait in the journal, and none is lost.
+"""While the events queue has no majority, events answered with 200 wait in the journal, and none is lost.
 
-Each outage of the cluster of three nodes affects an edge with publisher confirms and an edge without them. If
+Each outage of the three-node cluster affects an edge with publisher confirms and an edge without them. If
 answered probes alone released events, as they do on a lone broker, all of these events would be lost.
 """
 
@@ -52,7 +52,7 @@ def cluster(tmp_path_factory):
 
 @pytest.fixture
 def senders_of(tmp_path):
-    """Return a function that makes one sender without and one with confirms; both prefer the first node."""
+    """Return a function that makes one sender without confirms and one with; both prefer the first node."""
     with ExitStack() as stack:
 
         def make(name, nodes, *, wait_for_broker=True):
@@ -90,7 +90,7 @@ def test_no_event_is_lost_on_a_new_or_an_open_channel_while_two_of_three_nodes_a
 def test_an_event_that_only_the_killed_leader_had_is_not_lost(cluster, senders_of):
     senders = senders_of("frozen", cluster.with_leader_first())
     for sender in senders:
-        # Once a channel has published, only the leader answers on this channel.
+        # Once a channel has published, only the leader answers on that channel.
         sender.send()
     assert cluster.lost(_answered(senders)) == set()
     with majority_loss.followers_frozen_then_leader_killed(cluster):

@@ -121,8 +121,8 @@ def test_retry_after_approximates_the_time_until_shedding_ends(rabbitmq, vhost, 
             assert len(refusals) < 200, "shedding does not end"
             time.sleep(0.25)
         ended = time.monotonic()
-    # The first seconds do not count, because the edge still measures the rate. Retry-After has jitter, and on
-    # a slow machine the worker, the poller and the probe may be seconds apart, so only its median is stable.
+    # The first seconds do not count, because the edge is still measuring the rate. Retry-After has jitter,
+    # and on a slow machine the worker, poller and probe can be seconds apart, so only its median is stable.
     settled = [(ended - at, seconds) for at, seconds in refusals if at - refusals[0][0] > 4.0]
     assert 0.6 <= median(seconds / remaining for remaining, seconds in settled if remaining > 2.0) <= 2.5
     assert median(seconds for remaining, seconds in settled if remaining <= 2.0) <= 6

@@ -1,4 +1,4 @@
-"""At SIGHUP the edge reads its settings file again without refusing a request."""
+"""On SIGHUP, the edge rereads its settings file without refusing a request."""
 
 import json
 import os

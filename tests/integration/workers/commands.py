@@ -1,4 +1,4 @@
-"""Run a command of omctl and read its report."""
+"""Run an omctl command and read its report."""
 
 import json
 
@@ -15,5 +15,5 @@ def run_omctl(command, *arguments, status=0, body=None, **environment):
     assert result.exit_code == status, result.output
     if status == USAGE_ERROR:
         return result.stderr
-    # Workers in this process also log to stdout, so log lines may precede the report.
+    # Workers in this process also log to stdout, so log lines can precede the report.
     return json.JSONDecoder().raw_decode(result.stdout[result.stdout.index("{\n") :])[0]

@@ -1,4 +1,4 @@
-"""Fixtures for the workers' tests: a database, intake that writes to it, a broker, the simulated platform."""
+"""Fixtures for the workers' tests: a database with intake, a broker and the simulated platform."""
 
 import os
 import time
@@ -21,7 +21,7 @@ from workers.intake import Intake
 CLIENT_SECRET = "constructed-client-secret"
 REQUESTS_PER_MINUTE = 6000
 MAX_WAIT_BY_THE_CLOCK = 21.0
-"""The limit in seconds by the machine's clock: ten times two seconds plus one, as in `make chaos`."""
+"""The limit in seconds on the machine's clock: ten times two seconds, plus one, as in `make chaos`."""
 ON_POSTGRESQL = pytest.mark.parametrize("migrated_url", ["postgresql"], indirect=True)
 ON_SQLITE = pytest.mark.parametrize("migrated_url", ["sqlite"], indirect=True)
 
@@ -48,7 +48,7 @@ def query(engine):
 def longest_wait(query):
     """Return a function that returns the longest time in seconds from an event's arrival to its effect.
 
-    Time in which a thread of this process waited for a processor does not count, within a limit.
+    Up to a limit, time that a thread of this process spent waiting for a processor does not count.
     """
     clock = OwnClock(lambda: [os.getpid()])
 
@@ -88,7 +88,7 @@ def channel(vhost):
 
 @pytest.fixture
 def working(vhost, engine, handlers):
-    """Return a context manager in which intake consumes the queue."""
+    """Return a context manager that keeps intake consuming the queue."""
 
     @contextmanager
     def run(**options):

@@ -1,4 +1,4 @@
-"""Run a consumer with intake or another processor, publish events, and read the depth of queues."""
+"""Run a consumer with intake or another processor, publish events, and read queue depths."""
 
 import json
 import threading
@@ -64,7 +64,7 @@ def running(url, processor, *, first=(), **changes):
 
 
 def processor(engine, handlers):
-    """Return a function that processes deliveries to the end and returns the rejected tags."""
+    """Return a function that processes deliveries, with all retries, and returns the rejected tags."""
     worker = Intake(engine, handlers, SystemClock())
 
     def process(*deliveries):

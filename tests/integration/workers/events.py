@@ -29,7 +29,7 @@ def payload_of(name):
 
 
 def event(kind, *, conversation="c-1", after_ms=0, **fields):
-    """Make an event of the guide's dialect, *after_ms* milliseconds after the start."""
+    """Make an event in the guide's dialect, *after_ms* milliseconds after the start."""
     moment = (START + timedelta(milliseconds=after_ms)).isoformat(timespec="milliseconds")
     return {
         "eventType": f"openmessaging:conversation:{kind}",

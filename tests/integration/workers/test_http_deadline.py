@@ -1,4 +1,4 @@
-"""One deadline covers all stages of a request, at whichever stage the server stops responding."""
+"""One deadline covers all stages of a request, no matter at which stage the server stops responding."""
 
 import socket
 import time

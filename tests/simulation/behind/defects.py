@@ -1,4 +1,4 @@
-"""List known defects of settle and deliver. A run inserts one of them into the product."""
+"""List known defects in settle and deliver. A run inserts one of them into the product."""
 
 from typing import Final
 

@@ -21,8 +21,8 @@ TIMEOUT_SECONDS: Final = 2.0
 ATTEMPTS: Final = 4
 LATENCIES: Final = (0.002, 0.01, 0.05)
 MIN_LEASE_SECONDS: Final = 9.0
-"""The minimum number of seconds from an answer until the lease of its delivery ends: the margin that a run of
-deliveries keeps, minus the time of a slow statement."""
+"""The minimum number of seconds between an answer and the end of its delivery's lease: the margin that a run
+of deliveries keeps, minus the duration of a slow statement."""
 
 
 @dataclass
@@ -41,7 +41,7 @@ class Request:
 
 @dataclass
 class Destination:
-    """A destination that accepts events, refuses them, hangs or is down. `mode` is its present behaviour.
+    """A destination that accepts events, refuses them, hangs or is down. `mode` is its current behaviour.
 
     Args:
         bad: Maps some conversations to the mode that always applies to their events.
@@ -56,7 +56,7 @@ class Destination:
     longest_wait: float = 0.0
 
     def send(self, message: WebhookMessage, unended: list[int]) -> HttpResult:
-        """Answer a request; *unended* lists the conversation's earlier deliveries without an outcome yet."""
+        """Answer a request. *unended* lists the conversation's earlier deliveries that lack an outcome."""
         world, key, conversation = self.world, message.outbox_id, message.conversation_id
         assert world.process is not None
         request = Request(world.process)

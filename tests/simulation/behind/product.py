@@ -54,8 +54,8 @@ SLOTS: Final = ("deliver", "deliver", "settle", "settle", "intake")
 EVENTS: Final = tuple(f"openmessaging:conversation:{kind}" for kind in ("new", "message", "updated"))
 SUBSCRIBED: Final = {"crm": EVENTS, "archive": EVENTS[1:2]}
 IDLE_SECONDS: Final = 1.0
-"""How long an idle process pauses, in seconds. The product pauses for tens of milliseconds, which would slow
-down simulated runs: they have minutes without due work."""
+"""How long an idle process pauses, in seconds. The product pauses for tens of milliseconds. That would slow
+down simulated runs, which include minutes without due work."""
 
 GIVE_UP_SECONDS: Final = 30.0
 HANDLERS: Final = installed_handlers()
@@ -73,7 +73,7 @@ class Database:
         self.behind: Behind | None = None
         self._reader = sqlite3.connect(":memory:")
         for engine in self.engines:
-            # Disable flushes, which are needless because this simulation includes no power cuts.
+            # Disable flushes, which are unnecessary because this simulation includes no power cuts.
             event.listen(engine, "connect", lambda one, _record: one.execute("PRAGMA synchronous = OFF"))
             event.listen(engine, "before_cursor_execute", self._on_statement)
             event.listen(engine, "commit", self._unlock)
@@ -105,7 +105,7 @@ class Database:
 
 @cache
 def database() -> Database:
-    """Return the only database of this Python process."""
+    """Return this Python process's only database."""
     return Database()
 
 
@@ -130,7 +130,7 @@ class SimpleQueue:
         self._waiting: list[Task] = []
 
     def put(self, item: object) -> None:
-        """Add an item, and wake a thread that waits for one."""
+        """Add an item, and wake a thread that is waiting for one."""
         self._items.append(item)
         if self._waiting:
             self._world.wake(self._waiting.pop(0))
@@ -178,7 +178,7 @@ def start_settle(behind: Behind, engine: Engine, process: Process) -> None:
 
 
 def take_in(behind: Behind, engine: Engine, body: dict[str, Any], number: int) -> None:
-    """Process one event as intake does, and retry until this succeeds."""
+    """Process one event as intake does, and retry until that succeeds."""
     envelope = Envelope(f"m-{number}", behind.world.now_us(), "r", WEBHOOK, json.dumps(body).encode())
     intake = Intake(engine, HANDLERS, behind.world)
     while True:
@@ -192,7 +192,7 @@ def take_in(behind: Behind, engine: Engine, body: dict[str, Any], number: int) -
 
 @contextmanager
 def simulated(behind: Behind) -> Iterator[None]:
-    """For a `with` block, make the product use the world's clock, threads, random numbers and services."""
+    """Make the product use the world's clock, threads, random numbers and services during a `with` block."""
     world = behind.world
 
     class Thread:
@@ -230,7 +230,7 @@ def simulated(behind: Behind) -> Iterator[None]:
         (sender, "time", clock),
         (sender, "threading", SimpleNamespace(Thread=Thread)),
         (dead_letters, "publish_dead_letters", behind.exchange.publish),
-        # Use limits so small that a simulated run reaches them: runs of deliveries grow, and some are parked.
+        # Use limits that a simulated run can reach, so that runs of deliveries grow and some are parked.
         (leasing, "MIN_RUN_EVENTS", 2),
         (sender, "MIN_RUN_EVENTS", 2),
         (sender, "MAX_RUN_EVENTS", 4),

@@ -1,4 +1,4 @@
-"""Check that settle and deliver lose, repeat and reorder no events, and that bad events delay no good one."""
+"""Check that settle and deliver never lose, repeat or reorder events, and that bad events delay no others."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from tests.simulation.behind.world import World
 
 GOOD_SECONDS: Final = 2.0 + 1.0
-"""The maximum wait of a good event: the bound of guarantees 7.6 to 7.9, plus a second, because an idle
+"""The maximum wait of a good event: the bound in guarantees 7.6 to 7.9, plus a second, because an idle
 process pauses longer in the simulation."""
 
 UNENDED: Final = """SELECT outbox_id FROM deliveries WHERE destination = ? AND conversation_id = ?
@@ -40,7 +40,7 @@ class Behind:
     """The state of one run, and the checks of its promises.
 
     Args:
-        is_calm: Whether the run has no strikes, so that only bad conversations could delay good ones.
+        is_calm: Whether the run has no strikes, so only bad conversations could delay good ones.
     """
 
     world: World

@@ -35,7 +35,7 @@ STRIKES: Final = {
 
 
 def choose(seed: int) -> Schedule:
-    """Return the schedule of a seed: a setting for the conversations, and events and strikes as actions."""
+    """Return the schedule for a seed: a setting for the conversations, and events and strikes as actions."""
     chance = random.Random(seed)
     is_calm = chance.random() < 0.2
     conversations = [f"c-{number}" for number in range(chance.choice((1, 1, 2, 3, 4, 6)))]

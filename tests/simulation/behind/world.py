@@ -1,7 +1,7 @@
 """Run settle and deliver processes on one simulated clock, with each of their threads as a greenlet.
 
 Another thread runs only while the current one sleeps or waits for a statement, a queue or an answer. Every
-choice is derived from the seed, so the same seed and actions repeat a run byte for byte.
+choice is derived from the seed, so the same seed and actions reproduce a run byte for byte.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 EPOCH_US: Final = 1_732_462_000_000_000
 BUSY_SECONDS: Final = 10.0
-"""Seconds for which a transaction waits for another writer, as in SQLite, before it fails."""
+"""How many seconds a transaction waits for another writer before it fails, as in SQLite."""
 
 PAUSES: Final = (0.0, 0.0, 0.0, 0.001, 0.02)
 """The possible durations of a statement, in seconds."""
@@ -82,11 +82,11 @@ class World:
     # Methods that simulate time.
 
     def now_us(self) -> int:
-        """Return the time of the database's clock, in microseconds."""
+        """Return the time on the database's clock, in microseconds."""
         return EPOCH_US + round(self.now * 1_000_000)
 
     def monotonic(self) -> float:
-        """Return the time of the monotonic clock, in seconds."""
+        """Return the time on the monotonic clock, in seconds."""
         return self.now
 
     def schedule(self, seconds: float, call: Callable[..., None], *arguments: object) -> None:
@@ -103,7 +103,7 @@ class World:
         self.now = max(self.now, until)
 
     def note(self, text: str, *values: object) -> None:
-        """Add a step to the story of the run, if the caller wants the story."""
+        """Add a step to the run's story if the caller asked for the story."""
         if self._tell is not None:
             self._tell(f"{self.now - 1000:9.4f} {self._task.process if self._task else ''} {text % values}")
 
@@ -122,7 +122,7 @@ class World:
         return self._task.process if self._task else None
 
     def spawn(self, process: Process, call: Callable[[], None]) -> None:
-        """Start a thread of a process, which executes *call*."""
+        """Start a thread that executes *call* in a process."""
 
         def run() -> None:
             try:

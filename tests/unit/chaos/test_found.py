@@ -1,4 +1,4 @@
-"""A fault's row in the table is bad if `omctl find` reported an event of its run wrongly."""
+"""A fault's row in the table is bad if `omctl find` misreported an event of its run."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The answer to an attempt decides its outcome, the next delay and the state of the circuit breaker."""
+"""The answer to an attempt determines its outcome, the next delay and the circuit breaker's state."""
 
 import pytest
 
@@ -85,7 +85,7 @@ def test_attempts_are_limited_in_number_and_time_and_probes_do_not_count_as_atte
         (4, None, False, (Outcome.HELD, 0)),
         (0, HOLD_SECONDS - 1, False, (Outcome.HELD, 0)),
         (0, HOLD_SECONDS, False, (Outcome.REFUSED, 0)),
-        # Outages may cause two refusals. After three, with events accepted in between, the event is at fault.
+        # Outages can cause two refusals. After three, with events accepted in between, the event is at fault.
         (0, 1.0, True, (Outcome.HELD, 1)),
         (0, HOLD_SECONDS, True, (Outcome.HELD, 1)),
         (1, 1.0, True, (Outcome.REFUSED, 2)),

@@ -92,7 +92,7 @@ class Transport:
 
 
 def send(status, outbox_id, *added):
-    """Send deliveries 1 to 3, adding *added* while *outbox_id* is sent; return sender, sent ids, attempts."""
+    """Send deliveries 1 to 3; add *added* while *outbox_id* is sent; return sender, sent ids and attempts."""
     ended = []
     transport = Transport(status, outbox_id, lambda: sender.begin(deliveries(*added)))
     sender = Sender(CRM, transport, FixedClock(), ended.append)

@@ -83,7 +83,7 @@ def test_each_container_is_confined_and_our_own_containers_have_limits():
         return {line.strip() for line in block.splitlines()} | (lines(anchors[base[1]]) if base else set())
 
     confined = {"read_only: true", "cap_drop: [ALL]", 'security_opt: ["no-new-privileges:true"]'}
-    # Docker's default logging driver would let each container's log grow without a limit.
+    # Docker's default logging driver would let each container's log grow indefinitely.
     confined |= {"logging: {driver: local}"}
     limits = {"pids_limit: 512", "oom_score_adj: 500"}
     for service, block in SERVICES.items():

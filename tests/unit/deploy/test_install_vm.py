@@ -77,7 +77,7 @@ class Host:
         return subprocess.run(command, env=environment, capture_output=True, check=False).returncode
 
     def calls(self, program):
-        """Return the arguments of each call of *program*."""
+        """Return the arguments of each call to *program*."""
         lines = self._calls.read_text().splitlines() if self._calls.exists() else []
         return [line.removeprefix(f"{program} ") for line in lines if line.startswith(f"{program} ")]
 

@@ -10,7 +10,7 @@ from deploy.local.__main__ import keep_private
 def test_other_users_cannot_read_the_data_of_a_local_service(tmp_path, request):
     request.addfinalizer(partial(os.umask, os.umask(0o022)))
     new, var = tmp_path / "new", tmp_path / "var"
-    # An older checkout may have created `var` with read permission for all users.
+    # An older checkout might have created `var` with read permission for all users.
     var.mkdir()
     for directory in (new, var):
         keep_private(directory)

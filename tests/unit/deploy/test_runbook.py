@@ -1,4 +1,4 @@
-"""The runbook's command finds all warnings and errors in each format of the log."""
+"""The runbook's command finds all warnings and errors in each log format."""
 
 import re
 import subprocess

@@ -191,6 +191,6 @@ def test_a_deeply_nested_expression_is_compiled_or_refused(kind, times):
 )
 def test_every_field_that_an_expression_names_is_found(expression, paths):
     found = {".".join(path).replace(".[]", "[]") for path in find_paths(expression)}
-    # find_paths also returns the value on which a macro or a method is called, a prefix of a named path.
+    # find_paths also returns the path on which a macro or method is called, a prefix of a named path.
     assert paths <= found
     assert all(any(path.startswith(extra) for path in paths) for extra in found - paths)

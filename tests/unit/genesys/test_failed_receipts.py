@@ -1,4 +1,4 @@
-"""Only agents' messages get a failed receipt, and the outcome of the receipt's request is recorded."""
+"""Only agents' messages get a failed receipt, and the outcome of sending it is recorded."""
 
 import json
 from datetime import UTC, datetime

@@ -22,9 +22,9 @@ GONE = {"purpose": "customer", "messages": [{"state": "disconnected"}]}
         ([CUSTOMER, WAITING], PlatformState(QUEUED, "q1")),
         ([CUSTOMER, WAITED, RUNG], PlatformState(ALERTING, "q1")),
         ([CUSTOMER, WAITED, TALKING], PlatformState(ROUTED, "q1")),
-        # After a transfer, the first agent has left and the contact waits again.
+        # After a transfer, the first agent has left and the contact is waiting again.
         ([CUSTOMER, WAITED, LEFT, WAITING | {"queueId": "q2"}], PlatformState(QUEUED, "q2")),
-        # The second wait names no queue, and its queue may differ from the queue of the first wait.
+        # The second wait names no queue, and its queue might differ from that of the first wait.
         ([CUSTOMER, WAITED, LEFT, {"purpose": "acd", "state": "connected"}], PlatformState(QUEUED)),
         ([GONE, WAITED, LEFT], PlatformState(ENDED, "q1")),
         ([CUSTOMER], PlatformState(None)),
@@ -32,7 +32,7 @@ GONE = {"purpose": "customer", "messages": [{"state": "disconnected"}]}
         (None, PlatformState(None)),
         # MessageConversation is flatter: the state is a field of the participant, not of its messages.
         ([{"purpose": "acd", "state": "connected", "queue": {"id": "q3"}}], PlatformState(QUEUED, "q3")),
-        # A newer version of the platform may send values that this version does not know.
+        # A newer version of the platform might send values that this version does not know.
         ([CUSTOMER, {"purpose": "hologram"}, "text", WAITING], PlatformState(QUEUED, "q1")),
         ([{"purpose": "agent", "messages": [{"state": "levitating"}]}], PlatformState(None)),
     ],

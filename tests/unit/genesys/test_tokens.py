@@ -1,4 +1,4 @@
-"""An answer of the login service is a token, a refusal of the credentials or a temporary failure."""
+"""An answer from the login service is a token, a refusal of the credentials or a temporary failure."""
 
 import json
 

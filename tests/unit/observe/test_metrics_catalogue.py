@@ -1,4 +1,4 @@
-"""docs/metrics.md describes exactly the metrics of the code."""
+"""docs/metrics.md describes exactly the metrics that the code exports."""
 
 import re
 from pathlib import Path

@@ -113,7 +113,7 @@ def caused(error):
 
 
 def translated(cause):
-    """Return the error that transact() raises for an error of the database."""
+    """Return the error that transact() raises for a database error."""
     error = RetryLaterError("TimeoutError")
     error.__cause__ = cause
     return error

@@ -1,4 +1,4 @@
-"""An error of the database becomes one sentence that names the remedy."""
+"""A database error becomes one sentence that names the remedy."""
 
 import psycopg
 import pytest

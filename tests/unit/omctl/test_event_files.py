@@ -1,4 +1,4 @@
-"""The bodies of events are read from a file."""
+"""Event bodies are read from a file."""
 
 import io
 

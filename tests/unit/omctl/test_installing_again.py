@@ -93,7 +93,7 @@ def test_an_installation_after_a_removal_finds_the_given_certificate(written_sit
     assert [state for _, state in run_steps([step, step], dry_run=False)] == ["done", "up to date"]
     assert not written_site.exists()
     assert gateway.find_certificate(Options()) == OWN
-    # Then delete the moved file: later, this host or a host with a copy would use the old certificate.
+    # The moved file must then be deleted: otherwise, a later installation would use the old certificate.
     titles = [step.title for step in gateway.gateway_steps(Options())]
     assert titles.index(f"delete {gateway.REMOVED_SITE}") == titles.index(f"write {written_site}") + 1
 

@@ -1,4 +1,4 @@
-"""Commands print customers' text safely, and parse times, rates and replays."""
+"""Commands print customers' text safely, parse times, limit rates, and give each replay its own keys."""
 
 import json
 import threading

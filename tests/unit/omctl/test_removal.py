@@ -52,7 +52,7 @@ class Host:
 
 @pytest.fixture
 def make_host(tmp_path, monkeypatch):
-    """Return a function that puts this host in a cluster of *nodes*; *joined* means by `--cluster`."""
+    """Return a function that puts this host in a cluster of *nodes*, made by `--cluster` if *joined*."""
     for name in ("CONFIGURATION", "STATE"):
         directory = tmp_path / name
         directory.mkdir()

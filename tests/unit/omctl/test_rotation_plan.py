@@ -1,4 +1,4 @@
-"""The next step of a secret's rotation is derived from its state, and the secrets file is updated."""
+"""A secret rotation's next step is derived from the current state, and the secrets file is updated."""
 
 import stat
 

@@ -1,4 +1,4 @@
-"""A comparison begins when it is due, covers a limited period, and detects a mismatch."""
+"""A comparison begins on schedule, covers a limited period, and detects a mismatch."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""A refusal of a request may mean that the platform does not know the conversation."""
+"""A refused request can mean that the platform does not have the conversation."""
 
 from contextlib import nullcontext
 

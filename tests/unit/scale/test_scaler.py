@@ -100,7 +100,7 @@ LIMITS = FleetLimits(floor=1, ceiling=4, events_per_worker=1000, cooldown=60.0)
         (4, 900_000, None, (4, "enough")),
         (1, None, None, (1, "depth_unknown")),
         (3, None, None, (3, "depth_unknown")),
-        # Fewer workers are enough, but not yet for the whole cool-down.
+        # Fewer workers have been enough, but not yet for the whole cool-down.
         (4, 0, 59.0, (4, "enough")),
         # Fewer workers were enough for the whole cool-down, so one worker is stopped, not several at once.
         (4, 0, 60.0, (3, "calm")),

@@ -92,7 +92,7 @@ def test_retries_do_not_raise_the_rate_of_other_posts():
     endpoint = Endpoint(503, 503)
     send(endpoint, rate=10.0, threads=4, delay=0.001)
     moments = {body: moment for body, moment in endpoint.posted if body != b"0"}
-    # The first post may be recorded late, so the last one may seem to follow after less than 0.4 s.
+    # The first post might be recorded late, so the last one might seem to follow after less than 0.4 s.
     assert moments[b"4"] - endpoint.posted[0][1] >= 0.2
 
 

@@ -15,7 +15,7 @@ from webhook_api.settings import EdgeSettings
 
 @pytest.fixture
 def loop():
-    """An event loop that is not running yet; its timers cost no time."""
+    """An event loop that is not running yet; its timers take no real time."""
     loop = JumpingLoop()
     yield loop
     loop.close()

@@ -1,4 +1,4 @@
-"""Shedding starts at the high and ends at the low watermark; Retry-After estimates when shedding ends."""
+"""Shedding starts at the high and ends at the low watermark; Retry-After estimates when it will end."""
 
 import pytest
 

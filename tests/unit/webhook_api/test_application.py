@@ -47,7 +47,7 @@ def short_and_full(make_stand):
 
 
 PATH = (flask.__path__[0], werkzeug.__path__[0], application.__file__)
-"""Files in which calls are counted; in other files, the clock and the garbage collector cause calls, too."""
+"""Files in which calls are counted. In other files, the clock and the garbage collector also make calls."""
 
 
 def calls_of(function):
@@ -398,7 +398,7 @@ def test_a_refusal_does_not_wait_for_the_flush(durable):
 
 @pytest.mark.parametrize("reader", [list, lambda body: [*body, body.close()], lambda body: body.close()])
 def test_another_reader_of_the_response_flushes_the_event_first(durable, flushed, reader):
-    """The middleware iterates over the body, or sends another body and closes the original one."""
+    """The middleware iterates over the body, or sends a different body and closes the original one."""
     reader(durable().app(environ_of(), lambda *_: None))
     assert len(flushed) == 1
 

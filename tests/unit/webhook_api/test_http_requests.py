@@ -1,4 +1,4 @@
-"""Requests are parsed as RFC 9110 and RFC 9112 define; the results are compared with those of h11."""
+"""Requests are parsed as RFC 9110 and RFC 9112 specify; the results are compared with those of h11."""
 
 import tracemalloc
 
@@ -50,7 +50,7 @@ def read(data, *, step=None, sink=None):
 
 
 def by_h11(data):
-    """Return method, target, headers and body as h11 reads them, or None if h11 refuses the request."""
+    """Return the method, target, headers and body as h11 reads them, or None if h11 refuses the request."""
     connection = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEAD_BYTES)
     connection.receive_data(data)
     connection.receive_data(b"")

@@ -143,12 +143,12 @@ EVENTS = [
     (b"p" * (number % 7), b'{"number":%d,"text":"%s"}' % (number, b"x" * (number * 5 % 90)))
     for number in range(40)
 ]
-# This text contains the bytes with which a record starts.
+# This text contains the bytes that a record starts with.
 EVENTS.insert(20, (b"p", '{"text":"\u0249OMJ"}'.encode()))
 
 
 def overwrite(path, offset, byte):
-    # Change the file in place, because a file that is written anew is flushed to the disk each time.
+    # Change the file in place, because a file that is rewritten is flushed to disk every time.
     with path.open("r+b", buffering=0) as file:
         os.pwrite(file.fileno(), bytes([byte]), offset)
 

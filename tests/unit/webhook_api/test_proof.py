@@ -1,4 +1,4 @@
-"""A segment is released after two answers a grace period apart, or after its confirms."""
+"""A segment is released after two answered probes a grace period apart, or after its confirms."""
 
 from pathlib import Path
 

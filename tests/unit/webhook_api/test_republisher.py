@@ -1,4 +1,4 @@
-"""The backlog is republished fast between requests; an event too large for the broker is saved as a file."""
+"""The backlog is republished quickly between requests; events too large for the broker become files."""
 
 import os
 from types import SimpleNamespace

@@ -24,7 +24,7 @@ RETENTION = 30 * DAY
         # Only one host's clock is wrong.
         (NOW, NOW + 2 * RETENTION, NOW, WEBHOOK, None),
         (NOW, NOW, NOW + 2 * RETENTION, WEBHOOK, None),
-        # An event from another publisher has no time of arrival.
+        # An event from another publisher has no arrival time.
         (NOW - 2 * RETENTION, 0, NOW, WEBHOOK, None),
         *[(0, NOW, NOW, source, None) for source in (REPLAY, RECONCILE, INGEST)],
     ],

@@ -4,7 +4,7 @@ from workers.parsing import CONVERSATION_NEW, CONVERSATION_UPDATED
 
 
 def of_kind(payload, kind, **body):
-    """Make a detail event of another kind, with some fields of its body replaced."""
+    """Make a detail event of a different kind, with some fields of its body replaced."""
     event = payload(
         "eventbridge/customer-start", **{"detail-type": "v2.detail.events.conversation.{id}." + kind}
     )

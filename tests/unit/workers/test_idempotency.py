@@ -113,7 +113,7 @@ def test_native_bodies_without_any_id_are_distinguished_by_their_content(payload
 
 
 def test_the_longest_key_fits_into_an_index(payload):
-    # An index entry may have 2,704 bytes, and a character has at most four bytes.
+    # An index entry can have up to 2,704 bytes, and a character has at most four bytes.
     longest = "\N{WAVING HAND SIGN}" * 255
     guide = payload("guide/conversation-message", conversationId=longest, message={"id": longest})
     genesys = payload("genesys/receipt-failed", id=longest, direction=longest * 9, status=longest * 9)

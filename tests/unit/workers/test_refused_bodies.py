@@ -1,4 +1,4 @@
-"""A body without type, conversation or time is refused, and the reason names the field."""
+"""A body without a type, conversation or time is refused, and the reason names the field."""
 
 import pytest
 

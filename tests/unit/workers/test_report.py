@@ -1,4 +1,4 @@
-"""At debug level, each event's outcome is logged in one line."""
+"""At debug level, each event's outcome is logged on one line."""
 
 from types import SimpleNamespace
 

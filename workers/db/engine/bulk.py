@@ -32,7 +32,7 @@ _BYTES: Final = Form(
     "substring(CAST(%(bytes)s AS bytea) FROM (r.value->{position}->>0)::integer"
     " FOR (r.value->{position}->>1)::integer)"
 )
-"""The form of a column of bytes. A statement may have one such column; its bytes are passed unchanged."""
+"""The form of a bytes column. A statement may have at most one; its bytes are passed unchanged."""
 
 _INTEGER: Final = Form("(r.value->>{position})::bigint")
 
@@ -42,7 +42,7 @@ _FORMS: Final[Mapping[type, Form]] = {
         # The result is exact, because an integer is multiplied by an interval of one microsecond.
         "(timestamptz 'epoch' + (r.value->>{position})::bigint * interval '1 microsecond')",
         # A UTC time with 26 characters, so that the texts sort in time order. A Python function would be
-        # shorter, but each call of it would wait while another thread holds the interpreter lock.
+        # shorter, but every call would wait while another thread holds the interpreter lock.
         (
             "(strftime('%Y-%m-%d %H:%M:%S', (r.column{number} -"
             " ((r.column{number} % 1000000 + 1000000) % 1000000)) / 1000000, 'unixepoch') ||"
@@ -120,12 +120,12 @@ def _run(connection: Connection, statement: str, parameters: Any) -> list[Any]:
         return list(cursor.fetchall()) if cursor.description else []
     except connection.dialect.loaded_dbapi.Error as error:
         # SQLAlchemy passes every error to this private method. It raises a DBAPIError and, if the connection
-        # is lost, empties the pool. The parameters are left out, because they may contain an event's data.
+        # is lost, empties the pool. The parameters are left out, because they can contain an event's data.
         connection._handle_dbapi_exception(error, statement, None, cursor, None)  # noqa: SLF001
 
 
 def column_kinds(table: Table, *names: str) -> dict[str, Form]:
-    """Return, for each named column of a table, how each database reads the column's values."""
+    """Return how each database reads the values of a table's named columns."""
     return {
         name: next(form for type_, form in _FORMS.items() if isinstance(table.c[name].type, type_))
         for name in names
@@ -133,7 +133,7 @@ def column_kinds(table: Table, *names: str) -> dict[str, Form]:
 
 
 def _split_bytes(rows: Sequence[Sequence[object]], position: int) -> tuple[list[list[object]], bytes]:
-    """Return the rows, with start (from 1) and length in place of their bytes, and all the bytes joined."""
+    """Return the rows with a start (from 1) and length in place of their bytes, and all the bytes joined."""
     parts: list[Any] = [row[position] for row in rows]
     ends = accumulate(map(len, parts))
     placed = [

@@ -17,8 +17,8 @@ class DatabaseClock:
     """Returns the database's time, which is the same on every host even if a host's clock is wrong.
 
     Each new connection to PostgreSQL reads the server's time. Between two connections, the time advances with
-    this host's monotonic clock. So reading the time needs no request, and a step of the host's clock does
-    not change the time. SQLite runs on this host, so the host's clock is used.
+    this host's monotonic clock. So reading the time needs no request, and setting the host's clock does
+    not change the time. SQLite runs on this host, so for SQLite the host's clock is used.
 
     *host_us* returns this host's time in microseconds since the epoch. It is used until PostgreSQL answers.
     """
@@ -36,7 +36,7 @@ class DatabaseClock:
             transact(engine, lambda _: None)
 
     def follow(self, engine: Engine) -> None:
-        """Set the clock at each new connection of this engine as well."""
+        """Also set the clock whenever *engine* opens a connection."""
         if not self._is_host:
             event.listen(engine, "connect", self._set)
 
@@ -45,7 +45,7 @@ class DatabaseClock:
         return self._host_us() if self._is_host else _monotonic_us() + self._ahead_us
 
     def monotonic(self) -> float:
-        """Return seconds since the host started."""
+        """Return how many seconds ago the host started."""
         return time.monotonic()
 
     def _set(self, driver_connection: Any, _record: Any) -> None:
@@ -57,5 +57,5 @@ class DatabaseClock:
 
 
 def _monotonic_us() -> int:
-    """Return microseconds since the host started, including the time in which it was suspended."""
+    """Return how many microseconds ago the host started, including any time during which it was suspended."""
     return time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1000

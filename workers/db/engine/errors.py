@@ -12,7 +12,7 @@ from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, InterfaceError
 from messaging.errors import RejectedEventError, RetryLaterError, StatementRefusedError
 
 CONFLICTS: Final = frozenset({"40001", "40P01"})
-"""SQLSTATEs serialization_failure and deadlock_detected: the transaction may succeed if it is repeated."""
+"""SQLSTATEs serialization_failure and deadlock_detected: the transaction might succeed if repeated."""
 
 OUTAGES: Final = ("08", "40", "53", "57", "58", "55P03")
 """SQLSTATE prefixes of faults that no row causes: connection, rollback, resources, operator, system, lock."""
@@ -47,7 +47,7 @@ def sqlstate(error: BaseException | None) -> str | None:
 
 
 def is_outage(error: BaseException) -> bool:
-    """Return whether the database is away, busy or full, so that any other statement would fail too."""
+    """Return whether the database is away, busy or full, which would make any other statement fail too."""
     if not isinstance(error, DBAPIError):
         return False
     if error.connection_invalidated:

@@ -1,7 +1,7 @@
 """Do other work while PostgreSQL runs a statement, and limit the wait for its answer.
 
 Without prefetching, the thread that processes batches would be idle while it waits for an answer. A second
-thread would not help, because the two threads would compete for the interpreter lock at each statement
+thread would not help, because the two threads would compete for the interpreter lock at every statement
 (docs/decisions/0181-the-next-batch-is-read-meanwhile.md).
 """
 
@@ -17,7 +17,7 @@ from sqlalchemy import Engine, event
 
 ANSWER_SECONDS: Final = 40.0
 """How long to wait for PostgreSQL's answer: longer than the server's own limits. A frozen server does not
-enforce them, and its operating system keeps the connection open, but another host in the URL may answer."""
+enforce them, and its operating system keeps the connection open, but another host in the URL might answer."""
 
 PROBE_SECONDS: Final = 10.0
 """How long a patient connection waits before it tests again whether the server is frozen."""
@@ -30,12 +30,12 @@ class PrefetchingConnection(psycopg.Connection[Any]):
     """
 
     prefetch: Callable[[], bool] | None = None
-    """Does a little work, for less than a millisecond, and returns whether more work may be left."""
+    """Does a little work, for less than a millisecond, and returns whether more work might be left."""
 
     patience_seconds = 0.0  # how long to wait for an answer while the server is not frozen
 
     def wait(self, gen: Any, *arguments: Any, **options: Any) -> Any:
-        """Wait for the answer, and call `prefetch` meanwhile; raise OperationalError if none arrives."""
+        """Wait for the answer while calling `prefetch`; raise OperationalError if no answer arrives."""
         ends = time.monotonic() + self.patience_seconds
         seconds = PROBE_SECONDS if self.patience_seconds else ANSWER_SECONDS
         if self.prefetch is not None:
@@ -49,7 +49,7 @@ class PrefetchingConnection(psycopg.Connection[Any]):
                     raise
 
     def _is_frozen(self) -> bool:
-        """Return whether the server does not even react to a new connection."""
+        """Return whether the server fails to react even to a new connection."""
         try:
             psycopg.connect(self.info.dsn, password=self.info.password).close()
         except psycopg.OperationalError as error:
@@ -59,7 +59,7 @@ class PrefetchingConnection(psycopg.Connection[Any]):
 
 
 class PatientConnection(PrefetchingConnection):
-    """A connection whose statements may take long; no statement of a command needs an hour."""
+    """A connection whose statements may take a long time; no command's statement needs an hour."""
 
     patience_seconds = 3600.0
 
@@ -79,7 +79,7 @@ def prefetch_while_waiting(engine: Engine, prefetch: Callable[[], bool]) -> None
 def _prefetch_meanwhile(gen: Any, fileno: int, prefetch: Callable[[], bool]) -> Generator[Any, Any, Any]:
     """Run psycopg's generator; once it has sent the request and only waits for an answer, call *prefetch*.
 
-    The first statement of a transaction waits twice, because BEGIN is sent before this statement.
+    The first statement of a transaction waits twice, because BEGIN is sent before it.
     """
     answer = select.poll()
     answer.register(fileno, select.POLLIN)

@@ -44,10 +44,10 @@ WORKER_SESSION: Final[Mapping[str, str]] = {
 
 DELIVER_SESSION: Final[Mapping[str, str]] = {
     **WORKER_SESSION,
-    # A plan that was made while few deliveries waited could read the whole backlog for each conversation.
+    # A plan made while few deliveries were waiting could read the whole backlog for each conversation.
     "plan_cache_mode": "force_custom_plan",
 }
-"""Deliver's settings for PostgreSQL sessions: each statement is planned for the deliveries that wait now."""
+"""Deliver's settings for PostgreSQL sessions: each statement is planned for the deliveries waiting now."""
 
 PATIENT_SESSION: Final[Mapping[str, str]] = {"lock_timeout": "10s", **UNCOMPILED}
 """Settings for PostgreSQL sessions of processes that may read a whole table, such as retain."""
@@ -68,7 +68,7 @@ SQLITE_BUSY_SECONDS: Final = 10.0
 _RETRY_CONFLICTS: Final = Retrying(
     retry=retry_if_exception(lambda error: sqlstate(error) in CONFLICTS),
     stop=stop_after_attempt(5),
-    # Wait for a random time, so that two deadlocked transactions are not repeated at the same moment.
+    # Wait a random time, so that two deadlocked transactions are not repeated at the same moment.
     wait=wait_random_exponential(multiplier=0.05),
     reraise=True,
 )
@@ -78,7 +78,7 @@ def make_engine(url: str, session: Mapping[str, str] = WORKER_SESSION) -> Engine
     """Return an engine that connects when it is first used; its errors do not show statements' parameters.
 
     *session* contains the settings of PostgreSQL sessions. On SQLite, a read-only session takes no write
-    lock. The URL of another database system raises a ConfigurationError.
+    lock. The URL of any other database system raises a ConfigurationError.
     """
     parsed = _parse(url)
     if parsed.get_backend_name() == "postgresql":
@@ -125,7 +125,7 @@ def transact(
 ) -> Result:
     """Run *work* in one transaction, which is durable on return and has no effect if an error is raised.
 
-    `translate` turns an error of the database into one of ours; other exceptions of *work* are re-raised.
+    `translate` turns a database error into one of ours; other exceptions from *work* are re-raised.
     """
 
     def run() -> Result:
@@ -165,7 +165,7 @@ def _parse(url: str) -> URL:
     except ArgumentError:
         parsed = URL.create("")
     if "@" in (parsed.host or ""):
-        # An @ in the password moves a part of it into the host name, which the driver would quote in errors.
+        # An @ in the password moves part of it into the host name, which the driver would quote in errors.
         raise ConfigurationError("OM_DATABASE_URL: write @ in user and password as %40")
     if parsed.drivername == "postgresql":
         return parsed.set(drivername="postgresql+psycopg")
@@ -180,7 +180,7 @@ def _prepare_sqlite(connection: sqlite3.Connection, _record: Any) -> None:
     """Prepare a connection: readers run beside one writer, commits are durable, and our code sends BEGIN."""
     connection.isolation_level = None
     connection.execute("PRAGMA journal_mode = WAL")
-    # FULL syncs the log at each commit, so that an event survives a power cut once it is acknowledged.
+    # FULL syncs the log at every commit, so that an event survives a power cut once it is acknowledged.
     connection.execute("PRAGMA synchronous = FULL")
     # Debian 12 still ships SQLite 3.40, which has no function unhex().
     if sqlite3.sqlite_version_info < (3, 41):

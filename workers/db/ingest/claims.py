@@ -15,7 +15,7 @@ from workers.parsing import GUIDE, Arrival, ClaimedEvent, literal_key, replay_ev
 DAY_US: Final = 86_400_000_000
 
 IMPORTED: Final = "imported"
-"""Skip reason of an event that took effect in the guide's own code; `omctl import-keys` imports its key."""
+"""Skip reason for an event that took effect in the guide's own code; `omctl import-keys` imports its key."""
 
 _COLUMNS: Final = {
     "idempotency_key": "event.idempotency_key",
@@ -33,8 +33,8 @@ _COLUMNS: Final = {
 
 _get_values: Final = attrgetter(*_COLUMNS.values())
 
-# The subquery looks for an imported key, `conversation:time`, with which this event's key begins. The time
-# has 27 characters. The event type is compared too, because this event's own key may be just as short.
+# The subquery looks for an imported key, `conversation:time`, that begins this event's key. The time
+# has 27 characters. The event type is compared too, because this event's own key can be just as short.
 # PostgreSQL answers the subquery from an index; for EXISTS, it would hash the whole table.
 # ON CONFLICT names its column. Otherwise, violations of other constraints would be ignored too, and the event
 # would be lost.
@@ -101,7 +101,7 @@ class Claims:
 
 
 def claim(connection: Connection, arrivals: Sequence[Arrival], now_us: int) -> Claims:
-    """Record the events that are new, and return which arrivals are new or known.
+    """Record the new events, and return which arrivals are new and which are known.
 
     A replay that must take effect again claims the event's own key first, and then the key of its generation.
     If it claimed only the second key, the event's own key might stay free, and a late copy would take effect.
@@ -150,7 +150,7 @@ def _claim(connection: Connection, arrivals: Sequence[Arrival], now_us: int) -> 
 
 
 def import_keys(connection: Connection, keys: Iterable[tuple[str, int]], now_us: int) -> int:
-    """Record events that took effect elsewhere, given as conversation and time; return how many are new."""
+    """Record events that took effect elsewhere, given as (conversation, time); return how many are new."""
     rows = [
         (literal_key(conversation, at_us), conversation, IMPORTED, at_us, now_us, *_IMPORTED_FIELDS, now_us)
         for conversation, at_us in sorted(set(keys))
@@ -171,7 +171,7 @@ def mark_skipped(connection: Connection, reasons: Mapping[int, str]) -> None:
 
 
 def record_duplicates(connection: Connection, arrivals: Iterable[Arrival], now_us: int) -> int:
-    """Count copies in the row of their event, record conflicts, and return the number of conflicts.
+    """Count copies in their event's row, record conflicts, and return the number of conflicts.
 
     Call this after `claim`, in the same transaction, to see the rows that other transactions committed.
     """

@@ -48,7 +48,7 @@ _CODE: Final = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """The record of a dead letter; the comments of the table's columns explain the fields.
+    """The record of a dead letter; the comments on the table's columns explain the fields.
 
     `reason` names a field of the event but never contains its value. `body_sha256` is in hexadecimal.
     """

@@ -124,7 +124,7 @@ def put_in_outbox(connection: Connection, rows: Sequence[tuple[object, ...]]) ->
 
     In the same transaction, the trigger `outbox_plans_deliveries` (in workers/db/migrations/versions) inserts
     into `deliveries` one row for each entry and each destination that is subscribed to the entry's type. The
-    caller has locked the conversations, so ids within a conversation rise in the order of the commits.
+    caller has locked the conversations, so ids within a conversation increase in the order of commits.
     """
     for start in range(0, len(rows), MAX_OUTBOX_ROWS):
         _PUT.execute(connection, rows[start : start + MAX_OUTBOX_ROWS])

@@ -1,6 +1,6 @@
-"""Mark deliveries that may crash or hang their worker, so that the next worker can identify them.
+"""Mark deliveries that might crash or hang their worker, so that the next worker can identify them.
 
-The broker's delivery count cannot identify such an event, because the crash of a worker increases the count
+The broker's delivery count cannot identify such an event, because a worker's crash increases the count
 of every delivery that the worker held. So each suspect is processed alone: it is marked in the database
 beforehand, and the mark is removed afterwards. A remaining mark shows that the event ended its worker.
 """
@@ -17,7 +17,7 @@ from workers.db.engine import insert_into, transact
 from workers.db.models import suspects
 
 POISON_ENDS: Final = 2
-"""An event that was processed alone and ended two workers is poison; a single worker may end by chance."""
+"""An event that was processed alone and ended two workers is poison; a single worker might end by chance."""
 
 _MARK: Final = insert_into(
     suspects,
@@ -30,7 +30,7 @@ _MARK: Final = insert_into(
     attempts="1",
 )
 _CLEAR: Final = text("DELETE FROM suspects WHERE message_id = :message_id")
-# Another worker may have marked the same event in the meantime, so delete a row only if no mark is left.
+# Another worker might have marked the same event in the meantime, so delete a row only if no mark is left.
 _CLEAR_UNMARKED: Final = text("DELETE FROM suspects WHERE message_id = :message_id AND attempts <= 0")
 _TAKE_BACK: Final = text("UPDATE suspects SET attempts = attempts - 1 WHERE message_id = :message_id")
 
@@ -48,7 +48,7 @@ class Suspects:
     def attempt(self, message_id: str) -> Iterator[int]:
         """Mark a delivery during an attempt; yield how many workers its earlier attempts have ended.
 
-        If it is at least POISON_ENDS, the event is poison and must not be processed.
+        If that number is at least POISON_ENDS, the event is poison and must not be processed.
         """
         ends = self.mark(message_id)
         try:
@@ -69,7 +69,7 @@ class Suspects:
         return self._ends[message_id]
 
     def take_back(self, connection: Connection) -> None:
-        """Take back this process's marks, because a stop, not a delivery, ends the process."""
+        """Take back this process's marks, because it is stopping and no delivery has ended it."""
         for message_id in list(self._ends):
             _execute(connection, message_id, _TAKE_BACK, _CLEAR_UNMARKED)
 

@@ -1,4 +1,4 @@
-"""Run Alembic on the database of OM_DATABASE_URL or of the address that schema.py passes."""
+"""Run Alembic on the database at OM_DATABASE_URL or at the address that schema.py passes."""
 
 from typing import Any, Final
 

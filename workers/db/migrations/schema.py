@@ -14,7 +14,7 @@ DIRECTORY = Path(__file__).parent
 
 
 class MissingMigrationsError(OpenMessagingError):
-    """Install the package again, because this installation lacks the migrations. Nothing was changed."""
+    """Reinstall the package, because this installation lacks the migrations. Nothing was changed."""
 
 
 def upgrade(url: str) -> None:
@@ -23,7 +23,7 @@ def upgrade(url: str) -> None:
 
 
 def downgrade(url: str, revision: str) -> None:
-    """Downgrade a database to a revision; data that only newer revisions can store are lost."""
+    """Downgrade a database to a revision; data that only newer revisions can store is lost."""
     command.downgrade(_config(url), revision)
 
 

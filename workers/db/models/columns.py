@@ -36,7 +36,7 @@ class Digest(sa.LargeBinary):
         super().__init__(32)
 
 
-# The type of an identifier. Comparing it byte by byte is several times faster than by a locale's collation.
+# The type of an identifier. Comparing bytes is several times faster than using a locale's collation.
 Identifier = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
 
 metadata = sa.MetaData(

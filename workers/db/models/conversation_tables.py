@@ -91,7 +91,7 @@ routing_updates = table(
     optional("decided_at", UtcDateTime, "Database's clock; null while it waits"),
     column("waits_since", UtcDateTime, "When intake claimed it, database's clock"),
     optional("next_attempt_at", UtcDateTime, "When to query; null once answered or decided"),
-    # With the second column, updates that are not due yet are passed over without reading their rows.
+    # The second column lets queries pass over updates that are not due yet without reading their rows.
     Index("ix_routing_updates_waiting", "waits_since", "next_attempt_at", **partial("decision IS NULL")),
     Index(None, "conversation_id"),
 )

@@ -12,7 +12,7 @@ from workers.db.engine import insert_into
 from workers.parsing import CONVERSATION_MESSAGE, EVENTBRIDGE, RECEIPT, Event
 
 RECENT_EVENTS: Final = 1000
-"""How many of the newest events or messages decide the profile of a conversation that has none of its own."""
+"""How many of the newest events or messages set the profile of a conversation that has none of its own."""
 
 MAX_KEYS: Final = 10_000
 """Number of keys in one statement. PostgreSQL permits 65,535 parameters, and SQLite permits 32,766."""
@@ -62,7 +62,7 @@ def _find_keys(connection: Connection, table: Table, keys: Collection[str]) -> s
 
 
 def read_own_events(connection: Connection, conversation_id: str) -> Sequence[Any]:
-    """Return key, type, dialect, source and time of a conversation's recorded messages and receipts."""
+    """Return the key, type, dialect, source and time of a conversation's recorded messages and receipts."""
     query = select(_E.idempotency_key, _E.event_type, _E.dialect, _E.source, _E.occurred_at)
     is_comparable = _E.event_type.in_((CONVERSATION_MESSAGE, RECEIPT))
     return connection.execute(query.where(_E.conversation_id == conversation_id, is_comparable)).all()

@@ -94,7 +94,7 @@ def record_own_conversations(connection: Connection, active_since: datetime) -> 
 def read_conversation_ids(
     connection: Connection, after: str, active_since: datetime, limit: int
 ) -> list[str]:
-    """Return the next ids above *after* of conversations that may have had an event since *active_since*.
+    """Return the next ids above *after* of conversations that might have had an event since *active_since*.
 
     A lost event leaves no trace here, so quiet conversations count too, unless they were compared to the end.
     """
@@ -155,7 +155,7 @@ def _count_known_messages(connection: Connection, ids: Collection[str]) -> dict[
 def find_unread(
     connection: Connection, reconciliation: Reconciliation, skip: Collection[str], *, is_late: bool
 ) -> KnownConversation | None:
-    """Return an unread conversation, preferably one whose count differs; if *is_late*, only such a one."""
+    """Return an unread conversation; prefer one whose count differs or, if *is_late*, accept no other."""
     query = select(_P.conversation_id, _P.fingerprint).where(_P.conversation_id.not_in(sorted(skip)))
     query = query.where(_is_unread(reconciliation)).order_by(_P.read_at).limit(1)
     # A single query for all these rows would have to sort them, because the index puts null times last.

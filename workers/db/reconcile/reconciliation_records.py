@@ -15,7 +15,7 @@ from workers.parsing import microseconds_of, moment_of
 TIMER: Final = "timer"
 
 LEASE: Final = timedelta(seconds=120)
-"""Duration of a comparison's lease. If its process is killed, another process continues when it ends."""
+"""Duration of a comparison's lease. If the process is killed, another takes over when the lease ends."""
 
 LATEST_EVENTS: Final = 500
 """Number of newest webhook events to examine: enough to include a backlog's events even under live load."""
@@ -52,7 +52,7 @@ class Reconciliation:
 def begin_reconciliation(
     connection: Connection, started_by: str, compared_us: tuple[int, int], holder: str, now_us: int
 ) -> Reconciliation | None:
-    """Record and lease a new comparison; return None if a comparison of the timer is already under way."""
+    """Record and lease a new comparison; return None if the timer's comparison is already under way."""
     # Only the timer's comparison lists the platform's conversations, page by page.
     page = 1 if started_by == TIMER else None
     held_until_us = now_us + LEASE // timedelta(microseconds=1)
@@ -135,7 +135,7 @@ def read_arrivals(connection: Connection, now_us: int, margin_us: int, horizon_u
     """Return when recent webhooks arrived; those processed more than *margin_us* later count as late.
 
     Only webhooks count, because a replayed event is old and does not show whether more events will arrive.
-    Events received more than *horizon_us* ago do not count: no webhook is that old, whatever it claims.
+    Events received more than *horizon_us* ago do not count, because no real webhook is that old.
     """
     events = processed_events.c
     is_recent = events.received_at >= moment_of(now_us - horizon_us)

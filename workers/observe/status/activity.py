@@ -13,7 +13,7 @@ from workers.parsing import moment_of
 MINUTES: Final = 60
 
 OPEN_MINUTES: Final = 2
-"""Transactions may still commit rows of the last two minutes; rows of earlier minutes are counted once."""
+"""Transactions can still commit rows for the last two minutes; earlier minutes are counted only once."""
 
 RECENT_EVENTS: Final = 200
 """Number of newest events from which the page's median and percentile are calculated."""
@@ -84,7 +84,7 @@ class ActivityReader:
 
 
 def _count_rows(connection: Connection, moment: Column[Any], minute: datetime) -> int:
-    """Count a table's rows of one minute; the index on *moment* limits how many other rows are read."""
+    """Count a table's rows from one minute; the index on *moment* limits how many other rows are read."""
     rows = select(func.count()).where(moment >= minute, moment < minute + timedelta(minutes=1))
     return connection.execute(rows).scalar_one()
 
@@ -103,7 +103,7 @@ def _measure_durations(connection: Connection) -> tuple[float | None, float | No
 
 
 def _read_edges(connection: Connection, now: datetime) -> list[dict[str, Any]]:
-    """Return, for each host's edge, its answers in the last minutes and the time since the last answer."""
+    """Return each host's edge, its answers in the last EDGE_MINUTES, and the time since its last answer."""
     is_recent = _E.began_at >= now - timedelta(minutes=EDGE_MINUTES)
     refused = _E.status_401 + _E.status_413 + _E.status_429 + _E.status_503 + _E.other_refusals
     counts = [

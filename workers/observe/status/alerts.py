@@ -66,7 +66,7 @@ def select_values(samples: Samples, name: str) -> dict[tuple[str, ...], float]:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """Yields an alert for each value of a metric above a threshold; its text may contain value and labels."""
+    """Yields an alert for each value of a metric above a threshold; its text can contain value and labels."""
 
     metric: str
     level: str
@@ -134,7 +134,7 @@ RULES: Final = (
 def find_alerts(samples: Samples, missing: Collection[str] = ()) -> list[Alert]:
     """Return all alerts, the most serious first; *samples* must still be valid.
 
-    The queries of *missing* metrics failed: one alert lists them; no other alert is based on their absence.
+    The queries of *missing* metrics failed: one alert lists them, and no other alert relies on their absence.
     """
     alerts = {alert.text: alert for rule in RULES for alert in rule.apply(samples)}
     found = [*alerts.values(), *_find_standstills(samples, missing), *_find_worker_alerts(samples, missing)]

@@ -1,4 +1,4 @@
-"""Assemble the data of the status page. A value that cannot be read is shown as unknown, never as 0."""
+"""Assemble the status page's data. A value that cannot be read is shown as unknown, never as 0."""
 
 import socket
 import time
@@ -32,10 +32,10 @@ CANARY_SECONDS: Final = 60.0
 CANARY_SILENT_SECONDS: Final = 3 * CANARY_SECONDS
 
 BUSY_WEBHOOKS: Final = 100
-"""If all edges together answer this number of webhooks in ten minutes, one that answers none is at fault."""
+"""If all edges together answer this number of webhooks in ten minutes, a silent edge is at fault."""
 
 EDGE_UNIT: Final = Path("/etc/systemd/system/om-api.service")
-"""Exists if `omctl install` set up an edge on this host. The page then always has the edge's light."""
+"""Exists if `omctl install` set up an edge on this host. The page then always shows the edge's light."""
 
 _ALERTS: Final = {
     "broker": "OpenMessagingBrokerAway",
@@ -52,14 +52,14 @@ _TEXTS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Probes:
-    """The probes that the page reads; None for a part that is not configured, or an edge on a socket file."""
+    """The probes that the page reads; None for a part that is not configured and an edge on a socket file."""
 
     metrics: Probe[list[Metric]]
     activity: Probe[Activity]
     broker: Probe[None]
     depths: Probe[dict[str, int]] | None
     edge: Probe[dict[str, Any]] | None
-    canary: Probe[float] | None = None  # how many seconds the newest arrived canary took
+    canary: Probe[float] | None = None  # how many seconds the newest canary took to arrive
 
 
 def open_probes(
@@ -87,7 +87,7 @@ def build_state(probes: Probes) -> dict[str, Any]:
     for probe in (probes.metrics, probes.activity, probes.broker, probes.edge, probes.depths):
         if probe is not None:
             probe.read(0.0)
-    # All parts have been queried by now, so the waits for their answers overlap.
+    # All parts are being queried by now, so the waits for their answers overlap.
     ends = time.monotonic() + PAGE_SECONDS
     metrics, activity = probes.metrics.read_until(ends), probes.activity.read_until(ends)
     broker = probes.broker.read_until(ends)
@@ -131,7 +131,7 @@ def _light(name: str, reading: Reading[Any]) -> dict[str, Any]:
 
 
 def _edge_lights(reading: Reading[dict[str, Any]] | None, activity: Activity | None) -> list[dict[str, Any]]:
-    """Return the lights of the edge and its journal; NONE if the edges are on other hosts and answer."""
+    """Return the lights of the edge and its journal; NONE if all edges are elsewhere and answer."""
     answers = {row["edge"]: row["answered"] for row in activity["edges"]} if activity else {}
     is_here = EDGE_UNIT.exists() or socket.gethostname() in answers
     if reading is None or (reading.value is None and not is_here):
@@ -166,7 +166,7 @@ def _find_silent_parts(
     alerts = []
     for light in lights:
         name, level = light["name"], {DOWN: BAD, UNKNOWN: WAIT}.get(light["state"])
-        # An edge that is not asked, or may only be idle, needs no action: its light gives the reason.
+        # An edge that is not queried, or might only be idle, needs no action: its light gives the reason.
         is_explained = level == WAIT and light["problem"] is not None
         if level is not None and name in _ALERTS and not is_explained:
             text = _TEXTS.get((name, light["state"]), "The {name} does not answer: {problem}.")
@@ -183,7 +183,7 @@ def _find_silent_parts(
 
 
 def _find_silent_edges(activity: Reading[Activity]) -> Iterator[Alert]:
-    """Yield an alert if many webhooks are answered 401, and for each silent edge while others are busy."""
+    """Yield an alert if many webhooks get a 401, and one for each silent edge while others are busy."""
     edges = activity.current["edges"] if activity.current else []
     answered, unauthorised = (sum(row[key] for row in edges) for key in ("answered", "unauthorised"))
     if unauthorised >= 5 and unauthorised > 0.05 * (unauthorised + answered):

@@ -1,4 +1,4 @@
-"""Summarise the metrics of the database for the status page."""
+"""Summarise the metrics from the database for the status page."""
 
 from collections.abc import Collection
 from typing import Any, Final

@@ -1,4 +1,4 @@
-"""Parse the platform's bodies, in any dialect, into events, and list the fields that a body may have."""
+"""Parse the platform's bodies, in any dialect, into events, and list the fields that a body can have."""
 
 from collections.abc import Set as AbstractSet
 from functools import cache
@@ -41,14 +41,14 @@ def read_body(body: bytes, notes: DriftNotes, event_types: AbstractSet[str]) -> 
         if "detail-type" in payload or "topicName" in payload:
             return (detail_events.read_detail_event(payload, notes, event_types),)
     except RecursionError:
-        # Writing JSON needs slightly more stack than reading it, so a deeply nested body may fail only here.
+        # Writing JSON needs slightly more stack than reading it, so a deeply nested body can fail only here.
         raise RejectedEventError("too_deep", "body: nested too deeply") from None
     raise RejectedEventError("missing_field", "eventType: is missing")
 
 
 @cache
 def guide_fields() -> dict[str, Fields]:
-    """Return the fields that a body in the guide's envelope may have."""
+    """Return the fields that a body in the guide's envelope can have."""
     return _list_fields(
         guide.ENVELOPE,
         eventType=VALUE,
@@ -62,7 +62,7 @@ def guide_fields() -> dict[str, Fields]:
 
 @cache
 def all_fields() -> dict[str, Fields]:
-    """Return the fields that a body of any dialect may have."""
+    """Return the fields that a body of any dialect can have."""
     party: dict[str, Fields] = dict.fromkeys(_list_fields(genesys.RECIPIENT), VALUE)
     channel = _list_fields(guide.SOCIAL_CHANNEL, name=VALUE) | _list_fields(genesys.CHANNEL)
     channel |= {"to": party, "from": party}
@@ -76,6 +76,6 @@ def all_fields() -> dict[str, Fields]:
 
 
 def _list_fields(schema: LenientSchema, **members: Fields) -> dict[str, Fields]:
-    """Return a schema's fields; a field that is not read may contain anything."""
+    """Return a schema's fields; a field that is not read can contain anything."""
     read: dict[str, Fields] = dict.fromkeys(schema.names, VALUE)
     return dict.fromkeys(schema.unread, ANYTHING) | read | members

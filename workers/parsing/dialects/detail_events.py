@@ -27,7 +27,7 @@ ANSWERED: Final = "acd.end"
 
 STATUSES: Final = {
     "acd.start": events.QUEUED,
-    # An agent's phone rings. Only the agent's answer ends the wait in the routing queue.
+    # An agent is being alerted. Only the agent's answer ends the wait in the routing queue.
     "user.start": events.ALERTING,
     "user.end": events.AGENT_LEFT,
     "customer.end": events.ENDED,

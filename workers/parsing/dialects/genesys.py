@@ -63,7 +63,7 @@ class PartySchema(schema.LenientSchema):
         nickname
         """)
 
-    # The id may have any length, because only its digest is kept.
+    # The id can have any length, because only its digest is kept.
     party_id = schema.Words("id")
     id_kind = schema.Checked(
         lambda value: schema.words(value).lower(), "idType", known=schema.names("email opaque phone")
@@ -90,7 +90,7 @@ MAX_KINDS: Final = 20
 """Maximum number of kinds distinguished in one list of events; the platform defines only a handful."""
 
 OTHER: Final = "Other"
-"""The kind of an entry in a list of events that has no valid kind or that is beyond MAX_KINDS."""
+"""Kind given to an entry in a list of events if it has no valid kind or exceeds MAX_KINDS."""
 
 
 def read_genesys_events(
@@ -188,5 +188,5 @@ def _make_conversation_id(message: Mapping[str, Any], channel: Mapping[str, Any]
         raise RejectedEventError(
             "missing_field", "conversationId: is missing, and so is channel.id or the customer's id"
         )
-    # Use a digest of the customer's id, which may be a personal address of any length.
+    # Use a digest of the customer's id, which can be a personal address of any length.
     return f"{integration}/{digest_of({'to': customer})}"

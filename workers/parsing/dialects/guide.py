@@ -3,7 +3,7 @@
 Source:
     "Implementing Open Messaging Webhooks for Custom Social Channels": the sample payload, the event types,
     the routing states of its filters. Messages have `message` and, if the social channel numbers them,
-    `sequence`; updates have `routing` and `attributes`. The guide does not name the fields of a message's id
+    `sequence`; updates have `routing` and `attributes`. The guide does not name the fields for a message's id
     and number, so both names in use are read: `message.id` or `messageId`, `sequence` or `sequenceNumber`.
 """
 
@@ -85,7 +85,7 @@ MESSAGE: Final = MessageSchema("message")
 ROUTING: Final = RoutingSchema("routing")
 
 SEQUENCES: Final = ("sequence", "sequence_number")
-"""The attributes that may contain the sequence number; the first one that is present counts, even if 0."""
+"""The attributes that can contain the sequence number; the first one present counts, even if it is 0."""
 
 
 def read_guide_event(payload: Mapping[str, Any], notes: DriftNotes, event_types: AbstractSet[str]) -> Event:

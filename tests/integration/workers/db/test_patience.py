@@ -1,4 +1,4 @@
-"""A statement of a session without a time limit may take a long time."""
+"""A statement in a session without a time limit can run for a long time."""
 
 import pytest
 from sqlalchemy import text

@@ -1,4 +1,4 @@
-"""Queries that are repeated often or for each batch read few rows of a large table."""
+"""Queries that run often or for every batch read only a few rows of a large table."""
 
 import pytest
 from sqlalchemy import text
@@ -28,7 +28,7 @@ WEEK_US = 7 * 86_400_000_000
 
 @pytest.fixture
 def count_read(engine):
-    """Return a function that fills a table, runs work in a transaction, and counts the entries it read."""
+    """Return a function that runs work in a transaction and counts the entries that it read from a table."""
 
     def count(table, work):
         with engine.connect() as connection:

@@ -1,4 +1,4 @@
-"""Run the queries of docs/database.md exactly as the page shows them."""
+"""Run the queries in docs/database.md exactly as the page shows them."""
 
 import pytest
 from sqlalchemy import create_engine, text
@@ -26,7 +26,7 @@ def month(postgresql, migrated_postgresql):
 
 @pytest.fixture
 def small(intake, engine):
-    """A connection to a database with an example of every row that intake writes."""
+    """A connection to a database with an example of every kind of row that intake writes."""
     intake(
         deliver(event("new")),
         deliver(said("Hello", after_ms=5)),

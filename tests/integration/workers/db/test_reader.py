@@ -27,7 +27,7 @@ REPORTED = {
     ),
     *("messages_v1", "receipts_v1", "latency_v1", "throughput_v1"),
 }
-# TRUNCATE and DELETE are granted on whole tables; the other rights may be granted on single columns.
+# TRUNCATE and DELETE are granted on whole tables; the other rights can be granted on single columns.
 HAS_RIGHT = text(
     "SELECT CASE :right WHEN 'TRUNCATE' THEN has_table_privilege(:table, 'TRUNCATE')"
     " WHEN 'DELETE' THEN has_table_privilege(:table, 'DELETE')"

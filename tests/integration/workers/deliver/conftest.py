@@ -1,4 +1,4 @@
-"""Fixtures for tests of the deliver role: a receiver, and a database with deliveries to this receiver."""
+"""Fixtures for tests of the deliver role: a receiver, and a database with deliveries to that receiver."""
 
 import pytest
 

@@ -25,7 +25,7 @@ READ = """
 
 
 class Stand:
-    """A database, a receiver, and the deliver role between them."""
+    """A test rig: a database, a receiver, and the deliver role between them."""
 
     def __init__(self, engine, intake, inbox, receiver_url):
         self.engine = engine
@@ -66,7 +66,7 @@ class Stand:
         return DeadLetterPublisher(self.engine, SystemClock(), (amqp_url,))
 
     def register(self, *destinations):
-        """Subscribe destinations to the events that are settled from now on."""
+        """Subscribe destinations to events that are settled from now on."""
         with self.delivering(*destinations):
             pass
 
@@ -81,7 +81,7 @@ class Stand:
 
     @contextmanager
     def delivering(self, *destinations):
-        """Deliver to destinations until the block ends."""
+        """Deliver to destinations until the `with` block ends."""
         deliverer = Deliverer(self.engine, SystemClock(), destinations)
         deliverer.deliver()
         stopped = threading.Event()

@@ -21,7 +21,7 @@ from workers.deliver.parking import recall_parked
 
 REFUSED, GOOD = 180, 20
 GOOD_SECONDS = 12.0
-"""The limit for good events. They normally take at most a second; a busy machine may need longer."""
+"""The time limit for good events. They normally take at most a second; a busy machine can take longer."""
 
 BACKLOG = """
     INSERT INTO outbox (conversation_id, event_id, event_type, occurred_at, late, created_at)
@@ -48,7 +48,7 @@ def test_good_events_are_delivered_while_a_destination_refuses_nine_of_ten_event
         started = time.monotonic()
         stand.wait_for(lambda: stand.inbox.counts()["delivered"] == GOOD)
         assert time.monotonic() - started < GOOD_SECONDS
-        # A destination may answer 404 to all events, so a 404 counts only if it accepts other events.
+        # A destination might answer every event with 404, so a 404 counts only if it accepts other events.
         numbers = itertools.count()
 
         def are_all_decided():
@@ -68,7 +68,7 @@ def test_a_destination_that_refuses_everything_gets_its_events_once_it_is_correc
     with stand.delivering(stand.crm, stand.content):
         new_conversations(stand, count=40)
         stand.wait_for(lambda: not stand.waiting("content"))
-        # The destination gets one event at a time, and each event is tried again at growing intervals.
+        # The destination gets one event at a time, and each event is retried at increasing intervals.
         stand.wait_for(
             lambda: len([event for event in stand.inbox.requested if event.destination == "crm"]) > 25
         )
@@ -126,7 +126,7 @@ def test_a_stop_waits_no_longer_than_its_limit_for_a_slow_destination(stand):
     started = time.monotonic()
     deliverer.finish(0.5)
     assert time.monotonic() - started < 3.0
-    # Runs that waited for a thread were released, so another process need not wait for their leases to end.
+    # Runs that waited for a thread were released, so another process need not wait until their leases expire.
     now_us = SystemClock().now_us()
     with stand.engine.begin() as connection:
         assert len(lease_runs(connection, now_us, lease_us=now_us)) == 2
@@ -164,7 +164,7 @@ def test_a_conversations_backlog_is_not_read_again_for_each_of_its_events(stand)
             connection.execute(delivered, {"ids": [taken.message.outbox_id for taken in run]})
             recall_parked(connection, [("crm", "one")], now_us)
     # Each of the first queries parks a limited number of the events behind the head. While PostgreSQL gathers
-    # statistics, it may choose another plan for a query, so only the median is checked.
+    # statistics, it can choose a different plan for a query, so only the median is checked.
     assert median(read) < 15_000, read
 
 
@@ -190,6 +190,6 @@ def test_one_conversations_backlog_is_delivered_in_order_and_does_not_delay_othe
 
 @pytest.mark.parametrize(("ahead_seconds", "status"), [(0, 204), (3600, 401)])
 def test_a_request_is_signed_with_the_shared_clock(stand, ahead_seconds, status):
-    """A receiver refuses a signature whose time is minutes away from the receiver's clock."""
+    """A receiver refuses a signature whose time differs from the receiver's clock by minutes."""
     message = WebhookMessage(1, "c", "x", datetime.now(tz=UTC), 1, late=False, verified=None, payload=None)
     assert Transport(stand.crm, MovedClock(ahead_seconds * 1_000_000)).send(message).status == status

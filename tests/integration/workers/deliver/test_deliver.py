@@ -64,7 +64,7 @@ def test_a_destination_gets_only_its_event_types_and_only_events_after_its_regis
         words_of(stand.inbox.accepted_by("crm")) == words_of(stand.inbox.accepted_by("content")) == ["after"]
     )
     assert len(stand.inbox.accepted_by("content")) == 1
-    # The receipt belongs to a new conversation, so the start of this conversation is delivered too.
+    # The receipt belongs to a new conversation, so the start of that conversation is delivered too.
     assert len(stand.inbox.accepted_by("crm")) == 3
     assert stand.query("SELECT count(*) FROM outbox") == [(5,)]
 

@@ -1,4 +1,4 @@
-"""The deliver process is stopped, or killed between receiving an answer and recording it."""
+"""The deliver process is stopped, or is killed between receiving an answer and recording it."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""Failed receipts for messages that were given up are sent to the simulated platform."""
+"""Failed receipts for messages that were given up on are sent to the simulated platform."""
 
 import pytest
 
@@ -20,7 +20,7 @@ OUTCOMES = "SELECT destination, outcome, attempts FROM failed_receipts"
 def make_receipts(engine, platform_url):
     settings = GenesysSettings(platform_url, platform_url, "client", CLIENT_SECRET)
 
-    # By default, no budget is used, because after a 429 a budget makes every caller wait for seconds.
+    # By default, no budget is used, because after a 429 a budget makes every caller wait for several seconds.
     def make(budget=None, clock=None):
         return FailedReceipts(engine, clock or SystemClock(), {"content"}, GenesysClient(settings, budget))
 

@@ -186,7 +186,7 @@ def test_an_unfinished_event_is_reported_with_the_place_where_it_stopped_and_the
 ):
     found = omctl(stop(stand))
     assert not re.search(r"\d{4}-\d\d-\d\d \d\d:", json.dumps(found)), "a time is not RFC 3339"
-    # The command also finds the dead letter of a delivery that was given up.
+    # The command also finds the dead letter of a delivery that was given up on.
     assert (True, True) in [(place in event["stopped"], advice in event["advice"]) for event in found]
 
 

@@ -1,4 +1,4 @@
-"""Deliver's queries read few rows of a backlog, even if they were first planned for a short queue."""
+"""Deliver's queries read only a few rows of a backlog, even if they were first planned for a short queue."""
 
 import pytest
 from sqlalchemy import text

@@ -1,4 +1,4 @@
-"""An operator resends deliveries that were given up, on PostgreSQL and on SQLite."""
+"""On PostgreSQL and on SQLite, an operator resends deliveries that were given up on."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -35,7 +35,7 @@ def omctl(migrated_url, destinations_file):
 
 @pytest.fixture
 def refused(stand):
-    """Two conversations of three messages each; each destination refused the first two messages of each."""
+    """Two conversations of three messages each; each destination refused the first two in each."""
     stand.inbox.fault_for = lambda told: None if words_of([told]) in ([], ["third"]) else Fault(422)
     with stand.delivering(stand.crm, stand.content):
         for name in ("c-1", "c-2"):

@@ -43,7 +43,7 @@ PERMIT = ("DROP VIEW event_payloads", "ALTER TABLE kept_payloads RENAME TO event
 
 @pytest.fixture
 def half_refused(stand):
-    """A stand with many waiting events; the destination refuses every other one."""
+    """A test rig with many waiting events; the destination refuses every other one."""
     stand.inbox.fault_for = lambda told: Fault(422) if is_odd(told.body["conversation_id"]) else None
     stand.register(stand.crm)
     stand.intake(*[deliver(event("new", conversation=f"c-{number}")) for number in range(MANY)])

@@ -33,7 +33,7 @@ def make_transport(url, **options):
 
 
 def recording(requests, answer):
-    """Answer each request of a connection with the same bytes, and record the requests."""
+    """Answer each request on a connection with the same bytes, and record the requests."""
 
     def serve(accepted):
         requests.append([])
@@ -60,7 +60,7 @@ def is_no_server_of_http(accepted):
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory):
-    """A certificate for this host, and its key, in one file. No authority has signed it."""
+    """A file with a certificate for this host, which no authority has signed, and its key."""
     path = tmp_path_factory.mktemp("certificate") / "both.pem"
     kind = ["-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-noenc"]
     names = ["-subj", "/CN=crm", "-addext", f"subjectAltName=IP:{LOOPBACK}"]

@@ -39,7 +39,7 @@ def test_an_event_dead_lettered_by_the_broker_is_recorded_with_the_brokers_reaso
         found = dead_letters(channel, 3)
 
     assert query(REASONS) == [("late", "expired"), ("limit", "delivery_limit"), ("operator", "rejected")]
-    # With its key, reconciliation finds that the event is known.
+    # The key lets reconciliation recognise the event.
     keyed = "SELECT message_id FROM dead_letters WHERE idempotency_key IS NOT NULL ORDER BY message_id"
     assert query(keyed) == [("late",), ("limit",)]
     assert {body for _, _, body in found} == {GOOD}

@@ -1,4 +1,4 @@
-"""A replay with `--again` gives an event another effect, after the event's own key is recorded."""
+"""A replay with `--again` gives an event another effect after the event's own key has been recorded."""
 
 from dataclasses import replace
 

@@ -50,7 +50,7 @@ FAULTS = {
 
 @pytest.fixture
 def failing(handlers):
-    """Return a function that adds a handler failing at "sick"; it returns the sizes of the failed calls."""
+    """Return a function that adds a handler, which fails on "sick", and returns the sizes of failed calls."""
 
     def install(fault):
         calls = []

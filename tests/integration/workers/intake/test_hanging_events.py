@@ -1,4 +1,4 @@
-"""An event that hangs its handler becomes a dead letter; other events are processed in bounded time.
+"""An event that makes its handler hang becomes a dead letter; other events are processed in bounded time.
 
 Guarantee 7.3.
 """
@@ -111,7 +111,7 @@ def test_an_event_that_hangs_three_workers_is_dead_lettered_and_other_events_are
 
     assert query("SELECT message_id, code FROM dead_letters") == [(sick, "poison")]
     assert query("SELECT count(*) FROM suspects") == [(0,)]
-    # The event delays others only for three times HANDLER_SECONDS and three restarts.
+    # The event delays others only for three times HANDLER_SECONDS plus three restarts.
     assert statuses == [1, 1, 1]
     # The log shows the stack of every thread.
     assert "hanging_handler.py" in (tmp_path / "worker-0.log").read_text()

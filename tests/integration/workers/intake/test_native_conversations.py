@@ -66,7 +66,7 @@ def test_a_conversation_is_announced_before_its_events(counting, query, batches,
 
 
 def test_a_conversations_start_is_sent_before_its_receipt_in_a_batch_with_other_receipts(counting, query):
-    """A handler gets all receipts of a batch at once, and here another conversation's receipt is first."""
+    """A handler gets all receipts of a batch at once, and here another conversation's receipt comes first."""
     start, receipt = payload_of("eventbridge/customer-start"), payload_of("genesys/receipt-published")
     of_another = receipt | {"conversationId": "0-before-the-other", "id": "another"}
     counting(deliver(of_another), deliver(start), deliver(receipt))

@@ -22,7 +22,7 @@ class WorkerKilledError(BaseException):
 
 @pytest.fixture
 def deadly(engine, handlers):
-    """Return a function that processes deliveries; a handler kills the worker at the text "poison"."""
+    """Return a function that processes deliveries; a handler kills the worker on the text "poison"."""
 
     def kills(connection, events, now_us):
         if any(each.event.text == "poison" for each in events):
@@ -48,7 +48,7 @@ def test_a_poison_event_is_dead_lettered_and_the_other_events_are_processed(dead
     rejected = deadly(*last)
     assert rejected == {last[1].tag}
     assert query("SELECT message_id, code FROM dead_letters") == [("poison", "poison")]
-    # With its key, reconciliation finds that the event is known.
+    # The key lets reconciliation recognise the event.
     assert query("SELECT count(*) FROM dead_letters WHERE idempotency_key IS NOT NULL") == [(1,)]
     assert query("SELECT text FROM conversation_messages ORDER BY text") == [("after",), ("before",)]
     assert query("SELECT count(*) FROM suspects") == [(0,)]

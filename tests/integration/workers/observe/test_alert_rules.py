@@ -1,4 +1,4 @@
-"""Prometheus evaluates the rules: each alert fires during its own fault and during no other fault."""
+"""Prometheus evaluates the rules: each alert fires during its own fault and during no other."""
 
 import json
 import os
@@ -81,7 +81,7 @@ WELL = {
 
 
 def series(name, **labels):
-    """Return the key in WELL of the series with this metric name and these labels."""
+    """Return WELL's key for the series with this metric name and these labels."""
     wanted = [f'{label}="{value}"' for label, value in labels.items()]
     [key] = [key for key in WELL if key.startswith(f"{name}{{") and all(each in key for each in wanted)]
     return key
@@ -117,7 +117,7 @@ CASES = [
     # After two minutes without an intake worker, events in the queue raise QueueNotDrained, too.
     ("WorkerSilent", {series("om_worker_up"): "1x59 0x100"}, 0, 1),
     ("QueueNotDrained", {QUEUE: "900x160", series("om_worker_up"): "1x59 _x100"}, 1, 8),
-    # While the database is away, nothing that is read from it is exported.
+    # While the database is away, no metric that is read from it is exported.
     ("QueueNotDrained", {key: f"{start}x59 _x100" for key, start in FROM_DATABASE.items()}, 1, 8),
     ("DatabaseAway", {series("om_database_up"): "1x59 0x100"}, 0, 2),
     ("DeadLetterShare", {series("om_intake_dead_lettered_total"): "0x59 0+900x100"}, -1, 1),
@@ -146,7 +146,7 @@ ALONG = {"SuccessRateLow": ["Gaps"]}
 """For some alerts, the other alerts that rightly fire at the same time."""
 GAPS = series("om_reconciliation_gaps")
 FALLS = {"at once": "5000x59 1000x100", "bit by bit": "5000x59 4900-100x48 100x51"}
-"""The number of gaps while retention deletes old gaps at night. No alert may fire at any minute."""
+"""The number of gaps while retention deletes old gaps at night. No alert may fire in any minute."""
 HOUR = 120 * 990
 """The number of events that are processed or skipped in an hour: 120 samples with 990 events each."""
 SHARES = {
@@ -178,7 +178,7 @@ def _share(value):
 
 
 def _firing(minute, name, *, is_quiet=False):
-    """Return the expectation that at a minute only this alert (unless *is_quiet*) and those of ALONG fire."""
+    """Return the expectation that at *minute* only *name*, unless *is_quiet*, and its ALONG alerts fire."""
     names = [*ALONG.get(name, []), *([] if is_quiet else [name])]
     return {
         "expr": 'count by (alertname) (ALERTS{alertstate="firing"})',
@@ -265,7 +265,7 @@ WEEK = 7 * DAY
         (f"0+500x{DAY + 24} {(DAY + 24) * 500}x12", DAY + 32, True),
         # There is usually no traffic at this hour.
         (f"0+500x12 6000x{DAY + 40}", DAY + 32, False),
-        # This hour of the ninth day had no traffic a day before, but had some a week before.
+        # At this hour on the ninth day, there was no traffic a day before, but there was some a week before.
         (f"0+500x{WEEK} {WEEK * 500}x{DAY + 40}", WEEK + DAY + 32, True),
     ],
 )
@@ -309,7 +309,7 @@ def test_every_alert_links_to_its_chapter_of_the_runbook():
 def test_the_next_command_of_the_status_page_is_in_the_alerts_chapter(name):
     [chapter] = re.findall(rf"^## {name}\n(.*?)(?=^## |\Z)", RUNBOOK.read_text(), re.MULTILINE | re.DOTALL)
     assert f"`{NEXT_COMMANDS[name]}`" in " ".join(chapter.split())
-    assert "omctl reconcile" not in NEXT_COMMANDS[name]  # Without --since, it compares from the first day.
+    assert "omctl reconcile" not in NEXT_COMMANDS[name]  # Without --since, it would start at the first day.
 
 
 def test_the_documentation_lists_the_alerts_that_the_status_page_does_not_show():

@@ -1,4 +1,4 @@
-"""No metric query reads a whole table, and a failing query leaves out only its own metric."""
+"""No metric query reads a whole table, and if a query fails, only its own metric is left out."""
 
 import json
 
@@ -45,7 +45,7 @@ def observer(migrated_url):
 
 @pytest.fixture(scope="module")
 def full(postgresql, migrated_postgresql):
-    """An engine of the observe role for a database with many rows in every table that it counts."""
+    """An engine of the observe role for a database with many rows in every table that the role counts."""
     with postgresql.make_database(like=migrated_postgresql) as url:
         fill(url)
         observer = make_engine(url, OBSERVER_SESSION)
@@ -76,7 +76,7 @@ def test_the_number_of_rows_that_a_metric_query_reads_is_limited(full, metric):
         plan = connection.exec_driver_sql(f"EXPLAIN (ANALYZE, FORMAT JSON) {query}").scalar_one()
     # Two codes and two destinations are counted separately.
     assert rows_read(plan[0]["Plan"]) <= 2 * MAX_COUNTED + 100, json.dumps(plan, indent=1)
-    # Compiling a query takes a tenth of a second, and on a busy machine longer than a scrape may take.
+    # Compiling a query takes a tenth of a second, and, on a busy machine, longer than a scrape may take.
     assert "JIT" not in plan[0]
 
 

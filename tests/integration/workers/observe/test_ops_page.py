@@ -1,4 +1,4 @@
-"""The status page counts events on both databases, and works in a real browser."""
+"""The status page counts events with both databases and works in a real browser."""
 
 import os
 import random
@@ -93,14 +93,14 @@ def test_counting_resumes_after_a_failure_where_it_stopped(engine):
         reader.read()
     reader.read()
 
-    # Two queries count each minute. The failed run counted ten minutes, and a new minute may have begun.
+    # Two queries count each minute. The failed run counted ten minutes, and a new minute might have begun.
     assert sum(counted) - 21 in {100, 102}
 
 
 def test_the_given_clock_and_not_the_hosts_clock_determines_the_last_hour(engine):
     """On a host whose clock is ahead, the next minutes would be counted before they begin, and only once."""
     clock = MovedClock()
-    # A clock may get the database's time only when a connection is opened.
+    # A clock might get the database's time only when a connection is opened.
     sa.event.listen(engine, "checkout", lambda *_: setattr(clock, "ahead_us", -600_000_000))
     with engine.begin() as connection:
         at = moment_of(clock.now_us())
@@ -136,7 +136,7 @@ def app_on(engine, **changed):
         "canary": lambda: 0.02,
     }
     probes = {name: query and Probe(name, query) for name, query in (queries | changed).items()}
-    # Read the canary's state now, because the page itself does not wait for this state.
+    # Read the canary's state now, because the page itself does not wait for it.
     probes["canary"].read(5.0)
     return make_app(Probes(**probes))
 
@@ -296,7 +296,7 @@ def test_the_page_dims_its_values_while_its_server_is_frozen(browser, observer):
         expect(page.locator("#chart rect.bar")).to_have_count(60, timeout=MILLISECONDS)
         with page.expect_event("requestfailed", timeout=MILLISECONDS):
             os.killpg(observer.pid, signal.SIGSTOP)
-            # As after a laptop's sleep, the last answer is old, and no request has failed yet.
+            # As when a laptop wakes up, the last answer is old, and no request has failed yet.
             page.evaluate("answered = new Date(Date.now() - 16_000)")
             expect(page.locator("#verdict")).to_have_text("om-observe does not answer")
             expect(page.locator("#lights")).to_have_text("this page cut off: nothing below is current")

@@ -29,8 +29,8 @@ from workers.observe.status import overview
 pytestmark = pytest.mark.timeout(300)
 
 NAMED_SECONDS = 30.0
-"""The time within which a stopped part must be named here, where a canary is sent each second. With the usual
-canary each minute, the time is below 90 s."""
+"""The time within which a stopped part must be named in these tests, which send a canary every second. With
+the usual canary every minute, naming the part takes less than 90 s."""
 
 UP = dict.fromkeys(("broker", "database", "edge", "journal", "canary"), "up")
 
@@ -67,7 +67,7 @@ def trust(parts, monkeypatch):
 
 @pytest.fixture(scope="module")
 def page(parts):
-    """A client for the status page of an om-observe process that sends a canary each second."""
+    """A client for the status page of an om-observe process that sends a canary every second."""
     patch = pytest.MonkeyPatch()
     patch.setenv("REQUESTS_CA_BUNDLE", str(parts["gateway"].certificate))
     patch.setattr(overview, "CANARY_SECONDS", 1.0)
@@ -211,7 +211,7 @@ def metrics(page):
 )
 def test_the_stage_that_stops_the_canary_is_named(parts, change, stage, monkeypatch):
     if (change, stage) == (to, "certificate"):
-        # Without this variable, the certificate authority of the gateway is not trusted.
+        # Without this variable, the gateway's certificate authority is not trusted.
         monkeypatch.delenv("REQUESTS_CA_BUNDLE")
     settings = change(parts["gateway"].url + WEBHOOK_PATH)
     with pytest.raises(CanaryStoppedError, match=rf"^{stage}: ") if stage else nullcontext():

@@ -1,4 +1,4 @@
-"""Operators list, replay and discard dead letters of a real queue, whose records are in a real database."""
+"""Operators list, replay and discard dead letters in a real queue with records in a real database."""
 
 import json
 import os
@@ -198,7 +198,7 @@ def test_a_processed_event_takes_effect_again_only_with_the_option_again(
         wait_until(lambda: query("SELECT count(*) FROM processed_events") == [(1,)])
         for arguments, effects in (((), 1), (("--again",), 2), (("--again",), 3)):
             bury(channel, "m-1", body())
-            # Delete the earlier decision from the record, as a second failure of the event would.
+            # Clear the earlier decision in the record, as a second failure of the event would.
             with engine.begin() as transaction:
                 transaction.exec_driver_sql(
                     "UPDATE dead_letters SET intervention_id = NULL, decided_at = NULL"

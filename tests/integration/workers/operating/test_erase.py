@@ -1,4 +1,4 @@
-"""omctl erase removes a customer's data everywhere, including on the disk."""
+"""omctl erase removes a customer's data everywhere, including from the disk."""
 
 import json
 import re
@@ -382,7 +382,7 @@ def test_no_erased_data_is_left_on_the_brokers_disk_after_the_steps_of_the_secur
 
     def is_left():
         while True:
-            # RabbitMQ may replace a file while the test reads the directory.
+            # RabbitMQ might replace a file while the test reads the directory.
             with suppress(FileNotFoundError):
                 files = [path for path in node.directory.rglob("*") if path.is_file()]
                 return any(CUSTOMER.encode() in path.read_bytes() for path in files)

@@ -1,4 +1,4 @@
-"""After a cutover from the guide's own code with an import of its keys, no event takes effect twice."""
+"""After a cutover from the guide's own code and an import of its keys, no event takes effect twice."""
 
 import json
 
@@ -36,7 +36,7 @@ def test_each_event_takes_effect_once_after_a_cutover(engine, intake, query, tmp
     )  # fmt: skip
     assert run(url, tmp_path, cache)[1]["imported"] == 3
     assert run(url, tmp_path, cache)[1]["imported"] == 0
-    # The platform repeats the last events, and sends events that the guide's code never received.
+    # The platform resends the last events, and sends events that the guide's code never received.
     intake(*[deliver(payload) for payload in (*before, *after)])
     intake(deliver(before[0]))
 

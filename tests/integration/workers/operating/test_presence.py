@@ -1,4 +1,4 @@
-"""Workers report that they run, on both databases, and the observe role serves these reports as metrics."""
+"""On both databases, workers report that they are running; the observe role serves the reports as metrics."""
 
 import socket
 from datetime import UTC, datetime, timedelta

@@ -95,7 +95,7 @@ def test_events_of_an_edge_whose_clock_is_ahead_are_replayed(happened, omctl, en
 
 @pytest.fixture
 def interrupted(happened, omctl, channel, engine):
-    """The id of a replay whose process was killed after it had published more than it had recorded."""
+    """The id of a replay whose process was killed after it had published more events than it had recorded."""
     replayed = omctl("--since", "1h", "--again", "--reason", "try")
     with engine.begin() as connection:
         connection.exec_driver_sql("UPDATE interventions SET outcome = NULL, done = 2, through = 2")

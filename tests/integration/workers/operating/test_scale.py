@@ -48,7 +48,7 @@ def test_the_scale_role_starts_workers_for_a_backlog_and_stops_them_afterwards(
 
     assert max(targets(log)) == 3
     assert [line["reason"] for line in lines(log, "scaled")][-1] == "calm"
-    # Every worker that was started ended before the scale role ended.
+    # Every worker that the scale role started ended before the role itself ended.
     assert len(lines(log, "subscription_ended")) == len(lines(log, "consumer_up"))
 
 

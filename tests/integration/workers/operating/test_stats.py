@@ -1,4 +1,4 @@
-"""omctl stats counts the received notifications that the database has recorded."""
+"""omctl stats counts the received notifications that are recorded in the database."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta

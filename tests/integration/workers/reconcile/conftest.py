@@ -1,4 +1,4 @@
-"""Fixtures for tests of comparisons: a clock that the test moves, and reconcilers that use this clock."""
+"""Fixtures for tests of comparisons: a clock that the test moves, and reconcilers that use that clock."""
 
 import pytest
 from flask import request
@@ -41,7 +41,7 @@ def started(make_reconciler, clock):
 
 @pytest.fixture
 def fail(organisation, monkeypatch):
-    """Return a function that makes requests with given words in their URLs fail; retries do not wait."""
+    """Return a function that makes requests fail if their URLs contain given words; retries do not wait."""
 
     def fail(faults):
         def next_fault(_method):

@@ -104,7 +104,7 @@ def test_an_event_that_no_webhook_delivered_is_published_once_unless_it_is_too_r
     clock.ahead_us = HOUR_US // 2
     run(started)
     assert depth(channel) == 2
-    # The first event is not published again: it still waits in the queue.
+    # The first event is not published again: it is still waiting in the queue.
     assert query("SELECT missing, published, waiting" + LAST) == [(2, 1, 1)]
 
 
@@ -167,11 +167,11 @@ def test_only_one_process_compares_at_a_time_and_another_takes_over_if_it_is_kil
     for _ in range(5):
         assert started.reconcile()
     assert not other.reconcile()
-    # The first process is killed, and its lease ends.
+    # The first process is killed, and its lease expires.
     clock.ahead_us = 180_000_000
     organisation.requests.clear()
     assert run(other)
-    # The two conversations with missing events are read again, because these events were not published yet.
+    # The two conversations with missing events are read again, because those events were not yet published.
     asked = {each.split()[1].split("/")[5] for each in organisation.requests if "/messages/c-" in each}
     assert asked == {f"c-{number:02}" for number in range(1, 12)}
     assert depth(channel) == 2
@@ -235,7 +235,7 @@ def test_events_in_a_journal_do_not_count_as_missing(  # noqa: PLR0917  # fixtur
     run(started)
     assert depth(channel) == 0
     assert query("SELECT compared, missing" + LAST) == [(0, 0)]
-    # By now, all events of the journal have been published. The missing events were not among them.
+    # By now, all events in the journal have been published. The missing events were not among them.
     clock.ahead_us = HOUR_US // 2
     run(started)
     assert depth(channel) == 2
@@ -311,7 +311,7 @@ def test_a_conversation_that_takes_longer_than_a_lease_is_compared_by_one_proces
         return sum(each.endswith("c-1/messages/bulk") for each in organisation.requests)
 
     other = make_reconciler("other")
-    # A lease is 120 seconds long, and every step renews it.
+    # A lease lasts 120 seconds, and every step renews it.
     while pieces() < 2:
         assert started.reconcile()
         clock.ahead_us += 100_000_000
@@ -336,7 +336,7 @@ def test_conversations_with_equal_counts_are_read_last_and_only_until_the_interv
     for _ in range(3):
         assert started.reconcile()
     assert organisation.requests[2].endswith("/conversations/messages/c-19")
-    # The next comparison is due at this time.
+    # The next comparison is scheduled for this time.
     clock.ahead_us = HOUR_US // 4 + 1
     assert query("SELECT count(*) FROM reconciliations WHERE finished_at IS NULL") == [(1,)]
     while query("SELECT finished_at" + LAST) == [(None,)]:

@@ -1,7 +1,7 @@
-"""At 100 events a second, missing events are found within one interval and the request limit.
+"""At 100 events a second, missing events are found within one interval and within the request limit.
 
 Time is simulated, so the interval takes only seconds. Every request is recorded with its simulated time. With
-OM_TEST_CONVERSATIONS=4500 there are 90,000 events, as in 15 minutes at 100 events a second.
+OM_TEST_CONVERSATIONS=4500, there are 90,000 events, as in 15 minutes at 100 events a second.
 """
 
 import json
@@ -27,7 +27,7 @@ INTERVAL_US = 15 * MINUTE_US
 
 
 class Settle:
-    """Takes one request a second from the same budget, as settling 60 routing updates a minute does."""
+    """Takes one request a second from the same budget, as settling 60 routing updates a minute would."""
 
     def __init__(self, budget, clock):
         self._budget, self._clock, self.next_us = budget, clock, clock.now_us()
@@ -44,7 +44,7 @@ class Settle:
 
 
 class InProcessClient:
-    """A client of the platform without a network; it records the time of each request."""
+    """A platform client that uses no network; it records the time of each request."""
 
     def __init__(self, organisation, budget, clock, settle):
         self._client = create_platform(organisation).test_client()

@@ -40,7 +40,7 @@ def omctl(vhost, migrated_url, platform_url, channel):
 
 @pytest.fixture
 def sent(organisation, intake):
-    """Record ten messages of three conversations; the webhooks of two messages were lost."""
+    """Record ten messages of three conversations; two of the messages' webhooks were lost."""
     sent = [native(number, conversation=f"c-{number % 3}", after_s=-300) for number in range(10)]
     for payload in sent:
         organisation.history.record(payload)
@@ -188,7 +188,7 @@ def test_after_a_mismatch_reconcile_waits_for_an_operators_decision(  # noqa: PL
     assert "60 events that were received" in answer["mismatch"]
     # The comparison of a single conversation cannot prove a mismatch.
     omctl("--since", "1h", "--wait", "0", "--conversation", "c-0", status=4)
-    # Nor can a comparison in which the platform returns no conversation, or which has too few events.
+    # Nor can a comparison for which the platform returns no conversations, or one with too few events.
     fail({"/conversations/messages/": Fault(403)})
     omctl("--since", "1h", "--wait", "0", status=5)
     fail({})

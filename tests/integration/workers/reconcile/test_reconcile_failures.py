@@ -20,7 +20,7 @@ def test_a_conversation_of_another_division_does_not_delay_other_conversations( 
 ):
     for number in range(7):
         organisation.history.record(native(number, conversation=f"c-{number}", after_s=-300))
-    # The platform refuses every request for one conversation, and the request for messages of another.
+    # The platform refuses every request for one conversation, and the request for another's messages.
     fail({"conversations/messages/c-0": Fault(403), "messages/c-5/messages/bulk": Fault(400)})
     run(started)
     assert depth(channel) == 5
@@ -42,7 +42,7 @@ def test_a_comparison_continues_later_if_the_broker_is_away_or_refuses_connectio
     broken = make_reconciler(amqp_url=f"{vhost.amqp_url}x" if refuses else GONE)
     with pytest.raises(RetryLaterError, match="OM_AMQP_URL"):
         broken.reconcile()
-    # The comparison has already listed the conversations, but not yet found the events to publish.
+    # The comparison has already listed the conversations, but has not yet found the events to publish.
     assert started.reconcile()
     with pytest.raises(RetryLaterError, match="OM_AMQP_URL"):
         run(broken)

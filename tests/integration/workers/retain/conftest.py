@@ -15,7 +15,7 @@ from workers.settle import Settler
 
 @pytest.fixture
 def process(engine, handlers):
-    """Return a function that processes and settles events with a clock in the past."""
+    """Return a function that processes and settles events with a clock set in the past."""
 
     def run(days, *deliveries, settles=True):
         clock = clock_of(days)

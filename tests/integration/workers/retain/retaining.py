@@ -1,4 +1,4 @@
-"""Run retention, and make clocks in the past."""
+"""Run retention, and make clocks that are set in the past."""
 
 from pathlib import Path
 

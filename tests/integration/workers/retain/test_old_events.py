@@ -1,4 +1,4 @@
-"""Old events are deleted with their dependent rows, except events that are not delivered or settled yet."""
+"""Old events are deleted with their dependent rows once they have been delivered and settled."""
 
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -116,7 +116,7 @@ TOLD_TABLES = ("event_payloads", "processed_events", "outbox", "conversations")
 def test_a_waiting_delivery_keeps_its_event_and_its_body(process, tell, finish, migrated_url, days):
     tell("crm", "content")
     process(40, *some_of_each("told"))
-    # Keep events for 60 days, because a delivery that waits longer than events are kept is abandoned.
+    # Keep events for 60 days, because a delivery is abandoned if it waits longer than events are kept.
     assert set(run(migrated_url, "--dry-run", days=days, event_days="60").values()) == {0}
     assert set(run(migrated_url, days=days, event_days="60").values()) == {0}
     finish(outcome="delivered")

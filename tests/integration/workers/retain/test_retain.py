@@ -43,7 +43,7 @@ def keep(engine, *ages_in_days):
     [
         ([90, 31, 29, 0], 2),
         *[([*[40] * old, 1, 1], old) for old in (BATCH_ROWS - 1, BATCH_ROWS, 2 * BATCH_ROWS + 1)],
-        # A run does not end early if there are newer rows among the older rows.
+        # A run does not end early if there are newer rows among the old ones.
         ([40, 1, 40, 1, *[40] * BATCH_ROWS], BATCH_ROWS + 2),
     ],
 )
@@ -80,7 +80,7 @@ def test_bodies_and_events_have_separate_retention_times(engine, migrated_url):
 
 
 def test_retention_continues_past_conflicts_that_were_received_again(engine, migrated_url, query):
-    """The oldest events' conflicts have the lowest keys, but become recent if these events are replayed."""
+    """The oldest events' conflicts have the lowest keys, but become recent if those events are replayed."""
 
     def conflict(event_id, days):
         at = moment_of(clock_of(days).now_us())
@@ -123,7 +123,7 @@ def test_the_retain_worker_deletes_expired_rows_or_only_counts_them(engine, migr
 
 
 def reconciled(engine, days, holder, *, started_by=TIMER, is_finished=True):
-    """Insert a comparison that is *days* old, with a conversation and a gap."""
+    """Insert a comparison that is *days* days old, with a conversation and a gap."""
     at = moment_of(clock_of(days).now_us())
     finished_at = at if is_finished else None
     comparison = {"started_by": started_by, "held_by": holder, "started_at": at, "finished_at": finished_at}
@@ -165,7 +165,7 @@ def test_an_interrupted_run_has_already_deleted_a_batch_of_every_table(engine, q
 
     def cut_off(_connection):
         committed.append(1)
-        # By then, one batch of each of the eleven tables and a second batch of the first table are deleted.
+        # By then, one batch of each of the eleven tables and a second batch of the first have been deleted.
         if len(committed) > 12:
             raise KeyboardInterrupt
 

@@ -32,7 +32,7 @@ def make_settler(engine, clock):
         verifier = Verifier(engine, clock, states=states, **{"end_seconds": 600.0, **ending})
 
         def settle_closed():
-            """Move the clock until every window has closed, and settle the windows."""
+            """Move the clock forward until every window has closed, and settle the windows."""
             clock.seconds += 2.1
             return settler.settle_windows()
 

@@ -126,7 +126,7 @@ def test_an_update_whose_result_cannot_be_recorded_is_set_aside(intake, make_set
 
 @pytest.fixture
 def without_permission(engine):
-    """Take away the engine's permission to write the outbox; yield a function that grants it again."""
+    """Revoke the engine's permission to write to the outbox; yield a function that grants it again."""
     role = f"settle-{secrets.token_hex(4)}"
 
     def execute(*statements):

@@ -1,1 +1,1 @@
-"""Provide the revisions, one in each file. This is a package so that an installation includes the files."""
+"""Provide the revisions, one per file. This is a package so that an installation includes the files."""
