@@ -79,7 +79,7 @@ class Envelope:
 
     @property
     def identity(self) -> str:
-        """The message id or, if another publisher's id is missing or not printable, the body's digest.
+        """The message id, or the body's digest if another publisher set no id or an unprintable one.
 
         The database might refuse the record of a dead letter whose id is not printable.
         """

@@ -74,7 +74,7 @@ def _strike(rig: Rig, scenario: str, strike: Callable[[], None], mend: Callable[
             tries = finished(sending)
         mend()
         wait_until(lambda: _has_handed_over(server), RECOVERY_SECONDS, "the journal is handed over")
-        # After a freeze, the last events can still be in a socket. After a kill, they were published again.
+        # After a freeze, the last events can still be in a socket. After a kill, they have been republished.
         rig.queue.settle()
     check_answers(rig, scenario, tries)
     begin, end, after = begin + SETTLE_SECONDS, struck_at - MARGIN_SECONDS, struck_at + MARGIN_SECONDS

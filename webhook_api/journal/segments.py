@@ -59,7 +59,7 @@ def encode_records(events: Iterable[tuple[bytes, bytes]]) -> bytes:
 def read_segment(path: Path) -> Iterator[Entry | Damage]:
     """Yield the entries of a segment in order, and each stretch of damage that is skipped between them.
 
-    A truncated last record counts as damage. If a killed process left it, its request never got a 200.
+    A truncated last record counts as damage. A request whose record was cut off by a kill never got a 200.
     """
     data = path.read_bytes()
     offset = 0
