@@ -5,7 +5,7 @@ import time
 from typing import Final, Protocol
 
 CAP_SECONDS: Final = 5.0
-"""Longest default delay. It spares a broker that is starting up, and a journal has ample room for 5 s' worth of events."""
+"""Longest default delay. It spares a broker that is starting up; a journal has ample room meanwhile."""
 
 
 class Clock(Protocol):

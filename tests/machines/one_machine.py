@@ -133,5 +133,5 @@ def _upgrade(machine: Machine) -> None:
 
 
 def _boot_time(machine: Machine) -> str:
-    """Return the start time of the machine's first process. The kernel's boot time would be that of the host."""
+    """Return when the machine's first process started; the kernel's boot time would be the host's."""
     return machine.run("stat -c %Y /proc/1")
