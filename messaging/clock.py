@@ -5,7 +5,7 @@ import time
 from typing import Final, Protocol
 
 CAP_SECONDS: Final = 5.0
-"""Longest default delay. It spares a broker that is starting; a journal can hold far more than 5 s."""
+"""Longest default delay. It spares a broker that is starting; a journal holds far more than 5 s of events."""
 
 
 class Clock(Protocol):

@@ -61,7 +61,7 @@ class Watchdog:
         self._deadline: float | None = None
 
     def feed(self) -> None:
-        """Report several times per *patience_seconds* that the loop is running; exit if work hangs."""
+        """Report that the loop is running (several times per *patience_seconds*); exit if work hangs."""
         now = time.monotonic()
         deadline = self._deadline
         if deadline is not None and now > deadline:

@@ -46,7 +46,7 @@ class Terms:
 
 @dataclass(slots=True)
 class Run:
-    """One intervention and its progress. It gets its id when recorded, and counts as cancelled until it ends.
+    """One intervention and its progress. It gets its id when recorded, and counts as cancelled until done.
 
     `selection` is JSON without message content. `verb` is a participle, such as "replayed", for the report.
     `copies` counts the removed duplicates of processed messages. `last_id` is the id of the last processed

@@ -161,7 +161,7 @@ def percentile(ordered: Sequence[float], percent: int) -> float:
 
 @dataclass(slots=True)
 class WebhookSender:
-    """Passes each post to a pool of threads when the post is due. One condition guards all its attributes."""
+    """Passes each post to a pool of threads when the post is due. One condition guards all its state."""
 
     endpoint: WebhookEndpoint
     posts: Iterator[Post]
@@ -176,7 +176,7 @@ class WebhookSender:
     _changed: threading.Condition = field(default_factory=threading.Condition)
 
     def run(self, threads: int, progress: Callable[[Tally], None]) -> Summary:
-        """Send all posts, and block until each is answered or has used up its retries.
+        """Send all posts, and block until no post needs another attempt.
 
         An interrupt is reraised once the requests in flight have ended, so that the ledger is complete.
         """

@@ -26,8 +26,8 @@ LINES_PER_SECOND: Final = 5
 class Answers:
     """Counts responses since the process started; the metrics report these counts.
 
-    `refusals` counts refusals by status. `durations` counts accepted webhooks by the smallest bound that
-    their responses did not exceed; its last element counts slower ones. `seconds` is the sum of durations.
+    `refusals` counts refusals by status. `durations` counts accepted webhooks by the smallest of
+    BOUNDS_SECONDS within which each got a 200; the last element counts others. `seconds` is the total time.
     """
 
     def __init__(self, clock: Clock) -> None:

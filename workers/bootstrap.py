@@ -43,7 +43,7 @@ alone, so the rest of its batch waits through three time limits and three restar
 
 SWITCH_SECONDS: Final = 0.0005
 """How long one of deliver's threads may keep the interpreter lock while another thread waits for it. With the
-default of 5 ms, the thread that records results would delay the sending threads after every response."""
+default of 5 ms, the thread that records results would delay each sending thread after each response."""
 
 QUERY_SECONDS: Final = 5.0
 """Time limit for a query about a routing update. Queries about other conversations wait for it to end."""

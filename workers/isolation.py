@@ -20,9 +20,9 @@ def isolate(
     Returns the sum of the results of *work*.
 
     Args:
-        items: Each call of *work* gets consecutive items, in this order. If there are none, it is not called.
+        items: Each call of *work* gets consecutive items, in this order. Without items, *work* is not called.
         work: Processes all of its items in one transaction, or raises an error and has no effect.
-        on_fault: Sets one item aside. Processing continues with the next item unless this raises an error.
+        on_fault: Sets one item aside. Processing continues with the next item unless *on_fault* raises.
 
     Raises:
         RetryLaterError: The database, the broker or the platform is away. Earlier items stay processed; later

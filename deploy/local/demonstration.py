@@ -43,7 +43,7 @@ EVENTS = 1000
 CONNECTIONS = 16
 PER_SECOND = 100.0
 """Events sent per second. Without this limit, a hundred routing updates would arrive within three seconds.
-Settle queries the platform about one update at a time, so some answers would arrive after a window's end."""
+Settle queries the platform about one update at a time, so some answers would miss their windows."""
 
 DRAIN_SECONDS = 120.0
 QUEUES_TO_DRAIN = (topology.EVENTS_QUEUE, topology.UNROUTED, topology.DEAD_LETTER_RECORDS)

@@ -155,7 +155,7 @@ class LocalRabbitMQ:
     def _environment(self) -> dict[str, str]:
         """Return the node's environment. The machine's own settings for RabbitMQ have no effect on it.
 
-        This process's RABBITMQ_*, ERL_* and NOTIFY_SOCKET are not passed on, because they would affect it.
+        This process's RABBITMQ_*, ERL_* and NOTIFY_SOCKET are not passed on: they would affect the node.
         """
         here = self.directory
         plugins = self._program("rabbitmq-server").parents[1] / "plugins"

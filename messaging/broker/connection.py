@@ -21,7 +21,7 @@ CLOSE_SECONDS: Final = 5.0
 """How long to wait for the broker to answer a request to close a connection."""
 
 RECEIVE_BYTES: Final = 65_536
-"""Size of a read: about a hundred typical events. With smaller reads, the loop loses the GIL more often."""
+"""Size of a read: about a hundred typical events. Each read can make the loop lose the GIL, so make few."""
 
 _decode_value: Final = pika.data.decode_value
 

@@ -73,7 +73,7 @@ class DelayedRetries:
     The deliveries stay unacknowledged, so none is lost if this process ends. In the meantime, later
     deliveries are processed and acknowledged. At most *limit* deliveries wait, because each counts towards
     the prefetch. If one more fails, it is processed again at once, for the last time. So waiting deliveries
-    keep their delays, and other events can still arrive. *retry* is called with each delivery once due.
+    keep their delays, and other events can still arrive. *retry* is called with each due delivery.
 
     `open_tags` contains the tags of the deliveries that are waiting or being processed again.
     """

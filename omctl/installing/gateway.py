@@ -34,7 +34,7 @@ FIREWALL_UNIT: Final = "open-messaging-firewall.service"
 """The name must not begin with om-: hardening.conf denies units with that prefix the rights needed here."""
 FIREWALL_RULES: Final = CONFIGURATION / "firewall.nft"
 _BROKER_PORTS: Final = "4369, 25672"
-"""epmd's port and RabbitMQ's inter-node port are open to all hosts; only the Erlang cookie protects them."""
+"""epmd and RabbitMQ's nodes use these ports on all addresses; only the Erlang cookie protects them."""
 _CLUSTER_PORTS: Final = f"{_BROKER_PORTS}, 5671, 15671, 5432"
 
 

@@ -112,7 +112,7 @@ def list_expected(environment: Environment) -> Iterator[str]:
 def judge_workers(
     reports: Iterable[WorkerReport], now: datetime, expected: Iterable[str]
 ) -> Iterator[Finding]:
-    """Judge each role by its workers' reports. A role whose workers are all silent is a problem."""
+    """Judge each role by its workers' reports. It is a problem if all workers of a role stopped reporting."""
     roles: dict[str, list[WorkerReport]] = {role: [] for role in expected}
     for report in reports:
         roles.setdefault(report.role, []).append(report)

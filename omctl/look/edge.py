@@ -162,7 +162,7 @@ def judge_list(age: float | None, *, is_enforced: bool) -> Finding:
 
 
 class JournalState(NamedTuple):
-    """One process's journal: number of events, bytes, unreadable bytes, oldest segment's age in seconds."""
+    """One process's journal: events, bytes, unreadable bytes, seconds since the oldest segment changed."""
 
     is_owned: bool
     entries: int = 0

@@ -133,7 +133,7 @@ def discard(**options: Any) -> None:
 
 
 def _process(action: Action, verb: str, options: dict[str, Any]) -> None:
-    """Preview, confirm, carry out and report the action. Exit with 1 if none of the named ones is open."""
+    """Preview, confirm, carry out and report the action. Exit with 1 if no named dead letter is open."""
     limit, rate = options.pop("limit"), options.pop("rate", 0.0)
     terms = Terms.take(options)
     terms.require_reason()

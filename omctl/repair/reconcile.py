@@ -76,8 +76,8 @@ def reconcile(
 
     Without --since, it begins where the reconcile worker's first comparison began. It stays within the
     request budget that all hosts share, and can run beside the worker. It also reads quiet conversations that
-    might be open, but leaves out events of the last three minutes, which might be on their way. After a
-    mismatch, the worker waits until 50 or more events are compared without one, or for --despite-mismatch.
+    might be open, but omits events of the last three minutes, which might be on their way. After a mismatch,
+    the worker waits until a comparison of 50 or more of our events finds none, or for --despite-mismatch.
 
     Examples:
       omctl reconcile --since 2h --dry-run

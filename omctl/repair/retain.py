@@ -18,7 +18,7 @@ def retain(*, dry_run: bool) -> None:
 
     Raw bodies are deleted after OM_PAYLOAD_RETENTION_DAYS. Events and their records are deleted if no further
     copy arrives for OM_RETENTION_DAYS; conversations, if they do not change in that time. Events that are not
-    yet settled or delivered stay, with their bodies. A transaction deletes at most 1,000 rows, so you can run
+    settled or not delivered stay, with their bodies. A transaction deletes at most 1,000 rows, so you can run
     this beside the workers and interrupt it. Run it daily, or let a timer run `python -m workers retain`.
 
     Examples:

@@ -53,7 +53,7 @@ class Outbound:
         self.deliveries.append(WebhookDelivery(registration_id, payload, state="lost"))
 
     def statistics(self, registration_id: str) -> dict[str, Any]:
-        """Return the totals of a webhook's deliveries. `successRate` is a percentage, or None if unknown."""
+        """Return the totals of a webhook's deliveries. `successRate` is in percent; None without results."""
         deliveries = [one for one in list(self.deliveries) if one.registration_id == registration_id]
         settled = [one for one in deliveries if one.state in {"answered", "refused", "given up"}]
         succeeded = sum(one.state == "answered" for one in settled)

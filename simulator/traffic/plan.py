@@ -71,7 +71,7 @@ def traffic(plan: TrafficPlan) -> Iterator[Post]:
     waiting: list[tuple[int, int, Post]] = []
     for arrival, (place, post) in enumerate(_placed(plan, rng)):
         heapq.heappush(waiting, (place, arrival, post))
-        # Event numbers increase, and a post's place exceeds its event's number by at most both maxima's sum.
+        # Event numbers rise, and a post's place exceeds its event's number by at most the sum of both maxima.
         while waiting[0][0] < place - MAX_DISORDER - MAX_REDELIVERY:
             yield heapq.heappop(waiting)[2]
     while waiting:

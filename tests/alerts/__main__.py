@@ -32,7 +32,7 @@ PATIENCE_S = 30.0
 Half of the rule's `for` is added as well, because a missed scrape restarts that wait.
 """
 TAIL_S = 75.0
-"""An alert can start to fire this many seconds after its fault ends: the next canary is a minute away."""
+"""An alert can start to fire up to this many seconds after its fault: canaries are a minute apart."""
 EVIDENCE_MINUTES = 60.0
 ALIVE = (
     "om_canary_seconds",

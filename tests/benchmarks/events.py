@@ -70,7 +70,7 @@ def write_requests(path: Path, bodies: Iterator[bytes]) -> RequestFile:
 
 
 def bodies(count: int, seed: str) -> Iterator[bytes]:
-    """Yield ten events per conversation: its start, and then messages with two updates (queued and routed).
+    """Yield ten events per conversation: its start, messages, and two updates (queued and routed).
 
     Args:
         count: The number of events.

@@ -56,7 +56,7 @@ class Results:
         return median(rounds) if rounds else None
 
     def ratios(self, above: Figure, below: Figure) -> list[float]:
-        """Return the ratio of two figures in each round. A round measures them seconds apart."""
+        """Return the ratio of two figures in each round. A round measures both within seconds."""
         pairs = zip(self.rounds(above), self.rounds(below), strict=False)
         return [a / b for a, b in pairs if b]
 

@@ -72,7 +72,7 @@ class Rig:
 
     @contextmanager
     def product(self, **settings: str) -> Iterator[Product]:
-        """Yield the service with an empty state directory, this rig's broker, and limits beyond any run."""
+        """Yield the service with an empty state, this rig's broker, and limits that no run reaches."""
         common = {
             "OM_AMQP_URL": self.broker.amqp_url,
             "OM_MANAGEMENT_URL": self.broker.management_url,

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 TURN_SECONDS: Final = 0.00025
 """Seconds between two checks for due requests and for answers. A measured latency can be too long by this
-time, but is never too short. A loop that woke up for every request would leave less CPU time for others."""
+time, but is never too short. A loop that woke for every request would leave the server less CPU time."""
 
 
 @contextmanager

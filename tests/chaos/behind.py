@@ -123,7 +123,7 @@ class Contacts(dict[str, Conversation]):
 
 
 def purpose_of(conversation_id: str) -> str:
-    """Return the true purpose of the participant who is in a conversation with the customer."""
+    """Return the true purpose of a conversation's participant other than the customer."""
     return "acd" if conversation_id[-1] in "02468" else "agent"
 
 

@@ -46,8 +46,8 @@ LOOK_SECONDS = 1.0
 DRAIN_SECONDS = 600.0
 """The time limit for processing all events after the load ends, in seconds.
 
-The longest outage lasts three minutes, under a load of half the capacity. A single stand then takes 90
-seconds to process the backlog; one of three stands at once takes 270. The limit is about twice as long.
+The longest outage lasts three minutes, under a load of half the capacity. A single stand then processes
+the backlog in 90 s, and a stand beside two others in 270 s. The limit is about twice as long.
 """
 
 STILL_SECONDS = 75.0

@@ -135,7 +135,7 @@ class Scene:
 Strike: TypeAlias = Callable[[Scene], AbstractContextManager[None]]
 """Returns a context manager that breaks something on entry and repairs it on exit.
 
-It records a proof that the strike had an effect before it exits.
+Before the context exits, it records a proof that the strike had an effect.
 """
 
 ALL_ANSWERED = frozenset({200})

@@ -189,7 +189,7 @@ class Stand:
         return [self.edge, *self.workers, *(self.behind.programs if self.behind else ())]
 
     def processes(self) -> list[int]:
-        """Return the ids of all processes on an event's path. This process serves the destinations."""
+        """Return all process ids on an event's path, including this process, which serves destinations."""
         servers = [*self.brokers, *filter(None, (self.postgresql, self.standby))]
         return [os.getpid(), *(part.pid for part in (*servers, *self.programs))]
 

@@ -49,7 +49,7 @@ def wait_at_rest() -> None:
 
 
 def settle(ledger: Path) -> Account:
-    """Once all events are processed, compare a sender's ledger with the tables and the dead-letter queue."""
+    """Compare a sender's ledger with the tables and the dead-letter queue. Call wait_at_rest first."""
     accounts = read_accounts(ledger, _read("OM_DATABASE_URL"), _read("OM_AMQP_URL"))
     verdict, refused = accounts.verdict, sum(not row.answered for row in accounts.ledger)
     return Account(verdict.answered, verdict.lost, verdict.repeated, refused)

@@ -14,7 +14,7 @@ from tests.servers import free_port
 
 PORTS: Final = ("OM_GATEWAY_PORT", "OM_PROMETHEUS_PORT", "OM_OBSERVE_PORT")
 UP_SECONDS: Final = 900.0
-"""The time limit for the start, in seconds. Downloading and building the images takes most of that time."""
+"""The time limit for the start, in seconds. Downloads and the image's build take most of that time."""
 
 
 class Composition:

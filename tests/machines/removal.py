@@ -49,7 +49,7 @@ def _share(machine: Machine, omctl: str) -> None:
     """Install only the edge, then only a worker, with the addresses of an existing broker and database.
 
     As docs/install.md says, the edge's user may only publish and read depths, and the workers' user may
-    also declare queues.
+    declare queues.
     """
     machine.run(f"mv {CREDENTIALS} {NAMED}")
     given = " ".join(f"{name}=$(cat {NAMED}/edge/{name})" for name in ("OM_AMQP_URL", "OM_MANAGEMENT_URL"))

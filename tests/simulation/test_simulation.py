@@ -1,4 +1,4 @@
-"""Test that no schedule makes the edge lose events, that defects are found, and that runs are repeatable."""
+"""Test that the edge loses no event in many schedules, that defects are found, and that seeds repeat runs."""
 
 import os
 import subprocess

@@ -1,1 +1,1 @@
-"""Provide the test rig of chaos and benchmarks: it runs the product, sends load and keeps a ledger."""
+"""Provide the test rig for chaos and benchmarks: it runs the product, sends load and keeps a ledger."""

@@ -33,7 +33,7 @@ class RequestFile:
 
 
 def _mapped(path: Path) -> mmap.mmap:
-    """Map a file into memory, because the file can be large, and the sender often sends only part of it."""
+    """Map a file into memory, because the file can be large, and the sender can send only part of it."""
     with path.open("rb") as file:
         return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
 

@@ -113,7 +113,7 @@ class Program:
         self.start()
 
     def run_from(self, directory: Path) -> None:
-        """Use a different directory's code after the next start. Missing modules come from the first one."""
+        """Use another directory's code from the next start; missing modules come from the first directory."""
         *_, first = self.environment["PYTHONPATH"].split(os.pathsep)
         self._directory = directory
         self.environment = {**self.environment, "PYTHONPATH": f"{directory}{os.pathsep}{first}"}

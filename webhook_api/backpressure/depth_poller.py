@@ -31,7 +31,7 @@ class QueueReport:
 class DepthPoller:
     """Polls every second on a separate thread, and calls *on_report* with each report on that thread.
 
-    *preferred_address* returns the index to query first, or None for the one with the fewest recent failures.
+    *preferred_address* returns the index to query first; None: the one with the fewest consecutive failures.
     """
 
     def __init__(

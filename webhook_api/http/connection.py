@@ -50,7 +50,7 @@ class Connections:
 
 
 class HttpConnection(asyncio.BufferedProtocol):
-    """Serves one connection until its deadline, and keeps each response until it can be sent."""
+    """Serves one connection until its deadline, and keeps each response until it may be sent."""
 
     def __init__(self, shared: Connections, *, is_surplus: bool) -> None:
         shared.opening.add(self)

@@ -39,7 +39,7 @@ class Service:
         leave: Called when the port has been released; other processes now accept all new connections.
         find_failure: Called before a response that is not deferred; makes the request's event durable. If
             that fails, it returns the response to send instead.
-        on_refused: Called with each response that the server makes itself, not the application.
+        on_refused: Called with each of the server's own responses if the application fails or is not called.
         start: Called before the loop runs.
         stop: Called at the end, with a function that it must call when everything is stopped.
     """

@@ -142,7 +142,7 @@ class BrokerLink:
             if state is BrokerState.UP:
                 self._watch.on_connected(now, self._publisher.node)
         elif state is BrokerState.UP:
-            # The broker is reading again. Only now can it answer a pending probe, so restart the time limits.
+            # The broker reads again. It might answer a pending probe only now, so restart the time limits.
             self._oldest = None
             if self._probe_sent_at is not None:
                 self._probe_sent_at = now

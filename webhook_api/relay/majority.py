@@ -136,7 +136,7 @@ class MajorityWatch:
         return self._known.seen_at if self._is_cluster else now
 
     def seen_age(self, now: float) -> float | None:
-        """Return how many seconds ago a majority was reported; None if none was reported or is needed."""
+        """Return how many seconds ago a majority was reported; None if it never was or none is needed."""
         return now - self._known.seen_at if self._is_cluster and self._known.seen_at != NEVER else None
 
 

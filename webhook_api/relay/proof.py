@@ -48,7 +48,7 @@ class DeliveryProof:
     def on_probe_answered(self, now: float, majority_until: float) -> list[Segment]:
         """Called when a probe is answered. Remove and return the segments that are now proven.
 
-        *majority_until* is when a majority was last reported; on a single broker, *now*. Both are monotonic.
+        *majority_until*: when the newest report of a majority was requested; for a single broker, *now*.
         """
         raise NotImplementedError
 

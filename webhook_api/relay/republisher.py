@@ -22,7 +22,7 @@ IDLE_SLICE_EVENTS: Final = 100
 """Size of a slice while no requests arrive: 20,000 events/s per process, more than a broker accepts."""
 
 MAX_SLICE_EVENTS: Final = 200
-"""Largest slice. Otherwise, the first one after an outage would grow with all events accepted during it."""
+"""Largest slice. Without a limit, the first after an outage would grow with all events accepted during it."""
 
 MAX_AHEAD_EVENTS: Final = 5000
 """Limit on the republished events that the broker must handle before it answers the next probe.

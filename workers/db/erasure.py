@@ -29,7 +29,7 @@ UUID_FORM: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.I
 _WITH_BODIES: Final = (event_payloads, event_conflicts)
 _ESCAPE: Final = re.compile(r"\\u([0-9a-f]{4})")
 SEARCH_ROWS: Final = 10_000
-"""Number of event ids that one statement searches: each takes milliseconds, so progress is shown often."""
+"""Number of event ids that a statement searches: it takes milliseconds, so progress is shown often."""
 
 
 def encode_needles(identifiers: Iterable[str]) -> set[bytes]:

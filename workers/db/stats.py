@@ -96,7 +96,7 @@ class Notifications:
     """How the platform's events arrived on a UTC day; *day* is "all" for the sum of several days.
 
     Webhooks delivered the `notified` events, each counted once, and `repeated` copies. The `recovered` events
-    were found in the platform's history. `is_compared` is true if any comparison has finished.
+    were found in the platform's history. `is_compared` is true if any comparison by the timer is done.
     """
 
     day: str

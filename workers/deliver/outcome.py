@@ -105,8 +105,8 @@ def classify(
 ) -> tuple[Outcome, int]:
     """Return an attempt's outcome, and the number of failed attempts that count so far.
 
-    The destination last accepted an event at *last_taken_us*. A probe is an attempt made while it is
-    down; the failure of a probe does not count.
+    The destination last accepted an event at *last_taken_us*. A probe is an attempt made while the
+    destination is down; a probe's failure does not count.
     """
     outcome, failed = result.outcome, history.attempts + 1
     if outcome is Outcome.HELD:

@@ -121,7 +121,7 @@ class FailedReceipts:
             self._unrecorded = None
 
     def _begin(self, connection: Connection) -> Row[Any] | None:
-        """Record that a due receipt's request begins; mark receipts whose request is stuck as unknown."""
+        """Record that a due receipt's request begins; mark as unknown any receipt whose request is stuck."""
         now = self._now()
         is_stuck = _F.outcome.is_(None) & (_F.begun_at < now - timedelta(seconds=STUCK_SECONDS))
         stuck = update(failed_receipts).where(is_stuck)

@@ -49,7 +49,7 @@ class GenesysSettings:
 def read_genesys_settings(environment: Environment) -> GenesysSettings | None:
     """Return the platform's settings, or None if neither a region nor an address is set.
 
-    The login service of https://api.DOMAIN is https://login.DOMAIN. Any other host must serve both APIs.
+    The login service of https://api.DOMAIN is https://login.DOMAIN. Any other API host must serve logins too.
     """
     region = environment.string("OM_GENESYS_REGION")
     domain = DOMAINS.get(region, region)

@@ -10,8 +10,8 @@ from workers.db.models import conversations, outbox
 from workers.handlers.handler import Skips
 from workers.parsing import CONVERSATION_NEW, ClaimedEvent
 
-# This runs before _START, which opens the session. If the session is already open, because of an earlier
-# start or because content arrived without a start, this start is late.
+# This runs before _START, which opens the session. If the session is already open, because of another start
+# or because content arrived without a start, this start is late.
 _ANNOUNCE: Final = BulkStatement(
     f"""
     INSERT INTO outbox (conversation_id, event_id, event_type, occurred_at, late, created_at)

@@ -1,6 +1,6 @@
 """Store the updates that contain a routing transition, and skip all other updates.
 
-The settle role then verifies the transitions, and applies them in the platform's order.
+The settle role applies the transitions in the platform's order, unless they are superseded or undecided.
 
 Source:
     The guide, "The Trap: Subscribing to openmessaging:conversation:updated without … state-change guards":

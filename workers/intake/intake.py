@@ -39,7 +39,7 @@ class Intake:
     """Gives each event its one effect, or records why it has none.
 
     Args:
-        attempts: How often an event is tried before it is dead-lettered, if its handler fails every time.
+        attempts: How many times an event is tried before it is dead-lettered, if its handler always fails.
         retention_us: How long events are kept, in microseconds; None means forever.
         unstored: Event types that are counted but not stored.
         limit: Limits how long parsing and an integrator's handler may take.

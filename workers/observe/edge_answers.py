@@ -1,4 +1,4 @@
-"""Record how many requests this host's edge answers every minute, so that `omctl stats` can cover days."""
+"""Record every minute how many requests this host's edge answered, so that `omctl stats` can cover days."""
 
 import socket
 from collections import Counter, defaultdict, deque

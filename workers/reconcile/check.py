@@ -24,7 +24,7 @@ class CheckResult:
         read_at_us: When the check began to read the conversation.
         fingerprint: Digest of the conversation's messages; None if some are too new or unreadable.
         missing: Events in the history that are not recorded here, oldest first.
-        unreadable: Number of events of an unknown form and, if messages have no ids, the history's surplus.
+        unreadable: Number of events of an unknown form, plus the history's surplus if messages have no ids.
         ours: Number of our events that were looked up in the history; `unmatched` of them were not found.
         refused: Why the platform refused to return the conversation; `failed` explains any other failure.
     """
@@ -129,7 +129,7 @@ def _check_own(engine: Engine, result: CheckResult, bounds: Bounds, keys: set[st
     rows = transact(engine, records.read_own_events, result.conversation_id)
     own = [row for row in rows if bounds.contain(microseconds_of(row.occurred_at))]
     if any(bounds.to_us <= microseconds_of(row.occurred_at) <= result.read_at_us for row in rows):
-        # Some of our events are too new. Events in the future do not count, or this would stay open for days.
+        # Some of our events are too new. Future events do not count: they would keep the state open for days.
         result = replace(result, state=records.STATE_OPEN, fingerprint=None)
     if keys is None:
         # Messages in the guide's envelope without ids cannot be identified, so only numbers are compared.

@@ -63,7 +63,7 @@ def retain(
     """Delete old rows, and yield each table's number of deleted rows. Each batch is one transaction.
 
     First, deliveries that have waited for the events' retention time are abandoned, because a destination
-    that is away or paused must not make rows stay forever. If *dry_run* is true, rows are only counted.
+    that is away or paused must not keep rows forever. If *dry_run* is true, rows are only counted.
     """
     now = moment_of(now_us)
     if not dry_run:

@@ -168,7 +168,7 @@ EVENT_TABLES: Final = (
     OUTBOX,
     EVENTS,
     CONVERSATIONS,
-    # A conversation's age is measured from its last reading by reconcile or, without one, from `listed_at`.
+    # A conversation's age counts from when reconcile last read it or, if it never did, from `listed_at`.
     ExpiringTable(
         models.platform_conversations,
         func.coalesce(models.platform_conversations.c.read_at, models.platform_conversations.c.listed_at),

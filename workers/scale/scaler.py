@@ -40,7 +40,7 @@ class FleetLimits:
 def decide(limits: FleetLimits, workers: int, depth: int | None, calm_for: float | None) -> tuple[int, str]:
     """Return the target number of workers, and the reason as a code for the log.
 
-    *depth* may be None (unknown). *calm_for*: how many seconds fewer workers were enough; None if not at all.
+    *depth*: None if unknown. *calm_for*: seconds for which fewer have been enough; None if all are needed.
     """
     if not limits.floor <= workers <= limits.ceiling:
         return max(limits.floor, min(limits.ceiling, workers)), "bounds"

@@ -42,7 +42,7 @@ class PendingEvent:
     Args:
         platform_status: The state that the platform returned; None if the platform was not queried.
         verified: True if the platform confirmed the update; False if the platform contradicted it, or if the
-            update was applied without an answer; None if no platform is configured.
+            update was applied without confirmation; None if no platform is configured.
         since_us: When intake stored the update, by the database's clock.
     """
 

@@ -64,7 +64,7 @@ def verify(update: PendingEvent, platform: PlatformState | None, age: float) -> 
 
 
 def seconds_until_next_ask(age: float, delay: float = 0.0) -> float:
-    """Return how many seconds to wait before the next query about an update this old; at least *delay*."""
+    """Return the seconds to wait before the next query about an update of this *age*; at least *delay*."""
     ages = (SECOND_ASK_SECONDS, SURE_AFTER_SECONDS, 2 * age)
     return max(delay, next(next_age for next_age in ages if next_age > age) - age)
 

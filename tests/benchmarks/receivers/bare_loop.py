@@ -1,4 +1,4 @@
-"""Answer requests with 200 on one event loop without parsing them: the minimum for gunicorn and asyncio.
+"""Answer requests with 200 on one event loop, unparsed: the lowest cost with gunicorn and asyncio.
 
 Use it as gunicorn's worker class: `--worker-class tests.benchmarks.receivers.bare_loop.BareLoopWorker`.
 """

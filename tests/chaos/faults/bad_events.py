@@ -1,4 +1,4 @@
-"""Inject bad events among good ones: they cannot be processed, or their headers cannot be stored."""
+"""Inject events that cannot be processed, or whose headers cannot be stored, among good events."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ def the_majority_is_killed_and_the_edge_restarted(scene: Scene) -> Iterator[None
 
 @contextmanager
 def the_majority_is_away_for_minutes(scene: Scene) -> Iterator[None]:
-    """Keep the followers down for so long that the leader's channel forgets what was published on it."""
+    """Keep the followers down until the leader's channel has forgotten what was published on it."""
     leader = _leader(scene.stand)
     lost = [broker for broker in scene.stand.brokers if broker is not leader]
     _kill(scene, lost)

@@ -1,4 +1,4 @@
-"""Inject faults into PostgreSQL: crashes, outages, a full disk, deadlocks, slow statements, a failover."""
+"""Inject faults into PostgreSQL: crashes, outages, deadlocks, full disks, too few connections, failovers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Inject faults at one destination: refusals, dripping answers, an older file. They must not delay others."""
+"""Inject faults at one destination that must not delay other events: refusals, slow answers, an old file."""
 
 from __future__ import annotations
 

@@ -91,7 +91,7 @@ def senders_that_obey(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def senders_that_do_not(scene: Scene) -> Iterator[None]:
-    """Send more events than the workers can process, and retry on the platform's own schedule."""
+    """Send more than the workers can process, and retry on the platform's schedule despite Retry-After."""
     with _overloaded(scene):
         yield
 

@@ -91,7 +91,7 @@ def a_worker_is_killed_before_it_commits(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def a_worker_is_killed_before_it_acknowledges(scene: Scene) -> Iterator[None]:
-    """Hold back the workers' frames to the broker, and kill them between a commit and its acknowledgement."""
+    """Hold back what the workers send to the broker, and kill them after a commit but before its acks."""
     stand, proxy = scene.stand, scene.stand.worker_proxy
     # Wait for a commit: a worker that is not connected yet, or is still recovering, commits nothing.
     before = stand.ask(ROWS)

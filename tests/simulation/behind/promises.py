@@ -1,4 +1,4 @@
-"""Check that settle and deliver never lose, repeat or reorder events, and that bad events delay no others."""
+"""Check that settle and deliver lose, repeat and reorder no events, and that bad events delay no good one."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ LATEST_EVENTS: Final = 500
 _R: Final = reconciliations.c
 
 IS_UNDECIDED: Final = _R.mismatch.is_not(None) & _R.decided_by.is_(None) & (_R.started_by == TIMER)
-"""SQL condition for the timer's comparisons with a mismatch on which no operator has decided yet."""
+"""SQL condition for the timer's comparisons whose mismatch no operator has resolved yet."""
 
 _BEGIN: Final = insert_into(
     reconciliations,
@@ -93,7 +93,7 @@ class ComparisonWatermarks:
     Args:
         first_from_us: Start of the first comparison's interval; the service did not run before that time.
         compared_to_us: End of the last interval for which the list was available and no mismatch was found.
-        is_blocked: Whether a comparison ended with a mismatch on which no operator has decided yet.
+        is_blocked: Whether a comparison ended with a mismatch that no operator has resolved yet.
     """
 
     started_us: int | None = None

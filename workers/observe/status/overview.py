@@ -52,14 +52,14 @@ _TEXTS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Probes:
-    """The probes that the page reads; None for a part that is not configured and an edge on a socket file."""
+    """The probes that the page reads; None for an unconfigured part or an edge on a socket file."""
 
     metrics: Probe[list[Metric]]
     activity: Probe[Activity]
     broker: Probe[None]
     depths: Probe[dict[str, int]] | None
     edge: Probe[dict[str, Any]] | None
-    canary: Probe[float] | None = None  # how many seconds the newest canary took to arrive
+    canary: Probe[float] | None = None  # how many seconds the newest recorded canary took
 
 
 def open_probes(
@@ -131,7 +131,7 @@ def _light(name: str, reading: Reading[Any]) -> dict[str, Any]:
 
 
 def _edge_lights(reading: Reading[dict[str, Any]] | None, activity: Activity | None) -> list[dict[str, Any]]:
-    """Return the lights of the edge and its journal; NONE if all edges are elsewhere and answer."""
+    """Return the lights of the edge and its journal; NONE if all edges are on other hosts and answer."""
     answers = {row["edge"]: row["answered"] for row in activity["edges"]} if activity else {}
     is_here = EDGE_UNIT.exists() or socket.gethostname() in answers
     if reading is None or (reading.value is None and not is_here):

@@ -3,7 +3,7 @@
 Source:
     Genesys Cloud Developer Center, "Outbound messages" of Open Messaging, and the schema
     OpenOutboundNormalizedMessage; the enumerations of Genesys' Python SDK 269, read in November 2026. Both
-    `nickName` and `nickname` occur, and the kinds of ids occur in upper and lower case.
+    `nickName` and `nickname` occur, and types of ids appear in both upper and lower case.
 """
 
 import re
@@ -90,7 +90,7 @@ MAX_KINDS: Final = 20
 """Maximum number of kinds distinguished in one list of events; the platform defines only a handful."""
 
 OTHER: Final = "Other"
-"""Kind given to an entry in a list of events if it has no valid kind or exceeds MAX_KINDS."""
+"""Kind given to an event in a list if its own is invalid or the list already has MAX_KINDS kinds."""
 
 
 def read_genesys_events(

@@ -24,7 +24,7 @@ def omctl(migrated_url):
 
 
 def test_recovered_events_lower_the_success_rate_but_repeated_events_do_not(omctl, intake, engine):
-    """A dead letter of a destination does not count at all."""
+    """A destination's dead letters do not count at all."""
     sent = [native(number) for number in range(9)]
     for payload in (*sent, sent[0]):
         intake(deliver(payload))
