@@ -1,4 +1,4 @@
-"""Events without a route are returned, hundreds at once, until the topology is declared again."""
+"""Events without a route are returned, hundreds at once, until the events queue is bound again."""
 
 from urllib.parse import quote
 
@@ -20,7 +20,8 @@ def test_returned_events_arrive_later_over_one_connection(rabbitmq, vhost, tmp_p
     edge = make_edge(vhost.amqp_url, rabbitmq.management_url, wait_for_broker=False)
     # Wait before posting: a live event would be returned alone, before the first slice of the backlog.
     wait_until(lambda: edge.log.read_text().count("an event was returned") >= 3)
-    declare_topology(vhost.amqp_url)
+    # `omctl setup` binds the queue for unrouted events first: for a moment, the backlog would go there.
+    _bind_events_queue(vhost.amqp_url)
     bodies += [b'{"live":%d}' % number for number in range(200)]
     assert {post(edge.url, body).status_code for body in bodies[-200:]} == {200}
     wait_until(lambda: edge.health()["journal_bytes"] == 0)
@@ -34,6 +35,11 @@ def _take_routes_away(amqp_url):
         channel = connection.channel()
         channel.queue_unbind(EVENTS_QUEUE, EXCHANGE, EVENT_ROUTING_KEY)
         channel.queue_unbind(UNROUTED, UNROUTED, "")
+
+
+def _bind_events_queue(amqp_url):
+    with pika.BlockingConnection(pika.URLParameters(amqp_url)) as connection:
+        connection.channel().queue_bind(EVENTS_QUEUE, EXCHANGE, EVENT_ROUTING_KEY)
 
 
 def _edge_connections(rabbitmq, vhost):
