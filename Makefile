@@ -122,7 +122,7 @@ power: install ## Cut the power of the edge's disk 200 times and of the broker's
 alerts: install ## Cause the fault of each alert in a running service with a Prometheus (15 minutes; needs root)
 	@$(BIN)/python -m tests.alerts $(ALERTS)
 
-chaos: install ## Break a running service in every known way, prove each fault, and look for lost events (half an hour)
+chaos: install ## Break a running service in every known way, prove each fault, and look for lost events (an hour)
 	@$(BIN)/python -m tests.chaos --json docs/chaos/results.json $(CHAOS)
 
 chaos-sabotage: install ## Remove one safeguard at a time from a copy of the service, and check that the suite finds each defect
