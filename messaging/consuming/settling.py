@@ -20,7 +20,7 @@ class Acknowledger:
     soon as it is durable. If events arrive one by one, their tags are collected: otherwise, the flush would
     delay the next event, both in the broker and in a database on the same disk.
 
-    Once *enough* deliveries have been collected, they are acknowledged at once. No acknowledgement may cover
+    As soon as *enough* deliveries have been collected, they are acknowledged. No acknowledgement may cover
     *open_tags*, which await a retry. *acknowledge* receives a tag, and whether to include all lower tags.
     """
 

@@ -33,7 +33,7 @@ def steady_load(rig: Rig, port: int, *, rate: float, seconds: float, first: int 
 
 
 def send_at_once(rig: Rig, port: int, requests: RequestFile, *, first: int, count: int) -> Sequence[Tried]:
-    """Send *count* requests as fast as the server answers; return all tries when all are answered."""
+    """Send *count* requests as fast as the server answers, and return all attempts after the last answer."""
     with _sender(rig, port, requests, first=first, count=count) as load:
         load.burst(count)
         return finished(load)

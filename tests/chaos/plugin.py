@@ -114,7 +114,10 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByStand:
 
 
 def length(fault: Fault) -> float:
-    """Return roughly how many seconds a fault takes. The longest start first, so the lanes end together."""
+    """Return roughly how many seconds a fault takes.
+
+    The longest faults start first, so that all lanes finish at about the same time.
+    """
     return fault.times * sum(form.lasts[1] + 10.0 for form in fault.forms)
 
 

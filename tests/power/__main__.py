@@ -1,4 +1,4 @@
-"""Cut the power of an edge and of its broker many times, and check the losses: `make power`."""
+"""Cut the power to an edge and to its broker many times, and count the lost events: `make power`."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ class DiskHealth:
 
 
 def _try_write(directory: Path, *, fsync: bool) -> str | None:
-    """Write, flush and remove a file: only a trial detects a quota, a read-only mount or a failing device."""
+    """Write, flush and remove a file: only this reveals a quota, a read-only mount or a failing device."""
     path = directory / TRIAL_NAME
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)

@@ -94,8 +94,8 @@ def erase_conversations(
         (sa.update(message_receipts).values(reasons=None), reasons),
     )
     if not dry_run:
-        # Wait until the transactions that are leasing some of these deliveries end. The update below then
-        # also finds deliveries that they parked, and none can be parked behind the locked deliveries.
+        # Wait for the transactions that are leasing some of these deliveries. The update below then also
+        # finds the deliveries that those have parked. No more can be parked while these rows are locked.
         connection.execute(sa.select(deliveries.c.outbox_id).where(unsent).with_for_update())
     erased = {}
     for statement, condition in statements:
