@@ -1,6 +1,5 @@
 """A sender's ledger is compared with real tables."""
 
-from datetime import UTC, datetime
 from hashlib import sha256
 
 import pytest
@@ -8,6 +7,7 @@ from sqlalchemy import insert, update
 
 from simulator.accounts import read_records, settle
 from simulator.ledger import LedgerRow
+from tests.rows import make_row
 from workers.db.engine import make_engine
 from workers.db.models import (
     conversation_messages,
@@ -20,8 +20,6 @@ from workers.db.models import (
 )
 from workers.intake import FILTERED
 from workers.parsing.events import CONVERSATION_MESSAGE, CONVERSATION_NEW
-
-NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def body(number):
@@ -51,41 +49,21 @@ def engine(database_url):
 
 def fill(connection):
     """Record two events of one conversation and one dead letter."""
-    source = {"source": "webhook", "received_at": NOW}
+
+    def add(table, **values):
+        connection.execute(insert(table).values(**make_row(table, **values)))
+
     for number, event_type in ((1, CONVERSATION_NEW), (2, CONVERSATION_MESSAGE)):
-        key = {"idempotency_key": f"key-{number}", "conversation_id": "c", "event_type": event_type}
-        row = {
-            "message_id": f"m-{number}",
-            "dialect": "guide",
-            "body_sha256": digest(number),
-            **key,
-            **source,
-        }
-        done = {"outcome": "processed", "occurred_at": NOW, "processed_at": NOW}
-        connection.execute(insert(processed_events).values(id=number, **row, **done))
-        connection.execute(insert(event_payloads).values(event_id=number, stored_at=NOW, body=body(number)))
-    moments = dict.fromkeys(("first_event_at", "last_event_at", "updated_at"), NOW)
-    counts = {"event_count": 2, "message_count": 1, "routing_sequence": 0}
-    row = {"conversation_id": "c", "status": "started", **counts, **moments}
-    connection.execute(insert(conversations).values(**row))
-    message = {"event_id": 2, "conversation_id": "c", "occurred_at": NOW, "sequence": 0, "received_at": NOW}
-    connection.execute(insert(conversation_messages).values(**message))
-    reason = {"code": "not_json", "reason": "body", "attempts": 1, "recorded_at": NOW}
-    dead = {"message_id": "m-3", "body_sha256": digest(3), **reason, **source}
-    connection.execute(insert(dead_letters).values(**dead))
+        event = {"id": number, "idempotency_key": f"key-{number}", "body_sha256": digest(number)}
+        done = {"event_type": event_type, "outcome": "processed"}
+        add(processed_events, conversation_id="c", source="webhook", **event, **done)
+        add(event_payloads, event_id=number, body=body(number))
+    add(conversations, conversation_id="c", status="started", event_count=2, message_count=1)
+    add(conversation_messages, event_id=2, conversation_id="c")
+    add(dead_letters, code="not_json", source="webhook", body_sha256=digest(3))
 
 
-CONFLICT = {
-    "event_id": 2,
-    "body_sha256": digest(5),
-    "idempotency_key": "key-2",
-    "body": body(5),
-    "message_id": "m-5",
-    "source": "webhook",
-    "times_received": 1,
-    "first_seen_at": NOW,
-    "last_seen_at": NOW,
-}
+CONFLICT = make_row(event_conflicts, event_id=2, body_sha256=digest(5), idempotency_key="key-2", body=body(5))
 CASES = {
     "everything took effect once": ([], (), {"unique": 3, "processed": 2, "dead_lettered": 1}),
     "a counter was incremented twice": ([update(conversations).values(message_count=2)], (), {"repeated": 1}),
