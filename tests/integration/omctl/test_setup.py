@@ -2,11 +2,9 @@
 
 import json
 
-import pytest
 from click.testing import CliRunner
 
 from messaging.admin import broker_session
-from messaging.errors import ConfigurationError
 from omctl.connect.prepare import setup
 
 
@@ -42,11 +40,3 @@ def test_a_queue_with_different_arguments_is_reported_and_everything_else_is_cre
     assert found.pop("open-messaging.events") == "differs"
     assert set(found.values()) == {"created"}
     assert "inequivalent arg" in result.output
-
-
-def test_an_unknown_virtual_host_is_reported_as_a_configuration_error(vhost):
-    with (
-        pytest.raises(ConfigurationError, match="OM_AMQP_URL"),
-        broker_session((f"{vhost.amqp_url}x",), client_name="test"),
-    ):
-        pass
