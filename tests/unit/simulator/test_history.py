@@ -5,41 +5,26 @@ from datetime import UTC, datetime
 
 import pytest
 
-from simulator.platform import Organisation, create_platform
 from simulator.traffic import Dialect, TrafficPlan, traffic
 
 START = datetime(2026, 1, 1, 23, 50, tzinfo=UTC)
 SHARES = {"duplicate_share": 0.1, "disorder_share": 0.2, "collision_share": 0.1, "unknown_field_share": 0.2}
+QUERY = "/analytics/conversations/details/query"
 PLAN = TrafficPlan(400, 40, 7, START, dialect=Dialect.GENESYS, **SHARES)
 
 
-@pytest.fixture
-def organisation():
-    organisation = Organisation("client", "secret")
+@pytest.fixture(autouse=True)
+def _sent(organisation):
+    """Record the plan's events in the platform's history."""
     for post in traffic(PLAN):
         organisation.history.record(json.loads(post.body))
-    return organisation
-
-
-@pytest.fixture
-def ask(organisation):
-    client = create_platform(organisation).test_client()
-    headers = {"Authorization": f"Bearer {organisation.issue_token()}"}
-
-    def ask(path, content=None, status=200):
-        method = client.get if content is None else client.post
-        answer = method(f"/api/v2{path}", headers=headers, **({} if content is None else {"json": content}))
-        assert answer.status_code == status
-        return answer.json
-
-    return ask
 
 
 def listed(ask, interval, size=25):
     found, number = [], 1
     while True:
         paging = {"pageSize": size, "pageNumber": number}
-        page = ask("/analytics/conversations/details/query", {"interval": interval, "paging": paging})
+        page = ask("POST", QUERY, {"interval": interval, "paging": paging}).json
         found += [conversation["conversationId"] for conversation in page["conversations"]]
         if len(found) >= page["totalHits"]:
             return found
@@ -53,9 +38,9 @@ def test_each_message_and_receipt_is_in_the_history_once_despite_disorder_and_du
     found = []
     for conversation_id in {body["conversationId"] for body in sent}:
         path = f"/conversations/messages/{conversation_id}"
-        shown = ask(path)["participants"]
+        shown = ask("GET", path).json["participants"]
         ids = [message["messageId"] for participant in shown for message in participant["messages"]]
-        for data in ask(f"{path}/messages/bulk", ids)["entities"]:
+        for data in ask("POST", f"{path}/messages/bulk", ids).json["entities"]:
             contents = [data["normalizedMessage"], *data["normalizedReceipts"]]
             found += [(one["id"], one["type"], one.get("status")) for one in contents]
     known = {identity for identity, kind, _ in expected if kind != "Receipt"}
@@ -71,10 +56,10 @@ def test_conversations_are_listed_page_by_page_for_the_day_of_their_start(ask):
 
 
 def test_malformed_oversized_and_unknown_queries_are_refused(ask):
-    query = "/analytics/conversations/details/query"
     paging = {"pageSize": 101, "pageNumber": 1}
-    ask(query, {"interval": "yesterday"}, status=400)
-    ask(query, {"interval": "2026-01-01/2026-01-02", "paging": paging}, status=400)
-    ask("/conversations/messages/c/messages/bulk", ["m"] * 1001, status=400)
-    ask("/conversations/messages/c/messages/bulk", ["m"], status=404)
-    ask("/conversations/messages/c", status=404)
+    bulk = "/conversations/messages/c/messages/bulk"
+    assert ask("POST", QUERY, {"interval": "yesterday"}).status_code == 400
+    assert ask("POST", QUERY, {"interval": "2026-01-01/2026-01-02", "paging": paging}).status_code == 400
+    assert ask("POST", bulk, ["m"] * 1001).status_code == 400
+    assert ask("POST", bulk, ["m"]).status_code == 404
+    assert ask("GET", "/conversations/messages/c").status_code == 404

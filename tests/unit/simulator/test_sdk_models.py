@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from simulator.platform import Conversation, Organisation, Participant, create_platform
+from simulator.platform import Conversation, Participant
 from simulator.platform.chats import Chats
 from simulator.platform.registrations import SECRET, URL
 from tests.sdk_models import faults, require_sdk
@@ -35,26 +35,14 @@ def sdk():
     require_sdk()
 
 
-@pytest.fixture
-def organisation():
-    organisation = Organisation("client", "secret")
+@pytest.fixture(autouse=True)
+def _conversation(organisation):
+    """Put a conversation with the tests' payloads into the platform."""
     queue = Participant("acd", queue_id="q1", end_time="2026-01-01T00:01:00.000Z")
     participants = [Participant("customer"), queue, Participant("agent", user_id="u1")]
     organisation.put(Conversation("c1", "2026-01-01T00:00:00.000Z", participants=participants))
     for path in PAYLOADS.glob("*.json"):
         organisation.history.record({**json.loads(path.read_text()), "conversationId": "c1"})
-    return organisation
-
-
-@pytest.fixture
-def ask(organisation):
-    client = create_platform(organisation).test_client()
-    headers = {"Authorization": f"Bearer {organisation.issue_token()}"}
-
-    def send(method, path, body=None):
-        return client.open(f"/api/v2{path}", method=method, headers=headers, json=body).get_json()
-
-    return send
 
 
 def assert_is(kind, value):
@@ -73,26 +61,26 @@ def assert_is(kind, value):
     ],
 )
 def test_an_answer_follows_its_model_in_the_sdk(ask, kind, method, path, body):
-    answer = ask(method, path, body)
+    answer = ask(method, path, body).json
     assert_is(kind, answer)
     assert answer.get("conversations") != []
 
 
 def test_integrations_follow_their_models_in_the_sdk(ask):
     assert_is("OpenIntegrationRequest", INTEGRATION)
-    created = ask("POST", INTEGRATIONS, INTEGRATION)
+    created = ask("POST", INTEGRATIONS, INTEGRATION).json
     assert_is("OpenIntegration", created)
-    assert_is("OpenIntegration", ask("GET", f"{INTEGRATIONS}/{created['id']}"))
+    assert_is("OpenIntegration", ask("GET", f"{INTEGRATIONS}/{created['id']}").json)
     assert_is("OpenIntegrationUpdateRequest", {"name": "Ingest", SECRET: "constructed-secret-9876543210"})
-    assert_is("OpenIntegration", ask("PATCH", f"{INTEGRATIONS}/{created['id']}", {"name": "Renamed"}))
-    assert_is("OpenIntegrationEntityListing", ask("GET", INTEGRATIONS))
+    assert_is("OpenIntegration", ask("PATCH", f"{INTEGRATIONS}/{created['id']}", {"name": "Renamed"}).json)
+    assert_is("OpenIntegrationEntityListing", ask("GET", INTEGRATIONS).json)
 
 
 def test_the_messages_of_a_conversation_follow_their_models_in_the_sdk(ask):
-    conversation = ask("GET", "/conversations/messages/c1")
+    conversation = ask("GET", "/conversations/messages/c1").json
     assert_is("MessageConversation", conversation)
     ids = [message["messageId"] for one in conversation["participants"] for message in one["messages"]]
-    assert_is("TextMessageListing", ask("POST", "/conversations/messages/c1/messages/bulk", ids))
+    assert_is("TextMessageListing", ask("POST", "/conversations/messages/c1/messages/bulk", ids).json)
 
 
 def test_the_query_of_reconcile_follows_its_model_in_the_sdk():
@@ -113,10 +101,10 @@ def test_a_customers_message_and_its_answer_follow_their_models_in_the_sdk(ask, 
     sender = {"id": "user-1", "idType": "Opaque", "nickname": "Jane"}
     message = {"channel": {"from": sender, "time": "2026-01-01T00:00:00.000Z"}, "text": "Hello"}
     assert_is("OpenInboundNormalizedMessage", message)
-    answer = ask("POST", path, message)
+    answer = ask("POST", path, message).json
     assert_is("OpenMessageNormalizedMessage", answer)
-    assert_is("Conversation", ask("GET", f"/conversations/{answer['conversationId']}"))
-    assert_is("ErrorBody", ask("POST", path, {"text": "without a channel"}))
+    assert_is("Conversation", ask("GET", f"/conversations/{answer['conversationId']}").json)
+    assert_is("ErrorBody", ask("POST", path, {"text": "without a channel"}).json)
 
 
 def is_notification(payload):
