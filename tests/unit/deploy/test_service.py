@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy.engine import make_url
 
-from deploy.local.brokers import BrokerAddress, named_broker
+from deploy.local.brokers import BrokerAddress
 from deploy.local.demonstration import OWN_SETTINGS
 from deploy.local.running import query_command
 from deploy.local.service import LocalService, environment_file, missing_settings
@@ -28,12 +28,6 @@ def _nothing_set(monkeypatch):
 def test_a_brokers_password_is_not_shown():
     assert "word" not in repr(BROKER)
     assert BROKER.management_page == "http://host:15672"
-
-
-def test_a_broker_is_named_only_by_om_amqp_url(monkeypatch):
-    assert named_broker() is None
-    monkeypatch.setenv("OM_AMQP_URL", "amqp://elsewhere")
-    assert named_broker().amqp_url == "amqp://elsewhere"
 
 
 def test_the_demonstration_ignores_every_setting_that_could_make_it_use_other_data():
@@ -61,9 +55,7 @@ def test_only_settings_that_the_environment_lacks_are_added(monkeypatch, tmp_pat
         "OM_LOG_LEVEL",
         "OM_METRICS_BIND",
     }
-
-
-def test_no_minimum_number_of_workers_is_added_if_the_environment_sets_a_maximum(monkeypatch, tmp_path):
+    # A maximum number of workers might be lower than the minimum.
     monkeypatch.setenv("OM_SCALE_CEILING", "1")
     assert "OM_SCALE_FLOOR" not in missing_settings(tmp_path)
 
