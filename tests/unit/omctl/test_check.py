@@ -354,13 +354,6 @@ def test_a_webhook_whose_unsigned_events_the_edge_would_refuse_is_a_problem(
     assert (found.level, "refuse its events" in found.advice) == (level, level is Level.PROBLEM)
 
 
-def test_a_registration_field_under_the_platforms_name_is_a_problem(tmp_path, monkeypatch):
-    (tmp_path / "registration.toml").write_text(WEBHOOK.replace("filters", "eventFilters"))
-    monkeypatch.setenv("OM_REGISTRATION", str(tmp_path / "registration.toml"))
-    [found] = [found for found in check_settings() if found.subject == "registration"]
-    assert found.advice == "OM_REGISTRATION: webhook.eventFilters: Unknown field."
-
-
 def test_an_area_that_fails_or_hangs_is_reported_in_time_and_does_not_hide_other_areas():
     def refuse():
         raise ConfigurationError("OM_X must be a number")

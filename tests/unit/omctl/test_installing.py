@@ -150,16 +150,13 @@ def test_the_installed_omctl_hides_the_owners_credentials_from_an_installation(p
     assert ("CREDENTIALS_DIRECTORY=" in run_program(program, command)) is has_them
 
 
-def test_the_installed_omctl_reads_the_units_settings_and_queries_the_edge_at_its_socket(program):
+def test_omctl_and_om_observe_use_the_units_settings_and_query_the_edge_at_its_socket(program):
     shown = run_program(program, "check", OM_EVENT_FILTER="of the environment")
     assert shown.endswith("\nchannel.type == 'custom' && channel.externalId == 'one'\n")
     text = render_unit("omctl.sh", OPTIONS)
     secrets = (credentials.WEBHOOK_SECRETS, credentials.GENESYS_SECRET)
     for value in ("127.0.0.1:9000", *secrets, credentials.REQUIRED_HEADERS, credentials.EVENTS_HEADERS):
         assert f':-{value}}}"\n' in text
-
-
-def test_om_observe_queries_the_edge_at_its_socket():
     assert "\nEnvironment=OM_BIND=127.0.0.1:9000\n" in render_unit("om-observe.service", OPTIONS)
 
 
@@ -182,6 +179,7 @@ def test_a_file_is_written_if_it_is_missing_or_differs_unless_local_changes_are_
 
 HOSTS = ("om-1", "om-2", "om-3")
 CLUSTER = ",".join(HOSTS)
+FIRST = Options(cluster=CLUSTER, host="om-1")
 
 
 @pytest.fixture
@@ -273,14 +271,14 @@ def test_postgresql_accepts_only_the_current_addresses_of_the_cluster(monkeypatc
     monkeypatch.setattr(Options, "other_addresses", lambda _: hosts)
     before = "local all all peer\n# Open Messaging Ingest: the other hosts\nhostssl x y samenet z\n"
     users = "open_messaging open_messaging_owner,open_messaging,open_messaging_reader"
-    text = database.render_access(before, Options(cluster=CLUSTER, host="om-1"))
+    text = database.render_access(before, FIRST)
     assert text.splitlines()[0] == "local all all peer"
     assert text.splitlines()[2:] == [
         f"hostssl {users} samehost scram-sha-256",
         f"hostssl {users} 10.0.0.2/32 scram-sha-256",
         f"hostssl {users} fd00::3/128 scram-sha-256",
     ]
-    assert database.render_access(text, Options(cluster=CLUSTER, host="om-1")) == text
+    assert database.render_access(text, FIRST) == text
 
 
 @pytest.mark.parametrize(
@@ -298,15 +296,20 @@ def test_an_installation_deletes_the_brokers_guest_user(tmp_path, monkeypatch, l
     assert (step.is_done(), done) == (not has_guest, ["rabbitmqctl --quiet delete_user guest"])
 
 
-def test_the_hosts_of_a_cluster_reach_each_other_only_over_verified_tls(tmp_path, monkeypatch):
-    options = Options(cluster=CLUSTER, host="om-1")
+@pytest.fixture
+def stored(monkeypatch):
+    """The credentials that an installation would store."""
     stored = {}
-    monkeypatch.setattr(credentials, "store", lambda path, value: stored.update({path: value}))
+    monkeypatch.setattr(credentials, "store", stored.__setitem__)
+    return stored
+
+
+def test_the_hosts_of_a_cluster_reach_each_other_only_over_verified_tls(stored, monkeypatch):
     monkeypatch.setattr(broker, "run", lambda _: "")
     monkeypatch.setattr(database, "run", lambda *_, **__: "")
     monkeypatch.setattr(database, "missing_roles", lambda _: [database.SERVICE])
-    broker.users_step(options).do()
-    [create] = [step for step in database.database_steps(options) if "its users" in step.title]
+    broker.users_step(FIRST).do()
+    [create] = [step for step in database.database_steps(FIRST) if "its users" in step.title]
     create.do()
     assert re.findall(r"@([^,]+)", stored[credentials.WORKER_BROKER]) == [
         f"{host}:5671/%2F" for host in HOSTS
@@ -320,9 +323,8 @@ def test_the_hosts_of_a_cluster_reach_each_other_only_over_verified_tls(tmp_path
     assert set(query.split("&")) == {"sslmode=verify-full", "channel_binding=require", trusted}
 
 
-def test_each_user_of_the_broker_gets_its_permissions_and_the_password_in_its_address(monkeypatch):
-    imported, stored = [], {}
-    monkeypatch.setattr(credentials, "store", lambda path, value: stored.update({path: value}))
+def test_each_user_of_the_broker_gets_its_permissions_and_the_password_in_its_address(stored, monkeypatch):
+    imported = []
     monkeypatch.setattr(
         broker, "run", lambda line: imported.append(json.loads(Path(line.split()[-1]).read_text()))
     )
@@ -346,8 +348,7 @@ def test_each_user_of_the_broker_gets_its_permissions_and_the_password_in_its_ad
 def test_the_broker_of_a_cluster_listens_only_with_tls(tmp_path, monkeypatch):
     monkeypatch.setattr(broker, "LISTENERS", tmp_path / "listeners.conf")
     monkeypatch.setattr(broker, "is_installed", lambda _: False)
-    options = Options(cluster=CLUSTER, host="om-1")
-    [write] = [step for step in broker.server_steps(options) if step.title.endswith("listeners.conf")]
+    [write] = [step for step in broker.server_steps(FIRST) if step.title.endswith("listeners.conf")]
     write.do()
     lines = (tmp_path / "listeners.conf").read_text().splitlines()
     listeners = {line for line in lines if re.match(r"listeners|management\.\w+\.port", line)}
@@ -364,7 +365,7 @@ def test_a_host_of_the_cluster_without_an_address_is_reported(monkeypatch):
 
     monkeypatch.setattr(socket, "getaddrinfo", fail)
     with pytest.raises(InstallationError, match="--cluster has no address: Name or service not known"):
-        Options(cluster=CLUSTER, host="om-1").other_addresses()
+        FIRST.other_addresses()
 
 
 def test_the_clusters_certificate_is_valid_only_for_the_hosts_of_the_cluster(tmp_path, monkeypatch):
@@ -383,7 +384,7 @@ def test_the_clusters_certificate_is_valid_only_for_the_hosts_of_the_cluster(tmp
     ("options", "expected"),
     [
         (Options(), "tcp dport { 4369, 25672 } iif != lo jump hosts"),
-        (Options(cluster=CLUSTER, host="om-1"), "set cluster4 { type ipv4_addr; elements = { 10.0.0.2 }; }"),
+        (FIRST, "set cluster4 { type ipv4_addr; elements = { 10.0.0.2 }; }"),
     ],
 )
 def test_the_firewall_closes_the_brokers_ports_to_hosts_outside_the_cluster(
