@@ -12,16 +12,17 @@ import threading
 import time
 from contextlib import contextmanager, nullcontext
 
-import click
 import pytest
 import structlog
 from sqlalchemy import Engine, create_engine, event, make_url, text
 
 from messaging.management import ManagementApi
-from omctl.__main__ import COMMANDS, Commands, run
+from omctl.__main__ import run
 from simulator.serving import serve_app
+from tests.integration.omctl.calls import ALONE, BROKER, CALLS, CHECK, DATABASE, PLATFORM, write_files
 from tests.servers.postgresql import PrivatePostgreSQL
 from tests.services import declare_topology
+from tests.unit.omctl.test_commands import commands
 from webhook_api.signature import secret_id
 from workers.db.engine import prefetch
 from workers.db.migrations import schema
@@ -33,57 +34,6 @@ LIBRARIES = re.compile(
 MAX_SECONDS = {True: 10.0, False: 20.0}
 AREAS = {"settings", "broker", "management", "database", "edge", "journal"}
 AWAY = "127.0.0.1:9"
-CHECK = "check"
-
-BROKER, DATABASE, PLATFORM = "broker", "database", "platform"
-BOTH = {BROKER, DATABASE}
-# Commands that use the request budget need the database, which contains the budget.
-BUDGETED = {PLATFORM, DATABASE}
-CALLS = {
-    "setup --dry-run": {BROKER},
-    "migrate --dry-run": {DATABASE},
-    "register --dry-run": BUDGETED,
-    "smoke --integration Smoke --dry-run": BUDGETED,
-    "import-keys keys": {DATABASE},
-    "rotate-secret --file secret --edge {edge} --dry-run": BUDGETED,
-    "ipranges --region all": BUDGETED,
-    CHECK: BOTH,
-    "find m": {DATABASE},
-    "stats": BUDGETED,
-    "drift list": {DATABASE},
-    "drift accept x --dry-run": {DATABASE},
-    "dead-letters list": {DATABASE},
-    "dead-letters show m": {DATABASE},
-    "dead-letters replay --dry-run": BOTH,
-    "dead-letters discard --dry-run": BOTH,
-    "replay --since 1h --dry-run": {DATABASE},
-    "reconcile --since 1h --dry-run": BUDGETED | BOTH,
-    "ingest event.json": {BROKER},
-    "destinations list": {DATABASE},
-    "destinations pause crm --dry-run": {DATABASE},
-    "destinations resume crm --dry-run": {DATABASE},
-    "destinations resend --dry-run": {DATABASE},
-    "destinations remove crm --dry-run": {DATABASE},
-    "destinations backfill crm --since 1h --dry-run": {DATABASE},
-    "destinations abandon crm --dry-run": {DATABASE},
-    "erase --conversation c --dry-run": BOTH,
-    "retain --dry-run": {DATABASE},
-}
-"""One call of each command, with the servers that the command connects to."""
-
-ALONE = {
-    "install --dry-run": "it changes this host",
-    "uninstall --dry-run": "it changes this host",
-    "sign event.json": "it asks no server",
-    "explain-signature event.json --header x": "it asks no server",
-    "filter check true": "it asks no server",
-    "filter test true": "it asks no server",
-    "simulate ftp://nowhere": "it asks a webhook, in tests of its own",
-    "destinations test crm": "it asks a destination, in tests of its own",
-    "check --settings": "it asks no server",
-    "ipranges --from addresses": "it asks no server",
-}
-"""Calls that connect to none of the servers, each with the reason."""
 
 FAILING = {
     "dead-letters show m",
@@ -153,24 +103,10 @@ def settings(vhost, rabbitmq, migrated_postgres_url, organisation, platform, tmp
     """The settings of a working service; each call runs in the service's directory."""
     declare_topology(vhost.amqp_url)
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "event.json").write_text(
-        '{"eventType":"openmessaging:conversation:new","conversationId":"c","timestamp":"2024-05-15T14:32:10Z"}'
-    )
-    (tmp_path / "destinations.toml").write_text(
-        '[destinations.crm]\nurl = "https://crm.example/"\nsecret = "whsec_c2VjcmV0"\n'
-        'events = ["openmessaging:receipt"]\n'
-    )
-    (tmp_path / "registration.toml").write_text(
-        'url = "https://api.example/"\n[integration]\nname = "Ingest"\n[webhook]\nname = "Custom"\n'
-    )
-    (tmp_path / "addresses").write_text("192.0.2.0/24\n")
-    (tmp_path / "keys").write_text("c:2024-05-15T14:32:10Z\n")
-    (tmp_path / "secret").write_text(SECRET)
+    write_files(tmp_path, SECRET)
     organisation.registrations.register_both("https://api.example/", {}, SECRET, is_signed=False)
-    for registered in (organisation.registrations.integrations, organisation.registrations.webhooks):
-        next(iter(registered.values()))["name"] = (
-            "Ingest" if registered is organisation.registrations.integrations else "Custom"
-        )
+    next(iter(organisation.registrations.integrations.values()))["name"] = "Ingest"
+    next(iter(organisation.registrations.webhooks.values()))["name"] = "Custom"
     return platform | {
         "OM_AMQP_URL": vhost.amqp_url,
         "OM_MANAGEMENT_URL": rabbitmq.management_url,
@@ -417,13 +353,9 @@ def test_each_command_prints_its_json_as_one_object(settings, edge, monkeypatch,
 
 
 def test_the_calls_cover_every_command():
-    def list_commands(name, command):
-        return [f"{name} {sub}" for sub in command.commands] if isinstance(command, click.Group) else [name]
-
-    every = {one for name in COMMANDS for one in list_commands(name, Commands().get_command(None, name))}
-    assert {
-        one for one in every if not any(f"{call} ".startswith(f"{one} ") for call in (*CALLS, *ALONE))
-    } == set()
+    calls = [f"{call} " for call in (*CALLS, *ALONE)]
+    names = [f"{' '.join(path)} " for path, _ in commands()]
+    assert [name for name in names if not any(call.startswith(name) for call in calls)] == []
 
 
 @pytest.mark.parametrize(
