@@ -2,6 +2,7 @@
 
 import json
 import threading
+from contextlib import contextmanager
 
 import pytest
 from click.testing import CliRunner
@@ -15,31 +16,28 @@ OLD = "constructed-older-secret-012345"
 SECRET_FIELD = "outboundNotificationWebhookSignatureSecretToken"
 
 
-class Traffic:
-    """Sends messages in a thread, each signed with the current secret of the platform's integration."""
+@contextmanager
+def traffic(organisation, url):
+    """Send messages in a thread, each signed with the current secret of the platform's integration."""
+    stopped = threading.Event()
 
-    def __init__(self, organisation, url):
-        self._organisation = organisation
-        self._url = url
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._send)
-
-    def _send(self):
-        (integration_id,) = self._organisation.registrations.integrations
+    def send():
+        (integration_id,) = organisation.registrations.integrations
         number = 0
-        while not self._stopped.wait(0.01):
+        while not stopped.wait(0.01):
             number += 1
-            payload = {"id": f"{number}", "type": "Text", "text": "hello"}
-            self._organisation.outbound.send(integration_id, self._url, {}, payload)
+            organisation.outbound.send(
+                integration_id, url, {}, {"id": f"{number}", "type": "Text", "text": "hello"}
+            )
 
-    def __enter__(self):
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self._stopped.set()
-        self._thread.join()
-        self._organisation.outbound.wait()
+    thread = threading.Thread(target=send)
+    thread.start()
+    try:
+        yield
+    finally:
+        stopped.set()
+        thread.join()
+        organisation.outbound.wait()
 
 
 class Stand:
@@ -115,7 +113,7 @@ def test_no_event_is_refused_during_a_rotation_and_only_the_new_secret_remains(
     ]
     assert stand.live() == [OLD]
     organisation.registrations.shows_secrets = shows_secrets
-    with Traffic(organisation, stand.edge.url):
+    with traffic(organisation, stand.edge.url):
         stand.rotate("--reload", f"echo reloaded; kill -HUP {stand.edge.pid}", "--json")
     assert capfd.readouterr().out == ""
     (new,) = stand.live()
@@ -131,7 +129,7 @@ def test_a_rotation_without_traffic_is_continued_by_the_next_run(stand, organisa
     assert len(stand.live()) == 2
     assert signing_with(organisation) == stand.live()[0]
     assert stand.states()["watch"] == "next"
-    with Traffic(organisation, stand.edge.url):
+    with traffic(organisation, stand.edge.url):
         output = stand.rotate_and_reload()
     assert len(stand.live()) == 1
     assert "add a new secret" not in output
@@ -140,7 +138,7 @@ def test_a_rotation_without_traffic_is_continued_by_the_next_run(stand, organisa
 
 def test_a_rotation_that_failed_at_its_last_step_is_finished_by_the_next_run(stand, organisation):
     reload_while_two_secrets = f"grep -q , {stand.secrets} && kill -HUP {stand.edge.pid}"
-    with Traffic(organisation, stand.edge.url):
+    with traffic(organisation, stand.edge.url):
         with pytest.raises(RotationError, match="the --reload command failed"):
             stand.rotate("--reload", reload_while_two_secrets)
         (new,) = stand.live()
