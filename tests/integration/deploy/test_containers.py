@@ -26,11 +26,16 @@ def prepare(tmp_path):
     return run
 
 
-def test_every_secret_that_the_compose_file_names_is_generated_only_once(prepare):
+def test_every_secret_that_the_compose_file_names_is_generated_only_once_and_only_for_its_owner(
+    prepare, tmp_path
+):
+    secrets = tmp_path / "docker" / "secrets"
+    secrets.mkdir(mode=0o755)
     made = prepare()
     text = (DOCKER / "compose.yaml").read_text(encoding="utf-8")
     assert set(re.findall(r"file: secrets/(\S+)\}", text)) <= set(made)
     assert prepare() == made
+    assert stat.S_IMODE(secrets.stat().st_mode) == 0o700
 
 
 def test_the_brokers_password_hashes_match_the_passwords_in_the_addresses(prepare):
@@ -42,10 +47,3 @@ def test_the_brokers_password_hashes_match_the_passwords_in_the_addresses(prepar
         password = re.search(rb":([0-9a-f]{48})@rabbitmq:", made[f"amqp_{side}"])[1]
         kept = base64.b64decode(user["password_hash"])
         assert kept[4:] == hashlib.sha256(kept[:4] + password).digest()
-
-
-def test_only_its_owner_can_enter_the_directory_of_the_secrets_even_if_it_existed_before(prepare, tmp_path):
-    secrets = tmp_path / "docker" / "secrets"
-    secrets.mkdir(mode=0o755)
-    prepare()
-    assert stat.S_IMODE(secrets.stat().st_mode) == 0o700
