@@ -83,28 +83,17 @@ def reconciler(engine, history, clock):
     return Reconciler(engine, clock, history, exchange=NoExchange(), settings=settings, holder="one")
 
 
-@pytest.fixture
-def conversations(engine):
-    """Return a function that reads the recorded state and fingerprint of each conversation."""
-
-    def read():
-        columns = platform_conversations.c
-        with engine.connect() as connection:
-            rows = connection.execute(platform_conversations.select().where(columns.read_at.is_not(None)))
-            return {row.conversation_id: (row.state, row.fingerprint) for row in rows}
-
-    return read
+def states_of(engine):
+    """Return the recorded state and fingerprint of each conversation that was read."""
+    was_read = platform_conversations.c.read_at.is_not(None)
+    with engine.connect() as connection:
+        rows = connection.execute(platform_conversations.select().where(was_read))
+        return {row.conversation_id: (row.state, row.fingerprint) for row in rows}
 
 
-@pytest.fixture
-def comparison(engine):
-    """Return a function that reads the last comparison's row."""
-
-    def read():
-        with engine.connect() as connection:
-            return connection.execute(reconciliations.select().order_by(reconciliations.c.id.desc())).first()
-
-    return read
+def last(engine):
+    with engine.connect() as connection:
+        return connection.execute(reconciliations.select().order_by(reconciliations.c.id.desc())).first()
 
 
 def steps(reconciler, most=30):
@@ -126,7 +115,7 @@ READ = ("open", "a-fingerprint")
     ("error", "waits"), [(REFUSED, 0), (FAILED, 10), (ValueError("a row that cannot be read"), 0)]
 )
 def test_ten_failing_conversations_are_retried_and_do_not_delay_other_conversations(  # noqa: PLR0917  # fixtures
-    reconciler, history, clock, conversations, comparison, error, waits
+    reconciler, history, clock, engine, error, waits
 ):
     history.ids = [f"c-{number:02}" for number in range(12)]
     faulty = [each for each in history.ids if each not in {"c-03", "c-11"}]
@@ -134,47 +123,45 @@ def test_ten_failing_conversations_are_retried_and_do_not_delay_other_conversati
 
     assert steps(reconciler) == waits
 
-    row = comparison()
+    row = last(engine)
     assert (row.conversations, row.passed_over, row.finished_at is None) == (2, 10, False)
-    assert conversations() == dict.fromkeys(faulty, ("open", None)) | {"c-03": READ, "c-11": READ}
+    read = dict.fromkeys(("c-03", "c-11"), READ)
+    assert states_of(engine) == dict.fromkeys(faulty, ("open", None)) | read
 
     history.errors.clear()
     clock.ahead_us = 3_600_000_000
     steps(reconciler)
-    assert (comparison().conversations, comparison().passed_over) == (12, 0)
-    assert conversations() == dict.fromkeys(history.ids, READ)
+    assert (last(engine).conversations, last(engine).passed_over) == (12, 0)
+    assert states_of(engine) == dict.fromkeys(history.ids, READ)
 
 
 @pytest.mark.parametrize("error", [UNAUTHORISED, LIMITED])
-def test_no_conversation_is_skipped_because_of_refused_credentials_or_an_exhausted_limit(
-    reconciler, history, conversations, comparison, error
-):
+def test_no_conversation_is_skipped_because_of_credentials_or_a_limit(reconciler, history, engine, error):
     history.ids = ["c-1", "c-2"]
     history.errors = {"c-1": error}
     # Two of the ten steps read the list and the counts; the other eight request a later retry.
     assert steps(reconciler, 10) == 8
-    assert (comparison().passed_over, conversations(), "c-2" in history.asked) == (0, {}, False)
+    assert (last(engine).passed_over, states_of(engine)) == (0, {})
+    assert "c-2" not in history.asked
 
 
 @pytest.mark.parametrize("error", [FAILED, AWAY])
 @pytest.mark.parametrize("number_of", [2, 12])
-def test_no_conversation_is_skipped_in_an_outage(reconciler, history, comparison, error, number_of):
+def test_no_conversation_is_skipped_in_an_outage(reconciler, history, engine, error, number_of):
     history.ids = [f"c-{number:02}" for number in range(number_of)]
     reconciler.reconcile()
     reconciler.reconcile()
     history.errors, history.list_error = dict.fromkeys(history.ids, error), error
     assert steps(reconciler, 50) == 50
-    row = comparison()
+    row = last(engine)
     assert (row.conversations, row.passed_over) == (0, 0)
     history.errors, history.list_error = {}, None
     assert steps(reconciler) == 0
-    assert comparison().conversations == number_of
+    assert last(engine).conversations == number_of
 
 
 @pytest.mark.parametrize("list_error", [None, REFUSED, BAD_INTERVAL])
-def test_a_failing_conversation_is_skipped_once_the_platform_answers_another_request(
-    reconciler, history, comparison, list_error
-):
+def test_a_failing_conversation_is_skipped_once_the_platform_answers(reconciler, history, engine, list_error):
     history.ids = ["c-1", "c-2", "c-3"]
     reconciler.reconcile()
     history.listed.clear()
@@ -182,14 +169,14 @@ def test_a_failing_conversation_is_skipped_once_the_platform_answers_another_req
 
     assert steps(reconciler) == 1
 
-    row = comparison()
+    row = last(engine)
     assert (row.conversations, row.passed_over, row.finished_at is None) == (2, 1, False)
     # The platform refuses a query that spans many days, so the query spans less than a day.
     [(from_us, to_us)] = history.listed
     assert 0 < to_us - from_us < DAY_US
 
 
-def test_no_conversation_is_skipped_after_a_single_failure(reconciler, history, comparison):
+def test_no_conversation_is_skipped_after_a_single_failure(reconciler, history, engine):
     history.ids = [f"c-{number}" for number in range(4)]
     failing = ["c-1", "c-3"]
 
@@ -201,4 +188,4 @@ def test_no_conversation_is_skipped_after_a_single_failure(reconciler, history, 
 
     history.read_overview = read_overview
     assert steps(reconciler) == 2
-    assert (comparison().conversations, comparison().passed_over) == (4, 0)
+    assert (last(engine).conversations, last(engine).passed_over) == (4, 0)

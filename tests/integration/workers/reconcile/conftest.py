@@ -5,9 +5,18 @@ from flask import request
 
 from tests.fakes.clock import MovedClock
 from tests.integration.workers.conftest import CLIENT_SECRET, REQUESTS_PER_MINUTE
-from tests.integration.workers.reconcile.comparing import HOUR_US, run
+from tests.integration.workers.events import deliver
 from workers.genesys import GenesysSettings, client, open_client
 from workers.reconcile import EventsExchange, PlatformHistory, Reconciler, ReconcileSettings
+
+HOUR_US = 3_600_000_000
+GAPS = "SELECT platform_message_id, event_type, became FROM reconciliation_gaps_v1 ORDER BY 1, 2"
+LAST = " FROM reconciliations ORDER BY id DESC LIMIT 1"
+
+
+def run(reconciler):
+    """Reconcile step by step until no step is left, and return the number of steps."""
+    return sum(iter(reconciler.reconcile, 0))
 
 
 @pytest.fixture
@@ -37,6 +46,29 @@ def started(make_reconciler, clock):
     run(reconciler)
     clock.ahead_us = 0
     return reconciler
+
+
+@pytest.fixture
+def compare(started, clock):
+    """Return a function that compares again, *hours* after the present, until no step is left."""
+
+    def compare(hours=0.0):
+        clock.ahead_us = round(hours * HOUR_US)
+        return run(started)
+
+    return compare
+
+
+@pytest.fixture
+def take(organisation, intake):
+    """Return a function that adds messages to the history and processes all except those in *lost*."""
+
+    def take(payloads, lost=()):
+        for payload in payloads:
+            organisation.history.record(payload)
+        intake(*[deliver(payload) for payload in payloads if payload not in lost])
+
+    return take
 
 
 @pytest.fixture

@@ -9,15 +9,14 @@ from messaging.clock import SystemClock
 from simulator.platform import History
 from tests.integration.workers.consuming import depth, processor
 from tests.integration.workers.events import deliver, event, native, payload_of
-from tests.integration.workers.reconcile.comparing import GAPS, HOUR_US, run
+from tests.integration.workers.reconcile.conftest import GAPS, HOUR_US, LAST, run
 from tests.waiting import wait_until
 from workers.db.engine import transact
 from workers.db.interventions import record_decision
 from workers.db.reconcile import DialectProfile, read_arrivals
+from workers.handlers import OWN_HANDLERS
 from workers.reconcile import DAY_US
 from workers.reconcile.reconstruction import reconstruct_events
-
-LAST = " FROM reconciliations ORDER BY id DESC LIMIT 1"
 
 
 def guide(number, conversation, *, direction="inbound", **message):
@@ -27,20 +26,8 @@ def guide(number, conversation, *, direction="inbound", **message):
     return payload | {"timestamp": native(number, after_s=-300)["channel"]["time"]}
 
 
-@pytest.fixture
-def take(organisation, intake):
-    """Return a function that adds messages to the history and processes all except those in *lost*."""
-
-    def take(payloads, lost=()):
-        for payload in payloads:
-            organisation.history.record(payload)
-        intake(*[deliver(payload) for payload in payloads if payload not in lost])
-
-    return take
-
-
 def test_missing_events_are_found_and_take_effect_once(  # noqa: PLR0917  # fixtures
-    started, take, intake, working, channel, query, clock
+    compare, take, intake, working, channel, query
 ):
     """Guarantee 4.6."""
     receipt = {"kind": "genesys/receipt-published", "direction": "Outbound"}
@@ -48,7 +35,7 @@ def test_missing_events_are_found_and_take_effect_once(  # noqa: PLR0917  # fixt
     sent += [native(number, conversation=f"c-{number % 3}", after_s=-290, **receipt) for number in range(6)]
     lost = [sent[4], sent[9], sent[14]]
     take(sent, lost)
-    assert run(started) > 0
+    assert compare() > 0
     assert depth(channel) == 3
     with working():
         wait_until(lambda: query("SELECT count(*) FROM processed_events") == [(18,)])
@@ -58,8 +45,7 @@ def test_missing_events_are_found_and_take_effect_once(  # noqa: PLR0917  # fixt
         ("m-9", "openmessaging:conversation:message", "recovered"),
     ]
     assert query("SELECT missing, published, unreadable" + LAST) == [(3, 3, 0)]
-    clock.ahead_us = HOUR_US // 2
-    run(started)
+    compare(0.5)
     assert depth(channel) == 0
     # The webhook of the recovered event arrives late.
     intake(deliver(lost[0]))
@@ -67,30 +53,29 @@ def test_missing_events_are_found_and_take_effect_once(  # noqa: PLR0917  # fixt
     assert query("SELECT count(*) FROM processed_events WHERE source = 'reconcile'") == [(3,)]
 
 
-def test_dead_letters_and_discarded_dead_letters_do_not_count_as_missing(  # noqa: PLR0917  # fixtures
-    started, organisation, engine, handlers, channel, query, clock
+def test_dead_letters_and_discarded_ones_do_not_count_as_missing(
+    compare, organisation, engine, channel, query
 ):
     def fail(_connection, _events, _now_us):
         raise ValueError
 
-    failing = processor(engine, dict.fromkeys(handlers, (fail,)))
+    failing = processor(engine, dict.fromkeys(OWN_HANDLERS, (fail,)))
     payloads = [native(number, after_s=-300) for number in range(10)]
     for payload in payloads:
         organisation.history.record(payload)
         assert failing(deliver(payload, message_id=payload["id"]))
-    run(started)
+    compare()
     last = "SELECT compared, missing, published" + LAST
     assert query(last) == [(10, 0, 0)]
     transact(engine, lambda connection: record_decision(connection, ["m-1", "m-2"], "an-intervention"))
-    clock.ahead_us = HOUR_US // 2
     organisation.history.record(native(10, after_s=-290))
-    run(started)
+    compare(0.5)
     assert query(last) == [(11, 1, 1)]
     assert depth(channel) == 1
 
 
-def test_an_event_that_no_webhook_delivered_is_published_once_unless_it_is_too_recent(  # noqa: PLR0917  # fixtures
-    started, organisation, intake, channel, query, clock
+def test_a_missing_event_is_published_once_unless_it_is_too_recent(
+    compare, organisation, intake, channel, query
 ):
     """The event's conversation is known only from the platform's list."""
     # An event without our headers does not move the bounds of the comparison.
@@ -98,60 +83,45 @@ def test_an_event_that_no_webhook_delivered_is_published_once_unless_it_is_too_r
     intake(replace(strange, envelope=replace(strange.envelope, received_at_us=0)))
     organisation.history.record(native(1, conversation="unseen", after_s=-300))
     organisation.history.record(native(2, conversation="unseen", after_s=-5))
-    run(started)
+    compare()
     assert depth(channel) == 1
     assert query("SELECT conversation_id, became FROM reconciliation_gaps_v1") == [("unseen", "waiting")]
-    clock.ahead_us = HOUR_US // 2
-    run(started)
+    compare(0.5)
     assert depth(channel) == 2
     # The first event is not published again: it is still waiting in the queue.
     assert query("SELECT missing, published, waiting" + LAST) == [(2, 1, 1)]
 
 
 @pytest.mark.parametrize("is_known", [False, True])
-def test_an_event_that_the_platform_does_not_know_is_compared_when_it_is_old_enough(  # noqa: PLR0917  # fixtures
-    started, take, intake, query, clock, is_known
-):
+def test_an_event_unknown_to_the_platform_is_compared_if_old_enough(compare, take, intake, query, is_known):
     if is_known:
         take([native(2, conversation="c-1", after_s=-300)])
     intake(deliver(native(1, conversation="c-1", after_s=-5)))
-    run(started)
+    compare()
     assert query("SELECT unmatched" + LAST) == [(0,)]
-    clock.ahead_us = HOUR_US // 2
-    run(started)
+    compare(0.5)
     assert query("SELECT unmatched" + LAST) == [(1,)]
 
 
-def test_an_event_with_a_time_in_the_future_does_not_keep_its_conversation_open(started, intake, query):
+def test_an_event_with_a_time_in_the_future_does_not_keep_its_conversation_open(compare, intake, query):
     intake(deliver(native(1, conversation="c-1", after_s=86_400)))
-    run(started)
+    compare()
     assert query("SELECT state FROM platform_conversations") == [("unknown",)]
 
 
-def test_an_open_conversation_with_unreadable_messages_is_read_again(started, organisation, query, clock):
+def test_an_open_conversation_with_unreadable_messages_is_read_again(compare, organisation, query):
     strange = native(1, after_s=-300, type="Hologram")
     organisation.history.record(strange)
-    run(started)
-    clock.ahead_us = HOUR_US // 2
-    run(started)
+    compare()
+    compare(0.5)
     assert query("SELECT conversations, unreadable" + LAST) == [(1, 1)]
 
 
-def test_events_before_the_first_comparison_are_not_missing(make_reconciler, organisation, channel, clock):
-    organisation.history.record(native(1, after_s=-300))
-    reconciler = make_reconciler()
-    run(reconciler)
-    clock.ahead_us = HOUR_US // 2
-    run(reconciler)
-    assert depth(channel) == 0
-
-
-def test_comparing_a_conversation_without_new_messages_takes_one_request(started, organisation, take, clock):
+def test_comparing_a_conversation_without_new_messages_takes_one_request(compare, organisation, take):
     take([native(1, after_s=-300)])
-    run(started)
-    clock.ahead_us = HOUR_US // 2
+    compare()
     organisation.requests.clear()
-    run(started)
+    compare(0.5)
     # The three requests are for the list, the counts, and the conversation, which was compared before.
     assert [each.partition(" ")[0] for each in organisation.requests] == ["POST", "GET", "GET"]
 
@@ -179,12 +149,12 @@ def test_only_one_process_compares_at_a_time_and_another_takes_over_if_it_is_kil
 
 
 def test_a_conversation_in_the_guides_dialect_is_compared_if_its_messages_have_ids(  # noqa: PLR0917  # fixtures
-    started, take, intake, working, channel, query
+    compare, take, intake, working, channel, query
 ):
     with_ids = [guide(number, "g-1", id=f"g-{number}") for number in range(4)]
     without = [guide(number, "g-2") for number in range(4)]
     take(with_ids + without, lost=(with_ids[0], without[0]))
-    run(started)
+    compare()
     assert depth(channel) == 1
     with working():
         wait_until(lambda: depth(channel) == 0)
@@ -195,49 +165,42 @@ def test_a_conversation_in_the_guides_dialect_is_compared_if_its_messages_have_i
     assert query("SELECT unreadable" + LAST) == [(1,)]
 
 
-def test_conversations_missing_from_the_history_are_not_a_mismatch_if_messages_have_no_ids(
-    started, intake, organisation, channel, query
-):
+def test_missing_messages_without_ids_are_not_a_mismatch(compare, intake, organisation, channel, query):
     for number in range(60):
         intake(deliver(guide(number, f"gone-{number % 7}")))
     organisation.history.record(guide(100, "g-1"))
-    run(started)
+    compare()
     assert query("SELECT mismatch, finished_at IS NULL" + LAST) == [(None, False)]
 
 
-def test_a_conversation_in_the_guides_dialect_without_any_received_event_is_recovered(started, take, query):
+def test_a_conversation_in_the_guides_dialect_without_any_received_event_is_recovered(compare, take, query):
     payloads = [guide(number, name, id=f"g-{number}") for number, name in enumerate(("g-0", "new", "new"))]
     take(payloads, lost=payloads[1:])
-    run(started)
+    compare()
     assert query("SELECT platform_message_id FROM reconciliation_gaps_v1 ORDER BY 1") == [("g-1",), ("g-2",)]
     assert query("SELECT unreadable" + LAST) == [(0,)]
 
 
-def test_a_received_message_in_the_guides_dialect_is_not_missing_if_detail_events_arrive(
-    started, take, intake, channel, query
-):
+def test_detail_events_do_not_make_a_received_message_missing(compare, take, intake, channel, query):
     take([guide(1, "c-1", id="g-1", direction="outbound")])
     detail = json.dumps(payload_of("eventbridge/customer-start"))
     conversation_id = json.loads(detail)["detail"]["eventBody"]["conversationId"]
     intake(deliver(json.loads(detail.replace(conversation_id, "c-1"))))
-    run(started)
+    compare()
     assert depth(channel) == 0
     assert query("SELECT compared, missing" + LAST) == [(1, 0)]
 
 
-def test_events_in_a_journal_do_not_count_as_missing(  # noqa: PLR0917  # fixtures
-    started, organisation, intake, channel, query, clock
-):
+def test_events_in_a_journal_do_not_count_as_missing(compare, organisation, intake, channel, query):
     payloads = [native(number, after_s=-1000 + number) for number in range(3)]
     for payload in payloads:
         organisation.history.record(payload)
     intake(received_before(deliver(payloads[0]), 990), deliver(native(9, conversation="c-2")))
-    run(started)
+    compare()
     assert depth(channel) == 0
     assert query("SELECT compared, missing" + LAST) == [(0, 0)]
     # By now, all events in the journal have been published. The missing events were not among them.
-    clock.ahead_us = HOUR_US // 2
-    run(started)
+    compare(0.5)
     assert depth(channel) == 2
 
 
@@ -269,17 +232,17 @@ def received_before(delivery, seconds, source="webhook"):
 OUTCOME = "SELECT missing, published, mismatch IS NULL" + LAST
 
 
-def test_all_events_that_an_outage_of_the_edge_lost_are_recovered(started, take, channel, query):
+def test_all_events_that_an_outage_of_the_edge_lost_are_recovered(compare, take, channel, query):
     payloads = [native(number, conversation=f"c-{number % 7}", after_s=-300) for number in range(200)]
     take(payloads, lost=payloads[60:])
-    run(started)
+    compare()
     assert query(OUTCOME) == [(140, 140, True)]
     assert depth(channel) == 140
 
 
 @pytest.mark.parametrize("has_our_conversations", [True, False])
 def test_no_event_is_published_if_the_history_lacks_our_events(  # noqa: PLR0917  # fixtures
-    started, organisation, intake, channel, query, clock, has_our_conversations
+    compare, organisation, intake, channel, query, has_our_conversations
 ):
     """Guarantee 7.16."""
     for number in range(60):
@@ -290,11 +253,10 @@ def test_no_event_is_published_if_the_history_lacks_our_events(  # noqa: PLR0917
         if not has_our_conversations:
             other = native(100 + number, conversation=f"of-another-organisation-{number % 7}", after_s=-300)
         organisation.history.record(other)
-    run(started)
+    compare()
     assert query(OUTCOME) == [(0, 0, False)]
     assert depth(channel) == 0
-    clock.ahead_us = HOUR_US
-    assert not run(started)
+    assert not compare(1)
     assert query("SELECT count(*) FROM reconciliation_gaps") == [(0,)]
 
 
@@ -327,7 +289,7 @@ def test_a_conversation_that_takes_longer_than_a_lease_is_compared_by_one_proces
     assert query("SELECT count(*) FROM reconciliation_gaps") == [(4,)]
 
 
-def test_conversations_with_equal_counts_are_read_last_and_only_until_the_interval_ends(
+def test_conversations_with_equal_counts_are_read_last_if_time_is_left(
     started, organisation, take, query, clock
 ):
     take([native(number, conversation=f"c-{number:02}", after_s=-300) for number in range(20)])

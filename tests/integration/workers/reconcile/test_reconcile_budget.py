@@ -13,6 +13,7 @@ from simulator.platform import Organisation, create_platform
 from tests.fakes.clock import FakeClock
 from tests.integration.workers.conftest import ON_SQLITE
 from tests.integration.workers.events import deliver, native
+from tests.integration.workers.reconcile.conftest import run
 from workers.genesys import GenesysSettings, PlatformBusyError, RequestBudget
 from workers.handlers import OWN_HANDLERS
 from workers.intake import Intake
@@ -21,7 +22,6 @@ from workers.reconcile import PlatformHistory, Reconciler, ReconcileSettings
 LIMIT = 300
 CONVERSATIONS = int(os.environ.get("OM_TEST_CONVERSATIONS", "60"))
 LOST = 20
-BATCH = 500
 MINUTE_US = 60_000_000
 INTERVAL_US = 15 * MINUTE_US
 
@@ -96,11 +96,9 @@ def events_of(number):
 
     asked = [make(message, direction="Inbound") for message in range(2)]
     said = [make(message, direction="Outbound") for message in range(2, 8)]
-    receipts = [receipt(message, "Published", "Inbound") for message in range(2)] + [
-        receipt(message, status, "Outbound")
-        for message in range(2, 8)
-        for status in ("Published", "Delivered")
-    ]
+    receipts = [receipt(message, "Published", "Inbound") for message in range(2)]
+    for status in ("Published", "Delivered"):
+        receipts += [receipt(message, status, "Outbound") for message in range(2, 8)]
     return asked, said + receipts
 
 
@@ -117,16 +115,12 @@ def organisation():
 def converse(engine, clock, organisation):
     """Process conversations; some messages are lost although their receipts arrive."""
     intake = Intake(engine, OWN_HANDLERS, clock)
-    batch = []
     for number in range(CONVERSATIONS):
         asked, notified = events_of(number)
         for payload in asked + notified:
             organisation.history.record(payload)
         is_lost = number % (CONVERSATIONS // LOST) == 0
-        batch += [deliver(payload) for payload in notified[is_lost:]]
-        if len(batch) >= BATCH or number == CONVERSATIONS - 1:
-            intake.process(batch)
-            batch = []
+        intake.process([deliver(payload) for payload in notified[is_lost:]])
 
 
 @ON_SQLITE
@@ -141,8 +135,7 @@ def test_missing_events_are_found_within_one_interval_and_the_request_limit(
     settings = ReconcileSettings(genesys=genesys)
     history = PlatformHistory(client)
     reconciler = Reconciler(engine, clock, history, exchange=exchange, settings=settings, holder="one")
-    while reconciler.reconcile():
-        pass
+    run(reconciler)
     client.asked.clear()
     clock.wait(INTERVAL_US / 1_000_000)
     converse(engine, clock, organisation)

@@ -15,7 +15,7 @@ from tests.integration.workers.commands import run_omctl
 from tests.integration.workers.conftest import CLIENT_SECRET
 from tests.integration.workers.consuming import depth
 from tests.integration.workers.events import deliver, native
-from tests.integration.workers.reconcile.comparing import HOUR_US, run
+from tests.integration.workers.reconcile.conftest import HOUR_US, run
 from tests.servers import LOOPBACK, free_port
 from workers.db.engine import transact
 from workers.db.reconcile import TIMER, begin_reconciliation, find_known_keys
@@ -72,9 +72,7 @@ def test_a_gap_is_published_again_but_counted_once_if_its_event_is_not_processed
     assert query("SELECT became, count(*) FROM reconciliation_gaps_v1 GROUP BY 1") == [("waiting", 2)]
 
 
-def test_a_comparison_that_is_cancelled_while_it_lists_reports_this_and_leaves_no_record(
-    sent, omctl, query, monkeypatch
-):
+def test_a_comparison_that_is_cancelled_while_it_lists_leaves_no_record(sent, omctl, query, monkeypatch):
     list_conversations = PlatformHistory.list_conversations
 
     def cancel(*arguments):
@@ -130,15 +128,6 @@ def test_the_exit_status_reports_that_conversations_could_not_be_listed(sent, om
     assert ("403" in answer["unlisted"], answer["missing"]) == (True, 2)
     organisation.inject_fault(Fault(403))
     assert omctl("--since", "2m", status=5)["missing"] == 0
-
-
-def test_refused_conversations_are_counted_and_reported_by_the_exit_status(sent, omctl, organisation):
-    organisation.inject_fault(Fault(403), method="GET")
-    answer = omctl("--since", "1h", "--conversation", "c-0", "--dry-run", status=5)
-    assert (answer["conversations"], answer["refused"], answer["missing"]) == (0, 1, 0)
-    organisation.inject_fault(Fault(403), method="GET")
-    answer = omctl("--since", "1h", "--wait", "0", status=4)
-    assert (answer["conversations"], answer["refused"], answer["missing"]) == (2, 1, 2)
 
 
 def test_a_failing_conversation_is_listed_and_later_conversations_are_recovered(sent, omctl, fail, working):
