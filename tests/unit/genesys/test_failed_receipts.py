@@ -12,7 +12,7 @@ from messaging.errors import RetryLaterError
 from tests.fakes.clock import MovedClock
 from workers.db.engine import make_engine
 from workers.db.models import event_payloads, failed_receipts, metadata
-from workers.genesys import FailedReceipts, PlatformRefusedError, PlatformUnavailableError
+from workers.genesys import FailedReceipts, PlatformBusyError, PlatformRefusedError, PlatformUnavailableError
 from workers.genesys.failed_receipts import make_receipt
 from workers.parsing import moment_of
 
@@ -69,32 +69,43 @@ def receipts(engine, client, clock):
 def outcome(engine):
     def read():
         with engine.connect() as connection:
-            return connection.execute(text("SELECT outcome, begun_at IS NULL FROM failed_receipts")).one()
+            columns = "outcome, begun_at IS NULL AS is_due, attempts"
+            return connection.execute(text(f"SELECT {columns} FROM failed_receipts")).one()  # noqa: S608
 
     return read
 
 
 @pytest.mark.parametrize(
-    ("error", "final"),
+    ("error", "final", "attempts"),
     [
-        (PlatformUnavailableError("429"), "sent"),
-        (PlatformRefusedError(401, "bad.credentials", "an-id"), "sent"),
-        (PlatformRefusedError(400, "invalid_request", "none", at_login=True), "sent"),
-        (RetryLaterError("OperationalError"), "sent"),
-        (PlatformUnavailableError("ReadTimeout", may_have_arrived=True), "unknown"),
-        (PlatformRefusedError(400, "bad.request", "an-id"), "refused"),
+        (PlatformUnavailableError("429"), "sent", 1),
+        (PlatformBusyError("none left", delay=30.0), "sent", 0),
+        (PlatformRefusedError(401, "bad.credentials", "an-id"), "sent", 1),
+        (PlatformRefusedError(400, "invalid_request", "none", at_login=True), "sent", 1),
+        (RetryLaterError("OperationalError"), "sent", 0),
+        (PlatformUnavailableError("ReadTimeout", may_have_arrived=True), "unknown", 1),
+        (PlatformRefusedError(400, "bad.request", "an-id"), "refused", 1),
     ],
 )
 def test_only_a_receipt_that_certainly_had_no_effect_is_sent_again(  # noqa: PLR0917  # fixtures
-    receipts, client, clock, outcome, error, final
+    receipts, client, clock, outcome, error, final, attempts
 ):
     client.errors = [error]
     assert receipts.send_failed_receipts() == 1
-    assert tuple(outcome()) == ((None, True) if final == "sent" else (final, False))
+    assert tuple(outcome()) == (*((None, True) if final == "sent" else (final, False)), attempts)
     clock.ahead_us = HOUR_US
     assert receipts.send_failed_receipts() == (final == "sent")
     assert outcome().outcome == final
     assert client.taken == [ID] * (final == "sent")
+
+
+def test_a_receipt_whose_process_ended_has_an_unknown_outcome(receipts, client, clock, outcome):
+    client.errors = [KeyboardInterrupt()]
+    with pytest.raises(KeyboardInterrupt):
+        receipts.send_failed_receipts()
+    clock.ahead_us = HOUR_US
+    assert receipts.send_failed_receipts() == 0
+    assert (outcome().outcome, client.taken) == ("unknown", [])
 
 
 @pytest.mark.parametrize("errors", [[], [RetryLaterError("OperationalError")]])
@@ -103,10 +114,9 @@ def test_the_result_of_a_receipt_is_recorded_once_the_database_is_back(  # noqa:
 ):
     client.errors = list(errors)
     client.before = lambda: rename(engine, "failed_receipts", "away")
-    with pytest.raises(RetryLaterError):
-        receipts.send_failed_receipts()
-    with pytest.raises(RetryLaterError):
-        receipts.send_failed_receipts()
+    for _ in range(2):
+        with pytest.raises(RetryLaterError):
+            receipts.send_failed_receipts()
     client.before = lambda: None
     rename(engine, "away", "failed_receipts")
 
@@ -130,44 +140,30 @@ def receipt_of(status=422, reason="422", **changes):
     return make_receipt(json.dumps(TEXT | changes).encode(), status, reason, NOW)
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"direction": "Inbound"},
-        {"type": "Receipt"},
-        {"id": None},
-        {"channel": {"id": "i", "to": {}}},
-        {"channel": {"to": {"id": "c"}}},
-    ],
-)
-def test_a_body_without_an_agents_message_has_no_receipt(changes):
-    assert receipt_of(**changes) is None
-    for body in (b"", b"[]", b'{"eventType":"x"}'):
+def test_a_body_without_an_agents_message_has_no_receipt():
+    channels = {"id": "i", "to": {}}, {"to": {"id": "c"}}
+    others = {"direction": "Inbound"}, {"type": "Receipt"}, {"id": None}
+    bodies = [json.dumps(TEXT | changes).encode() for changes in others]
+    bodies += [json.dumps(TEXT | {"channel": channel}).encode() for channel in channels]
+    for body in (*bodies, b"", b"[]", b'{"eventType":"x"}'):
         assert make_receipt(body, 422, "422", NOW) is None
 
 
 @pytest.mark.parametrize(
-    ("status", "reason", "code"),
-    [
-        (422, "422", "GeneralError"),
-        (429, "429", "RateLimited"),
-        (503, "503", "ServerError"),
-        (None, None, "ServerError"),
-    ],
+    ("status", "code"),
+    [(422, "GeneralError"), (429, "RateLimited"), (503, "ServerError"), (None, "ServerError")],
 )
-def test_a_receipt_has_the_platforms_code_for_the_reason(status, reason, code):
-    _, receipt = receipt_of(status, reason)
+def test_a_receipt_has_the_platforms_code_for_the_reason(status, code):
+    _, receipt = receipt_of(status, status and str(status))
     assert [given["code"] for given in receipt["reasons"]] == [code]
     assert receipt["channel"]["time"] == "2025-06-10T21:03:05.427Z"
 
 
-def test_a_receipt_omits_the_recipients_name_and_percent_encodes_the_integration_id():
+def test_a_receipt_omits_the_recipients_name_and_encodes_the_integration_id():
     to = {"id": "c", "idType": "Email", "nickname": "Jane"}
     path, receipt = receipt_of(channel=TEXT["channel"] | {"id": "../x", "to": to})
     assert receipt["channel"]["to"] == {"id": "c", "idType": "Email"}
     assert path.startswith("/api/v2/conversations/messages/..%2Fx/")
-
-
-def test_half_an_emoji_in_an_integration_id_is_replaced_in_the_requests_path():
+    # Half an emoji is replaced.
     path, _ = receipt_of(channel=TEXT["channel"] | {"id": "a\ud83d", "to": {"id": "c"}})
     assert path.startswith("/api/v2/conversations/messages/a%3F/")

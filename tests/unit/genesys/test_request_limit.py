@@ -4,9 +4,7 @@ from types import SimpleNamespace
 from workers import bootstrap
 
 
-def test_an_unanswered_request_about_one_conversation_holds_up_the_other_updates_for_five_seconds(
-    monkeypatch,
-):
+def test_an_unanswered_request_holds_up_the_other_updates_for_five_seconds(monkeypatch):
     opened = []
     monkeypatch.setattr(bootstrap, "_open_database", lambda _url: (None, None))
     monkeypatch.setattr(bootstrap, "report_presence", lambda *_arguments: nullcontext())

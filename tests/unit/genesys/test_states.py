@@ -28,7 +28,6 @@ GONE = {"purpose": "customer", "messages": [{"state": "disconnected"}]}
         ([CUSTOMER, WAITED, LEFT, {"purpose": "acd", "state": "connected"}], PlatformState(QUEUED)),
         ([GONE, WAITED, LEFT], PlatformState(ENDED, "q1")),
         ([CUSTOMER], PlatformState(None)),
-        ([], PlatformState(None)),
         (None, PlatformState(None)),
         # MessageConversation is flatter: the state is a field of the participant, not of its messages.
         ([{"purpose": "acd", "state": "connected", "queue": {"id": "q3"}}], PlatformState(QUEUED, "q3")),
@@ -50,7 +49,6 @@ def test_an_answer_that_cannot_be_read_counts_as_no_answer(participant):
         ConversationStates(client).find("c-1")
 
 
-def test_a_conversation_without_participants_has_no_state_and_a_conversation_with_an_end_has_ended():
-    assert derive_state({}) == PlatformState(None)
+def test_a_conversation_with_an_end_has_ended():
     ended = {"participants": [CUSTOMER, WAITING], "endTime": "2026-01-01T00:00:00Z"}
     assert derive_state(ended) == PlatformState(ENDED, "q1")

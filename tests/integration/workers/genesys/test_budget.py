@@ -51,9 +51,7 @@ def test_busy_background_callers_never_make_an_urgent_caller_wait(urgent, backgr
         clock.us += MINUTE_US // 60
 
 
-def test_background_callers_get_a_tenth_of_the_limit_while_urgent_callers_take_all_they_can(
-    urgent, background, clock
-):
+def test_background_callers_get_a_tenth_while_urgent_callers_take_all_they_can(urgent, background, clock):
     ends_us, counts = clock.us + 2 * MINUTE_US, {True: 0, False: 0}
     while clock.us < ends_us:
         counts[True] += takes(urgent)

@@ -5,7 +5,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import pytest
-from flask import abort
 
 from messaging.clock import SystemClock
 from simulator.platform import Conversation, Fault, Participant
@@ -24,24 +23,21 @@ from workers.genesys import (
 from workers.parsing.events import QUEUED
 
 RECEIPTS = "/api/v2/conversations/messages/integration/inbound/open/receipt"
-CONVERSATION = Conversation(
-    "c1",
-    "2026-01-01T00:00:00.000Z",
-    participants=[Participant("customer"), Participant("acd", queue_id="q1")],
-)
+PATH = "/api/v2/conversations/c1"
+PARTICIPANTS = [Participant("customer"), Participant("acd", queue_id="q1")]
 
 
 @pytest.fixture
 def organisation(organisation):
-    organisation.put(CONVERSATION)
+    organisation.put(Conversation("c1", "2026-01-01T00:00:00.000Z", participants=PARTICIPANTS))
     organisation.requests_per_minute = 100
     return organisation
 
 
 @pytest.fixture
 def make_client(platform_url, engine):
-    def make_client(limit=100, secret=CLIENT_SECRET):
-        settings = GenesysSettings(platform_url, platform_url, "client", secret, limit)
+    def make_client(limit=100, secret=CLIENT_SECRET, url=platform_url):
+        settings = GenesysSettings(url, url, "client", secret, limit)
         return GenesysClient(settings, RequestBudget(engine, "client", limit, SystemClock()))
 
     return make_client
@@ -62,9 +58,7 @@ def test_an_unknown_or_malformed_id_has_no_state(make_client, organisation):
 
 
 @pytest.mark.parametrize("secret", [CLIENT_SECRET, "another-secret"])
-def test_refused_credentials_are_reported_and_not_mistaken_for_an_unknown_conversation(
-    make_client, organisation, secret
-):
+def test_refused_credentials_are_not_mistaken_for_an_unknown_conversation(make_client, organisation, secret):
     if secret == CLIENT_SECRET:
         organisation.inject_fault(Fault(403))
     with pytest.raises(PlatformRefusedError) as refused:
@@ -73,29 +67,20 @@ def test_refused_credentials_are_reported_and_not_mistaken_for_an_unknown_conver
     assert secret not in str(refused.value)
 
 
-def test_a_failing_login_is_retried(make_client, organisation, monkeypatch):
-    states = ConversationStates(make_client())
-    with monkeypatch.context() as patch:
-        patch.setattr(organisation, "issue_token", lambda: abort(503))
-        with pytest.raises(PlatformUnavailableError, match="the platform's login service answers 503"):
-            states.find("c1")
-    assert states.find("c1") == PlatformState(QUEUED, "q1")
-
-
 def test_a_token_that_was_revoked_is_renewed_once(make_client, organisation):
     client = make_client()
-    client.get("/api/v2/conversations/c1")
+    client.get(PATH)
     organisation.revoke_tokens()
-    assert client.get("/api/v2/conversations/c1")["id"] == "c1"
+    assert client.get(PATH)["id"] == "c1"
     assert organisation.tokens_issued == 2
 
 
 def test_a_token_is_renewed_before_it_expires(make_client, organisation):
     organisation.token_seconds = 1.0
     client = make_client()
-    client.get("/api/v2/conversations/c1")
+    client.get(PATH)
     time.sleep(0.93)
-    client.get("/api/v2/conversations/c1")
+    client.get(PATH)
     assert organisation.tokens_issued == 2
     # No request was rejected and retried, because the old token was still valid.
     assert len(organisation.requests) == 2
@@ -103,13 +88,13 @@ def test_a_token_is_renewed_before_it_expires(make_client, organisation):
 
 def test_a_429_pauses_every_caller_on_every_host(make_client, organisation):
     one, other = make_client(), make_client()
-    other.get("/api/v2/conversations/c1")
+    other.get(PATH)
     organisation.inject_fault(Fault(429, retry_after=30))
     with pytest.raises(PlatformUnavailableError) as told:
-        one.get("/api/v2/conversations/c1")
+        one.get(PATH)
     assert told.value.delay == 30.0
     with pytest.raises(PlatformUnavailableError, match="budget") as held:
-        other.get("/api/v2/conversations/c1")
+        other.get(PATH)
     assert 25 < held.value.delay <= 31
     assert len(organisation.requests) == 1
 
@@ -119,7 +104,7 @@ def test_several_callers_together_stay_within_the_limit(make_client, organisatio
 
     def ask(number):
         try:
-            clients[number % 4].get("/api/v2/conversations/c1")
+            clients[number % 4].get(PATH)
         except PlatformUnavailableError:
             return 0
         return 1
@@ -135,12 +120,10 @@ def test_several_callers_together_stay_within_the_limit(make_client, organisatio
     ("fault", "delay"),
     [*[(Fault(status), 5.0) for status in (500, 502, 503, 504)], (Fault(503, retry_after=40), 40.0)],
 )
-def test_an_error_of_the_platform_contains_the_delay_before_the_next_request(
-    make_client, organisation, fault, delay
-):
+def test_a_platform_error_contains_the_delay_before_the_next_request(make_client, organisation, fault, delay):
     organisation.inject_fault(fault)
     with pytest.raises(PlatformUnavailableError, match="inin-correlation-id") as failed:
-        make_client().get("/api/v2/conversations/c1")
+        make_client().get(PATH)
     assert failed.value.delay == delay
 
 
@@ -159,12 +142,9 @@ def test_a_failed_post_is_not_repeated(make_client, organisation):
     assert [each["id"] for each in organisation.receipts] == ["m1"]
 
 
-def test_a_platform_that_does_not_answer_is_reported_as_unavailable(engine):
-    gone = f"http://{LOOPBACK}:{free_port()}"
-    settings = GenesysSettings(gone, gone, "client", CLIENT_SECRET, 100)
-    client = GenesysClient(settings, RequestBudget(engine, "client", 100, SystemClock()))
+def test_a_platform_that_does_not_answer_is_reported_as_unavailable(make_client):
     with pytest.raises(PlatformUnavailableError):
-        client.get("/api/v2/conversations/c1")
+        make_client(url=f"http://{LOOPBACK}:{free_port()}").get(PATH)
 
 
 @contextmanager
@@ -194,7 +174,7 @@ def test_an_endless_or_too_long_answer_counts_as_a_failure(platform_url, part, p
         client = GenesysClient(settings, None, request_seconds)
         began = time.monotonic()
         with pytest.raises(PlatformUnavailableError):
-            client.get("/api/v2/conversations/c1")
+            client.get(PATH)
         # The client stops reading an overlong answer before the deadline of 15 s.
         assert time.monotonic() - began < 14
 
@@ -205,5 +185,5 @@ def test_credentials_are_not_sent_to_another_address_after_a_redirect(platform_u
     with dripping(head, b"") as url:
         client = GenesysClient(GenesysSettings(platform_url, url, "client", CLIENT_SECRET), None)
         with pytest.raises(PlatformUnavailableError, match="login service returned an unusable answer"):
-            client.get("/api/v2/conversations/c1")
+            client.get(PATH)
     assert organisation.tokens_issued == 0
