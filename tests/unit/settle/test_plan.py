@@ -2,12 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.parsing.events import (
-    CONVERSATION_MESSAGE,
-    CONVERSATION_NEW,
-    QUEUED,
-    ROUTED,
-)
+from workers.parsing.events import CONVERSATION_MESSAGE, CONVERSATION_NEW, QUEUED, ROUTED
 from workers.settle.plan import (
     LATE,
     Decision,

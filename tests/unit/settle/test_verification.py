@@ -4,12 +4,7 @@ from workers.genesys import PlatformState
 from workers.parsing import ALERTING, ENDED
 from workers.parsing.events import QUEUED, ROUTED
 from workers.settle.plan import PendingEvent, Position
-from workers.settle.verification import (
-    Verdict,
-    describe_state,
-    seconds_until_next_ask,
-    verify,
-)
+from workers.settle.verification import Verdict, describe_state, seconds_until_next_ask, verify
 
 SUPPORT, SALES = "3fa85f64-5717-4562-b3fc-2c963f66afa6", "9b2d1c57-0e6f-4c43-8a1b-5d7e2f3a4b6c"
 

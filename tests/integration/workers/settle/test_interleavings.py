@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sqlalchemy import event as engine_event
 
 from tests.integration.workers.events import deliver, event, routed, said
-from tests.integration.workers.settle.platforms import KilledError, QueuedAtThePlatform
+from tests.integration.workers.settle.conftest import KilledError, QueuedAtThePlatform
 from workers.settle.verifier import LEASE_SECONDS
 
 

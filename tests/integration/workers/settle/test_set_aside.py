@@ -8,7 +8,7 @@ from sqlalchemy import event, text
 from messaging.errors import RetryLaterError
 from tests.integration.workers.conftest import ON_POSTGRESQL
 from tests.integration.workers.events import deliver, routed, said
-from tests.integration.workers.settle.platforms import QueuedAtThePlatform
+from tests.integration.workers.settle.conftest import QueuedAtThePlatform
 from workers.settle.settler import ASIDE_SECONDS
 
 REFUSE = {
@@ -21,12 +21,9 @@ REFUSE = {
         BEGIN SELECT RAISE(ABORT, 'no'); END""",
 }
 UNSETTLED = "SELECT conversation_id FROM conversations WHERE unsettled_because IS NOT NULL"
-UNREADABLE = {
-    # For PostgreSQL, a time that psycopg refuses to load; for SQLite, a text that is not a time.
-    "postgresql": "UPDATE {} SET received_at = '55840-01-01' WHERE conversation_id = 'c-7'",
-    "sqlite": "UPDATE {} SET received_at = 'no time' WHERE conversation_id = 'c-7'",
-}
-READABLE = "UPDATE {} SET received_at = occurred_at WHERE conversation_id = 'c-7'"
+# For PostgreSQL, a time that psycopg refuses to load; for SQLite, a text that is not a time.
+UNREADABLE_TIME = {"postgresql": "'55840-01-01'", "sqlite": "'no time'"}
+SETTLED = "SELECT count(*) FROM outbox WHERE event_id IS NOT NULL"
 
 
 @pytest.fixture
@@ -34,9 +31,10 @@ def spoil(engine):
     """Return a function that makes a row of a table unreadable, or readable again."""
 
     def spoil(table, *, is_mended=False):
-        statement = READABLE if is_mended else UNREADABLE[engine.dialect.name]
+        time = "occurred_at" if is_mended else UNREADABLE_TIME[engine.dialect.name]
+        sql = f"UPDATE {table} SET received_at = {time} WHERE conversation_id = 'c-7'"  # noqa: S608
         with engine.begin() as connection:
-            connection.execute(text(statement.format(table)))
+            connection.exec_driver_sql(sql)
 
     return spoil
 
@@ -51,7 +49,7 @@ def test_a_window_that_cannot_be_settled_is_set_aside_and_tried_again(
     settler = make_settler()
     while settler.settle_windows():
         pass
-    assert query("SELECT count(*) FROM outbox WHERE event_id IS NOT NULL") == [(19,)]
+    assert query(SETTLED) == [(19,)]
     assert query(UNSETTLED) == [("c-7",)]
     intake(deliver(said("another", conversation="c-7", after_ms=1)))
     clock.seconds += 20.0
@@ -60,7 +58,7 @@ def test_a_window_that_cannot_be_settled_is_set_aside_and_tried_again(
     spoil("conversation_messages", is_mended=True)
     clock.seconds += ASIDE_SECONDS
     assert settler.settle_windows() == 1
-    assert query("SELECT count(*) FROM outbox WHERE event_id IS NOT NULL") == [(21,)]
+    assert query(SETTLED) == [(21,)]
     assert query(UNSETTLED) == []
 
 
@@ -70,7 +68,7 @@ def test_a_window_whose_entries_the_database_refuses_is_set_aside(engine, intake
         connection.exec_driver_sql(REFUSE[engine.dialect.name])
     clock.seconds += 2.1
     assert make_settler().settle_windows() == 19
-    assert query("SELECT count(*) FROM outbox WHERE event_id IS NOT NULL") == [(19,)]
+    assert query(SETTLED) == [(19,)]
     assert query(UNSETTLED) == [("c-7",)]
 
 
@@ -88,14 +86,11 @@ def test_a_window_that_reopens_while_a_failed_batch_is_split_stays_open(  # noqa
 
     make_settler().settle_windows()
     assert query("SELECT count(*) FROM outbox WHERE conversation_id = 'c-1'") == [(0,)]
-    assert query("SELECT count(*) FROM outbox WHERE event_id IS NOT NULL") == [(18,)]
+    assert query(SETTLED) == [(18,)]
 
 
-def test_an_update_that_cannot_be_verified_is_set_aside_and_tried_again(
-    intake, make_settler, clock, query, spoil
-):
-    for number in range(10):
-        intake(deliver(routed("QUEUED", conversation=f"c-{number}")))
+def test_an_unverifiable_update_is_set_aside_and_tried_again(intake, make_settler, clock, query, spoil):
+    intake(*[deliver(routed("QUEUED", conversation=f"c-{number}")) for number in range(10)])
     settler = make_settler(QueuedAtThePlatform())
     settler.settle_closed()
     spoil("routing_updates")
@@ -112,8 +107,7 @@ def test_an_update_that_cannot_be_verified_is_set_aside_and_tried_again(
 
 
 def test_an_update_whose_result_cannot_be_recorded_is_set_aside(intake, make_settler, clock, query, spoil):
-    for number in range(10):
-        intake(deliver(routed("QUEUED", conversation=f"c-{number}")))
+    intake(*[deliver(routed("QUEUED", conversation=f"c-{number}")) for number in range(10)])
     settler = make_settler(QueuedAtThePlatform(), end_seconds=60.0)
     spoil("routing_updates")
     clock.seconds += 61.0
