@@ -14,23 +14,13 @@ from workers.parsing.timestamps import moment_of
 INSERT = insert_into(suspects, ("message_id", "attempted_at"), attempts="1")
 
 
-@pytest.mark.parametrize(
-    "microseconds",
-    [0, 1, 999_999, 1_000_000, -1, -1_000_000, -1_500_001, 1_715_783_530_123_456, 2**53],
-)
-def test_a_time_is_read_as_it_was_written(engine, microseconds):
+def test_times_are_read_as_they_were_written_and_sort_in_order(engine):
+    microseconds = [0, 1, 999_999, 1_000_000, -1, -1_000_000, -1_500_001, 1_715_783_530_123_456, 2**53]
+    attempted_at = suspects.c.attempted_at
     with engine.begin() as connection:
-        INSERT.execute(connection, [("m", microseconds)])
-        moment = connection.execute(select(suspects.c.attempted_at)).scalar_one()
-    assert moment == moment_of(microseconds)
-
-
-def test_times_before_the_epoch_sort_before_later_times(engine, query):
-    moments = [1_000_001, -1, 0, -2_000_000, 999_999]
-    with engine.begin() as connection:
-        INSERT.execute(connection, [(str(moment), moment) for moment in moments])
-    found = [int(name) for (name,) in query("SELECT message_id FROM suspects ORDER BY attempted_at")]
-    assert found == sorted(moments)
+        INSERT.execute(connection, [(str(moment), moment) for moment in microseconds])
+        moments = connection.scalars(select(attempted_at).order_by(attempted_at)).all()
+    assert moments == [moment_of(moment) for moment in sorted(microseconds)]
 
 
 def test_more_rows_than_sqlite_accepts_in_one_statement_are_all_written(engine, query):

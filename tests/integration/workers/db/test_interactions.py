@@ -48,10 +48,8 @@ def test_retries_replays_and_reconciled_copies_do_not_change_the_counts(intake, 
     intake(*map(deliver, bodies))
     settle()
     report = query(REPORT)
-    assert [(row[0], row[3], row[4]) for row in report[-2:]] == [
-        ("c-1", 2, "CONTACT-ROUTED"),
-        ("c-2", 1, None),
-    ]
+    counts = [(row[0], row[3], row[4]) for row in report[-2:]]
+    assert counts == [("c-1", 2, "CONTACT-ROUTED"), ("c-2", 1, None)]
     assert [str(moment)[17:23] for moment in report[-2][-2:]] == ["10.020", "10.080"]
     outbox = query("SELECT count(*) FROM outbox")
     for source in ("webhook", REPLAY, RECONCILE):

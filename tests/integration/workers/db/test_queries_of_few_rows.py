@@ -26,46 +26,26 @@ FILL = {
 WEEK_US = 7 * 86_400_000_000
 
 
-@pytest.fixture
-def count_read(engine):
-    """Return a function that runs work in a transaction and counts the entries that it read from a table."""
-
-    def count(table, work):
-        with engine.connect() as connection:
-            before = connection.scalar(text(READ), {"table": table})
-            result = work(connection)
-            read = connection.scalar(text(READ), {"table": table}) - before
-            connection.commit()
-        return read, result
-
-    return count
+def find_update(connection, now_us):
+    return lock_newest_due(connection, now_us, now_us)
 
 
-@pytest.fixture
-def fill(engine):
-    def fill(table):
-        with engine.begin() as connection:
-            connection.execute(text(FILL[table]), {"rows": ROWS})
-            connection.execute(text(f"ANALYZE {table}"))
-
-    return fill
-
-
-@ON_POSTGRESQL
-def test_updates_that_are_not_due_are_passed_over(fill, count_read):
-    fill("routing_updates")
-    now_us = SystemClock().now_us()
-    read, found = count_read("routing_updates", lambda db: lock_newest_due(db, now_us, now_us))
-    assert found is None
-    assert read < ROWS / 10
-
-
-@ON_POSTGRESQL
-def test_the_next_unread_conversation_is_found_without_sorting_them(fill, count_read):
-    fill("platform_conversations")
-    now_us = SystemClock().now_us()
+def find_conversation(connection, now_us):
     comparison = Reconciliation(1, now_us - WEEK_US, now_us, None, now_us)
-    work = lambda db: find_unread(db, comparison, [], is_late=False)  # noqa: E731
-    read, found = count_read("platform_conversations", work)
-    assert found is not None
-    assert read < ROWS / 10
+    return find_unread(connection, comparison, [], is_late=False)
+
+
+@ON_POSTGRESQL
+@pytest.mark.parametrize(
+    ("table", "find", "is_found"),
+    [("routing_updates", find_update, False), ("platform_conversations", find_conversation, True)],
+)
+def test_rows_that_are_not_due_are_passed_over_and_others_are_not_sorted(engine, table, find, is_found):
+    with engine.begin() as connection:
+        connection.execute(text(FILL[table]), {"rows": ROWS})
+        connection.execute(text(f"ANALYZE {table}"))
+    with engine.begin() as connection:
+        before = connection.scalar(text(READ), {"table": table})
+        found = find(connection, SystemClock().now_us())
+        assert connection.scalar(text(READ), {"table": table}) - before < ROWS / 10
+    assert (found is not None) is is_found

@@ -27,15 +27,9 @@ def month(postgresql, migrated_postgresql):
 @pytest.fixture
 def small(intake, engine):
     """A connection to a database with an example of every kind of row that intake writes."""
-    intake(
-        deliver(event("new")),
-        deliver(said("Hello", after_ms=5)),
-        deliver(routed("QUEUED", after_ms=9)),
-        deliver(payload_of("genesys/text")),
-        deliver(payload_of("genesys/receipt-failed")),
-        deliver(payload_of("genesys/text") | {"text": "another"}),
-        deliver(b"{"),
-    )
+    native, receipt = payload_of("genesys/text"), payload_of("genesys/receipt-failed")
+    guides = event("new"), said("Hello", after_ms=5), routed("QUEUED", after_ms=9)
+    intake(*map(deliver, (*guides, native, receipt, native | {"text": "another"}, b"{")))
     with engine.connect() as connection:
         yield connection, parameters_of(connection)
 
@@ -54,9 +48,5 @@ def test_a_question_uses_an_index_unless_it_is_marked_as_reading_a_whole_table(m
 @pytest.mark.parametrize("migrated_url", ["sqlite"], indirect=True)
 def test_portable_questions_also_run_on_sqlite(small):
     connection, parameters = small
-    answered = {
-        question.title
-        for question in QUESTIONS
-        if question.is_portable and question.ask(connection, parameters)
-    }
-    assert len(answered) > len(QUESTIONS) // 2
+    answers = [question.ask(connection, parameters) for question in QUESTIONS if question.is_portable]
+    assert len(list(filter(None, answers))) > len(QUESTIONS) // 2

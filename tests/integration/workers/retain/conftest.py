@@ -1,16 +1,53 @@
 """Fixtures for tests of the retain role: old events and their deliveries."""
 
+from pathlib import Path
+
 import pytest
 
 from messaging.clock import SystemClock
-from tests.integration.workers.retain.retaining import AT_ONCE, clock_of
+from omctl.repair.retain import retain as command
+from tests.fakes.clock import MovedClock
+from tests.integration.workers.commands import run_omctl
+from tests.integration.workers.events import deliver, routed, said
 from workers.db.engine import transact
+from workers.db.ingest import WindowBounds
 from workers.db.models import deliveries
 from workers.deliver import EVENT_TYPES as TOLD_TYPES
 from workers.deliver import Destination
 from workers.deliver.subscriptions import register
 from workers.intake import Intake
+from workers.retain import retain
 from workers.settle import Settler
+
+SOURCES = Path(__file__).parents[4]
+DAY_US = 86_400_000_000
+AT_ONCE = WindowBounds(0, 0)
+
+
+def run(url, *arguments, days="30", event_days="30"):
+    """Run `omctl retain` and return the number of deleted rows for each table."""
+    settings = {"OM_PAYLOAD_RETENTION_DAYS": days, "OM_RETENTION_DAYS": event_days}
+    report = run_omctl(command, *arguments, OM_DATABASE_URL=url, **settings)
+    return {table["table"]: table["rows"] for table in report["tables"]}
+
+
+def run_in_small_batches(engine):
+    """Delete two rows at a time."""
+    options = {"payload_days": 30, "event_days": 30, "dry_run": False, "batch_rows": 2}
+    expired = retain(engine, SystemClock().now_us(), **options)
+    return {table.table: table.rows for table in expired}
+
+
+def clock_of(days_ago):
+    """Return a clock that is *days_ago* days behind the present."""
+    return MovedClock(-days_ago * DAY_US)
+
+
+def some_of_each(conversation):
+    return (
+        deliver(said("a", conversation=conversation)),
+        deliver(routed("QUEUED", conversation=conversation, after_ms=1)),
+    )
 
 
 @pytest.fixture

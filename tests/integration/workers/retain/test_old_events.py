@@ -7,7 +7,7 @@ import pytest
 
 from messaging.clock import SystemClock
 from tests.integration.workers.events import deliver, payload_of, routed, said
-from tests.integration.workers.retain.retaining import run, run_in_small_batches, some_of_each
+from tests.integration.workers.retain.conftest import run, run_in_small_batches, some_of_each
 from tests.rows import make_row
 from workers.db.models import conversations, dead_letters
 from workers.parsing import moment_of
@@ -46,9 +46,7 @@ def test_an_idempotency_key_is_kept_while_copies_of_its_event_arrive(process, mi
     assert query("SELECT times_received FROM processed_events") == [(3,)]
 
 
-def test_an_idempotency_key_is_kept_while_a_copy_of_its_event_is_an_open_dead_letter(
-    engine, process, migrated_url, query
-):
+def test_an_idempotency_key_is_kept_while_a_copy_is_an_open_dead_letter(engine, process, migrated_url, query):
     process(40, deliver(said("a")))
     [[key]] = query("SELECT idempotency_key FROM processed_events")
     with engine.begin() as connection:
@@ -124,9 +122,7 @@ def test_a_waiting_delivery_keeps_its_event_and_its_body(process, tell, finish, 
     assert [gone[table] for table in TOLD_TABLES] == [2, 2, 3, 1]
 
 
-def test_a_given_up_event_keeps_its_body_until_its_dead_letter_is_published(
-    process, tell, finish, migrated_url
-):
+def test_a_given_up_event_is_kept_until_its_dead_letter_is_published(process, tell, finish, migrated_url):
     tell("crm")
     process(40, deliver(said("a")))
     now = moment_of(SystemClock().now_us())
