@@ -10,6 +10,7 @@ from dataclasses import replace
 from sqlalchemy import text
 
 from messaging.clock import SystemClock
+from tests.integration.workers.events import deliver, event
 from workers.db.ingest import WindowBounds
 from workers.deliver import EVENT_TYPES, DeadLetterPublisher, Deliverer, Destination
 from workers.deliver.leasing import lease, read_leased
@@ -112,6 +113,10 @@ def lease_texts(connection, now_us, lease_us):
     """Lease deliveries to the destination `crm` and return the texts of their messages."""
     runs = lease_runs(connection, now_us, lease_us=now_us + lease_us)
     return [json.loads(delivery.message.payload)["message"]["text"] for run in runs for delivery in run]
+
+
+def new_conversations(stand, count=1, prefix="c"):
+    stand.intake(*[deliver(event("new", conversation=f"{prefix}-{number}")) for number in range(count)])
 
 
 def words_of(sent_events):

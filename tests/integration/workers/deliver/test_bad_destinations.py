@@ -13,9 +13,8 @@ from messaging.clock import SystemClock
 from simulator.platform import Fault
 from tests.fakes.clock import MovedClock
 from tests.integration.workers.conftest import ON_POSTGRESQL
-from tests.integration.workers.deliver.stand import READ, lease_runs, words_of
+from tests.integration.workers.deliver.stand import READ, lease_runs, new_conversations, words_of
 from tests.integration.workers.events import deliver, event, said
-from tests.integration.workers.test_http_deadline import OK, server
 from workers.deliver import Deliverer, Transport, WebhookMessage, outcome, parking, sender
 from workers.deliver.parking import recall_parked
 
@@ -30,21 +29,13 @@ BACKLOG = """
         '2026-01-01 00:00:00.000000' FROM n"""
 
 
-def is_bad(told):
-    return told.body["conversation_id"].startswith("bad")
-
-
-def new_conversations(stand, prefix="c", count=1):
-    stand.intake(*[deliver(event("new", conversation=f"{prefix}-{number}")) for number in range(count)])
-
-
 @pytest.mark.parametrize("status", [422, 404])
 def test_good_events_are_delivered_while_a_destination_refuses_nine_of_ten_events(stand, status):
     """Guarantee 7.6."""
-    stand.inbox.fault_for = lambda told: Fault(status) if is_bad(told) else None
+    stand.inbox.fault_for = lambda told: Fault(status) if told.conversation_id.startswith("bad") else None
     with stand.delivering(replace(stand.crm, concurrency=2)):
-        new_conversations(stand, "bad", REFUSED)
-        new_conversations(stand, "good", GOOD)
+        new_conversations(stand, REFUSED, "bad")
+        new_conversations(stand, GOOD, "good")
         started = time.monotonic()
         stand.wait_for(lambda: stand.inbox.counts()["delivered"] == GOOD)
         assert time.monotonic() - started < GOOD_SECONDS
@@ -52,13 +43,14 @@ def test_good_events_are_delivered_while_a_destination_refuses_nine_of_ten_event
         numbers = itertools.count()
 
         def are_all_decided():
-            new_conversations(stand, f"other-{next(numbers)}", count=1)
+            new_conversations(stand, prefix=f"other-{next(numbers)}")
             return not stand.query("SELECT 1 FROM deliveries WHERE status = 404 AND outcome IS NULL")
 
         stand.wait_for(are_all_decided)
         stand.wait_for(lambda: not stand.waiting())
-    reasons = stand.query("SELECT reason, count(*) FROM dead_letters GROUP BY reason")
-    assert reasons == [(f"destination crm: {status}", REFUSED)]
+    reasons = stand.query("SELECT reason, attempts, count(*) FROM dead_letters GROUP BY reason, attempts")
+    # An outage can cause two refusals with 404, so an event is at fault after the third.
+    assert reasons == [(f"destination crm: {status}", 1 if status == 422 else 2, REFUSED)]
 
 
 def test_a_destination_that_refuses_everything_gets_its_events_once_it_is_corrected(stand, monkeypatch):
@@ -69,51 +61,13 @@ def test_a_destination_that_refuses_everything_gets_its_events_once_it_is_correc
         new_conversations(stand, count=40)
         stand.wait_for(lambda: not stand.waiting("content"))
         # The destination gets one event at a time, and each event is retried at increasing intervals.
-        stand.wait_for(
-            lambda: len([event for event in stand.inbox.requested if event.destination == "crm"]) > 25
-        )
+        stand.wait_for(lambda: [event.destination for event in stand.inbox.requested].count("crm") > 25)
         assert stand.waiting("crm") == 40
         stand.inbox.fault_for = lambda _told: None
         stand.wait_for(lambda: not stand.waiting("crm"))
     assert stand.query("SELECT count(*) FROM dead_letters") == [(0,)]
     assert stand.query("SELECT max(attempts) FROM deliveries") == [(0,)]
     assert stand.inbox.counts() == {"delivered": 80, "repeated": 0, "disordered": 0, "forged": 0}
-
-
-def test_an_event_that_meets_two_outages_of_a_destination_is_delivered(stand):
-    """The event is refused twice; after each refusal, another event is accepted."""
-    refusals = iter([Fault(404), Fault(404)])
-    stand.inbox.fault_for = lambda told: next(refusals, None) if is_unlucky(told) else None
-    with stand.delivering(stand.crm):
-        new_conversations(stand, "unlucky", count=1)
-        for number in range(2):
-            stand.wait_for(lambda number=number: sum(map(is_unlucky, stand.inbox.requested)) > number)
-            new_conversations(stand, f"other-{number}", count=1)
-        stand.wait_for(lambda: not stand.waiting())
-    assert stand.inbox.counts()["delivered"] == 3
-    assert stand.query("SELECT count(*) FROM dead_letters") == [(0,)]
-
-
-def is_unlucky(told):
-    return told.body["conversation_id"].startswith("unlucky")
-
-
-def drips(accepted):
-    accepted.recv(65_536)
-    accepted.sendall(OK + b"transfer-encoding: chunked\r\n\r\n")
-    for _ in range(60):
-        accepted.sendall(b"1\r\nx\r\n")
-        time.sleep(0.5)
-
-
-def test_a_destination_that_answers_byte_by_byte_does_not_occupy_a_thread(stand):
-    with (
-        server(drips) as port,
-        stand.delivering(replace(stand.crm, url=f"http://127.0.0.1:{port}/", concurrency=1, timeout=5.0)),
-    ):
-        new_conversations(stand, count=10)
-        stand.wait_for(lambda: not stand.waiting())
-    assert stand.query("SELECT DISTINCT outcome, status FROM deliveries") == [("delivered", 200)]
 
 
 def test_a_stop_waits_no_longer_than_its_limit_for_a_slow_destination(stand):

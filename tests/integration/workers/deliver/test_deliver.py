@@ -15,29 +15,27 @@ from messaging.errors import RetryLaterError
 from messaging.topology import DEAD_LETTER_RECORDS
 from simulator.platform import Fault
 from tests.integration.workers.conftest import ON_POSTGRESQL, ON_SQLITE
-from tests.integration.workers.deliver.stand import READ, SECONDS, lease_runs, words_of
+from tests.integration.workers.deliver.stand import READ, SECONDS, lease_runs, new_conversations, words_of
 from tests.integration.workers.events import deliver, event, payload_of, said
-from tests.servers import LOOPBACK, free_port
 from tests.services import GONE, declare_topology
+from workers.db.engine import DELIVER_SESSION, make_engine
 from workers.db.models import deliveries
 from workers.deliver import outcome, pause, resume
 from workers.deliver.outcome import HttpResult
+from workers.deliver.parking import find_first
 from workers.deliver.recording import _FINISH, DeliveryAttempt, record
 from workers.parsing import CONVERSATION_MESSAGE, moment_of
 
 
 def test_a_conversation_is_delivered_in_order_with_unchanged_payloads(stand):
-    body = json.dumps(said("Grüße, 👋", after_ms=5), indent=3, ensure_ascii=False).encode()
-    with stand.delivering(stand.crm):
-        stand.intake(deliver(event("new")), deliver(said("third", after_ms=9)), deliver(body))
-        stand.intake(deliver(said("first", after_ms=2)))
-        stand.settle()
-        stand.wait_for(lambda: not stand.waiting())
+    body = json.dumps(said("Grüße, 👋", after_ms=5, sequence=2), indent=3, ensure_ascii=False).encode()
+    early = said("second", after_ms=5, sequence=1), said("first", after_ms=2)
+    stand.deliver_all(*map(deliver, (event("new"), said("fourth", after_ms=9), body, *early)))
     told = stand.inbox.accepted_by("crm")
-    assert words_of(told) == ["first", "Grüße, 👋", "third"]
-    assert [event.event_type.rpartition(":")[2] for event in told] == ["new", *["message"] * 3]
-    assert body in told[2].raw
-    assert stand.inbox.counts() == {"delivered": 4, "repeated": 0, "disordered": 0, "forged": 0}
+    assert words_of(told) == ["first", "second", "Grüße, 👋", "fourth"]
+    assert [event.event_type.rpartition(":")[2] for event in told] == ["new", *["message"] * 4]
+    assert body in told[3].raw
+    assert stand.inbox.counts() == {"delivered": 5, "repeated": 0, "disordered": 0, "forged": 0}
 
 
 def test_several_workers_deliver_many_conversations_once_and_in_order(stand):
@@ -60,12 +58,10 @@ def test_a_destination_gets_only_its_event_types_and_only_events_after_its_regis
         deliver(payload_of("genesys/receipt-published")),
         to=[stand.crm, messages_alone],
     )
-    assert (
-        words_of(stand.inbox.accepted_by("crm")) == words_of(stand.inbox.accepted_by("content")) == ["after"]
-    )
-    assert len(stand.inbox.accepted_by("content")) == 1
+    told = [stand.inbox.accepted_by(name) for name in ("crm", "content")]
+    assert [words_of(events) for events in told] == [["after"], ["after"]]
     # The receipt belongs to a new conversation, so the start of that conversation is delivered too.
-    assert len(stand.inbox.accepted_by("crm")) == 3
+    assert [len(events) for events in told] == [3, 1]
     assert stand.query("SELECT count(*) FROM outbox") == [(5,)]
 
 
@@ -81,48 +77,24 @@ def test_a_failed_delivery_is_retried_under_the_same_id_while_its_conversation_w
     assert words_of(stand.inbox.accepted_by("crm")) == ["a", "b"]
 
 
-def test_a_request_that_times_out_is_repeated_under_the_same_id(stand):
-    delays = iter([1.0])
-    stand.inbox.fault_for = lambda _told: Fault(200, delay=delay) if (delay := next(delays, 0.0)) else None
-    with stand.delivering(replace(stand.crm, timeout=0.3)):
-        stand.intake(deliver(said("a")))
-        stand.settle()
-        stand.wait_for(lambda: not stand.waiting())
-        stand.wait_for(lambda: stand.inbox.counts()["repeated"] == 1)
-    assert stand.inbox.counts()["delivered"] == 2
-
-
-def test_a_retry_after_header_delays_every_event_of_the_destination(stand):
-    answers = iter([Fault(429, retry_after=3)])
-    stand.inbox.fault_for = lambda _told: next(answers, None)
-    with stand.delivering(stand.crm):
-        stand.intake(deliver(event("new")))
-        stand.wait_for(lambda: stand.inbox.requested)
-        asked_at = time.monotonic()
-        # The event of another conversation waits too, because the pause applies to the whole destination.
-        stand.wait_for(lambda: stand.query("SELECT 1 FROM deliveries WHERE status = 429"))
-        stand.intake(deliver(event("new", conversation="c-2")))
-        stand.wait_for(lambda: len(stand.inbox.requested) > 1)
-        assert time.monotonic() - asked_at > 2.9
-        stand.wait_for(lambda: not stand.waiting())
-    assert len(stand.inbox.requested) == 3
-
-
-def test_a_refused_event_becomes_a_dead_letter_and_later_events_of_its_conversation_are_sent(stand, vhost):
-    stand.inbox.fault_for = lambda told: Fault(422) if "bad" in words_of([told]) else None
+def test_refused_and_failing_events_become_dead_letters_and_later_events_are_sent(stand, vhost):
+    faults = {"bad": Fault(422), "failing": Fault(500)}
+    stand.inbox.fault_for = lambda told: next((faults.get(words) for words in words_of([told])), None)
     bad = json.dumps(said("bad", after_ms=1)).encode()
-    stand.deliver_all(deliver(bad), deliver(said("good", after_ms=2)))
+    others = [deliver(said(words, after_ms=at)) for words, at in (("failing", 2), ("good", 3))]
+    stand.deliver_all(deliver(bad), *others, to=[replace(stand.crm, attempts=4)])
     assert words_of(stand.inbox.accepted_by("crm")) == ["good"]
-    [(message_id, code, reason)] = stand.query("SELECT message_id, code, reason FROM dead_letters")
-    assert (code, reason) == ("delivery_refused", "destination crm: 422")
-    assert stand.query("SELECT attempts, outcome, status FROM deliveries WHERE outcome = 'dead'") == [
-        (1, "dead", 422)
+    assert stand.query("SELECT code, reason, attempts FROM dead_letters ORDER BY code DESC") == [
+        ("delivery_refused", "destination crm: 422", 1),
+        ("delivery_given_up", "destination crm: 500, given up after 4 attempts", 4),
     ]
+    dead = "SELECT attempts, status FROM deliveries WHERE outcome = 'dead' ORDER BY attempts"
+    assert stand.query(dead) == [(1, 422), (4, 500)]
 
     declare_topology(vhost.amqp_url)
     publisher = stand.publisher(vhost.amqp_url)
-    assert publisher.publish_dead_letters() == 1
-    assert publisher.publish_dead_letters() == 0
+    assert [publisher.publish_dead_letters() for _ in range(2)] == [2, 0]
+    [(message_id,)] = stand.query("SELECT message_id FROM dead_letters WHERE code = 'delivery_refused'")
     with broker_session((vhost.amqp_url,), client_name="test") as connection:
         _, properties, body = connection.channel().basic_get(DEAD_LETTER_RECORDS, auto_ack=True)
     assert (properties.message_id, body) == (message_id, bad)
@@ -133,12 +105,10 @@ def test_a_refused_event_becomes_a_dead_letter_and_later_events_of_its_conversat
 def test_a_dead_letter_waits_while_the_broker_is_away_or_refuses_connections(stand, vhost):
     stand.inbox.fault_for = lambda _told: Fault(400)
     stand.deliver_all(deliver(event("new")))
-    gone = stand.publisher(f"amqp://guest:guest@{LOOPBACK}:{free_port()}/")
     # A booting node answers with the same error as for a virtual host that does not exist.
-    refusing = stand.publisher(f"{vhost.amqp_url}x")
-    for publisher in (gone, refusing):
+    for url in (GONE, f"{vhost.amqp_url}x"):
         with pytest.raises(RetryLaterError, match="OM_AMQP_URL"):
-            publisher.publish_dead_letters()
+            stand.publisher(url).publish_dead_letters()
     declare_topology(vhost.amqp_url)
     assert stand.publisher(vhost.amqp_url).publish_dead_letters() == 1
 
@@ -171,24 +141,11 @@ def test_dead_letters_that_a_slow_broker_confirmed_are_not_published_again(stand
         assert len(list(peek(connection, DEAD_LETTER_RECORDS))) == len(published) == 5
 
 
-def test_only_the_event_that_fails_too_often_is_given_up(stand):
-    stand.inbox.fault_for = lambda told: Fault(500) if "bad" in words_of([told]) else None
-    stand.deliver_all(
-        deliver(said("bad", after_ms=1)),
-        deliver(said("good", after_ms=2)),
-        to=[replace(stand.crm, attempts=4)],
-    )
-    assert words_of(stand.inbox.accepted_by("crm")) == ["good"]
-    assert stand.query("SELECT code, reason, attempts FROM dead_letters") == [
-        ("delivery_given_up", "destination crm: 500, given up after 4 attempts", 4)
-    ]
-
-
 def test_events_do_not_use_up_attempts_while_their_destination_is_down(stand, monkeypatch):
     monkeypatch.setattr(outcome, "MAX_PAUSE_SECONDS", 0.02)
     stand.inbox.fault_for = lambda _told: Fault(503)
     with stand.delivering(replace(stand.crm, attempts=3, concurrency=2)):
-        stand.intake(*[deliver(event("new", conversation=f"c-{number}")) for number in range(12)])
+        new_conversations(stand, 12)
         stand.wait_for(lambda: len(stand.inbox.requested) > 25)
         assert stand.query("SELECT count(*) FROM dead_letters") == [(0,)]
         stand.inbox.fault_for = lambda _told: None
@@ -200,7 +157,7 @@ def test_a_destination_that_is_down_does_not_delay_other_destinations(stand):
     """Guarantee 7.8."""
     stand.inbox.fault_for = lambda told: Fault(503, delay=0.5) if told.destination == "crm" else None
     with stand.delivering(stand.crm, stand.content):
-        stand.intake(*[deliver(event("new", conversation=f"c-{number}")) for number in range(40)])
+        new_conversations(stand, 40)
         stand.wait_for(lambda: not stand.waiting("content"))
         assert stand.waiting("crm") == 40
         stand.inbox.fault_for = lambda _told: None
@@ -248,13 +205,9 @@ def test_every_query_for_due_deliveries_uses_an_index(stand):
         stand.wait_for(lambda: not stand.waiting())
         stand.publisher(GONE).publish_dead_letters()
         engine_event.remove(stand.engine, "before_cursor_execute", note)
-    looks = [look for look in asked if "deliveries" in look[0]]
+    looks = [("EXPLAIN QUERY PLAN " + look[0], look[1]) for look in asked if "deliveries" in look[0]]
     with stand.engine.connect() as connection:
-        plans = [
-            row[3]
-            for statement, parameters in looks
-            for row in connection.exec_driver_sql("EXPLAIN QUERY PLAN " + statement, parameters)
-        ]
+        plans = [row[3] for look in looks for row in connection.exec_driver_sql(*look)]
     of_deliveries = [plan for plan in plans if re.match(r"(SCAN|SEARCH) (deliveries|head|earlier)\b", plan)]
     assert len(looks) >= 3
     assert [plan for plan in of_deliveries if "USING" not in plan] == []
@@ -273,9 +226,8 @@ def test_deliveries_added_to_a_run_become_due_together_with_the_delivery_that_fa
         connection.execute(update(deliveries).where(to_crm, is_added).values(due_at=moment_of(later_us)))
         run.append(replace(added, lease_us=later_us))
         result = HttpResult(503, "unavailable")
-        record(
-            connection, [DeliveryAttempt(stand.crm, run[0], run, result, attempts=1, at_us=now_us)], now_us
-        )
+        attempt = DeliveryAttempt(stand.crm, run[0], run, result, attempts=1, at_us=now_us)
+        record(connection, [attempt], now_us)
         [due_at] = set(connection.scalars(select(deliveries.c.due_at).where(to_crm)))
     assert due_at < moment_of(now_us + 10_000_000)
 
@@ -295,16 +247,43 @@ def test_a_backlog_is_leased_and_finished_through_indexes_even_without_table_sta
         runs = lease_runs(connection, now_us, lease_us=now_us, conversations=10, events=100)
         taken = [delivery for run in runs for delivery in run]
         looked = connection.scalar(text(READ))
-        rows = [
-            (delivery.message.outbox_id, "crm", "delivered", 200, None, 0, None, now_us, now_us)
-            for delivery in taken
-        ]
+        values = "crm", "delivered", 200, None, 0, None, now_us, now_us
+        rows = [(delivery.message.outbox_id, *values) for delivery in taken]
         assert len(_FINISH.execute(connection, rows)) == len(taken)
         finished = connection.scalar(text(READ)) - looked
 
     assert 90 <= len(taken) <= 100
     assert looked < 3 * 2000
     assert finished <= 2 * len(taken)
+
+
+FILL = """
+    INSERT INTO outbox (conversation_id, event_type, occurred_at, late, created_at)
+    SELECT 'conversation-' || md5(n::text), 'openmessaging:conversation:new', now(), false, now()
+    FROM generate_series({first}, {last}) AS n"""
+FETCHED = "SELECT idx_tup_fetch FROM pg_stat_xact_user_tables WHERE relname = 'deliveries'"
+
+
+@ON_POSTGRESQL
+def test_the_search_for_first_deliveries_reads_few_rows_of_a_backlog_after_a_quiet_time(stand, migrated_url):
+    """PostgreSQL might keep using a plan that it made for a short queue."""
+    engine = make_engine(migrated_url, DELIVER_SESSION)
+
+    def find(connection):
+        before = connection.execute(text(FETCHED)).scalar() or 0
+        assert len(find_first(connection, "crm", SystemClock().now_us(), 16)) >= 16
+        fetched = connection.execute(text(FETCHED)).scalar_one() - before
+        connection.commit()
+        return fetched
+
+    stand.register(stand.crm)
+    stand.execute(FILL.format(first=1, last=200))
+    with engine.connect() as connection:
+        for _ in range(20):
+            find(connection)
+        stand.execute(FILL.format(first=201, last=5_000))
+        assert find(connection) <= 1_000
+    engine.dispose()
 
 
 @ON_POSTGRESQL

@@ -44,16 +44,11 @@ def refused(stand):
         stand.settle()
         stand.wait_for(lambda: not stand.waiting() and not stand.waiting("content"))
     stand.inbox.fault_for = lambda _told: None
-    return {
-        (event.destination, event.webhook_id)
-        for event in stand.inbox.requested
-        if words_of([event]) != ["third"]
-    }
+    sent = [event for event in stand.inbox.requested if words_of([event]) != ["third"]]
+    return {(event.destination, event.webhook_id) for event in sent}
 
 
-def test_resent_events_keep_their_ids_and_order_and_the_intervention_is_recorded(
-    stand, omctl, refused, monkeypatch
-):
+def test_resent_events_keep_ids_and_order_and_the_resend_is_recorded(stand, omctl, refused, monkeypatch):
     monkeypatch.setattr(subscriptions_module, "BATCH_ROWS", 3)
     before = len(stand.inbox.accepted)
     planned = omctl("crm", "--dry-run")
@@ -84,65 +79,47 @@ def test_a_resend_can_select_a_conversation_a_time_or_every_configured_destinati
         omctl("cmr", "--dry-run")
 
 
-def test_an_event_that_is_refused_again_becomes_a_dead_letter_with_the_new_reason(
-    stand, omctl, refused, vhost
-):
+def test_an_event_refused_again_becomes_a_dead_letter_with_the_new_reason(stand, omctl, refused, vhost):
     declare_topology(vhost.amqp_url)
     publisher = stand.publisher(vhost.amqp_url)
     assert publisher.publish_dead_letters() == 8
     stand.inbox.fault_for = lambda _told: Fault(409)
     omctl("crm")
     stand.deliver_all(to=[stand.crm, stand.content])
-    reasons = (
-        "SELECT reason, count(*), count(intervention_id) FROM dead_letters GROUP BY reason ORDER BY reason"
-    )
+    reasons = "SELECT reason, count(*), count(intervention_id) FROM dead_letters GROUP BY 1 ORDER BY 1"
     assert stand.query(reasons) == [("destination content: 422", 4, 0), ("destination crm: 409", 4, 0)]
     assert publisher.publish_dead_letters() == 4
 
 
-def test_the_dead_letters_of_resent_events_can_be_discarded_once(  # noqa: PLR0917  # fixtures
-    stand, omctl, refused, vhost, channel, migrated_url, working
+def test_the_dead_letters_of_resent_events_are_discarded_once_even_after_an_interruption(  # noqa: PLR0917
+    stand, omctl, refused, vhost, channel, migrated_url, working, monkeypatch
 ):
+    def discard(*selected):
+        arguments = ("discard", *selected, "--reason", "resent", "--yes")
+        settings = {"OM_DATABASE_URL": migrated_url, "OM_AMQP_URL": vhost.amqp_url}
+        return run_omctl(dead_letters, *arguments, **settings)["done"]
+
+    def interrupt(*_arguments):
+        raise BrokerUnavailableError("the connection broke")
+
     with working():
         assert stand.publisher(vhost.amqp_url).publish_dead_letters() == 8
         stand.wait_for(lambda: depth(channel, topology.DEAD_LETTERS) == 8)
     omctl("crm")
     [[some]] = stand.query("SELECT min(message_id) FROM dead_letters WHERE message_id LIKE 'crm:%'")
-    settings = {"OM_DATABASE_URL": migrated_url, "OM_AMQP_URL": vhost.amqp_url}
+    with monkeypatch.context() as interrupted:
+        interrupted.setattr(dead_letter_windows, "_finish", interrupt)
+        with pytest.raises(BrokerUnavailableError):
+            discard(some)
     codes = ("--code", "delivery_refused")
     for selected, done, left in (((some,), 1, 7), (codes, 7, 0), (codes, 0, 0)):
-        arguments = ("discard", *selected, "--reason", "resent", "--yes")
-        assert run_omctl(dead_letters, *arguments, **settings)["done"] == done
+        assert discard(*selected) == done
         stand.wait_for(lambda: depth(channel, topology.DEAD_LETTERS) == left)  # noqa: B023
     assert stand.query("SELECT count(*) FROM discarded_dead_letters") == [(8,)]
     assert stand.waiting() == 4
 
 
-def test_an_interrupted_discard_of_a_resent_dead_letter_is_continued(  # noqa: PLR0917  # fixtures
-    stand, omctl, refused, vhost, channel, migrated_url, working, monkeypatch
-):
-    with working():
-        assert stand.publisher(vhost.amqp_url).publish_dead_letters() == 8
-        stand.wait_for(lambda: depth(channel, topology.DEAD_LETTERS) == 8)
-    omctl("crm")
-    settings = {"OM_DATABASE_URL": migrated_url, "OM_AMQP_URL": vhost.amqp_url}
-    [[some]] = stand.query("SELECT min(message_id) FROM dead_letters WHERE message_id LIKE 'crm:%'")
-    arguments = ("discard", some, "--reason", "resent", "--yes")
-    with monkeypatch.context() as interrupted:
-        interrupted.setattr(dead_letter_windows, "_finish", interrupt)
-        with pytest.raises(BrokerUnavailableError):
-            run_omctl(dead_letters, *arguments, **settings)
-    assert run_omctl(dead_letters, *arguments, **settings)["done"] == 1
-    stand.wait_for(lambda: depth(channel, topology.DEAD_LETTERS) == 7)
-
-
-def interrupt(*_arguments):
-    raise BrokerUnavailableError("the connection broke")
-
-
-def test_an_event_resent_while_its_dead_letter_is_published_is_published_again(
-    stand, omctl, refused, vhost, monkeypatch
-):
+def test_an_event_resent_during_its_publication_is_published_again(stand, omctl, refused, vhost, monkeypatch):
     declare_topology(vhost.amqp_url)
     publish = dead_letters_module.publish_dead_letters
 
@@ -190,6 +167,5 @@ def test_a_resend_leaves_deliveries_to_the_process_that_is_leasing_them(stand, o
         assert waiting.result(20) == ["first", "second"]
         other.commit()
     engine.dispose()
-    assert stand.query(
-        "SELECT count(DISTINCT due_at) FROM deliveries WHERE outcome IS NULL AND destination = 'crm'"
-    ) == [(2,)]
+    due = "SELECT count(DISTINCT due_at) FROM deliveries WHERE outcome IS NULL AND destination = 'crm'"
+    assert stand.query(due) == [(2,)]

@@ -3,13 +3,14 @@
 import base64
 import ssl
 import subprocess
+import time
 from datetime import UTC, datetime
 
 import pytest
 
 from messaging.clock import SystemClock
 from tests.integration.workers.socket_server import server
-from tests.servers import LOOPBACK, free_port
+from tests.servers import LOOPBACK
 from workers.deliver import Transport, WebhookMessage
 from workers.deliver.destinations import Destination
 
@@ -58,18 +59,22 @@ def is_no_server_of_http(accepted):
     accepted.sendall(b"220 mail server\r\n")
 
 
+def drips(accepted):
+    accepted.recv(65_536)
+    accepted.sendall(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")
+    while True:
+        accepted.sendall(b"1\r\nx\r\n")
+        time.sleep(0.2)
+
+
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory):
     """A file with a certificate for this host, which no authority has signed, and its key."""
     path = tmp_path_factory.mktemp("certificate") / "both.pem"
     kind = ["-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-noenc"]
     names = ["-subj", "/CN=crm", "-addext", f"subjectAltName=IP:{LOOPBACK}"]
-    subprocess.run(
-        ["openssl", "req", *kind, *names, "-keyout", path, "-out", path.with_suffix(".cert")],
-        check=True,
-        capture_output=True,
-    )
-    path.write_bytes(path.read_bytes() + path.with_suffix(".cert").read_bytes())
+    command = ["openssl", "req", *kind, *names, "-keyout", path, "-out", path]
+    subprocess.run(command, check=True, capture_output=True)
     return path
 
 
@@ -90,17 +95,32 @@ def test_an_unknown_certificate_is_refused_unless_it_is_configured(certificate, 
     with server(over_tls(certificate, answer)) as port:
         url = f"{before}https://{LOOPBACK}:{port}/"
         assert make_transport(url).send(MESSAGE).reason == "tls"
-        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate.with_suffix(".cert")))
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
         assert make_transport(url).send(MESSAGE).status == 204
 
 
-def test_an_interim_answers_final_answer_is_not_taken_for_the_next_events():
+@pytest.mark.parametrize(
+    ("answer", "status"),
+    [
+        (b"HTTP/1.1 103 Early Hints\r\n\r\n", 103),
+        (f"HTTP/1.1 200 OK\r\nContent-Length: {LONG}\r\n\r\n".encode() + b"x" * LONG, 200),
+    ],
+    ids=["interim", "long"],
+)
+def test_an_interim_or_long_answer_costs_its_connection_and_not_its_status(answer, status):
+    """The final answer after an interim one must not count as the answer to the next event."""
     connections = []
-    answer = b"HTTP/1.1 103 Early Hints\r\n\r\n"
     with server(recording(connections, answer)) as port:
         transport = make_transport(f"http://{LOOPBACK}:{port}/")
-        assert [transport.send(MESSAGE).status for _ in range(2)] == [103, 103]
+        assert [transport.send(MESSAGE).status for _ in range(2)] == [status, status]
     assert len(connections) == 2
+
+
+def test_a_destination_that_answers_byte_by_byte_does_not_occupy_a_thread():
+    with server(drips) as port:
+        began = time.monotonic()
+        assert make_transport(f"http://{LOOPBACK}:{port}/", timeout=0.5).send(MESSAGE).status == 200
+        assert time.monotonic() - began < 10.0
 
 
 @pytest.mark.parametrize(
@@ -119,20 +139,21 @@ def test_a_request_without_an_answer_has_a_reason(answer, scheme, reason):
     assert (result.status, result.reason) == (None, reason)
 
 
-def test_a_destination_without_a_server_has_a_reason():
-    assert make_transport(f"http://{LOOPBACK}:{free_port()}/").send(MESSAGE).reason == "connection"
-    assert make_transport("http://no-such-host.invalid/").send(MESSAGE).reason == "connection"
+@pytest.mark.parametrize("host", [f"{LOOPBACK}:9", "no-such-host.invalid"])
+def test_a_destination_without_a_server_has_a_reason(host):
+    assert make_transport(f"http://{host}/").send(MESSAGE).reason == "connection"
 
 
-@pytest.mark.parametrize("scheme", ["http", "https"])
-def test_a_proxy_that_is_away_is_the_reason(monkeypatch, scheme):
-    monkeypatch.setenv(f"{scheme}_proxy", f"http://{LOOPBACK}:{free_port()}")
-    assert make_transport(f"{scheme}://crm.example/").send(MESSAGE).reason == "proxy"
-
-
-def test_a_proxy_with_a_wrong_address_affects_the_result_alone(monkeypatch):
-    monkeypatch.setenv("http_proxy", "http://")
-    assert make_transport("http://crm.example/").send(MESSAGE).reason == "request"
+@pytest.mark.parametrize(
+    ("scheme", "proxy", "reason"),
+    [
+        *[(scheme, f"http://{LOOPBACK}:9", "proxy") for scheme in ("http", "https")],
+        ("http", "http://", "request"),
+    ],
+)
+def test_a_proxy_that_is_away_or_has_a_wrong_address_is_the_reason(monkeypatch, scheme, proxy, reason):
+    monkeypatch.setenv(f"{scheme}_proxy", proxy)
+    assert make_transport(f"{scheme}://crm.example/").send(MESSAGE).reason == reason
 
 
 def test_a_proxy_gets_the_whole_address_and_its_password(monkeypatch):
@@ -147,14 +168,8 @@ def test_a_proxy_gets_the_whole_address_and_its_password(monkeypatch):
 
 
 def test_requests_share_a_connection_and_keep_no_cookies_and_follow_no_redirect():
-    head = (
-        "HTTP/1.1 302 Found",
-        "Location: /other",
-        "Set-Cookie: a=b",
-        "Retry-After: 7",
-        "Content-Length: 2",
-    )
-    answer = "\r\n".join([*head, "", "ok"]).encode()
+    headers = "Location: /other", "Set-Cookie: a=b", "Retry-After: 7", "Content-Length: 2"
+    answer = "\r\n".join(["HTTP/1.1 302 Found", *headers, "", "ok"]).encode()
     connections = []
     with server(recording(connections, answer)) as port:
         transport = make_transport(f"http://user:word@{LOOPBACK}:{port}/")
@@ -167,12 +182,3 @@ def test_requests_share_a_connection_and_keep_no_cookies_and_follow_no_redirect(
         assert "cookie" not in {name.lower() for name in headers}
         assert headers["Authorization"] == f"Basic {base64.b64encode(b'user:word').decode()}"
         assert int(headers["Content-Length"]) == len(body)
-
-
-def test_a_long_answer_costs_its_connection_and_not_its_status():
-    connections = []
-    answer = f"HTTP/1.1 200 OK\r\nContent-Length: {LONG}\r\n\r\n".encode() + b"x" * LONG
-    with server(recording(connections, answer)) as port:
-        transport = make_transport(f"http://{LOOPBACK}:{port}/")
-        assert [transport.send(MESSAGE).status for _ in range(2)] == [200, 200]
-    assert len(connections) == 2
