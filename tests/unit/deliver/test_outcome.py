@@ -19,14 +19,8 @@ from workers.deliver.outcome import (
 )
 
 CRM = Destination("crm", "https://crm.example/", ("whsec_c2VjcmV0",), (), attempts=5, give_up=100.0)
-TAKEN, REFUSED, HELD, AWAY = (
-    HttpResult(200, "200"),
-    HttpResult(422, "422"),
-    HttpResult(404, "404"),
-    HttpResult(None, ""),
-)
-
-
+TAKEN, REFUSED, HELD = (HttpResult(status, str(status)) for status in (200, 422, 404))
+AWAY = HttpResult(None, "")
 NOW_US = 1_700_000_000_000_000
 
 
@@ -70,9 +64,7 @@ def test_a_destination_counts_as_away_if_it_does_not_answer_or_answers_429_or_5x
         (4, 100.0, True, (Outcome.TRANSIENT, 4)),
     ],
 )
-def test_attempts_are_limited_in_number_and_time_and_probes_do_not_count_as_attempts(
-    attempts, seconds, is_probe, expected
-):
+def test_attempts_are_limited_in_number_and_time_but_probes_are_not(attempts, seconds, is_probe, expected):
     history = FailedAttempts(attempts, before(seconds))
     assert judge(HttpResult(503, "503"), history, is_probe=is_probe) == expected
     assert judge(TAKEN, history, is_probe=is_probe) == (Outcome.DELIVERED, attempts)
@@ -91,9 +83,7 @@ def test_attempts_are_limited_in_number_and_time_and_probes_do_not_count_as_atte
         (1, 1.0, True, (Outcome.REFUSED, 2)),
     ],
 )
-def test_a_refusal_that_may_concern_every_event_counts_only_if_other_events_are_accepted(
-    attempts, refused_seconds, has_taken_since, expected
-):
+def test_a_404_counts_only_if_other_events_are_taken(attempts, refused_seconds, has_taken_since, expected):
     refused_us = None if refused_seconds is None else before(refused_seconds)
     history = FailedAttempts(attempts, before(1e6), refused_us)
     last_taken_us = (refused_us or 0) + (1 if has_taken_since else -1)
@@ -156,11 +146,9 @@ def test_a_destination_that_refuses_everything_is_probed_until_it_accepts_an_eve
     breaker = Breaker()
     for conversation in some(100):
         record(breaker, HELD, conversation)
-    almost, then = REFUSING_SECONDS - 0.1, REFUSING_SECONDS
-    assert [(breaker.is_refusing(now), breaker.free_slots(now, 0, 8)) for now in (almost, then)] == [
-        (False, 8),
-        (True, 1),
-    ]
+    then = REFUSING_SECONDS
+    for now, is_refusing, slots in ((then - 0.1, False, 8), (then, True, 1)):
+        assert (breaker.is_refusing(now), breaker.free_slots(now, 0, 8)) == (is_refusing, slots)
     assert not breaker.is_down
     record(breaker, HELD, "c-0", now=then)
     assert [breaker.free_slots(now, 0, 8) for now in (then, then + REFUSING_PAUSE_SECONDS)] == [0, 1]

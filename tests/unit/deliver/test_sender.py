@@ -7,6 +7,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from messaging.clock import SystemClock
+from tests.fakes.clock import FakeClock
 from workers.deliver import Destination, Outcome, WebhookMessage
 from workers.deliver.deliverer import BUSY_SECONDS, IDLE_SECONDS, idle_delay, is_running_out
 from workers.deliver.leasing import LeasedDelivery
@@ -17,11 +18,6 @@ from workers.deliver.sender import AHEAD, MAX_AHEAD, MAX_RUN_EVENTS, Sender
 CRM = Destination("crm", "https://crm.example/", ("whsec_c2VjcmV0",), ())
 MESSAGE = WebhookMessage(7, "c", "t", datetime.now(tz=UTC), 0, late=False, verified=None, payload=b"words")
 DELIVERY = LeasedDelivery(MESSAGE, FailedAttempts(), lease_us=0)
-
-
-class FixedClock:
-    def now_us(self):
-        return -1_000_000_000
 
 
 def attempt(took_us):
@@ -40,13 +36,18 @@ def test_an_attempt_is_logged_without_its_content():
     assert "words" not in str(logged)
 
 
-@pytest.mark.parametrize(("took_us", "events"), [(1_000, MAX_RUN_EVENTS), (10_000, 100), (500_000, 2)])
-def test_a_run_is_limited_to_the_events_that_can_be_sent_in_a_second(took_us, events):
+@pytest.mark.parametrize(
+    ("took_us", "events", "ahead"), [(1_000, MAX_RUN_EVENTS, MAX_AHEAD), (50_000, 20, 4), (500_000, 2, AHEAD)]
+)
+def test_a_fast_destination_gets_longer_runs_and_more_conversations_are_leased_ahead(took_us, events, ahead):
+    """A run is limited to the events that can be sent in a second."""
     sender = Sender(CRM, None, SystemClock(), None)
+    assert sender.free_slots() == AHEAD * CRM.concurrency
     sender.begin([DELIVERY])
     for _ in range(400):
         sender.record(attempt(took_us))
     assert sender.events_per_run() == events
+    assert sender.free_slots() == ahead * CRM.concurrency - 1
 
 
 def test_a_sender_needs_runs_when_its_threads_may_soon_have_none():
@@ -91,41 +92,36 @@ class Transport:
         return HttpResult(self._status, "")
 
 
-def send(status, outbox_id, *added):
+def send(status, outbox_id, *added, record_first=False):
     """Send deliveries 1 to 3; add *added* while *outbox_id* is sent; return sender, sent ids and attempts."""
     ended = []
-    transport = Transport(status, outbox_id, lambda: sender.begin(deliveries(*added)))
-    sender = Sender(CRM, transport, FixedClock(), ended.append)
+
+    def meanwhile():
+        if record_first:
+            sender.record(ended[0])
+        sender.begin(deliveries(*added))
+
+    transport = Transport(status, outbox_id, meanwhile)
+    sender = Sender(CRM, transport, FakeClock(-1_000.0), ended.append)
     sender.begin(deliveries(1, 2, 3))
     sender._runs.put(None)
     sender._send_runs()
     return sender, transport.sent, ended
 
 
-def test_deliveries_are_added_to_a_run_that_is_being_sent():
-    sender, sent, ended = send(204, 2, 4, 5)
-    assert sent == [1, 2, 3, 4, 5]
-    assert [attempt.is_last for attempt in ended] == [False] * 4 + [True]
+# An earlier delivery that is resent is sent at the end; deliveries that a run already has are not added.
+@pytest.mark.parametrize(
+    ("added", "expected"), [((4, 5), [1, 2, 3, 4, 5]), ((0,), [1, 2, 3, 0]), ((3, 4), [1, 2, 3])]
+)
+def test_deliveries_are_added_to_a_run_that_is_being_sent(added, expected):
+    sender, sent, ended = send(204, 2, *added)
+    assert sent == expected
+    assert [attempt.is_last for attempt in ended] == [False] * (len(expected) - 1) + [True]
     assert sender.in_flight == 1
 
 
-def test_an_earlier_delivery_that_is_resent_is_sent_at_the_end_of_the_run():
-    assert send(204, 2, 0)[1] == [1, 2, 3, 0]
-
-
 def test_a_recorded_delivery_that_is_resent_is_sent_again_in_the_same_run():
-    ended = []
-
-    def resend():
-        sender.record(ended[0])
-        sender.begin(deliveries(1, 4))
-
-    transport = Transport(204, 2, resend)
-    sender = Sender(CRM, transport, FixedClock(), ended.append)
-    sender.begin(deliveries(1, 2, 3))
-    sender._runs.put(None)
-    sender._send_runs()
-    assert transport.sent == [1, 2, 3, 1, 4]
+    assert send(204, 2, 1, 4, record_first=True)[1] == [1, 2, 3, 1, 4]
 
 
 def test_deliveries_that_a_run_already_sent_are_not_sent_again():
@@ -133,10 +129,6 @@ def test_deliveries_that_a_run_already_sent_are_not_sent_again():
     sender.begin(deliveries(1, 2, 3))
     sender.record(ended[-1])
     assert sender.in_flight == 0
-
-
-def test_deliveries_that_a_run_already_has_are_not_added_again():
-    assert send(204, 2, 3, 4)[1] == [1, 2, 3]
 
 
 def test_deliveries_behind_a_failed_delivery_wait_too_even_if_they_are_added_last():
@@ -167,13 +159,3 @@ def test_an_idle_process_polls_at_growing_intervals_until_a_delivery_is_due():
     assert delays == pytest.approx([0.02, 0.04, 0.08, 0.08, 0.08, 0.02])
     # Half of the events that need no window must reach their destination within 100 ms.
     assert IDLE_SECONDS < 0.1
-
-
-@pytest.mark.parametrize(("took_us", "ahead"), [(1_000, MAX_AHEAD), (50_000, 4), (500_000, AHEAD)])
-def test_more_conversations_are_leased_ahead_while_a_destination_answers_quickly(took_us, ahead):
-    sender = Sender(CRM, None, SystemClock(), None)
-    assert sender.free_slots() == AHEAD * CRM.concurrency
-    sender.begin([DELIVERY])
-    for _ in range(400):
-        sender.record(attempt(took_us))
-    assert sender.free_slots() == ahead * CRM.concurrency - 1

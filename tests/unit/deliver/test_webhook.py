@@ -9,19 +9,14 @@ from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 from workers.deliver import WebhookMessage
 from workers.deliver.webhook import build_body, build_headers
+from workers.parsing import CONVERSATION_MESSAGE
 
 SECRET = "whsec_" + base64.b64encode(b"constructed").decode()
 OTHER = "whsec_" + base64.b64encode(b"another").decode()
 PAYLOAD = '{"conversationId" : "c",\n "words": "Grüße", "n": 1e400}'.encode()
+NOON = datetime(2026, 1, 1, 13, tzinfo=timezone(timedelta(hours=1)))
 MESSAGE = WebhookMessage(
-    7,
-    "c",
-    "openmessaging:conversation:message",
-    datetime(2026, 1, 1, 13, tzinfo=timezone(timedelta(hours=1))),
-    1_700_000_000_000_000,
-    late=False,
-    verified=None,
-    payload=PAYLOAD,
+    7, "c", CONVERSATION_MESSAGE, NOON, 1_700_000_000_000_000, late=False, verified=None, payload=PAYLOAD
 )
 
 
