@@ -14,16 +14,10 @@ def effects(normal, struck):
     return {number: at + (normal if at < 10.0 else struck) for number, at in ANSWERED.items()}
 
 
-def test_only_the_part_of_a_wait_above_the_normal_wait_counts():
+def test_only_the_part_of_a_wait_above_the_normal_wait_counts_and_no_wait_for_a_cpu():
     assert WATCHED.waited(ANSWERED, effects(0.5, 2.0)) == pytest.approx(1.5)
     assert WATCHED.waited(ANSWERED, effects(2.0, 0.5)) == 0.0
-
-
-def test_time_in_which_the_processes_wait_for_a_cpu_does_not_count():
     assert WATCHED.waited(ANSWERED, effects(0.5, 4.0), lambda moment: moment / 4) == pytest.approx(0.875)
-
-
-def test_an_event_that_has_had_no_effect_counts_as_still_waiting():
     answered = {number: at for number, at in effects(0.5, 2.0).items() if number < 10}
     assert WATCHED.waited(ANSWERED, answered) > 100.0
 

@@ -56,11 +56,24 @@ def test_a_new_file_counts_as_changed_code(checkout, path):
     assert judge(checkout) == "older than the code"
 
 
+def test_a_result_of_another_branch_or_of_uncommitted_code_is_not_evidence(checkout):
+    git(checkout, "checkout", "--quiet", "-b", "aside")
+    change(checkout, "workers/a.py", "def one(): return 2")
+    evidence.record("chaos", "chaos: lost=0", passed=True, root=checkout)
+    git(checkout, "checkout", "--quiet", "-")
+    assert judge(checkout) == "of another line of development"
+    (checkout / "docs" / "page.md").write_text("changed")
+    evidence.record("chaos", "chaos: lost=0", passed=True, root=checkout)
+    assert judge(checkout) == evidence.CURRENT
+    (checkout / "workers" / "a.py").write_text("def one(): return 3")
+    evidence.record("chaos", "chaos: lost=0", passed=True, root=checkout)
+    assert judge(checkout) == "of uncommitted changes"
+
+
 @pytest.mark.parametrize(
     ("changes", "verdict"),
     [
         ({"passed": False}, "failed"),
-        ({"dirty": True}, "of uncommitted changes"),
         ({"commit": "0" * 40}, "of an unknown commit"),
     ],
 )
