@@ -55,16 +55,6 @@ def test_every_body_has_its_expected_outcome(whole_service, name):
     assert not whole_service.rows("SELECT name FROM drift")
 
 
-def test_a_body_with_a_known_message_id_but_different_content_is_recorded_as_a_duplicate(whole_service):
-    whole_service.send(SIGNED)
-    whole_service.event_of(SIGNED)
-    whole_service.send(body_of("genesys/text"))
-    # Bodies with the same message id and integration represent one event, even if their recipients differ.
-    [row] = whole_service.wait_for("SELECT event_id FROM event_conflicts")
-    [event] = whole_service.rows("SELECT * FROM processed_events WHERE id = :id", id=row["event_id"])
-    assert event["idempotency_key"].endswith("text:id-d7d58935af65a45e5234ac77de017a0a")
-
-
 @pytest.mark.parametrize("name", COUNTED)
 def test_a_typing_indicator_is_counted_but_not_stored(whole_service, name):
     assert whole_service.send(body_of(name)) == 200

@@ -73,6 +73,8 @@ def test_a_message_from_the_page_reaches_the_service_and_its_outcome_is_shown(pa
         for each in webhooks(page, kind).all():
             expect(each).to_contain_text("200 in")
             expect(each.locator(".badge.good")).to_have_text(["answered", "processed"], timeout=MILLISECONDS)
+    expect(webhooks(page, "new").first).to_contain_text("webhook")
+    expect(webhooks(page, "published").first).to_contain_text("integration")
     keep_picture(page)
     texts = whole_service.wait_for(
         "SELECT DISTINCT text FROM conversation_messages WHERE text LIKE 'One moment%'"
@@ -146,9 +148,3 @@ def test_the_page_can_be_operated_with_only_the_keyboard(page):
     assert press_until_focused(page, summary)
     page.keyboard.press("Enter")
     expect(webhooks(page, "new").first.locator("pre")).to_be_visible()
-
-
-def test_each_webhook_shows_the_kind_of_its_registration(page):
-    begin(page, "Hello")
-    expect(webhooks(page, "new").first).to_contain_text("webhook")
-    expect(webhooks(page, "published").first).to_contain_text("integration", timeout=MILLISECONDS)

@@ -44,13 +44,9 @@ DIFFERENT = {
         (GUIDE, ONE_MOMENT | changes)
         for changes in (
             {"message": {"text": "one"}},
-            {"message": {"attachments": [{"url": "https://one.example"}]}},
-            {"message": "one"},
             {"routing": {"agentId": "agent-1"}},
             {"messageId": "m-1"},
             {"sequenceNumber": 1},
-            {"metadata": {"customChannelToken": "one"}},
-            {"channel": {"type": "custom", "externalId": "another"}},
             {"new": {"field": {"of": ["the", "platform"]}}},
         )
     ],

@@ -46,12 +46,6 @@ def environment(monkeypatch, tmp_path):
     return monkeypatch
 
 
-def test_unset_settings_have_their_defaults(environment):
-    settings = IntakeSettings.from_environment()
-    assert settings.amqp_urls == ("amqp://user:hidden@a/", "amqp://user:hidden@b/")
-    assert (settings.batch_events, settings.batch_seconds) == (100, 0.02)
-
-
 def test_other_events_stay_below_the_delivery_limit_if_a_prefetch_is_full_of_hanging_events(environment):
     hanging = PREFETCH_BATCHES * IntakeSettings.from_environment().batch_events
     assert 1 + POISON_ENDS * hanging < DELIVERY_LIMIT

@@ -1,4 +1,4 @@
-"""Fixtures for tests of worker processes: start a worker, publish to it, count its rows."""
+"""Fixtures for tests of worker processes: start a worker and publish to it."""
 
 import json
 import os
@@ -7,11 +7,9 @@ import sys
 
 import pika
 import pytest
-from sqlalchemy import text
 
 from messaging import topology
 from tests.services import declare_topology
-from workers.db.engine import make_engine
 
 
 @pytest.fixture
@@ -55,15 +53,3 @@ def publish(environment):
                 )
 
     return send
-
-
-@pytest.fixture
-def count(environment):
-    engine = make_engine(environment["OM_DATABASE_URL"])
-
-    def number(table="processed_events"):
-        with engine.connect() as connection:
-            return connection.execute(text(f"SELECT count(*) FROM {table}")).scalar_one()  # noqa: S608
-
-    yield number
-    engine.dispose()

@@ -3,36 +3,16 @@
 import json
 import time
 
-import pytest
-
 from messaging import topology
 from messaging.clock import SystemClock
 from messaging.errors import RetryLaterError
 from tests.integration.workers.conftest import ON_POSTGRESQL
-from tests.integration.workers.consuming import depth
 from tests.integration.workers.consuming import publish as publish_as_edge
-from tests.integration.workers.events import event, said
+from tests.integration.workers.events import said
 from tests.waiting import wait_until
 from workers.parsing import CONVERSATION_MESSAGE
 
-FLOOD = 600
 FAILING_EVENTS, FAILING_RATE = 200, 20
-UNKNOWN = event("merged")
-BAD = {
-    "of an unknown type": UNKNOWN,
-    "without a timestamp": {"eventType": UNKNOWN["eventType"], "conversationId": "c-1"},
-}
-
-
-@pytest.mark.parametrize("bad", BAD.values(), ids=BAD)
-def test_good_events_within_and_after_a_flood_of_bad_events_are_processed(
-    start, publish, count, channel, bad
-):
-    start(OM_BATCH_EVENTS="50")
-    publish(*[bad] * FLOOD)
-    publish(*[bad if number % 20 else said("good", after_ms=number) for number in range(FLOOD)])
-    wait_until(lambda: count() == FLOOD // 20)
-    wait_until(lambda: depth(channel, topology.DEAD_LETTERS) == 2 * FLOOD - FLOOD // 20)
 
 
 def test_events_whose_handler_requests_a_later_retry_do_not_delay_others(working, channel, handlers, query):

@@ -46,15 +46,6 @@ def test_an_event_dead_lettered_by_the_broker_is_recorded_with_the_brokers_reaso
     assert query("SELECT count(*) FROM processed_events") == [(0,)]
 
 
-def test_a_dead_letter_is_recorded_with_the_reason_that_intake_gave(working, channel, query):
-    publish(channel, b"{", message_id="broken")
-    with working():
-        [(_, properties, body)] = dead_letters(channel, 1)
-    assert query(REASONS) == [("broken", "not_json")]
-    assert body == b"{"
-    assert properties.headers["x-first-death-queue"] == topology.EVENTS_QUEUE
-
-
 def test_each_dead_letter_is_recorded_once_and_stays_in_the_operators_queue(working, channel, query):
     for number in range(30):
         publish(channel, b"[", message_id=f"broken-{number}")

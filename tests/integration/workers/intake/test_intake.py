@@ -64,14 +64,6 @@ def test_receipts_are_recorded_and_typing_indicators_are_skipped(intake, query):
     assert ("openmessaging:typing", "skipped", "typing") in query(OUTCOMES)
 
 
-def test_a_malformed_event_is_rejected_with_a_reason_and_other_events_are_processed(intake, query):
-    malformed = deliver(b'{"eventType":', message_id="broken")
-    rejected = intake(deliver(said("a")), malformed, deliver(said("b")))
-    assert rejected == intake(malformed) == {malformed.tag}
-    assert query("SELECT message_id, code FROM dead_letters") == [("broken", "not_json")]
-    assert query("SELECT message_count FROM conversations") == [(2,)]
-
-
 def test_an_event_that_crashes_the_parser_does_not_delay_its_batch(engine, handlers, query, monkeypatch):
     def read(body, *arguments):
         if b'"bad"' in body:
@@ -131,15 +123,6 @@ def test_a_handler_receives_the_whole_payload(engine, handlers, query):
 
 
 KINDS = {"events": [{"eventType": "Typing"}, {"eventType": "Presence"}]}
-
-
-def test_each_kind_in_a_list_of_events_is_recorded_and_only_known_kinds_take_effect(intake, query):
-    assert intake(deliver(payload_of("genesys/typing") | KINDS)) == frozenset()
-    assert sorted(query("SELECT event_type, outcome, reason FROM processed_events")) == [
-        ("openmessaging:event:presence", "skipped", "no_handler"),
-        ("openmessaging:typing", "skipped", "typing"),
-    ]
-    assert query("SELECT count(*) FROM event_payloads") == [(2,)]
 
 
 def test_a_kind_in_a_list_of_events_reaches_the_integrators_handler(engine, handlers, query):

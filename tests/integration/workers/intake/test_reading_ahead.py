@@ -30,14 +30,6 @@ def test_the_next_batch_is_read_while_postgresql_works_on_the_current_batch(work
     assert any(map(is_read_ahead, range(100))) == (engine.dialect.name == "postgresql")
 
 
-def test_each_batch_that_was_read_ahead_takes_effect_once(worker, query):
-    batches = [[deliver(said(f"{number}.{each}", after_ms=each)) for each in range(5)] for number in range(4)]
-    for batch, following in zip(batches, [*batches[1:], []], strict=True):
-        worker.prefetch(following)
-        worker.process(batch)
-    assert query("SELECT count(*), count(DISTINCT text) FROM conversation_messages") == [(20, 20)]
-
-
 def test_no_delivery_is_read_ahead_while_a_suspect_is_processed(worker):
     following = deliver(said("Second"))
     worker.prefetch([following])

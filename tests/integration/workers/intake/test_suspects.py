@@ -75,15 +75,6 @@ def test_a_harmless_suspect_is_processed_and_its_mark_is_cleared(intake, query):
     assert query("SELECT count(*) FROM suspects") == [(0,)]
 
 
-def test_a_stopped_worker_takes_back_only_its_own_mark(engine, query):
-    stopped, other = Suspects(engine, SystemClock()), Suspects(engine, SystemClock())
-    stopped.mark("a")
-    other.mark("a")
-    with engine.begin() as connection:
-        stopped.take_back(connection)
-    assert query("SELECT attempts FROM suspects") == [(1,)]
-
-
 def test_a_worker_in_an_outage_takes_back_only_its_own_mark(engine, query):
     held, other = Suspects(engine, SystemClock()), Suspects(engine, SystemClock())
 
@@ -120,15 +111,6 @@ def test_an_outage_during_an_attempt_never_makes_an_event_poison(engine, handler
     assert intake(suspect) == frozenset()
     assert query("SELECT count(*) FROM dead_letters") == [(0,)]
     assert query("SELECT count(*) FROM suspects") == [(0,)]
-
-
-def test_holding_a_suspect_keeps_the_mark_from_the_worker_that_it_killed(engine):
-    Suspects(engine, SystemClock()).mark("m-1")
-    holding = Suspects(engine, SystemClock())
-    for _ in range(3):
-        with pytest.raises(RetryLaterError), holding.attempt("m-1"):
-            raise RetryLaterError("away")
-    assert Suspects(engine, SystemClock()).mark("m-1") == 1
 
 
 def test_a_poison_event_that_is_held_is_still_poison_for_the_next_worker(engine, handlers, query):

@@ -17,30 +17,6 @@ from tests.servers import free_port
 from tests.waiting import PATIENCE_SECONDS, wait_until
 
 
-def test_a_worker_exits_with_status_0_on_sigterm(start, publish, count):
-    worker = start()
-    publish(*[said(f"m{number}") for number in range(250)])
-    wait_until(lambda: count() == 250)
-    worker.send_signal(signal.SIGTERM)
-    assert worker.wait(PATIENCE_SECONDS) == 0
-
-
-def test_no_event_is_lost_or_repeated_if_a_worker_is_killed(start, publish, count):
-    payloads = [said(f"m{number}", conversation=f"c-{number % 5}") for number in range(600)]
-    publish(*payloads)
-    for _ in range(3):
-        before = count()
-        worker = start()
-        wait_until(lambda before=before: count() > before or count() == 600)
-        worker.kill()
-        worker.wait()
-    start()
-
-    wait_until(lambda: count() == 600)
-    assert count("conversation_messages") == 600
-    assert count("dead_letters") == 0
-
-
 @pytest.mark.parametrize(
     ("name", "value"), [("OM_AMQP_URL", "x"), ("OM_DATABASE_URL", "nonsense"), ("OM_LOG_LEVEL", "loud")]
 )
