@@ -9,8 +9,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-import requests
 
+from tests.alerts.scaled import Prometheus
 from tests.rows import make_row
 from tests.servers import LOOPBACK, ServerProcess, ensure_prometheus, free_port
 from tests.services import post, running
@@ -50,50 +50,26 @@ def observer(whole_service, tmp_path):
 
 @pytest.fixture
 def prometheus(whole_service, observer, tmp_path):
-    """Run a Prometheus that evaluates our rules every second, and yield a function that queries its API."""
+    """Run a Prometheus that evaluates our rules every second."""
     ensure_prometheus()
-    rules = tmp_path / "rules.yml"
     # The alerts wait for two seconds instead of minutes; the ranges in their expressions stay the same.
     shipped = RULES.read_text().replace("interval: 1m", "interval: 1s")
-    rules.write_text(re.sub(r"for: \w+", "for: 2s", shipped))
-    edge = f"{LOOPBACK}:{whole_service.edge.port}"
-    configuration = tmp_path / "prometheus.yml"
+    (tmp_path / "rules.yml").write_text(re.sub(r"for: \w+", "for: 2s", shipped))
+    targets = [f"{LOOPBACK}:{whole_service.edge.port}", observer]
+    configuration = {
+        "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
+        "rule_files": ["rules.yml"],
+        "scrape_configs": [{"job_name": "open-messaging", "static_configs": [{"targets": targets}]}],
+    }
     # A JSON document is also a YAML document.
-    configuration.write_text(
-        json.dumps(
-            {
-                "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
-                "rule_files": [str(rules)],
-                "scrape_configs": [
-                    {"job_name": "open-messaging", "static_configs": [{"targets": [edge, observer]}]}
-                ],
-            }
-        )
-    )
-    address = f"{LOOPBACK}:{free_port()}"
-
-    def ask(path, **parameters):
-        answer = requests.get(f"http://{address}/api/v1/{path}", params=parameters, timeout=10).json()
-        assert answer["status"] == "success", answer
-        return answer["data"]
-
-    def is_scraping():
-        try:
-            found = ask("query", query='count_over_time(up{job="open-messaging"}[1m]) >= 3 and up == 1')
-        except (requests.ConnectionError, requests.JSONDecodeError):
-            # This error means that Prometheus is still starting.
-            return False
-        return len(found["result"]) == 2
-
-    with running(ServerProcess("prometheus", tmp_path / "prometheus.log")) as process:
-        command = ["prometheus", f"--config.file={configuration}", f"--storage.tsdb.path={tmp_path / 'tsdb'}"]
-        process.launch(
-            [*command, f"--web.listen-address={address}"],
-            environment=whole_service.environment,
-            directory=tmp_path,
-        )
-        process.wait_until(is_scraping, timeout=SECONDS)
-        yield ask
+    (tmp_path / "prometheus.yml").write_text(json.dumps(configuration))
+    scraped = 'count_over_time(up{job="open-messaging"}[1m]) >= 3 and up == 1'
+    with running(Prometheus(tmp_path)) as process:
+        command = ["prometheus", "--config.file=prometheus.yml", "--storage.tsdb.path=tsdb"]
+        command += [f"--web.listen-address={process.address}"]
+        process.launch(command, environment=whole_service.environment, directory=tmp_path)
+        process.wait_until(lambda: process._answers("query", query=scraped, least=2), timeout=SECONDS)
+        yield process
 
 
 def make_history(service):
@@ -144,14 +120,14 @@ def test_the_exported_metrics_match_the_dashboard_the_rules_and_the_catalogue(wh
     unanswered = [each for each in expressions() if ON_A_CLUSTER not in each[1]]
     deadline = time.monotonic() + SECONDS
     while unanswered and time.monotonic() < deadline:
-        unanswered = [each for each in unanswered if not prometheus("query", query=each[1])["result"]]
+        unanswered = [each for each in unanswered if not prometheus.ask("query", query=each[1])["result"]]
         time.sleep(0.5)
     assert unanswered == []
     for title, expression in expressions():
         assert set(re.findall(r"\bom_\w+", expression)) <= catalogued(), title
-    rules = [rule for group in prometheus("rules")["groups"] for rule in group["rules"]]
+    rules = [rule for group in prometheus.ask("rules")["groups"] for rule in group["rules"]]
     assert {rule["name"]: rule["health"] for rule in rules if rule["health"] != "ok"} == {}
-    names = prometheus("label/__name__/values")
+    names = prometheus.ask("label/__name__/values")
     exported = {re.sub(r"_(bucket|sum|count)$", "", name) for name in names if name.startswith("om_")}
     assert catalogued() - exported == {ON_A_CLUSTER, "om_edge_platform_list_age_seconds"}
     assert {name for name in exported - catalogued() if not name.endswith("_created")} == set()
@@ -159,17 +135,15 @@ def test_the_exported_metrics_match_the_dashboard_the_rules_and_the_catalogue(wh
 
 def test_alerts_fire_in_real_faults_and_none_fires_before_them(whole_service, prometheus):
     def fires(*names):
-        wanted = {f"OpenMessaging{name}" for name in names}
-        firing = prometheus("query", query='ALERTS{alertstate="firing"}')["result"]
-        return wanted <= {alert["metric"]["alertname"] for alert in firing}
+        return set(names) <= prometheus.firing()
 
     def end(process):
         process.end(signal.SIGTERM, timeout=30.0)
 
     wait_until(
-        lambda: prometheus("query", query="count_over_time(ALERTS_FOR_STATE[1m]) or vector(0)")["result"]
+        lambda: prometheus.ask("query", query="count_over_time(ALERTS_FOR_STATE[1m]) or vector(0)")["result"]
     )
-    assert prometheus("query", query='count_over_time(ALERTS{alertstate="firing"}[1h])')["result"] == []
+    assert prometheus.fired(3600) == set()
     # The alert must fire although these are the first refusals since the edge started.
     for _ in range(20):
         assert post(whole_service.edge.url, b"{}", X_Hub_Signature_256="sha256=forged").status_code == 401

@@ -10,10 +10,10 @@ import pytest
 from omctl.connect.smoke import SmokeTest
 from simulator.platform import Organisation, create_platform
 from simulator.serving import serve_app
+from tests.integration.workers.conftest import CLIENT_SECRET
 from tests.services import SECRET, Edge, IntakeWorker, Service, declare_topology, running
 from workers.genesys import PlatformRefusedError
 
-CLIENT_SECRET = "constructed-client-secret"
 TYPES = ("openmessaging:conversation:new", "openmessaging:conversation:message")
 FILE = """
 url = "{url}"

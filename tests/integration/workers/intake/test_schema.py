@@ -39,30 +39,24 @@ def test_a_worker_whose_tables_are_missing_exits_with_status_78(start, postgres_
 
 
 @pytest.mark.parametrize(
-    ("loss", "restore"),
+    ("rename", "name"),
     [
-        (
-            "ALTER TABLE conversation_messages RENAME TO lost",
-            "ALTER TABLE lost RENAME TO conversation_messages",
-        ),
-        (
-            "ALTER TABLE processed_events RENAME COLUMN request_id TO lost",
-            "ALTER TABLE processed_events RENAME COLUMN lost TO request_id",
-        ),
+        ("ALTER TABLE {} RENAME TO {}", "conversation_messages"),
+        ("ALTER TABLE processed_events RENAME COLUMN {} TO {}", "request_id"),
     ],
 )
-def test_deliveries_are_held_while_a_table_or_a_column_is_missing(engine, handlers, query, loss, restore):
+def test_deliveries_are_held_while_a_table_or_a_column_is_missing(engine, handlers, query, rename, name):
     intake = processor(engine, handlers)
     batch = [deliver(said(f"m{number}")) for number in range(4)]
     with engine.begin() as connection:
-        connection.execute(text(loss))
+        connection.execute(text(rename.format(name, "lost")))
     for _ in range(5):
         with pytest.raises(RetryLaterError, match="omctl migrate"):
             intake(*batch)
     assert query("SELECT count(*) FROM dead_letters") == [(0,)]
 
     with engine.begin() as connection:
-        connection.execute(text(restore))
+        connection.execute(text(rename.format("lost", name)))
 
     assert intake(*batch) == set()
     assert query("SELECT count(*) FROM conversation_messages") == [(4,)]
