@@ -12,9 +12,9 @@ from flask import Flask, request
 
 from omctl.connect.import_keys import import_keys
 from simulator.serving import serve_app
-from tests.end_to_end import payloads
 from tests.gateway import Gateway
 from tests.guide_code import Cache, guide_consumer
+from tests.integration.workers.events import said
 from tests.servers import LOOPBACK, ensure_nginx
 from tests.services import WEBHOOK_PATH, Edge, IntakeWorker, Service, declare_topology, running
 from tests.waiting import wait_until
@@ -22,7 +22,7 @@ from workers.db.engine import make_engine
 
 CUTOVER = Path(__file__).parents[2] / "docs" / "cutover.md"
 OUTCOMES = "SELECT outcome, reason FROM processed_events WHERE source = 'webhook' ORDER BY idempotency_key"
-BODIES = [payloads.message(f"c-{number}", "14:32:10.000", f"message {number}") for number in range(5)]
+BODIES = [json.dumps(said("Hello", conversation=f"c-{number}")).encode() for number in range(5)]
 
 
 def serve_guide_code(effects, cache):

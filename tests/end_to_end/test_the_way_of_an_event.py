@@ -1,20 +1,22 @@
 """A signed webhook takes effect in SQL once, even if it is sent many times."""
 
+import json
 from concurrent.futures import ThreadPoolExecutor
 from uuid import uuid4
 
-from tests.end_to_end import payloads
+from tests.integration.workers.events import event, routed, said
 
 
 def test_the_events_of_a_conversation_are_settled_in_order(whole_service):
     conversation = str(uuid4())
-    bodies = [
-        payloads.new(conversation, "14:00:00.000"),
-        payloads.message(conversation, "14:00:01.000", "first"),
-        payloads.message(conversation, "14:00:02.000", "second"),
-        payloads.updated(conversation, "14:00:03.000", "CONTACT-QUEUED"),
-        payloads.updated(conversation, "14:00:04.000", "CONTACT-ROUTED"),
+    events = [
+        event("new", conversation=conversation),
+        said("first", conversation=conversation, after_ms=1),
+        said("second", conversation=conversation, after_ms=2),
+        routed("QUEUED", conversation=conversation, after_ms=3),
+        routed("ROUTED", conversation=conversation, after_ms=4),
     ]
+    bodies = [json.dumps(each).encode() for each in events]
     for body in bodies:
         assert whole_service.send(body) == 200
     for body in bodies:
@@ -26,24 +28,18 @@ def test_the_events_of_a_conversation_are_settled_in_order(whole_service):
     outbox = whole_service.rows(
         "SELECT * FROM outbox WHERE conversation_id = :id ORDER BY id", id=conversation
     )
-    assert [each["event_type"].rpartition(":")[2] for each in outbox] == [
-        "new",
-        "message",
-        "message",
-        "updated",
-        "updated",
-    ]
+    assert [each["event_type"] for each in outbox] == [each["eventType"] for each in events]
     assert not any(each["late"] for each in outbox)
 
 
 def test_fifty_simultaneous_identical_requests_take_effect_once(whole_service):
     """Guarantee 3.1."""
     conversation = str(uuid4())
-    body = payloads.message(conversation, "14:00:00.000", "once")
+    body = json.dumps(said("once", conversation=conversation)).encode()
     with ThreadPoolExecutor(20) as pool:
         answers = list(pool.map(whole_service.send, [body] * 50))
     assert answers == [200] * 50
-    last = payloads.message(conversation, "14:00:01.000", "after all of them")
+    last = json.dumps(said("after all of them", conversation=conversation, after_ms=1)).encode()
     whole_service.send(last)
     whole_service.event_of(last)
     [row] = whole_service.rows("SELECT * FROM conversations WHERE conversation_id = :id", id=conversation)

@@ -1,5 +1,6 @@
 """The installed wheel works without the checkout, together with the documented example's handler."""
 
+import json
 import os
 import re
 import shutil
@@ -14,7 +15,7 @@ import pytest
 import requests
 import sqlalchemy
 
-from tests.end_to_end import payloads
+from tests.integration.workers.events import said
 from tests.servers import LOOPBACK, ServerProcess, free_port
 from tests.services import SECRET, WEBHOOK_PATH, post
 from workers.db.engine import make_engine
@@ -146,11 +147,8 @@ def installed_path(programs, name):
     return path
 
 
-def test_the_installed_package_contains_the_runbook(programs):
+def test_the_installed_package_contains_the_runbook_and_the_whole_documentation(programs):
     assert installed_path(programs, "RUNBOOK").is_file()
-
-
-def test_the_installed_package_contains_the_whole_documentation(programs):
     site = installed_path(programs, "SITE")
     pages = [page for page in (CHECKOUT / "docs").glob("*.md") if page.name != "README.md"]
     assert len(pages) > 15
@@ -183,7 +181,7 @@ def test_an_installed_service_processes_an_event_with_an_integrators_handler(ins
         )
         stack.callback(worker.end, signal.SIGTERM, timeout=15)
         installation.omctl("check")
-        body = payloads.message(conversation, "14:32:10.123", "Where is order 123456?")
+        body = json.dumps(said("Where is order 123456?", conversation=conversation)).encode()
         assert post(f"http://{installation.bind}{WEBHOOK_PATH}", body).status_code == 200
         worker.wait_until(lambda: query("SELECT 1 FROM order_mentions"), timeout=20)
     assert query("SELECT outcome, conversation_id FROM processed_events") == [("processed", conversation)]

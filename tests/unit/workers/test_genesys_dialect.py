@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from workers.parsing import EVENT_TYPES, TYPING
+from workers.parsing import TYPING
 
 
 def test_the_fields_of_a_native_body_are_read_into_the_event(read, payload):
@@ -58,13 +58,6 @@ def test_a_list_of_several_kinds_becomes_one_event_for_each_kind(read_all, paylo
         "events[].eventType=Presence",
         "events[].eventType=CoBrowse",
     }
-
-
-def test_a_single_kind_is_read_if_an_integrator_handles_it(read_all, payload, notes):
-    handled = "openmessaging:event:presence"
-    [event] = read_all(listing(payload, "Presence"), EVENT_TYPES | {handled})
-    assert event.event_type == handled
-    assert notes.pending() == []
 
 
 def test_malformed_kinds_become_a_single_event_of_kind_other_and_are_never_shown(read_all, payload, notes):

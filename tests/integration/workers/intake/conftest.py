@@ -1,14 +1,11 @@
-"""Fixtures for tests of worker processes: start a worker and publish to it."""
+"""Fixtures that start worker processes."""
 
-import json
 import os
 import subprocess
 import sys
 
-import pika
 import pytest
 
-from messaging import topology
 from tests.services import declare_topology
 
 
@@ -40,16 +37,3 @@ def start(environment, tmp_path):
             process.kill()
         process.wait()
         log.close()
-
-
-@pytest.fixture
-def publish(environment):
-    def send(*payloads):
-        with pika.BlockingConnection(pika.URLParameters(environment["OM_AMQP_URL"])) as connection:
-            channel = connection.channel()
-            for payload in payloads:
-                channel.basic_publish(
-                    topology.EXCHANGE, topology.EVENT_ROUTING_KEY, json.dumps(payload).encode()
-                )
-
-    return send

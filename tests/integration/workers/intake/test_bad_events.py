@@ -1,13 +1,11 @@
 """Good events are processed even if they arrive among many bad events."""
 
-import json
 import time
 
-from messaging import topology
 from messaging.clock import SystemClock
 from messaging.errors import RetryLaterError
 from tests.integration.workers.conftest import ON_POSTGRESQL
-from tests.integration.workers.consuming import publish as publish_as_edge
+from tests.integration.workers.consuming import publish
 from tests.integration.workers.events import said
 from tests.waiting import wait_until
 from workers.parsing import CONVERSATION_MESSAGE
@@ -22,8 +20,7 @@ def test_events_whose_handler_requests_a_later_retry_do_not_delay_others(working
 
     handlers[CONVERSATION_MESSAGE] = (*handlers[CONVERSATION_MESSAGE], handler)
     for number in range(300):
-        body = json.dumps(said("later" if number % 2 else "good", after_ms=number)).encode()
-        channel.basic_publish(topology.EXCHANGE, topology.EVENT_ROUTING_KEY, body)
+        publish(channel, said("later" if number % 2 else "good", after_ms=number))
     with working(handlers=handlers):
         wait_until(lambda: query("SELECT count(*) FROM processed_events") == [(150,)])
         time.sleep(2.0)
@@ -45,7 +42,7 @@ def test_good_events_are_processed_within_two_seconds_while_a_handler_fails_for_
         for number in range(FAILING_EVENTS):
             text = "bad" if number % 20 else "good"
             now_us = SystemClock().now_us()
-            publish_as_edge(channel, said(text, after_ms=number), headers={"received-at-us": now_us})
+            publish(channel, said(text, after_ms=number), headers={"received-at-us": now_us})
             time.sleep(1 / FAILING_RATE)
         wait_until(lambda: query("SELECT count(*) FROM processed_events") == [(FAILING_EVENTS // 20,)])
         assert longest_wait() < 2.0

@@ -3,17 +3,15 @@
 Guarantee 7.3.
 """
 
-import json
 import os
 import threading
 from contextlib import contextmanager
 from pathlib import Path
 
-import pika
 import pytest
 
 from messaging import topology
-from tests.integration.workers.consuming import depth
+from tests.integration.workers.consuming import depth, publish
 from tests.integration.workers.events import said
 from tests.waiting import wait_until
 
@@ -59,22 +57,9 @@ def environment(vhost, migrated_url, tmp_path):
     return {**inherited, **settings, "PYTHONPATH": f"{tmp_path / 'package'}:{sources}"}
 
 
-def publish(channel, texts):
-    for text in texts:
-        body = json.dumps(said(text, conversation=f"c-{hash(text) % 7}")).encode()
-        properties = pika.BasicProperties(message_id=text, delivery_mode=2)
-        channel.basic_publish(topology.EXCHANGE, topology.EVENT_ROUTING_KEY, body, properties)
-
-
-def with_one_sick(count, sick):
-    texts = [f"good {number}" for number in range(count)]
-    texts.insert(count // 3, sick)
-    return texts
-
-
 @contextmanager
-def supervised(start, count=1):
-    """Run workers and replace each worker that exits; yield the exit statuses."""
+def supervised(start):
+    """Run a worker and replace it whenever it exits; yield the exit statuses."""
     statuses, stopped = [], threading.Event()
 
     def supervise():
@@ -84,15 +69,13 @@ def supervised(start, count=1):
                 statuses.append(worker.returncode)
                 worker = start()
 
-    threads = [threading.Thread(target=supervise) for _ in range(count)]
-    for thread in threads:
-        thread.start()
+    thread = threading.Thread(target=supervise)
+    thread.start()
     try:
         yield statuses
     finally:
         stopped.set()
-        for thread in threads:
-            thread.join()
+        thread.join()
 
 
 @pytest.mark.parametrize(
@@ -103,7 +86,9 @@ def supervised(start, count=1):
 def test_an_event_that_hangs_three_workers_is_dead_lettered_and_other_events_are_processed(
     channel, start, query, tmp_path, sick
 ):
-    publish(channel, with_one_sick(100, sick))
+    texts = [f"good {number}" for number in range(100)]
+    for number, text in enumerate([*texts[:33], sick, *texts[33:]]):
+        publish(channel, said(text, conversation=f"c-{number % 7}"), message_id=text)
 
     with supervised(start) as statuses:
         wait_until(lambda: query("SELECT count(*) FROM processed_events") == [(100,)], seconds=60.0)
@@ -115,12 +100,3 @@ def test_an_event_that_hangs_three_workers_is_dead_lettered_and_other_events_are
     assert statuses == [1, 1, 1]
     # The log shows the stack of every thread.
     assert "hanging_handler.py" in (tmp_path / "worker-0.log").read_text()
-
-
-@pytest.mark.parametrize("migrated_url", ["postgresql"], indirect=True)
-def test_a_second_worker_processes_the_other_events_when_the_hanging_worker_ends(channel, start, query):
-    publish(channel, with_one_sick(100, "sleep"))
-    with supervised(start, count=2):
-        wait_until(lambda: depth(channel, topology.DEAD_LETTERS) == 1, seconds=60.0)
-        wait_until(lambda: query("SELECT count(*) FROM processed_events") == [(100,)], seconds=60.0)
-    assert query("SELECT message_id, code FROM dead_letters") == [("sleep", "poison")]

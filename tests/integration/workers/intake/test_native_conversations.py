@@ -78,22 +78,6 @@ def test_a_conversations_start_is_sent_before_its_receipt_in_a_batch_with_other_
     ]
 
 
-def test_a_detail_event_of_an_answered_contact_marks_its_conversation_as_routed(counting, query):
-    counting(deliver(payload_of("eventbridge/customer-start")), deliver(payload_of("eventbridge/acd-end")))
-    assert query("SELECT status, routing_status, routing_queue FROM conversations") == [
-        ("started", "CONTACT-ROUTED", "0b6d2a1e-0000-4000-8000-000000000000")
-    ]
-
-
-def test_an_event_of_another_medium_is_recorded_and_creates_no_conversation(counting, query):
-    counting(deliver(payload_of("eventbridge/customer-start-chat")), deliver(payload_of("genesys/text")))
-    assert query("SELECT outcome, reason FROM processed_events WHERE dialect = 'eventbridge'") == [
-        ("skipped", "other_medium")
-    ]
-    assert query("SELECT count(*) FROM event_payloads") == [(2,)]
-    assert query("SELECT event_count FROM conversations") == [(1,)]
-
-
 def test_typing_indicators_are_counted_by_day_and_not_stored(counting, query):
     settlements = [counting(deliver(payload_of("genesys/typing"))) for _ in range(3)]
     assert not any(settlement.rejected or settlement.retries for settlement in settlements)

@@ -42,20 +42,6 @@ def test_a_batch_reads_its_clock_only_after_the_transaction_has_begun(engine, ha
 
 
 @ON_POSTGRESQL
-def test_a_connection_ended_by_the_server_is_replaced(migrated_url, intake):
-    intake(deliver(said("a")))
-    with raw(migrated_url) as connection:
-        connection.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
-        )
-    delivery = deliver(said("b"))
-    with pytest.raises(RetryLaterError):
-        intake(delivery)
-    assert intake(delivery) == frozenset()
-
-
-@ON_POSTGRESQL
 def test_deliveries_are_held_if_a_statement_takes_too_long(engine, handlers, query):
     def sleeps(connection, events, now_us):
         connection.execute(text("SET LOCAL statement_timeout = 50"))
@@ -97,20 +83,6 @@ def test_a_transaction_is_retried_after_a_deadlock(postgres_url):
 
     with raw(postgres_url) as connection:
         assert connection.execute("SELECT n FROM pair ORDER BY id").fetchall() == [(2,), (2,)]
-
-
-@ON_SQLITE
-def test_deliveries_are_held_while_the_disk_of_sqlite_is_full(engine, intake):
-    with engine.begin() as connection:
-        pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
-    with engine.connect() as connection:
-        connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
-    batch = [deliver(said("x" * 5000, after_ms=number)) for number in range(100)]
-    with pytest.raises(RetryLaterError):
-        intake(*batch)
-    with engine.connect() as connection:
-        connection.exec_driver_sql("PRAGMA max_page_count = 1000000")
-    assert intake(*batch) == frozenset()
 
 
 @ON_SQLITE

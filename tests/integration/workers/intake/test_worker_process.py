@@ -11,10 +11,21 @@ from sqlalchemy import text
 
 from messaging.topology import EVENTS_QUEUE
 from tests.integration.workers.conftest import ON_POSTGRESQL
-from tests.integration.workers.consuming import depth
+from tests.integration.workers.consuming import depth, publish
 from tests.integration.workers.events import said
 from tests.servers import free_port
 from tests.waiting import PATIENCE_SECONDS, wait_until
+
+BUSY_STOP_SECONDS = 8.0
+"""The limit of five seconds (see tests/unit/workers/test_role.py), plus three seconds for a busy machine."""
+
+
+def expect_soon_stopped(worker):
+    """Send SIGTERM to a worker, and expect that it exits with status 0 within BUSY_STOP_SECONDS."""
+    before = time.monotonic()
+    worker.send_signal(signal.SIGTERM)
+    assert worker.wait(PATIENCE_SECONDS) == 0
+    assert time.monotonic() - before < BUSY_STOP_SECONDS
 
 
 @pytest.mark.parametrize(
@@ -31,15 +42,8 @@ def test_a_worker_does_not_wait_for_a_silent_broker_after_sigterm(start):
         worker = start(OM_AMQP_URL=f"amqp://guest:guest@127.0.0.1:{silent.getsockname()[1]}/")
         silent.settimeout(PATIENCE_SECONDS)
         connection, _ = silent.accept()
-        before = time.monotonic()
-        worker.send_signal(signal.SIGTERM)
-        assert worker.wait(PATIENCE_SECONDS) == 0
-        assert time.monotonic() - before < BUSY_STOP_SECONDS
+        expect_soon_stopped(worker)
         connection.close()
-
-
-BUSY_STOP_SECONDS = 8.0
-"""The limit of five seconds (see tests/unit/workers/test_role.py), plus three seconds for a busy machine."""
 
 
 @contextmanager
@@ -61,27 +65,22 @@ def locked_database(sqlite_url):
 
 
 @pytest.mark.parametrize("database", [silent_database, absent_database, locked_database])
-def test_a_worker_that_holds_deliveries_exits_soon_after_sigterm(
-    start, publish, environment, channel, database
-):
-    publish(*[said(f"m{number}") for number in range(250)])
+def test_a_worker_that_holds_deliveries_exits_soon_after_sigterm(start, environment, channel, database):
+    for number in range(250):
+        publish(channel, said(f"m{number}"))
     with database(environment["OM_DATABASE_URL"]) as url:
         worker = start(OM_DATABASE_URL=url)
         wait_until(lambda: depth(channel) == 0)
         time.sleep(1.0)
-        before = time.monotonic()
-        worker.send_signal(signal.SIGTERM)
-
-        assert worker.wait(PATIENCE_SECONDS) == 0
-        assert time.monotonic() - before < BUSY_STOP_SECONDS
+        expect_soon_stopped(worker)
     wait_until(lambda: depth(channel) == 250)
 
 
 @ON_POSTGRESQL
-def test_a_suspect_that_waits_for_a_locked_table_has_not_ended_a_worker_that_is_stopped(  # noqa: PLR0917  # fixtures
-    start, publish, channel, query, engine, migrated_url
+def test_a_suspect_that_waits_for_a_locked_table_has_not_ended_a_worker_that_is_stopped(
+    start, channel, query, engine, migrated_url
 ):
-    publish(said("a"))
+    publish(channel, said("a"))
     for _ in range(3):
         tag = wait_until(lambda: channel.basic_get(EVENTS_QUEUE)[0]).delivery_tag
         channel.basic_nack(tag, requeue=True)
@@ -102,7 +101,4 @@ def test_a_role_that_waits_for_a_silent_database_exits_soon_after_sigterm(start,
         worker = start(role, OM_DATABASE_URL=url, OM_DESTINATIONS=str(destinations))
         wait_until(lambda: "role_started" in log.read_text())
         time.sleep(1.0)
-        before = time.monotonic()
-        worker.send_signal(signal.SIGTERM)
-        assert worker.wait(PATIENCE_SECONDS) == 0
-        assert time.monotonic() - before < BUSY_STOP_SECONDS
+        expect_soon_stopped(worker)
