@@ -14,9 +14,10 @@ from messaging.management import QueueDepths
 from simulator.serving import serve_app
 from tests.gateway import Gateway
 from tests.servers import LOOPBACK, ensure_nginx
-from tests.servers.postgresql import PrivatePostgreSQL
-from tests.servers.rabbitmq import PrivateRabbitMQ
+from tests.servers.postgresql import PrivatePostgreSQL as Database
+from tests.servers.rabbitmq import PrivateRabbitMQ as Broker
 from tests.services import SECRET, WEBHOOK_PATH, Edge, IntakeWorker, Service, declare_topology, post, running
+from tests.waiting import wait_until
 from workers.db.canary import Canary
 from workers.db.engine import DatabaseClock, make_engine
 from workers.db.migrations import schema
@@ -40,11 +41,11 @@ def parts(tmp_path_factory):
     """Run the whole service behind its gateway; yield its parts by name."""
     ensure_nginx()
     directory = tmp_path_factory.mktemp("service")
-    broker = PrivateRabbitMQ(tmp_path_factory.mktemp("broker"))
+    broker = Broker(tmp_path_factory.mktemp("broker"))
     broker.start()
     try:
         declare_topology(broker.amqp_url)
-        with PrivatePostgreSQL(tmp_path_factory.mktemp("database"), durable=False) as database:
+        with Database(tmp_path_factory.mktemp("database"), durable=False) as database:
             database.address = database.create_database("events")
             schema.upgrade(database.address)
             service = Service(directory, broker.amqp_url)
@@ -112,49 +113,31 @@ def end(process):
     process.end(signal.SIGTERM, timeout=30.0)
 
 
-EDGE_DOWN = {"edge": "down", "journal": "down"}
+LIGHTS = {"edge": ("edge", "journal"), "broker": ("broker",), "database": ("database",)}
+"""The lights of the page, other than the canary's, that are down while a part is stopped."""
 FAULTS = {
-    "a stopped gateway": ("gateway", end, Gateway.start, {}, ""),
-    "a stopped edge": ("edge", end, Edge.start, EDGE_DOWN, "The edge does not answer"),
-    "a stopped broker": (
-        "broker",
-        PrivateRabbitMQ.stop,
-        PrivateRabbitMQ.start,
-        {"broker": "down"},
-        "The broker does not answer: no broker in OM_AMQP_URL answers",
-    ),
-    "a frozen broker": (
-        "broker",
-        PrivateRabbitMQ.freeze,
-        PrivateRabbitMQ.resume,
-        {"broker": "down"},
-        "The broker does not answer",
-    ),
-    "a stopped worker": ("intake", end, IntakeWorker.start, {}, ""),
+    "a stopped gateway": ("gateway", end, Gateway.start, ""),
+    "a stopped edge": ("edge", end, Edge.start, "The edge does not answer"),
+    "a stopped broker": ("broker", Broker.stop, Broker.start, "The broker does not answer: no broker in"),
+    "a frozen broker": ("broker", Broker.freeze, Broker.resume, "The broker does not answer"),
+    "a stopped worker": ("intake", end, IntakeWorker.start, ""),
     "a stopped database": (
         "database",
-        PrivatePostgreSQL.stop,
-        PrivatePostgreSQL.start,
-        {"database": "down"},
+        Database.stop,
+        Database.start,
         "The database does not answer: it accepts no connection",
     ),
-    "a frozen database": (
-        "database",
-        PrivatePostgreSQL.freeze,
-        PrivatePostgreSQL.resume,
-        {"database": "down"},
-        "The database does not answer: ",
-    ),
+    "a frozen database": ("database", Database.freeze, Database.resume, "The database does not answer: "),
 }
 
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_stopped_part_is_named_and_its_last_values_stay_until_it_recovers(parts, page, fault):
-    part, stop, start, lights, text = FAULTS[fault]
+    part, stop, start, text = FAULTS[fault]
     before = wait_for(page)
     stop(parts[part])
     try:
-        state = wait_for(page, canary=part, **lights)
+        state = wait_for(page, canary=part, **dict.fromkeys(LIGHTS.get(part, ()), "down"))
         assert text in " ".join(alert["text"] for alert in state["alerts"])
         assert state["queues"]["rows"]
         assert fault != "a frozen broker" or state["queues"]["problem"]
@@ -176,10 +159,9 @@ def test_a_table_that_the_page_cannot_read_causes_an_alert(parts, page):
     with engine.begin() as connection:
         # The metrics do not read this table.
         connection.execute(sa.text("LOCK TABLE edge_statistics IN ACCESS EXCLUSIVE MODE"))
-        deadline = time.monotonic() + NAMED_SECONDS
-        while text not in " ".join(alert["text"] for alert in wait_for(page)["alerts"]):
-            assert time.monotonic() < deadline
-            time.sleep(0.2)
+        wait_until(
+            lambda: text in " ".join(alert["text"] for alert in wait_for(page)["alerts"]), NAMED_SECONDS
+        )
     engine.dispose()
 
 
@@ -248,10 +230,7 @@ def test_an_event_with_a_canarys_header_is_processed_like_any_other_event(parts,
     def has_alert(state):
         return any("dead letters wait" in alert["text"] for alert in state["alerts"])
 
-    deadline = time.monotonic() + NAMED_SECONDS
-    while not has_alert(wait_for(page)):
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
+    wait_until(lambda: has_alert(wait_for(page)), NAMED_SECONDS)
     parts["database"].freeze()
     try:
         assert not has_alert(wait_for(page, database="down", canary="database"))

@@ -128,21 +128,12 @@ def test_listing_and_selecting_dead_letters_reads_the_records_and_consumes_no_me
     assert choose("--until", "1h") == []
 
 
-def test_a_scan_records_dead_letters_that_were_put_into_the_queue_by_hand(channel, omctl):
-    for number in range(3):
-        bury(channel, f"m-{number}", body(number))
-    assert omctl("list")["dead_letters"] == []
-    listed = omctl("list", "--scan")["dead_letters"]
-    assert [(row["message_id"], row["code"]) for row in listed] == [
-        (f"m-{number}", "unknown") for number in range(3)
-    ]
-    wait_until(lambda: buried(channel) == 3)
-
-
-def test_a_dead_letter_is_shown_with_its_body_only_on_request(channel, omctl):
+def test_a_dead_letter_is_recorded_by_a_scan_and_shown_with_its_body_only_on_request(channel, omctl):
     bury(channel, "m-1", body(1))
     assert omctl("show", "m-1", "--body")["body"] == body(1).decode()
-    omctl("list", "--scan")
+    assert omctl("list")["dead_letters"] == []
+    listed = omctl("list", "--scan")["dead_letters"]
+    assert [(row["message_id"], row["code"]) for row in listed] == [("m-1", "unknown")]
     assert "words" not in json.dumps(omctl("show", "m-1"))
     wait_until(lambda: buried(channel) == 1)
 
