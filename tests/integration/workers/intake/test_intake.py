@@ -7,7 +7,7 @@ import pytest
 
 from tests.integration.workers.consuming import processor
 from tests.integration.workers.events import deliver, event, payload_of, routed, said
-from workers.parsing import CONVERSATION_MESSAGE, read_body
+from workers.parsing import read_body
 
 OUTCOMES = "SELECT event_type, outcome, reason FROM processed_events ORDER BY occurred_at, id"
 
@@ -112,14 +112,6 @@ def test_every_processed_body_is_kept_byte_for_byte(intake, query):
         "SELECT body FROM event_payloads JOIN processed_events ON id = event_id ORDER BY occurred_at"
     )
     assert sorted(bytes(body) for (body,) in kept) == sorted(bodies)
-
-
-def test_a_handler_receives_the_whole_payload(engine, handlers, query):
-    given = []
-    handlers[CONVERSATION_MESSAGE] = (lambda _connection, events, _now_us: given.extend(events),)
-    payload = said("Hello", metadata={"customChannelToken": "constructed"}, participants=[{"id": "p-1"}])
-    processor(engine, handlers)(deliver(payload))
-    assert given[0].event.payload == payload
 
 
 KINDS = {"events": [{"eventType": "Typing"}, {"eventType": "Presence"}]}

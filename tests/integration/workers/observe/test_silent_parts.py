@@ -152,19 +152,6 @@ def test_a_stopped_part_is_named_and_its_last_values_stay_until_it_recovers(part
     wait_for(page)
 
 
-def test_a_table_that_the_page_cannot_read_causes_an_alert(parts, page):
-    wait_for(page)
-    text = "The database did not answer every query; the last hour is unknown: "
-    engine = make_engine(parts["database"].address)
-    with engine.begin() as connection:
-        # The metrics do not read this table.
-        connection.execute(sa.text("LOCK TABLE edge_statistics IN ACCESS EXCLUSIVE MODE"))
-        wait_until(
-            lambda: text in " ".join(alert["text"] for alert in wait_for(page)["alerts"]), NAMED_SECONDS
-        )
-    engine.dispose()
-
-
 @pytest.mark.parametrize("answer", ['{"status": "UP"}', "[]", "up"])
 def test_another_program_at_the_address_of_the_edge_is_reported(answer):
     def app(_environ, start_response):
