@@ -1,9 +1,12 @@
 """Make and fill journals for processes of one host."""
 
+import errno
 import os
 
+from messaging.envelope import WEBHOOK, encode_properties
 from webhook_api.journal import Journal, JournalFullError
 
+PROPERTIES = encode_properties("message-1", 1_700_000_000_000_000, "request-1", WEBHOOK)
 NOW_US = 1_732_462_000_000_000
 LIMIT = 10_000_000
 
@@ -16,6 +19,18 @@ def keep(journal, body, properties=b"p"):
     journal.append(properties, body)
     if not journal.write():
         raise JournalFullError
+
+
+def close_segment(journal, *bodies):
+    """Keep *bodies*, and close and return their segment."""
+    for body in bodies:
+        keep(journal, body)
+    return journal.rotate(NOW_US)
+
+
+def fail(*_arguments, **_options):
+    """Fail as a system call does on a broken disk."""
+    raise OSError(errno.EIO, os.strerror(errno.EIO))
 
 
 def die(journal):

@@ -5,15 +5,14 @@ import inspect
 import pytest
 
 from messaging.broker import BrokerState, Publisher, publisher
-from messaging.clock import SystemClock
-from messaging.envelope import WEBHOOK, encode_properties
 from tests.fakes.broker import FakeBroker, turn_until
-from tests.fakes.clock import FakeClock, MovedClock
+from tests.fakes.clock import FakeClock
 from tests.fakes.link import FakeLink
 from tests.fakes.publisher import FakePublisher
+from tests.unit.webhook_api.journals import PROPERTIES
 from webhook_api.relay import Barrier, BrokerLink, MajorityWatch
 
-EVENT = (encode_properties("message-1", 1, "request-1", WEBHOOK), b"body")
+EVENT = (PROPERTIES, b"body")
 STEERING = {"change", "published", "probes", "aborted", "to_prove"}
 """Attributes that only the fakes have, for tests to control and inspect them."""
 
@@ -53,18 +52,3 @@ def test_a_fake_has_the_signatures_of_the_real_class(loop, tmp_path, fake):
         if callable(getattr(fake, name)):
             expected, offered = (inspect.signature(getattr(one, name)).parameters for one in (real, fake))
             assert list(offered) == list(expected), name
-
-
-@pytest.mark.parametrize("clock", [SystemClock(), FakeClock(), MovedClock(-5_000_000)])
-def test_a_clock_returns_whole_microseconds_and_its_monotonic_time_never_decreases(clock):
-    before = clock.now_us(), clock.monotonic()
-    assert (type(before[0]), type(before[1])) == (int, float)
-    assert clock.monotonic() >= before[1]
-
-
-def test_a_fake_clock_moves_by_the_given_time():
-    clock, host = FakeClock(), SystemClock()
-    before = clock.now_us()
-    clock.wait(1.5)
-    assert clock.now_us() - before == 1_500_001
-    assert abs(MovedClock(-5_000_000).now_us() - host.now_us() + 5_000_000) < 1_000_000

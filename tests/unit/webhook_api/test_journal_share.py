@@ -6,7 +6,14 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from tests.unit.webhook_api.journals import NOW_US, die, journal_in, keep, left_by_a_dead_process
+from tests.unit.webhook_api.journals import (
+    NOW_US,
+    close_segment,
+    die,
+    journal_in,
+    keep,
+    left_by_a_dead_process,
+)
 from webhook_api.health import has_peer_with_room, report, write_status
 from webhook_api.journal import JournalFullError, list_segments
 
@@ -136,7 +143,7 @@ def test_a_journal_that_refused_a_large_event_is_full_until_a_segment_is_proven(
     assert not _is_kept(journal, 10_000)
     assert _is_kept(journal, 1_000)
     assert journal.refusal == "the journal is full"
-    journal.discard(journal.rotate(NOW_US))
+    journal.discard(close_segment(journal))
     assert journal.refusal is None
 
 

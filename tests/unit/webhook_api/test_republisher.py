@@ -1,12 +1,13 @@
 """The backlog is republished quickly between requests; events too large for the broker become files."""
 
+import json
 import os
 from types import SimpleNamespace
 
 import pytest
 
-from messaging.envelope import WEBHOOK, encode_properties
 from tests.fakes.link import FakeLink
+from tests.unit.webhook_api.journals import PROPERTIES
 from webhook_api.journal import Segment, encode_header
 from webhook_api.journal.segments import RETRY_SECONDS, Entry
 from webhook_api.relay.oversized import DAY_SECONDS, Oversized, delete_expired
@@ -19,7 +20,6 @@ from webhook_api.relay.republisher import (
 )
 
 LIMIT = 10
-PROPERTIES = encode_properties("message-1", 1_700_000_000_000_000, "request-1", WEBHOOK)
 NOW = 1_800_000_000.0
 SMALL, LARGE, LAST = b"small", b"x" * (LIMIT + 1), b"last"
 
@@ -104,17 +104,6 @@ def test_the_copies_of_events_beside_large_events_that_cannot_be_saved_are_few(t
     assert len(stand.link.to_prove) == len(segments)
 
 
-def test_a_large_event_that_is_saved_after_an_interruption_does_not_delay_its_segment(tmp_path, stand):
-    segment = _segment(tmp_path, [SMALL, LARGE, LAST])
-    stand.republisher.extend([segment])
-    stand.republish(2)
-    stand.republisher.restore([])
-    stand.repair()
-    stand.republish()
-    assert stand.link.published == [SMALL, SMALL, LAST]
-    assert stand.link.to_prove == [segment]
-
-
 @pytest.mark.parametrize("events", [1, MAX_AHEAD_EVENTS])
 def test_a_segment_is_not_proven_if_publishing_one_of_its_events_raises_an_error(tmp_path, stand, events):
     segment = _segment(tmp_path, [SMALL, LAST])
@@ -129,18 +118,15 @@ def test_a_segment_is_not_proven_if_publishing_one_of_its_events_raises_an_error
     assert stand.link.published[-2:] == [SMALL, LAST]
 
 
-def test_a_segment_behind_one_that_was_cut_off_is_proven_at_once(tmp_path, stand, monkeypatch):
-    def cut_off(_path):
-        yield Entry(b"", LARGE)
-        raise MemoryError
-
-    segments = [_segment(tmp_path, [LARGE]), _segment(tmp_path, [LAST], number=2)]
-    monkeypatch.setattr("webhook_api.journal.segments.read_segment", cut_off)
-    stand.republisher.extend(segments)
-    stand.republish(1)
-    monkeypatch.undo()
-    stand.republish()
-    assert stand.link.to_prove == [segments[1]]
+def test_the_files_of_an_oversized_event_contain_its_body_and_the_reason(tmp_path):
+    oversized = Oversized(tmp_path / "oversized")
+    for _ in range(2):
+        assert oversized.keep(Entry(PROPERTIES, LARGE), LIMIT)
+    (body,) = (tmp_path / "oversized").glob("*.body")
+    assert body.read_bytes() == LARGE
+    reason = json.loads(body.with_suffix(".json").read_text())
+    assert (reason["body_bytes"], reason["max_message_size"]) == (len(LARGE), LIMIT)
+    assert (reason["message_id"], reason["request_id"]) == ("message-1", "request-1")
 
 
 @pytest.mark.parametrize("directory", ["oversized", "damaged"])

@@ -1,6 +1,5 @@
 """The events of one loop iteration share one write and one flush before they are answered."""
 
-import errno
 import os
 from pathlib import Path
 
@@ -8,15 +7,12 @@ import pytest
 from structlog.testing import capture_logs
 
 from messaging.clock import SystemClock
-from messaging.envelope import WEBHOOK, encode_properties
 from tests.fakes.link import FakeLink
-from tests.unit.webhook_api.journals import journal_in
+from tests.unit.webhook_api.journals import PROPERTIES, fail, journal_in
 from webhook_api.answers import Answers
 from webhook_api.journal import JournalFullError, read_segment
 from webhook_api.relay.oversized import Oversized
 from webhook_api.relay.relay import Relay
-
-PROPERTIES = encode_properties("message-1", 1, "request-1", WEBHOOK)
 
 
 class Turns:
@@ -72,7 +68,7 @@ def test_after_a_failed_flush_events_are_refused_until_a_flush_succeeds(loop, tm
         return path
 
     with monkeypatch.context() as failing:
-        failing.setattr(os, "fdatasync", _fail)
+        failing.setattr(os, "fdatasync", fail)
         suspect = accept()
         journal.tend(1.0)
         with pytest.raises(JournalFullError):
@@ -104,7 +100,7 @@ def test_a_turn_that_cannot_be_written_is_refused_and_not_published(loop, tmp_pa
     turns = Turns(loop, tmp_path)
     write = os.write
     with monkeypatch.context() as failing, capture_logs() as lines:
-        failing.setattr(os, "write", lambda fd, data: write(fd, data[:-1]) if is_partial else _fail())
+        failing.setattr(os, "write", lambda fd, data: write(fd, data[:-1]) if is_partial else fail())
         for body in (b"1", b"2"):
             turns.accept(body)
         turns.turn()
@@ -128,7 +124,7 @@ def test_only_webhooks_that_are_durable_are_counted_as_accepted(loop, tmp_path, 
 
     turn()
     with monkeypatch.context() as failing:
-        failing.setattr(os, failing_call, _fail)
+        failing.setattr(os, failing_call, fail)
         turn()
     assert turns.steps.count("refused") == 1
     assert turns.relay.accepted == 1
@@ -139,7 +135,7 @@ def test_after_a_partial_write_that_cannot_be_undone_the_segment_is_closed(loop,
     torn, write = turns.journal.active.path, os.write
     with monkeypatch.context() as failing, capture_logs():
         failing.setattr(os, "write", lambda fd, data: write(fd, data[:-1]))
-        failing.setattr(os, "ftruncate", _fail)
+        failing.setattr(os, "ftruncate", fail)
         turns.accept(b"1")
         turns.turn()
     turns.accept(b"2")
@@ -153,11 +149,7 @@ def test_after_a_partial_write_that_cannot_be_undone_the_segment_is_closed(loop,
 def test_a_request_is_answered_even_if_publishing_its_turn_fails(loop, tmp_path):
     turns = Turns(loop, tmp_path)
     loop.set_exception_handler(lambda *_: turns.steps.append("logged"))
-    turns.relay._link.publish = _fail
+    turns.relay._link.publish = fail
     turns.accept(b"1")
     turns.turn()
     assert turns.steps == ["refused", "logged"]
-
-
-def _fail(*_):
-    raise OSError(errno.EIO, os.strerror(errno.EIO))
