@@ -29,6 +29,3 @@ def count_requests(app):
         return inner(environ, start)
 
     app.wsgi_app = middleware
-
-
-NO_FUNCTION = "of this name"

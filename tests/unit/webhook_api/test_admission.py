@@ -1,4 +1,4 @@
-"""Shedding starts at the high and ends at the low watermark; Retry-After estimates when it will end."""
+"""The drain rate, the allowance of a backlog and Retry-After are calculated from samples of the depth."""
 
 import pytest
 
@@ -7,27 +7,11 @@ from webhook_api.backpressure.admission import (
     Pressure,
     Watermarks,
     allow_backlog,
-    is_over,
-    mark_stale,
     retry_after,
     update,
 )
 
 MARKS = Watermarks(high=1000, low=600)
-
-
-@pytest.mark.parametrize(
-    ("was_shedding", "depth", "expected"),
-    [
-        (False, 999, False),
-        (False, 1000, True),
-        (True, 601, True),
-        (True, 600, False),
-        (True, 0, False),
-    ],
-)
-def test_shedding_starts_at_the_high_watermark_and_ends_at_the_low_watermark(was_shedding, depth, expected):
-    assert is_over(was_shedding, depth, MARKS) is expected
 
 
 def _after(*samples):
@@ -57,14 +41,6 @@ def _after(*samples):
 )
 def test_the_drain_rate_is_the_rate_at_which_workers_acknowledge_events(samples, rate):
     assert _after(*samples).drain_rate == pytest.approx(rate)
-
-
-@pytest.mark.parametrize(("now", "expected"), [(10.0, 2000), (25.0, 2000), (25.1, None)])
-def test_the_depth_is_unknown_fifteen_seconds_after_its_last_sample(now, expected):
-    shedding = Pressure(is_shedding=True, depth=2000, drain_rate=50.0, sampled_at=10.0)
-    after = mark_stale(shedding, now)
-    assert after.depth == expected
-    assert after.is_shedding is (expected is not None)
 
 
 def test_retry_after_is_the_time_to_the_low_watermark_plus_jitter():

@@ -73,12 +73,3 @@ def test_log_lines_of_refusals_are_rate_limited_and_omitted_lines_are_counted(an
         "reason": "body too large",
         "request_id": "r-1",
     }
-
-
-def test_refused_webhooks_are_counted_by_status(stand):
-    stand.post(b"{}", HTTP_X_HUB_SIGNATURE_256="sha256=none")
-    stand.post(b"x" * 3000)
-    stand.post(b"")
-    stand.shed()
-    stand.post()
-    assert stand.status()["answers"]["refused"] == {"401": 1, "413": 1, "400": 1, "429": 1}

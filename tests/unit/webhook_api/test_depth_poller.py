@@ -2,32 +2,16 @@
 
 import pytest
 import requests
-from requests.adapters import BaseAdapter
 
 from webhook_api.backpressure import DepthPoller
 
 
-class Answering(BaseAdapter):
-    """Answers every request with the same body."""
-
-    def __init__(self, body):
-        super().__init__()
-        self._body = body
-
-    def send(self, request, **_):
-        answer = requests.Response()
-        answer.status_code, answer.url, answer._content = 200, request.url, self._body.encode()
-        return answer
-
-    def close(self):
-        pass
-
-
 def _poll(body):
     poller = DepthPoller(("http://broker:15672",), ("amqp://broker/",), lambda _: None, lambda: None)
-    with poller._apis[0]._http as http:
-        http.mount("http://", Answering(body))
-        report = poller._poll()
+    answer = requests.Response()
+    answer.status_code, answer._content = 200, body.encode()
+    poller._apis[0].get = lambda _path: answer
+    report = poller._poll()
     return report.depth if report is not None else None
 
 
