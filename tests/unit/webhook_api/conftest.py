@@ -10,6 +10,7 @@ from tests.services import SECRET, signature
 from webhook_api.app import Edge
 from webhook_api.application import WEBHOOK_PATH
 from webhook_api.backpressure import DepthSample
+from webhook_api.http.wsgi import make_environ
 from webhook_api.settings import EdgeSettings
 
 
@@ -75,27 +76,17 @@ class Stand:
 
 def environ_of(body=b"{}", **changes):
     """Make the WSGI environ of a signed webhook; a change to None removes a key."""
-    environ = {
+    request = {
         "REQUEST_METHOD": "POST",
-        "SCRIPT_NAME": "",
         "PATH_INFO": WEBHOOK_PATH,
         "QUERY_STRING": "",
-        "SERVER_NAME": "127.0.0.1",
-        "SERVER_PORT": "8080",
         "SERVER_PROTOCOL": "HTTP/1.1",
-        "REMOTE_ADDR": "127.0.0.1",
         "HTTP_HOST": "edge.test",
         "HTTP_X_HUB_SIGNATURE_256": signature(body),
         "CONTENT_LENGTH": str(len(body)),
-        "wsgi.url_scheme": "http",
         "wsgi.input": io.BytesIO(body),
-        "wsgi.input_terminated": True,
-        "wsgi.errors": io.StringIO(),
-        "wsgi.version": (1, 0),
-        "wsgi.multithread": False,
-        "wsgi.multiprocess": True,
-        "wsgi.run_once": False,
-    } | changes
+    }
+    environ = make_environ(("127.0.0.1", "8080"), ("127.0.0.1", "9")) | request | changes
     return {key: value for key, value in environ.items() if value is not None}
 
 
