@@ -89,37 +89,22 @@ def test_an_answer_after_the_end_of_an_attempt_is_ignored(broker, consuming, man
     assert not failures
 
 
-@pytest.mark.parametrize(("ready", "is_replaced"), [(7, True), (0, False)])
+@pytest.mark.parametrize(("ready", "received", "is_replaced"), [(7, 0, True), (0, 0, False), (7, 1, False)])
 def test_a_connection_that_delivers_none_of_the_waiting_events_is_replaced(  # noqa: PLR0917  # fixtures
-    broker, consuming, manager, monkeypatch, ready, is_replaced
+    broker, consuming, manager, monkeypatch, ready, received, is_replaced
 ):
+    def answer(method):
+        consuming._subscription.received += received
+        return spec.Queue.DeclareOk(method.queue, ready, 1)
+
     monkeypatch.setattr(consumer, "PROBE_SECONDS", 0.02)
-    monkeypatch.setitem(
-        ANSWERS, spec.Queue.Declare, lambda method: spec.Queue.DeclareOk(method.queue, ready, 1)
-    )
+    monkeypatch.setitem(ANSWERS, spec.Queue.Declare, answer)
     consuming._connect()
     consuming._tick()
     consuming._loop.call_later(0.3, consuming._loop.stop)
     consuming._loop.run_forever()
     assert (manager.readies > 1) is is_replaced
     assert manager.readies > 0
-
-
-def test_a_connection_that_has_delivered_an_event_since_the_last_probe_is_kept(
-    broker, consuming, manager, monkeypatch
-):
-    monkeypatch.setattr(consumer, "PROBE_SECONDS", 0.02)
-
-    def answer(method):
-        consuming._subscription.received += 1
-        return spec.Queue.DeclareOk(method.queue, 7, 1)
-
-    monkeypatch.setitem(ANSWERS, spec.Queue.Declare, answer)
-    consuming._connect()
-    consuming._tick()
-    consuming._loop.call_later(0.3, consuming._loop.stop)
-    consuming._loop.run_forever()
-    assert manager.readies == 1
 
 
 def test_after_a_lost_connection_the_next_node_is_tried_first(broker, manager, monkeypatch):

@@ -49,15 +49,24 @@ def test_a_boolean_may_be_spelled_in_several_ways(monkeypatch, text, value):
     assert Environment().boolean(NAME, default=not value) is value
 
 
-@pytest.mark.parametrize("spoil", [lambda file: file.write_bytes(SECRET.encode() + b"\xff"), Path.mkdir])
-@pytest.mark.parametrize("source", ["file", "credential"])
-def test_the_error_for_an_unreadable_file_names_the_variable(monkeypatch, tmp_path, source, spoil):
+def _write_no_text(file):
+    file.write_bytes(SECRET.encode() + b"\xff")
+
+
+@pytest.mark.parametrize(
+    ("source", "spoil"),
+    [
+        (f"{NAME}_FILE", _write_no_text),
+        (f"{NAME}_FILE", Path.mkdir),
+        (f"{NAME}_FILE", lambda _file: None),
+        ("CREDENTIALS_DIRECTORY", _write_no_text),
+        ("CREDENTIALS_DIRECTORY", Path.mkdir),
+    ],
+)
+def test_the_error_for_an_unreadable_or_missing_file_names_the_variable(monkeypatch, tmp_path, source, spoil):
     spoil(tmp_path / NAME)
-    if source == "file":
-        monkeypatch.setenv(f"{NAME}_FILE", str(tmp_path / NAME))
-    else:
-        monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
-    with pytest.raises(ConfigurationError, match=NAME) as refusal:
+    monkeypatch.setenv(source, str(tmp_path / NAME if source.endswith("_FILE") else tmp_path))
+    with pytest.raises(ConfigurationError, match=source if source.endswith("_FILE") else NAME) as refusal:
         Environment().string(NAME)
     assert SECRET not in str(refusal.value)
     assert refusal.value.__suppress_context__
@@ -143,9 +152,3 @@ def test_unknown_settings_are_logged_at_start_without_their_values(monkeypatch):
         warn_of_unknown_settings()
     assert [line["event"] for line in lines] == ["setting_unknown"]
     assert "hidden" not in str(lines)
-
-
-def test_the_error_for_a_missing_file_names_its_variable(monkeypatch, tmp_path):
-    monkeypatch.setenv(f"{NAME}_FILE", str(tmp_path / "missing"))
-    with pytest.raises(ConfigurationError, match=f"{NAME}_FILE"):
-        Environment().string(NAME)
