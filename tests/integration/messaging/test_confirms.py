@@ -25,6 +25,7 @@ from messaging.topology import DEAD_LETTER_RECORDS, DEAD_LETTERS, EVENTS_QUEUE
 from tests.chaos.faults.broker import ALARM_OFF, ALARM_ON
 from tests.servers import PrivateRabbitMQ, require_rabbitmq
 from tests.services import declare_topology
+from tests.waiting import wait_until
 
 # Without a time limit, a test would wait forever for a missing confirm.
 pytestmark = pytest.mark.timeout(120)
@@ -56,51 +57,36 @@ def impatient(monkeypatch):
 @contextmanager
 def an_alarm(node):
     node.evaluate(ALARM_ON["memory"])
-    await_alarms(node, is_on=True)
+    wait_until(lambda: node.evaluate("rabbit_alarm:get_alarms()") != "[]")
     try:
         yield
     finally:
         node.evaluate(ALARM_OFF["memory"])
-        await_alarms(node, is_on=False)
-
-
-def await_alarms(node, *, is_on):
-    deadline = time.monotonic() + 30.0
-    while (node.evaluate("rabbit_alarm:get_alarms()") != "[]") != is_on:
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+        wait_until(lambda: node.evaluate("rabbit_alarm:get_alarms()") == "[]")
 
 
 @contextmanager
 def no_majority(node):
-    for queue in (DEAD_LETTER_RECORDS, EVENTS_QUEUE):
-        node.evaluate(system_call(queue, "suspend"))
+    leaders = [f"'%2F_{queue}'" for queue in (DEAD_LETTER_RECORDS, EVENTS_QUEUE)]
+    for leader in leaders:
+        node.evaluate(f"sys:suspend({leader})")
     try:
         yield
     finally:
-        for queue in (DEAD_LETTER_RECORDS, EVENTS_QUEUE):
-            node.evaluate(system_call(queue, "resume"))
-
-
-def system_call(queue, verb):
-    found = f'rabbit_amqqueue:lookup(rabbit_misc:r(<<"/">>, queue, <<"{queue}">>))'
-    return f"{{ok, Queue}} = {found}, {{Name, _}} = amqqueue:get_pid(Queue), sys:{verb}(Name)"
+        for leader in leaders:
+            node.evaluate(f"sys:resume({leader})")
 
 
 @contextmanager
+def raised_in_time(error, match=None, *, after=0.0):
+    began = time.monotonic()
+    with pytest.raises(error, match=match):
+        yield
+    assert after <= time.monotonic() - began < SECONDS + NOTICED_SECONDS
+
+
 def refused_in_time():
-    began = time.monotonic()
-    with pytest.raises(BrokerUnavailableError, match="confirmed nothing"):
-        yield
-    assert SECONDS <= time.monotonic() - began < SECONDS + NOTICED_SECONDS
-
-
-@contextmanager
-def interrupted_in_time():
-    began = time.monotonic()
-    with pytest.raises(KeyboardInterrupt):
-        yield
-    assert time.monotonic() - began < SECONDS + NOTICED_SECONDS
+    return raised_in_time(BrokerUnavailableError, "confirmed nothing", after=SECONDS)
 
 
 def interrupt_a_publish(connection):
@@ -110,22 +96,16 @@ def interrupt_a_publish(connection):
 
 
 @pytest.mark.parametrize("strike", [an_alarm, no_majority])
-def test_unconfirmed_dead_letters_can_be_published_again(broker, strike):
-    with strike(broker), refused_in_time():
-        list(publish_dead_letters((broker.amqp_url,), [DEAD_LETTER]))
-    assert list(publish_dead_letters((broker.amqp_url,), [DEAD_LETTER])) == [DEAD_LETTER]
-    with broker_session((broker.amqp_url,), client_name="test") as connection:
+def test_a_missing_confirm_is_reported_in_time_and_dead_letters_can_be_published_again(broker, strike):
+    urls = (broker.amqp_url,)
+    with strike(broker):
+        with refused_in_time():
+            list(publish_dead_letters(urls, [DEAD_LETTER]))
+        with refused_in_time(), event_publisher(urls, client_name="test") as to_broker:
+            to_broker.publish(ENVELOPE)
+    assert list(publish_dead_letters(urls, [DEAD_LETTER])) == [DEAD_LETTER]
+    with broker_session(urls, client_name="test") as connection:
         assert set(peek(connection, DEAD_LETTER_RECORDS)) == {ENVELOPE.body}
-
-
-@pytest.mark.parametrize("strike", [an_alarm, no_majority])
-def test_publishing_an_event_fails_in_time_if_its_confirm_is_missing(broker, strike):
-    with (
-        strike(broker),
-        refused_in_time(),
-        event_publisher((broker.amqp_url,), client_name="test") as to_broker,
-    ):
-        to_broker.publish(ENVELOPE)
 
 
 def test_a_replay_of_dead_letters_can_be_interrupted_during_an_alarm(broker):
@@ -134,7 +114,7 @@ def test_a_replay_of_dead_letters_can_be_interrupted_during_an_alarm(broker):
         connection.channel().basic_publish("", DEAD_LETTERS, b"{}")
     with (
         an_alarm(broker),
-        interrupted_in_time(),
+        raised_in_time(KeyboardInterrupt),
         lock_dead_letters(urls, client_name="test") as queue,
     ):
         assert len(next(queue.windows())) == 1
@@ -143,7 +123,7 @@ def test_a_replay_of_dead_letters_can_be_interrupted_during_an_alarm(broker):
 
 def test_a_frozen_broker_does_not_delay_closing_a_connection(broker):
     try:
-        with interrupted_in_time(), broker_session((broker.amqp_url,), client_name="test"):
+        with raised_in_time(KeyboardInterrupt), broker_session((broker.amqp_url,), client_name="test"):
             broker.freeze()
             raise KeyboardInterrupt
     finally:

@@ -65,8 +65,9 @@ def test_bodies_of_all_sizes_are_delivered_in_order(vhost, broker, recorder):
     assert {each.envelope.received_at_us for each in recorder.deliveries} == {2**50}
 
 
-def test_a_delivery_is_not_acknowledged_before_it_is_processed(vhost, broker, recorder):
-    """Guarantee 2.6."""
+@pytest.fixture
+def held(recorder):
+    """Make the recorder hold each batch until `finish` is set, and set `started` when it holds one."""
     started, finish = threading.Event(), threading.Event()
 
     def hold(_batch):
@@ -74,6 +75,12 @@ def test_a_delivery_is_not_acknowledged_before_it_is_processed(vhost, broker, re
         assert finish.wait(PATIENCE_SECONDS)
 
     recorder.on_batch = hold
+    return started, finish
+
+
+def test_a_delivery_is_not_acknowledged_before_it_is_processed(vhost, broker, recorder, held):
+    """Guarantee 2.6."""
+    started, finish = held
     publish(broker, *numbered(1))
     with running(vhost.amqp_url, recorder, stop_seconds=0.0):
         assert started.wait(PATIENCE_SECONDS)
@@ -81,14 +88,8 @@ def test_a_delivery_is_not_acknowledged_before_it_is_processed(vhost, broker, re
     wait_until(lambda: depth(broker) == 1)
 
 
-def test_a_single_event_is_processed_at_once_and_later_events_form_one_batch(vhost, broker, recorder):
-    started, finish = threading.Event(), threading.Event()
-
-    def hold(_batch):
-        started.set()
-        assert finish.wait(PATIENCE_SECONDS)
-
-    recorder.on_batch = hold
+def test_a_single_event_is_processed_at_once_and_later_events_form_one_batch(vhost, broker, recorder, held):
+    started, finish = held
     with running(vhost.amqp_url, recorder, batch_seconds=2 * PATIENCE_SECONDS) as consumer:
         publish(broker, b"alone")
         assert started.wait(PATIENCE_SECONDS)
@@ -132,35 +133,21 @@ def test_unrouted_events_are_consumed_too(vhost, broker, recorder):
     assert recorder.deliveries[0].queue == topology.UNROUTED
 
 
-def test_a_held_batch_is_processed_later_without_redelivery(vhost, broker, recorder):
-    outage = [True]
+def test_a_batch_that_raises_an_exception_is_held_and_processed_later_without_redelivery(
+    vhost, broker, recorder
+):
+    failures = [RuntimeError("bug"), *[RetryLaterError("database away", delay=0.05)] * 3]
 
-    def away_for_a_while(_batch):
-        if outage[0]:
-            raise RetryLaterError("database away", delay=0.05)
-
-    recorder.on_batch = away_for_a_while
-    publish(broker, *numbered(5))
-    with running(vhost.amqp_url, recorder):
-        wait_until(lambda: len(recorder.batches) >= 3)
-        outage[0] = False
-        wait_until(lambda: len({len(batch) for batch in recorder.batches[-1:]}) == 1 and depth(broker) == 0)
-    assert len(recorder.deliveries) == 5
-    assert {each.delivery_count for each in recorder.deliveries} == {1}
-
-
-def test_a_batch_is_held_if_processing_it_raises_an_exception(vhost, broker, recorder):
-    failures = [RuntimeError("bug")]
-
-    def fails_once(_batch):
+    def fail(_batch):
         if failures:
             raise failures.pop()
 
-    recorder.on_batch = fails_once
-    publish(broker, *numbered(1))
+    recorder.on_batch = fail
+    publish(broker, *numbered(5))
     with running(vhost.amqp_url, recorder):
-        wait_until(lambda: len(recorder.batches) == 2)
-    assert len(recorder.deliveries) == 1
+        wait_until(lambda: not failures and len(recorder.deliveries) == 5 and depth(broker) == 0)
+    assert len(recorder.batches) > 4
+    assert {each.delivery_count for each in recorder.deliveries} == {1}
 
 
 def test_unsettled_events_of_a_lost_connection_are_redelivered_with_their_delivery_count(

@@ -70,29 +70,30 @@ def declared_vhost(rabbitmq):
 
 
 @pytest.fixture(scope="module")
-def module_edge(declared_vhost, tmp_path_factory):
-    settings = {"OM_EVENTS_HEADERS": f"X-Api-Key={SECRET}"}
-    edge = Edge(Service(tmp_path_factory.mktemp("edge"), declared_vhost.amqp_url, settings=settings))
-    with running(edge):
-        edge.start()
-        yield edge
+def start_edge(declared_vhost, tmp_path_factory):
+    """Return a function that starts an edge for a whole module."""
+    with ExitStack() as edges:
+
+        def start(**settings):
+            directory = tmp_path_factory.mktemp("edge")
+            edge = edges.enter_context(
+                running(Edge(Service(directory, declared_vhost.amqp_url, "", settings)))
+            )
+            edge.start()
+            return edge
+
+        yield start
 
 
 @pytest.fixture(scope="module")
-def extended_edge(declared_vhost, tmp_path_factory):
+def module_edge(start_edge):
+    return start_edge(OM_EVENTS_HEADERS=f"X-Api-Key={SECRET}")
+
+
+@pytest.fixture(scope="module")
+def extended_edge(start_edge):
     """An edge that an integrator has extended."""
-    settings = {"OM_FLASK_EXTENSIONS": "tests.integration.webhook_api.extension:count_requests"}
-    edge = Edge(Service(tmp_path_factory.mktemp("edge"), declared_vhost.amqp_url, settings=settings))
-    with running(edge):
-        edge.start()
-        yield edge
-
-
-@pytest.fixture
-def events_queue(declared_vhost):
-    queue = EventsQueue(declared_vhost.amqp_url)
-    yield queue
-    queue.close()
+    return start_edge(OM_FLASK_EXTENSIONS="tests.integration.webhook_api.extension:count_requests")
 
 
 @pytest.fixture
@@ -105,3 +106,8 @@ def queue_of():
             return queue
 
         yield open_queue
+
+
+@pytest.fixture
+def events_queue(declared_vhost, queue_of):
+    return queue_of(declared_vhost.amqp_url)

@@ -24,12 +24,6 @@ def test_the_edge_answers_429_until_the_low_watermark_is_reached(rabbitmq, vhost
     assert post(edge.url, b"{}").status_code == 200
 
 
-def test_an_edge_without_a_management_api_does_not_refuse_requests(vhost, make_edge):
-    declare_topology(vhost.amqp_url)
-    edge = make_edge(vhost.amqp_url, "http://guest:guest@127.0.0.1:9", **WATERMARKS)
-    assert {post(edge.url, b'{"n":%d}' % number).status_code for number in range(40)} == {200}
-
-
 def test_a_management_address_that_does_not_answer_is_skipped(rabbitmq, vhost, make_edge):
     declare_topology(vhost.amqp_url)
     edge = make_edge(vhost.amqp_url, f"http://guest:guest@127.0.0.1:9,{rabbitmq.management_url}")

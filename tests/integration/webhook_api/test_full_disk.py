@@ -1,10 +1,8 @@
 """While the disk or the journal is full, the edge answers with 503 and reports that it is not ready."""
 
-import errno
 import os
 import subprocess
 from contextlib import suppress
-from pathlib import Path
 
 import pytest
 import requests
@@ -75,30 +73,3 @@ def test_an_edge_with_a_full_journal_answers_503_and_is_not_ready(make_edge):
     assert answers[-1].headers["Retry-After"] == "5"
     assert "the journal is full: senders are answered 503" in _wait_for_status(edge, 503)["problems"]
     assert '"event": "journal_full"' in edge.log.read_text()
-
-
-def fail_flushes(_app):
-    """Extend the edge so that flushes of the journal fail while the file `failing` exists."""
-    flush = os.fdatasync
-
-    def fdatasync(descriptor):
-        if Path("failing").exists():
-            raise OSError(errno.EIO, os.strerror(errno.EIO))
-        flush(descriptor)
-
-    os.fdatasync = fdatasync
-
-
-def test_an_edge_whose_flushes_fail_answers_503_until_a_flush_succeeds(tmp_path, make_edge):
-    extension = "tests.integration.webhook_api.test_full_disk:fail_flushes"
-    edge = make_edge(OM_JOURNAL_FSYNC="true", OM_FLASK_EXTENSIONS=extension)
-    assert post(edge.url, b"{}").status_code == 200
-    (tmp_path / "failing").touch()
-    answers = [post(edge.url, b"{}") for _ in range(3)]
-    report = _wait_for_status(edge, 503)
-    (tmp_path / "failing").unlink()
-    _wait_for_status(edge, 200)
-    assert [(answer.status_code, answer.headers["Retry-After"]) for answer in answers] == [(503, "5")] * 3
-    assert "the journal cannot be written: input/output error: senders are answered 503" in report["problems"]
-    assert post(edge.url, b"{}").status_code == 200
-    assert edge.log.read_text().count('"journal_flush_failed"') == 1
