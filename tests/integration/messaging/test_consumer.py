@@ -195,19 +195,6 @@ def test_a_delayed_delivery_does_not_delay_other_deliveries_and_is_retried_alone
     assert depth(broker) == 0
 
 
-def test_a_delayed_delivery_is_delivered_again_when_the_worker_stops(vhost, broker, recorder):
-    recorder.on_batch = lambda batch: Settlement(
-        retries={each.tag: 60.0 for each in batch if each.envelope.body == b"event-1"}
-    )
-    publish(broker, *numbered(4))
-    with running(vhost.amqp_url, recorder):
-        wait_until(lambda: len(recorder.deliveries) == 4)
-        time.sleep(0.3)
-    wait_until(lambda: depth(broker) == 1)
-    _, _, body = broker.basic_get(topology.EVENTS_QUEUE)
-    assert body == b"event-1"
-
-
 def test_deliveries_beyond_the_limit_of_delayed_deliveries_get_their_last_attempt_at_once(
     vhost, broker, recorder
 ):
