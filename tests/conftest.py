@@ -18,6 +18,11 @@ hypothesis.settings.register_profile("nightly", deadline=None, max_examples=10_0
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 
+def pytest_configure(config):
+    # From Python 3.13, SQLite warns when a connection is collected that a test's engine has left open.
+    config.addinivalue_line("filterwarnings", "ignore:unclosed database in:ResourceWarning")
+
+
 @pytest.fixture
 def loop():
     """An event loop that is not running yet."""

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 import pika
 import requests
 
+from deploy.local.process import ServerStartError
 from messaging.topology import EVENTS_QUEUE
 from tests.servers import PrivateRabbitMQ
 from tests.services import declare_topology
@@ -98,7 +99,11 @@ def start_all(nodes):
     for node in nodes:
         node.launch()
     for node in nodes:
-        node.wait_ready()
+        try:
+            node.wait_ready()
+        except ServerStartError:
+            # A node can end if another starts at the same moment. Restart it, as systemd does.
+            node.start()
 
 
 @contextmanager
