@@ -33,6 +33,8 @@ Half of the rule's `for` is added as well, because a missed scrape restarts that
 """
 TAIL_S = 75.0
 """An alert can start to fire up to this many seconds after its fault: canaries are a minute apart."""
+DILUTION = 0.2
+"""How much longer a fault may take to lower a share of all events, in seconds for each quiet second."""
 EVIDENCE_MINUTES = 60.0
 ALIVE = (
     "om_canary_seconds",
@@ -48,8 +50,9 @@ ALIVE = (
 class Run:
     """The faults that have struck, and the alerts that have fired or are missing."""
 
-    def __init__(self, service, only):
+    def __init__(self, service, only, quiet_s):
         self.service, self.prometheus, self._only = service, service.prometheus, only
+        self.quiet_s = quiet_s
         self.limits = self.prometheus.alerts()
         self.fired, self.missing, self._episodes = set(), [], []
 
@@ -65,6 +68,8 @@ class Run:
         while (before := self.prometheus.firing() & fault.fires.keys()) and time.time() < deadline:
             time.sleep(1.0)
         limits = {name: wait + 1.5 * self.limits[name] + PATIENCE_S for name, wait in fault.fires.items()}
+        for name in fault.diluted.split():
+            limits[name] += DILUTION * self.quiet_s
         waiting, episode = set(limits), [fault, time.time(), float("inf")]
         self._episodes.append(episode)
         steps = fault.strike(self.service)
@@ -105,13 +110,13 @@ def say(line):
     click.echo(f"{datetime.now(UTC):%H:%M:%S} {line}", err=True)
 
 
-def judge(run, quiet_s):
+def judge(run):
     """Wait out the quiet phase, strike with every fault, and return the names of the false alarms."""
     wait_until(run.is_alive, 2 * TAIL_S, "all of ALIVE")
     say("the service is at work")
-    time.sleep(quiet_s)
-    false = sorted(run.prometheus.fired(quiet_s))
-    say(f"quiet for {quiet_s:.0f} s: {' '.join(false) or 'no alert'} fired")
+    time.sleep(run.quiet_s)
+    false = sorted(run.prometheus.fired(run.quiet_s))
+    say(f"quiet for {run.quiet_s:.0f} s: {' '.join(false) or 'no alert'} fired")
     assert run.is_alive()
     begin = time.time()
     with ThreadPoolExecutor(32) as pool:
@@ -136,8 +141,8 @@ def main(*, quiet_minutes, only):
         versions = broker_versions(service.broker.management_url) | postgresql_version(service.database_url)
         birth = certificate(seed="none", servers=versions)
         service.start()
-        run = Run(service, only)
-        false = judge(run, quiet_minutes * 60)
+        run = Run(service, only, quiet_minutes * 60)
+        false = judge(run)
     for name in sorted(run.limits.keys() - run.fired):
         say(f"not proved: {name}")
     line = f"alerts: rules={len(run.limits)} fired={len(run.fired)} false={len(false)}"

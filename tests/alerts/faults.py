@@ -213,12 +213,16 @@ def no_decision(_):
 
 @dataclass(frozen=True)
 class Fault:
-    """A fault and its alerts. *strike* causes the fault, yields, and then ends the fault."""
+    """A fault and its alerts. *strike* causes the fault, yields, and then ends the fault.
+
+    `diluted` names alerts on a share of all events: the more good events came before, the later they fire.
+    """
 
     strike: Callable[[Service], Iterator[None]]
     fires: Mapping[str, float]
     along: str = ""
     lasts: str = ""
+    diluted: str = ""
 
     def __str__(self) -> str:
         return self.strike.__name__
@@ -229,8 +233,8 @@ class Fault:
         return {*self.fires, *self.along.split(), *self.lasts.split()}
 
 
-def fault(strike, along="", lasts="", **fires):
-    return Fault(strike, fires, along, lasts)
+def fault(strike, along="", lasts="", diluted="", **fires):
+    return Fault(strike, fires, along, lasts, diluted)
 
 
 INDEPENDENT = (
@@ -254,6 +258,7 @@ INDEPENDENT = (
 LOST_WEBHOOKS = fault(
     lost_webhooks,
     lasts="SuccessRateLow",
+    diluted="SuccessRateLow",
     Gaps=COMPARISON_S,
     SuccessRateLow=COMPARISON_S + 100,
     HistoryUnreadable=COMPARISON_S,
