@@ -19,7 +19,7 @@ hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 
 def pytest_configure(config):
-    # From Python 3.13, SQLite warns when a connection is collected that a test's engine has left open.
+    # Python 3.13 warns when it collects a connection to SQLite that a test's engine has left open.
     config.addinivalue_line("filterwarnings", "ignore:unclosed database in:ResourceWarning")
 
 

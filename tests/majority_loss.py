@@ -102,7 +102,8 @@ def start_all(nodes):
         try:
             node.wait_ready()
         except ServerStartError:
-            # A node can end if another starts at the same moment. Restart it, as systemd does.
+            # Of two nodes that start at the same moment, one can end. Restart it, as systemd would.
+            node.kill()
             node.start()
 
 

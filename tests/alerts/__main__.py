@@ -34,7 +34,7 @@ Half of the rule's `for` is added as well, because a missed scrape restarts that
 TAIL_S = 75.0
 """An alert can start to fire up to this many seconds after its fault: canaries are a minute apart."""
 DILUTION = 0.2
-"""How much longer a fault may take to lower a share of all events, in seconds for each quiet second."""
+"""How many seconds later an alert on a share of all events may fire, for each second without a fault."""
 EVIDENCE_MINUTES = 60.0
 ALIVE = (
     "om_canary_seconds",

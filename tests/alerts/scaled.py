@@ -58,7 +58,7 @@ class Prometheus(ServerProcess):
         command = ["prometheus", "--config.file=prometheus.yml", f"--storage.tsdb.path={data}"]
         command += [f"--web.listen-address={self.address}"]
         self.launch(command, environment={"PATH": "/usr/bin"}, directory=self.directory)
-        self.wait_until(lambda: self._answers("query", query="up == 1", least=3), timeout=60.0)
+        self.wait_until(lambda: self.has("query", query="up == 1", least=3), timeout=60.0)
 
     def ask(self, path, **parameters):
         """Query Prometheus' API, and return the data in the response."""
@@ -96,7 +96,7 @@ class Prometheus(ServerProcess):
         found = self.ask("query", query=query)["result"]
         return {short(series["metric"]["alertname"]) for series in found}
 
-    def _answers(self, path, *, least, **parameters):
+    def has(self, path, *, least, **parameters):
         try:
             return len(self.ask(path, **parameters)["result"]) >= least
         except (requests.RequestException, AssertionError):

@@ -68,7 +68,7 @@ def prometheus(whole_service, observer, tmp_path):
         command = ["prometheus", "--config.file=prometheus.yml", "--storage.tsdb.path=tsdb"]
         command += [f"--web.listen-address={process.address}"]
         process.launch(command, environment=whole_service.environment, directory=tmp_path)
-        process.wait_until(lambda: process._answers("query", query=scraped, least=2), timeout=SECONDS)
+        process.wait_until(lambda: process.has("query", query=scraped, least=2), timeout=SECONDS)
         yield process
 
 

@@ -95,7 +95,7 @@ def erase_conversations(
     )
     if not dry_run:
         # Wait for the transactions that are leasing some of these deliveries. The update below then also
-        # finds the deliveries that those have parked. No more can be parked while these rows are locked.
+        # finds the deliveries that they have parked. No more can be parked while these rows are locked.
         connection.execute(sa.select(deliveries.c.outbox_id).where(unsent).with_for_update())
     erased = {}
     for statement, condition in statements:

@@ -1,7 +1,6 @@
 """omctl rotate-secret runs with a real edge and traffic from the simulated platform."""
 
 import json
-import threading
 from contextlib import contextmanager
 
 import pytest
@@ -11,6 +10,7 @@ from omctl.connect.rotate_secret import rotate_secret
 from omctl.connect.rotation import RotationError
 from tests.servers import LOOPBACK
 from tests.services import GONE, Edge, Service, running
+from tests.waiting import working
 
 OLD = "constructed-older-secret-012345"
 SECRET_FIELD = "outboundNotificationWebhookSignatureSecretToken"
@@ -19,9 +19,8 @@ SECRET_FIELD = "outboundNotificationWebhookSignatureSecretToken"
 @contextmanager
 def traffic(organisation, url):
     """Send messages in a thread, each signed with the current secret of the platform's integration."""
-    stopped = threading.Event()
 
-    def send():
+    def send(stopped):
         (integration_id,) = organisation.registrations.integrations
         number = 0
         while not stopped.wait(0.01):
@@ -30,13 +29,10 @@ def traffic(organisation, url):
                 integration_id, url, {}, {"id": f"{number}", "type": "Text", "text": "hello"}
             )
 
-    thread = threading.Thread(target=send)
-    thread.start()
     try:
-        yield
+        with working(send):
+            yield
     finally:
-        stopped.set()
-        thread.join()
         organisation.outbound.wait()
 
 

@@ -1,6 +1,5 @@
 """A backlog is republished during live traffic, and the queue is not filled above its low watermark."""
 
-import threading
 import time
 from contextlib import contextmanager
 from statistics import median
@@ -13,7 +12,7 @@ from messaging.envelope import WEBHOOK, encode_properties
 from messaging.topology import EVENTS_QUEUE
 from tests.services import declare_topology, signature
 from tests.unit.webhook_api.journals import left_by_a_dead_process
-from tests.waiting import wait_until
+from tests.waiting import wait_until, working
 
 PREFETCH = 50
 
@@ -29,14 +28,13 @@ def _leave_in_journal(directory, count):
 def _working(amqp_url, rate):
     """Consume *rate* deliveries per second from the events queue, and acknowledge them."""
     connection = pika.BlockingConnection(pika.URLParameters(amqp_url))
-    is_over = threading.Event()
 
-    def work():
+    def work(stopped):
         channel, taken = connection.channel(), 0
         channel.basic_qos(prefetch_count=PREFETCH)
         started = time.monotonic()
         for method, _, _ in channel.consume(EVENTS_QUEUE, inactivity_timeout=0.05):
-            if is_over.is_set():
+            if stopped.is_set():
                 break
             if method is not None:
                 taken += 1
@@ -46,13 +44,8 @@ def _working(amqp_url, rate):
                 started = time.monotonic() - taken / rate
         connection.close()
 
-    worker = threading.Thread(target=work)
-    worker.start()
-    try:
+    with working(work):
         yield
-    finally:
-        is_over.set()
-        worker.join()
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import base64
 import json
-import threading
 import time
 from contextlib import contextmanager
 from dataclasses import replace
@@ -11,6 +10,7 @@ from sqlalchemy import text
 
 from messaging.clock import SystemClock
 from tests.integration.workers.events import deliver, event
+from tests.waiting import working
 from workers.db.ingest import WindowBounds
 from workers.deliver import EVENT_TYPES, DeadLetterPublisher, Deliverer, Destination
 from workers.deliver.leasing import lease, read_leased
@@ -85,19 +85,15 @@ class Stand:
         """Deliver to destinations until the `with` block ends."""
         deliverer = Deliverer(self.engine, SystemClock(), destinations)
         deliverer.deliver()
-        stopped = threading.Event()
 
-        def work():
+        def work(stopped):
             while not stopped.is_set():
                 deliverer.deliver()
 
-        thread = threading.Thread(target=work)
-        thread.start()
         try:
-            yield
+            with working(work):
+                yield
         finally:
-            stopped.set()
-            thread.join()
             deliverer.finish(5.0)
 
 
