@@ -117,8 +117,8 @@ def test_two_processes_never_get_the_same_free_port(monkeypatch):
         [sys.executable, "-c", other], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
         taken = int(process.stdout.readline())
-        free = taken - 1 if taken > 31_000 else taken + 1
-        monkeypatch.setattr("random.sample", lambda *_, **__: [taken, free])
+        # Other tests that run at the same time can hold some of the remaining ports.
+        monkeypatch.setattr("random.sample", lambda ports, **_: [taken, *ports])
         # The other process has not bound its port yet.
-        assert free_port() == free
+        assert free_port() != taken
         process.communicate("\n")
