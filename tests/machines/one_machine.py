@@ -1,9 +1,12 @@
-"""Test one bare VM: install the service; strike, scale, reboot and upgrade it under traffic; remove it."""
+"""Test one bare VM: install the service; strike, scale, reboot and upgrade it under traffic; remove it.
+
+Before the removal, renew the gateway's certificate with certbot.
+"""
 
 import time
 from typing import Final
 
-from tests.machines import canary, removal, slow_senders, units
+from tests.machines import canary, removal, renewal, slow_senders, units
 from tests.machines.image import MachineError
 from tests.machines.machine import Machine, Network
 from tests.machines.progress import conclude, report
@@ -65,6 +68,7 @@ def run() -> bool:
             time.sleep(LAST_RETRIES_SECONDS)
         account = settle([machine], traffic)
         account["refused"] -= excused
+        renewal.run(machine)
         removal.run(machine)
     passed = not account["lost"] and not account["repeated"] and not account["refused"]
     return conclude("systemd", {"units": len(running), **account, "reboot": excused}, passed=passed)

@@ -92,9 +92,9 @@ def _plan() -> list[Plan]:
         MachineError: A rule of page_states.py names a block that does not exist.
     """
     [demonstration] = DEMONSTRATION.findall(README.read_text("utf-8"))
-    tutorial = [Block(README.name, "make demo", demonstration), *_read(TUTORIAL)]
+    tutorial = [Block(README.name, "make demo", demonstration), *read_blocks(TUTORIAL)]
     pages = sorted(DOCS.glob("*.md"), key=lambda page: (*(page.stem != name for name in FIRST), page.stem))
-    blocks = [block for page in (README, *pages) if page != TUTORIAL for block in _read(page)]
+    blocks = [block for page in (README, *pages) if page != TUTORIAL for block in read_blocks(page)]
     for start in (*NOT_RUN, *HOSTS, *STATES):
         if not any(block.find([start]) for block in blocks):
             raise MachineError(f"no page has a block that begins with {start}")
@@ -109,7 +109,8 @@ def _plan() -> list[Plan]:
     return [[("om-1", block) for block in tutorial], [("om-1", block) for block in one_vm], several]
 
 
-def _read(page: Path) -> list[Block]:
+def read_blocks(page: Path) -> list[Block]:
+    """Return the shell blocks of a page, in order."""
     found = BLOCK.findall(page.read_text("utf-8"))
     return [Block(page.name, dedent(script), dedent(shown)) for _, script, shown in found]
 
