@@ -6,6 +6,7 @@ import pika
 import pytest
 
 from messaging.topology import EVENT_ROUTING_KEY, EVENTS_QUEUE, EXCHANGE
+from tests.integration.workers.consuming import depth
 from tests.services import GONE, SECRET, Edge, Service, declare_topology, running
 
 
@@ -31,7 +32,7 @@ class EventsQueue:
 
     def ready(self):
         """Return the number of events in the queue."""
-        return self._channel.queue_declare(EVENTS_QUEUE, passive=True).method.message_count
+        return depth(self._channel)
 
     def flood(self, count):
         """Publish events as another host would."""

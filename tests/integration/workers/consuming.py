@@ -2,6 +2,7 @@
 
 import json
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -102,7 +103,17 @@ def publish(channel, content, **properties):
 
 
 def depth(channel, queue=topology.EVENTS_QUEUE):
-    return channel.queue_declare(queue, passive=True).method.message_count
+    """Return how many messages wait in the queue.
+
+    If a quorum queue's leader does not answer the broker within 250 ms, a declare reports 0 messages and 0
+    consumers. So the queue is declared up to five times before that answer counts.
+    """
+    for _ in range(5):
+        declared = channel.queue_declare(queue, passive=True).method
+        if declared.message_count or declared.consumer_count:
+            break
+        time.sleep(0.02)
+    return declared.message_count
 
 
 def rejecting(deliveries):
