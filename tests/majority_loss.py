@@ -53,7 +53,7 @@ class Cluster:
             return {}
 
     def with_leader_first(self):
-        name = self.report(self.nodes[0])["leader"]
+        name = wait_until(lambda: self.report(self.nodes[0]).get("leader"), SETTLE_SECONDS)
         return sorted(self.nodes, key=lambda node: node.node != name)
 
     def wait_complete(self):

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import delete, update
 
 from tests.alerts.scaled import Prometheus
 from tests.rows import make_row
@@ -17,7 +18,7 @@ from tests.services import post, running
 from tests.waiting import wait_until
 from workers.db.engine import make_engine
 from workers.db.models import conversations, deliveries, destinations, reconciliations
-from workers.db.stats import record_worker_report
+from workers.db.stats import delete_worker_report, record_worker_report
 
 pytestmark = [
     pytest.mark.parametrize("whole_service", ["sqlite"], indirect=True),
@@ -91,6 +92,18 @@ def make_history(service):
     engine.dispose()
 
 
+def end_history(service):
+    """Change the rows of `make_history` that would make alerts fire in the next test, minutes later."""
+    engine = make_engine(service.environment["OM_DATABASE_URL"])
+    with engine.begin() as connection:
+        is_inserted = conversations.c.conversation_id == "open"
+        closed = {"window_opened_at": None, "window_closes_at": None}
+        connection.execute(update(conversations).where(is_inserted).values(closed))
+        connection.execute(delete(deliveries).where(deliveries.c.destination == "crm"))
+        delete_worker_report(connection, "deliver", "vm 1")
+    engine.dispose()
+
+
 def expressions():
     """Return (panel title, expression) for each expression of the dashboard, as Grafana would query it."""
     panels = json.loads(DASHBOARD.read_text())["panels"]
@@ -131,6 +144,7 @@ def test_the_exported_metrics_match_the_dashboard_the_rules_and_the_catalogue(wh
     exported = {re.sub(r"_(bucket|sum|count)$", "", name) for name in names if name.startswith("om_")}
     assert catalogued() - exported == {ON_A_CLUSTER, "om_edge_platform_list_age_seconds"}
     assert {name for name in exported - catalogued() if not name.endswith("_created")} == set()
+    end_history(whole_service)
 
 
 def test_alerts_fire_in_real_faults_and_none_fires_before_them(whole_service, prometheus):

@@ -42,9 +42,14 @@ def numbered(count):
     return [f"event-{number}".encode() for number in range(count)]
 
 
-def test_processed_deliveries_are_not_delivered_again(vhost, broker, recorder):
+def test_processed_deliveries_are_not_delivered_again(vhost, broker, recorder, held):
+    started, finish = held
     publish(broker, *numbered(25))
-    with running(vhost.amqp_url, recorder):
+    with running(vhost.amqp_url, recorder) as consumer:
+        assert started.wait(PATIENCE_SECONDS)
+        # The first batch contains what the first read returned. The next ten events form a full batch.
+        wait_until(lambda: consumer._subscription.received == 25)
+        finish.set()
         wait_until(lambda: len(recorder.deliveries) == 25)
     assert recorder.bodies() == numbered(25)
     assert max(len(batch) for batch in recorder.batches) == 10
@@ -232,15 +237,19 @@ def forget(subscription):
         subscription._channel.basic_cancel(consumer_tag)
 
 
-def test_suspects_are_processed_and_acknowledged_one_by_one(vhost, broker, recorder):
+def test_suspects_are_processed_and_acknowledged_one_by_one(vhost, broker, recorder, held):
+    started, finish = held
     publish(broker, *numbered(10))
-    with running(vhost.amqp_url, Recorder(on_batch=lambda _batch: time.sleep(1.0)), stop_seconds=0.0):
-        wait_until(lambda: depth(broker) == 0)
+    with running(vhost.amqp_url, recorder, stop_seconds=0.0) as consumer:
+        assert started.wait(PATIENCE_SECONDS)
+        wait_until(lambda: consumer._subscription.received == 10)
+    finish.set()
     wait_until(lambda: depth(broker) == 10)
-    with running(vhost.amqp_url, recorder):
-        wait_until(lambda: len(recorder.batches) == 10)
-    assert {len(batch) for batch in recorder.batches} == {1}
-    assert recorder.bodies() == numbered(10)
+    successor = Recorder()
+    with running(vhost.amqp_url, successor):
+        wait_until(lambda: len(successor.batches) == 10)
+    assert {len(batch) for batch in successor.batches} == {1}
+    assert successor.bodies() == numbered(10)
     assert depth(broker) == 0
 
 

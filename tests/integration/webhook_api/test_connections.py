@@ -14,8 +14,6 @@ from tests.waiting import wait_until
 from webhook_api.http.connection import MAX_ANSWERS_PER_READ
 
 SECONDS = 20.0
-COUNTED_SECONDS = 1.5
-"""The time after which new counts can be read, because each process publishes its counts once a second."""
 LIVE = b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n"
 WEBHOOK = (
     f"POST /webhooks/genesys/openmessaging HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n"
@@ -125,26 +123,38 @@ def test_a_process_without_free_descriptors_pauses_accepting_connections(make_ed
 
 def test_keep_alive_connections_are_spread_over_the_processes(make_edge, connect):
     edge = make_edge(OM_EDGE_PROCESSES="2")
-    wait_until(lambda: _each_has_answered(edge, processes=2), words="a process takes no connection")
-    time.sleep(COUNTED_SECONDS)
-    before = {each["pid"]: each["journal"]["accepted"] for each in edge.health()["processes"]}
+    statuses = []
+
+    def each_has_answered():
+        statuses.append(post(edge.url, b"{}").status_code)
+        accepted = _accepted(edge)
+        return len(accepted) == 2 and all(accepted.values())
+
+    wait_until(each_has_answered, words="a process takes no connection")
+    before = _wait_for_counts(edge, total=len(statuses))
     # A proxy opens many connections at once and keeps them open.
-    kept = [connect(edge) for _ in range(100)]
+    kept = [connect(edge) for _ in range(400)]
     for sock in kept:
         sock.sendall(WEBHOOK)
         assert sock.recv(4096).startswith(b"HTTP/1.1 200 ")
-    time.sleep(COUNTED_SECONDS)
-    after = {each["pid"]: each["journal"]["accepted"] for each in edge.health()["processes"]}
-    assert sum(after.values()) - sum(before.values()) == len(kept)
+    after = _wait_for_counts(edge, total=len(statuses) + len(kept))
+    assert set(statuses) == {200}
     # The kernel chooses processes at random, so expect only an eighth of the connections at each process.
     assert min(after[pid] - before[pid] for pid in before) >= len(kept) // 8
 
 
-def _each_has_answered(edge, *, processes):
-    """Post an event; return whether each process has accepted an event, which shows that it is listening."""
-    assert post(edge.url, b"{}").status_code == 200
-    accepted = [each["journal"]["accepted"] for each in edge.health()["processes"]]
-    return len(accepted) == processes and all(accepted)
+def _accepted(edge):
+    return {each["pid"]: each["journal"]["accepted"] for each in edge.health()["processes"]}
+
+
+def _wait_for_counts(edge, *, total):
+    """Return how many events each process has accepted, once every process has published its new count."""
+
+    def counts():
+        accepted = _accepted(edge)
+        return accepted if sum(accepted.values()) == total else None
+
+    return wait_until(counts, words="the processes do not count all events")
 
 
 def test_the_edge_stops_reading_from_a_client_that_does_not_read_its_responses(make_edge, connect):

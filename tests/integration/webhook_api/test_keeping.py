@@ -39,8 +39,7 @@ def test_an_edge_serves_its_open_connections_after_sigterm_before_it_ends(vhost,
         for number in range(10):
             post(edge.url, b'{"n":%d}' % number)
         edge.send(signal.SIGTERM)
-        time.sleep(0.5)
-        assert http.get(edge.url).headers["Connection"] == "close"
+        wait_until(lambda: http.get(edge.url).headers.get("Connection") == "close")
         wait_until(lambda: not edge.is_running)
     assert len(queue_of(vhost.amqp_url).take(10)) == 10
 

@@ -42,14 +42,15 @@ def test_the_scale_role_starts_workers_for_a_backlog_and_stops_them_afterwards(
         command = [sys.executable, fast_scaler.__file__, "--processes"]
         role.launch(command, environment=service.environment(), directory=tmp_path)
         role.wait_until(
-            lambda: depths.read().get(EVENTS_QUEUE) == 0 and targets(log)[-1:] == [1], timeout=60.0
+            lambda: depths.read().get(EVENTS_QUEUE) == 0 and targets(log)[-2:] == [2, 1], timeout=90.0
         )
         role.end(signal.SIGTERM, timeout=30.0)
 
     assert max(targets(log)) == 3
     assert [line["reason"] for line in lines(log, "scaled")][-1] == "calm"
-    # Every worker that the scale role started ended before the role itself ended.
-    assert len(lines(log, "subscription_ended")) == len(lines(log, "consumer_up"))
+    # Every worker that the scale role started ended before the role itself ended. A worker that is stopped
+    # while it connects logs only its end.
+    assert len(lines(log, "subscription_ended")) >= len(lines(log, "consumer_up"))
 
 
 def test_queue_depths_are_unknown_without_a_management_api(vhost):

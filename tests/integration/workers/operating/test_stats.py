@@ -46,7 +46,8 @@ def test_recovered_events_lower_the_success_rate_but_repeated_events_do_not(omct
     told = omctl(status=1)
     assert (told["healthy"], told["total"]["recovered"]) == (False, 1)
     assert told["total"]["success_percent"] == pytest.approx(100 * 10 / 11)
-    assert [each["notified"] for each in told["days"]] == [9]
+    # At midnight UTC, the events of this test can belong to two days.
+    assert sum(each["notified"] for each in told["days"]) == 9
 
 
 def test_nothing_counts_as_healthy_or_as_zero_if_nothing_is_recorded(omctl):
