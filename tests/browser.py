@@ -3,13 +3,15 @@
 from contextlib import contextmanager
 
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import expect, sync_playwright
 
 from tests.servers import require_chromium
 
 MILLISECONDS = 30_000
 SCREEN = {"width": 1280, "height": 900}
 PHONE = {"width": 390, "height": 844}
+# A page's own time limit does not apply to `expect`.
+expect.set_options(timeout=MILLISECONDS)
 
 
 @contextmanager
