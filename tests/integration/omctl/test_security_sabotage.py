@@ -10,6 +10,7 @@ import pytest
 from tests.chaos.sources import copy_of
 from tests.stand.product import SOURCES
 
+VARIANT = "[sqlite---customer]"
 DEFECTS = {
     "a 404 makes later webhooks expensive": (
         "webhook_api/application.py",
@@ -52,14 +53,14 @@ EdgeApplication.wsgi_app = wsgi_app
         "",
         "\n\nerase_discarded = lambda *_, **__: set()\n",
         "tests/integration/workers/operating/test_erase.py",
-        "test_an_erasure_removes_a_customers_data_from_every_table_and_queue[sqlite---customer]",
+        "test_an_erasure_removes_only_a_customers_data_from_every_table_and_queue_and_is_recorded" + VARIANT,
     ),
     "an erasure takes other customers' dead letters": (
         "workers/db/erasure.py",
         "",
         "\n\nencode_needles = lambda identifiers: {one.encode() for one in identifiers}\n",
         "tests/integration/workers/operating/test_erase.py",
-        "test_an_erasure_leaves_dead_letters_that_contain_the_id_only_as_part_of_a_longer_id[sqlite---customer]",
+        "test_an_erasure_leaves_dead_letters_that_contain_the_id_only_as_part_of_a_longer_id" + VARIANT,
     ),
 }
 
@@ -67,6 +68,21 @@ EdgeApplication.wsgi_app = wsgi_app
 QUICK = ("a 404 makes later webhooks expensive",)
 IS_NIGHT = os.environ.get("HYPOTHESIS_PROFILE") == "nightly"
 NIGHTLY = pytest.mark.skipif(not IS_NIGHT, reason="make test-nightly")
+
+
+def run_pytest(directory, *arguments, **environment):
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments]
+    return subprocess.run(
+        command, cwd=directory, env=os.environ | environment, capture_output=True, text=True, check=False
+    )
+
+
+def test_every_safeguard_and_its_test_exist():
+    for module, safeguard, _, _, _ in DEFECTS.values():
+        assert safeguard in (SOURCES / module).read_text()
+    tests = [f"{path}::{test}" for *_, path, test in DEFECTS.values()]
+    collected = run_pytest(SOURCES, "--collect-only", *tests)
+    assert collected.returncode == 0, collected.stderr
 
 
 @pytest.mark.parametrize(
@@ -83,18 +99,11 @@ def test_the_test_of_a_safeguard_fails_without_the_safeguard(rabbitmq, tmp_path,
         "PYTHONPATH": str(copy),
     }
 
-    def run_test():
-        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"{path}::{test}"]
-        return subprocess.run(
-            command, cwd=copy, env=os.environ | servers, capture_output=True, text=True, check=False
-        )
-
     if IS_NIGHT:
         # Only `make test-nightly` needs this run: `make test` itself runs the test on the intact product.
-        intact = run_test()
+        intact = run_pytest(copy, f"{path}::{test}", **servers)
         assert intact.returncode == 0, intact.stdout
         assert " passed" in intact.stdout, "it is skipped"
     text = (copy / module).read_text()
-    assert safeguard in text
     (copy / module).write_text(text.replace(safeguard, instead) if safeguard else text + instead)
-    assert f"FAILED {path}::{test}" in run_test().stdout
+    assert f"FAILED {path}::{test}" in run_pytest(copy, f"{path}::{test}", **servers).stdout
