@@ -1,8 +1,9 @@
-"""Adapt the pages to the site: plain text for links to files outside docs/, drawings for diagrams."""
+"""Adapt the pages to the site: the version, plain text for links outside docs/, drawings for diagrams."""
 
 from __future__ import annotations
 
 import re
+from configparser import ConfigParser
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,13 @@ DIAGRAM = re.compile(r"^```mermaid\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 DOCS = Path(__file__).parent
 SETTINGS = DOCS.parent / "deploy" / "environment.example"
 """The list of all settings. It is outside docs/, but the site has it as a page."""
+
+
+def on_config(config: MkDocsConfig, **_options: Any) -> None:
+    """Show the product's version in the footer of every page; mkdocs calls this once."""
+    package = ConfigParser()
+    package.read(DOCS.parent / "setup.cfg", encoding="utf-8")
+    config.copyright = f"{config.site_name} {package['metadata']['version']}"
 
 
 def on_files(files: Files, config: MkDocsConfig, **_options: Any) -> Files:

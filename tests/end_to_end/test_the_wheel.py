@@ -161,6 +161,8 @@ def test_the_installed_package_contains_the_runbook_and_the_whole_documentation(
     assert any(path.endswith(".css") for path in linked)
     assert [path for path in linked if not (site / path).exists()] == []
     assert (site / "search" / "search_index.json").is_file()
+    version = run(programs / "omctl", "--version").split()[-1]
+    assert f"Open Messaging Ingest {version}" in index
 
 
 def test_an_installed_service_processes_an_event_with_an_integrators_handler(installation, query):
