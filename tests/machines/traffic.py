@@ -8,6 +8,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -23,6 +26,7 @@ from webhook_api.signature import sign
 PATH: Final = "/webhooks/genesys/openmessaging"
 CERTIFICATE: Final = "/etc/open-messaging/tls/certificate.pem"
 SECRETS: Final = "/etc/open-messaging/credentials/OM_WEBHOOK_SECRETS"
+ACCESS_LOG: Final = "/var/log/nginx/open-messaging.log"
 FLUSH_SECONDS: Final = 2.0
 """Seconds within which the sender writes the lines of its ledger to the disk."""
 
@@ -58,6 +62,7 @@ class Traffic:
             *("--concurrency", "64", "--ledger", str(self.ledger), "--json"),
         ]
         self._sender: subprocess.Popen[str] | None = None
+        self._excused = [(0.0, time.time())]
 
     def __enter__(self) -> Self:
         # SIGINT stops the sender. But a process that a shell starts in the background ignores SIGINT, and the
@@ -111,6 +116,24 @@ class Traffic:
             if time.monotonic() > deadline:
                 raise MachineError(f"not {events} events were answered in {ANSWER_SECONDS:.0f} s")
             time.sleep(1.0)
+
+    @contextmanager
+    def excuse(self) -> Iterator[None]:
+        """Leave a step that stops the edge or the gateway out of `slowest_answer`."""
+        began = time.time()
+        yield
+        self._excused.append((began, time.time()))
+
+    def slowest_answer(self, machine: Machine) -> float:
+        """Return the longest time in seconds until nginx sent a 200, except during excused steps."""
+        slowest = 0.0
+        for line in machine.run(f"grep ' POST 200 ' {ACCESS_LOG}").splitlines():
+            _, written, _, _, _, seconds, *_ = line.split()
+            # nginx writes a line when the request ends, and its times are whole seconds.
+            ended = datetime.fromisoformat(written).timestamp()
+            if not any(begin <= ended + 1 and ended - float(seconds) <= end for begin, end in self._excused):
+                slowest = max(slowest, float(seconds))
+        return slowest
 
     def given_up(self) -> int:
         """Return how many bodies the sender has given up on so far, after all of its retries."""
