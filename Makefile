@@ -17,6 +17,8 @@ BENCH ?=
 QUESTIONS ?=
 # Options of `make alerts`, such as ALERTS="--quiet-minutes 60"
 ALERTS ?=
+# The pages that `make docs-run` runs, such as PAGES="tuning database"; by default, all
+PAGES ?=
 # Options of `omctl install`, such as INSTALL="--server-name hooks.example.com --workers 4"
 INSTALL ?=
 # How many schedules `make simulate` runs, each from its own seed
@@ -25,7 +27,7 @@ SEEDS ?= 200000
 SOAK ?= 60
 
 .DEFAULT_GOAL := help
-.PHONY: help install lock wheel release install-vm run demo test test-nightly test-systemd test-three test-upgrade test-compose check format format-check lint types imports migrations-check figures figures-check evidence sizes model simulate simulate-behind power alerts chaos chaos-sabotage soak bench bench-quick questions docs docs-run diagrams profile
+.PHONY: help install lock wheel release install-vm run demo test test-nightly test-systemd test-three test-upgrade test-compose test-containers check format format-check lint types imports migrations-check figures figures-check evidence sizes model simulate simulate-behind power alerts chaos chaos-sabotage soak bench bench-quick questions docs docs-run diagrams profile
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-17s %s\n", $$1, $$2}' Makefile
@@ -74,6 +76,9 @@ test-upgrade: install ## Upgrade one machine, then three machines in turn, from 
 
 test-compose: install ## Start the containers of docker/compose.yaml, and send an event through them
 	@$(BIN)/python -m tests.machines compose
+
+test-containers: install ## Run some of the integration tests on a RabbitMQ and a PostgreSQL that testcontainers starts
+	@$(BIN)/python -m tests.machines containers
 
 check: format-check lint types imports figures-check test ## Run what CI runs: format-check, lint, types, imports, figures-check and test
 
@@ -144,8 +149,8 @@ docs: install ## Build the documentation as a site with search, which om-observe
 	@$(BIN)/pip install --quiet --constraint deploy/constraints.txt --editable '.[docs]'
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
-docs-run: install ## Run the shell blocks of all pages in containers, and compare the output with the pages (half an hour)
-	@$(BIN)/python -m tests.machines pages
+docs-run: install ## Run the shell blocks of all pages, or of PAGES, in containers, and compare the output (half an hour)
+	@$(BIN)/python -m tests.machines pages $(PAGES)
 
 diagrams: install ## Draw the diagrams that have changed in the pages; needs npm
 	@$(BIN)/python docs/draw_diagrams.py

@@ -24,6 +24,7 @@ SUITES: Final[Mapping[str, tuple[str, ...]]] = {
     "test-three": INSTALLED,
     "test-upgrade": INSTALLED,
     "test-compose": (*INSTALLED, "docker"),
+    "test-containers": PRODUCT,
     "docs-run": INSTALLED,
     "questions": ("workers/db", "omctl/look"),
     "simulate": ("webhook_api", "messaging"),

@@ -4,7 +4,7 @@ import sys
 
 import click
 
-from tests.machines import containers, one_machine, pages, three_machines, upgrade
+from tests.machines import containers, integration, one_machine, pages, three_machines, upgrade
 from tests.machines.image import MachineError
 from tests.machines.progress import give_up
 
@@ -33,9 +33,19 @@ def upgrade_() -> None:
 
 
 @machines.command(name="pages")
-def pages_() -> None:
-    """Bare machines: the shell blocks of README and docs, with the output that the pages show."""
-    sys.exit(0 if pages.run() else 1)
+@click.argument("selected", metavar="[PAGE]...", nargs=-1)
+def pages_(selected: tuple[str, ...]) -> None:
+    """Bare machines: the shell blocks of README and docs, with the output that the pages show.
+
+    With PAGEs such as `tuning`, run only their blocks, after those of install.md, and record no result.
+    """
+    sys.exit(0 if pages.run(frozenset(selected)) else 1)
+
+
+@machines.command(name="containers")
+def containers_() -> None:
+    """Integration tests on a RabbitMQ and a PostgreSQL in containers."""
+    sys.exit(0 if integration.run() else 1)
 
 
 @machines.command()
@@ -48,4 +58,4 @@ if __name__ == "__main__":
     try:
         machines()
     except MachineError as error:
-        give_up(sys.argv[1], error)
+        give_up(error, *sys.argv[1:])

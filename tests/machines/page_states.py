@@ -81,6 +81,16 @@ sed "s/did:plc:[0-9a-z]*/ID/; s/2025-06-10/$(date -ud yesterday +%F)/" \\
     tests/payloads/genesys/text.json >/tmp/body
 omctl sign /tmp/body --curl {WEBHOOK} | sh && sleep 10"""
 
+REPLAYED: Final = """\
+runuser -u postgres -- psql open_messaging -AtF ' ' >/tmp/newest <<'SQL'
+SELECT conversation_id, to_char(moment, 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'),
+    to_char(moment + interval '1 ms', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')
+FROM (SELECT *, date_trunc('milliseconds', received_at AT TIME ZONE 'UTC') AS moment FROM processed_events
+    WHERE source = 'webhook') received ORDER BY id DESC LIMIT 1
+SQL
+read -r conversation since before </tmp/newest"""
+"""Finds the newest event, and the millisecond in which the edge received it."""
+
 OWN_SERVERS: Final = """\
 omctl uninstall --purge --yes
 for name in owner/OM_AMQP_URL owner/OM_MANAGEMENT_URL owner/OM_DATABASE_URL OM_WEBHOOK_SECRETS; do
@@ -98,6 +108,7 @@ STATES: Final = {
     "omctl explain-signature": "cp tests/payloads/guide/conversation-new.json body.json",
     "omctl find --customer ID": CUSTOMER,
     "systemctl stop om-scaler om-workers.target om-observe": "moment=$(date -u '+%F %T+00'); sleep 20",
+    "omctl replay --conversation ID --since": REPLAYED,
     "redis-cli": "apt-get install redis && redis-cli set guide-1:2026-01-05T08:00:00.000Z 1",
     "ssh -fN -L 8082:127.0.0.1:8080": f"{PLATFORM}\nomctl register",
     "echo 'add element inet open_messaging cluster4": "omctl install --firewall",
@@ -114,6 +125,10 @@ VALUES: Final = {
     "postgresql+psycopg://…": "$(cat /root/OM_DATABASE_URL)",
     "/opt/open-messaging/OLDER/": "/opt/open-messaging/$(ls /opt/open-messaging | head -n 1)/",
     "recovery_target_time = '2026-01-05 08:00:00+00'": "recovery_target_time = '$moment'",
+    "ID --since 2026-01-05T08:00:00.123Z --until 2026-01-05T08:00:00.124Z": "$conversation --since $since"
+    " --until $before",
+    # A tenth of the events shows whether the commands work, and leaves no backlog for the next blocks.
+    "--events 20000": "--events 2000",
     "192.0.2.14": "10.83.50.14",
 }
 """For each text that a page's reader must replace in a block, the replacement on these machines."""

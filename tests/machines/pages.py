@@ -15,6 +15,7 @@ from tests.machines.progress import conclude, report
 README: Final = CHECKOUT / "README.md"
 DOCS: Final = CHECKOUT / "docs"
 TUTORIAL: Final = DOCS / "tutorial.md"
+INSTALL: Final = DOCS / "install.md"
 FIRST: Final = (
     "install",
     "simulator",
@@ -74,15 +75,36 @@ Plan = list[tuple[str, Block]]
 """A list of blocks in the order in which they run, each with its host."""
 
 
-def run() -> bool:
-    """Run the blocks of all pages, print the result, and return whether each does what its page shows."""
-    plans = _plan()
+def run(selected: frozenset[str] = frozenset()) -> bool:
+    """Run the blocks of all pages, print the result, and return whether each does what its page shows.
+
+    Args:
+        selected: The names of pages, such as "tuning". If given, run only the blocks of these pages, and
+            before them those of install.md, which install the service; record no result. A block can fail
+            because it needs the effect of a page that was left out.
+    """
+    plans = _select(_plan(), {f"{page}.md" for page in selected}) if selected else _plan()
     with Network("open-messaging-pages", "10.83.50") as network:
         differing = [difference for plan in plans for difference in _follow(network, plan)]
     blocks = [block for plan in plans for _, block in plan]
     compared = sum(bool(block.shown) for block in blocks)
     numbers = {"blocks": len(blocks), "compared": compared, "differing": len(differing)}
-    return conclude("docs-run", numbers, passed=not differing)
+    return conclude("docs-run", numbers, passed=not differing, is_whole=not selected)
+
+
+def _select(plans: list[Plan], pages: set[str]) -> list[Plan]:
+    """Return the plans that have a block of one of *pages*, without the blocks of other pages.
+
+    Raises:
+        MachineError: One of *pages* has no block that runs.
+    """
+    if missing := pages - {block.page for plan in plans for _, block in plan}:
+        raise MachineError(f"no block of {', '.join(missing)} runs")
+    return [
+        [(host, block) for host, block in plan if block.page in {*pages, INSTALL.name}]
+        for plan in plans
+        if any(block.page in pages for _, block in plan)
+    ]
 
 
 def _plan() -> list[Plan]:

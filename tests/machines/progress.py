@@ -25,15 +25,17 @@ def format_counts(name: str, numbers: Mapping[str, int]) -> str:
     return f"{name}: " + " ".join(f"{key}={number}" for key, number in numbers.items())
 
 
-def conclude(suite: str, numbers: Mapping[str, int], *, passed: bool) -> bool:
-    """Print the suite's result line, record it, and return whether the suite passed."""
+def conclude(suite: str, numbers: Mapping[str, int], *, passed: bool, is_whole: bool = True) -> bool:
+    """Print the suite's result line, record it if the run was whole, and return whether the suite passed."""
     last = format_counts(suite, numbers)
     print(last, flush=True)
-    record(EVIDENCE.get(suite, f"test-{suite}"), last, passed=passed, birth=STARTED)
+    if is_whole:
+        record(EVIDENCE.get(suite, f"test-{suite}"), last, passed=passed, birth=STARTED)
     return passed
 
 
-def give_up(suite: str, error: MachineError) -> NoReturn:
-    """Record that the suite stopped because of an error, and exit with the error's message."""
-    record(EVIDENCE.get(suite, f"test-{suite}"), f"{suite}: stopped", passed=False, birth=STARTED)
+def give_up(error: MachineError, suite: str, *selected: str) -> NoReturn:
+    """Record that the whole suite stopped because of an error, and exit with the error's message."""
+    if not selected:
+        record(EVIDENCE.get(suite, f"test-{suite}"), f"{suite}: stopped", passed=False, birth=STARTED)
     sys.exit(str(error))

@@ -13,13 +13,14 @@ from tempfile import TemporaryDirectory
 import requests
 
 from deploy.local.brokers import ensure_package, ensure_rabbitmq
-from deploy.local.process import ServerStartError
+from deploy.local.process import LOOPBACK, ServerStartError
 from deploy.local.rabbitmq import CREDENTIALS
 from tests.servers.postgresql import PrivatePostgreSQL, programs
 from tests.servers.rabbitmq import PrivateRabbitMQ
 
 RABBITMQ_IMAGE = "rabbitmq:4.0-management"
 POSTGRESQL_IMAGE = "postgres:17"
+IN_CONTAINERS = "containers"
 CONTAINER_SECONDS = 60.0
 ENGINE_SECONDS = 5.0
 MEMORY = Path("/dev/shm")  # noqa: S108  # the servers get a new directory in it
@@ -108,13 +109,18 @@ def _in_containers() -> Iterator[Servers]:
         testcontainers_config.ryuk_disabled = True
     with ExitStack() as stack:
         broker = RabbitMqContainer(RABBITMQ_IMAGE).with_exposed_ports(15672)
-        stack.enter_context(broker)
-        database = stack.enter_context(PostgresContainer(POSTGRESQL_IMAGE, driver="psycopg"))
+        database = PostgresContainer(POSTGRESQL_IMAGE, driver="psycopg")
+        # Tests log in as roles without a password, as the private server allows.
+        database.with_env("POSTGRES_HOST_AUTH_METHOD", "trust")
+        for container in (broker, database):
+            # By default, other hosts could reach the servers, whose passwords are known.
+            container.ports = dict.fromkeys(container.ports, (LOOPBACK, None))
+            stack.enter_context(container)
         host = broker.get_container_host_ip()
         management_url = f"http://{CREDENTIALS}@{host}:{broker.get_exposed_port(15672)}"
         _wait_for_management(management_url)
         amqp_url = f"amqp://{CREDENTIALS}@{host}:{broker.get_exposed_port(5672)}/%2F"
-        yield Servers(amqp_url, management_url, database.get_connection_url(), "containers")
+        yield Servers(amqp_url, management_url, database.get_connection_url(), IN_CONTAINERS)
 
 
 def _wait_for_management(url: str) -> None:

@@ -1,5 +1,6 @@
 """Build stand-ins for the base images of docker/ from Debian's packages, in case no registry is reachable."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
@@ -17,10 +18,10 @@ TARGETS: Final = {
 BUILD_SECONDS: Final = 900.0
 
 
-def make_stand_ins() -> None:
-    """Build a stand-in for each image that the engine lacks. The first time, this takes about two minutes."""
+def make_stand_ins(images: Iterable[str] = TARGETS) -> None:
+    """Build a stand-in for each of *images* that the engine lacks. All of them take about two minutes."""
     prepare()
-    for image, target in TARGETS.items():
+    for image in images:
         if not succeeds("image", "inspect", image):
-            where = str(Path(__file__).parent)
+            target, where = TARGETS[image], str(Path(__file__).parent)
             docker("build", "--quiet", "--target", target, "--tag", image, where, timeout=BUILD_SECONDS)
