@@ -13,6 +13,7 @@ DEFECTS: Final = (
         "deliver is killed before it sends",
         "workers/deliver/leasing.py",
         """
+from sqlalchemy import update
 _read = read_leased
 def read_leased(connection, destination, outbox_ids):
     leased = _read(connection, destination, outbox_ids)

@@ -1,6 +1,7 @@
 """Every fault has defects that still apply to the product; a fault that did not strike shows no defect."""
 
 import ast
+import builtins
 import re
 from dataclasses import replace
 
@@ -17,11 +18,12 @@ LOSING = Result(0, "", proofs=("the process id changed",), lost=3)
 
 
 @pytest.mark.parametrize("defect", DEFECTS, ids=lambda defect: defect.name)
-def test_the_product_defines_every_name_that_a_defect_replaces(defect):
+def test_the_product_defines_every_name_that_a_defect_replaces_or_uses(defect):
     source = (SOURCES / defect.module).read_text(encoding="utf-8")
     for name in replaced_by(defect.code):
         assert is_defined(ast.parse(source), name), f"{defect.module} has no {name} any more"
-    ast.parse(source + defect.code)
+    used = {name.id for name in ast.walk(ast.parse(defect.code)) if isinstance(name, ast.Name)}
+    assert used <= bound_by(ast.parse(f"{source}\n{defect.code}")) | vars(builtins).keys()
 
 
 def test_every_defect_belongs_to_a_listed_form_and_every_fault_has_a_defect():
@@ -53,6 +55,17 @@ def replaced_by(code):
         names = [ast.unparse(target).partition("[")[0] for target in targets]
         names += [node.name] if isinstance(node, ast.FunctionDef) else []
         yield from (name for name in names if not name.startswith("_") or "[" in ast.unparse(node))
+
+
+def bound_by(tree):
+    """Return every name that the tree assigns, imports, defines or takes as an argument."""
+    return {
+        bound.partition(".")[0]
+        for node in ast.walk(tree)
+        if not isinstance(node, ast.Name) or isinstance(node.ctx, ast.Store)
+        for bound in (getattr(node, field, None) for field in ("id", "arg", "name", "asname"))
+        if bound
+    }
 
 
 def is_defined(tree, name):
