@@ -75,7 +75,8 @@ def the_api_answers_zero(scene: Scene) -> Iterator[None]:
             "the API reports a full queue as empty",
             lambda: fake.answered[Mood.ZERO] > before and is_full(),
         )
-        scene.wait_until(lambda: scene.load.latest(1.0)[429], "senders are told 429")
+        # For longer than the time between two of the API's reports, each of which would admit senders again.
+        scene.wait_until(lambda: set(scene.load.latest(3.0)) == {429}, "senders are told 429")
         scene.load.change_rate(usual)
         yield
     fake.mood = Mood.HONEST
