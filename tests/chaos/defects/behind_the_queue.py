@@ -79,7 +79,7 @@ def translate(error):
         "workers/db/engine/transactions.py",
         """
 from messaging.errors import RejectedEventError
-from workers.db.engine import QUERY_CANCELED
+from workers.db.engine.errors import QUERY_CANCELED
 WORKER_SESSION["statement_timeout"] = "2s"
 _translated = translate
 def translate(error):

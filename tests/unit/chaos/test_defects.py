@@ -4,6 +4,7 @@ import ast
 import builtins
 import re
 from dataclasses import replace
+from pathlib import PurePath
 
 import pytest
 
@@ -24,6 +25,13 @@ def test_the_product_defines_every_name_that_a_defect_replaces_or_uses(defect):
         assert is_defined(ast.parse(source), name), f"{defect.module} has no {name} any more"
     used = {name.id for name in ast.walk(ast.parse(defect.code)) if isinstance(name, ast.Name)}
     assert used <= bound_by(ast.parse(f"{source}\n{defect.code}")) | vars(builtins).keys()
+
+
+@pytest.mark.parametrize("defect", DEFECTS, ids=lambda defect: defect.name)
+def test_no_defect_imports_a_package_that_imports_the_changed_module(defect):
+    packages = {node.module for node in ast.walk(ast.parse(defect.code)) if isinstance(node, ast.ImportFrom)}
+    parents = {".".join(parent.parts) for parent in PurePath(defect.module).parents}
+    assert packages.isdisjoint(parents)
 
 
 def test_every_defect_belongs_to_a_listed_form_and_every_fault_has_a_defect():
